@@ -1,0 +1,404 @@
+package wechatws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"unicode/utf8"
+)
+
+// A Client stays connected to one WebSocket server. Make it with New, register
+// callbacks, then call Connect or Run. All its methods may be called from any
+// goroutine and from inside any callback.
+type Client struct {
+	cfg        config
+	dispatcher *dispatcher
+	queue      queue
+	requests   requests
+	rtt        roundTrips
+
+	onMessage, onUnknown hooks[Message]
+	onOpen               hooks[OpenEvent]
+	onClose              hooks[CloseEvent]
+	onError              hooks[error]
+	onStateChange        hooks[StateChange]
+	onNetworkChange      hooks[NetworkStatus]
+
+	typedMu    sync.RWMutex
+	typedHooks map[string]*hooks[Message]
+
+	mu       sync.Mutex
+	state    State
+	attempt  int
+	opens    int
+	session  *session // nil while nothing runs
+	sessions int      // how many there have been
+	misuses  []error  // for the next Connect
+
+	dropMu sync.Mutex
+	drops  *DroppedError // not told to OnError yet
+}
+
+// New makes a client for a ws or wss URL; http and https are taken as those. It
+// does no I/O. All wrong options are reported together, as *OptionError.
+func New(url string, options ...Option) (*Client, error) {
+	c := &Client{cfg: defaultConfig(), typedHooks: map[string]*hooks[Message]{}}
+	for _, option := range options {
+		if option == nil {
+			c.cfg.wrong("New", "nil", "an option must not be nil")
+			continue
+		}
+		option(&c.cfg)
+	}
+	if err := c.cfg.check(url); err != nil {
+		return nil, err
+	}
+	c.dispatcher = newDispatcher(c.route)
+	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
+	return c, nil
+}
+
+// Connect connects, and returns nil at the first open connection, with the login
+// written. From then on the client stays connected until Close. Between attempts
+// it follows the schedule, so that Connect returns an error only when that is
+// final, or when ctx ends, which closes the client; ctx has no say any more once
+// Connect has returned. Its values are seen by callbacks.
+//
+// It returns ErrAlreadyConnected while the client is connected or connecting, and
+// ErrClosed when Close ended it. After Close or a failure it starts afresh, with
+// the same callbacks; a queue left by a failure is delivered.
+//
+// It mirrors the original's initWebSocket, which did nothing when it was "already
+// logged in".
+func (c *Client) Connect(ctx context.Context) error {
+	s, err := c.start(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.opened:
+		return nil
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.opened:
+		return nil
+	default:
+	}
+	if err := c.over(ctx, s); err != nil {
+		return err
+	}
+	return ErrClosed
+}
+
+// Run connects, stays connected, and returns when it is over: nil after Close,
+// the final error after a failure, and when ctx ends, which closes the client as
+// Close does (with code 1001), the cause of that, joined with what could not be
+// delivered. It suits an errgroup. It returns ErrAlreadyConnected as Connect
+// does.
+func (c *Client) Run(ctx context.Context) error {
+	s, err := c.start(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return c.over(ctx, s)
+}
+
+// start begins a session.
+func (c *Client) start(ctx context.Context) (*session, error) {
+	for {
+		c.mu.Lock()
+		if errs := c.misuses; len(errs) > 0 {
+			c.misuses = nil
+			c.mu.Unlock()
+			return nil, errors.Join(errs...)
+		}
+		old := c.session
+		if old == nil {
+			break
+		}
+		closing := old.closing
+		c.mu.Unlock()
+		if _, owned := inside(); !closing || owned {
+			return nil, ErrAlreadyConnected
+		}
+		select {
+		case <-old.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	c.sessions++
+	s := &session{
+		client: c,
+		number: c.sessions,
+		opened: make(chan struct{}),
+		done:   make(chan struct{}),
+		wake:   make(chan struct{}, 1),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.session = s
+	c.queue.accept(nil)
+	go s.run()
+	return s, nil
+}
+
+// over waits for the end of s, and brings it about when ctx has ended.
+func (c *Client) over(ctx context.Context, s *session) error {
+	select {
+	case <-s.done:
+		c.waitIdle()
+		return s.err
+	default:
+	}
+	left := c.end(s, StatusGoingAway, "", context.Cause(ctx))
+	return errors.Join(s.err, left)
+}
+
+// Close is the manual close: it ends the connection with a code and a reason of
+// at most 123 bytes, and no reconnect follows, until Connect or Run. What is
+// queued is written first, for no longer than the drain timeout; what is left is
+// handed back in an *UndeliveredError. Messages that arrive from now on reach no
+// callback.
+//
+// Close works in every state and may be called any number of times, and from
+// inside callbacks. It returns when all goroutines of the client are gone; the
+// context of a callback that runs has ended then, and Close waits for it, except
+// from inside a callback. It takes no longer than the drain timeout and a close
+// handshake of 2 s. An *OptionError about the code or the reason means that
+// nothing was done.
+//
+// It mirrors the original's closeWebSocket. Unlike in wx it also ends a
+// connection that is not open yet.
+func (c *Client) Close(code StatusCode, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	s := c.session
+	if s == nil {
+		c.queue.accept(ErrClosed)
+		if c.state != StateClosed {
+			c.move(StateChange{To: StateClosed})
+		}
+	}
+	c.mu.Unlock()
+	if s == nil {
+		c.waitIdle()
+		return c.queue.takeBack(ErrClosed)
+	}
+	return c.end(s, code, reason, nil)
+}
+
+// end closes a session. The first to call it closes the link and gets what was
+// left, all others only wait.
+func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
+	c.mu.Lock()
+	first := !s.closing && c.session == s
+	if first {
+		s.closing, s.cause = true, cause
+		c.queue.accept(ErrClosed)
+	}
+	l := s.link
+	c.mu.Unlock()
+
+	if first {
+		s.cancel()
+		c.dispatcher.wake()
+		c.requests.lost(&c.queue, nil, ErrClosed)
+		if l != nil {
+			drain, cancel := context.WithTimeout(context.Background(), c.cfg.drainTimeout)
+			c.queue.drain(drain, l)
+			cancel()
+			l.close(code, reason)
+		}
+	}
+	if _, owned := inside(); !owned {
+		<-s.done
+	}
+	c.waitIdle()
+	if first {
+		left = c.queue.takeBack(ErrClosed)
+	}
+	return left
+}
+
+// waitIdle waits for the callbacks to end, unless it is one of them that waits.
+func (c *Client) waitIdle() {
+	if dispatching, owned := inside(); !dispatching && !owned {
+		c.dispatcher.waitIdle()
+	}
+}
+
+// State is where the client is now.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// move is the one way from state to state. It is called with mu held.
+func (c *Client) move(change StateChange) {
+	s := c.session
+	change.From = c.state
+	if s != nil {
+		change.session = s.number
+	}
+	if !change.From.mayBecome(change.To) {
+		c.reportLater(s, fmt.Errorf("wechatws: internal error: illegal move from %v to %v", change.From, change.To))
+		return
+	}
+	c.state, c.attempt = change.To, change.Attempt
+	c.dispatcher.event(func() {
+		ctx := s.eventContext()
+		c.onStateChange.call(ctx, change, func(err error) { c.report(ctx, err) })
+	})
+}
+
+// currentSession is the number of the session that runs, or of the next one, and
+// whether the client has ended and there may be none.
+func (c *Client) currentSession() (number int, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != nil {
+		return c.session.number, false
+	}
+	return c.sessions + 1, c.state.terminal()
+}
+
+// Send encodes v with the codec and accepts it for delivery as a text message.
+// A nil error means accepted: it is written at once when the connection is open,
+// in the order of acceptance, or as soon as there is one; otherwise it is handed
+// back by Close in an *UndeliveredError, or named in a *DroppedError. It does not
+// mean that the peer has read it.
+//
+// Send does not wait for the network, except where WithQueue says so. It returns
+// the codec's error, ErrQueueFull, ErrClosed after Close or a failure, ErrNotOpen
+// without a queue, or the cause of ctx's end.
+//
+// It is the original's sendWebSocketMsg, with its fail as the error.
+func (c *Client) Send(ctx context.Context, v any) error {
+	m, err := encode(c.cfg.codec, v)
+	if err != nil {
+		return err
+	}
+	return c.queue.push(ctx, &outgoing{Outgoing: m})
+}
+
+// SendText is Send for text that is encoded already. It must be valid UTF-8.
+func (c *Client) SendText(ctx context.Context, text string) error {
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
+	}
+	return c.queue.push(ctx, &outgoing{Outgoing: Outgoing{TextMessage, []byte(text)}})
+}
+
+// SendBinary is Send for a binary message. data is copied.
+func (c *Client) SendBinary(ctx context.Context, data []byte) error {
+	return c.queue.push(ctx, &outgoing{Outgoing: Outgoing{BinaryMessage, bytes.Clone(data)}})
+}
+
+func encode(codec Codec, v any) (Outgoing, error) {
+	data, err := codec.Marshal(v)
+	if err != nil {
+		return Outgoing{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, err)
+	}
+	if !utf8.Valid(data) {
+		return Outgoing{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, ErrNotUTF8)
+	}
+	return Outgoing{TextMessage, data}, nil
+}
+
+// Flush waits until everything that was accepted before is written, or dropped
+// by QueueDropOldest. It returns the cause of ctx's end, or ErrClosed when the
+// client is closed or fails before that.
+func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
+
+// Reconnect drops the open connection, or cuts a wait short, or starts the
+// attempt under way anew, and tries now; without a network too. It does not
+// block. It returns ErrNotOpen before the first Connect, and ErrClosed after
+// Close or a failure.
+func (c *Client) Reconnect() error {
+	c.mu.Lock()
+	s := c.session
+	if s == nil || s.closing {
+		idle := c.state == StateIdle
+		c.mu.Unlock()
+		if idle {
+			return ErrNotOpen
+		}
+		return ErrClosed
+	}
+	s.forced = true
+	s.tryNow()
+	l := s.link
+	c.mu.Unlock()
+	if l != nil {
+		l.fail(&CloseError{Code: StatusAbnormal, Err: ErrReconnect})
+	}
+	return nil
+}
+
+// Request sends v as Send does, and waits for the message that match recognises
+// among all that arrive from then on. The answer reaches the callbacks as well.
+// match runs on the caller's goroutine.
+//
+// Request may be called from inside a callback, where it does not wait for that
+// callback to return; see ErrInboxFull for the one case in which that cannot
+// work. It returns the errors of Send; ErrConnectionLost when the connection ends
+// after the request was written; ErrClosed; or the cause of ctx's end, and v is
+// not sent any more then if it still was in the queue.
+func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (Message, error) {
+	if match == nil {
+		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
+	}
+	m, err := encode(c.cfg.codec, v)
+	if err != nil {
+		return Message{}, err
+	}
+	dispatching, _ := inside()
+	r := newRequest(m, dispatching)
+	c.requests.add(r)
+	defer c.requests.remove(r)
+	if err := c.queue.push(ctx, r.sent); err != nil {
+		return Message{}, err
+	}
+	answer, err := r.wait(ctx, &c.cfg, match)
+	if err != nil {
+		c.queue.takeOut(r.sent)
+	}
+	return answer, err
+}
+
+// dropped is told by the queue what it drops. A callback that runs for long must
+// not make the news of it grow without bound.
+func (c *Client) dropped(m Outgoing) {
+	c.dropMu.Lock()
+	defer c.dropMu.Unlock()
+	if c.drops == nil {
+		c.drops = &DroppedError{}
+		c.dispatcher.event(func() {
+			c.dropMu.Lock()
+			drops := c.drops
+			c.drops = nil
+			c.dropMu.Unlock()
+			c.report(context.Background(), drops)
+		})
+	}
+	if len(c.drops.Messages) < c.cfg.queueMessages {
+		c.drops.Messages = append(c.drops.Messages, m)
+	} else {
+		c.drops.More++
+	}
+}

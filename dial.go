@@ -1,0 +1,236 @@
+package wechatws
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxRedirects bounds what the transport would follow without end.
+const maxRedirects = 3
+
+// A dialing is one attempt from DNS to the server's answer.
+type dialing struct {
+	cfg    *config
+	url    *url.URL
+	header http.Header
+
+	mu      sync.Mutex // the trace is called from net/http's goroutines
+	step    Step
+	began   time.Time // the step
+	timings Timings
+	wire    *wire // the last one made: redirects make several
+}
+
+// dial makes a connection to ep. Its errors are *DialError.
+func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent, error) {
+	u, err := parseURL(ep.URL)
+	if err != nil {
+		return nil, nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+	}
+	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header)}
+	d.begin(StepHandshake)
+	d.timings.Start = d.began
+
+	timeout := fmt.Errorf("no answer within %v: %w", c.dialTimeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.dialTimeout, timeout)
+	defer cancel()
+	conn, resp, err := c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
+		URL:          u.String(),
+		Header:       d.header,
+		Subprotocols: c.subprotocols,
+		Compression:  c.compression,
+		Client:       d.client(),
+	})
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, nil, OpenEvent{}, d.failed(resp, err)
+	}
+	d.timings.Total = time.Since(d.timings.Start)
+	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
+	if resp != nil {
+		event.Header = resp.Header
+	}
+	return conn, d.wire, event, nil
+}
+
+// client is good for this one attempt: nothing of it is left once there is a
+// connection.
+func (d *dialing) client() *http.Client {
+	var conf *tls.Config
+	if d.cfg.tls != nil {
+		conf = d.cfg.tls.Clone()
+		conf.NextProtos = []string{"http/1.1"} // there is no upgrade in HTTP/2
+	}
+	t := &http.Transport{
+		DialContext:       d.dialNet,
+		TLSClientConfig:   conf,
+		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
+	}
+	if d.cfg.proxy != nil {
+		t.Proxy = func(r *http.Request) (*url.URL, error) {
+			u, err := d.cfg.proxy(r)
+			if err != nil { // its text may hold the proxy's password
+				return nil, errProxy
+			}
+			return u, nil
+		}
+	}
+	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
+}
+
+var errProxy = errors.New("the proxy settings cannot be used")
+
+func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := d.cfg.netDial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	w := newWire(c)
+	d.mu.Lock()
+	d.wire = w
+	d.mu.Unlock()
+	return w, nil
+}
+
+// checkRedirect follows a few redirects, and keeps what may be secret from other
+// hosts: net/http itself strips only the headers that it knows, and tells the
+// next host the last URL, query and all.
+func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
+		return errors.New("redirect from TLS to plain text refused")
+	}
+	req.Header.Del("Referer")
+	if req.URL.Host != via[0].URL.Host {
+		for name := range d.header {
+			req.Header.Del(name)
+		}
+	}
+	return nil
+}
+
+// begin notes that a step begins.
+func (d *dialing) begin(s Step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.step, d.began = s, time.Now()
+}
+
+// end notes how long the step took, unless it failed.
+func (d *dialing) end(took *time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		*took = time.Since(d.began)
+		d.step, d.began = StepHandshake, time.Now()
+	}
+}
+
+func (d *dialing) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { d.begin(StepResolve) },
+		DNSDone:              func(i httptrace.DNSDoneInfo) { d.end(&d.timings.Resolve, i.Err) },
+		ConnectStart:         func(_, _ string) { d.begin(StepConnect) },
+		ConnectDone:          func(_, _ string, err error) { d.end(&d.timings.Connect, err) },
+		TLSHandshakeStart:    func() { d.begin(StepTLS) },
+		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { d.end(&d.timings.TLS, err) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { d.begin(StepHandshake) },
+		GotFirstResponseByte: func() { d.end(&d.timings.Handshake, nil) },
+	}
+}
+
+// failed makes the error of an attempt. It is called with mu held.
+func (d *dialing) failed(resp *http.Response, err error) error {
+	step := d.step
+	for ue := (*url.Error)(nil); errors.As(err, &ue); { // its text holds the whole URL
+		err = ue.Err
+	}
+	var op *net.OpError
+	switch {
+	case resp != nil:
+		step, err = StepHandshake, d.handshakeError(resp, err)
+	case errors.Is(err, errProxy), errors.As(err, &op) && op.Op == "proxyconnect":
+		step = StepProxy
+	case errors.As(err, &op) && op.Op == "dial" && step == StepHandshake:
+		step = StepConnect // a WithNetDial that tells the trace nothing
+	case isCertificateError(err):
+		step = StepTLS
+	}
+	addr := d.url.Host
+	if d.url.Port() == "" {
+		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
+	}
+	return &DialError{Step: step, Addr: addr, Err: err, text: d.redact(trimPrefix(err))}
+}
+
+// handshakeError tells of a response that is no valid upgrade.
+func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
+	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
+	if resp.Body != nil {
+		e.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		_, e.detail, _ = strings.Cut(err.Error(), "failed to WebSocket dial: ")
+	} else if line := firstLine(e.Body); line != "" {
+		e.detail = fmt.Sprintf("%q", line)
+	}
+	e.detail = d.redact(e.detail)
+	return e
+}
+
+// firstLine is the start of a body, short enough for an error message.
+func firstLine(body []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
+	if r := []rune(line); len(r) > 100 {
+		line = string(r[:100]) + "…"
+	}
+	return line
+}
+
+// redact takes the attempt's secrets out of a text that may echo them: a
+// server's error page, a dialer's error.
+func (d *dialing) redact(text string) string {
+	var secrets []string
+	for _, values := range d.url.Query() {
+		secrets = append(secrets, values...)
+	}
+	for _, values := range d.header {
+		secrets = append(secrets, values...)
+	}
+	if password, ok := d.url.User.Password(); ok {
+		secrets = append(secrets, password)
+	}
+	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a whole before its parts
+	for _, s := range secrets {
+		if len(s) >= minSecret {
+			text = strings.ReplaceAll(text, s, "[redacted]")
+		}
+	}
+	return text
+}
+
+// minSecret spares short values such as "1": no secret, and all over the text.
+const minSecret = 4
+
+// trimPrefix is for an error inside another one of this package.
+func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), "wechatws: ") }

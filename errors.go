@@ -1,0 +1,222 @@
+package wechatws
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Sentinel errors, for errors.Is. They may come wrapped with more detail.
+var (
+	// ErrAlreadyConnected is returned by Connect and Run while the client is
+	// connected or on its way. The original said "already logged in".
+	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
+
+	// ErrClosed is returned by Send, Flush, Request and Reconnect once the
+	// client is closed or has failed. After a failure it wraps the cause.
+	ErrClosed = errors.New("wechatws: client is closed")
+
+	// ErrNotOpen is returned by Send when there is no open connection and the
+	// queue is switched off (WithQueue with zero messages).
+	ErrNotOpen = errors.New("wechatws: not open")
+
+	// ErrQueueFull is returned by Send when the message does not fit into the
+	// outbound queue.
+	ErrQueueFull = errors.New("wechatws: outbound queue is full")
+
+	// ErrConnectionLost is returned by Request when the connection ended after
+	// the request was written and before its answer came.
+	ErrConnectionLost = errors.New("wechatws: connection lost before the answer came")
+
+	// ErrInboxFull is returned by a Request made inside a callback when its
+	// answer can no longer be read, because so many messages wait for that very
+	// callback to return. Make the request from a goroutine of its own.
+	ErrInboxFull = errors.New("wechatws: inbox is full and waits for the callback that waits for this answer")
+
+	// ErrHalfOpen is the cause of a drop when nothing at all has arrived from
+	// the peer for the liveness timeout, or when it did not answer a probe.
+	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
+
+	// ErrReconnect is the cause of a drop that Reconnect asked for.
+	ErrReconnect = errors.New("wechatws: reconnect requested")
+
+	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8,
+	// inbound (in a *DecodeError) and outbound (from SendText).
+	ErrNotUTF8 = errors.New("text is not valid UTF-8")
+
+	// ErrNoType is wrapped by the *DecodeError about a message that has no type
+	// field, or one that is no string.
+	ErrNoType = errors.New("no string in the message's type field")
+
+	// ErrNotJSON is wrapped by the *DecodeError about a text message that is not
+	// one JSON value.
+	ErrNotJSON = errors.New("not valid JSON")
+
+	// ErrBinary is wrapped by the *DecodeError about a binary message that no
+	// OnMessage callback takes.
+	ErrBinary = errors.New("binary message and no OnMessage callback")
+)
+
+// An OptionError says which option or argument is wrong, what it was given and
+// what would be right. New joins all that it finds.
+type OptionError struct {
+	Option string // the option's or argument's name, such as "WithDialTimeout"
+	Value  string // what was given; a secret is left out
+	Want   string // what would be right
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("wechatws: %s(%s): %s", e.Option, e.Value, e.Want)
+}
+
+// Step names the part of a connection attempt that failed.
+type Step string
+
+// The steps of an attempt, in their order.
+const (
+	StepEndpoint  Step = "endpoint"  // the endpoint function
+	StepProxy     Step = "proxy"     // choosing or reaching the proxy
+	StepResolve   Step = "resolve"   // DNS
+	StepConnect   Step = "connect"   // TCP
+	StepTLS       Step = "tls"       // TLS handshake and certificates
+	StepHandshake Step = "handshake" // the HTTP upgrade
+	StepLogin     Step = "login"     // making or writing the login message
+)
+
+// A DialError is a connection attempt that failed, and where. Its text holds
+// the server's host and port, and never a query, user info or header value.
+type DialError struct {
+	Step Step
+	Addr string // host:port, empty when not known yet
+	Err  error  // the cause
+
+	text string // Err's text without secrets
+}
+
+func (e *DialError) Error() string {
+	at := ""
+	if e.Addr != "" {
+		at = " " + e.Addr
+	}
+	return fmt.Sprintf("wechatws: %s%s: %s", e.Step, at, e.text)
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// A HandshakeError is a server's answer to the handshake that is not a valid
+// upgrade. It comes inside a *DialError; use errors.As.
+type HandshakeError struct {
+	Status     int           // HTTP status; 101 when the upgrade itself was invalid
+	Header     http.Header   // the response's header; may hold secrets such as cookies
+	Body       []byte        // up to 1 KiB of the response's body
+	RetryAfter time.Duration // from a 429 or 503; zero when absent or unusable
+
+	detail string // what to say after the status, without secrets
+}
+
+func (e *HandshakeError) Error() string {
+	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	if e.detail != "" {
+		text += ": " + e.detail
+	}
+	return text
+}
+
+// A CloseError says how a connection ended.
+type CloseError struct {
+	// Code is the close code, 1005 for a close frame without one, and 1006 when
+	// there was no close frame at all.
+	Code   StatusCode
+	Reason string
+	// Remote tells that the peer ended the connection.
+	Remote bool
+	// Err is the cause below, such as io.EOF or ErrHalfOpen; nil after a close
+	// frame.
+	Err error
+}
+
+func (e *CloseError) Error() string {
+	who := "connection ended"
+	if e.Remote {
+		who = "peer closed the connection"
+	}
+	text := fmt.Sprintf("wechatws: %s: %v", who, e.Code)
+	if e.Reason != "" {
+		text += fmt.Sprintf(" %q", e.Reason)
+	}
+	if e.Err != nil {
+		text += ": " + strings.TrimPrefix(e.Err.Error(), "wechatws: ")
+	}
+	return text
+}
+
+func (e *CloseError) Unwrap() error { return e.Err }
+
+// A ReadLimitError is the cause of a drop by a message larger than the read
+// limit.
+type ReadLimitError struct {
+	Limit int64 // in bytes
+}
+
+func (e *ReadLimitError) Error() string {
+	return fmt.Sprintf("wechatws: message is larger than the read limit of %d bytes; raise it with WithReadLimit", e.Limit)
+}
+
+// A DecodeError is an inbound message that could not be routed or decoded. The
+// connection stays up.
+type DecodeError struct {
+	Type string // the message's type, when it could be read
+	Data []byte // the whole message; not part of the error's text
+	Err  error  // ErrNotUTF8, ErrNotJSON, ErrNoType, ErrBinary, or the codec's error
+}
+
+func (e *DecodeError) Error() string {
+	of := ""
+	if e.Type != "" {
+		of = fmt.Sprintf(" of type %q", e.Type)
+	}
+	return fmt.Sprintf("wechatws: cannot use message%s (%d bytes): %v", of, len(e.Data), e.Err)
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// A PanicError is a panic recovered from one of the user's functions. The
+// client lives on.
+type PanicError struct {
+	Value any    // what was given to panic
+	Stack []byte // as from debug.Stack
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
+}
+
+// Unwrap gives the panic's value when it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// An UndeliveredError hands back what was accepted by Send and not written by
+// the time the client was closed, in order.
+type UndeliveredError struct {
+	Messages []Outgoing
+}
+
+func (e *UndeliveredError) Error() string {
+	return fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(e.Messages))
+}
+
+// A DroppedError tells OnError which messages QueueDropOldest threw away.
+type DroppedError struct {
+	Messages []Outgoing // oldest first
+	// More counts drops that are not in Messages: while a callback runs for
+	// long, no more than a queueful of dropped messages is kept for it.
+	More int
+}
+
+func (e *DroppedError) Error() string {
+	return fmt.Sprintf("wechatws: outbound queue is full: %d oldest message(s) dropped", len(e.Messages)+e.More)
+}

@@ -1,0 +1,88 @@
+package wechatws
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// State is where a Client is in its life.
+type State int
+
+// The states. Idle is before the first Connect; Closed and Failed are terminal,
+// until Connect starts afresh.
+const (
+	StateIdle       State = iota // made by New, never connected
+	StateConnecting              // an attempt is under way
+	StateOpen                    // connected and logged in
+	StateWaiting                 // waiting for the next attempt
+	StateOffline                 // no network; waiting for it
+	StateClosed                  // ended by Close, or by the context of Connect or Run
+	StateFailed                  // ended by a final error
+)
+
+func (s State) String() string {
+	names := [...]string{"idle", "connecting", "open", "waiting", "offline", "closed", "failed"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("State(%d)", int(s))
+	}
+	return names[s]
+}
+
+// terminal tells whether nothing moves any more until the next Connect.
+func (s State) terminal() bool { return s == StateClosed || s == StateFailed }
+
+// legalMoves is the whole state machine: from each state, where it may go.
+var legalMoves = map[State][]State{
+	StateIdle:       {StateConnecting, StateOffline, StateClosed},
+	StateConnecting: {StateOpen, StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
+	StateOpen:       {StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
+	StateWaiting:    {StateConnecting, StateOffline, StateClosed},
+	StateOffline:    {StateConnecting, StateClosed},
+	StateClosed:     {StateConnecting, StateOffline},
+	StateFailed:     {StateConnecting, StateOffline, StateClosed},
+}
+
+func (s State) mayBecome(to State) bool { return slices.Contains(legalMoves[s], to) }
+
+// A StateChange is one move of the state machine.
+type StateChange struct {
+	From, To State
+	// Attempt is the number of the attempt that is made, was made or comes
+	// next: 1 is the first one after Connect or after a stable connection.
+	Attempt int
+	// RetryIn is how long StateWaiting lasts unless it is cut short.
+	RetryIn time.Duration
+	// Err is the cause of a move to Waiting, Failed or Closed; nil after Close.
+	Err error
+
+	session int // the session's number
+}
+
+// An OpenEvent is a connection that is open and logged in.
+type OpenEvent struct {
+	Attempt     int         // as in StateChange
+	Header      http.Header // of the handshake's response
+	Subprotocol string      // the one the server chose, if any
+	Timings     Timings
+}
+
+// Timings says where the time of a connection attempt went, like the profile of
+// wx's onOpen. A step that did not happen, such as TLS for a ws URL, is zero.
+type Timings struct {
+	Start     time.Time     // when the attempt started
+	Resolve   time.Duration // DNS
+	Connect   time.Duration // TCP
+	TLS       time.Duration // TLS handshake
+	Handshake time.Duration // from the request written to the server's answer
+	Total     time.Duration // from Start to the server's answer
+}
+
+// A CloseEvent is the end of a connection that had been open.
+type CloseEvent struct {
+	Code   StatusCode // see CloseError
+	Reason string
+	Remote bool  // the peer ended it
+	Err    error // why; nil after Close
+}

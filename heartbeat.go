@@ -1,0 +1,283 @@
+package wechatws
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Heartbeat is the application's own sign of life, for servers that drop who
+// says nothing: many count only data messages, and do not answer. It is sent
+// while the connection is open, after the login, ahead of whatever is queued,
+// and skipped while the one before has not left yet.
+type Heartbeat struct {
+	// Interval between two heartbeats. Default 3 s.
+	Interval time.Duration
+	// Message is encoded once, by the codec. Default {"msg_type":"ping"}, with
+	// the name set by WithTypeField.
+	Message any
+	// NewMessage makes each heartbeat afresh, instead of Message. It must not
+	// block.
+	NewMessage func() (any, error)
+	// Pong recognises the server's answer, for servers that answer in JSON and
+	// not to protocol pings. With it no protocol pings are sent; round-trip
+	// times come from the answers; and what it recognises reaches no callback.
+	// It is called on the dispatcher, for every message that has a type.
+	Pong func(Message) bool
+}
+
+// Liveness is how a dead peer is found: the client sends protocol pings, and
+// when nothing at all has come in for the timeout, not even a byte of an
+// unfinished message, it drops the connection without a close handshake and
+// reconnects. Time in which the client itself did not read, because callbacks
+// are slow and its inbox is full, does not count.
+type Liveness struct {
+	// Interval between two pings. Default 3 s.
+	Interval time.Duration
+	// Timeout of silence after which the peer counts as dead. Default 10 s. A
+	// probe after a change of the network or a suspended machine has half of it.
+	Timeout time.Duration
+}
+
+// jumpAfter is how late a timer must be, or how far the wall clock must have
+// run ahead, for the process or the machine to have been suspended. Silence from
+// before says nothing about the peer then. It is far above what a busy scheduler
+// does, and far below any timeout.
+const jumpAfter = 2 * time.Second
+
+// A heartbeat is what happens by time on one link, on one timer.
+type heartbeat struct {
+	link *link
+	cfg  *config
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	due      time.Time // when the timer fires
+	armed    time.Time // when due was set
+	wall     time.Time // the same by the wall clock
+	nextBeat time.Time // zero: none
+	nextPing time.Time // zero: none
+	from     time.Time // silence before this does not count
+	probing  bool      // nothing has come in since from, and half the timeout is enough
+	pinging  bool      // a ping waits for its pong
+	beatSent time.Time // heartbeat that waits for its Pong; zero: none
+}
+
+// start is called when the link is open.
+func (h *heartbeat) start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	h.from = now
+	if d := h.cfg.heartbeat.Interval; d > 0 {
+		h.nextBeat = now.Add(d)
+	}
+	if d := h.cfg.liveness.Interval; d > 0 && h.cfg.heartbeat.Pong == nil {
+		h.nextPing = now.Add(d)
+	}
+	h.arm(now)
+}
+
+// stop is called when the link has ended. A tick under way goes on; it is one of
+// the link's helpers.
+func (h *heartbeat) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+// arm sets the timer to what is due next. It is called with mu held.
+func (h *heartbeat) arm(now time.Time) {
+	h.due = time.Time{}
+	for _, at := range [...]time.Time{h.nextBeat, h.nextPing, h.deadline()} {
+		if !at.IsZero() && (h.due.IsZero() || at.Before(h.due)) {
+			h.due = at
+		}
+	}
+	if h.due.IsZero() {
+		return
+	}
+	h.armed, h.wall = now, h.cfg.wallClock()
+	if h.timer == nil {
+		h.timer = time.AfterFunc(h.due.Sub(now), h.tick)
+	} else {
+		h.timer.Reset(h.due.Sub(now))
+	}
+}
+
+// deadline is when the peer's silence becomes too long; zero when it is not
+// judged now. It is called with mu held.
+func (h *heartbeat) deadline() time.Time {
+	timeout := h.cfg.liveness.Timeout
+	if timeout == 0 || h.link.stalled.Load() {
+		return time.Time{}
+	}
+	heard := h.link.heard()
+	if !heard.After(h.from) {
+		heard = h.from
+		if h.probing {
+			timeout /= 2
+		}
+	} else {
+		h.probing = false
+	}
+	return heard.Add(timeout)
+}
+
+// tick does what is due.
+func (h *heartbeat) tick() {
+	if !h.link.enter() {
+		return
+	}
+	defer h.link.helpers.Done()
+	h.mu.Lock()
+	now := time.Now()
+	if h.jumped(now) {
+		h.probe(now)
+	}
+	if at := h.deadline(); !at.IsZero() && !now.Before(at) {
+		h.mu.Unlock()
+		h.link.fail(&CloseError{Code: StatusAbnormal, Err: ErrHalfOpen})
+		return
+	}
+	beat := elapsed(&h.nextBeat, h.cfg.heartbeat.Interval, now)
+	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now)
+	h.arm(now)
+	h.mu.Unlock()
+	if beat {
+		h.beat()
+	}
+	if ping {
+		h.ping()
+	}
+}
+
+// elapsed tells whether it is time, and moves on to the next time. Those that
+// were missed are not made up for.
+func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
+	if at.IsZero() || now.Before(*at) {
+		return false
+	}
+	if *at = at.Add(interval); !at.After(now) {
+		*at = now.Add(interval)
+	}
+	return true
+}
+
+// jumped tells whether the process or the machine was suspended since the timer
+// was set. A suspended process finds its timer late. A suspended machine does
+// not: its monotonic clock stood still, and only the wall clock went on. It is
+// called with mu held.
+func (h *heartbeat) jumped(now time.Time) bool {
+	slept := h.cfg.wallClock().Sub(h.wall) - now.Sub(h.armed)
+	return now.Sub(h.due) > jumpAfter || slept > jumpAfter
+}
+
+// probe forgets past silence and asks the peer to prove itself soon. It is
+// called with mu held.
+func (h *heartbeat) probe(now time.Time) {
+	h.from, h.probing = now, true
+	if !h.nextPing.IsZero() {
+		h.nextPing = now
+	} else if h.cfg.heartbeat.Pong != nil {
+		h.nextBeat = now
+	}
+}
+
+// probeNow is for a change of the network.
+func (h *heartbeat) probeNow() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil && h.cfg.liveness.Timeout > 0 {
+		now := time.Now()
+		h.probe(now)
+		h.arm(now)
+	}
+}
+
+// resume is called when the link reads again after it was stalled.
+func (h *heartbeat) resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		now := time.Now()
+		h.from = now
+		h.arm(now)
+	}
+}
+
+// beat sends the application's heartbeat.
+func (h *heartbeat) beat() {
+	data := h.cfg.beat
+	if h.cfg.heartbeat.NewMessage != nil {
+		err := protect(func() error {
+			v, err := h.cfg.heartbeat.NewMessage()
+			if err == nil {
+				data, err = h.cfg.codec.Marshal(v)
+			}
+			return err
+		})
+		if err != nil {
+			h.link.client.reportLater(h.link.session, fmt.Errorf("wechatws: heartbeat message: %w", err))
+			return
+		}
+	}
+	h.mu.Lock()
+	h.beatSent = time.Now()
+	h.mu.Unlock()
+	h.link.client.queue.sendBeat(h.link, data)
+}
+
+// isPong tells whether m answers the heartbeat, and takes the time.
+func (h *heartbeat) isPong(m Message) bool {
+	match := h.cfg.heartbeat.Pong
+	if match == nil {
+		return false
+	}
+	is := false
+	if err := protect(func() error { is = match(m); return nil }); err != nil {
+		h.link.client.report(h.link.session.ctx, err)
+	}
+	if is {
+		h.mu.Lock()
+		sent := h.beatSent
+		h.beatSent = time.Time{}
+		h.mu.Unlock()
+		if !sent.IsZero() {
+			h.link.client.rtt.add(m.Received.Sub(sent))
+		}
+	}
+	return is
+}
+
+// ping sends a protocol ping and waits for its pong. There is one at a time: on
+// a network that swallows them a second one would tell no more. While the socket
+// is slow to take what is being written there is none either, since it would
+// have to queue behind that.
+func (h *heartbeat) ping() {
+	l := h.link
+	h.mu.Lock()
+	skip := h.pinging || l.writeBlocked()
+	h.pinging = h.pinging || !skip
+	h.mu.Unlock()
+	if skip {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.liveness.Timeout)
+	defer cancel()
+	stalls := l.stalls.Load()
+	sent := time.Now()
+	err := l.conn.Ping(ctx)
+	if err == nil {
+		l.hear()
+		if l.stalls.Load() == stalls { // otherwise the pong waited for us
+			l.client.rtt.add(time.Since(sent))
+		}
+	}
+	h.mu.Lock()
+	h.pinging = false
+	h.mu.Unlock()
+}

@@ -1,0 +1,53 @@
+package wechatws
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// hooks are the callbacks for one kind of event, in order of registration. They
+// may be added and removed at any time, also while they are being called.
+type hooks[T any] struct {
+	mu   sync.Mutex
+	list []*hook[T] // replaced, never changed in place
+}
+
+type hook[T any] struct {
+	fn      func(context.Context, T)
+	removed atomic.Bool
+}
+
+// add registers fn and returns what removes it.
+func (h *hooks[T]) add(fn func(context.Context, T)) (remove func()) {
+	added := &hook[T]{fn: fn}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.list = append(slices.Clone(h.list), added)
+	return func() {
+		added.removed.Store(true)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.list = slices.DeleteFunc(slices.Clone(h.list), func(one *hook[T]) bool { return one == added })
+	}
+}
+
+func (h *hooks[T]) all() []*hook[T] {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.list
+}
+
+// call runs all callbacks with v. What panics is given to failed, and the next
+// one is run. One that an earlier one has removed is not run any more.
+func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) {
+	for _, one := range h.all() {
+		if one.removed.Load() {
+			continue
+		}
+		if err := protect(func() error { one.fn(ctx, v); return nil }); err != nil {
+			failed(err)
+		}
+	}
+}

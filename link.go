@@ -1,0 +1,282 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lastWords is how long the reader goes on after a write has failed: what
+	// the peer said last, a close code or nothing, is the better cause.
+	lastWords = time.Second
+	// closeTimeout bounds the close handshake with a peer that no longer answers.
+	closeTimeout = 2 * time.Second
+)
+
+// A link is one connection. It has a reader, which is the session's goroutine, a
+// writer, which exists while there is something to write, and a heartbeat's
+// timer, and dies as a whole. News from a dead link is harmless since all it can
+// reach is its own link.
+type link struct {
+	client  *Client
+	session *session
+	conn    Conn
+	wire    *wire // nil when the Dialer makes connections of its own
+	opened  time.Time
+
+	heartbeat heartbeat
+
+	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since opened
+	stalled   atomic.Bool  // the reader waits for room and does not read
+	stalls    atomic.Int64 // how often it did
+
+	// Guarded by the queue's mutex, which hands out the work.
+	writing bool   // the writer exists
+	beat    []byte // heartbeat that is due
+
+	mu      sync.Mutex
+	cause   *CloseError // why it ended or is about to; the first one counts
+	ended   bool
+	dead    chan struct{} // closed when it ended
+	helpers sync.WaitGroup
+}
+
+func newLink(s *session, conn Conn, w *wire) *link {
+	l := &link{client: s.client, session: s, conn: conn, wire: w, opened: time.Now(), dead: make(chan struct{})}
+	l.heartbeat.link, l.heartbeat.cfg = l, &s.client.cfg
+	return l
+}
+
+// enter counts a goroutine in that works for the link, unless it has ended. Who
+// enters calls helpers.Done.
+func (l *link) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.helpers.Add(1)
+	}
+	return !l.ended
+}
+
+// blame sets the cause unless there is one.
+func (l *link) blame(cause *CloseError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = cause
+	}
+}
+
+// fail ends the link at once, without a close handshake.
+func (l *link) fail(cause *CloseError) {
+	l.blame(cause)
+	l.mu.Lock()
+	first := !l.ended
+	l.ended = true
+	l.mu.Unlock()
+	if !first {
+		return
+	}
+	close(l.dead)
+	l.client.dispatcher.wake()
+	if l.wire != nil {
+		l.wire.Close()
+	} else {
+		l.conn.CloseNow()
+	}
+}
+
+// end waits until all that belongs to the link is gone, and tells why it ended.
+// readErr is what the reader met.
+func (l *link) end(readErr error) *CloseError {
+	l.fail(closeError(readErr))
+	l.client.queue.detached(l)
+	l.heartbeat.stop()
+	l.conn.CloseNow()
+	l.helpers.Wait()
+	return l.cause
+}
+
+// closeError makes a CloseError of what ended the reading.
+func closeError(err error) *CloseError {
+	var (
+		ce    *CloseError
+		limit *ReadLimitError
+		op    *net.OpError
+	)
+	switch {
+	case errors.As(err, &ce):
+		return ce
+	case errors.As(err, &limit):
+		return &CloseError{Code: StatusMessageTooBig, Err: limit}
+	case errors.As(err, &op): // without what the library says around it
+		err = op
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		err = io.EOF
+	}
+	return &CloseError{Code: StatusAbnormal, Remote: true, Err: err}
+}
+
+// close says good-bye as the user asked for, and ends the link.
+func (l *link) close(code StatusCode, reason string) {
+	cause := &CloseError{Code: code, Reason: reason}
+	l.blame(cause)
+	if l.wire != nil {
+		defer time.AfterFunc(closeTimeout, func() { l.wire.Close() }).Stop()
+	}
+	_ = l.conn.Close(code, reason) // whatever it met, the link is over
+	l.fail(cause)
+}
+
+// read hands over messages until the connection ends.
+func (l *link) read() error {
+	for {
+		typ, r, err := l.conn.Reader()
+		if err != nil {
+			return err
+		}
+		limit := l.client.cfg.readLimit
+		data, err := io.ReadAll(io.LimitReader(r, limit+1))
+		if err != nil {
+			return err
+		}
+		if int64(len(data)) > limit {
+			return &ReadLimitError{Limit: limit}
+		}
+		l.hear()
+		in := inbound{link: l, typ: typ, data: data, at: time.Now()}
+		l.client.requests.offer(in, l.stall, l.resume)
+		l.client.dispatcher.message(in, func() {
+			l.client.requests.inboxFull()
+			l.stall()
+		}, l.over)
+		l.resume()
+	}
+}
+
+// stall and resume frame the time in which the reader waits for us: the peer's
+// silence in it says nothing about the peer.
+func (l *link) stall() {
+	l.stalls.Add(1)
+	l.stalled.Store(true)
+}
+
+func (l *link) resume() {
+	if l.stalled.Load() {
+		l.stalled.Store(false)
+		l.heartbeat.resume()
+	}
+}
+
+// over tells that a message need not wait for room in the inbox any more.
+func (l *link) over() bool {
+	select {
+	case <-l.dead:
+		return true
+	case <-l.session.ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// hear notes a sign of life that is seen above the wire.
+func (l *link) hear() { l.lastHeard.Store(int64(time.Since(l.opened))) }
+
+// heard is when the last sign of life came.
+func (l *link) heard() time.Time {
+	if l.wire != nil {
+		return time.Now().Add(-l.wire.silent())
+	}
+	return l.opened.Add(time.Duration(l.lastHeard.Load()))
+}
+
+// writeBlocked tells that the socket is slow to take what is being written.
+func (l *link) writeBlocked() bool { return l.wire != nil && l.wire.writeSince.Load() != 0 }
+
+// startWriter is called with the queue's mutex held, when there is something to
+// write.
+func (l *link) startWriter() {
+	if !l.writing && l.enter() {
+		l.writing = true
+		go l.write()
+	}
+}
+
+// write writes what the queue has, and ends when there is no more.
+func (l *link) write() {
+	defer l.helpers.Done()
+	var batch []*outgoing
+	for {
+		var beat []byte
+		var ok bool
+		if batch, beat, ok = l.client.queue.take(l, batch[:0]); !ok {
+			return
+		}
+		n, err := l.writeBatch(batch, beat)
+		l.client.queue.wrote(l, n, err)
+		if err == nil {
+			continue
+		}
+		select {
+		case <-l.dead:
+		case <-time.After(lastWords):
+		}
+		l.fail(&CloseError{Code: StatusAbnormal, Err: fmt.Errorf("write: %w", err)})
+		return
+	}
+}
+
+// writeBatch writes a heartbeat, if any, and messages, and returns how many of
+// the messages the socket has taken. Several go out in as few system calls as
+// possible.
+func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
+	gather := l.wire != nil && len(batch) > 1
+	var ends []int64
+	if gather {
+		l.wire.cork()
+		ends = make([]int64, 0, len(batch))
+	}
+	if beat != nil {
+		err = l.conn.Write(TextMessage, beat)
+	}
+	for ; n < len(batch) && err == nil; n++ {
+		if err = l.conn.Write(batch[n].Type, batch[n].Data); err != nil {
+			break
+		}
+		if gather {
+			ends = append(ends, l.wire.mark())
+		}
+	}
+	if gather {
+		taken, werr := l.wire.uncork()
+		if err == nil {
+			err = werr
+		}
+		for n = 0; n < len(ends) && ends[n] <= taken; n++ {
+		}
+	}
+	return n, err
+}
+
+// login writes the login message, before anybody else writes. It ends when ctx
+// does.
+func (l *link) login(ctx context.Context, data []byte) error {
+	stop := context.AfterFunc(ctx, func() { l.fail(&CloseError{Code: StatusAbnormal, Err: context.Cause(ctx)}) })
+	defer stop()
+	if err := l.conn.Write(TextMessage, data); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package wechatws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// A Codec encodes and decodes messages. encoding/json has these two functions,
+// and so have the drop-in replacements for it, such as
+// sonic.ConfigDefault. It must be safe for concurrent use.
+type Codec interface {
+	Marshal(v any) ([]byte, error)
+	Unmarshal(data []byte, v any) error
+}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+// A Message is an inbound message as it arrived.
+type Message struct {
+	// Type is the string in the message's type field; empty for a binary
+	// message and for text that has none.
+	Type string
+	// Data is the message. It is shared by all callbacks and must not be
+	// changed; it may be kept.
+	Data []byte
+	// Binary tells that it came as a binary message. Text is always valid
+	// UTF-8.
+	Binary bool
+	// Received is when it had arrived in full.
+	Received time.Time
+
+	codec Codec
+}
+
+// Decode reads the message into v with the client's codec.
+func (m Message) Decode(v any) error {
+	codec := m.codec
+	if codec == nil { // a Message made by hand, in a user's test
+		codec = jsonCodec{}
+	}
+	if err := codec.Unmarshal(m.Data, v); err != nil {
+		return &DecodeError{Type: m.Type, Data: m.Data, Err: err}
+	}
+	return nil
+}
+
+// inbound is a message as the reader hands it over.
+type inbound struct {
+	link *link
+	typ  MessageType
+	data []byte
+	at   time.Time
+}
+
+// read makes a Message of it. With an error the message cannot be routed by its
+// type, but is whole.
+func (in inbound) read(cfg *config) (Message, error) {
+	m := Message{Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, codec: cfg.codec}
+	var err error
+	switch {
+	case m.Binary:
+		err = ErrBinary
+	case !utf8.Valid(m.Data):
+		err = ErrNotUTF8
+	default:
+		m.Type, err = peekType(m.Data, cfg.typeField)
+	}
+	if err != nil {
+		return m, &DecodeError{Data: m.Data, Err: err}
+	}
+	return m, nil
+}
+
+// route is the dispatcher's work on one message.
+func (c *Client) route(in inbound) {
+	ctx := in.link.session.ctx
+	if ctx.Err() != nil { // Close has begun
+		return
+	}
+	m, err := in.read(&c.cfg)
+	if err == nil && in.link.heartbeat.isPong(m) {
+		return
+	}
+	failed := func(err error) { c.report(ctx, err) }
+	if err != nil && (len(c.onMessage.all()) == 0 || errors.Is(err, ErrNotUTF8)) {
+		failed(err)
+		return
+	}
+	c.onMessage.call(ctx, m, failed)
+	if err != nil {
+		return
+	}
+	if typed := c.typed(m.Type); typed != nil && len(typed.all()) > 0 {
+		typed.call(ctx, m, failed)
+		return
+	}
+	c.onUnknown.call(ctx, m, failed)
+}
+
+// On registers fn for messages of one type, decoded into a T by the client's
+// codec; T may also be Message. Several functions for one type are called in
+// order of registration, each with a value of its own. A message that does not
+// fit T is reported to OnError as a *DecodeError. The function returned removes
+// fn again.
+//
+// Callbacks of one client run one at a time and in order, on a goroutine that
+// is not the reader: fn may block, panic (it is reported to OnError), and call
+// every method of the client. While it blocks, messages wait, up to a bound; then
+// reading stops, and the peer is slowed down through TCP. Its context ends with
+// the session, as Close begins.
+//
+// Register what must see a connection's first message before Connect. On may be
+// called at any time, from any goroutine and any callback. A nil fn or an empty
+// type is an error, reported to OnError and by the next Connect.
+//
+// It is the typed form of the original's onReceivedMsg.
+func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (remove func()) {
+	name := fmt.Sprintf("On[%T]", *new(T))
+	switch {
+	case fn == nil:
+		return c.badCallback(name, msgType)
+	case msgType == "":
+		return c.misuse(&OptionError{Option: name, Value: `""`, Want: "the message type must not be empty; OnMessage takes all messages"})
+	}
+	handle := func(ctx context.Context, m Message) {
+		var v T
+		if err := m.Decode(&v); err != nil {
+			c.report(ctx, err)
+			return
+		}
+		fn(ctx, v)
+	}
+	if raw, ok := any(fn).(func(context.Context, Message)); ok {
+		handle = raw
+	}
+	c.typedMu.Lock()
+	defer c.typedMu.Unlock()
+	h := c.typedHooks[msgType]
+	if h == nil {
+		h = new(hooks[Message])
+		c.typedHooks[msgType] = h
+	}
+	return h.add(handle)
+}
+
+func (c *Client) typed(msgType string) *hooks[Message] {
+	c.typedMu.RLock()
+	defer c.typedMu.RUnlock()
+	return c.typedHooks[msgType]
+}
+
+// OnMessage registers fn for every message, before the typed callbacks: also
+// those that cannot be routed, such as binary ones and text that is not JSON,
+// which are then no errors. Only text that is not valid UTF-8 is kept from it.
+// See On for the rules that all callbacks share.
+func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
+	return register(c, "OnMessage", &c.onMessage, fn)
+}
+
+// OnUnknown registers fn for messages of a type that no On callback takes.
+func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
+	return register(c, "OnUnknown", &c.onUnknown, fn)
+}
+
+// OnOpen registers fn for each connection that is open and logged in. It comes
+// before the connection's first message.
+//
+// It mirrors wx.onSocketOpen.
+func (c *Client) OnOpen(fn func(ctx context.Context, e OpenEvent)) (remove func()) {
+	return register(c, "OnOpen", &c.onOpen, fn)
+}
+
+// OnClose registers fn for the end of each connection that had been open. It
+// comes after the connection's last message. After Close the context of fn has
+// not ended, so that fn can still do its work.
+//
+// It mirrors wx.onSocketClose, and the original's onSocketClosed.
+func (c *Client) OnClose(fn func(ctx context.Context, e CloseEvent)) (remove func()) {
+	return register(c, "OnClose", &c.onClose, fn)
+}
+
+// OnError registers fn for everything that goes wrong and has no caller to be
+// returned to: attempts that failed (*DialError), messages that could not be
+// used (*DecodeError), callbacks that panicked (*PanicError) and messages dropped
+// from the queue (*DroppedError). A panic in fn itself is swallowed.
+//
+// It mirrors wx.onSocketError.
+func (c *Client) OnError(fn func(ctx context.Context, err error)) (remove func()) {
+	return register(c, "OnError", &c.onError, fn)
+}
+
+// OnStateChange registers fn for each move from one state to another.
+func (c *Client) OnStateChange(fn func(ctx context.Context, change StateChange)) (remove func()) {
+	return register(c, "OnStateChange", &c.onStateChange, fn)
+}
+
+// OnNetworkChange registers fn for each change that the network monitor
+// reports while the client is connected or on its way; see WithNetworkMonitor.
+//
+// It mirrors wx.onNetworkStatusChange.
+func (c *Client) OnNetworkChange(fn func(ctx context.Context, status NetworkStatus)) (remove func()) {
+	return register(c, "OnNetworkChange", &c.onNetworkChange, fn)
+}
+
+func register[T any](c *Client, name string, h *hooks[T], fn func(context.Context, T)) (remove func()) {
+	if fn == nil {
+		return c.badCallback(name, "")
+	}
+	return h.add(fn)
+}
+
+func (c *Client) badCallback(name, msgType string) (remove func()) {
+	value := "nil"
+	if msgType != "" {
+		value = fmt.Sprintf("%q, nil", msgType)
+	}
+	return c.misuse(&OptionError{Option: name, Value: value, Want: "the callback must be a function"})
+}
+
+// misuse keeps err for the next Connect, and tells OnError.
+func (c *Client) misuse(err error) (remove func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.misuses = append(c.misuses, err)
+	c.reportLater(c.session, err)
+	return func() {}
+}
+
+// report gives err to OnError. It is called on the dispatcher.
+func (c *Client) report(ctx context.Context, err error) {
+	c.onError.call(ctx, err, func(error) {})
+}
+
+// reportLater is report from anywhere else.
+func (c *Client) reportLater(s *session, err error) {
+	c.dispatcher.event(func() { c.report(s.eventContext(), err) })
+}
+
+// Messages returns all messages as an iterator, for a loop instead of callbacks:
+//
+//	for m := range client.Messages(ctx) { … }
+//
+// It takes part from the moment that Messages is called, like an OnMessage
+// callback whose body is the loop's: while the loop works on one message the
+// others wait. Call it before Connect to miss nothing, and range over it once.
+// The loop ends when ctx ends, or when the client is closed or has failed and
+// what had arrived before is handed out; on a client in such a state it ends at
+// once. Every method of the client may be called from inside the loop.
+func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
+	var (
+		messages = make(chan Message)
+		over     = make(chan struct{}) // the session's end has been dispatched
+		left     = make(chan struct{}) // the loop has been left
+	)
+	session, ended := c.currentSession()
+	end := sync.OnceFunc(func() { close(over) })
+	if ended {
+		end()
+	}
+	removeState := c.onStateChange.add(func(_ context.Context, change StateChange) {
+		if change.To.terminal() && change.session >= session {
+			end()
+		}
+	})
+	removeMessage := c.onMessage.add(func(cbctx context.Context, m Message) {
+		select {
+		case messages <- m:
+		case <-ctx.Done():
+		case <-cbctx.Done(): // closed, perhaps from inside the loop
+		case <-left:
+		case <-over:
+		}
+	})
+	return func(yield func(Message) bool) {
+		defer removeState()
+		defer removeMessage()
+		defer close(left)
+		for {
+			select {
+			case m := <-messages:
+				if !yield(m) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			case <-over:
+				return
+			}
+		}
+	}
+}

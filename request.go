@@ -1,0 +1,133 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// requestBacklog is how many messages may wait for one Request to look at them.
+const requestBacklog = 64
+
+// A request is a Request that waits for its answer. It gets every message that
+// arrives, straight from the reader, so that it works inside a callback too, when
+// the dispatcher is busy with that very callback. The match function runs on the
+// goroutine of the caller, who has nothing else to do.
+type request struct {
+	sent     *outgoing
+	callback bool // made inside a callback
+	in       chan inbound
+	done     chan struct{} // closed when Request returns
+
+	once sync.Once
+	over chan struct{} // closed when no answer will come
+	err  error         // why
+}
+
+func newRequest(m Outgoing, callback bool) *request {
+	return &request{
+		sent:     &outgoing{Outgoing: m},
+		callback: callback,
+		in:       make(chan inbound, requestBacklog),
+		done:     make(chan struct{}),
+		over:     make(chan struct{}),
+	}
+}
+
+// wait returns the first message that matches.
+func (r *request) wait(ctx context.Context, cfg *config, match func(Message) bool) (Message, error) {
+	for {
+		var in inbound
+		select {
+		case in = <-r.in:
+		case <-ctx.Done():
+			return Message{}, context.Cause(ctx)
+		case <-r.over:
+			select {
+			case in = <-r.in: // it came before the end
+			default:
+				return Message{}, r.err
+			}
+		}
+		if m, err := in.read(cfg); !errors.Is(err, ErrNotUTF8) && match(m) {
+			return m, nil
+		}
+	}
+}
+
+// fail ends the wait, once everything that came before is looked at.
+func (r *request) fail(err error) {
+	r.once.Do(func() {
+		r.err = err
+		close(r.over)
+	})
+}
+
+// requests are those that wait now.
+type requests struct {
+	mu   sync.Mutex
+	list []*request // replaced, never changed in place
+}
+
+func (rs *requests) all() []*request {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.list
+}
+
+func (rs *requests) add(r *request) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.list = append(slices.Clone(rs.list), r)
+}
+
+func (rs *requests) remove(r *request) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	close(r.done)
+	rs.list = slices.DeleteFunc(slices.Clone(rs.list), func(other *request) bool { return other == r })
+}
+
+// offer gives a message to all who wait, and waits for those who are slow to
+// look at it.
+func (rs *requests) offer(in inbound, stall, resume func()) {
+	for _, r := range rs.all() {
+		select {
+		case r.in <- in:
+			continue
+		default:
+		}
+		stall()
+		select {
+		case r.in <- in:
+		case <-r.done:
+		case <-in.link.dead:
+		case <-in.link.session.ctx.Done():
+		}
+		resume()
+	}
+}
+
+// inboxFull fails what waits inside a callback: the reader is about to wait for
+// that callback.
+func (rs *requests) inboxFull() {
+	for _, r := range rs.all() {
+		if r.callback {
+			r.fail(ErrInboxFull)
+		}
+	}
+}
+
+// lost fails the requests that were written to a link that has ended, or all of
+// them when nil.
+func (rs *requests) lost(q *queue, l *link, err error) {
+	for _, r := range rs.all() {
+		q.mu.Lock()
+		hit := l == nil || r.sent.link == l
+		q.mu.Unlock()
+		if hit {
+			r.fail(err)
+		}
+	}
+}

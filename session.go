@@ -1,0 +1,315 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A session is what one Connect or Run starts. One goroutine, run, owns it: it
+// dials, reads, waits and dials again, and nobody else ever dials.
+type session struct {
+	client *Client
+	number int
+
+	// ctx is given to callbacks and to the endpoint and login functions. It ends
+	// when Close begins, or after the last event of a session that failed.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	opened chan struct{} // closed at the first open
+	done   chan struct{} // closed when run has returned
+	err    error         // why it ended, nil after Close; set before done
+
+	// Guarded by the client's mutex.
+	link    *link                   // while open
+	retry   context.CancelCauseFunc // ends the attempt under way, to make another one at once
+	wake    chan struct{}           // ends StateWaiting and StateOffline
+	forced  bool                    // Reconnect asks for an attempt even without a network
+	network NetworkStatus
+	closing bool  // Close has begun
+	cause   error // why it is being closed; nil for Close itself
+}
+
+// errTryNow ends an attempt that is to be made again at once.
+var errTryNow = errors.New("trying again at once")
+
+// run is the session's goroutine.
+func (s *session) run() {
+	defer close(s.done)
+	unwatch := func() {}
+	if m := s.client.cfg.network; m != nil {
+		unwatch = m.Watch(s.networkChanged)
+		s.client.mu.Lock()
+		s.network = m.Status()
+		s.client.mu.Unlock()
+	}
+	err := s.stayConnected()
+	unwatch()
+	s.finish(err)
+}
+
+// stayConnected returns when the session is over: with a final error, or with
+// anything once Close has begun.
+func (s *session) stayConnected() error {
+	schedule := newSchedule(&s.client.cfg)
+	var last error
+	for s.awaitNetwork(schedule.attempt) {
+		l, err := s.attempt(schedule.attempt, last)
+		switch {
+		case s.ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errTryNow):
+			continue
+		case err != nil:
+			last = err
+			s.client.reportLater(s, err)
+		default:
+			schedule.opened = true
+			cause := l.end(l.read())
+			schedule.ended(time.Since(l.opened))
+			s.linkEnded(l, cause)
+			if s.ctx.Err() != nil {
+				return nil
+			}
+			if last = cause; errors.Is(last, ErrReconnect) {
+				schedule.attempt++
+				continue
+			}
+		}
+		wait, final := schedule.next(last)
+		if final {
+			return last
+		}
+		s.wait(schedule.attempt, wait, last)
+	}
+	return nil
+}
+
+// awaitNetwork waits until there is a network. It reports false when the session
+// is over.
+func (s *session) awaitNetwork(attempt int) bool {
+	c := s.client
+	for {
+		c.mu.Lock()
+		if s.ctx.Err() != nil {
+			c.mu.Unlock()
+			return false
+		}
+		if c.cfg.network == nil || s.network.Connected || s.forced {
+			c.mu.Unlock()
+			return true
+		}
+		if c.state != StateOffline {
+			c.move(StateChange{To: StateOffline, Attempt: attempt})
+		}
+		s.drainWake()
+		c.mu.Unlock()
+		select {
+		case <-s.wake:
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// wait spends the time until the next attempt, unless something cuts it short.
+func (s *session) wait(attempt int, d time.Duration, cause error) {
+	c := s.client
+	c.mu.Lock()
+	s.drainWake()
+	c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
+	c.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	case <-s.ctx.Done():
+	}
+}
+
+// drainWake forgets what was meant for an earlier wait. It is called with the
+// client's mutex held.
+func (s *session) drainWake() {
+	select {
+	case <-s.wake:
+	default:
+	}
+}
+
+// tryNow does at once what the schedule would do later: it cuts a wait short, or
+// makes the attempt under way anew. It is called with the client's mutex held.
+func (s *session) tryNow() {
+	switch s.client.state {
+	case StateWaiting, StateOffline:
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	case StateConnecting:
+		if s.retry != nil {
+			s.retry(errTryNow)
+		}
+	}
+}
+
+// networkChanged is called by the network monitor. A change may make everything
+// that is being waited for succeed now, and may have cut an open connection off
+// without a word.
+func (s *session) networkChanged(status NetworkStatus) {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.network = status
+	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
+	s.tryNow()
+	if s.link != nil {
+		s.link.heartbeat.probeNow()
+	}
+}
+
+// attempt makes one connection and logs in. Its errors are *DialError, or
+// errTryNow.
+func (s *session) attempt(number int, last error) (*link, error) {
+	c := s.client
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	c.mu.Lock()
+	s.retry, s.forced = cancel, false
+	c.move(StateChange{To: StateConnecting, Attempt: number})
+	c.mu.Unlock()
+
+	l, event, err := s.connect(ctx, number, last)
+	if err == nil && s.open(ctx, l, event) {
+		return l, nil
+	}
+	if l != nil {
+		l.end(err)
+	}
+	c.mu.Lock()
+	s.retry = nil
+	c.mu.Unlock()
+	if errors.Is(context.Cause(ctx), errTryNow) {
+		return nil, errTryNow
+	}
+	return nil, err
+}
+
+// connect asks for the endpoint, dials and writes the login message. With an
+// error it may return a link, which has to be ended.
+func (s *session) connect(ctx context.Context, number int, last error) (*link, OpenEvent, error) {
+	cfg := &s.client.cfg
+	var ep Endpoint
+	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
+		ep, err = cfg.endpoint(ctx, number, last)
+		return err
+	})
+	if err != nil {
+		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+	}
+	conn, wire, event, err := cfg.dial(ctx, ep)
+	if err != nil {
+		return nil, OpenEvent{}, err
+	}
+	event.Attempt = number
+	l := newLink(s, conn, wire)
+	if cfg.login == nil {
+		return l, event, nil
+	}
+	err = withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
+		v, err := cfg.login(ctx)
+		if err != nil || v == nil {
+			return err
+		}
+		m, err := encode(cfg.codec, v)
+		if err != nil {
+			return err
+		}
+		return l.login(ctx, m.Data)
+	})
+	if err != nil {
+		err = &DialError{Step: StepLogin, Err: err, text: trimPrefix(err)}
+	}
+	return l, event, err
+}
+
+// withTimeout runs one of the user's functions.
+func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return protect(func() error { return fn(ctx) })
+}
+
+// open declares the link open, unless that has come too late. The queue is let go
+// only now, behind the login and the open event.
+func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return false
+	}
+	s.retry = nil
+	s.link = l
+	c.opens++
+	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
+	c.dispatcher.event(func() { c.onOpen.call(s.eventContext(), event, s.report) })
+	l.heartbeat.start()
+	c.queue.attach(l)
+	select {
+	case <-s.opened:
+	default:
+		close(s.opened)
+	}
+	return true
+}
+
+// linkEnded tells everybody that the open link is gone.
+func (s *session) linkEnded(l *link, cause *CloseError) {
+	c := s.client
+	event := CloseEvent{Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
+	c.mu.Lock()
+	if s.closing && !cause.Remote && cause.Err == nil {
+		event.Err = s.cause
+	}
+	s.link = nil
+	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
+	c.mu.Unlock()
+	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
+}
+
+// finish makes the session's last move.
+func (s *session) finish(err error) {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := StateChange{To: StateClosed, Attempt: c.attempt, Err: s.cause}
+	refuse := ErrClosed
+	if !s.closing {
+		last.To, last.Err = StateFailed, err
+		refuse = fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	s.err = last.Err
+	c.queue.accept(refuse)
+	c.requests.lost(&c.queue, nil, refuse)
+	c.move(last)
+	c.session = nil
+	c.dispatcher.event(s.cancel)
+}
+
+// eventContext is the context for an event: unlike a message, an event is still
+// told when Close has begun, to somebody who may have work to do about it.
+func (s *session) eventContext() context.Context {
+	switch {
+	case s == nil: // before the first Connect
+		return context.Background()
+	case s.ctx.Err() != nil:
+		return context.WithoutCancel(s.ctx)
+	default:
+		return s.ctx
+	}
+}
+
+// report is for errors met on the dispatcher.
+func (s *session) report(err error) { s.client.report(s.eventContext(), err) }
