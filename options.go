@@ -242,7 +242,7 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 // WithDialer sets the WebSocket library under the client. The default is
-// CoderDialer; NhooyrDialer of package transport/nhooyr is another one.
+// CoderDialer; nhooyr.Dialer in transport/nhooyr is another one.
 func WithDialer(d Dialer) Option {
 	return func(c *config) {
 		if d == nil {

@@ -20,10 +20,9 @@ type wire struct {
 	writeSince atomic.Int64 // when the write under way began, zero when there is none
 
 	mu      sync.Mutex // one write at a time
-	corked  bool
-	held    []byte // corked bytes
-	written int64  // bytes taken by the socket
-	err     error  // of a failed write; final
+	held    *[]byte    // corked bytes; nil when there is no cork
+	written int64      // bytes taken by the socket
+	err     error      // of a failed write; final
 }
 
 // maxHeld bounds what a cork holds back: large enough to make system calls rare,
@@ -53,11 +52,11 @@ func (w *wire) silent() time.Duration {
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.corked {
+	if w.held == nil {
 		return w.write(p)
 	}
-	w.held = append(w.held, p...)
-	if len(w.held) >= maxHeld {
+	*w.held = append(*w.held, p...)
+	if len(*w.held) >= maxHeld {
 		w.flush()
 	}
 	if w.err != nil {
@@ -80,16 +79,15 @@ func (w *wire) write(p []byte) (int, error) {
 }
 
 func (w *wire) flush() {
-	w.write(w.held)
-	w.held = w.held[:0]
+	_, _ = w.write(*w.held) // the error is kept
+	*w.held = (*w.held)[:0]
 }
 
 // cork holds writes back until uncork, so that many messages leave in one
 // system call.
 func (w *wire) cork() {
 	w.mu.Lock()
-	w.corked = true
-	w.held = heldPool.Get().([]byte)[:0]
+	w.held = heldPool.Get().(*[]byte)
 	w.mu.Unlock()
 }
 
@@ -98,7 +96,7 @@ func (w *wire) cork() {
 func (w *wire) mark() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.written + int64(len(w.held))
+	return w.written + int64(len(*w.held))
 }
 
 // uncork writes what is held back, and returns the offset up to which the
@@ -106,13 +104,15 @@ func (w *wire) mark() int64 {
 func (w *wire) uncork() (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.corked = false
-	if len(w.held) > 0 {
+	if len(*w.held) > 0 {
 		w.flush()
 	}
-	heldPool.Put(w.held) //nolint:staticcheck // a slice header a batch is cheap
+	heldPool.Put(w.held)
 	w.held = nil
 	return w.written, w.err
 }
 
-var heldPool = sync.Pool{New: func() any { return make([]byte, 0, maxHeld+4<<10) }}
+var heldPool = sync.Pool{New: func() any {
+	held := make([]byte, 0, maxHeld+4<<10) // the library writes 4 KiB at a time
+	return &held
+}}

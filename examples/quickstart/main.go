@@ -1,0 +1,111 @@
+// Quickstart connects, logs in, prints typed messages, and stays connected.
+//
+// Without flags it brings a small server of its own, which drops the connection
+// once and restarts once while you watch. With -url it talks to a real one until
+// Ctrl-C:
+//
+//	go run ./examples/quickstart
+//	go run ./examples/quickstart -url wss://live.example.com/ws -token secret
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// Login is what the server wants to hear first on every connection.
+type Login struct {
+	MsgType string `json:"msg_type"`
+	Token   string `json:"token"`
+}
+
+// Comment is one of the messages that the server sends.
+type Comment struct {
+	From    string `json:"from_name"`
+	Content string `json:"content"`
+}
+
+func main() {
+	url := flag.String("url", "", "the server to talk to (default: one of its own)")
+	token := flag.String("token", "demo", "the token to log in with")
+	flag.Parse()
+	log.SetFlags(log.Ltime | log.Lmicroseconds)
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	var demo *demoServer
+	if *url == "" {
+		demo = startDemo()
+		defer demo.Close()
+		*url = demo.URL()
+	}
+	if err := run(ctx, *url, *token, demo); err != nil {
+		log.Print(err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run is the program: a client, its callbacks, and Run.
+func run(ctx context.Context, url, token string, demo *demoServer) error {
+	options := []wechatws.Option{
+		wechatws.WithLogin(func(context.Context) (any, error) {
+			return Login{MsgType: "login", Token: token}, nil
+		}),
+	}
+	if demo != nil { // nobody wants to watch a demo wait 3 s, 10 s and 450 s
+		options = append(options,
+			wechatws.WithTiers(wechatws.Tier{Delay: 300 * time.Millisecond, Attempts: 5}, wechatws.Tier{Delay: time.Second}),
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 500 * time.Millisecond}),
+		)
+	}
+	client, err := wechatws.New(url, options...)
+	if err != nil {
+		return err
+	}
+
+	comments, drops := 0, 0
+	wechatws.On(client, "message", func(_ context.Context, c Comment) {
+		comments++
+		log.Printf("%s: %s", c.From, c.Content)
+	})
+	client.OnUnknown(func(_ context.Context, m wechatws.Message) {
+		log.Printf("a message of type %q: %s", m.Type, m.Data)
+	})
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
+		if e.Err != nil {
+			drops++
+		}
+	})
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		switch {
+		case c.RetryIn > 0:
+			log.Printf("-- %v: attempt %d in %v, because of: %v", c.To, c.Attempt, c.RetryIn, c.Err)
+		default:
+			log.Printf("-- %v", c.To)
+		}
+	})
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if demo != nil {
+		go demo.perform(client, cancel)
+	}
+	err = client.Run(ctx)
+	stats := client.Stats()
+	fmt.Printf("\n%d connections, %d drops survived, %d comments received, round trip %v\n",
+		stats.Opens, drops, comments, stats.SmoothedRTT.Round(time.Microsecond))
+	if errors.Is(err, context.Canceled) { // Ctrl-C, or the demo is over
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package wechatws
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPeekType(t *testing.T) {
+	tests := []struct {
+		data string
+		want string
+		err  error
+	}{
+		{`{"msg_type":"join"}`, "join", nil},
+		{" {\n\t\"a\" : [ 1 , { \"msg_type\" : \"inner\" } ] , \"msg_type\" : \"join\" }\r\n", "join", nil},
+		{`{"msg_type":"进入"}`, "进入", nil},
+		{`{"msg_type":"\u8fdb\u5165"}`, "进入", nil},
+		{`{"msg\u005ftype":"escaped name"}`, "escaped name", nil},
+		{`{"msg_type":"a\/b\n"}`, "a/b\n", nil},
+		{`{"msg_type":"first","msg_type":"last"}`, "last", nil},
+		{`{"msg_type":"first","msg_type":2}`, "", ErrNoType},
+		{`{"msg_type":""}`, "", nil},
+		{`{"a":{},"b":[],"c":-1.5e+3,"d":true,"e":null,"msg_type":"x"}`, "x", nil},
+		{`{"Msg_Type":"wrong case"}`, "", ErrNoType},
+		{`{"msg_type":1}`, "", ErrNoType},
+		{`{"msg_type":null}`, "", ErrNoType},
+		{`{"msg_type":{}}`, "", ErrNoType},
+		{`{"msg_type":{"msg_type":"inner"}}`, "", ErrNoType},
+		{`{"msg_type":["x"]}`, "", ErrNoType},
+		{`{}`, "", ErrNoType},
+		{`[]`, "", ErrNoType},
+		{`["msg_type","x"]`, "", ErrNoType},
+		{`"msg_type"`, "", ErrNoType},
+		{`0`, "", ErrNoType},
+		{``, "", ErrNotJSON},
+		{` `, "", ErrNotJSON},
+		{`{`, "", ErrNotJSON},
+		{`{"msg_type":"x"`, "", ErrNotJSON},
+		{`{"msg_type":"x"}}`, "", ErrNotJSON},
+		{`{"msg_type":"x"}{}`, "", ErrNotJSON},
+		{`{"msg_type":"x",}`, "", ErrNotJSON},
+		{`{"msg_type"}`, "", ErrNotJSON},
+		{`{"msg_type":}`, "", ErrNotJSON},
+		{`{msg_type:"x"}`, "", ErrNotJSON},
+		{`{"a":[1,]}`, "", ErrNotJSON},
+		{`{"a":[1 2]}`, "", ErrNotJSON},
+		{`[}`, "", ErrNotJSON},
+		{`01`, "", ErrNotJSON},
+		{`1.`, "", ErrNotJSON},
+		{`-`, "", ErrNotJSON},
+		{`1e`, "", ErrNotJSON},
+		{`tru`, "", ErrNotJSON},
+		{`"\x"`, "", ErrNotJSON},
+		{`"\u12G4"`, "", ErrNotJSON},
+		{"\"\n\"", "", ErrNotJSON},
+		{`hello`, "", ErrNotJSON},
+	}
+	for _, tt := range tests {
+		t.Run(tt.data, func(t *testing.T) {
+			got, err := peekType([]byte(tt.data), "msg_type")
+			assert.Equal(t, tt.want, got)
+			assert.Equal(t, tt.err, err)
+		})
+	}
+}
+
+// What a server sends must not exhaust the stack, and what encoding/json refuses
+// for its depth is refused here too.
+func TestPeekTypeDepth(t *testing.T) {
+	deepest := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
+	require.True(t, json.Valid([]byte(deepest)))
+	_, err := peekType([]byte(deepest), "msg_type")
+	assert.Equal(t, ErrNoType, err)
+
+	_, err = peekType([]byte("["+deepest+"]"), "msg_type")
+	assert.Equal(t, ErrNotJSON, err)
+
+	_, err = peekType([]byte(strings.Repeat(`{"a":`, 4<<20)), "msg_type")
+	assert.Equal(t, ErrNotJSON, err)
+}
+
+// encoding/json is the oracle: the same text is valid, and the same field found.
+func FuzzPeekType(f *testing.F) {
+	for _, seed := range []string{
+		`{"msg_type":"join","online_num":"12","message_list":[{"name":"a","content":"b\u4e2d"}]}`,
+		`{"a":[1,-0.5e-7,true,null,"\\\""],"msg\u005ftype":"x"}`, `[[],{}]`, `"`, `{"msg_type":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !utf8.Valid(data) {
+			t.Skip() // refused before it comes here
+		}
+		typ, err := peekType(data, "msg_type")
+		if !json.Valid(data) {
+			require.Equal(t, ErrNotJSON, err)
+			return
+		}
+		require.NotEqual(t, ErrNotJSON, err)
+		var fields map[string]any
+		want, isString := "", false
+		if json.Unmarshal(data, &fields) == nil {
+			want, isString = fields["msg_type"].(string)
+		}
+		require.Equal(t, isString, err == nil, "%s", data)
+		require.Equal(t, want, typ)
+	})
+}
+
+func BenchmarkPeekType(b *testing.B) {
+	message := []byte(`{"msg_type":"message","from_name":"\u5c0f\u660e","content":"how much is the blue one?","client_id":"7f0000010b5400000001","time":1700000000}`)
+	b.Run("peek", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = peekType(message, "msg_type")
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var m struct {
+				Type string `json:"msg_type"`
+			}
+			_ = json.Unmarshal(message, &m)
+		}
+	})
+}
+
+func ExampleMessage_Decode() {
+	m := Message{Data: []byte(`{"msg_type":"message","from_name":"Ming","content":"hi"}`)}
+	var comment struct {
+		From    string `json:"from_name"`
+		Content string `json:"content"`
+	}
+	if err := m.Decode(&comment); err != nil {
+		panic(err)
+	}
+	fmt.Println(comment.From, "says", comment.Content)
+	// Output: Ming says hi
+}

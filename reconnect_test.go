@@ -1,0 +1,247 @@
+package wechatws
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDefaultTiersAreTheOriginals(t *testing.T) {
+	tiers, err := NewTiers(DefaultTiers()...)
+	require.NoError(t, err)
+	for round := range 2 {
+		for n := 1; n <= 200; n++ {
+			want := 450 * time.Second
+			if n <= 20 {
+				want = 3 * time.Second
+			} else if n <= 50 {
+				want = 10 * time.Second
+			}
+			require.Equal(t, want, tiers.NextBackOff(), "round %d, attempt %d", round, n)
+		}
+		tiers.Reset()
+	}
+}
+
+func TestTiersEndInStop(t *testing.T) {
+	tiers, err := NewTiers(Tier{time.Second, 1}, Tier{2 * time.Second, 2})
+	require.NoError(t, err)
+	var got []time.Duration
+	for range 5 {
+		got = append(got, tiers.NextBackOff())
+	}
+	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 2 * time.Second, backoff.Stop, backoff.Stop}, got)
+}
+
+func TestTiersRefuseNonsense(t *testing.T) {
+	for _, tt := range []struct {
+		tiers []Tier
+		want  string
+	}{
+		{nil, "wechatws: Tiers(none): give at least one tier, or WithoutReconnect"},
+		{[]Tier{{-time.Second, 1}}, "wechatws: Tiers(tier 1: -1s × 1): the delay must not be negative"},
+		{[]Tier{{time.Second, -1}}, "wechatws: Tiers(tier 1: 1s × -1): the attempts must not be negative"},
+		{[]Tier{{time.Second, 0}, {time.Second, 3}}, "wechatws: Tiers(tier 1: 1s × 0): only the last tier may go on for ever (0 attempts)"},
+	} {
+		_, err := NewTiers(tt.tiers...)
+		assert.EqualError(t, err, tt.want)
+	}
+}
+
+func TestIsFinal(t *testing.T) {
+	status := func(code int) error {
+		return &DialError{Step: StepHandshake, Err: &HandshakeError{Status: code}}
+	}
+	remote := func(code StatusCode) error { return &CloseError{Code: code, Remote: true} }
+	certificate := &DialError{Step: StepTLS, Err: x509.UnknownAuthorityError{}}
+
+	finalFirst := map[int]bool{400: true, 401: true, 403: true, 404: true, 405: true, 410: true, 426: true, 501: true}
+	finalThird := map[int]bool{401: true, 403: true, 410: true}
+	for code := 200; code < 600; code++ {
+		assert.Equal(t, finalFirst[code], IsFinal(Failure{Err: status(code), Repeats: 1}), "%d before the first open", code)
+		for repeats := 1; repeats <= 4; repeats++ {
+			want := finalThird[code] && repeats >= 3
+			assert.Equal(t, want, IsFinal(Failure{Err: status(code), Opened: true, Repeats: repeats}), "%d, time %d", code, repeats)
+		}
+	}
+	finalClose := map[StatusCode]bool{1002: true, 1003: true, 1007: true, 1008: true, 1010: true}
+	for code := StatusCode(1000); code < 5000; code++ {
+		for repeats := 1; repeats <= 3; repeats++ {
+			want := finalClose[code] && repeats >= 3
+			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats}), "close %d, time %d", code, repeats)
+		}
+		assert.False(t, IsFinal(Failure{Err: &CloseError{Code: code}, Opened: true, Repeats: 9}), "own close %d", code)
+	}
+	for _, code := range []int{401, 403} {
+		assert.False(t, IsFinal(Failure{Err: status(code), Repeats: 1, FreshEndpoint: true}), "a first %d with fresh credentials", code)
+		assert.True(t, IsFinal(Failure{Err: status(code), Repeats: 2, FreshEndpoint: true}), "a second %d", code)
+	}
+	assert.True(t, IsFinal(Failure{Err: status(404), Repeats: 1, FreshEndpoint: true}))
+	assert.True(t, IsFinal(Failure{Err: certificate, Repeats: 1}))
+	assert.False(t, IsFinal(Failure{Err: certificate, Opened: true, Repeats: 9}), "a certificate renewed late")
+	assert.False(t, IsFinal(Failure{Err: &DialError{Step: StepConnect, Err: io.EOF}, Repeats: 99}))
+}
+
+func testSchedule(t *testing.T, options ...Option) *schedule {
+	t.Helper()
+	c, err := New("ws://localhost", options...)
+	require.NoError(t, err)
+	return newSchedule(&c.cfg)
+}
+
+func TestScheduleCountsTheSameFailureInARow(t *testing.T) {
+	s := testSchedule(t)
+	s.opened = true
+	policy := &CloseError{Code: StatusPolicyViolation, Remote: true}
+	next := func(err error) bool { _, final := s.next(err); return final }
+
+	assert.False(t, next(policy))
+	assert.False(t, next(policy))
+	assert.False(t, next(io.EOF), "something else in between")
+	assert.False(t, next(policy))
+	assert.False(t, next(policy))
+	s.ended(5 * time.Second)
+	assert.False(t, next(policy), "a stable connection in between")
+	assert.False(t, next(policy))
+	s.ended(5*time.Second - 1)
+	assert.True(t, next(policy), "the connection in between was not stable")
+}
+
+func TestScheduleResetsAfterAStableConnection(t *testing.T) {
+	s := testSchedule(t, WithTiers(Tier{1 * time.Second, 2}, Tier{2 * time.Second, 0}), WithStableAfter(time.Minute))
+	wait := func() time.Duration { d, _ := s.next(io.EOF); return d }
+	assert.Equal(t, time.Second, wait())
+	s.ended(time.Minute - 1)
+	assert.Equal(t, time.Second, wait())
+	assert.Equal(t, 3, s.attempt)
+	assert.Equal(t, 2*time.Second, wait())
+	s.ended(time.Minute)
+	assert.Equal(t, time.Second, wait())
+	assert.Equal(t, 1, s.attempt)
+}
+
+func TestOriginalCountingNeverResets(t *testing.T) {
+	s := testSchedule(t, WithOriginalCounting())
+	for n := range 60 {
+		s.ended(time.Hour)
+		wait, final := s.next(&CloseError{Code: StatusPolicyViolation, Remote: true})
+		want := 450 * time.Second
+		if n < 20 {
+			want = 3 * time.Second
+		} else if n < 50 {
+			want = 10 * time.Second
+		}
+		require.Equal(t, want, wait)
+		require.False(t, final, "stable connections in between: only the waits are the original's")
+	}
+}
+
+func TestPermanentIsFinalWhateverTheUserSays(t *testing.T) {
+	s := testSchedule(t, WithFinalWhen(func(Failure) bool { return false }))
+	_, final := s.next(&DialError{Step: StepLogin, Err: fmt.Errorf("no: %w", backoff.Permanent(errors.New("revoked")))})
+	assert.True(t, final)
+	_, final = s.next(&DialError{Err: &HandshakeError{Status: 404}})
+	assert.False(t, final, "the user replaced IsFinal")
+}
+
+func TestBackOffReplacesTheTiers(t *testing.T) {
+	s := testSchedule(t, WithBackOff(func() backoff.BackOff {
+		return backoff.WithMaxRetries(backoff.NewConstantBackOff(7*time.Second), 2)
+	}))
+	for range 2 {
+		wait, final := s.next(io.EOF)
+		assert.Equal(t, 7*time.Second, wait)
+		assert.False(t, final)
+	}
+	_, final := s.next(io.EOF)
+	assert.True(t, final, "backoff.Stop")
+}
+
+func TestJitterSpreadsEvenly(t *testing.T) {
+	s := testSchedule(t, WithTiers(Tier{Delay: 10 * time.Second}), WithJitter(0.2))
+	var buckets [8]int
+	for range 8000 {
+		wait, _ := s.next(io.EOF)
+		require.GreaterOrEqual(t, wait, 8*time.Second)
+		require.Less(t, wait, 12*time.Second)
+		buckets[(wait-8*time.Second)/(500*time.Millisecond)]++
+	}
+	for _, n := range buckets {
+		assert.InDelta(t, 1000, n, 200)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		status int
+		value  string
+		want   time.Duration
+	}{
+		{429, "7", 7 * time.Second},
+		{503, "7", 7 * time.Second},
+		{503, "0", 0},
+		{503, "Mon, 23 Nov 2026 12:00:30 GMT", 30 * time.Second},
+		{503, "Monday, 23-Nov-26 12:00:30 GMT", 30 * time.Second},
+		{503, "Mon, 23 Nov 2026 11:00:00 GMT", 0},
+		{503, "Mon, 23 Nov 2099 11:00:00 GMT", maxRetryAfter},
+		{503, "86400", maxRetryAfter},
+		{503, "99999999999999999999999999", maxRetryAfter},
+		{503, "-5", 0},
+		{503, "1.5", 0},
+		{503, "soon", 0},
+		{503, "", 0},
+		{500, "7", 0},
+		{302, "7", 0},
+	} {
+		resp := &http.Response{StatusCode: tt.status, Header: http.Header{"Retry-After": {tt.value}}}
+		assert.Equal(t, tt.want, retryAfter(resp, now), "%d %q", tt.status, tt.value)
+	}
+}
+
+func TestRetryAfterIsAFloor(t *testing.T) {
+	s := testSchedule(t, WithTiers(Tier{Delay: 10 * time.Second}), WithJitter(0.5))
+	busy := func(after time.Duration) error {
+		return &DialError{Err: &HandshakeError{Status: 503, RetryAfter: after}}
+	}
+	wait, _ := s.next(busy(time.Minute))
+	assert.Equal(t, time.Minute, wait)
+	wait, _ = s.next(busy(time.Second))
+	assert.GreaterOrEqual(t, wait, 5*time.Second)
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{"7", "-1", "Mon, 23 Nov 2026 12:00:30 GMT", "99999999999999999999"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got := retryAfter(&http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {value}}}, time.Now())
+		require.True(t, got >= 0 && got <= maxRetryAfter, "%v", got)
+	})
+}
+
+func ExampleTiers() {
+	tiers, err := NewTiers(Tier{Delay: time.Second, Attempts: 2}, Tier{Delay: 30 * time.Second})
+	if err != nil {
+		panic(err)
+	}
+	for range 4 {
+		fmt.Println(tiers.NextBackOff())
+	}
+	tiers.Reset()
+	fmt.Println(tiers.NextBackOff())
+	// Output:
+	// 1s
+	// 1s
+	// 30s
+	// 30s
+	// 1s
+}

@@ -1,0 +1,66 @@
+// Package nhooyr runs wechatws on nhooyr.io/websocket v1.8.17, for programs that
+// depend on it already:
+//
+//	client, err := wechatws.New(url, wechatws.WithDialer(nhooyr.Dialer{}))
+//
+// The library lives on as github.com/coder/websocket, which is wechatws's
+// default: the same code and API under a new path. This one is frozen, costs a
+// second goroutine per connection, and hands every message through it four
+// times.
+//
+// With compression on it splits a message into several frames, which some
+// servers cannot put together when a ping comes in between; the default does
+// not.
+package nhooyr
+
+//lint:file-ignore SA1019 every symbol of the old import path is deprecated
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"nhooyr.io/websocket"
+
+	"github.com/wechatws/wechatws"
+)
+
+// Dialer implements wechatws.Dialer. The zero value is ready for use.
+type Dialer struct{}
+
+// Dial implements wechatws.Dialer.
+func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+	opts := &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	if h.Compression {
+		opts.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	c, resp, err := websocket.Dial(ctx, h.URL, opts)
+	if err != nil {
+		return nil, resp, err
+	}
+	c.SetReadLimit(-1)
+	return conn{c}, resp, nil
+}
+
+type conn struct{ *websocket.Conn }
+
+func (c conn) Reader() (wechatws.MessageType, io.Reader, error) {
+	t, r, err := c.Conn.Reader(context.Background())
+	if err != nil {
+		var ce websocket.CloseError
+		if errors.As(err, &ce) {
+			err = &wechatws.CloseError{Code: wechatws.StatusCode(ce.Code), Reason: ce.Reason, Remote: true}
+		}
+		return 0, nil, err
+	}
+	return wechatws.MessageType(t), r, nil
+}
+
+func (c conn) Write(t wechatws.MessageType, p []byte) error {
+	return c.Conn.Write(context.Background(), websocket.MessageType(t), p)
+}
+
+func (c conn) Close(code wechatws.StatusCode, reason string) error {
+	return c.Conn.Close(websocket.StatusCode(code), reason)
+}

@@ -1,0 +1,210 @@
+package wstest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// A Message is what a client sent.
+type Message struct {
+	At     time.Time // when it had arrived
+	Binary bool
+	Data   []byte
+}
+
+// Text is the message as a string.
+func (m Message) Text() string { return string(m.Data) }
+
+// A Conn is the server's side of one accepted connection. Its methods may be
+// called from any goroutine.
+type Conn struct {
+	server  *Server
+	id      int
+	request *http.Request
+	raw     *faultConn
+	ws      *websocket.Conn
+	done    chan struct{}
+
+	mu          sync.Mutex
+	received    []Message
+	taken       int // by Receive
+	changed     chan struct{}
+	pings       int
+	ignorePings bool
+	closeCode   int
+	closeReason string
+}
+
+// ID is 1 for the first connection that the server accepted, and so on.
+func (c *Conn) ID() int { return c.id }
+
+// Request is the handshake's request.
+func (c *Conn) Request() *http.Request { return c.request }
+
+// Subprotocol is the one that was chosen, or empty.
+func (c *Conn) Subprotocol() string { return c.ws.Subprotocol() }
+
+// Send sends a text message. Like all that writes it blocks while the client
+// does not read and the buffers are full.
+func (c *Conn) Send(text string) error {
+	return c.ws.Write(context.Background(), websocket.MessageText, []byte(text))
+}
+
+// SendJSON sends v as JSON.
+func (c *Conn) SendJSON(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.Send(string(data))
+}
+
+// SendBinary sends a binary message.
+func (c *Conn) SendBinary(data []byte) error {
+	return c.ws.Write(context.Background(), websocket.MessageBinary, data)
+}
+
+// WriteRaw writes bytes to the connection below the WebSocket layer (and below
+// TLS): half a frame, or one that no server should send.
+func (c *Conn) WriteRaw(p []byte) error {
+	_, err := c.raw.Write(p)
+	return err
+}
+
+// Ping sends a protocol ping and waits for the pong.
+func (c *Conn) Ping(ctx context.Context) error { return c.ws.Ping(ctx) }
+
+// Close sends a close frame and waits, for a few seconds, for the client's.
+func (c *Conn) Close(code int, reason string) error {
+	return c.ws.Close(websocket.StatusCode(code), reason)
+}
+
+// Cut ends the connection without a close frame.
+func (c *Conn) Cut(how Cut) { c.raw.cut(how) }
+
+// StopReading leaves everything that the client sends in the socket, so that the
+// client's writes block once the buffers are full.
+func (c *Conn) StopReading() { c.raw.set(func() { c.raw.paused = true }) }
+
+// ResumeReading ends StopReading.
+func (c *Conn) ResumeReading() { c.raw.set(func() { c.raw.paused = false }) }
+
+// Blackhole loses everything in both directions, or ends that. Nobody is told.
+func (c *Conn) Blackhole(lost bool) { c.raw.set(func() { c.raw.blackhole = lost }) }
+
+// IgnorePings leaves protocol pings without a pong, or ends that.
+func (c *Conn) IgnorePings(ignore bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ignorePings = ignore
+}
+
+// Pings is how many protocol pings have arrived.
+func (c *Conn) Pings() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pings
+}
+
+// pinged tells whether to answer.
+func (c *Conn) pinged(context.Context, []byte) bool {
+	c.server.record(Event{Kind: EventPing, Conn: c.id})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pings++
+	return !c.ignorePings
+}
+
+// Received are all messages so far.
+func (c *Conn) Received() []Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.received)
+}
+
+// Receive waits for the next message that no Receive has returned. It returns
+// io.EOF when the connection has ended and all were returned, or the error of
+// ctx.
+func (c *Conn) Receive(ctx context.Context) (Message, error) {
+	for {
+		over := false
+		select {
+		case <-c.done:
+			over = true
+		default:
+		}
+		c.mu.Lock()
+		if c.taken < len(c.received) {
+			c.taken++
+			m := c.received[c.taken-1]
+			c.mu.Unlock()
+			return m, nil
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		if over {
+			return Message{}, io.EOF
+		}
+		select {
+		case <-changed:
+		case <-c.done:
+		case <-ctx.Done():
+			return Message{}, ctx.Err()
+		}
+	}
+}
+
+// Done is closed when the connection has ended, as the server sees it.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// CloseCode is what the client's close frame said, and 1006 without one.
+func (c *Conn) CloseCode() (code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closeCode, c.closeReason
+}
+
+// read takes messages until the connection ends.
+func (c *Conn) read() {
+	defer close(c.done)
+	defer c.ws.CloseNow()
+	for {
+		typ, data, err := c.ws.Read(context.Background())
+		if err != nil {
+			c.over(err)
+			return
+		}
+		m := Message{At: time.Now(), Binary: typ == websocket.MessageBinary, Data: data}
+		c.mu.Lock()
+		c.received = append(c.received, m)
+		close(c.changed)
+		c.changed = make(chan struct{})
+		c.mu.Unlock()
+		c.server.record(Event{Kind: EventMessage, Conn: c.id, Message: m})
+		c.server.mu.Lock()
+		onMessage := c.server.onMessage
+		c.server.mu.Unlock()
+		if onMessage != nil {
+			onMessage(c, m)
+		}
+	}
+}
+
+func (c *Conn) over(err error) {
+	var ce websocket.CloseError
+	c.mu.Lock()
+	if errors.As(err, &ce) {
+		c.closeCode, c.closeReason = int(ce.Code), ce.Reason
+	}
+	code, reason := c.closeCode, c.closeReason
+	c.mu.Unlock()
+	c.server.record(Event{Kind: EventClosed, Conn: c.id, Code: code, Reason: reason})
+}

@@ -1,0 +1,30 @@
+// Package wstest is a scriptable WebSocket server and a network in memory, for
+// testing clients that have to stay connected.
+//
+// A Server accepts, refuses, answers late or never, drops, restarts, stops
+// reading, stops answering pings and falls silent, when the test says so, and
+// keeps what it received and when. It listens on a loopback port, or on a Network
+// in memory. The latter works inside a testing/synctest bubble, where an outage
+// of an hour takes a millisecond:
+//
+//	func TestBotComesBack(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			network := wstest.NewNetwork()
+//			server := wstest.NewServer(wstest.OnNetwork(network))
+//			defer server.Close()
+//
+//			bot := startBot(server.URL(), network.DialContext)
+//			defer bot.Close()
+//			conn, _ := server.NextConn(t.Context())
+//
+//			server.Stop(wstest.RST)
+//			time.Sleep(time.Hour)
+//			server.Start()
+//			conn, err := server.NextConn(t.Context()) // the bot is back
+//			…
+//		})
+//	}
+//
+// With a wechatws client, pass DialContext to wechatws.WithNetDial, and
+// wechatws.WithProxy(nil) so that the machine's proxy settings are left out.
+package wstest

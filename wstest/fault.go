@@ -1,0 +1,116 @@
+package wstest
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// A faultConn is the server's side of a network connection, below TLS and HTTP,
+// where faults are made.
+type faultConn struct {
+	net.Conn
+	server *Server
+
+	mu        sync.Mutex
+	changed   *sync.Cond
+	paused    bool
+	blackhole bool
+	closed    bool
+}
+
+// faultListener wraps what it accepts.
+type faultListener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *faultListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &faultConn{Conn: conn, server: l.server}
+	c.changed = sync.NewCond(&c.mu)
+	l.server.mu.Lock()
+	defer l.server.mu.Unlock()
+	l.server.raw[c] = struct{}{}
+	return c, nil
+}
+
+// Read takes nothing while the connection is paused, and throws away what it
+// takes while it is a black hole.
+func (c *faultConn) Read(p []byte) (int, error) {
+	for {
+		c.mu.Lock()
+		for c.paused && !c.closed {
+			c.changed.Wait()
+		}
+		c.mu.Unlock()
+		n, err := c.Conn.Read(p)
+		c.mu.Lock()
+		for c.paused && !c.closed { // paused while it was reading
+			c.changed.Wait()
+		}
+		lost := c.blackhole && err == nil
+		c.mu.Unlock()
+		if !lost {
+			return n, err
+		}
+	}
+}
+
+func (c *faultConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	lost := c.blackhole
+	c.mu.Unlock()
+	if lost {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *faultConn) Close() error {
+	c.set(func() { c.closed = true })
+	c.server.mu.Lock()
+	delete(c.server.raw, c)
+	c.server.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// set changes what happens to the connection.
+func (c *faultConn) set(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+	c.changed.Broadcast()
+}
+
+// cut ends the connection, without TLS's good-bye either.
+func (c *faultConn) cut(how Cut) {
+	if how == RST {
+		switch conn := c.Conn.(type) {
+		case *net.TCPConn:
+			_ = conn.SetLinger(0)
+		case *end:
+			conn.close(true)
+		}
+	}
+	_ = c.Close()
+}
+
+type faultConnKey struct{}
+
+// withFaultConn lets handlers find the connection that a request came on.
+func withFaultConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return context.WithValue(ctx, faultConnKey{}, c)
+}
+
+func faultConnOf(r *http.Request) *faultConn {
+	return r.Context().Value(faultConnKey{}).(*faultConn)
+}

@@ -1,0 +1,369 @@
+package wstest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Cut is how a connection ends without a close frame.
+type Cut int
+
+const (
+	// FIN is a clean end of the TCP connection: EOF, which browsers call 1006.
+	FIN Cut = iota
+	// RST is a reset.
+	RST
+)
+
+// A Server is a WebSocket server in the test's hand. Its methods may be called
+// from any goroutine.
+type Server struct {
+	network *Network // nil: loopback
+	addr    string
+	tls     *tls.Config
+	client  *tls.Config
+
+	running sync.WaitGroup // goroutines
+
+	mu        sync.Mutex
+	http      *http.Server // nil while stopped
+	stopped   chan struct{}
+	closed    bool
+	raw       map[*faultConn]struct{} // open, below TLS and HTTP
+	answers   []Answer
+	fallback  func(*http.Request) Answer
+	onConn    func(*Conn)
+	onMessage func(*Conn, Message)
+	conns     []*Conn
+	taken     int // by NextConn
+	changed   chan struct{}
+	events    []Event
+}
+
+// An Option sets up a Server.
+type Option func(*Server)
+
+// OnNetwork puts the server on a network in memory, at "server.test:80" unless
+// WithAddr says otherwise.
+func OnNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
+
+// WithAddr sets the address to listen on. The default is a free port of
+// 127.0.0.1.
+func WithAddr(addr string) Option { return func(s *Server) { s.addr = addr } }
+
+// WithTLS serves wss, with a certificate made for the occasion; see ClientTLS.
+func WithTLS() Option {
+	return func(s *Server) { s.tls, s.client = makeTLS() }
+}
+
+// NewServer starts a server, which accepts every handshake until it is told
+// otherwise. It panics when it cannot listen. Call Close in the end.
+func NewServer(options ...Option) *Server {
+	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
+	s.fallback = func(*http.Request) Answer { return Accept() }
+	for _, option := range options {
+		option(s)
+	}
+	switch {
+	case s.addr != "":
+	case s.network != nil && s.tls != nil:
+		s.addr = "server.test:443"
+	case s.network != nil:
+		s.addr = "server.test:80"
+	default:
+		s.addr = "127.0.0.1:0"
+	}
+	s.Start()
+	return s
+}
+
+// Start listens again, on the same address, after Stop. It does nothing while
+// the server listens, and panics when it cannot.
+func (s *Server) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil || s.closed {
+		return
+	}
+	l, err := s.listen()
+	if err != nil {
+		panic(fmt.Sprintf("wstest: cannot listen: %v", err))
+	}
+	s.addr = l.Addr().String()
+	s.stopped = make(chan struct{})
+	var serving net.Listener = &faultListener{l, s}
+	if s.tls != nil {
+		serving = tls.NewListener(serving, s.tls)
+	}
+	s.http = &http.Server{
+		Handler:     http.HandlerFunc(s.handshake),
+		ConnContext: withFaultConn,
+		ErrorLog:    log.New(io.Discard, "", 0), // cuts are what it is for
+	}
+	server := s.http
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		_ = server.Serve(serving) // returns when it is stopped
+	}()
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	if s.network != nil {
+		return s.network.Listen(s.addr)
+	}
+	return net.Listen("tcp", s.addr)
+}
+
+// Stop stops listening, so that dials are refused, and cuts every connection,
+// also those in the middle of a handshake. It returns when all of it is over.
+func (s *Server) Stop(how Cut) {
+	s.mu.Lock()
+	server := s.http
+	s.http = nil
+	var raw []*faultConn
+	for c := range s.raw {
+		raw = append(raw, c)
+	}
+	if server != nil {
+		close(s.stopped)
+	}
+	s.mu.Unlock()
+	for _, c := range raw {
+		c.cut(how)
+	}
+	if server != nil {
+		_ = server.Close()
+	}
+	s.running.Wait()
+}
+
+// Close ends the server and returns when nothing of it is left. It must not be
+// called by the functions given to OnConn and OnMessage.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.Stop(FIN)
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// URL is the server's ws or wss URL, without a path.
+func (s *Server) URL() string {
+	if s.tls != nil {
+		return "wss://" + s.Addr()
+	}
+	return "ws://" + s.Addr()
+}
+
+// ClientTLS is a configuration that trusts the server; nil without WithTLS.
+func (s *Server) ClientTLS() *tls.Config { return s.client.Clone() }
+
+// DialContext dials over the network that the server is on.
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if s.network != nil {
+		return s.network.DialContext(ctx, network, addr)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, addr)
+}
+
+// Answer queues answers for the next handshakes, each for one.
+func (s *Server) Answer(answers ...Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers = append(s.answers, answers...)
+}
+
+// AnswerAlways sets the answer for when none is queued; at first that is
+// Accept().
+func (s *Server) AnswerAlways(a Answer) { s.AnswerFunc(func(*http.Request) Answer { return a }) }
+
+// AnswerFunc decides for each handshake for which no answer is queued.
+func (s *Server) AnswerFunc(fn func(*http.Request) Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fallback = fn
+}
+
+// OnConn runs fn on a goroutine of its own for each connection accepted from now
+// on. Close waits for it: it should end when the connection is Done.
+func (s *Server) OnConn(fn func(*Conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onConn = fn
+}
+
+// OnMessage runs fn for each message, in order, on the connection's reader.
+func (s *Server) OnMessage(fn func(*Conn, Message)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onMessage = fn
+}
+
+// NextConn waits for the next connection, in the order in which they were
+// accepted, that no NextConn has returned. Its error is that of ctx.
+func (s *Server) NextConn(ctx context.Context) (*Conn, error) {
+	for {
+		s.mu.Lock()
+		if s.taken < len(s.conns) {
+			s.taken++
+			c := s.conns[s.taken-1]
+			s.mu.Unlock()
+			return c, nil
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Conns are all connections that were ever accepted.
+func (s *Server) Conns() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.conns)
+}
+
+// OpenConns is how many connections are open now, as the server sees it.
+func (s *Server) OpenConns() (n int) {
+	for _, c := range s.Conns() {
+		select {
+		case <-c.done:
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// handshake is the HTTP handler.
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.running.Add(1)
+	defer s.running.Done()
+	var answer Answer
+	if len(s.answers) > 0 {
+		answer, s.answers = s.answers[0], s.answers[1:]
+		s.mu.Unlock()
+	} else {
+		decide := s.fallback
+		s.mu.Unlock()
+		answer = decide(r)
+	}
+	s.record(Event{Kind: EventHandshake, Request: r})
+	answer.do(s, w, r)
+}
+
+// accept makes the connection and reads from it until it ends.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions, then func(*Conn)) {
+	for name, values := range o.Header {
+		w.Header()[name] = values
+	}
+	c := &Conn{server: s, request: r, raw: faultConnOf(r), done: make(chan struct{}), changed: make(chan struct{}), closeCode: 1006}
+	options := &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // any Origin
+		Subprotocols:       o.Subprotocols,
+		OnPingReceived:     c.pinged,
+	}
+	if o.Compression {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	ws, err := websocket.Accept(w, r, options)
+	if err != nil { // it has answered
+		return
+	}
+	ws.SetReadLimit(-1)
+	c.ws = ws
+	s.mu.Lock()
+	s.conns = append(s.conns, c)
+	c.id = len(s.conns)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	onConn := s.onConn
+	s.mu.Unlock()
+	s.record(Event{Kind: EventOpen, Conn: c.id})
+	if then != nil {
+		then(c)
+	} else if onConn != nil {
+		s.running.Add(1)
+		go func() {
+			defer s.running.Done()
+			onConn(c)
+		}()
+	}
+	c.read()
+}
+
+// An EventKind is what happened at the server.
+type EventKind string
+
+// The kinds of Event.
+const (
+	EventHandshake EventKind = "handshake" // a request; Request is set
+	EventOpen      EventKind = "open"      // a connection was accepted
+	EventMessage   EventKind = "message"   // a message arrived; Message is set
+	EventPing      EventKind = "ping"      // a protocol ping arrived
+	EventClosed    EventKind = "closed"    // a connection ended; Code and Reason are the client's
+)
+
+// An Event is something that happened at the server.
+type Event struct {
+	At      time.Time
+	Kind    EventKind
+	Conn    int // Conn.ID, zero for a handshake
+	Request *http.Request
+	Message Message
+	Code    int // 1006 when there was no close frame
+	Reason  string
+}
+
+// Events are all since the start or Reset, in order.
+func (s *Server) Events() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.events)
+}
+
+// Reset forgets the events.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = nil
+}
+
+func (s *Server) record(e Event) {
+	e.At = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, e)
+}
+
+// Handshakes are the requests for one, in order.
+func (s *Server) Handshakes() (requests []*http.Request) {
+	for _, e := range s.Events() {
+		if e.Kind == EventHandshake {
+			requests = append(requests, e.Request)
+		}
+	}
+	return requests
+}
