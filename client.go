@@ -186,19 +186,18 @@ func (c *Client) Close(code StatusCode, reason string) error {
 		return err
 	}
 	c.mu.Lock()
-	s := c.session
-	if s == nil {
-		c.queue.accept(ErrClosed)
-		if c.state != StateClosed {
-			c.move(StateChange{To: StateClosed})
-		}
+	if s := c.session; s != nil {
+		c.mu.Unlock()
+		return c.end(s, code, reason, nil)
+	}
+	c.queue.accept(ErrClosed)
+	left := c.queue.takeBack(ErrClosed)
+	if c.state != StateClosed {
+		c.move(StateChange{To: StateClosed})
 	}
 	c.mu.Unlock()
-	if s == nil {
-		c.waitIdle()
-		return c.queue.takeBack(ErrClosed)
-	}
-	return c.end(s, code, reason, nil)
+	c.waitIdle()
+	return left
 }
 
 // end closes a session. The first to call it closes the link and gets what was
@@ -224,12 +223,16 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 			l.close(code, reason)
 		}
 	}
-	if _, owned := inside(); !owned {
-		<-s.done
+	if _, owned := inside(); owned { // the session cannot end before this returns
+		if first {
+			left = c.queue.takeBack(ErrClosed)
+		}
+		return left
 	}
+	<-s.done
 	c.waitIdle()
 	if first {
-		left = c.queue.takeBack(ErrClosed)
+		left = s.left
 	}
 	return left
 }

@@ -22,14 +22,17 @@ const maxRedirects = 3
 // A dialing is one attempt from DNS to the server's answer.
 type dialing struct {
 	cfg    *config
+	ctx    context.Context
 	url    *url.URL
 	header http.Header
+	dials  sync.WaitGroup // calls of netDial
 
 	mu      sync.Mutex // the trace is called from net/http's goroutines
 	step    Step
 	began   time.Time // the step
 	timings Timings
-	wire    *wire // the last one made: redirects make several
+	wires   []*wire // redirects make several; the last one is the connection's
+	over    bool    // no more
 }
 
 // dial makes a connection to ep. Its errors are *DialError.
@@ -45,6 +48,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent,
 	timeout := fmt.Errorf("no answer within %v: %w", c.dialTimeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.dialTimeout, timeout)
 	defer cancel()
+	d.ctx = ctx
 	conn, resp, err := c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
 		URL:          u.String(),
 		Header:       d.header,
@@ -52,21 +56,26 @@ func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent,
 		Compression:  c.compression,
 		Client:       d.client(),
 	})
-
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
+		cancel()
+		d.abandon()
 		return nil, nil, OpenEvent{}, d.failed(resp, err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.timings.Total = time.Since(d.timings.Start)
 	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
 	if resp != nil {
 		event.Header = resp.Header
 	}
-	return conn, d.wire, event, nil
+	var w *wire
+	if n := len(d.wires); n > 0 {
+		w = d.wires[n-1]
+	}
+	return conn, w, event, nil
 }
 
 // client is good for this one attempt: nothing of it is left once there is a
@@ -96,16 +105,44 @@ func (d *dialing) client() *http.Client {
 
 var errProxy = errors.New("the proxy settings cannot be used")
 
+// dialNet makes a network connection. net/http gives it a context that does not
+// end with the request, in the hope of using the connection for another one. Here
+// it ends with the attempt: a stale one must neither linger nor come up late.
 func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.mu.Lock()
+	over := d.over
+	if !over {
+		d.dials.Add(1)
+		defer d.dials.Done()
+	}
+	d.mu.Unlock()
+	if over {
+		return nil, net.ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+
 	c, err := d.cfg.netDial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	w := newWire(c)
 	d.mu.Lock()
-	d.wire = w
+	d.wires = append(d.wires, w)
 	d.mu.Unlock()
 	return w, nil
+}
+
+// abandon leaves nothing of an attempt that has failed. The context has ended.
+func (d *dialing) abandon() {
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
+	d.dials.Wait()
+	for _, w := range d.wires {
+		w.Close()
+	}
 }
 
 // checkRedirect follows a few redirects, and keeps what may be secret from other
@@ -157,9 +194,11 @@ func (d *dialing) trace() *httptrace.ClientTrace {
 	}
 }
 
-// failed makes the error of an attempt. It is called with mu held.
+// failed makes the error of an attempt.
 func (d *dialing) failed(resp *http.Response, err error) error {
+	d.mu.Lock()
 	step := d.step
+	d.mu.Unlock()
 	for ue := (*url.Error)(nil); errors.As(err, &ue); { // its text holds the whole URL
 		err = ue.Err
 	}
@@ -174,11 +213,15 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	case isCertificateError(err):
 		step = StepTLS
 	}
+	text := trimPrefix(err)
+	if op != nil && op.Op == "dial" { // the rest of its text is said already
+		text = trimPrefix(op.Err)
+	}
 	addr := d.url.Host
 	if d.url.Port() == "" {
 		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
 	}
-	return &DialError{Step: step, Addr: addr, Err: err, text: d.redact(trimPrefix(err))}
+	return &DialError{Step: step, Addr: addr, Err: err, text: d.redact(text)}
 }
 
 // handshakeError tells of a response that is no valid upgrade.

@@ -27,6 +27,8 @@ type dispatcher struct {
 	messages int // pending or running
 	bytes    int
 	running  bool // the goroutine exists
+	pushed   int  // how many there ever were
+	ran      int  // how many of them have run
 }
 
 // A delivery is one thing to run: an event, or, without one, a message.
@@ -73,6 +75,7 @@ func (d *dispatcher) full() bool { return d.messages >= inboxMessages || d.bytes
 // push is called with mu held.
 func (d *dispatcher) push(item delivery) {
 	d.pending = append(d.pending, item)
+	d.pushed++
 	if !d.running {
 		d.running = true
 		go d.loop()
@@ -84,14 +87,6 @@ func (d *dispatcher) wake() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed.Broadcast()
-}
-
-// done is called with mu held.
-func (d *dispatcher) done(item delivery) {
-	if item.event == nil {
-		d.messages--
-		d.bytes -= len(item.data)
-	}
 }
 
 // loop runs what is pending, and ends when there is no more.
@@ -125,7 +120,11 @@ func (d *dispatcher) loop() {
 func (d *dispatcher) run(item delivery) {
 	defer func() { // also when the callback calls runtime.Goexit
 		d.mu.Lock()
-		d.done(item)
+		d.ran++
+		if item.event == nil {
+			d.messages--
+			d.bytes -= len(item.data)
+		}
 		d.changed.Broadcast()
 		d.mu.Unlock()
 	}()
@@ -136,11 +135,12 @@ func (d *dispatcher) run(item delivery) {
 	}
 }
 
-// waitIdle waits until everything has run and the goroutine is gone.
+// waitIdle waits until all that has come up to now has run, and the goroutine is
+// gone unless more has come.
 func (d *dispatcher) waitIdle() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.running {
+	for upTo := d.pushed; d.running && (d.ran < upTo || d.pushed == upTo); {
 		d.changed.Wait()
 	}
 }

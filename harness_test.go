@@ -28,13 +28,13 @@ type world struct {
 
 // virtual runs a test in a world of its own. What the test leaves running, such
 // as a goroutine of the client after Close, fails it.
-func virtual(t *testing.T, test func(w *world)) {
+func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
 		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.OnNetwork(n)), start: time.Now()}
 		defer w.srv.Close()
-		test(w)
+		test(t, w)
 	})
 }
 

@@ -18,7 +18,7 @@ type Heartbeat struct {
 	// the name set by WithTypeField.
 	Message any
 	// NewMessage makes each heartbeat afresh, instead of Message. It must not
-	// block.
+	// block, and is called by one goroutine at a time.
 	NewMessage func() (any, error)
 	// Pong recognises the server's answer, for servers that answer in JSON and
 	// not to protocol pings. With it no protocol pings are sent; round-trip
@@ -48,8 +48,9 @@ const jumpAfter = 2 * time.Second
 
 // A heartbeat is what happens by time on one link, on one timer.
 type heartbeat struct {
-	link *link
-	cfg  *config
+	link   *link
+	cfg    *config
+	making sync.Mutex // held while NewMessage runs
 
 	mu       sync.Mutex
 	timer    *time.Timer
@@ -213,6 +214,8 @@ func (h *heartbeat) resume() {
 func (h *heartbeat) beat() {
 	data := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
+		h.making.Lock()
+		defer h.making.Unlock()
 		err := protect(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
@@ -254,13 +257,15 @@ func (h *heartbeat) isPong(m Message) bool {
 }
 
 // ping sends a protocol ping and waits for its pong. There is one at a time: on
-// a network that swallows them a second one would tell no more. While the socket
-// is slow to take what is being written there is none either, since it would
-// have to queue behind that.
+// a network that swallows them a second one would tell no more. There is none
+// either while the socket is slow to take what is being written, since it would
+// have to queue behind that; nor while we do not read, since the pong would be
+// stuck behind what we have not read, and servers that cannot get a pong rid
+// within seconds drop the connection.
 func (h *heartbeat) ping() {
 	l := h.link
 	h.mu.Lock()
-	skip := h.pinging || l.writeBlocked()
+	skip := h.pinging || l.writeBlocked() || l.stalled.Load()
 	h.pinging = h.pinging || !skip
 	h.mu.Unlock()
 	if skip {

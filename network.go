@@ -8,11 +8,13 @@ const (
 	NetworkWiFi NetworkType = "wifi"
 	NetworkNone NetworkType = "none"
 )
+
 // NetworkStatus is
 type NetworkStatus struct {
 	Connected bool
 	Type      NetworkType
 }
+
 // NetworkMonitor is
 type NetworkMonitor interface {
 	Status() NetworkStatus

@@ -291,10 +291,12 @@ func (q *queue) drain(ctx context.Context, l *link) {
 	_ = q.await(ctx, func() bool { return len(q.items) == 0 || q.link != l })
 }
 
-// takeBack empties the queue, and hands over what was in it.
+// takeBack empties the queue, and hands over what was in it. It is called when
+// nothing may write any more; what is still being written it waits for.
 func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	_ = q.await(context.Background(), func() bool { return q.inFlight == 0 })
 	if len(q.items) == 0 {
 		return nil
 	}

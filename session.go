@@ -21,6 +21,7 @@ type session struct {
 	opened chan struct{} // closed at the first open
 	done   chan struct{} // closed when run has returned
 	err    error         // why it ended, nil after Close; set before done
+	left   error         // what Close hands back; set before done
 
 	// Guarded by the client's mutex.
 	link    *link                   // while open
@@ -292,6 +293,9 @@ func (s *session) finish(err error) {
 	}
 	s.err = last.Err
 	c.queue.accept(refuse)
+	if s.closing {
+		s.left = c.queue.takeBack(refuse)
+	}
 	c.requests.lost(&c.queue, nil, refuse)
 	c.move(last)
 	c.session = nil

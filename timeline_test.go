@@ -201,7 +201,7 @@ func TestTimeline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := timelines[name]
 			require.NotEmpty(t, want)
-			virtual(t, func(w *world) {
+			virtual(t, func(t *testing.T, w *world) {
 				r := &recorder{w: w}
 				c := scenario.drive(r, want[len(want)-1].At)
 				got := slices.Clone(r.sorted())

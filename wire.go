@@ -1,7 +1,9 @@
 package wechatws
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,17 +67,48 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// write is called with mu held.
-func (w *wire) write(p []byte) (int, error) {
+const (
+	// oneWrite is what a slow peer takes soon enough for the write as a whole to
+	// be judged; it is what the library writes at a time.
+	oneWrite = 4<<10 + 64
+	// progressEvery is how often a larger write is looked at.
+	progressEvery = time.Second
+)
+
+// write is called with mu held. It notes the progress of a large write, which at
+// 64 kbit/s takes longer than any silence that is allowed.
+func (w *wire) write(p []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
 	w.writeSince.Store(max(w.now(), 1))
-	n, err := w.Conn.Write(p)
+	if len(p) <= oneWrite {
+		n, err = w.Conn.Write(p)
+	} else {
+		n, err = w.writeLarge(p)
+	}
 	w.writeSince.Store(0)
 	w.written += int64(n)
 	w.err = err
 	return n, err
+}
+
+func (w *wire) writeLarge(p []byte) (n int, err error) {
+	defer w.Conn.SetWriteDeadline(time.Time{})
+	for {
+		look := time.Now().Add(progressEvery)
+		if err := w.Conn.SetWriteDeadline(look); err != nil {
+			return n, err
+		}
+		k, err := w.Conn.Write(p[n:])
+		if n += k; k > 0 {
+			w.writeSince.Store(w.now())
+		}
+		// A deadline that comes early is somebody else's: TLS saying good-bye.
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(look) {
+			return n, err
+		}
+	}
 }
 
 func (w *wire) flush() {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // A faultConn is the server's side of a network connection, below TLS and HTTP,
@@ -18,6 +19,7 @@ type faultConn struct {
 	changed   *sync.Cond
 	paused    bool
 	blackhole bool
+	rate      int // bytes a second that Read takes; zero: all there is
 	closed    bool
 }
 
@@ -48,7 +50,13 @@ func (c *faultConn) Read(p []byte) (int, error) {
 		for c.paused && !c.closed {
 			c.changed.Wait()
 		}
+		rate := c.rate
 		c.mu.Unlock()
+		if rate > 0 {
+			const slices = 10 // a second
+			time.Sleep(time.Second / slices)
+			p = p[:min(len(p), max(rate/slices, 1))]
+		}
 		n, err := c.Conn.Read(p)
 		c.mu.Lock()
 		for c.paused && !c.closed { // paused while it was reading

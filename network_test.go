@@ -1,0 +1,130 @@
+package wechatws_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+func TestNoNetworkNoDial(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(false)
+		c := w.client(wechatws.WithNetworkMonitor(monitor))
+		var seen []wechatws.NetworkStatus
+		c.OnNetworkChange(func(_ context.Context, s wechatws.NetworkStatus) { seen = append(seen, s) })
+		go c.Run(t.Context())
+		w.sleep(24 * time.Hour)
+		assert.Equal(t, wechatws.StateOffline, c.State())
+		assert.Empty(t, w.net.Dials())
+
+		monitor.set(true)
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State(), "at once")
+		assert.Equal(t, []wechatws.NetworkStatus{networkStatus(true)}, seen)
+		c.close()
+		assert.Empty(t, monitor.watchers, "the monitor is let go")
+	})
+}
+
+func TestNetworkBackCutsAWaitShort(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(true)
+		w.srv.Stop(wstest.FIN)
+		c := w.client(wechatws.WithNetworkMonitor(monitor))
+		go c.Run(t.Context())
+		w.sleep(time.Hour)
+		require.Equal(t, 450*time.Second, c.lastChange().RetryIn)
+		monitor.set(false)
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOffline, c.State())
+		w.srv.Start()
+		dials := len(w.net.Dials())
+		w.sleep(time.Hour)
+		assert.Len(t, w.net.Dials(), dials, "no dialing without a network")
+		monitor.set(true)
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+
+		w.srv.Stop(wstest.FIN)
+		w.sleep(time.Hour)
+		w.srv.Start()
+		monitor.set(true) // a change that leaves it connected: another Wi-Fi
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
+}
+
+// A dial that hangs since the network lost its packets is made anew when the
+// network comes back: the kernel would send the next one only seconds later.
+func TestNetworkBackMakesADialAnew(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(true)
+		w.srv.Answer(wstest.NoAnswer())
+		c := w.client(wechatws.WithNetworkMonitor(monitor))
+		go c.Run(t.Context())
+		w.sleep(time.Second)
+		require.Equal(t, wechatws.StateConnecting, c.State())
+		monitor.set(true)
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		assert.Equal(t, time.Second, w.since())
+		assert.Empty(t, c.errors(), "that was no failure")
+		assert.Equal(t, 1, c.Stats().Attempt)
+		c.close()
+	})
+}
+
+func TestNetworkChangeWhileOpen(t *testing.T) {
+	t.Run("a good link answers the probe and stays", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			monitor := newFakeNetwork(true)
+			c := w.client(wechatws.WithNetworkMonitor(monitor)).connect()
+			conn := w.conn()
+			for range 10 {
+				pings := conn.Pings()
+				w.sleep(time.Second / 2)
+				monitor.set(true)
+				w.sleep(0)
+				assert.Greater(t, conn.Pings(), pings, "a ping at once")
+			}
+			monitor.set(false)
+			w.sleep(time.Hour)
+			assert.Equal(t, wechatws.StateOpen, c.State(), "a link that works is not dropped for what the monitor says")
+			assert.Equal(t, 1, c.Stats().Opens)
+			c.close()
+		})
+	})
+	t.Run("a dead link is found sooner", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			monitor := newFakeNetwork(true)
+			c := w.client(wechatws.WithNetworkMonitor(monitor)).connect()
+			w.sleep(time.Second)
+			w.conn().Blackhole(true)
+			monitor.set(true)
+			before := w.since()
+			w.conn()
+			assert.Equal(t, 5*time.Second+3*time.Second, w.since()-before)
+			assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+			c.close()
+		})
+	})
+}
+
+func TestReconnectForcesAnAttemptWithoutANetwork(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(wechatws.WithNetworkMonitor(newFakeNetwork(false)))
+		go c.Run(t.Context())
+		w.sleep(time.Second)
+		require.NoError(t, c.Reconnect())
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State(), "the monitor was wrong")
+		c.close()
+	})
+}
