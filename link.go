@@ -50,6 +50,9 @@ type link struct {
 func newLink(s *session, conn Conn, w *wire) *link {
 	l := &link{client: s.client, session: s, conn: conn, wire: w, opened: time.Now(), dead: make(chan struct{})}
 	l.heartbeat.link, l.heartbeat.cfg = l, &s.client.cfg
+	if w != nil {
+		w.goLive()
+	}
 	return l
 }
 
@@ -100,6 +103,9 @@ func (l *link) end(readErr error) *CloseError {
 	l.heartbeat.stop()
 	l.conn.CloseNow()
 	l.helpers.Wait()
+	if l.wire != nil {
+		l.wire.finishers.Wait()
+	}
 	return l.cause
 }
 
@@ -235,16 +241,28 @@ func (l *link) write() {
 	}
 }
 
-// writeBatch writes a heartbeat, if any, and messages, and returns how many of
-// the messages the socket has taken. Several go out in as few system calls as
-// possible.
+// writeBatch writes a heartbeat, if any, and messages, in as few system calls as
+// possible, and returns how many of the messages the socket has taken.
 func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
-	gather := l.wire != nil && len(batch) > 1
-	var ends []int64
-	if gather {
-		l.wire.cork()
-		ends = make([]int64, 0, len(batch))
+	if l.wire == nil {
+		return l.writeEach(batch, beat, func() {})
 	}
+	ends := make([]int64, 0, maxBatch)
+	l.wire.cork()
+	_, err = l.writeEach(batch, beat, func() { ends = append(ends, l.wire.mark()) })
+	taken, werr := l.wire.uncork()
+	if err == nil {
+		err = werr
+	}
+	for n < len(ends) && ends[n] <= taken {
+		n++
+	}
+	return n, err
+}
+
+// writeEach gives everything to the library, and calls written after each
+// message.
+func (l *link) writeEach(batch []*outgoing, beat []byte, written func()) (n int, err error) {
 	if beat != nil {
 		err = l.conn.Write(TextMessage, beat)
 	}
@@ -252,17 +270,7 @@ func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
 		if err = l.conn.Write(batch[n].Type, batch[n].Data); err != nil {
 			break
 		}
-		if gather {
-			ends = append(ends, l.wire.mark())
-		}
-	}
-	if gather {
-		taken, werr := l.wire.uncork()
-		if err == nil {
-			err = werr
-		}
-		for n = 0; n < len(ends) && ends[n] <= taken; n++ {
-		}
+		written()
 	}
 	return n, err
 }

@@ -189,7 +189,7 @@ func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, beat []b
 	}
 	size := 0
 	for _, item := range q.items[:min(len(q.items), maxBatch)] {
-		if size += len(item.Data); size > maxHeld && len(batch) > 0 {
+		if size += len(item.Data); size > maxPending && len(batch) > 0 {
 			break
 		}
 		batch = append(batch, item)

@@ -11,27 +11,58 @@ import (
 
 // A wire is the network connection below TLS and the WebSocket library. It is
 // where life is seen: bytes of an unfinished message prove the peer alive long
-// before the library hands over the message. It is also where writes are
-// gathered, and what is closed to drop a connection at once, since a close
-// further up would first try to say good-bye.
+// before the library hands over the message. It is what is closed to drop a
+// connection at once, since a close further up would first try to say good-bye.
+//
+// And it is where writes are gathered, once it is live. The link's writer puts a
+// cork in, writes messages, and takes the cork out, which writes them all in one
+// system call and tells how far the socket took them. Everybody else who writes,
+// to send a ping, a pong or a close frame, must not block for long, whatever the
+// socket does: the library gives a control frame 5 s and then ends the connection,
+// which may only be slow. Their bytes go along with what is being written, or are
+// finished by a goroutine of the wire's own.
 type wire struct {
 	net.Conn
 	born time.Time
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
-	writeSince atomic.Int64 // when the write under way began, zero when there is none
+	writeSince atomic.Int64 // since when the socket has taken nothing of the write under way; zero: there is none
 
-	mu      sync.Mutex // one write at a time
-	held    *[]byte    // corked bytes; nil when there is no cork
-	written int64      // bytes taken by the socket
-	err     error      // of a failed write; final
+	finishers sync.WaitGroup
+
+	mu       sync.Mutex
+	changed  sync.Cond // flying has ended
+	live     bool
+	corked   bool
+	flying   bool    // somebody writes, and takes along what becomes pending
+	pending  *[]byte // not given to the socket yet; nil while there is nothing
+	accepted int64   // bytes given to Write since it is live
+	written  int64   // bytes of these that the socket has taken
+	err      error   // of a failed write; final
 }
 
-// maxHeld bounds what a cork holds back: large enough to make system calls rare,
-// small enough to be let go of when idle.
-const maxHeld = 64 << 10
+const (
+	// maxPending bounds what is gathered: large enough to make system calls rare,
+	// small enough to be let go of when idle.
+	maxPending = 64 << 10
+	// oneWrite is what even a slow peer takes soon enough for the write as a whole
+	// to be judged; it is what the library writes at a time.
+	oneWrite = 4<<10 + 64
+	// look is how often the progress of a larger write is looked at, and how long
+	// a control frame waits for the socket.
+	look = time.Second
+)
 
-func newWire(c net.Conn) *wire { return &wire{Conn: c, born: time.Now()} }
+var pendingPool = sync.Pool{New: func() any {
+	b := make([]byte, 0, maxPending+oneWrite)
+	return &b
+}}
+
+func newWire(c net.Conn) *wire {
+	w := &wire{Conn: c, born: time.Now()}
+	w.changed.L = &w.mu
+	return w
+}
 
 func (w *wire) now() int64 { return int64(time.Since(w.born)) }
 
@@ -43,109 +74,163 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silent is how long nothing has come in. A write that the socket is slow to
-// take counts from its own beginning: a peer that drains a full send buffer is
-// alive although it has nothing to say.
+// silent is how long nothing has come in. A write that the socket is slow to take
+// counts from its last progress: a peer that drains a full send buffer is alive
+// although it has nothing to say.
 func (w *wire) silent() time.Duration {
 	last := max(w.lastRead.Load(), w.writeSince.Load())
 	return time.Duration(w.now() - last)
 }
 
+// goLive ends the handshake, in which one goroutine writes and nothing is
+// gathered.
+func (w *wire) goLive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.live = true
+}
+
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.held == nil {
-		return w.write(p)
+	if !w.live {
+		return w.Conn.Write(p)
 	}
-	*w.held = append(*w.held, p...)
-	if len(*w.held) >= maxHeld {
+	for w.flying && w.err == nil && w.gathered() >= maxPending {
+		w.changed.Wait()
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.pending == nil {
+		w.pending = pendingPool.Get().(*[]byte)
+	}
+	*w.pending = append(*w.pending, p...)
+	w.accepted += int64(len(p))
+	switch {
+	case w.flying: // it is taken along
+	case !w.corked:
+		w.flying = true
+		if !w.writeOnce(true) {
+			w.finishers.Add(1)
+			go w.finish()
+		} else {
+			w.flush()
+		}
+	case w.gathered() >= maxPending:
+		w.flying = true
 		w.flush()
 	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	return len(p), nil
+	return len(p), w.err
 }
 
-const (
-	// oneWrite is what a slow peer takes soon enough for the write as a whole to
-	// be judged; it is what the library writes at a time.
-	oneWrite = 4<<10 + 64
-	// progressEvery is how often a larger write is looked at.
-	progressEvery = time.Second
-)
-
-// write is called with mu held. It notes the progress of a large write, which at
-// 64 kbit/s takes longer than any silence that is allowed.
-func (w *wire) write(p []byte) (n int, err error) {
-	if w.err != nil {
-		return 0, w.err
+func (w *wire) gathered() int {
+	if w.pending == nil {
+		return 0
 	}
-	w.writeSince.Store(max(w.now(), 1))
-	if len(p) <= oneWrite {
-		n, err = w.Conn.Write(p)
-	} else {
-		n, err = w.writeLarge(p)
+	return len(*w.pending)
+}
+
+// finish goes on with a write that took too long for who began it.
+func (w *wire) finish() {
+	defer w.finishers.Done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush()
+}
+
+// flush writes all that is pending, and what is added meanwhile, and ends the
+// flight. It is called with mu held, and gives it up while it writes.
+func (w *wire) flush() {
+	for w.gathered() > 0 && w.err == nil {
+		w.writeOnce(false)
 	}
 	w.writeSince.Store(0)
-	w.written += int64(n)
-	w.err = err
-	return n, err
+	w.flying = false
+	w.changed.Broadcast()
 }
 
-func (w *wire) writeLarge(p []byte) (n int, err error) {
-	defer w.Conn.SetWriteDeadline(time.Time{})
-	for {
-		look := time.Now().Add(progressEvery)
-		if err := w.Conn.SetWriteDeadline(look); err != nil {
-			return n, err
-		}
-		k, err := w.Conn.Write(p[n:])
-		if n += k; k > 0 {
-			w.writeSince.Store(w.now())
-		}
-		// A deadline that comes early is somebody else's: TLS saying good-bye.
-		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(look) {
-			return n, err
-		}
+// writeOnce gives what is pending to the socket, for no longer than a look when
+// it is impatient or large, and reports whether there is nothing left of it to
+// write. It is called with mu held, and gives it up while it writes.
+func (w *wire) writeOnce(impatient bool) bool {
+	out := w.pending
+	w.pending = nil
+	w.mu.Unlock()
+	limited := impatient || len(*out) > oneWrite
+	if w.writeSince.Load() == 0 {
+		w.writeSince.Store(max(w.now(), 1))
 	}
+	var until time.Time
+	var err error
+	if limited {
+		until = time.Now().Add(look)
+		err = w.Conn.SetWriteDeadline(until)
+	}
+	n := 0
+	if err == nil {
+		n, err = w.Conn.Write(*out)
+	}
+	if limited {
+		_ = w.Conn.SetWriteDeadline(time.Time{})
+	}
+	if n > 0 {
+		w.writeSince.Store(w.now())
+	}
+	w.mu.Lock()
+	w.written += int64(n)
+	// A deadline that comes early is somebody else's: TLS saying good-bye.
+	if limited && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until) {
+		err = nil
+	}
+	if err != nil {
+		w.err = err
+	}
+	if n == len(*out) || w.err != nil {
+		release(out)
+		return true
+	}
+	// What is left goes before what was added meanwhile.
+	*out = append((*out)[:0], (*out)[n:]...)
+	if w.pending != nil {
+		*out = append(*out, *w.pending...)
+		release(w.pending)
+	}
+	w.pending = out
+	return false
 }
 
-func (w *wire) flush() {
-	_, _ = w.write(*w.held) // the error is kept
-	*w.held = (*w.held)[:0]
+func release(b *[]byte) {
+	*b = (*b)[:0]
+	pendingPool.Put(b)
 }
 
-// cork holds writes back until uncork, so that many messages leave in one
-// system call.
+// cork holds writes back until uncork.
 func (w *wire) cork() {
 	w.mu.Lock()
-	w.held = heldPool.Get().(*[]byte)
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	w.corked = true
 }
 
-// mark is the offset in the stream after what has been written so far, held
-// back or not.
+// mark is the place in the stream behind all that has been given to Write.
 func (w *wire) mark() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.written + int64(len(*w.held))
+	return w.accepted
 }
 
-// uncork writes what is held back, and returns the offset up to which the
-// socket has taken the stream.
+// uncork writes what was held back, and returns the place in the stream up to
+// which the socket has taken it.
 func (w *wire) uncork() (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(*w.held) > 0 {
+	w.corked = false
+	for w.flying && w.err == nil {
+		w.changed.Wait()
+	}
+	if !w.flying {
+		w.flying = true
 		w.flush()
 	}
-	heldPool.Put(w.held)
-	w.held = nil
 	return w.written, w.err
 }
-
-var heldPool = sync.Pool{New: func() any {
-	held := make([]byte, 0, maxHeld+4<<10) // the library writes 4 KiB at a time
-	return &held
-}}

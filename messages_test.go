@@ -1,0 +1,522 @@
+package wechatws_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+type comment struct {
+	From    string `json:"from_name"`
+	Content string `json:"content"`
+}
+
+func TestOnRoutesByType(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var got []string
+		note := func(format string, args ...any) { got = append(got, fmt.Sprintf(format, args...)) }
+		wechatws.On(c.Client, "message", func(_ context.Context, m comment) { note("first %v", m) })
+		wechatws.On(c.Client, "message", func(_ context.Context, m *comment) { note("pointer %v", *m) })
+		wechatws.On(c.Client, "message", func(_ context.Context, m map[string]string) { note("map %s", m["content"]) })
+		wechatws.On(c.Client, "message", func(_ context.Context, m wechatws.Message) { note("raw %s", m.Type) })
+		wechatws.On(c.Client, "leave", func(_ context.Context, m json.RawMessage) { note("%s", m) })
+		c.OnMessage(func(_ context.Context, m wechatws.Message) { note("any %s", m.Type) })
+		c.OnUnknown(func(_ context.Context, m wechatws.Message) { note("unknown %s", m.Type) })
+		c.connect()
+		conn := w.conn()
+		require.NoError(t, conn.Send(`{"content":"\u4f60\u597d","from_name":"a\/b","msg_type":"message"}`))
+		require.NoError(t, conn.Send(`{"msg_type":"leave"}`))
+		require.NoError(t, conn.Send(`{"msg_type":"buy"}`))
+		w.sleep(0)
+		assert.Equal(t, []string{
+			"any message", "first {a/b 你好}", "pointer {a/b 你好}", "map 你好", "raw message",
+			"any leave", `{"msg_type":"leave"}`,
+			"any buy", "unknown buy",
+		}, got)
+		assert.Empty(t, c.errors())
+		c.close()
+	})
+}
+
+// What a server sends before anybody could react to the open connection reaches
+// the callbacks, and in order.
+func TestMessagesRightBehindTheHandshake(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnConn(func(c *wstest.Conn) {
+			for n := range 3 {
+				_ = c.Send(fmt.Sprintf(`{"msg_type":"init","n":%d}`, n))
+			}
+			c.Cut(wstest.FIN)
+		})
+		c := w.client(quiet()...).record()
+		c.connect()
+		w.sleep(time.Second)
+		assert.Equal(t, []string{
+			"state connecting", "state open", "open",
+			`message {"msg_type":"init","n":0}`, `message {"msg_type":"init","n":1}`, `message {"msg_type":"init","n":2}`,
+			"close", "state waiting",
+		}, c.events())
+		c.close()
+	})
+}
+
+func TestCallbacksComeAndGo(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var got []string
+		var removeSecond func()
+		wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {
+			got = append(got, "first")
+			removeSecond()
+		})
+		removeSecond = wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) { got = append(got, "second") })
+		var removeOnce func()
+		removeOnce = wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {
+			got = append(got, "once")
+			removeOnce()
+			removeOnce()
+			wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) { got = append(got, "new") })
+		})
+		c.OnUnknown(func(context.Context, wechatws.Message) { got = append(got, "unknown") })
+		removeLast := wechatws.On(c.Client, "y", func(context.Context, wechatws.Message) { got = append(got, "y") })
+		removeLast()
+		c.connect()
+		conn := w.conn()
+		for _, typ := range []string{"x", "x", "y"} {
+			require.NoError(t, conn.Send(`{"msg_type":"`+typ+`"}`))
+		}
+		w.sleep(0)
+		assert.Equal(t, []string{"first", "once", "first", "new", "unknown"}, got)
+		c.close()
+	})
+}
+
+func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
+	bad := []struct {
+		name, data string
+		binary     bool
+		want       error
+		text       string
+	}{
+		{"malformed", `{"msg_type":"x"`, false, wechatws.ErrNotJSON, "wechatws: cannot use message (15 bytes): not valid JSON"},
+		{"empty", ``, false, wechatws.ErrNotJSON, "wechatws: cannot use message (0 bytes): not valid JSON"},
+		{"no type", `{"a":1}`, false, wechatws.ErrNoType, "wechatws: cannot use message (7 bytes): no string in the message's type field"},
+		{"type is no string", `{"msg_type":7}`, false, wechatws.ErrNoType, "wechatws: cannot use message (14 bytes): no string in the message's type field"},
+		{"no object", `[1]`, false, wechatws.ErrNoType, "wechatws: cannot use message (3 bytes): no string in the message's type field"},
+		{"binary", "\x00\x01", true, wechatws.ErrBinary, "wechatws: cannot use message (2 bytes): binary message and no OnMessage callback"},
+		{"empty binary", "", true, wechatws.ErrBinary, "wechatws: cannot use message (0 bytes): binary message and no OnMessage callback"},
+		{"not UTF-8", "{\"msg_type\":\"\xff\"}", false, wechatws.ErrNotUTF8, "wechatws: cannot use message (16 bytes): text is not valid UTF-8"},
+		{"does not fit", `{"msg_type":"message","content":7}`, false, nil, `wechatws: cannot use message of type "message" (34 bytes): json: cannot unmarshal number into Go struct field comment.content of type string`},
+	}
+	send := func(t *testing.T, conn *wstest.Conn, data string, binary bool) {
+		if binary {
+			require.NoError(t, conn.SendBinary([]byte(data)))
+		} else {
+			require.NoError(t, conn.Send(data))
+		}
+	}
+	t.Run("to OnError", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			c := w.client(quiet()...)
+			wechatws.On(c.Client, "message", func(context.Context, comment) { t.Error("called with a message that does not fit") })
+			c.connect()
+			conn := w.conn()
+			for i, tt := range bad {
+				send(t, conn, tt.data, tt.binary)
+				w.sleep(0)
+				require.Len(t, c.errors(), i+1, tt.name)
+				err := c.errors()[i]
+				var de *wechatws.DecodeError
+				require.ErrorAs(t, err, &de, tt.name)
+				assert.Equal(t, tt.data, string(de.Data), tt.name)
+				assert.EqualError(t, err, tt.text, tt.name)
+				if tt.want != nil {
+					assert.ErrorIs(t, err, tt.want, tt.name)
+				}
+			}
+			assert.Equal(t, wechatws.StateOpen, c.State())
+			assert.Equal(t, 1, c.Stats().Opens)
+			c.close()
+		})
+	})
+	t.Run("to the raw callback, but for text that is none", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			c := w.client(quiet()...).record().connect()
+			conn := w.conn()
+			var want []string
+			for _, tt := range bad {
+				send(t, conn, tt.data, tt.binary)
+				if tt.want != wechatws.ErrNotUTF8 {
+					want = append(want, tt.data)
+				}
+			}
+			w.sleep(0)
+			assert.Equal(t, want, c.texts())
+			require.Len(t, c.errors(), 1)
+			assert.ErrorIs(t, c.errors()[0], wechatws.ErrNotUTF8)
+			assert.True(t, c.messages[5].Binary)
+			c.close()
+		})
+	})
+}
+
+func TestAPanicInACallbackIsReportedAndTheClientLivesOn(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		after := 0
+		wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) { panic("oops") })
+		wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) { after++ })
+		c.OnOpen(func(context.Context, wechatws.OpenEvent) { panic(fmt.Errorf("wrapped: %w", context.Canceled)) })
+		c.OnError(func(context.Context, error) { panic("in OnError too") })
+		c.connect()
+		conn := w.conn()
+		require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		w.sleep(0)
+		assert.Equal(t, 2, after, "the next callback runs")
+		require.Len(t, c.errors(), 3)
+		assert.ErrorIs(t, c.errors()[0], context.Canceled)
+		var pe *wechatws.PanicError
+		require.ErrorAs(t, c.errors()[1], &pe)
+		assert.Equal(t, "oops", pe.Value)
+		assert.Contains(t, string(pe.Stack), "TestAPanicInACallback", "its stack")
+		assert.EqualError(t, pe, "wechatws: panic in a callback: oops")
+		c.close()
+	})
+}
+
+// t.FailNow and t.Skip end a goroutine by runtime.Goexit. In a callback they end
+// the dispatcher's, and there must be another one.
+func TestGoexitInACallback(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		n := 0
+		c.OnMessage(func(context.Context, wechatws.Message) {
+			n++
+			runtime.Goexit()
+		})
+		c.connect()
+		conn := w.conn()
+		for range 500 { // more than the inbox holds
+			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		}
+		w.sleep(0)
+		assert.Equal(t, 500, n)
+		c.close()
+	})
+}
+
+func TestCallbacksOneAtATimeInOrder(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		running, next := 0, 0
+		c.OnMessage(func(_ context.Context, m wechatws.Message) {
+			running++
+			assert.Equal(t, 1, running)
+			var in struct{ N int }
+			assert.NoError(t, m.Decode(&in))
+			assert.Equal(t, next, in.N)
+			next++
+			time.Sleep(time.Duration(next%3) * time.Millisecond)
+			running--
+		})
+		c.connect()
+		conn := w.conn()
+		for n := range 3000 {
+			require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":"n","n":%d}`, n)))
+		}
+		w.sleep(10 * time.Second)
+		assert.Equal(t, 3000, next)
+		c.close()
+	})
+}
+
+// Memory stays bounded when the server is faster than the callbacks: reading
+// stops, and the server's writes block.
+func TestASlowCallbackSlowsTheServerDown(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client()
+		release := make(chan struct{})
+		c.OnMessage(func(context.Context, wechatws.Message) { <-release })
+		c.connect()
+		conn := w.conn()
+		sent := 0
+		go func() {
+			for ; sent < 100000; sent++ {
+				if conn.Send(`{"msg_type":"x","pad":"`+strings.Repeat("x", 1000)+`"}`) != nil {
+					return
+				}
+			}
+		}()
+		w.sleep(time.Minute)
+		assert.Less(t, sent, 500)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		close(release)
+		w.sleep(0)
+		assert.Equal(t, 100000, sent)
+		c.close()
+	})
+}
+
+func TestMessages(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		messages := c.Messages(t.Context())
+		c.connect()
+		conn := w.conn()
+		for n := range 3 {
+			require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":"n%d"}`, n)))
+		}
+		w.sleep(time.Minute)
+		var got []string
+		for m := range messages {
+			got = append(got, m.Type)
+			if len(got) == 3 {
+				break
+			}
+		}
+		assert.Equal(t, []string{"n0", "n1", "n2"}, got, "nothing is missed from Connect on")
+		require.NoError(t, conn.Send(`{"msg_type":"n3"}`))
+		w.sleep(0)
+		c.close()
+		for range c.Messages(t.Context()) {
+			t.Error("a closed client has no messages")
+		}
+	})
+}
+
+func TestMessagesEnd(t *testing.T) {
+	tests := map[string]func(c *client, cancel func(), conn *wstest.Conn){
+		"context":      func(_ *client, cancel func(), _ *wstest.Conn) { cancel() },
+		"close inside": func(c *client, _ func(), _ *wstest.Conn) { _ = c.Close(1000, "") },
+		"close elsewhere": func(c *client, _ func(), _ *wstest.Conn) {
+			go func() { _ = c.Close(1000, "") }()
+		},
+		"failure": func(_ *client, _ func(), conn *wstest.Conn) { conn.Cut(wstest.RST) },
+	}
+	for name, end := range tests {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				messages := c.Messages(ctx)
+				c.connect()
+				conn := w.conn()
+				for range 5 {
+					require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+				}
+				w.sleep(0)
+				n := 0
+				for range messages {
+					if n++; n == 1 {
+						end(c, cancel, conn)
+					}
+					time.Sleep(time.Second)
+				}
+				if name == "failure" {
+					assert.Equal(t, 5, n, "what had arrived is handed out")
+				}
+				_ = c.Close(1000, "")
+			})
+		})
+	}
+}
+
+func TestMessagesOfAClientThatNeverConnects(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Status(404, nil, ""))
+		c := w.client()
+		messages := c.Messages(t.Context())
+		go c.Run(t.Context())
+		for range messages {
+			t.Error("no message can come")
+		}
+		assert.Equal(t, wechatws.StateFailed, c.State())
+	})
+}
+
+func TestRequest(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
+			_ = c.Send(`{"msg_type":"noise"}`)
+			_ = c.Send(`{"msg_type":"reply","to":` + m.Text() + `}`)
+		})
+		c := w.client(quiet()...).record()
+		reply := func(to string) func(wechatws.Message) bool {
+			return func(m wechatws.Message) bool {
+				return m.Type == "reply" && strings.Contains(string(m.Data), to)
+			}
+		}
+		inside := ""
+		wechatws.On(c.Client, "go", func(ctx context.Context, _ wechatws.Message) {
+			m, err := c.Request(ctx, "inside", reply("inside"))
+			assert.NoError(t, err)
+			inside = string(m.Data)
+		})
+		c.connect()
+		m, err := c.Request(t.Context(), "outside", reply("outside"))
+		require.NoError(t, err)
+		assert.Equal(t, `{"msg_type":"reply","to":"outside"}`, string(m.Data))
+		conn := w.conn()
+		require.NoError(t, conn.Send(`{"msg_type":"go"}`))
+		w.sleep(time.Second)
+		assert.Equal(t, `{"msg_type":"reply","to":"inside"}`, inside, "also in a callback, which keeps the dispatcher busy")
+		assert.Contains(t, c.texts(), inside, "callbacks get the answer too")
+
+		_, err = c.Request(t.Context(), "x", nil)
+		assert.EqualError(t, err, "wechatws: Request(nil): match must be a function")
+		_, err = c.Request(t.Context(), func() {}, reply(""))
+		assert.ErrorContains(t, err, "wechatws: cannot encode func()")
+		c.close()
+		_, err = c.Request(t.Context(), "x", reply(""))
+		assert.ErrorIs(t, err, wechatws.ErrClosed)
+	})
+}
+
+func TestRequestThatIsNotAnswered(t *testing.T) {
+	never := func(wechatws.Message) bool { return false }
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Request(ctx, "x", never)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+
+		result := make(chan error, 1)
+		go func() { _, err := c.Request(t.Context(), "x", never); result <- err }()
+		w.sleep(time.Second)
+		w.conn().Cut(wstest.FIN)
+		err = <-result
+		assert.ErrorIs(t, err, wechatws.ErrConnectionLost)
+		assert.EqualError(t, err, "wechatws: connection lost before the answer came: wechatws: peer closed the connection: close code 1006: EOF")
+
+		// While there is no connection a request waits in the queue, and is taken out
+		// when it is given up.
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = c.Request(ctx, "given up", never)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		go func() { _, err := c.Request(t.Context(), "patient", never); result <- err }()
+		w.sleep(10 * time.Second)
+		assert.Equal(t, []string{`"patient"`}, received(w.conn()))
+		c.close()
+		assert.ErrorIs(t, <-result, wechatws.ErrClosed)
+	})
+}
+
+// A callback that waits for an answer behind more messages than the inbox holds
+// would wait for ever: the answer cannot be read before it returns.
+func TestRequestInACallbackBehindAFullInbox(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var err error
+		first := true
+		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
+			if first {
+				first = false
+				_, err = c.Request(context.Background(), "x", func(m wechatws.Message) bool { return m.Type == "reply" })
+			}
+		})
+		c.connect()
+		conn := w.conn()
+		for range 1000 {
+			require.NoError(t, conn.Send(`{"msg_type":"flood"}`))
+		}
+		require.NoError(t, conn.Send(`{"msg_type":"reply"}`))
+		w.sleep(time.Second)
+		assert.ErrorIs(t, err, wechatws.ErrInboxFull)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
+}
+
+func TestANilCallbackIsAClearError(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client()
+		wechatws.On[comment](c.Client, "message", nil)()
+		wechatws.On(c.Client, "", func(context.Context, comment) {})
+		c.OnMessage(nil)
+		c.OnUnknown(nil)
+		c.OnOpen(nil)
+		c.OnClose(nil)
+		c.OnError(nil)
+		c.OnStateChange(nil)
+		c.OnNetworkChange(nil)
+		want := []string{
+			`wechatws: On[wechatws_test.comment]("message", nil): the callback must be a function`,
+			`wechatws: On[wechatws_test.comment](""): the message type must not be empty; OnMessage takes all messages`,
+			"wechatws: OnMessage(nil): the callback must be a function",
+			"wechatws: OnUnknown(nil): the callback must be a function",
+			"wechatws: OnOpen(nil): the callback must be a function",
+			"wechatws: OnClose(nil): the callback must be a function",
+			"wechatws: OnError(nil): the callback must be a function",
+			"wechatws: OnStateChange(nil): the callback must be a function",
+			"wechatws: OnNetworkChange(nil): the callback must be a function",
+		}
+		assert.EqualError(t, c.Connect(t.Context()), strings.Join(want, "\n"))
+		w.sleep(0)
+		assert.Len(t, c.errors(), len(want))
+		c.connect()
+		c.close()
+	})
+}
+
+type upperCodec struct{}
+
+func (upperCodec) Marshal(v any) ([]byte, error) {
+	return []byte(strings.ToUpper(fmt.Sprint(v))), nil
+}
+
+func (upperCodec) Unmarshal(data []byte, v any) error {
+	*v.(*string) = strings.ToLower(string(data))
+	return nil
+}
+
+func TestCodec(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithCodec(upperCodec{}), wechatws.WithTypeField("cmd"))...)
+		got := ""
+		wechatws.On(c.Client, "X", func(_ context.Context, s string) { got = s })
+		c.connect()
+		require.NoError(t, c.Send(t.Context(), "shout"))
+		conn := w.conn()
+		require.NoError(t, conn.Send(`{"cmd":"X"}`))
+		w.sleep(0)
+		assert.Equal(t, []string{"SHOUT"}, received(conn))
+		assert.Equal(t, `{"cmd":"x"}`, got)
+		c.close()
+	})
+}
+
+func TestReadLimit(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithReadLimit(1000))...).record().connect()
+		conn := w.conn()
+		fits := `{"msg_type":"x","pad":"` + strings.Repeat("x", 1000-25) + `"}`
+		require.Len(t, fits, 1000)
+		require.NoError(t, conn.Send(fits))
+		w.sleep(0)
+		require.Equal(t, []string{fits}, c.texts())
+		_ = conn.Send(fits + " ")
+		w.sleep(0)
+		e := c.lastClose()
+		var le *wechatws.ReadLimitError
+		require.ErrorAs(t, e.Err, &le)
+		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009: message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
+		w.sleep(3 * time.Second)
+		assert.Equal(t, wechatws.StateOpen, c.State(), "a passing failure")
+		c.close()
+	})
+}
