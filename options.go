@@ -208,14 +208,14 @@ func WithSubprotocols(names ...string) Option {
 // oldest version allowed.
 func WithTLSConfig(t *tls.Config) Option {
 	return func(c *config) {
-		switch {
-		case t == nil:
+		if t == nil {
 			c.wrong("WithTLSConfig", "nil", "must be a configuration")
 			return
-		case t.MinVersion != 0 && t.MinVersion < tls.VersionTLS12,
-			t.MaxVersion != 0 && t.MaxVersion < tls.VersionTLS12:
-			c.wrong("WithTLSConfig", tls.VersionName(min(t.MinVersion, t.MaxVersion)), "versions below TLS 1.2 are not allowed")
-			return
+		}
+		for _, version := range [...]uint16{t.MinVersion, t.MaxVersion} {
+			if version != 0 && version < tls.VersionTLS12 {
+				c.wrong("WithTLSConfig", tls.VersionName(version), "versions below TLS 1.2 are not allowed")
+			}
 		}
 		c.tls = t.Clone()
 	}

@@ -44,14 +44,15 @@ type queue struct {
 	cfg     *config
 	dropped func(Outgoing) // told of each dropped message
 
-	mu       sync.Mutex
-	items    []*outgoing
-	bytes    int
-	inFlight int    // this many at the front are being written
-	seq      uint64 // of the message accepted last
-	refuse   error  // why nothing is accepted; nil while things are
-	link     *link  // the connection that may write; nil while there is none
-	changed  chan struct{}
+	mu        sync.Mutex
+	items     []*outgoing
+	bytes     int
+	inFlight  int    // this many at the front are being written
+	seq       uint64 // of the message accepted last
+	takenBack uint64 // of the last message that was taken back
+	refuse    error  // why nothing is accepted; nil while things are
+	link      *link  // the connection that may write; nil while there is none
+	changed   chan struct{}
 }
 
 // wait returns a channel that is closed at the next change. It is called with mu
@@ -265,13 +266,15 @@ func (q *queue) sendBeat(l *link, data []byte) {
 func (q *queue) flush(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	upTo := q.seq
-	left := func() bool { return len(q.items) == 0 || q.items[0].seq > upTo }
-	if err := q.await(ctx, func() bool { return left() || q.refuse != nil && q.link == nil }); err != nil {
+	if len(q.items) == 0 {
+		return nil
+	}
+	from, upTo := q.items[0].seq, q.seq
+	if err := q.await(ctx, func() bool { return len(q.items) == 0 || q.items[0].seq > upTo }); err != nil {
 		return err
 	}
-	if !left() {
-		return q.refuse
+	if q.takenBack >= from {
+		return ErrClosed
 	}
 	return nil
 }
@@ -300,6 +303,7 @@ func (q *queue) takeBack(err error) error {
 	if len(q.items) == 0 {
 		return nil
 	}
+	q.takenBack = q.seq
 	var left []Outgoing
 	for len(q.items) > 0 {
 		left = append(left, q.remove(0, err).Outgoing)

@@ -1,0 +1,235 @@
+package wechatws_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+func TestHandshake(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{
+			Header: http.Header{"X-Served-By": {"gate-7"}}, Subprotocols: []string{"v2"},
+		}))
+		w.net.SetLatency(10 * time.Millisecond)
+		c := w.clientOf(w.srv.URL()+"/ws?room=1", append(quiet(),
+			wechatws.WithHeader(http.Header{"Cookie": {"a=b"}}), wechatws.WithSubprotocols("v3", "v2"))...).connect()
+		w.sleep(0)
+		r := w.conn().Request()
+		assert.Equal(t, "/ws?room=1", r.URL.RequestURI())
+		assert.Equal(t, "a=b", r.Header.Get("Cookie"))
+		assert.Equal(t, "v3,v2", r.Header.Get("Sec-WebSocket-Protocol"))
+		assert.Empty(t, r.Header.Get("Sec-WebSocket-Extensions"), "compression is off by default")
+		e := c.opens[0]
+		assert.Equal(t, "gate-7", e.Header.Get("X-Served-By"))
+		assert.Equal(t, "v2", e.Subprotocol)
+		assert.Equal(t, 1, e.Attempt)
+		assert.Equal(t, w.start, e.Timings.Start)
+		assert.Equal(t, 20*time.Millisecond, e.Timings.Handshake)
+		assert.Equal(t, 20*time.Millisecond, e.Timings.Total)
+		c.close()
+	})
+}
+
+func TestCompression(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Compression: true}))
+		c := w.client(append(quiet(), wechatws.WithCompression())...).record().connect()
+		conn := w.conn()
+		assert.Contains(t, conn.Request().Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+		long := `{"msg_type":"x","pad":"` + strings.Repeat("ha", 5000) + `"}`
+		c.send(long)
+		require.NoError(t, conn.Send(long))
+		w.sleep(0)
+		assert.Equal(t, []string{long}, received(conn))
+		assert.Equal(t, []string{long}, c.texts())
+		c.close()
+	})
+}
+
+func TestDialTimeout(t *testing.T) {
+	for name, stall := range map[string]func(w *world){
+		"no answer":  func(w *world) { w.srv.Answer(wstest.NoAnswer()) },
+		"no packets": func(w *world) { w.net.Down(); time.AfterFunc(11*time.Second, w.net.Up) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				stall(w)
+				c := w.client().connect()
+				assert.Equal(t, 13*time.Second, w.since(), "10 s and the first tier's 3 s")
+				require.Len(t, c.errors(), 1)
+				assert.ErrorIs(t, c.errors()[0], context.DeadlineExceeded)
+				assert.ErrorContains(t, c.errors()[0], "server.test:80: no answer within 10s")
+				c.close()
+			})
+		})
+	}
+}
+
+// Each kind of failure names its step, and is told apart.
+func TestFailuresNameTheirStep(t *testing.T) {
+	tests := map[string]struct {
+		answer wstest.Answer
+		step   wechatws.Step
+		want   string
+	}{
+		"reset":        {wstest.CutHandshake(wstest.RST), wechatws.StepHandshake, "connection reset by peer"},
+		"eof":          {wstest.CutHandshake(wstest.FIN), wechatws.StepHandshake, "wechatws: handshake server.test:80: EOF"},
+		"a page":       {wstest.Status(200, nil, "<html>\n<title>Sign in</title>"), wechatws.StepHandshake, `server answered 200 OK: "<html>"`},
+		"502":          {wstest.Status(502, nil, ""), wechatws.StepHandshake, "wechatws: handshake server.test:80: server answered 502 Bad Gateway"},
+		"no HTTP":      {wstest.Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"), wechatws.StepHandshake, "malformed HTTP response"},
+		"wrong accept": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: nonsense\r\n\r\n"), wechatws.StepHandshake, "server answered 101 Switching Protocols: WebSocket protocol violation: invalid Sec-WebSocket-Accept"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerAlways(tt.answer)
+				c := w.client(wechatws.WithoutReconnect())
+				err := c.Connect(t.Context())
+				var de *wechatws.DialError
+				require.ErrorAs(t, err, &de)
+				assert.Equal(t, tt.step, de.Step)
+				assert.Equal(t, "server.test:80", de.Addr)
+				assert.ErrorContains(t, err, tt.want)
+				assert.Zero(t, w.net.Clients(), "nothing is left of it")
+			})
+		})
+	}
+	t.Run("unreachable", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			w.net.Unreachable(true)
+			err := w.client(wechatws.WithoutReconnect()).Connect(t.Context())
+			assert.EqualError(t, err, "wechatws: connect server.test:80: network is unreachable")
+		})
+	})
+	t.Run("proxy", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			proxy := func(*http.Request) (*url.URL, error) { return url.Parse("http://user:secret@proxy.test:3128") }
+			err := w.client(wechatws.WithoutReconnect(), wechatws.WithProxy(proxy)).Connect(t.Context())
+			var de *wechatws.DialError
+			require.ErrorAs(t, err, &de)
+			assert.Equal(t, wechatws.StepProxy, de.Step)
+			assert.NotContains(t, err.Error(), "secret")
+			broken := func(*http.Request) (*url.URL, error) { return nil, errors.New("http://user:secret@proxy is wrong") }
+			err = w.client(wechatws.WithoutReconnect(), wechatws.WithProxy(broken)).Connect(t.Context())
+			assert.EqualError(t, err, "wechatws: proxy server.test:80: the proxy settings cannot be used")
+		})
+	})
+	t.Run("endpoint", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			err := w.clientOf("", wechatws.WithoutReconnect(), wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+				return wechatws.Endpoint{URL: "mailto:secret@host"}, nil
+			})).Connect(t.Context())
+			assert.EqualError(t, err, `wechatws: endpoint: url("mailto:"): scheme must be ws or wss (http and https are taken as those)`)
+		})
+	})
+}
+
+func TestResolveFailureOnARealSocket(t *testing.T) {
+	c, err := wechatws.New("ws://no-such-host.invalid/", wechatws.WithProxy(nil), wechatws.WithoutReconnect(),
+		wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			// A resolver of the test's own: no query leaves the machine.
+			r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("no resolver here")
+			}}
+			return (&net.Dialer{Resolver: r}).DialContext(ctx, network, addr)
+		}))
+	require.NoError(t, err)
+	err = c.Connect(t.Context())
+	var de *wechatws.DialError
+	require.ErrorAs(t, err, &de)
+	assert.Equal(t, wechatws.StepResolve, de.Step)
+	assert.ErrorContains(t, err, "wechatws: resolve no-such-host.invalid:80: ")
+}
+
+func TestRedirects(t *testing.T) {
+	to := func(location string) wstest.Answer {
+		return wstest.Status(302, http.Header{"Location": {location}}, "")
+	}
+	secrets := []wechatws.Option{wechatws.WithoutReconnect(), wechatws.WithHeader(http.Header{
+		"Authorization": {"Bearer secret"}, "X-Token": {"secret"}, "Cookie": {"s=secret"},
+	})}
+	virtual(t, func(t *testing.T, w *world) {
+		other := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("other.test:80"))
+		defer other.Close()
+
+		w.srv.Answer(to("/b"), to("/c"), to("/d"), wstest.Accept())
+		c := w.clientOf(w.srv.URL()+"/a", secrets...).connect()
+		r := w.conn().Request()
+		assert.Equal(t, "/d", r.URL.Path, "three are followed")
+		assert.Equal(t, "secret", r.Header.Get("X-Token"), "on one host the header goes along")
+		c.close()
+
+		w.srv.Answer(to("/1"), to("/2"), to("/3"), to("/4"))
+		err := w.clientOf(w.srv.URL()+"/?token=secret", secrets...).Connect(t.Context())
+		assert.EqualError(t, err, "wechatws: handshake server.test:80: stopped after 3 redirects")
+
+		w.srv.Answer(to("http://other.test:80/ws"))
+		c = w.clientOf(w.srv.URL()+"/?token=secret", secrets...).connect()
+		conn, err := other.NextConn(t.Context())
+		require.NoError(t, err)
+		for name, values := range conn.Request().Header {
+			assert.NotContains(t, strings.Join(values, " "), "secret", name)
+		}
+		c.close()
+	})
+}
+
+func TestTLS(t *testing.T) {
+	s := wstest.NewServer(wstest.WithTLS())
+	defer s.Close()
+
+	c, err := wechatws.New(s.URL(), wechatws.WithProxy(nil), wechatws.WithTLSConfig(s.ClientTLS()))
+	require.NoError(t, err)
+	w := watch(t, c).record().connect()
+	conn, err := s.NextConn(t.Context())
+	require.NoError(t, err)
+	w.send("over TLS")
+	m, err := conn.Receive(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "over TLS", m.Text())
+	w.close()
+	assert.Positive(t, w.opens[0].Timings.TLS)
+
+	c, err = wechatws.New(s.URL()+"?token=secret", wechatws.WithProxy(nil), wechatws.WithTLSConfig(&tls.Config{ServerName: "localhost"}))
+	require.NoError(t, err)
+	err = c.Connect(t.Context()) // final before the first open
+	var de *wechatws.DialError
+	require.ErrorAs(t, err, &de)
+	assert.Equal(t, wechatws.StepTLS, de.Step)
+	assert.NotContains(t, err.Error(), "secret")
+
+	s.Answer(wstest.Status(302, http.Header{"Location": {"http://" + s.Addr()}}, ""))
+	c, err = wechatws.New(s.URL(), wechatws.WithProxy(nil), wechatws.WithTLSConfig(s.ClientTLS()), wechatws.WithoutReconnect())
+	require.NoError(t, err)
+	assert.ErrorContains(t, c.Connect(t.Context()), "redirect from TLS to plain text refused")
+}
+
+// A server's page may echo what it was asked for.
+func TestSecretsAreTakenOutOfEchoes(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+			user, password, _ := r.BasicAuth()
+			return wstest.Status(500, nil, "no "+r.URL.RawQuery+" "+user+" "+password+" "+r.Header.Get("X-Token"))
+		})
+		c := w.clientOf("ws://hunter1:hunter22@server.test:80/?token=hunter333&n=1", wechatws.WithoutReconnect(),
+			wechatws.WithHeader(http.Header{"X-Token": {"hunter4444"}}))
+		err := c.Connect(t.Context())
+		assert.EqualError(t, err, `wechatws: handshake server.test:80: server answered 500 Internal Server Error: "no [redacted] [redacted] [redacted] [redacted]"`)
+		var he *wechatws.HandshakeError
+		require.ErrorAs(t, err, &he)
+		assert.NotContains(t, he.Error(), "hunter")
+	})
+}
