@@ -270,10 +270,14 @@ func (q *queue) flush(ctx context.Context) error {
 		return nil
 	}
 	from, upTo := q.items[0].seq, q.seq
-	if err := q.await(ctx, func() bool { return len(q.items) == 0 || q.items[0].seq > upTo }); err != nil {
+	left := func() bool { return len(q.items) == 0 || q.items[0].seq > upTo }
+	if err := q.await(ctx, func() bool { return left() || q.refuse != nil && q.link == nil }); err != nil {
 		return err
 	}
-	if q.takenBack >= from {
+	switch {
+	case !left():
+		return q.refuse
+	case q.takenBack >= from:
 		return ErrClosed
 	}
 	return nil

@@ -268,6 +268,14 @@ func TestFlush(t *testing.T) {
 		var left *wechatws.UndeliveredError
 		assert.ErrorAs(t, c.Close(1000, ""), &left)
 		assert.ErrorIs(t, <-flushed, wechatws.ErrClosed)
+
+		c = w.client(wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 3}))
+		c.send("z")
+		go func() { flushed <- c.Flush(t.Context()) }()
+		err := c.Connect(t.Context())
+		assert.ErrorIs(t, <-flushed, wechatws.ErrClosed, "a failure ends it")
+		assert.ErrorAs(t, c.Close(1000, ""), &left)
+		assert.Error(t, err)
 	})
 }
 

@@ -1,0 +1,212 @@
+package wechatws_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+var randomSeed = flag.Uint64("random.seed", 0, "run only the random schedule with this seed")
+
+// TestRandomSchedules runs a client through random schedules of everything that
+// can happen to it, and checks what must hold in all of them:
+//
+//   - there is never more than one connection,
+//   - every move from state to state is legal,
+//   - every message that Send accepted has been received, once and in its
+//     sender's order, or was handed back by Close,
+//   - no goroutine is left.
+//
+// Senders act at even milliseconds and faults happen at odd ones, so that a
+// message is not in the air when its connection is cut: such a message is lost,
+// which no sender can know (see the README).
+func TestRandomSchedules(t *testing.T) {
+	first, last := uint64(1), uint64(1000)
+	if testing.Short() {
+		last = 100
+	}
+	if *randomSeed != 0 {
+		first, last = *randomSeed, *randomSeed
+	}
+	for seed := first; seed <= last; seed++ {
+		ok := t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) { newSchedule(t, w, seed).run() })
+		})
+		if !ok {
+			t.Fatalf("to run it again: go test -run TestRandomSchedules -random.seed=%d .", seed)
+		}
+	}
+}
+
+type schedule struct {
+	t       *testing.T
+	w       *world
+	rng     *rand.Rand
+	c       *client
+	network *fakeNetwork
+	up      bool // the server
+	online  bool
+
+	mu       sync.Mutex
+	accepted map[string]bool
+	returned []string
+	arrived  []string
+}
+
+func newSchedule(t *testing.T, w *world, seed uint64) *schedule {
+	s := &schedule{
+		t: t, w: w, rng: rand.New(rand.NewPCG(seed, 0)), up: true, online: true,
+		network: newFakeNetwork(true), accepted: map[string]bool{},
+	}
+	// Delays that never add up to whole milliseconds keep reconnects away from
+	// both faults and senders.
+	options := []wechatws.Option{
+		wechatws.WithLoginMessage("login"),
+		wechatws.WithNetworkMonitor(s.network),
+		wechatws.WithTiers(wechatws.Tier{Delay: 100*time.Millisecond + 13*time.Microsecond, Attempts: 3}, wechatws.Tier{Delay: time.Second + 17*time.Microsecond}),
+		wechatws.WithQueue(40+s.rng.IntN(40), 1<<20, wechatws.QueueFail),
+		wechatws.WithFinalWhen(func(wechatws.Failure) bool { return false }),
+	}
+	s.c = w.client(options...)
+	callbacks := rand.New(rand.NewPCG(seed, 1)) // used by the dispatcher alone
+	s.c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
+		// Slow, but not so slow that the inbox fills up for good: then the server,
+		// which answers each message, would be stuck with what it has not read.
+		switch callbacks.IntN(100) {
+		case 0:
+			panic("a callback")
+		case 1:
+			time.Sleep(time.Duration(callbacks.IntN(2000)) * time.Millisecond)
+		}
+	})
+	w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
+		text := m.Text()
+		if strings.HasPrefix(text, "message ") {
+			s.mu.Lock()
+			s.arrived = append(s.arrived, text)
+			s.mu.Unlock()
+			_ = c.Send(`{"msg_type":"echo"}`)
+		}
+	})
+	return s
+}
+
+func (s *schedule) run() {
+	require.NoError(s.t, s.c.Connect(s.t.Context()))
+	var senders sync.WaitGroup
+	ctx, stop := context.WithCancel(s.t.Context())
+	for g := range 4 {
+		rng := rand.New(rand.NewPCG(s.rng.Uint64(), 2))
+		senders.Go(func() { s.send(ctx, g, rng) })
+	}
+	time.Sleep(time.Millisecond) // odd from here on
+	for range 25 {
+		time.Sleep(2 * time.Millisecond * time.Duration(1+s.rng.IntN(1<<s.rng.IntN(12))))
+		synctest.Wait()
+		s.fault()
+		synctest.Wait()
+	}
+	stop()
+	senders.Wait()
+	s.close()
+	s.check()
+}
+
+// send sends numbered messages.
+func (s *schedule) send(ctx context.Context, g int, rng *rand.Rand) {
+	for n := 0; ctx.Err() == nil; n++ {
+		text := fmt.Sprintf("message %d %d", g, n)
+		err := s.c.SendText(context.Background(), text)
+		switch {
+		case err == nil:
+			s.mu.Lock()
+			s.accepted[text] = true
+			s.mu.Unlock()
+		case !errors.Is(err, wechatws.ErrQueueFull) && !errors.Is(err, wechatws.ErrClosed):
+			assert.NoError(s.t, err)
+		}
+		time.Sleep(2 * time.Millisecond * time.Duration(1+rng.IntN(200)))
+	}
+}
+
+func (s *schedule) fault() {
+	conns := s.w.srv.Conns()
+	newest := conns[len(conns)-1]
+	switch s.rng.IntN(10) {
+	case 0, 1:
+		newest.Cut(wstest.Cut(s.rng.IntN(2)))
+	case 2:
+		_ = newest.Close(1000+s.rng.IntN(4), "")
+	case 3, 4:
+		if s.up {
+			s.w.srv.Stop(wstest.Cut(s.rng.IntN(2)))
+		} else {
+			s.w.srv.Start()
+		}
+		s.up = !s.up
+	case 5, 6:
+		s.online = !s.online
+		s.network.set(s.online)
+	case 7:
+		_ = s.c.Reconnect()
+	case 8:
+		s.w.srv.Answer(wstest.Status(503, nil, ""), wstest.CutHandshake(wstest.RST))
+	case 9:
+		s.close()
+		// Connect blocks while there is no server; the schedule goes on.
+		go func() { _ = s.c.Connect(s.t.Context()) }()
+	}
+}
+
+func (s *schedule) close() {
+	err := s.c.Close(wechatws.StatusNormalClosure, "")
+	var left *wechatws.UndeliveredError
+	if errors.As(err, &left) {
+		s.returned = append(s.returned, outgoing(left.Messages)...)
+	} else {
+		assert.NoError(s.t, err)
+	}
+}
+
+func (s *schedule) check() {
+	t := s.t
+	assert.LessOrEqual(t, s.w.net.MaxClients(), 1, "connections at one time")
+	assert.Zero(t, s.w.net.Clients())
+	for _, err := range s.c.errors() {
+		assert.NotContains(t, err.Error(), "internal error")
+	}
+	for i, change := range s.c.changes[1:] {
+		assert.Equal(t, s.c.changes[i].To, change.From)
+	}
+	seen := map[string]int{}
+	next := map[string]int{}
+	for _, text := range s.arrived {
+		seen[text]++
+		var g string
+		var n int
+		_, err := fmt.Sscanf(text, "message %s %d", &g, &n)
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, n, next[g], "order of sender %s", g)
+		next[g] = n + 1
+	}
+	for _, text := range s.returned {
+		seen[text]++
+	}
+	for text := range s.accepted {
+		assert.Equal(t, 1, seen[text], text)
+	}
+	assert.Len(t, seen, len(s.accepted))
+}
