@@ -2,7 +2,6 @@ package wechatws
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -130,17 +129,4 @@ func BenchmarkPeekType(b *testing.B) {
 			_ = json.Unmarshal(message, &m)
 		}
 	})
-}
-
-func ExampleMessage_Decode() {
-	m := Message{Data: []byte(`{"msg_type":"message","from_name":"Ming","content":"hi"}`)}
-	var comment struct {
-		From    string `json:"from_name"`
-		Content string `json:"content"`
-	}
-	if err := m.Decode(&comment); err != nil {
-		panic(err)
-	}
-	fmt.Println(comment.From, "says", comment.Content)
-	// Output: Ming says hi
 }

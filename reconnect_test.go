@@ -227,21 +227,3 @@ func FuzzRetryAfter(f *testing.F) {
 		require.True(t, got >= 0 && got <= maxRetryAfter, "%v", got)
 	})
 }
-
-func ExampleTiers() {
-	tiers, err := NewTiers(Tier{Delay: time.Second, Attempts: 2}, Tier{Delay: 30 * time.Second})
-	if err != nil {
-		panic(err)
-	}
-	for range 4 {
-		fmt.Println(tiers.NextBackOff())
-	}
-	tiers.Reset()
-	fmt.Println(tiers.NextBackOff())
-	// Output:
-	// 1s
-	// 1s
-	// 30s
-	// 30s
-	// 1s
-}
