@@ -147,7 +147,8 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 		done:   make(chan struct{}),
 		wake:   make(chan struct{}, 1),
 	}
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx = context.WithValue(context.WithoutCancel(ctx), clientKey{}, c)
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	c.session = s
 	c.queue.accept(nil)
 	go s.run()
@@ -370,10 +371,12 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 	if err != nil {
 		return Message{}, err
 	}
-	dispatching, _ := inside()
-	r := newRequest(m, dispatching)
+	r := newRequest(m, c.insideOwnCallback(ctx))
 	c.requests.add(r)
 	defer c.requests.remove(r)
+	if r.callback && c.dispatcher.isFull() {
+		return Message{}, ErrInboxFull
+	}
 	if err := c.queue.push(ctx, r.sent); err != nil {
 		return Message{}, err
 	}
@@ -382,6 +385,18 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 		c.queue.takeOut(r.sent)
 	}
 	return answer, err
+}
+
+// clientKey is the key of the Client in the contexts of its callbacks.
+type clientKey struct{}
+
+// insideOwnCallback tells whether the caller runs inside a callback of this
+// client. Should it run inside some callback with a context from elsewhere, it is
+// taken for one of this client's.
+func (c *Client) insideOwnCallback(ctx context.Context) bool {
+	dispatching, _ := inside()
+	of, ok := ctx.Value(clientKey{}).(*Client)
+	return dispatching && (!ok || of == c)
 }
 
 // dropped is told by the queue what it drops. A callback that runs for long must

@@ -70,6 +70,13 @@ func (d *dispatcher) message(in inbound, stalled func(), giveUp func() bool) {
 	d.push(delivery{inbound: in})
 }
 
+// isFull tells whether a message would block now.
+func (d *dispatcher) isFull() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.full()
+}
+
 func (d *dispatcher) full() bool { return d.messages >= inboxMessages || d.bytes >= inboxBytes }
 
 // push is called with mu held.

@@ -416,6 +416,37 @@ func TestRequestThatIsNotAnswered(t *testing.T) {
 	})
 }
 
+// Whether the inbox fills up before the request or after it.
+func TestRequestInACallbackWhenTheInboxIsFullAlready(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		other := w.client(quiet()...)
+		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(`{"msg_type":"reply"}`) })
+		isReply := func(m wechatws.Message) bool { return m.Type == "reply" }
+		var err, otherErr error
+		first := true
+		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
+			if first {
+				first = false
+				time.Sleep(time.Second)
+				_, err = c.Request(ctx, "x", isReply)
+				_, otherErr = other.Request(context.Background(), "x", isReply)
+			}
+		})
+		c.connect()
+		conn := w.conn()
+		other.connect()
+		for range 1000 {
+			require.NoError(t, conn.Send(`{"msg_type":"flood"}`))
+		}
+		w.sleep(time.Minute)
+		assert.ErrorIs(t, err, wechatws.ErrInboxFull)
+		assert.NoError(t, otherErr, "another client has an inbox of its own")
+		c.close()
+		other.close()
+	})
+}
+
 // A callback that waits for an answer behind more messages than the inbox holds
 // would wait for ever: the answer cannot be read before it returns.
 func TestRequestInACallbackBehindAFullInbox(t *testing.T) {
