@@ -98,7 +98,7 @@ func (c *Conn) StopReading() { c.raw.set(func() { c.raw.paused = true }) }
 func (c *Conn) ResumeReading() { c.raw.set(func() { c.raw.paused = false }) }
 
 // ReadSlowly takes so many bytes a second from the socket, or, with 0, as many as
-// there are.
+// there are; from the next read on.
 func (c *Conn) ReadSlowly(bytesPerSecond int) { c.raw.set(func() { c.raw.rate = bytesPerSecond }) }
 
 // Blackhole loses everything in both directions, or ends that. Nobody is told.
