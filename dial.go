@@ -215,7 +215,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	}
 	text := trimPrefix(err)
 	if op != nil && op.Op == "dial" { // the rest of its text is said already
-		text = trimPrefix(op.Err)
+		text = bare(op).Error()
 	}
 	addr := d.url.Host
 	if d.url.Port() == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,19 +117,28 @@ func closeError(err error) *CloseError {
 		limit *ReadLimitError
 		op    *net.OpError
 	)
-	switch {
+	switch { // without what the library says around it
 	case errors.As(err, &ce):
 		return ce
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: limit}
-	case errors.As(err, &op): // without what the library says around it
-		err = op
+	case errors.As(err, &op):
+		err = bare(op)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = io.ErrUnexpectedEOF
 	case errors.Is(err, io.EOF):
 		err = io.EOF
 	}
 	return &CloseError{Code: StatusAbnormal, Remote: true, Err: err}
+}
+
+// bare is what went wrong in the kernel, without the addresses and the names of
+// calls around it.
+func bare(op *net.OpError) error {
+	if call := (*os.SyscallError)(nil); errors.As(op.Err, &call) {
+		return call.Err
+	}
+	return op.Err
 }
 
 // close says good-bye as the user asked for, and ends the link.

@@ -66,6 +66,7 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 		options = append(options,
 			wechatws.WithTiers(wechatws.Tier{Delay: 300 * time.Millisecond, Attempts: 5}, wechatws.Tier{Delay: time.Second}),
 			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 500 * time.Millisecond}),
+			wechatws.WithLiveness(wechatws.Liveness{Interval: 400 * time.Millisecond, Timeout: 2 * time.Second}),
 		)
 	}
 	client, err := wechatws.New(url, options...)
@@ -82,7 +83,7 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 		log.Printf("a message of type %q: %s", m.Type, m.Data)
 	})
 	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		if e.Err != nil {
+		if e.Remote {
 			drops++
 		}
 	})
