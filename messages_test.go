@@ -242,6 +242,26 @@ func TestCallbacksOneAtATimeInOrder(t *testing.T) {
 	})
 }
 
+func TestNoMessageReachesACallbackOnceCloseHasBegun(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		n := 0
+		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
+			n++
+			<-ctx.Done() // which Close ends
+		})
+		c.connect()
+		conn := w.conn()
+		for range 10 {
+			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		}
+		w.sleep(0)
+		c.close()
+		assert.Equal(t, 1, n)
+		assert.Equal(t, []string{"state connecting", "state open", "open", "close", "state closed"}, c.events(), "but events do")
+	})
+}
+
 // Memory stays bounded when the server is faster than the callbacks: reading
 // stops, and the server's writes block.
 func TestASlowCallbackSlowsTheServerDown(t *testing.T) {
