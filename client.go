@@ -113,6 +113,10 @@ func (c *Client) Run(ctx context.Context) error {
 
 // start begins a session.
 func (c *Client) start(ctx context.Context) (*session, error) {
+	var schedule *schedule
+	if err := protect(func() error { schedule = newSchedule(&c.cfg); return nil }); err != nil {
+		return nil, err
+	}
 	for {
 		c.mu.Lock()
 		if errs := c.misuses; len(errs) > 0 {
@@ -141,11 +145,12 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	}
 	c.sessions++
 	s := &session{
-		client: c,
-		number: c.sessions,
-		opened: make(chan struct{}),
-		done:   make(chan struct{}),
-		wake:   make(chan struct{}, 1),
+		client:   c,
+		number:   c.sessions,
+		schedule: schedule,
+		opened:   make(chan struct{}),
+		done:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
 	}
 	ctx = context.WithValue(context.WithoutCancel(ctx), clientKey{}, c)
 	s.ctx, s.cancel = context.WithCancel(ctx)

@@ -49,12 +49,17 @@ func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent,
 	ctx, cancel := context.WithTimeoutCause(ctx, c.dialTimeout, timeout)
 	defer cancel()
 	d.ctx = ctx
-	conn, resp, err := c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
-		URL:          u.String(),
-		Header:       d.header,
-		Subprotocols: c.subprotocols,
-		Compression:  c.compression,
-		Client:       d.client(),
+	var conn Conn
+	var resp *http.Response
+	err = protect(func() (err error) {
+		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
+			URL:          u.String(),
+			Header:       d.header,
+			Subprotocols: c.subprotocols,
+			Compression:  c.compression,
+			Client:       d.client(),
+		})
+		return err
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -90,6 +95,8 @@ func (d *dialing) client() *http.Client {
 		DialContext:       d.dialNet,
 		TLSClientConfig:   conf,
 		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
+
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 	if d.cfg.proxy != nil {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
@@ -123,7 +130,11 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
 
-	c, err := d.cfg.netDial(ctx, network, addr)
+	var c net.Conn
+	err := protect(func() (err error) {
+		c, err = d.cfg.netDial(ctx, network, addr)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

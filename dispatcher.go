@@ -154,7 +154,7 @@ func (d *dispatcher) waitIdle() {
 
 // inside tells on which of the goroutines of any client the caller runs, in one
 // of the user's functions: the dispatcher, or one that belongs to a session (the
-// endpoint and login functions, a heartbeat's). Who waits for a goroutine from
+// endpoint and login functions, a heartbeat's, a WithNetDial). Who waits for a goroutine from
 // within itself waits for ever.
 //
 // It cannot tell whose client it is, and must not: two clients that close each
@@ -175,7 +175,7 @@ func inside() (dispatching, owned bool) {
 			switch frame.Entry {
 			case entry((*dispatcher).loop):
 				dispatching = true
-			case entry((*session).run), entry((*heartbeat).tick):
+			case entry((*session).run), entry((*heartbeat).tick), entry((*dialing).dialNet):
 				owned = true
 			}
 		}

@@ -53,7 +53,8 @@ type heartbeat struct {
 	making sync.Mutex // held while NewMessage runs
 
 	mu       sync.Mutex
-	timer    *time.Timer
+	timer    *time.Timer // nil before start
+	stopped  bool
 	due      time.Time // when the timer fires
 	armed    time.Time // when due was set
 	wall     time.Time // the same by the wall clock
@@ -85,6 +86,7 @@ func (h *heartbeat) start() {
 func (h *heartbeat) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stopped = true
 	if h.timer != nil {
 		h.timer.Stop()
 	}
@@ -98,7 +100,7 @@ func (h *heartbeat) arm(now time.Time) {
 			h.due = at
 		}
 	}
-	if h.due.IsZero() {
+	if h.due.IsZero() || h.stopped {
 		return
 	}
 	h.armed, h.wall = now, h.cfg.wallClock()

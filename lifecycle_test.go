@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -336,6 +338,11 @@ func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 				closeIt()
 				return "x", nil
 			}}),
+			"netDial": wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) {
+				closeIt()
+				return nil, errors.New("closed")
+			}),
+			"dialer":    wechatws.WithDialer(dialerFunc(func() error { closeIt(); return errors.New("closed") })),
 			"finalWhen": wechatws.WithFinalWhen(func(wechatws.Failure) bool { closeIt(); return false }),
 			"backoff": wechatws.WithBackOff(func() backoff.BackOff {
 				return backOffFunc(func() time.Duration { closeIt(); return 0 })
@@ -353,6 +360,43 @@ func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 			assert.Equal(t, wechatws.StateClosed, c.State(), name)
 		}
 	})
+}
+
+// A panic in one of them is an error like others.
+func TestPanicsInTheFunctionsOfOptions(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		for name, option := range map[string]wechatws.Option{
+			"netDial":    wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) { panic("oops") }),
+			"dialer":     wechatws.WithDialer(dialerFunc(func() error { panic("oops") })),
+			"proxy":      wechatws.WithProxy(func(*http.Request) (*url.URL, error) { panic("oops") }),
+			"login":      wechatws.WithLogin(func(context.Context) (any, error) { panic("oops") }),
+			"finalWhen":  wechatws.WithFinalWhen(func(wechatws.Failure) bool { panic("oops") }),
+			"newBackOff": wechatws.WithBackOff(func() backoff.BackOff { panic("oops") }),
+			"backoff":    wechatws.WithBackOff(func() backoff.BackOff { return backOffFunc(func() time.Duration { panic("oops") }) }),
+		} {
+			w.srv.AnswerAlways(wstest.Status(500, nil, ""))
+			if name == "login" {
+				w.srv.AnswerAlways(wstest.Accept())
+			}
+			c := w.client(wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1}), option)
+			err := c.Connect(t.Context())
+			var pe *wechatws.PanicError
+			require.ErrorAs(t, err, &pe, name)
+			assert.Equal(t, "oops", pe.Value)
+			if name == "newBackOff" {
+				assert.Equal(t, wechatws.StateIdle, c.State(), "nothing was begun")
+			} else {
+				assert.Equal(t, wechatws.StateFailed, c.State(), name)
+			}
+			assert.Zero(t, w.net.Clients(), name)
+		}
+	})
+}
+
+type dialerFunc func() error
+
+func (f dialerFunc) Dial(context.Context, wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+	return nil, nil, f()
 }
 
 type backOffFunc func() time.Duration

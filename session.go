@@ -10,8 +10,9 @@ import (
 // A session is what one Connect or Run starts. One goroutine, run, owns it: it
 // dials, reads, waits and dials again, and nobody else ever dials.
 type session struct {
-	client *Client
-	number int
+	client   *Client
+	number   int
+	schedule *schedule // used by run alone
 
 	// ctx is given to callbacks and to the endpoint and login functions. It ends
 	// when Close begins, or after the last event of a session that failed.
@@ -54,7 +55,7 @@ func (s *session) run() {
 // stayConnected returns when the session is over: with a final error, or with
 // anything once Close has begun.
 func (s *session) stayConnected() error {
-	schedule := newSchedule(&s.client.cfg)
+	schedule := s.schedule
 	var last error
 	for s.awaitNetwork(schedule.attempt) {
 		l, err := s.attempt(schedule.attempt, last)
@@ -79,7 +80,12 @@ func (s *session) stayConnected() error {
 				continue
 			}
 		}
-		wait, final := schedule.next(last)
+		var wait time.Duration
+		var final bool
+		err = protect(func() error { wait, final = schedule.next(last); return nil })
+		if err != nil { // without a schedule there is no going on
+			return errors.Join(err, last)
+		}
 		if final {
 			return last
 		}
