@@ -213,13 +213,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	first := !s.closing && c.session == s
 	if first {
 		s.closing, s.cause = true, cause
+		s.cancel() // no link can open from here on
 		c.queue.accept(ErrClosed)
 	}
 	l := s.link
 	c.mu.Unlock()
 
 	if first {
-		s.cancel()
 		c.dispatcher.wake()
 		c.requests.lost(&c.queue, nil, ErrClosed)
 		if l != nil {

@@ -235,6 +235,27 @@ func TestCloseAtAnyTime(t *testing.T) {
 	}
 }
 
+// Close at the very moment of opening, from everywhere at once.
+func TestCloseRacesWithOpen(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		for range 100 {
+			c := w.client(wechatws.WithLoginMessage("login"))
+			w.srv.OnConn(func(*wstest.Conn) { assert.NoError(t, c.Close(1000, "from the server's side")) })
+			c.OnOpen(func(context.Context, wechatws.OpenEvent) { assert.NoError(t, c.Close(1000, "from OnOpen")) })
+			err := c.Connect(t.Context())
+			if err != nil {
+				assert.ErrorIs(t, err, wechatws.ErrClosed)
+			}
+			assert.NoError(t, c.Close(1000, "once more"))
+			w.sleep(0)
+			assert.Equal(t, wechatws.StateClosed, c.State())
+			assert.Equal(t, len(c.opens), len(c.closes), "each open event has its close event")
+			assert.Zero(t, w.net.Clients())
+		}
+		assert.Zero(t, w.since(), "and none of it waits")
+	})
+}
+
 func TestCloseWithAPeerThatNoLongerAnswers(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()

@@ -1,122 +1,45 @@
 package wechatws
 
 import (
-	"bufio"
-	"cmp"
 	"errors"
-	"net"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// netlinkHints are the kernel's own events, from the route netlink socket.
-type netlinkHints struct {
-	conn   *netlink.Conn
-	closed atomic.Bool
+// networkGroups are the multicast groups of route netlink that tell of changes.
+// Link events are among them also for the routes: the kernel does not tell of
+// IPv4 routes that go because their link is taken down.
+const networkGroups = 1<<(unix.RTNLGRP_LINK-1) |
+	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
+	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
+
+// netlinkSubscription is a route netlink socket. It needs no privileges. Waiting
+// on it is the runtime poller's business and blocks no thread.
+type netlinkSubscription struct {
+	conn *netlink.Conn
 }
 
-// openNetworkHints subscribes to links, addresses and routes. Where a process may
-// not, as in some sandboxes, the network is polled.
-func openNetworkHints() networkHints {
-	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{
-		Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV6_ROUTE,
-	})
+// subscribeNetwork fails in sandboxes, such as Android's for apps and some
+// seccomp profiles.
+func subscribeNetwork() (networkSubscription, error) {
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: networkGroups})
 	if err != nil {
-		return newPolledHints()
+		return nil, err
 	}
-	return &netlinkHints{conn: conn}
+	return netlinkSubscription{conn}, nil
 }
 
-func (n *netlinkHints) wait(d time.Duration) (hint bool, err error) {
-	var until time.Time
-	if d > 0 {
-		until = time.Now().Add(d)
+func (s netlinkSubscription) receive(until time.Time) error {
+	if err := s.conn.SetReadDeadline(until); err != nil {
+		return err
 	}
-	if err = n.conn.SetReadDeadline(until); err == nil {
-		_, err = n.conn.Receive()
+	_, err := s.conn.Receive()
+	if errors.Is(err, unix.ENOBUFS) {
+		return errNetworkOverflow
 	}
-	switch {
-	case n.closed.Load():
-		return false, net.ErrClosed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return false, nil
-	case err != nil && !errors.Is(err, unix.ENOBUFS):
-		// The socket is of no use any more, or perhaps for a moment: look at the
-		// network now and then rather than spin or stop.
-		time.Sleep(quietAtMost)
-	}
-	// ENOBUFS says that events were lost: the best hint of all.
-	return true, nil
+	return err
 }
 
-func (n *netlinkHints) Close() error {
-	n.closed.Store(true)
-	return n.conn.Close()
-}
-
-// defaultRoutes are the default routes, the preferred one first.
-func defaultRoutes() (routes []route) {
-	const rtfUp = 1
-	for _, f := range fields("/proc/net/route") {
-		// Iface Destination Gateway Flags RefCnt Use Metric Mask …
-		if len(f) < 8 || f[1] != "00000000" || f[7] != "00000000" {
-			continue
-		}
-		flags, _ := strconv.ParseUint(f[3], 16, 32)
-		metric, _ := strconv.ParseUint(f[6], 10, 32)
-		if flags&rtfUp != 0 {
-			routes = append(routes, route{f[0], f[2], metric})
-		}
-	}
-	for _, f := range fields("/proc/net/ipv6_route") {
-		// dest destlen source sourcelen nexthop metric refcnt use flags iface
-		if len(f) < 10 || strings.Trim(f[0], "0") != "" || f[1] != "00" || f[9] == "lo" {
-			continue
-		}
-		metric, _ := strconv.ParseUint(f[5], 16, 32)
-		routes = append(routes, route{f[9], f[4], metric})
-	}
-	slices.SortStableFunc(routes, func(a, b route) int { return cmp.Compare(a.metric, b.metric) })
-	return routes
-}
-
-// fields are the words of each line; none when the file cannot be read.
-func fields(file string) (lines [][]string) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	for scan := bufio.NewScanner(f); scan.Scan(); {
-		lines = append(lines, strings.Fields(scan.Text()))
-	}
-	return lines
-}
-
-// networkType is what kind of network an interface belongs to.
-func networkType(name string) NetworkType {
-	for _, prefix := range [...]string{"wwan", "rmnet", "ccmni", "ppp"} { // cellular, of some generation
-		if strings.HasPrefix(name, prefix) {
-			return NetworkUnknown
-		}
-	}
-	device := filepath.Join("/sys/class/net", name)
-	for _, mark := range [...]string{"wireless", "phy80211"} {
-		if _, err := os.Stat(filepath.Join(device, mark)); err == nil {
-			return NetworkWiFi
-		}
-	}
-	const arphrdEther = "1"
-	if kind, err := os.ReadFile(filepath.Join(device, "type")); err == nil && strings.TrimSpace(string(kind)) == arphrdEther {
-		return NetworkEthernet
-	}
-	return NetworkUnknown
-}
+func (s netlinkSubscription) close() { s.conn.Close() }

@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,143 +11,293 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
-// inNamespace runs the test again, in a process of its own in a network namespace
-// of its own, and tells whether that is where it runs now.
-func inNamespace(t *testing.T) bool {
-	const mark = "WECHATWS_TEST_NAMESPACE"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	for _, tool := range []string{"unshare", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s (packages util-linux and iproute2)", tool)
-		}
-	}
-	if out, err := exec.Command("unshare", "-nm", "true").CombinedOutput(); err != nil {
-		t.Skipf("may not make a network namespace (needs root): %s", out)
-	}
-	// The namespace's own /sys tells of its own interfaces.
-	cmd := exec.Command("unshare", "-nm", "sh", "-c", `mount -t sysfs sysfs /sys && exec "$0" "$@"`, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), mark+"=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in the namespace: %v\n%s", err, out)
-	}
-	return false
-}
+// These tests change a real network, in a namespace of their own. A netlink socket
+// belongs to the namespace of the thread that opened it, so each test runs itself
+// again in a process that is in the namespace as a whole.
 
-func ip(t *testing.T, args string) {
-	t.Helper()
-	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
-	if err != nil && strings.Contains(string(out), "not supported") {
-		t.Skipf("ip %s: %s", args, out)
-	}
-	require.NoError(t, err, "ip %s: %s", args, out)
-}
+const namespaceTest = "NETWORK_NAMESPACE_TEST" // names the test, in that process
 
-// What happens to real interfaces is told, each change once. With -v the log says
-// after what time.
-func TestSystemNetworkOnRealInterfaces(t *testing.T) {
-	if !inNamespace(t) {
+func inNamespace(t *testing.T, test func(t *testing.T, n *namespace)) {
+	if os.Getenv(namespaceTest) == t.Name() {
+		test(t, newNamespace(t))
 		return
 	}
-	ip(t, "link set lo up")
-	ip(t, "link add here type veth peer name there")
-	assert.Equal(t, NetworkStatus{Type: NetworkNone}, SystemNetwork().Status())
-
-	changes := make(chan NetworkStatus, 100)
-	stop := SystemNetwork().Watch(func(s NetworkStatus) { changes <- s })
-	defer stop()
-	once := 300 * time.Millisecond // how long to look for a second notice
-	change := func(args string, connected bool) {
-		t.Helper()
-		began := time.Now()
-		for _, line := range strings.Split(args, ", ") {
-			ip(t, line)
-		}
-		select {
-		case s := <-changes:
-			assert.Equal(t, connected, s.Connected, args)
-			t.Logf("%-55s told after %v", args, time.Since(began).Round(time.Millisecond))
-		case <-time.After(5 * time.Second):
-			t.Fatal("not told: ", args)
-		}
-		select {
-		case <-changes:
-			t.Error("told twice: ", args)
-		case <-time.After(once):
-		}
+	t.Parallel()
+	unshare := []string{"--net", "--mount"}
+	if os.Geteuid() != 0 {
+		unshare = append(unshare, "--user", "--map-root-user")
 	}
-	once = 3 * time.Second // a link-local address follows up to two seconds later
-	change("addr add 10.9.0.1/24 dev here, link set here up, link set there up", true)
-	once = 300 * time.Millisecond
-	assert.Equal(t, NetworkEthernet, SystemNetwork().Status().Type)
-	change("route add default via 10.9.0.2", true)
-	change("route del default", true)
-	change("addr add 10.9.0.7/24 dev here", true)
-	change("addr del 10.9.0.7/24 dev here", true)
-	change("link set there down", false) // carrier lost: addresses and routes stay
-	change("link set there up", true)
-	change("link set here down", false)
-	change("link set here up", true)
-	change("-6 addr add fd00::1/64 dev here nodad", true)
-	change("link del here", false)
-
-	for range 50 { // nothing in the end
-		ip(t, "link add here type veth peer name there")
-		ip(t, "link del here")
+	// sysfs shows the network of the namespace it was mounted in.
+	unshare = append(unshare, "sh", "-ec", `ip link set lo up; ip link add probe0 type veth; ip link del probe0; mount -t sysfs sysfs /sys; exec "$@"`, "sh")
+	if out, err := exec.Command("unshare", append(unshare, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no network namespace to test in (it takes root or unprivileged user namespaces, unshare and iproute2): %v: %s", err, out)
 	}
-	change("link add here type veth peer name there, addr add 10.9.0.1/24 dev here, link set here up, link set there up", true)
-}
-
-// When there are more events than the socket holds some are lost, and the kernel
-// says so. That is a hint as well, and not the last one.
-func TestNetlinkOverflow(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
-	hints := openNetworkHints().(*netlinkHints)
-	require.NoError(t, hints.conn.SetReadBuffer(1)) // the kernel makes it its least
-	for range 50 {
-		ip(t, "link add here type veth peer name there")
-		ip(t, "link del here")
-	}
-	_, err := hints.conn.Receive()
-	for err == nil {
-		_, err = hints.conn.Receive()
-	}
-	require.ErrorIs(t, err, unix.ENOBUFS, "the test makes an overflow")
-	for range 50 {
-		ip(t, "link add here type veth peer name there")
-		ip(t, "link del here")
-	}
-	for n := 0; n < 10; n++ {
-		hint, err := hints.wait(time.Second)
-		require.NoError(t, err)
-		if !hint {
-			break
-		}
-	}
-	ip(t, "link add here type veth peer name there")
-	hint, err := hints.wait(time.Second)
+	command := exec.CommandContext(t.Context(), "unshare", append(unshare, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")...)
+	command.Env = append(os.Environ(), namespaceTest+"="+t.Name())
+	out, err := command.CombinedOutput()
+	t.Logf("%s", out)
 	require.NoError(t, err)
-	assert.True(t, hint)
-	require.NoError(t, hints.Close())
+	require.Contains(t, string(out), "--- PASS: "+t.Name())
 }
 
-func TestNetlinkHintsEndWithClose(t *testing.T) {
-	hints, ok := openNetworkHints().(*netlinkHints)
-	if !ok {
-		t.Skip("may not open a netlink socket here")
+// A namespace has one link, up0, with carrier, an address and a default route.
+type namespace struct {
+	t    *testing.T
+	told chan NetworkStatus
+}
+
+var (
+	networkOff = NetworkStatus{false, NetworkNone}
+	networkOn  = NetworkStatus{true, NetworkEthernet}
+)
+
+func newNamespace(t *testing.T) *namespace {
+	n := &namespace{t, make(chan NetworkStatus, 1000)}
+	n.ip("link add up0 type veth peer name far0")
+	n.ip("link set far0 up")
+	n.ip("link set up0 up")
+	n.ip("address add 10.0.0.2/24 dev up0")
+	n.ip("route add default via 10.0.0.1")
+	return n
+}
+
+// ip runs commands of ip, each in one line, as one batch.
+func (n *namespace) ip(commands ...string) {
+	n.t.Helper()
+	command := exec.Command("ip", "-batch", "-")
+	command.Stdin = strings.NewReader(strings.Join(commands, "\n"))
+	out, err := command.CombinedOutput()
+	require.NoError(n.t, err, "%s: %s", commands[0], out)
+}
+
+func (n *namespace) watch() {
+	stop := SystemNetwork().Watch(func(s NetworkStatus) { n.told <- s })
+	n.t.Cleanup(stop)
+	n.quiet("what was set up before is no change")
+}
+
+// changes runs commands that make one change, and wants to be told once. After
+// how long is in the log: a limit would say more of the machine's load.
+func (n *namespace) changes(want NetworkStatus, commands ...string) {
+	n.t.Helper()
+	n.changesWithin(10*time.Second, want, commands...)
+}
+
+func (n *namespace) changesWithin(limit time.Duration, want NetworkStatus, commands ...string) {
+	n.t.Helper()
+	start := time.Now()
+	n.ip(commands...)
+	select {
+	case got := <-n.told:
+		n.t.Logf("%s: told after %v", commands[0], time.Since(start).Round(time.Millisecond))
+		assert.Equal(n.t, want, got, commands[0])
+		assert.Equal(n.t, want, SystemNetwork().Status(), commands[0])
+	case <-time.After(limit):
+		require.Fail(n.t, "not told", commands[0])
 	}
-	time.AfterFunc(10*time.Millisecond, func() { hints.Close() })
-	for {
-		if _, err := hints.wait(0); err != nil {
-			require.ErrorIs(t, err, net.ErrClosed)
-			return
+	n.quiet(commands[0])
+}
+
+// quiet wants nothing to be told for as long as a late event may take. After a
+// link has come up that is long: IPv6's link-local address is two seconds late.
+func (n *namespace) quiet(after string) {
+	n.t.Helper()
+	late := 600 * time.Millisecond
+	if strings.HasPrefix(after, "link") {
+		late = 2500 * time.Millisecond
+	}
+	select {
+	case got := <-n.told:
+		assert.Fail(n.t, "told once more", "%s: %v", after, got)
+	case <-time.After(late):
+	}
+}
+
+func TestNetworkLinkDownAndUp(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		n.changes(networkOff, "link set up0 down")
+		n.changes(networkOn, "link set up0 up")
+	})
+}
+
+func TestNetworkCarrier(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		n.changes(networkOff, "link set far0 down")
+		n.changes(networkOn, "link set far0 up")
+	})
+}
+
+func TestNetworkAddress(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		n.changes(networkOn, "address add 10.0.0.3/24 dev up0")
+		n.changes(networkOn, "address del 10.0.0.3/24 dev up0")
+		n.changes(networkOff, "address del 10.0.0.2/24 dev up0")
+		n.changes(networkOn, "address add fd00::2/64 dev up0 nodad")
+	})
+}
+
+// Told when the address can be sent from, and not before.
+func TestNetworkAddressTentative(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.ip("address flush dev up0")
+		n.watch()
+		require.Equal(t, networkOff, SystemNetwork().Status())
+		stop := SystemNetwork().Watch(func(NetworkStatus) {
+			c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP("fd00::2")})
+			if assert.NoError(t, err) {
+				c.Close()
+			}
+		})
+		defer stop()
+		n.changesWithin(4*time.Second, networkOn, "address add fd00::2/64 dev up0")
+	})
+}
+
+func TestNetworkDefaultRoute(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.ip("address add fd00::2/64 dev up0 nodad")
+		n.watch()
+		n.changes(networkOn, "route del default")
+		n.changes(networkOn, "route add default via 10.0.0.1")
+		n.changes(networkOn, "route replace default via 10.0.0.9")
+		n.changes(networkOn, "route add default via 10.0.0.1 metric 100")
+		n.changes(networkOn, "route add default via fd00::1")
+		n.changes(networkOn, "route del default via fd00::1")
+		n.changes(networkOn, "route add default via 10.0.0.1 table 51820")
+		n.changes(networkOn, "route replace default nexthop via 10.0.0.1 nexthop via 10.0.0.9")
+	})
+}
+
+func TestNetworkRouteDecidesType(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.ip("link add wwan0 type veth peer name cell0", "link set cell0 up", "link set wwan0 up", "address add 10.7.0.2/24 dev wwan0")
+		n.watch()
+		require.Equal(t, networkOn, SystemNetwork().Status())
+		n.changes(NetworkStatus{true, NetworkUnknown}, "route replace default via 10.7.0.1")
+		n.changes(networkOn, "route replace default via 10.0.0.1")
+	})
+}
+
+func TestNetworkWithoutUsableAddress(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		n.changes(networkOff, "address flush dev up0")
+		n.ip("address add 169.254.3.4/16 dev up0")
+		n.quiet("a link-local address")
+		assert.Equal(t, networkOff, SystemNetwork().Status())
+		n.ip("address add 203.0.113.1/32 dev lo")
+		<-n.told
+		assert.True(t, SystemNetwork().Status().Connected, "an unnumbered link")
+	})
+}
+
+// What does not concern a route to the server is not told.
+func TestNetworkIrrelevant(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		n.ip("link add spare0 type veth peer name spare1", "link set spare0 up", "link set spare1 up")
+		n.quiet("links without an address")
+		n.ip("route add 10.8.0.0/16 via 10.0.0.1", "link set up0 mtu 1400", "neighbour add 10.0.0.7 lladdr 02:00:00:00:00:07 dev up0")
+		n.quiet("another route, an MTU, a neighbour")
+		n.ip("address add 10.0.0.3/24 dev up0", "address del 10.0.0.3/24 dev up0")
+		n.quiet("an address, undone at once")
+	})
+}
+
+func TestNetworkBurst(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		n.watch()
+		var burst []string
+		for i := range 5000 {
+			burst = append(burst, fmt.Sprintf("address add 10.1.%d.%d/32 dev up0", i/250, i%250+1))
 		}
+		start := time.Now()
+		n.ip(burst...)
+		took := time.Since(start)
+		require.Eventually(t, func() bool {
+			systemNetwork.mu.Lock()
+			defer systemNetwork.mu.Unlock()
+			return systemNetwork.current.last.digest == readNetwork().digest
+		}, 10*time.Second, 10*time.Millisecond, "the watchers know all of it")
+		told := 0
+		for quiet := false; !quiet; {
+			select {
+			case <-n.told:
+				told++
+			case <-time.After(time.Second):
+				quiet = true
+			}
+		}
+		t.Logf("%d changes in %v: told %d times", len(burst), took.Round(time.Millisecond), told)
+		assert.NotZero(t, told)
+		assert.LessOrEqual(t, told, 2+int(took/networkQuietAtMost), "at most each 500 ms")
+		n.changes(networkOff, "link set up0 down")
+	})
+}
+
+func TestNetworkSocketOverflows(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		s, err := subscribeNetwork()
+		require.NoError(t, err)
+		var burst []string
+		for i := range 5000 {
+			burst = append(burst, fmt.Sprintf("route add 10.1.%d.%d/32 dev up0", i/250, i%250))
+		}
+		n.ip(burst...)
+		require.ErrorIs(t, s.receive(time.Time{}), errNetworkOverflow)
+		events := 0
+		for err == nil {
+			err = s.receive(time.Now().Add(100 * time.Millisecond))
+			events++
+		}
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		t.Logf("%d of %d events were left in the socket", events-1, len(burst))
+		s.close()
+	})
+}
+
+// However many watch, there is one socket, and none when they have stopped.
+func TestNetworkOneSocket(t *testing.T) {
+	inNamespace(t, func(t *testing.T, n *namespace) {
+		before := openSockets(t)
+		var stops []func()
+		for range 100 {
+			stops = append(stops, SystemNetwork().Watch(func(s NetworkStatus) { n.told <- s }))
+		}
+		require.Eventually(t, func() bool { return openSockets(t) == before+1 }, time.Second, time.Millisecond)
+		n.ip("address add 10.0.0.3/24 dev up0")
+		for range stops {
+			<-n.told
+		}
+		assert.Equal(t, before+1, openSockets(t))
+		for _, stop := range stops {
+			stop()
+		}
+		assert.Equal(t, before, openSockets(t))
+	})
+}
+
+func openSockets(t *testing.T) int {
+	files, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	sockets := 0
+	for _, f := range files {
+		target, _ := os.Readlink("/proc/self/fd/" + f.Name()) // the one for ReadDir is gone
+		if strings.HasPrefix(target, "socket:") {
+			sockets++
+		}
+	}
+	return sockets
+}
+
+func BenchmarkSystemNetworkStatus(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		SystemNetwork().Status()
 	}
 }

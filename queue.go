@@ -241,7 +241,7 @@ func (q *queue) detached(l *link) {
 
 // detach is detached with mu held.
 func (q *queue) detach(l *link, cause error) {
-	if q.link != l {
+	if q.link != l && q.link != nil {
 		return
 	}
 	q.link = nil

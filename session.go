@@ -60,14 +60,7 @@ func (s *session) stayConnected() error {
 	for s.awaitNetwork(schedule.attempt) {
 		l, err := s.attempt(schedule.attempt, last)
 		switch {
-		case s.ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errTryNow):
-			continue
-		case err != nil:
-			last = err
-			s.client.reportLater(s, err)
-		default:
+		case err == nil: // also when Close has begun since
 			schedule.opened = true
 			cause := l.end(l.read())
 			schedule.ended(time.Since(l.opened))
@@ -79,6 +72,13 @@ func (s *session) stayConnected() error {
 				schedule.attempt++
 				continue
 			}
+		case s.ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errTryNow):
+			continue
+		default:
+			last = err
+			s.client.reportLater(s, err)
 		}
 		var wait time.Duration
 		var final bool
@@ -168,6 +168,9 @@ func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.session != s { // a call that was under way when the watch was stopped
+		return
+	}
 	s.network = status
 	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
 	s.tryNow()
@@ -197,8 +200,11 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.mu.Lock()
 	s.retry = nil
 	c.mu.Unlock()
-	if errors.Is(context.Cause(ctx), errTryNow) {
+	switch {
+	case errors.Is(context.Cause(ctx), errTryNow):
 		return nil, errTryNow
+	case err == nil: // it came too late
+		return nil, context.Cause(ctx)
 	}
 	return nil, err
 }

@@ -1,0 +1,213 @@
+package wechatws
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A fakeKernel lets a networkListener subscribe, or not.
+type fakeKernel struct {
+	start time.Time
+
+	mu            sync.Mutex
+	refusal       error
+	attempts      []time.Duration
+	subscriptions []*fakeSubscription
+}
+
+// tried is when it was asked for subscriptions.
+func (k *fakeKernel) tried() []time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.attempts)
+}
+
+// given are the subscriptions it gave.
+func (k *fakeKernel) given() []*fakeSubscription {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.subscriptions)
+}
+
+// refuse makes attempts to subscribe fail from now on, if err is not nil.
+func (k *fakeKernel) refuse(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refusal = err
+}
+
+func (k *fakeKernel) subscribe() (networkSubscription, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attempts = append(k.attempts, time.Since(k.start))
+	if k.refusal != nil {
+		return nil, k.refusal
+	}
+	s := &fakeSubscription{told: make(chan error), closed: make(chan struct{})}
+	k.subscriptions = append(k.subscriptions, s)
+	return s, nil
+}
+
+type fakeSubscription struct {
+	told   chan error
+	closed chan struct{}
+}
+
+func (s *fakeSubscription) close() { close(s.closed) } // panics when done twice
+
+func (s *fakeSubscription) receive(until time.Time) error {
+	var expired <-chan time.Time
+	if !until.IsZero() {
+		expired = time.After(time.Until(until))
+	}
+	select {
+	case err := <-s.told:
+		return err
+	case <-expired:
+		return os.ErrDeadlineExceeded
+	case <-s.closed:
+		return os.ErrClosed
+	}
+}
+
+// listen runs a sharedNetwork over the kernel, and wants all subscriptions closed.
+func listen(t *testing.T, test func(t *testing.T, k *fakeKernel, f *fakeSystem)) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		k := &fakeKernel{start: f.start}
+		f.network.open = func() networkEvents { return newNetworkListener(k.subscribe) }
+		test(t, k, f)
+		for _, s := range k.given() {
+			<-s.closed
+		}
+	})
+}
+
+func TestNetworkListenerSubscribesOnce(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		told, stop := f.watch()
+		passTime(time.Hour)
+		assert.Equal(t, 2, f.looks(), "in Watch, and when it has subscribed")
+		f.set(fakeState("office"))
+		k.given()[0].told <- nil
+		passTime(time.Hour)
+		assert.Equal(t, []toldNetwork{{"office", time.Hour + 100*time.Millisecond}}, told())
+		assert.Equal(t, 3, f.looks())
+		stop()
+		assert.Equal(t, []time.Duration{0}, k.tried())
+	})
+}
+
+// Between Watch and the subscription nobody tells of a change.
+func TestNetworkListenerLooksAfterSubscribing(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		told, stop := f.watch()
+		f.set(fakeState("office"))
+		passTime(time.Second)
+		assert.Equal(t, []toldNetwork{{"office", 100 * time.Millisecond}}, told())
+		stop()
+	})
+}
+
+func TestNetworkListenerOverflow(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		told, stop := f.watch()
+		passTime(time.Second)
+		f.set(fakeState("office"))
+		k.given()[0].told <- errNetworkOverflow
+		passTime(time.Second)
+		assert.Equal(t, []toldNetwork{{"office", 1100 * time.Millisecond}}, told())
+		assert.Equal(t, []time.Duration{0, time.Second}, k.tried(), "at once")
+		<-k.given()[0].closed
+
+		f.set(fakeState("home"))
+		k.given()[1].told <- nil
+		passTime(time.Second)
+		assert.Len(t, told(), 2)
+		stop()
+	})
+}
+
+func TestNetworkListenerOverflowWhileSettling(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		told, stop := f.watch()
+		passTime(time.Second)
+		f.set(fakeState("office"))
+		k.given()[0].told <- nil
+		passTime(50 * time.Millisecond)
+		k.given()[0].told <- errNetworkOverflow
+		passTime(time.Second)
+		assert.Equal(t, []toldNetwork{{"office", 1150 * time.Millisecond}}, told())
+		stop()
+	})
+}
+
+// No subscription, as in a sandbox: it polls, and subscribes when that is allowed.
+func TestNetworkListenerPolls(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		k.refuse(errors.New("permission denied"))
+		told, stop := f.watch()
+		passTime(time.Second)
+		f.set(fakeState("office"))
+		passTime(20 * time.Second)
+		assert.Equal(t, []toldNetwork{{"office", 5100 * time.Millisecond}}, told())
+		assert.Equal(t, []time.Duration{0, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second}, k.tried())
+
+		k.refuse(nil)
+		passTime(10 * time.Second)
+		assert.Len(t, k.tried(), 6)
+		reads := f.looks()
+		passTime(time.Hour)
+		assert.Equal(t, reads, f.looks(), "no more polling")
+		stop()
+	})
+}
+
+// A subscription that is given and never works must not keep a processor busy.
+func TestNetworkListenerBrokenSubscription(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		_, stop := f.watch()
+		for range 12 {
+			synctest.Wait()
+			k.given()[len(k.given())-1].told <- errors.New("bad file descriptor")
+			passTime(5 * time.Second)
+		}
+		assert.Len(t, k.tried(), 13, "every 5 s")
+		stop()
+	})
+}
+
+func TestNetworkListenerStopWhilePolling(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		k.refuse(errors.New("permission denied"))
+		_, stop := f.watch()
+		passTime(time.Second)
+		stop() // hangs, or the bubble reports a goroutine, if polling goes on
+		assert.Len(t, k.tried(), 1)
+	})
+}
+
+// Stop comes while it subscribes.
+func TestNetworkListenerStopWhileSubscribing(t *testing.T) {
+	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
+		subscribing := make(chan struct{})
+		l := newNetworkListener(func() (networkSubscription, error) {
+			<-subscribing
+			return k.subscribe()
+		})
+		var event networkEvent
+		go func() { event = l.wait(time.Time{}) }()
+		synctest.Wait()
+		l.close()
+		close(subscribing)
+		synctest.Wait()
+		assert.Equal(t, networkClosed, event)
+		assert.Len(t, k.given(), 1) // which listen finds closed
+	})
+}

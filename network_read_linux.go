@@ -1,0 +1,164 @@
+package wechatws
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// readNetwork reads the state of the network from the kernel, in one dump each of
+// links, addresses and routes. A change in the midst of that is no harm: its own
+// event makes for another look.
+func readNetwork() networkState {
+	var r networkReading
+	links, err := net.Interfaces()
+	if err != nil {
+		return unreadableNetwork
+	}
+	// Not Interface.Addrs, which dumps all addresses anew for each interface and
+	// does not tell which are usable yet.
+	addresses, err := readAddresses()
+	if err != nil {
+		return unreadableNetwork
+	}
+	for _, link := range links {
+		r.interfaces = append(r.interfaces, networkInterface{link, addresses[link.Index]})
+	}
+	if r.routes, err = readDefaultRoutes(); err != nil {
+		return unreadableNetwork
+	}
+	return r.state(linkType)
+}
+
+// readAddresses returns the usable addresses by interface.
+func readAddresses() (map[int][]netip.Prefix, error) {
+	addresses := map[int][]netip.Prefix{}
+	err := dumpRoute(unix.RTM_GETADDR, unix.RTM_NEWADDR, func(m *syscall.NetlinkMessage) error {
+		var header unix.IfAddrmsg
+		if _, err := binary.Decode(m.Data, binary.NativeEndian, &header); err != nil {
+			return err
+		}
+		if !usableAddress(header.Flags) {
+			return nil
+		}
+		attributes, err := syscall.ParseNetlinkRouteAttr(m)
+		if err != nil {
+			return err
+		}
+		var address netip.Addr
+		for _, a := range attributes {
+			// On a point-to-point link IFA_ADDRESS is the peer's.
+			local := a.Attr.Type == unix.IFA_LOCAL
+			if local || a.Attr.Type == unix.IFA_ADDRESS && !address.IsValid() {
+				address, _ = netip.AddrFromSlice(a.Value)
+			}
+		}
+		index := int(header.Index)
+		addresses[index] = append(addresses[index], netip.PrefixFrom(address, int(header.Prefixlen)))
+		return nil
+	})
+	return addresses, err
+}
+
+// usableAddress says whether the kernel sends from an address with these flags. It
+// does not from an IPv6 address for the second or two in which it makes sure that
+// nobody else has it. If such an address counted, clients would hear of it when it
+// is of no use yet, and never when it is.
+func usableAddress(flags uint8) bool {
+	if flags&unix.IFA_F_OPTIMISTIC != 0 {
+		return true
+	}
+	return flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
+}
+
+// rtaNexthopID is RTA_NH_ID of linux/rtnetlink.h, which x/sys/unix lacks.
+const rtaNexthopID = 30
+
+// A rankedRoute is a default route that can be compared to others: the lesser rank
+// is the better route.
+type rankedRoute struct {
+	networkRoute
+	rank [3]uint32
+}
+
+// readDefaultRoutes returns the default routes of all tables, those of the main
+// table first, then IPv4 before IPv6, then by metric.
+func readDefaultRoutes() ([]networkRoute, error) {
+	var ranked []rankedRoute
+	err := dumpRoute(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, func(m *syscall.NetlinkMessage) error {
+		route, err := defaultRoute(m)
+		if route != nil {
+			ranked = append(ranked, *route)
+		}
+		return err
+	})
+	slices.SortStableFunc(ranked, func(a, b rankedRoute) int { return slices.Compare(a.rank[:], b.rank[:]) })
+	var routes []networkRoute
+	for _, r := range ranked {
+		routes = append(routes, r.networkRoute)
+	}
+	return routes, err
+}
+
+// defaultRoute returns nil for any other route.
+func defaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
+	var header unix.RtMsg
+	if _, err := binary.Decode(m.Data, binary.NativeEndian, &header); err != nil {
+		return nil, err
+	}
+	unicast := header.Family == unix.AF_INET || header.Family == unix.AF_INET6 // not multicast routing, nor MPLS
+	if header.Dst_len != 0 || !unicast {
+		return nil, nil
+	}
+	attributes, err := syscall.ParseNetlinkRouteAttr(m)
+	if err != nil {
+		return nil, err
+	}
+	var r rankedRoute
+	if header.Table != unix.RT_TABLE_MAIN {
+		r.rank[0] = 1
+	}
+	r.rank[1] = uint32(header.Family)
+	digest := fmt.Appendf(nil, "default %d %d", header.Family, header.Type)
+	for _, a := range attributes {
+		switch a.Attr.Type {
+		case unix.RTA_OIF:
+			r.index = int(binary.NativeEndian.Uint32(a.Value))
+		case unix.RTA_PRIORITY:
+			r.rank[2] = binary.NativeEndian.Uint32(a.Value)
+		case unix.RTA_TABLE, unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNexthopID:
+		default:
+			continue // such as the age, which is never the same
+		}
+		digest = fmt.Appendf(digest, " %d:%x", a.Attr.Type, a.Value)
+	}
+	r.digest = string(digest)
+	return &r, nil
+}
+
+// dumpRoute calls each for all messages of one type in the answer to a request to
+// route netlink. The standard library reads interfaces in the same way.
+func dumpRoute(request int, answer uint16, each func(*syscall.NetlinkMessage) error) error {
+	dump, err := syscall.NetlinkRIB(request, unix.AF_UNSPEC)
+	if err != nil {
+		return err
+	}
+	messages, err := syscall.ParseNetlinkMessage(dump)
+	if err != nil {
+		return err
+	}
+	for i := range messages {
+		if messages[i].Header.Type != answer {
+			continue
+		}
+		if err := each(&messages[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

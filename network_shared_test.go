@@ -1,0 +1,410 @@
+package wechatws
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A fakeSystem is a network in the test's hand, and what a sharedNetwork over it
+// has told.
+type fakeSystem struct {
+	network *sharedNetwork
+	start   time.Time
+	opened  []*fakeEvents
+
+	mu    sync.Mutex
+	state networkState
+	reads int
+}
+
+// inBubble runs a test in virtual time.
+func inBubble(t *testing.T, test func(t *testing.T, f *fakeSystem)) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeSystem{start: time.Now(), state: fakeState("home")}
+		f.network = &sharedNetwork{read: f.read, open: f.open}
+		test(t, f)
+	})
+}
+
+func fakeState(digest string) networkState {
+	return networkState{status: NetworkStatus{Connected: true, Type: NetworkType(digest)}, digest: digest}
+}
+
+func (f *fakeSystem) read() networkState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reads++
+	return f.state
+}
+
+// looks is how often the network has been read.
+func (f *fakeSystem) looks() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reads
+}
+
+func (f *fakeSystem) open() networkEvents {
+	e := &fakeEvents{touched: make(chan struct{}, 1), closed: make(chan struct{})}
+	f.opened = append(f.opened, e)
+	return e
+}
+
+// set makes the network another one, without an event.
+func (f *fakeSystem) set(state networkState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = state
+}
+
+// change does so with an event.
+func (f *fakeSystem) change(state networkState) {
+	f.set(state)
+	f.event()
+}
+
+func (f *fakeSystem) event() {
+	select {
+	case f.opened[len(f.opened)-1].touched <- struct{}{}:
+	default:
+	}
+}
+
+// watch returns all that a watcher is told, with the virtual time.
+func (f *fakeSystem) watch() (told func() []toldNetwork, stop func()) {
+	var mu sync.Mutex
+	var all []toldNetwork
+	stop = f.network.Watch(func(s NetworkStatus) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, toldNetwork{s.Type, time.Since(f.start)})
+	})
+	return func() []toldNetwork {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}, stop
+}
+
+type toldNetwork struct {
+	network NetworkType
+	at      time.Duration
+}
+
+// passTime lets virtual time go by, and everything happen that is due at its end.
+func passTime(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// fakeEvents remembers one event at most, as a settled network would be looked at
+// once for all of them.
+type fakeEvents struct {
+	touched chan struct{}
+	closed  chan struct{}
+}
+
+func (e *fakeEvents) close() { close(e.closed) }
+
+func (e *fakeEvents) wait(until time.Time) networkEvent {
+	var expired <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-e.touched:
+		return networkTouched
+	case <-expired:
+		return networkQuiet
+	case <-e.closed:
+		return networkClosed
+	}
+}
+
+func TestNetworkManyEventsAreOneChange(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		told, stop := f.watch()
+		defer stop()
+		passTime(time.Hour)
+		for range 10 {
+			f.change(fakeState("office"))
+			passTime(40 * time.Millisecond)
+		}
+		passTime(time.Hour)
+		assert.Equal(t, []toldNetwork{{"office", time.Hour + 460*time.Millisecond}}, told(), "100 ms after the last event")
+	})
+}
+
+func TestNetworkEventsWithoutEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		told, stop := f.watch()
+		defer stop()
+		f.change(fakeState("office"))
+		for range 100 {
+			passTime(30 * time.Millisecond)
+			f.event()
+		}
+		assert.Equal(t, []toldNetwork{{"office", 500 * time.Millisecond}}, told())
+		assert.Less(t, f.looks(), 10, "two looks a second")
+	})
+}
+
+func TestNetworkEventWithoutChange(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		told, stop := f.watch()
+		defer stop()
+		f.event()
+		passTime(time.Hour)
+		assert.Empty(t, told())
+	})
+}
+
+func TestNetworkChangeRightAfterWatch(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		told, stop := f.watch()
+		defer stop()
+		f.change(fakeState("office")) // before the goroutine has run at all
+		passTime(time.Second)
+		assert.Len(t, told(), 1)
+	})
+}
+
+func TestNetworkChangeUndone(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, f *fakeSystem) {
+			told, stop := f.watch()
+			defer stop()
+			f.change(unreachable)
+			passTime(50 * time.Millisecond)
+			if asked {
+				assert.Equal(t, unreachable.status, f.network.Status())
+			}
+			f.change(fakeState("home"))
+			passTime(time.Second)
+			if asked {
+				assert.Equal(t, []toldNetwork{{"home", 150 * time.Millisecond}}, told(), "who asked would not know otherwise")
+			} else {
+				assert.Empty(t, told())
+			}
+		})
+	}
+}
+
+var unreachable = networkState{status: NetworkStatus{Type: NetworkNone}, digest: "none"}
+
+func TestNetworkUnreadableIsReadAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		told, stop := f.watch()
+		defer stop()
+		f.change(unreadableNetwork)
+		passTime(time.Second)
+		f.set(fakeState("office"))
+		passTime(time.Hour)
+		assert.Equal(t, []toldNetwork{
+			{NetworkUnknown, 100 * time.Millisecond},
+			{"office", 5200 * time.Millisecond},
+		}, told())
+	})
+}
+
+func TestNetworkWatchersShare(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		var told []func() []toldNetwork
+		var stops []func()
+		for range 100 {
+			seen, stop := f.watch()
+			told, stops = append(told, seen), append(stops, stop)
+		}
+		assert.Len(t, f.opened, 1, "one source, and one goroutine on it")
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		for _, seen := range told {
+			assert.Len(t, seen(), 1)
+		}
+		for _, stop := range stops[1:] {
+			stop()
+		}
+		f.change(fakeState("home"))
+		passTime(time.Second)
+		assert.Len(t, told[0](), 2, "the last one still watches")
+		assert.Len(t, told[99](), 1)
+		stops[0]()
+		<-f.opened[0].closed
+
+		seen, stop := f.watch()
+		assert.Len(t, f.opened, 2)
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		assert.Len(t, seen(), 1)
+		assert.Len(t, told[0](), 2)
+		stop()
+	})
+}
+
+func TestNetworkStopTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		_, stopFirst := f.watch()
+		stopFirst()
+		told, stop := f.watch()
+		stopFirst()
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		assert.Len(t, told(), 1, "it stops its own watch only")
+		stop()
+		stop()
+	})
+}
+
+func TestNetworkStopFromInside(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		var calls []string
+		var stops [3]func()
+		stopAll := func(who string) func(NetworkStatus) {
+			return func(NetworkStatus) {
+				calls = append(calls, who)
+				for _, stop := range stops {
+					stop()
+				}
+			}
+		}
+		stops[0] = f.network.Watch(stopAll("first"))
+		stops[1] = f.network.Watch(stopAll("second"))
+		stops[2] = f.network.Watch(stopAll("third"))
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		assert.Equal(t, []string{"first"}, calls, "the others were stopped before their turn")
+		assert.Nil(t, f.network.current)
+	})
+}
+
+func TestNetworkWatchFromInside(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		var stop func()
+		var told func() []toldNetwork
+		stopFirst := f.network.Watch(func(NetworkStatus) {
+			if told == nil {
+				told, stop = f.watch()
+				assert.Equal(t, NetworkType("office"), f.network.Status().Type)
+			}
+		})
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		assert.Empty(t, told(), "it came after that change")
+		f.change(fakeState("home"))
+		passTime(time.Second)
+		assert.Len(t, told(), 1)
+		stopFirst()
+		stop()
+	})
+}
+
+// Inside fn the last watcher stops and another one begins: two watches overlap.
+func TestNetworkStopAndWatchFromInside(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		var stop, stopNext func()
+		var told func() []toldNetwork
+		stop = f.network.Watch(func(NetworkStatus) {
+			stop()
+			told, stopNext = f.watch()
+		})
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		assert.Len(t, f.opened, 2)
+		f.change(fakeState("home"))
+		passTime(time.Second)
+		assert.Len(t, told(), 1)
+		stopNext()
+	})
+}
+
+// fn waits for a lock that is held by who calls stop.
+func TestNetworkStopDoesNotWaitForFunction(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		lock := make(chan struct{})
+		finished := false
+		stop := f.network.Watch(func(NetworkStatus) {
+			<-lock
+			finished = true
+		})
+		f.change(fakeState("office"))
+		passTime(time.Second)
+		stop()
+		assert.False(t, finished)
+		close(lock)
+		synctest.Wait()
+		assert.True(t, finished)
+	})
+}
+
+func TestNetworkStopWaitsForGoroutine(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeSystem) {
+		for _, settling := range []bool{false, true} {
+			_, stop := f.watch()
+			w := f.network.current
+			passTime(time.Second)
+			if settling {
+				f.event()
+				passTime(50 * time.Millisecond)
+			}
+			stop()
+			select {
+			case <-w.ended:
+			default:
+				assert.Fail(t, "the goroutine is still there")
+			}
+		}
+	})
+}
+
+// For the race detector, and in real time.
+func TestNetworkWatchersComeAndGo(t *testing.T) {
+	f := &fakeSystem{state: fakeState("home")}
+	var listeners sync.Map
+	f.network = &sharedNetwork{read: f.read, open: func() networkEvents {
+		e := &busyEvents{closed: make(chan struct{})}
+		listeners.Store(e, nil)
+		return e
+	}}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 200 {
+				stop := f.network.Watch(func(NetworkStatus) { f.network.Status() })
+				f.set(fakeState([]string{"home", "office"}[i%2]))
+				f.network.Status()
+				stop()
+				stop()
+			}
+		})
+	}
+	all.Wait()
+	assert.Nil(t, f.network.current)
+	listeners.Range(func(e, _ any) bool {
+		<-e.(*busyEvents).closed
+		return true
+	})
+}
+
+// busyEvents has events all the time, that settle at once.
+type busyEvents struct{ closed chan struct{} }
+
+func (e *busyEvents) close() { close(e.closed) }
+
+func (e *busyEvents) wait(until time.Time) networkEvent {
+	select {
+	case <-e.closed:
+		return networkClosed
+	default:
+	}
+	if until.IsZero() {
+		return networkTouched
+	}
+	return networkQuiet
+}
