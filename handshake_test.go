@@ -159,7 +159,7 @@ func TestRedirects(t *testing.T) {
 		return wstest.Status(302, http.Header{"Location": {location}}, "")
 	}
 	secrets := []wechatws.Option{wechatws.WithoutReconnect(), wechatws.WithHeader(http.Header{
-		"Authorization": {"Bearer secret"}, "X-Token": {"secret"}, "Cookie": {"s=secret"},
+		"Authorization": {"Bearer secret"}, "X-Token": {"secret"}, "x-lower-case": {"secret"}, "Cookie": {"s=secret"},
 	})}
 	virtual(t, func(t *testing.T, w *world) {
 		other := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("other.test:80"))
@@ -183,6 +183,15 @@ func TestRedirects(t *testing.T) {
 		for name, values := range conn.Request().Header {
 			assert.NotContains(t, strings.Join(values, " "), "secret", name)
 		}
+		c.close()
+
+		w.srv.Answer(to("http://other.test:80/ws"))
+		c = w.clientOf("ws://user:secret@server.test:80/").connect()
+		conn, err = other.NextConn(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, conn.Request().Header.Get("Authorization"))
+		handshakes := w.srv.Handshakes()
+		assert.NotEmpty(t, handshakes[len(handshakes)-1].Header.Get("Authorization"))
 		c.close()
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -487,12 +486,14 @@ func WithDrainTimeout(d time.Duration) Option {
 	}
 }
 
-// mergedHeader is the header for one attempt.
+// mergedHeader is the header for one attempt. Its names are in canonical form, as
+// they must be for net/http to find them.
 func (c *config) mergedHeader(own http.Header) http.Header {
-	h := c.header.Clone()
-	if h == nil {
-		h = http.Header{}
+	merged := http.Header{}
+	for _, h := range [...]http.Header{c.header, own} {
+		for name, values := range h {
+			merged[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+		}
 	}
-	maps.Copy(h, own)
-	return h
+	return merged
 }
