@@ -254,7 +254,9 @@ func (c *Client) reportLater(s *session, err error) {
 // others wait. Call it before Connect to miss nothing, and range over it once.
 // The loop ends when ctx ends, or when the client is closed or has failed and
 // what had arrived before is handed out; on a client in such a state it ends at
-// once. Every method of the client may be called from inside the loop.
+// once. Every method of the client may be called from inside the loop; give a
+// Request there a deadline, since its answer cannot be read while more messages
+// than the inbox holds wait for the loop.
 func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
 	var (
 		messages = make(chan Message)
