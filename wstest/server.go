@@ -258,20 +258,32 @@ func (s *Server) OpenConns() (n int) {
 
 // handshake is the HTTP handler.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.running.Add(1)
-	defer s.running.Done()
-	var answer Answer
-	if len(s.answers) > 0 {
-		answer, s.answers = s.answers[0], s.answers[1:]
-		s.mu.Unlock()
-	} else {
-		decide := s.fallback
-		s.mu.Unlock()
-		answer = decide(r)
+	answer, ok := s.begin(r)
+	if !ok {
+		return
 	}
+	defer s.running.Done()
 	s.record(Event{Kind: EventHandshake, Request: r})
 	answer.do(s, w, r)
+}
+
+// begin counts a handler in, unless the server is stopping, and tells how to
+// answer.
+func (s *Server) begin(r *http.Request) (a Answer, ok bool) {
+	s.mu.Lock()
+	if s.http == nil {
+		s.mu.Unlock()
+		return a, false
+	}
+	s.running.Add(1)
+	if len(s.answers) > 0 {
+		a, s.answers = s.answers[0], s.answers[1:]
+		s.mu.Unlock()
+		return a, true
+	}
+	decide := s.fallback
+	s.mu.Unlock()
+	return decide(r), true
 }
 
 // accept makes the connection and reads from it until it ends.
