@@ -261,6 +261,7 @@ func (c *Client) State() State {
 func (c *Client) move(change StateChange) {
 	s := c.session
 	change.From = c.state
+	change.session = c.sessions + 1
 	if s != nil {
 		change.session = s.number
 	}

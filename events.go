@@ -40,7 +40,7 @@ var legalMoves = map[State][]State{
 	StateOpen:       {StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
 	StateWaiting:    {StateConnecting, StateOffline, StateClosed},
 	StateOffline:    {StateConnecting, StateClosed},
-	StateClosed:     {StateConnecting, StateOffline},
+	StateClosed:     {StateConnecting, StateOffline, StateClosed}, // itself: closed again before anything was tried
 	StateFailed:     {StateConnecting, StateOffline, StateClosed},
 }
 
@@ -57,7 +57,7 @@ type StateChange struct {
 	// Err is the cause of a move to Waiting, Failed or Closed; nil after Close.
 	Err error
 
-	session int // the session's number
+	session int // the session's number; that of the next one when there is none
 }
 
 // An OpenEvent is a connection that is open and logged in.

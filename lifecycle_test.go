@@ -256,6 +256,29 @@ func TestCloseRacesWithOpen(t *testing.T) {
 	})
 }
 
+// Close before the session has made its first move, on a client that was closed
+// before.
+func TestCloseRacesWithConnect(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client()
+		for range 200 {
+			ended, cancel := context.WithCancel(t.Context())
+			connected := make(chan error)
+			go func() { connected <- c.Connect(ended) }()
+			messages := c.Messages(t.Context())
+			cancel()
+			_ = c.Close(1000, "")
+			<-connected
+			w.sleep(0)
+			for range messages {
+			}
+			assert.Equal(t, wechatws.StateClosed, c.State())
+		}
+		assert.Empty(t, c.errors(), "every move was legal")
+		assert.Zero(t, w.net.Clients())
+	})
+}
+
 func TestCloseWithAPeerThatNoLongerAnswers(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()

@@ -25,13 +25,14 @@ type session struct {
 	left   error         // what Close hands back; set before done
 
 	// Guarded by the client's mutex.
-	link    *link                   // while open
-	retry   context.CancelCauseFunc // ends the attempt under way, to make another one at once
-	wake    chan struct{}           // ends StateWaiting and StateOffline
-	forced  bool                    // Reconnect asks for an attempt even without a network
-	network NetworkStatus
-	closing bool  // Close has begun
-	cause   error // why it is being closed; nil for Close itself
+	link         *link                   // while open
+	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
+	wake         chan struct{}           // ends StateWaiting and StateOffline
+	forced       bool                    // Reconnect asks for an attempt even without a network
+	network      NetworkStatus
+	networkKnown bool  // from a change
+	closing      bool  // Close has begun
+	cause        error // why it is being closed; nil for Close itself
 }
 
 // errTryNow ends an attempt that is to be made again at once.
@@ -43,8 +44,11 @@ func (s *session) run() {
 	unwatch := func() {}
 	if m := s.client.cfg.network; m != nil {
 		unwatch = m.Watch(s.networkChanged)
+		status := m.Status()
 		s.client.mu.Lock()
-		s.network = m.Status()
+		if !s.networkKnown { // otherwise there has been a change since
+			s.network = status
+		}
 		s.client.mu.Unlock()
 	}
 	err := s.stayConnected()
@@ -171,7 +175,7 @@ func (s *session) networkChanged(status NetworkStatus) {
 	if c.session != s { // a call that was under way when the watch was stopped
 		return
 	}
-	s.network = status
+	s.network, s.networkKnown = status, true
 	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
 	s.tryNow()
 	if s.link != nil {
