@@ -288,6 +288,32 @@ func TestApplicationPong(t *testing.T) {
 	})
 }
 
+func TestAProbeByApplicationPong(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(true)
+		var frozen atomic.Bool
+		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
+			if !frozen.Load() {
+				_ = c.Send(`{"msg_type":"pong"}`)
+			}
+		})
+		c := w.client(wechatws.WithNetworkMonitor(monitor),
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Pong: func(m wechatws.Message) bool { return m.Type == "pong" }})).connect()
+		conn := w.conn()
+		w.sleep(time.Second)
+		monitor.set(true)
+		w.sleep(0)
+		assert.Equal(t, []string{ping}, received(conn), "a heartbeat at once")
+		w.sleep(time.Minute)
+		assert.Equal(t, 1, c.Stats().Opens)
+		frozen.Store(true)
+		monitor.set(true)
+		w.sleep(5 * time.Second)
+		assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+		c.close()
+	})
+}
+
 func TestWithoutLivenessSilenceIsNotJudged(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithoutLiveness()).connect()

@@ -436,6 +436,35 @@ func TestRequestThatIsNotAnswered(t *testing.T) {
 	})
 }
 
+// A match that takes its time slows the reader down, and is not taken for the
+// peer's silence.
+func TestASlowMatch(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client().connect()
+		conn := w.conn()
+		n := 0
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Request(t.Context(), "x", func(m wechatws.Message) bool {
+				n++
+				time.Sleep(time.Second)
+				return m.Type == "reply"
+			})
+			result <- err
+		}()
+		w.sleep(0)
+		for range 200 {
+			require.NoError(t, conn.Send(`{"msg_type":"flood"}`))
+		}
+		require.NoError(t, conn.Send(`{"msg_type":"reply"}`))
+		require.NoError(t, <-result)
+		assert.Equal(t, 201, n)
+		assert.Equal(t, 1, c.Stats().Opens)
+		assert.Equal(t, 201*time.Second, w.since())
+		c.close()
+	})
+}
+
 // Whether the inbox fills up before the request or after it.
 func TestRequestInACallbackWhenTheInboxIsFullAlready(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
