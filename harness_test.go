@@ -2,6 +2,7 @@ package wechatws_test
 
 import (
 	"context"
+	"flag"
 	"slices"
 	"sync"
 	"testing"
@@ -15,7 +16,12 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Some of the tests that run in parallel compute and some only wait, for a
+	// network namespace: more of them than there are cores. -parallel still counts.
+	_ = flag.Set("test.parallel", "4")
+	goleak.VerifyTestMain(m)
+}
 
 // A world is a server and clients on a network in memory, in virtual time, all
 // inside one synctest bubble.

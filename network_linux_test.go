@@ -46,6 +46,7 @@ func inNamespace(t *testing.T, test func(t *testing.T, n *namespace)) {
 type namespace struct {
 	t    *testing.T
 	told chan NetworkStatus
+	late time.Duration // how long to look for a second notice
 }
 
 var (
@@ -54,7 +55,7 @@ var (
 )
 
 func newNamespace(t *testing.T) *namespace {
-	n := &namespace{t, make(chan NetworkStatus, 1000)}
+	n := &namespace{t, make(chan NetworkStatus, 1000), 300 * time.Millisecond}
 	n.ip("link add up0 type veth peer name far0")
 	n.ip("link set far0 up")
 	n.ip("link set up0 up")
@@ -100,18 +101,13 @@ func (n *namespace) changesWithin(limit time.Duration, want NetworkStatus, comma
 	n.quiet(commands[0])
 }
 
-// quiet wants nothing to be told for as long as a late event may take. After a
-// link has come up that is long: IPv6's link-local address is two seconds late.
+// quiet wants nothing to be told for a while.
 func (n *namespace) quiet(after string) {
 	n.t.Helper()
-	late := 600 * time.Millisecond
-	if strings.HasPrefix(after, "link") {
-		late = 2500 * time.Millisecond
-	}
 	select {
 	case got := <-n.told:
 		assert.Fail(n.t, "told once more", "%s: %v", after, got)
-	case <-time.After(late):
+	case <-time.After(n.late):
 	}
 }
 
@@ -119,6 +115,7 @@ func TestNetworkLinkDownAndUp(t *testing.T) {
 	inNamespace(t, func(t *testing.T, n *namespace) {
 		n.watch()
 		n.changes(networkOff, "link set up0 down")
+		n.late = 2500 * time.Millisecond // IPv6's link-local address is two seconds late
 		n.changes(networkOn, "link set up0 up")
 	})
 }

@@ -41,22 +41,28 @@ func TestRandomSchedules(t *testing.T) {
 	if *randomSeed != 0 {
 		first, last = *randomSeed, *randomSeed
 	}
+	var mu sync.Mutex
 	var accepted, arrived, returned, opens int
-	for seed := first; seed <= last; seed++ {
-		ok := t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				s := newSchedule(t, w, seed)
-				s.run()
-				accepted += len(s.accepted)
-				arrived += len(s.arrived)
-				returned += len(s.returned)
-				opens += s.c.Stats().Opens
+	t.Run("seeds", func(t *testing.T) { // returns when all of them have run
+		for seed := first; seed <= last; seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				virtual(t, func(t *testing.T, w *world) {
+					s := newSchedule(t, w, seed)
+					s.run()
+					mu.Lock()
+					defer mu.Unlock()
+					accepted += len(s.accepted)
+					arrived += len(s.arrived)
+					returned += len(s.returned)
+					opens += s.c.Stats().Opens
+				})
+				if t.Failed() {
+					t.Logf("to run it again: go test -run TestRandomSchedules -random.seed=%d .", seed)
+				}
 			})
-		})
-		if !ok {
-			t.Fatalf("to run it again: go test -run TestRandomSchedules -random.seed=%d .", seed)
 		}
-	}
+	})
 	t.Logf("%d connections; %d messages accepted, %d received, %d handed back", opens, accepted, arrived, returned)
 	if *randomSeed == 0 {
 		assert.Positive(t, min(opens, arrived, returned), "the schedules are about something")
@@ -127,7 +133,7 @@ func (s *schedule) run() {
 		senders.Go(func() { s.send(ctx, g, rng) })
 	}
 	time.Sleep(time.Millisecond) // odd from here on
-	for range 25 {
+	for range 16 {
 		time.Sleep(2 * time.Millisecond * time.Duration(1+s.rng.IntN(1<<s.rng.IntN(12))))
 		synctest.Wait()
 		s.fault()
