@@ -44,7 +44,7 @@ func TestADialerWithConnectionsOfItsOwn(t *testing.T) {
 		w.sleep(2 * time.Second)
 		assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
 		w.sleep(3 * time.Second)
-		conn = w.conn()
+		w.conn()
 
 		require.NoError(t, c.Reconnect())
 		w.sleep(0)
