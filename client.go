@@ -20,6 +20,7 @@ type Client struct {
 	rtt        roundTrips
 
 	onMessage, onUnknown hooks[Message]
+	onOpening            hooks[*Opening]
 	onOpen               hooks[OpenEvent]
 	onClose              hooks[CloseEvent]
 	onError              hooks[error]
@@ -36,6 +37,8 @@ type Client struct {
 	session  *session // nil while nothing runs
 	sessions int      // how many there have been
 	misuses  []error  // for the next Connect
+
+	connections int // how many there have been, also those that did not open
 
 	dropMu sync.Mutex
 	drops  *DroppedError // not told to OnError yet
@@ -293,18 +296,36 @@ func (c *Client) currentSession() (number int, ended bool) {
 // back by Close in an *UndeliveredError, or named in a *DroppedError. It does not
 // mean that the peer has read it.
 //
-// Send does not wait for the network, except where WithQueue says so. It returns
+// Send does not wait for the network, except where WithQueue says so. Options are
+// for this one message. It returns
 // the codec's error, ErrQueueFull, ErrClosed after Close or a failure, ErrNotOpen
 // without a queue, or the cause of ctx's end.
 //
 // It is the original's sendWebSocketMsg, with its fail as the error.
-func (c *Client) Send(ctx context.Context, v any) error {
+func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	m, err := encode(c.cfg.codec, v)
 	if err != nil {
 		return err
 	}
-	return c.queue.push(ctx, &outgoing{Outgoing: m})
+	out := &outgoing{Outgoing: m}
+	for _, option := range options {
+		option(out)
+	}
+	if out.late {
+		out.value = v
+	}
+	return c.queue.push(ctx, out)
 }
+
+// A SendOption says something about one message that is sent.
+type SendOption func(*outgoing)
+
+// EncodeLate has the message encoded once more when it is about to be written, for
+// a value that holds something of the connection, such as the id that the server
+// gave it: what waits through a reconnect is then right for the new connection.
+// The value is encoded on the goroutine that writes, and must not call the client
+// there. When that fails the message goes out as it was, and OnError is told.
+func EncodeLate() SendOption { return func(m *outgoing) { m.late = true } }
 
 // SendText is Send for text that is encoded already. It must be valid UTF-8.
 func (c *Client) SendText(ctx context.Context, text string) error {
@@ -357,6 +378,31 @@ func (c *Client) Reconnect() error {
 	if l != nil {
 		l.fail(&CloseError{Code: StatusAbnormal, Err: ErrReconnect})
 	}
+	return nil
+}
+
+// Drop ends a connection that is open, without a close handshake, as a peer that
+// has gone silent is dropped; the next one follows by the schedule. It is for
+// who can judge the peer by what it says. connection is the number found in
+// Message, OpenEvent and Opening, and cause, which must not be nil, the reason
+// that CloseEvent and StateChange tell.
+//
+// Drop does not block. It returns ErrNotOpen when that connection is not open.
+func (c *Client) Drop(connection int, cause error) error {
+	if cause == nil {
+		return &OptionError{Option: "Drop", Value: "nil", Want: "cause must be an error"}
+	}
+	c.mu.Lock()
+	s := c.session
+	var l *link
+	if s != nil && !s.closing {
+		l = s.link
+	}
+	c.mu.Unlock()
+	if l == nil || l.number != connection {
+		return ErrNotOpen
+	}
+	l.fail(&CloseError{Code: StatusAbnormal, Err: cause})
 	return nil
 }
 

@@ -154,8 +154,8 @@ func (d *dispatcher) waitIdle() {
 
 // inside tells on which of the goroutines of any client the caller runs, in one
 // of the user's functions: the dispatcher, or one that belongs to a session (the
-// endpoint and login functions, a heartbeat's, a WithNetDial). Who waits for a goroutine from
-// within itself waits for ever.
+// endpoint, login and opening functions, a heartbeat's, a WithNetDial). Who waits
+// for a goroutine from within itself waits for ever.
 //
 // It cannot tell whose client it is, and must not: two clients that close each
 // other from their callbacks must not wait for each other either. Close has no

@@ -83,6 +83,7 @@ const (
 	StepTLS       Step = "tls"       // TLS handshake and certificates
 	StepHandshake Step = "handshake" // the HTTP upgrade
 	StepLogin     Step = "login"     // making or writing the login message
+	StepOpening   Step = "opening"   // an OnOpening callback
 )
 
 // A DialError is a connection attempt that failed, and where. Its text holds

@@ -62,6 +62,7 @@ type StateChange struct {
 
 // An OpenEvent is a connection that is open and logged in.
 type OpenEvent struct {
+	Connection  int         // its number, as in Message
 	Attempt     int         // as in StateChange
 	Header      http.Header // of the handshake's response
 	Subprotocol string      // the one the server chose, if any
@@ -81,8 +82,9 @@ type Timings struct {
 
 // A CloseEvent is the end of a connection that had been open.
 type CloseEvent struct {
-	Code   StatusCode // see CloseError
-	Reason string
-	Remote bool  // the peer ended it
-	Err    error // why; nil after Close
+	Connection int        // its number, as in Message
+	Code       StatusCode // see CloseError
+	Reason     string
+	Remote     bool  // the peer ended it
+	Err        error // why; nil after Close
 }

@@ -109,6 +109,63 @@ func ExampleClient_Connect() {
 	// wechatws: already connected or connecting
 }
 
+// A room is joined on every connection, ahead of whatever is queued.
+func ExampleClient_OnOpening() {
+	server := roomServer()
+	defer server.Close()
+
+	client, err := wechatws.New(server.URL(), wechatws.WithLoginMessage(login{"login", "secret"}))
+	if err != nil {
+		panic(err)
+	}
+	client.OnOpening(10*time.Second, func(ctx context.Context, o *wechatws.Opening) error {
+		for {
+			m, err := o.Receive(ctx)
+			if err != nil {
+				return err
+			}
+			var init struct {
+				ClientID string `json:"client_id"`
+			}
+			if m.Type == "init" && m.Decode(&init) == nil {
+				fmt.Println("joining as", init.ClientID)
+				return o.Send(ctx, map[string]string{"msg_type": "join", "client_id": init.ClientID})
+			}
+		}
+	})
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	defer client.Close(wechatws.StatusNormalClosure, "")
+	fmt.Println(client.State())
+	// Output:
+	// joining as 7f01
+	// open
+}
+
+// What only the application can know: that this server has nothing to say any
+// more, although it answers pings.
+func ExampleClient_Drop() {
+	server := roomServer()
+	defer server.Close()
+
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	closed := make(chan wechatws.CloseEvent, 1)
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e })
+	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) {
+		_ = client.Drop(e.Connection, errors.New("no prices for a minute"))
+	})
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	defer client.Close(wechatws.StatusNormalClosure, "")
+	fmt.Println((<-closed).Err)
+	// Output: wechatws: connection ended: close code 1006: no prices for a minute
+}
+
 func ExampleClient_Run() {
 	server := roomServer()
 	defer server.Close()

@@ -158,7 +158,7 @@ func TestCloseStaysClosedAndConnectStartsAfresh(t *testing.T) {
 		assert.Equal(t, 4000, code)
 		assert.Equal(t, "bye", reason)
 		e := c.lastClose()
-		assert.Equal(t, wechatws.CloseEvent{Code: 4000, Reason: "bye"}, e)
+		assert.Equal(t, wechatws.CloseEvent{Connection: 1, Code: 4000, Reason: "bye"}, e)
 		assert.Equal(t, 1, len(w.net.Dials()), "never followed by a reconnect")
 		assert.ErrorIs(t, c.SendText(t.Context(), "x"), wechatws.ErrClosed)
 		assert.ErrorIs(t, c.Flush(t.Context()), nil, "nothing is left to flush")

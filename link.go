@@ -27,13 +27,16 @@ const (
 type link struct {
 	client  *Client
 	session *session
+	number  int // among all of the client's connections
 	conn    Conn
 	wire    *wire // nil when the Dialer makes connections of its own
-	opened  time.Time
+	born    time.Time
+	opened  time.Time // set once it is
 
 	heartbeat heartbeat
+	early     []inbound // what came while it was opening; the reader's
 
-	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since opened
+	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
 	stalled   atomic.Bool  // the reader waits for room and does not read
 	stalls    atomic.Int64 // how often it did
 
@@ -49,8 +52,12 @@ type link struct {
 }
 
 func newLink(s *session, conn Conn, w *wire) *link {
-	l := &link{client: s.client, session: s, conn: conn, wire: w, opened: time.Now(), dead: make(chan struct{})}
-	l.heartbeat.link, l.heartbeat.cfg = l, &s.client.cfg
+	c := s.client
+	c.mu.Lock()
+	c.connections++
+	l := &link{client: c, session: s, number: c.connections, conn: conn, wire: w, born: time.Now(), dead: make(chan struct{})}
+	c.mu.Unlock()
+	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
 	if w != nil {
 		w.goLive()
 	}
@@ -154,28 +161,45 @@ func (l *link) close(code StatusCode, reason string) {
 
 // read hands over messages until the connection ends.
 func (l *link) read() error {
-	for {
-		typ, r, err := l.conn.Reader()
-		if err != nil {
-			return err
-		}
-		limit := l.client.cfg.readLimit
-		data, err := io.ReadAll(io.LimitReader(r, limit+1))
-		if err != nil {
-			return err
-		}
-		if int64(len(data)) > limit {
-			return &ReadLimitError{Limit: limit}
-		}
-		l.hear()
-		in := inbound{link: l, typ: typ, data: data, at: time.Now()}
-		l.client.requests.offer(in, l.stall, l.resume)
-		l.client.dispatcher.message(in, func() {
-			l.client.requests.inboxFull()
-			l.stall()
-		}, l.over)
-		l.resume()
+	for _, in := range l.early {
+		l.deliver(in)
 	}
+	l.early = nil
+	for {
+		in, err := l.next()
+		if err != nil {
+			return err
+		}
+		l.deliver(in)
+	}
+}
+
+// next waits for a message.
+func (l *link) next() (inbound, error) {
+	typ, r, err := l.conn.Reader()
+	if err != nil {
+		return inbound{}, err
+	}
+	limit := l.client.cfg.readLimit
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return inbound{}, err
+	}
+	if int64(len(data)) > limit {
+		return inbound{}, &ReadLimitError{Limit: limit}
+	}
+	l.hear()
+	return inbound{link: l, typ: typ, data: data, at: time.Now()}, nil
+}
+
+// deliver hands a message to who wants it.
+func (l *link) deliver(in inbound) {
+	l.client.requests.offer(in, l.stall, l.resume)
+	l.client.dispatcher.message(in, func() {
+		l.client.requests.inboxFull()
+		l.stall()
+	}, l.over)
+	l.resume()
 }
 
 // stall and resume frame the time in which the reader waits for us: the peer's
@@ -205,14 +229,14 @@ func (l *link) over() bool {
 }
 
 // hear notes a sign of life that is seen above the wire.
-func (l *link) hear() { l.lastHeard.Store(int64(time.Since(l.opened))) }
+func (l *link) hear() { l.lastHeard.Store(int64(time.Since(l.born))) }
 
 // heard is when the last sign of life came.
 func (l *link) heard() time.Time {
 	if l.wire != nil {
 		return time.Now().Add(-l.wire.silent())
 	}
-	return l.opened.Add(time.Duration(l.lastHeard.Load()))
+	return l.born.Add(time.Duration(l.lastHeard.Load()))
 }
 
 // writeBlocked tells that the socket is slow to take what is being written.
@@ -237,6 +261,7 @@ func (l *link) write() {
 		if batch, beat, ok = l.client.queue.take(l, batch[:0]); !ok {
 			return
 		}
+		l.encodeLate(batch)
 		n, err := l.writeBatch(batch, beat)
 		l.client.queue.wrote(l, n, err)
 		if err == nil {
@@ -248,6 +273,26 @@ func (l *link) write() {
 		}
 		l.fail(&CloseError{Code: StatusAbnormal, Err: fmt.Errorf("write: %w", err)})
 		return
+	}
+}
+
+// encodeLate does what EncodeLate asks for. While they are being written, messages
+// are the writer's alone.
+func (l *link) encodeLate(batch []*outgoing) {
+	for _, m := range batch {
+		if !m.late {
+			continue
+		}
+		err := protect(func() error {
+			again, err := encode(l.client.cfg.codec, m.value)
+			if err == nil {
+				m.Outgoing = again
+			}
+			return err
+		})
+		if err != nil {
+			l.client.reportLater(l.session, err)
+		}
 	}
 }
 
@@ -285,16 +330,14 @@ func (l *link) writeEach(batch []*outgoing, beat []byte, written func()) (n int,
 	return n, err
 }
 
-// login writes the login message, before anybody else writes. It ends when ctx
-// does.
-func (l *link) login(ctx context.Context, data []byte) error {
+// until does something with a connection that is not open yet, and drops the
+// connection when ctx ends.
+func (l *link) until(ctx context.Context, do func() error) error {
 	stop := context.AfterFunc(ctx, func() { l.fail(&CloseError{Code: StatusAbnormal, Err: context.Cause(ctx)}) })
 	defer stop()
-	if err := l.conn.Write(TextMessage, data); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return err
+	err := do()
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return nil
+	return err
 }

@@ -37,6 +37,10 @@ type Message struct {
 	Binary bool
 	// Received is when it had arrived in full.
 	Received time.Time
+	// Connection is the number of the connection that it came on: 1 for the
+	// client's first one, and so on. Those that failed before they were open
+	// are counted too.
+	Connection int
 
 	codec Codec
 }
@@ -64,7 +68,10 @@ type inbound struct {
 // read makes a Message of it. With an error the message cannot be routed by its
 // type, but is whole.
 func (in inbound) read(cfg *config) (Message, error) {
-	m := Message{Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, codec: cfg.codec}
+	m := Message{
+		Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, Connection: in.link.number,
+		codec: cfg.codec,
+	}
 	var err error
 	switch {
 	case m.Binary:

@@ -30,10 +30,13 @@ type Outgoing struct {
 // An outgoing is an Outgoing in the queue.
 type outgoing struct {
 	Outgoing
-	seq  uint64 // position among all that was ever accepted
-	link *link  // that wrote it
-	gone bool   // it left the queue: written, or given up with err
-	err  error
+	late  bool   // to be encoded again for the connection that it is written to
+	value any    // from which
+	size  int    // when it was accepted
+	seq   uint64 // position among all that was ever accepted
+	link  *link  // that wrote it
+	gone  bool   // it left the queue: written, or given up with err
+	err   error
 }
 
 // A queue holds what was accepted and is not written yet, across connections.
@@ -114,9 +117,9 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 		}
 	}
 	q.seq++
-	m.seq = q.seq
+	m.seq, m.size = q.seq, len(m.Data)
 	q.items = append(q.items, m)
-	q.bytes += len(m.Data)
+	q.bytes += m.size
 	if q.link != nil {
 		q.link.startWriter()
 	}
@@ -152,7 +155,7 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 func (q *queue) remove(i int, err error) *outgoing {
 	item := q.items[i]
 	item.gone, item.err = true, err
-	q.bytes -= len(item.Data)
+	q.bytes -= item.size
 	q.items = slices.Delete(q.items, i, i+1)
 	q.change()
 	return item
@@ -206,7 +209,7 @@ func (q *queue) wrote(l *link, n int, err error) {
 	defer q.mu.Unlock()
 	for _, item := range q.items[:n] {
 		item.gone, item.link = true, l
-		q.bytes -= len(item.Data)
+		q.bytes -= item.size
 	}
 	clear(q.items[:n])
 	q.items = q.items[n:]

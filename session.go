@@ -183,7 +183,7 @@ func (s *session) networkChanged(status NetworkStatus) {
 	}
 }
 
-// attempt makes one connection and logs in. Its errors are *DialError, or
+// attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.
 func (s *session) attempt(number int, last error) (*link, error) {
 	c := s.client
@@ -213,8 +213,8 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	return nil, err
 }
 
-// connect asks for the endpoint, dials and writes the login message. With an
-// error it may return a link, which has to be ended.
+// connect asks for the endpoint, dials, logs in and lets protocol layers settle
+// what they must. With an error it may return a link, which has to be ended.
 func (s *session) connect(ctx context.Context, number int, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
@@ -229,12 +229,21 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, err
 	}
-	event.Attempt = number
 	l := newLink(s, conn, wire)
-	if cfg.login == nil {
-		return l, event, nil
+	event.Attempt, event.Connection = number, l.number
+	if err := s.login(ctx, l); err != nil {
+		return l, event, err
 	}
-	err = withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
+	return l, event, s.opening(ctx, l, number)
+}
+
+// login writes the login message, before anybody else writes.
+func (s *session) login(ctx context.Context, l *link) error {
+	cfg := &s.client.cfg
+	if cfg.login == nil {
+		return nil
+	}
+	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
 		v, err := cfg.login(ctx)
 		if err != nil || v == nil {
 			return err
@@ -243,12 +252,12 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 		if err != nil {
 			return err
 		}
-		return l.login(ctx, m.Data)
+		return l.until(ctx, func() error { return l.conn.Write(TextMessage, m.Data) })
 	})
 	if err != nil {
-		err = &DialError{Step: StepLogin, Err: err, text: trimPrefix(err)}
+		return &DialError{Step: StepLogin, Err: err, text: trimPrefix(err)}
 	}
-	return l, event, err
+	return nil
 }
 
 // withTimeout runs one of the user's functions.
@@ -259,7 +268,7 @@ func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) 
 }
 
 // open declares the link open, unless that has come too late. The queue is let go
-// only now, behind the login and the open event.
+// only now, behind the login, the opening and the open event.
 func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	c := s.client
 	c.mu.Lock()
@@ -268,7 +277,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 		return false
 	}
 	s.retry = nil
-	s.link = l
+	s.link, l.opened = l, time.Now()
 	c.opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
 	c.dispatcher.event(func() { c.onOpen.call(s.eventContext(), event, s.report) })
@@ -285,7 +294,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 // linkEnded tells everybody that the open link is gone.
 func (s *session) linkEnded(l *link, cause *CloseError) {
 	c := s.client
-	event := CloseEvent{Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
+	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
 	c.mu.Lock()
 	if s.closing && !cause.Remote && cause.Err == nil {
 		event.Err = s.cause

@@ -1,0 +1,129 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// An Opening is a connection that is logged in and not open yet: nothing but the
+// OnOpening callback speaks on it. Its methods may be called by that callback
+// only, before it returns.
+type Opening struct {
+	// Connection is the number of the connection, as in Message.
+	Connection int
+	// Attempt is the number of the attempt, as in StateChange.
+	Attempt int
+
+	link *link
+	err  error // of a callback; the ones after it are not run
+
+	mu    sync.Mutex
+	over  bool
+	bytes int // of the link's early messages
+}
+
+var errOpeningOver = errors.New("wechatws: the opening is over")
+
+// OnOpening registers fn for what a protocol has to settle on every new
+// connection before anything else may be said on it: joining a room, subscribing,
+// waiting to be let in. It runs after the login and before the connection counts
+// as open, and the queue waits for it. When fn returns nil the connection is open;
+// an error, or the timeout for fn as a whole, drops it and is a failed attempt
+// (a *DialError with StepOpening), a final one when it is marked with
+// backoff.Permanent. Several functions run in order of registration.
+//
+// Unlike other callbacks fn runs on the goroutine that reads, so that no callback
+// that takes its time can delay it. The messages that it receives reach all other
+// callbacks as well, after OnOpen; those of an opening that failed reach none.
+// While fn runs no heartbeat is sent. A Send, Flush or Request of the Client
+// inside fn waits for what comes after fn. The context of fn ends with the
+// timeout, with Close, and when the attempt is made anew because the network has
+// changed.
+//
+// Call OnOpening before Connect; it has no effect on a connection that is there
+// already. A nil fn or a timeout that is not above zero is an error, reported to
+// OnError and by the next Connect.
+func (c *Client) OnOpening(timeout time.Duration, fn func(ctx context.Context, o *Opening) error) (remove func()) {
+	switch {
+	case fn == nil:
+		return c.badCallback("OnOpening", "")
+	case timeout <= 0:
+		return c.misuse(&OptionError{Option: "OnOpening", Value: timeout.String(), Want: "the timeout must be longer than zero"})
+	}
+	return c.onOpening.add(func(ctx context.Context, o *Opening) {
+		if o.err != nil {
+			return
+		}
+		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
+		defer cancel()
+		o.err = fn(ctx, o)
+	})
+}
+
+// opening lets protocol layers have the connection to themselves.
+func (s *session) opening(ctx context.Context, l *link, attempt int) error {
+	o := &Opening{Connection: l.number, Attempt: attempt, link: l}
+	s.client.onOpening.call(ctx, o, func(err error) { o.err = err })
+	o.mu.Lock()
+	o.over = true
+	o.mu.Unlock()
+	if o.err == nil {
+		select {
+		case <-l.dead: // and fn has ignored what it was told
+			o.err = l.cause
+		default:
+		}
+	}
+	if o.err != nil {
+		return &DialError{Step: StepOpening, Err: o.err, text: trimPrefix(o.err)}
+	}
+	return nil
+}
+
+// Send encodes v with the codec and writes it at once, ahead of everything that is
+// queued. It blocks while the socket is slow to take it. When ctx ends the
+// connection is dropped and the error is the cause of that.
+func (o *Opening) Send(ctx context.Context, v any) error {
+	m, err := encode(o.link.client.cfg.codec, v)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return errOpeningOver
+	}
+	return o.link.until(ctx, func() error { return o.link.conn.Write(TextMessage, m.Data) })
+}
+
+// Receive waits for the next message that has a type. When ctx ends the
+// connection is dropped and the error is the cause of that. A *CloseError means
+// that the connection has ended. More messages than the inbox holds are an error.
+func (o *Opening) Receive(ctx context.Context) (Message, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.link
+	for !o.over {
+		if len(l.early) >= inboxMessages || o.bytes >= inboxBytes {
+			return Message{}, fmt.Errorf("wechatws: still opening after %d messages of %d bytes", len(l.early), o.bytes)
+		}
+		var in inbound
+		err := l.until(ctx, func() (err error) { in, err = l.next(); return err })
+		if err != nil {
+			if ctx.Err() == nil {
+				err = closeError(err)
+			}
+			return Message{}, err
+		}
+		l.early = append(l.early, in)
+		o.bytes += len(in.data)
+		if m, err := in.read(&l.client.cfg); err == nil {
+			return m, nil
+		}
+	}
+	return Message{}, errOpeningOver
+}

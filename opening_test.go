@@ -1,0 +1,367 @@
+package wechatws_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// hello waits for the server's first word and answers it.
+func hello(ctx context.Context, o *wechatws.Opening) error {
+	for {
+		m, err := o.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		if m.Type == "init" {
+			return o.Send(ctx, map[string]int{"hello": o.Connection})
+		}
+	}
+}
+
+// greet has the server speak first on every connection.
+func greet(w *world) {
+	w.srv.OnConn(func(c *wstest.Conn) {
+		_ = c.Send(`{"msg_type":"before"}`)
+		_ = c.Send(`{"msg_type":"init"}`)
+		_ = c.Send(`{"msg_type":"after"}`)
+	})
+}
+
+func TestOpeningComesBehindTheLoginAndAheadOfTheQueue(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		greet(w)
+		c := w.client(append(quiet(), wechatws.WithLoginMessage("login"))...).record()
+		c.OnOpening(time.Second, hello)
+		c.send("queued")
+		c.connect()
+		c.flush()
+		w.sleep(time.Millisecond)
+		first := w.conn()
+		require.Equal(t, []string{`"login"`, `{"hello":1}`, "queued"}, received(first))
+
+		first.Cut(wstest.FIN)
+		w.sleep(time.Millisecond)
+		c.send("queued again")
+		w.sleep(3 * time.Second)
+		require.Equal(t, []string{`"login"`, `{"hello":2}`, "queued again"}, received(w.conn()))
+		c.close()
+	})
+}
+
+// What the opening has read is not lost to the callbacks, nor is its order.
+func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		greet(w)
+		c := w.client(quiet()...).record()
+		c.OnOpening(time.Second, hello)
+		c.connect()
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{"state connecting", "state open", "open",
+			`message {"msg_type":"before"}`, `message {"msg_type":"init"}`, `message {"msg_type":"after"}`}, c.events())
+		require.Equal(t, 1, c.messages[0].Connection)
+		require.Equal(t, 1, c.opens[0].Connection)
+		c.close()
+		require.Equal(t, 1, c.lastClose().Connection)
+	})
+}
+
+// A server that is frozen accepts and says nothing. The schedule goes on.
+func TestOpeningThatTimesOutIsAFailedAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).record()
+		c.OnOpening(10*time.Second, hello)
+		go func() { _ = c.Connect(t.Context()) }()
+		w.sleep(12 * time.Second)
+		require.Equal(t, []string{"connecting", "waiting"}, c.states())
+		var de *wechatws.DialError
+		require.ErrorAs(t, c.lastChange().Err, &de)
+		require.Equal(t, wechatws.StepOpening, de.Step)
+		require.ErrorIs(t, de, context.DeadlineExceeded)
+		require.EqualError(t, de, "wechatws: opening: not done within 10s: context deadline exceeded")
+		require.Zero(t, w.srv.OpenConns())
+
+		greet(w)
+		w.sleep(2 * time.Second)
+		require.Equal(t, []string{"connecting", "waiting", "connecting", "open"}, c.states())
+		require.Equal(t, 2, c.opens[0].Connection)
+		c.close()
+		require.Empty(t, c.closes[1:], "the one that never opened is not closed either")
+	})
+}
+
+func TestOpeningErrors(t *testing.T) {
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		open  func(ctx context.Context, o *wechatws.Opening) error
+		serve func(c *wstest.Conn)
+		check func(t *testing.T, err error)
+	}{
+		"of its own": {
+			open:  func(context.Context, *wechatws.Opening) error { return broken },
+			check: func(t *testing.T, err error) { require.ErrorIs(t, err, broken) },
+		},
+		"panic": {
+			open: func(context.Context, *wechatws.Opening) error { panic("oh") },
+			check: func(t *testing.T, err error) {
+				var pe *wechatws.PanicError
+				require.ErrorAs(t, err, &pe)
+			},
+		},
+		"closed by the peer": {
+			open:  hello,
+			serve: func(c *wstest.Conn) { _ = c.Close(4001, "not today") },
+			check: func(t *testing.T, err error) {
+				var ce *wechatws.CloseError
+				require.ErrorAs(t, err, &ce)
+				require.Equal(t, wechatws.StatusCode(4001), ce.Code)
+				require.True(t, ce.Remote)
+			},
+		},
+		"what a timed out Receive said is ignored": {
+			open: func(ctx context.Context, o *wechatws.Opening) error {
+				ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+				defer cancel()
+				_, _ = o.Receive(ctx)
+				return nil
+			},
+			check: func(t *testing.T, err error) { require.ErrorIs(t, err, context.DeadlineExceeded) },
+		},
+		"cannot be encoded": {
+			open:  func(ctx context.Context, o *wechatws.Opening) error { return o.Send(ctx, func() {}) },
+			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "cannot encode func()") },
+		},
+		"a flood": {
+			open: hello,
+			serve: func(c *wstest.Conn) {
+				for i := 0; c.Send(`{"msg_type":"noise"}`) == nil && i < 1000; i++ {
+				}
+			},
+			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "still opening after 256 messages") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				if tt.serve != nil {
+					w.srv.OnConn(tt.serve)
+				}
+				c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
+				c.OnOpening(time.Minute, tt.open)
+				err := c.Connect(t.Context())
+				var de *wechatws.DialError
+				require.ErrorAs(t, err, &de)
+				require.Equal(t, wechatws.StepOpening, de.Step)
+				tt.check(t, err)
+				require.NotContains(t, c.states(), "open")
+			})
+		})
+	}
+}
+
+func TestOpeningPermanentErrorIsFinal(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnOpening(time.Second, func(context.Context, *wechatws.Opening) error {
+			return backoff.Permanent(errors.New("banned"))
+		})
+		require.ErrorContains(t, c.Connect(t.Context()), "banned")
+		require.Equal(t, wechatws.StateFailed, c.State())
+	})
+}
+
+func TestOpeningsRunInOrderAndCanBeRemoved(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var ran []string
+		note := func(name string, err error) func(context.Context, *wechatws.Opening) error {
+			return func(context.Context, *wechatws.Opening) error { ran = append(ran, name); return err }
+		}
+		c.OnOpening(time.Second, note("first", nil))
+		remove := c.OnOpening(time.Second, note("second", errors.New("no")))
+		c.OnOpening(time.Second, note("third", nil))
+		go func() { _ = c.Connect(t.Context()) }()
+		w.sleep(time.Second)
+		require.Equal(t, []string{"first", "second"}, ran)
+		remove()
+		w.sleep(3 * time.Second)
+		require.Equal(t, []string{"first", "second", "first", "third"}, ran)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
+}
+
+func TestOpeningMisuse(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnOpening(time.Second, nil)
+		c.OnOpening(-time.Second, hello)
+		err := c.Connect(t.Context())
+		require.ErrorContains(t, err, "OnOpening(nil): the callback must be a function")
+		require.ErrorContains(t, err, "OnOpening(-1s): the timeout must be longer than zero")
+	})
+}
+
+// After its time an Opening is of no use, and of no harm.
+func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var kept *wechatws.Opening
+		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error { kept = o; return nil })
+		c.connect()
+		require.ErrorContains(t, kept.Send(t.Context(), "late"), "the opening is over")
+		_, err := kept.Receive(t.Context())
+		require.ErrorContains(t, err, "the opening is over")
+		require.Empty(t, received(w.conn()))
+		c.close()
+	})
+}
+
+func TestCloseWhileOpening(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnOpening(time.Hour, hello)
+		go func() { _ = c.Connect(t.Context()) }()
+		w.sleep(time.Second)
+		c.close()
+		require.Equal(t, time.Second, w.since())
+		w.sleep(0)
+		require.Zero(t, w.srv.OpenConns())
+	})
+}
+
+func TestCloseInsideOpening(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnOpening(time.Hour, func(context.Context, *wechatws.Opening) error {
+			return c.Close(wechatws.StatusNormalClosure, "")
+		})
+		require.ErrorIs(t, c.Connect(t.Context()), wechatws.ErrClosed)
+		require.Equal(t, wechatws.StateClosed, c.State())
+	})
+}
+
+// A change of the network makes the attempt anew, also at this late point.
+func TestReconnectWhileOpening(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnOpening(time.Hour, hello)
+		go func() { _ = c.Connect(t.Context()) }()
+		w.sleep(time.Second)
+		greet(w)
+		require.NoError(t, c.Reconnect())
+		w.sleep(0)
+		require.Equal(t, []string{"connecting", "connecting", "open"}, c.states())
+		require.Equal(t, 1, c.lastChange().Attempt)
+		c.close()
+	})
+}
+
+// The counter starts anew when a connection has been open for a while, and time
+// spent opening is not that.
+func TestOpeningTimeIsNotStability(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnConn(func(c *wstest.Conn) {
+			time.Sleep(8 * time.Second)
+			_ = c.Send(`{"msg_type":"init"}`)
+			time.Sleep(time.Second)
+			c.Cut(wstest.FIN)
+		})
+		c := w.client(quiet()...)
+		c.OnOpening(time.Minute, hello)
+		c.connect()
+		w.sleep(2 * time.Second)
+		require.Equal(t, 2, c.lastChange().Attempt)
+		c.close()
+	})
+}
+
+func TestDropEndsOneConnectionAndTheScheduleGoesOn(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		cause := errors.New("thrown out of the room")
+		require.ErrorIs(t, c.Drop(1, cause), wechatws.ErrNotOpen)
+		c.connect()
+		require.ErrorIs(t, c.Drop(2, cause), wechatws.ErrNotOpen)
+		require.NoError(t, c.Drop(1, cause))
+		w.sleep(0)
+		require.Equal(t, wechatws.StateWaiting, c.State())
+		require.Equal(t, 3*time.Second, c.lastChange().RetryIn)
+		require.ErrorIs(t, c.lastClose().Err, cause)
+		require.False(t, c.lastClose().Remote)
+		w.sleep(3 * time.Second)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.ErrorIs(t, c.Drop(1, cause), wechatws.ErrNotOpen, "that one is gone")
+		require.NoError(t, c.Drop(2, cause))
+		require.ErrorContains(t, c.Drop(2, nil), "cause must be an error")
+		c.close()
+		require.ErrorIs(t, c.Drop(2, cause), wechatws.ErrNotOpen)
+	})
+}
+
+// A ticket holds the id of the connection that it goes out on.
+type ticket struct {
+	mu   sync.Mutex
+	id   string
+	fail error
+}
+
+func (k *ticket) set(id string, fail error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.id, k.fail = id, fail
+}
+
+func (k *ticket) MarshalJSON() ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fail != nil {
+		return nil, k.fail
+	}
+	return json.Marshal(k.id)
+}
+
+func TestEncodeLateIsRightForTheConnectionThatItGoesOutOn(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		k := &ticket{id: "none"}
+		c := w.client(quiet()...)
+		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error {
+			k.set(fmt.Sprintf("id of connection %d", o.Connection), nil)
+			return nil
+		})
+		require.NoError(t, c.Send(t.Context(), k))
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeLate()))
+		c.connect()
+		c.flush()
+		w.sleep(time.Millisecond)
+		first := w.conn()
+		require.Equal(t, []string{`"none"`, `"id of connection 1"`}, received(first))
+		require.Zero(t, c.Stats().QueuedBytes, "although it is longer now than when it was accepted")
+		c.close()
+	})
+}
+
+func TestEncodeLateFailureSendsWhatThereWas(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		k := &ticket{id: "before"}
+		out := errors.New("out of tickets")
+		c := w.client(quiet()...)
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeLate()))
+		k.set("", out)
+		c.connect()
+		c.flush()
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{`"before"`}, received(w.conn()))
+		require.ErrorIs(t, c.errors()[0], out)
+		c.close()
+	})
+}
