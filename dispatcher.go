@@ -77,6 +77,13 @@ func (d *dispatcher) isFull() bool {
 	return d.full()
 }
 
+// depth is how many messages are pending or running.
+func (d *dispatcher) depth() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.messages
+}
+
 func (d *dispatcher) full() bool { return d.messages >= inboxMessages || d.bytes >= inboxBytes }
 
 // push is called with mu held.

@@ -12,6 +12,7 @@ type Stats struct {
 	Opens       int           // connections that were open and logged in, since New
 	Queued      int           // messages in the outbound queue
 	QueuedBytes int           // their size
+	Inbox       int           // messages that have arrived and wait for a callback or are in one
 	RTT         time.Duration // round-trip time measured last; 0 before the first
 	SmoothedRTT time.Duration // weighted average in the manner of TCP
 }
@@ -22,6 +23,7 @@ func (c *Client) Stats() Stats {
 	s := Stats{State: c.state, Attempt: c.attempt, Opens: c.opens}
 	c.mu.Unlock()
 	s.Queued, s.QueuedBytes = c.queue.size()
+	s.Inbox = c.dispatcher.depth()
 	s.RTT, s.SmoothedRTT = c.rtt.get()
 	return s
 }

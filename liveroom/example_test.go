@@ -1,0 +1,107 @@
+package liveroom_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/liveroom/liveroomtest"
+)
+
+// A bot that answers.
+func ExampleNew() {
+	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
+	defer backend.Close()
+
+	client, err := wechatws.New(backend.URL())
+	if err != nil {
+		panic(err)
+	}
+	room, err := liveroom.New(client, liveroom.Config{
+		RoomID: liveroom.Str("9527"), LiveID: liveroom.Num(1), UserID: liveroom.Num(42), Name: "bot",
+	})
+	if err != nil {
+		panic(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	room.OnJoin(func(ctx context.Context, j liveroom.Join) {
+		fmt.Println(j.MsgContent, j.Own)
+		backend.Say("9527", "Hong", "hello?")
+	})
+	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
+		fmt.Printf("%s: %s\n", c.FromName, c.Content)
+		if c.Own { // our own answer, which the room has heard now
+			stop()
+		} else {
+			_ = room.Say(ctx, "hello, "+string(c.FromName))
+		}
+	})
+	fmt.Println(client.Run(ctx))
+	// Output:
+	// bot 进入直播间 true
+	// Hong: hello?
+	// bot: hello, Hong
+	// context canceled
+}
+
+func ExampleRoom_Joined() {
+	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
+	defer backend.Close()
+	client, _ := wechatws.New(backend.URL())
+	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "anchor", Anchor: true})
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	go func() { _ = client.Connect(ctx) }()
+	if err := room.Joined(ctx); err != nil {
+		panic(err)
+	}
+	on := make(chan liveroom.Shelf)
+	room.OnShelf(func(_ context.Context, s liveroom.Shelf) { on <- s })
+	_ = room.ShelfOn(ctx, liveroom.Goods{ID: liveroom.Num(7), Name: "tea", Price: liveroom.Str("9.90")})
+	<-on
+	s := room.Snapshot()
+	fmt.Println(s.Joined, s.Viewers, s.Goods[0].Name, s.Goods[0].Price)
+	fmt.Println(room.Leave())
+	// Output:
+	// true 1 tea 9.90
+	// <nil>
+}
+
+// A message type of one's own is a struct and a callback.
+func ExampleRoom_Client() {
+	backend := liveroomtest.NewBackend(liveroomtest.Quirks{})
+	defer backend.Close()
+	client, _ := wechatws.New(backend.URL())
+	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "bot"})
+	if err != nil {
+		panic(err)
+	}
+	type Gift struct {
+		From  liveroom.Text   `json:"from_name"` // these types read what PHP writes, too
+		Count liveroom.Number `json:"gift_num"`
+	}
+	gifts := make(chan Gift)
+	wechatws.On(room.Client(), "gift", func(_ context.Context, g Gift) { gifts <- g })
+
+	ctx := context.Background()
+	if err := client.Connect(ctx); err != nil {
+		panic(err)
+	}
+	defer room.Leave()
+	conn, _ := backend.Server().NextConn(ctx)
+	_ = conn.Send(`{"msg_type":"gift","from_name":"Hong","gift_num":"3"}`)
+	g := <-gifts
+	fmt.Println(g.From, g.Count)
+	// Output: Hong 3
+}
+
+func ExampleRead() {
+	m, err := liveroom.Read(wechatws.Message{Type: "message", Data: []byte(`{"msg_type":"message","from_name":"Hong","content":666}`)})
+	c, ok := m.(liveroom.Comment)
+	fmt.Println(c.FromName, c.Content, ok, err)
+	// Output: Hong 666 true <nil>
+}

@@ -1,0 +1,152 @@
+package liveroom_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/liveroom/liveroomtest"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A world is a backend and rooms on a network in memory, in virtual time.
+type world struct {
+	*testing.T
+	backend  *liveroomtest.Backend
+	visitors []*visitor
+}
+
+func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.OnNetwork(wstest.NewNetwork()))}
+		defer w.backend.Close()
+		defer func() {
+			for _, v := range w.visitors {
+				_ = v.Leave()
+			}
+		}()
+		test(t, w)
+	})
+}
+
+// sleep lets virtual time pass, and then everything settle.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+const roomID = "9527"
+
+func config(name string) liveroom.Config {
+	return liveroom.Config{
+		RoomID: liveroom.Str(roomID), LiveID: liveroom.Num(1), UserID: liveroom.Str("u-" + name), Name: name,
+	}
+}
+
+// A visitor is a room that keeps what its callbacks were told.
+type visitor struct {
+	*liveroom.Room
+	*wechatws.Client
+	t *testing.T
+
+	mu       sync.Mutex
+	comments []liveroom.Comment
+	joins    []liveroom.Join
+	leaves   []liveroom.Leave
+	changes  []wechatws.StateChange
+	closes   []wechatws.CloseEvent
+	errs     []error
+}
+
+func (w *world) visitor(cfg liveroom.Config, options ...wechatws.Option) *visitor {
+	w.Helper()
+	options = append([]wechatws.Option{wechatws.WithProxy(nil), wechatws.WithNetDial(w.backend.DialContext)}, options...)
+	client, err := wechatws.New(w.backend.URL(), options...)
+	require.NoError(w, err)
+	room, err := liveroom.New(client, cfg)
+	require.NoError(w, err)
+	v := &visitor{Room: room, Client: client, t: w.T}
+	w.visitors = append(w.visitors, v)
+	room.OnComment(func(_ context.Context, c liveroom.Comment) { v.note(func() { v.comments = append(v.comments, c) }) })
+	room.OnJoin(func(_ context.Context, j liveroom.Join) { v.note(func() { v.joins = append(v.joins, j) }) })
+	room.OnLeave(func(_ context.Context, l liveroom.Leave) { v.note(func() { v.leaves = append(v.leaves, l) }) })
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		v.note(func() { v.changes = append(v.changes, c) })
+	})
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { v.note(func() { v.closes = append(v.closes, e) }) })
+	client.OnError(func(_ context.Context, err error) { v.note(func() { v.errs = append(v.errs, err) }) })
+	return v
+}
+
+func (v *visitor) note(keep func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	keep()
+}
+
+func (v *visitor) enter() *visitor {
+	v.t.Helper()
+	require.NoError(v.t, v.Connect(v.t.Context()))
+	require.NoError(v.t, v.Joined(v.t.Context()))
+	synctest.Wait()
+	return v
+}
+
+func (v *visitor) say(text string) {
+	v.t.Helper()
+	require.NoError(v.t, v.Say(v.t.Context(), text))
+}
+
+func (v *visitor) leaveRoom() {
+	v.t.Helper()
+	require.NoError(v.t, v.Leave())
+}
+
+func (v *visitor) lastChange() wechatws.StateChange {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	require.NotEmpty(v.t, v.changes)
+	return v.changes[len(v.changes)-1]
+}
+
+func (v *visitor) errors() []error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.errs)
+}
+
+// texts are what a list of comments says.
+func texts(comments []liveroom.Comment) (texts []string) {
+	for _, c := range comments {
+		texts = append(texts, string(c.FromName)+": "+string(c.Content))
+	}
+	return texts
+}
+
+// sent are the text messages that the server has got on a connection.
+func sent(c *wstest.Conn) (texts []string) {
+	for _, m := range c.Received() {
+		texts = append(texts, m.Text())
+	}
+	return texts
+}
+
+func (w *world) conn() *wstest.Conn {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), time.Hour)
+	defer cancel()
+	c, err := w.backend.Server().NextConn(ctx)
+	require.NoError(w, err)
+	return c
+}

@@ -1,0 +1,75 @@
+package liveroom
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// words makes a list of comments, one a word.
+func words(text string) (list []Comment) {
+	for _, word := range strings.Fields(text) {
+		list = append(list, Comment{Sender: Sender{FromName: "x"}, Content: Text(word)})
+	}
+	return list
+}
+
+func text(list []Comment) string {
+	var words []string
+	for _, c := range list {
+		words = append(words, string(c.Content))
+	}
+	return strings.Join(words, " ")
+}
+
+func TestMergeHistory(t *testing.T) {
+	for name, tt := range map[string]struct{ seen, history, want string }{
+		"the first join":             {"", "a b", "a b"},
+		"no history":                 {"a b", "", "a b"},
+		"nothing missed":             {"a b c", "b c", "a b c"},
+		"something missed":           {"a b c", "b c d e", "a b c d e"},
+		"the same words again":       {"a 6 6 6", "6 6 6 6", "a 6 6 6 6"},
+		"no overlap":                 {"a b", "x y", "a b x y"},
+		"a word in common":           {"a 6 b", "x 6 y", "a 6 b x 6 y"},
+		"the history is older":       {"a b c", "a b", "a b c"},
+		"one removed by a moderator": {"a b bad c d", "a b c d e", "a b bad c d e"},
+		"a gap from an outage":       {"a b e f", "a b c d e f g", "a b c d e f g"},
+		"all of it is new":           {"a", "b", "a b"},
+		"longer than what was seen":  {"c d", "a b c d e", "a b c d e"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, tt.want, text(mergeHistory(words(tt.seen), words(tt.history))))
+		})
+	}
+}
+
+// A conversation, a drop somewhere, and a history that reaches back to before it:
+// the result is the conversation.
+func TestMergeHistoryRestoresAnyConversation(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		all := words("")
+		for range 10 + r.IntN(60) {
+			all = append(all, words("c"+strings.Repeat("x", r.IntN(200)))...)
+		}
+		const overlap = 5
+		dropped := overlap + r.IntN(len(all)-overlap)
+		begin := r.IntN(dropped - overlap + 1)
+		joined := r.IntN(dropped - overlap + 1) // we came after this many
+		merged := mergeHistory(all[joined:dropped], all[begin:])
+		require.Equal(t, text(all[min(begin, joined):]), text(merged), "from %d to %d, history from %d", joined, dropped, begin)
+	}
+}
+
+func BenchmarkMergeHistory(b *testing.B) {
+	var all []Comment
+	for i := range 220 {
+		all = append(all, words(strings.Repeat("x", i))...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mergeHistory(all[:200], all[20:])
+	}
+}

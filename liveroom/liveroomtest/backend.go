@@ -1,0 +1,335 @@
+package liveroomtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A Backend is a live-room server. Its methods may be called from any goroutine.
+type Backend struct {
+	server *wstest.Server
+	quirks Quirks
+
+	mu      sync.Mutex
+	frozen  bool
+	ready   time.Time // handshakes are cut before this
+	nextID  int
+	members map[*wstest.Conn]*member
+	rooms   map[string]*room
+	lingers map[*time.Timer]struct{}
+	closed  chan struct{}
+}
+
+// A room outlives the backend's restarts: it is in a database.
+type room struct {
+	members   []*member
+	followers int
+	history   []comment
+}
+
+type comment struct{ name, content string }
+
+// NewBackend starts a backend. It panics when it cannot listen. Call Close in the
+// end.
+func NewBackend(q Quirks, options ...wstest.Option) *Backend {
+	if q.HistorySize == 0 {
+		q.HistorySize = 20
+	}
+	if q.SendBuffer == 0 {
+		q.SendBuffer = 1 << 20
+	}
+	b := &Backend{
+		quirks:  q,
+		members: map[*wstest.Conn]*member{},
+		rooms:   map[string]*room{},
+		lingers: map[*time.Timer]struct{}{},
+		closed:  make(chan struct{}),
+	}
+	b.server = wstest.NewServer(options...)
+	b.server.AnswerFunc(b.answer)
+	b.server.OnConn(func(c *wstest.Conn) { b.memberOf(c).serve() })
+	b.server.OnMessage(func(c *wstest.Conn, m wstest.Message) { b.memberOf(c).receive(m) })
+	return b
+}
+
+// Server is the server below.
+func (b *Backend) Server() *wstest.Server { return b.server }
+
+// URL is where to connect.
+func (b *Backend) URL() string { return b.server.URL() }
+
+// DialContext is for wechatws.WithNetDial, on a network in memory.
+func (b *Backend) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return b.server.DialContext(ctx, network, addr)
+}
+
+// Close ends the backend and returns when nothing of it is left.
+func (b *Backend) Close() {
+	b.mu.Lock()
+	select {
+	case <-b.closed:
+	default:
+		close(b.closed)
+	}
+	for timer := range b.lingers {
+		timer.Stop()
+	}
+	b.mu.Unlock()
+	b.server.Close()
+}
+
+// answer decides about a handshake.
+func (b *Backend) answer(*http.Request) wstest.Answer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Now().Before(b.ready) {
+		return wstest.CutHandshake(wstest.FIN)
+	}
+	return wstest.Accept()
+}
+
+// Stop takes the backend down: connections end, and dials are refused. Rooms and
+// their history stay, their members do not.
+func (b *Backend) Stop() {
+	b.mu.Lock()
+	conns := slices.Collect(maps.Keys(b.members))
+	b.mu.Unlock()
+	if b.quirks.CloseFrames {
+		var ending sync.WaitGroup // each waits for the client's close frame
+		for _, conn := range conns {
+			ending.Go(func() { b.end(conn) })
+		}
+		ending.Wait()
+	}
+	b.server.Stop(wstest.FIN)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.rooms {
+		r.members = nil
+	}
+	for timer := range b.lingers {
+		timer.Stop()
+	}
+	clear(b.lingers)
+}
+
+// Start brings it up again; see Quirks.Recovery.
+func (b *Backend) Start() {
+	b.mu.Lock()
+	b.ready = time.Now().Add(b.quirks.Recovery)
+	b.mu.Unlock()
+	b.server.Start()
+}
+
+// RollingRestart ends all connections there are, in so many groups, one group
+// after the other and a pause after each, as workers do that restart one by one.
+// New connections are accepted meanwhile. It returns early when the backend is
+// closed.
+func (b *Backend) RollingRestart(groups int, pause time.Duration) {
+	b.mu.Lock()
+	conns := slices.Collect(maps.Keys(b.members))
+	b.mu.Unlock()
+	slices.SortFunc(conns, func(x, y *wstest.Conn) int { return x.ID() - y.ID() })
+	for group := range groups {
+		for i := group; i < len(conns); i += groups {
+			b.end(conns[i])
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-b.closed:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// Freeze has the backend accept connections and answer protocol pings, and do
+// nothing else: no init, no answer to anything. Or it ends that.
+func (b *Backend) Freeze(frozen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.frozen = frozen
+}
+
+// end ends a connection as this backend does.
+func (b *Backend) end(conn *wstest.Conn) {
+	if b.quirks.CloseFrames {
+		_ = conn.Close(int(wechatws.StatusGoingAway), "")
+	} else {
+		conn.Cut(wstest.FIN)
+	}
+}
+
+// Kick ends the connections of whoever has this name in the room, and tells how
+// many they were.
+func (b *Backend) Kick(roomID, name string) int {
+	conns := b.connsOf(roomID, name)
+	for _, conn := range conns {
+		b.end(conn)
+	}
+	return len(conns)
+}
+
+// ThrowOut takes them out of the room. Nobody tells them.
+func (b *Backend) ThrowOut(roomID, name string) int {
+	conns := b.connsOf(roomID, name)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, conn := range conns {
+		if m := b.members[conn]; m != nil {
+			b.leave(m)
+		}
+	}
+	return len(conns)
+}
+
+func (b *Backend) connsOf(roomID, name string) (conns []*wstest.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.room(roomID).members {
+		if m.name == name && !m.gone {
+			conns = append(conns, m.conn)
+		}
+	}
+	return conns
+}
+
+// Viewers is how many are in a room, as far as the backend knows.
+func (b *Backend) Viewers(roomID string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.room(roomID).members)
+}
+
+// Say is a comment by somebody who is not there by this connection: another
+// visitor, or the platform.
+func (b *Backend) Say(roomID, name, content string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.comment(b.room(roomID), name, content, fields{"msg_type": "message", "from_name": name, "content": content}, nil)
+}
+
+// Subscribe is a new follower.
+func (b *Backend) Subscribe(roomID, name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.room(roomID)
+	r.followers++
+	b.broadcast(r, fields{
+		"msg_type": "subscribe", "subscribe_num": b.quirks.count(r.followers), "msg_content": name + " 关注了主播",
+	}, nil)
+}
+
+// Buy is a purchase.
+func (b *Backend) Buy(roomID, name, goods string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broadcast(b.room(roomID), fields{"msg_type": "buy", "msg_content": name + " 购买了 " + goods}, nil)
+}
+
+// fields are a message.
+type fields map[string]any
+
+// room is called with mu held, like all that follows.
+func (b *Backend) room(id string) *room {
+	r := b.rooms[id]
+	if r == nil {
+		r = &room{}
+		b.rooms[id] = r
+	}
+	return r
+}
+
+// broadcast sends to everybody in the room but one.
+func (b *Backend) broadcast(r *room, f fields, but *member) {
+	data := b.quirks.encode(f)
+	for _, m := range r.members {
+		if m != but {
+			m.send(data)
+		}
+	}
+}
+
+func (b *Backend) comment(r *room, name, content string, f fields, but *member) {
+	r.history = append(r.history, comment{name, content})
+	r.history = r.history[max(0, len(r.history)-b.quirks.HistorySize):]
+	b.broadcast(r, f, but)
+}
+
+// join lets a member in, and tells everybody.
+func (b *Backend) join(m *member, c liveroom.JoinCommand) {
+	if m.room != nil {
+		m.room.members = slices.DeleteFunc(m.room.members, func(other *member) bool { return other == m })
+	}
+	r := b.room(c.RoomID.String())
+	m.room, m.name, m.uid = r, c.FromName, c.FromUID
+	r.members = append(r.members, m)
+	told := b.say(m, fields{
+		"msg_type": "join", "msg_content": m.name + " 进入直播间", "online_num": b.quirks.count(len(r.members)),
+	})
+	b.broadcast(r, told, m)
+	told["subscribe_num"] = b.quirks.count(r.followers)
+	if list := b.messageList(r); list != nil {
+		told["message_list"] = list
+	}
+	m.send(b.quirks.encode(told))
+}
+
+// messageList is what a join says about earlier comments.
+func (b *Backend) messageList(r *room) any {
+	if len(r.history) == 0 {
+		if b.quirks.EmptyList == "" {
+			return nil
+		}
+		return json.RawMessage(b.quirks.EmptyList)
+	}
+	name := "from_name"
+	if b.quirks.HistoryName {
+		name = "name"
+	}
+	var list []fields
+	for _, c := range r.history {
+		list = append(list, fields{name: c.name, "content": c.content})
+	}
+	return list
+}
+
+// leave takes a member out and tells the others.
+func (b *Backend) leave(m *member) {
+	r := m.room
+	if r == nil {
+		return
+	}
+	m.room = nil
+	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
+	b.broadcast(r, b.say(m, fields{"msg_type": "leave", "msg_content": m.name + " 离开直播间"}), nil)
+}
+
+// say adds who it is about, if this backend does.
+func (b *Backend) say(m *member, f fields) fields {
+	if b.quirks.SayWho {
+		f["from_uid"], f["from_name"], f["client_id"] = m.uid, m.name, m.id
+	}
+	return f
+}
+
+// newID is a client_id.
+func (b *Backend) newID() string {
+	if b.quirks.ClientID != "" {
+		return b.quirks.ClientID
+	}
+	b.nextID++
+	return fmt.Sprintf("7f0000010b54%08x", b.nextID)
+}

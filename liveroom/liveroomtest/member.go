@@ -1,0 +1,172 @@
+package liveroomtest
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A member is one connection, in a room or not. Its fields are guarded by the
+// backend's mutex.
+type member struct {
+	backend *Backend
+	conn    *wstest.Conn
+	id      string
+	room    *room
+	name    string
+	uid     liveroom.Value
+	gone    bool // the connection has ended
+
+	lastData time.Time
+	pings    int // that have been counted
+	out      [][]byte
+	outBytes int
+	wake     chan struct{} // there is something to send
+}
+
+// memberOf is called first by whoever comes first: the connection's reader or the
+// goroutine that serves it.
+func (b *Backend) memberOf(c *wstest.Conn) *member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.members[c]
+	if m == nil {
+		m = &member{backend: b, conn: c, id: b.newID(), lastData: time.Now(), wake: make(chan struct{}, 1)}
+		b.members[c] = m
+		if !b.frozen {
+			m.send(b.quirks.encode(fields{"msg_type": "init", "client_id": m.id}))
+		}
+	}
+	return m
+}
+
+// send queues a message. It is called with the backend's mutex held, so that
+// everybody gets everything in the same order, and never waits for a slow client.
+func (m *member) send(data []byte) {
+	if m.gone || m.outBytes+len(data) > m.backend.quirks.SendBuffer {
+		return
+	}
+	m.out = append(m.out, data)
+	m.outBytes += len(data)
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// serve sends what is queued, and kicks who is silent, until the connection ends.
+func (m *member) serve() {
+	defer m.ended()
+	kick := time.NewTimer(0)
+	defer kick.Stop()
+	for {
+		select {
+		case <-m.wake:
+		case <-kick.C:
+			left, ok := m.patience()
+			if !ok {
+				m.backend.end(m.conn)
+			} else if left > 0 {
+				kick.Reset(left)
+			}
+		case <-m.conn.Done():
+			return
+		}
+		for {
+			m.backend.mu.Lock()
+			if len(m.out) == 0 {
+				m.backend.mu.Unlock()
+				break
+			}
+			data := m.out[0]
+			m.out = m.out[1:]
+			m.outBytes -= len(data)
+			m.backend.mu.Unlock()
+			_ = m.conn.Send(string(data)) // an error means that it is about to be Done
+		}
+	}
+}
+
+// patience is how long the member may be silent for now; zero is for ever. It
+// reports false when there is none left.
+func (m *member) patience() (left time.Duration, ok bool) {
+	pings := m.conn.Pings()
+	m.backend.mu.Lock()
+	defer m.backend.mu.Unlock()
+	q := &m.backend.quirks
+	if q.KickAfter == 0 {
+		return 0, true
+	}
+	if q.PingsCount && pings > m.pings {
+		m.lastData, m.pings = time.Now(), pings
+	}
+	left = time.Until(m.lastData.Add(q.KickAfter))
+	return left, left > 0
+}
+
+// ended takes the member out of its room, now or when the backend notices.
+func (m *member) ended() {
+	b := m.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.gone = true
+	m.out = nil
+	delete(b.members, m.conn)
+	if b.quirks.Linger == 0 {
+		b.leave(m)
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(b.quirks.Linger, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if _, ok := b.lingers[timer]; ok {
+			delete(b.lingers, timer)
+			b.leave(m)
+		}
+	})
+	b.lingers[timer] = struct{}{}
+}
+
+// receive does what a client asks for.
+func (m *member) receive(in wstest.Message) {
+	b := m.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.lastData = time.Now()
+	var head struct {
+		MsgType string `json:"msg_type"`
+	}
+	if b.frozen || json.Unmarshal(in.Data, &head) != nil {
+		return
+	}
+	switch head.MsgType {
+	case liveroom.JoinCommand{}.MsgType():
+		var c liveroom.JoinCommand
+		if json.Unmarshal(in.Data, &c) == nil {
+			b.join(m, c)
+		}
+	case liveroom.CommentCommand{}.MsgType():
+		var c liveroom.CommentCommand
+		if json.Unmarshal(in.Data, &c) != nil || m.room == nil {
+			return
+		}
+		var but *member
+		if b.quirks.NoEcho {
+			but = m
+		}
+		f := b.say(m, fields{"msg_type": head.MsgType})
+		f["from_name"], f["content"] = c.FromName, c.Content
+		b.comment(m.room, c.FromName, c.Content, f, but)
+	case liveroom.ShelfCommand{}.MsgType():
+		var f fields
+		if json.Unmarshal(in.Data, &f) == nil && m.room != nil {
+			if !b.quirks.SayWho {
+				delete(f, "client_id")
+			}
+			b.broadcast(m.room, f, nil)
+		}
+	}
+}

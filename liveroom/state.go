@@ -1,0 +1,277 @@
+package liveroom
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// A Snapshot is the room as the page of the original kept it, at one moment.
+type Snapshot struct {
+	// Version grows with each change: while it is the same, so is all else.
+	Version uint64
+
+	ClientID  Value // that the server gave to this connection
+	Joined    bool
+	Viewers   int64
+	Followers int64
+	Comments  []Comment // the newest, oldest first
+	Notices   []Notice  // the newest, oldest first
+	Goods     []Goods   // on the shelf, in the order in which they came there
+}
+
+// A Notice is a line that a page shows for a moment.
+type Notice struct {
+	At    time.Time
+	Type  string // the msg_type: join, subscribe, leave or buy
+	Text  string
+	Ghost bool // see Leave.Ghost
+}
+
+// Snapshot is the room now. The copy is the caller's. It is cheap: a copy of the
+// lists under a lock that nobody holds for long.
+func (r *Room) Snapshot() Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state.Snapshot
+	s.ClientID = r.clientID
+	s.Comments, s.Notices, s.Goods = slices.Clone(s.Comments), slices.Clone(s.Notices), slices.Clone(s.Goods)
+	return s
+}
+
+// A state is what Snapshot shows, and what it takes to keep it. It is guarded by
+// the room's mutex.
+type state struct {
+	Snapshot
+	fresh      int       // so many comments at the end came on this connection before its first join
+	echoed     bool      // that join has come
+	joinedLast time.Time // when
+}
+
+func (s *state) change() { s.Version++ }
+
+// ghostFor is how long after a rejoin a leave with our own name may be that of the
+// connection before. Servers kick a silent connection after twice their ping
+// interval, which is a minute at most.
+const ghostFor = 2 * time.Minute
+
+// opened and everything below runs on the client's callbacks, one at a time and in
+// order.
+func (r *Room) opened(_ context.Context, e wechatws.OpenEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.speaking, r.inits = e.Connection, 0
+	r.state.fresh, r.state.echoed = 0, false
+}
+
+func (r *Room) closed(context.Context, wechatws.CloseEvent) {
+	r.watch.stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.speaking = 0
+	if r.state.Joined {
+		r.ghosts++
+		r.state.Joined = false
+		r.state.change()
+		r.news()
+	}
+}
+
+func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch c.To {
+	case wechatws.StateClosed, wechatws.StateFailed:
+		r.ended = wechatws.ErrClosed
+		if c.Err != nil {
+			r.ended = fmt.Errorf("%w: %w", wechatws.ErrClosed, c.Err)
+		}
+		r.news()
+	default:
+		r.ended = nil
+	}
+}
+
+// hear takes note of a message that tells us that we are in the room.
+func (r *Room) hear(s Sender) {
+	r.watch.heard()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.speaking == r.made { // otherwise there is a newer connection already
+		r.keepID(s)
+	}
+}
+
+func (r *Room) unknown(_ context.Context, m wechatws.Message) {
+	var s Sender
+	_ = m.Decode(&s) // not our type: whatever it is, it is no error
+	r.hear(s)
+}
+
+// init is answered where the connection is opened. A server that says it once more
+// wants another join.
+func (r *Room) init(ctx context.Context, m Init) {
+	r.mu.Lock()
+	r.inits++
+	again := r.inits > r.answered && r.speaking == r.made
+	if again {
+		r.keepID(m.Sender)
+	}
+	r.mu.Unlock()
+	if again { // an error means that this connection is over
+		_ = r.send(ctx, func(clientID Value) any { return r.joinCommand(clientID) })
+	}
+}
+
+func (r *Room) join(ctx context.Context, m Join) {
+	r.hear(m.Sender)
+	now := time.Now()
+	r.mu.Lock()
+	s := &r.state
+	m.Own = !s.echoed || r.isOwn(m.Sender, m.MsgContent)
+	if m.OnlineNum != nil {
+		s.Viewers = int64(*m.OnlineNum)
+	}
+	if m.SubscribeNum != nil {
+		s.Followers = int64(*m.SubscribeNum)
+	}
+	if len(m.MessageList) > 0 {
+		history := slices.Clone(m.MessageList[max(0, len(m.MessageList)-r.cfg.Comments):])
+		for i := range history {
+			history[i].Own = r.isOwn(history[i].Sender, "")
+		}
+		before := len(s.Comments) - s.fresh
+		s.Comments = mergeHistory(mergeHistory(s.Comments[:before:before], history), s.Comments[before:])
+		s.Comments = newest(s.Comments, r.cfg.Comments)
+	}
+	s.change()
+	r.mu.Unlock()
+	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent)})
+	r.onJoin.call(ctx, m)
+}
+
+// joined comes behind join, and also when the message does not fit Join: then the
+// client reports that, and we are in the room all the same.
+func (r *Room) joined(context.Context, wechatws.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.echoed || r.speaking == 0 {
+		return
+	}
+	r.state.echoed, r.state.fresh, r.state.joinedLast = true, 0, time.Now()
+	r.state.Joined = true
+	r.state.change()
+	r.news()
+	r.watch.begin(r.speaking)
+}
+
+func (r *Room) comment(ctx context.Context, m Comment) {
+	r.hear(m.Sender)
+	r.mu.Lock()
+	m.Own = r.isOwn(m.Sender, "")
+	s := &r.state
+	s.Comments = newest(append(s.Comments, m), r.cfg.Comments)
+	if !s.echoed {
+		s.fresh++
+	}
+	s.change()
+	r.mu.Unlock()
+	if m.Own {
+		r.watch.echoed()
+	}
+	r.onComment.call(ctx, m)
+}
+
+func (r *Room) subscribe(ctx context.Context, m Subscribe) {
+	r.hear(m.Sender)
+	if m.SubscribeNum != nil {
+		r.mu.Lock()
+		r.state.Followers = int64(*m.SubscribeNum)
+		r.state.change()
+		r.mu.Unlock()
+	}
+	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
+	r.onSubscribe.call(ctx, m)
+}
+
+func (r *Room) leave(ctx context.Context, m Leave) {
+	r.watch.heard() // its client_id is gone, if it is one of ours
+	now := time.Now()
+	r.mu.Lock()
+	m.Own = r.isOwn(m.Sender, m.MsgContent)
+	m.Ghost = m.Own && r.isGhost(m.Sender, now)
+	if m.Ghost && r.ghosts > 0 {
+		r.ghosts--
+	}
+	r.mu.Unlock()
+	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent), Ghost: m.Ghost})
+	r.onLeave.call(ctx, m)
+}
+
+func (r *Room) buy(ctx context.Context, m Buy) {
+	r.hear(m.Sender)
+	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
+	r.onBuy.call(ctx, m)
+}
+
+func (r *Room) shelf(ctx context.Context, m Shelf) {
+	r.hear(m.Sender)
+	goods := m.Goods()
+	r.mu.Lock()
+	s := &r.state
+	at := slices.IndexFunc(s.Goods, func(g Goods) bool { return g.ID.String() == goods.ID.String() })
+	switch {
+	case m.Status == ShelfOff && at >= 0:
+		s.Goods = slices.Delete(s.Goods, at, at+1)
+	case m.Status == ShelfOn && at >= 0:
+		s.Goods[at] = goods
+	case m.Status == ShelfOn:
+		s.Goods = append(s.Goods, goods)
+	}
+	s.change()
+	r.mu.Unlock()
+	r.onShelf.call(ctx, m)
+}
+
+func (r *Room) notice(ctx context.Context, n Notice) {
+	if n.Text == "" {
+		return
+	}
+	r.mu.Lock()
+	r.state.Notices = newest(append(r.state.Notices, n), r.cfg.Notices)
+	r.state.change()
+	r.mu.Unlock()
+	r.onNotice.call(ctx, n)
+}
+
+// isOwn tells whether a message is about ourselves: by an id if it has one, else
+// by the name, else by the name in its text. It is called with mu held.
+func (r *Room) isOwn(s Sender, text Text) bool {
+	switch {
+	case r.isLost(s.ClientID), !s.ClientID.IsZero() && s.ClientID.String() == r.clientID.String():
+		return true
+	case !s.FromUID.IsZero() && !r.cfg.UserID.IsZero():
+		return s.FromUID.String() == r.cfg.UserID.String()
+	case s.FromName != "":
+		return string(s.FromName) == r.cfg.Name
+	default:
+		return r.cfg.Name != "" && strings.Contains(string(text), r.cfg.Name)
+	}
+}
+
+// isGhost tells whether a leave of ours is that of a connection which is lost
+// already. It is called with mu held.
+func (r *Room) isGhost(s Sender, now time.Time) bool {
+	if !s.ClientID.IsZero() {
+		return r.isLost(s.ClientID)
+	}
+	return r.ghosts > 0 && now.Sub(r.state.joinedLast) < ghostFor
+}
+
+// newest cuts a list down to its end. What was cut off goes when the list is next
+// appended to and has to move.
+func newest[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
