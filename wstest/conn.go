@@ -187,11 +187,7 @@ func (c *Conn) read() {
 			return
 		}
 		m := Message{At: time.Now(), Binary: typ == websocket.MessageBinary, Data: data}
-		c.mu.Lock()
-		c.received = append(c.received, m)
-		close(c.changed)
-		c.changed = make(chan struct{})
-		c.mu.Unlock()
+		c.keep(m)
 		c.server.record(Event{Kind: EventMessage, Conn: c.id, Message: m})
 		c.server.mu.Lock()
 		onMessage := c.server.onMessage
@@ -200,6 +196,18 @@ func (c *Conn) read() {
 			onMessage(c, m)
 		}
 	}
+}
+
+// keep is for Received and Receive.
+func (c *Conn) keep(m Message) {
+	if c.server.forget {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.received = append(c.received, m)
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 func (c *Conn) over(err error) {

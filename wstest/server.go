@@ -32,6 +32,7 @@ type Server struct {
 	addr    string
 	tls     *tls.Config
 	client  *tls.Config
+	forget  bool // keep no records
 
 	running sync.WaitGroup // goroutines
 
@@ -45,6 +46,7 @@ type Server struct {
 	onConn    func(*Conn)
 	onMessage func(*Conn, Message)
 	conns     []*Conn
+	accepted  int // how many there have been
 	taken     int // by NextConn
 	changed   chan struct{}
 	events    []Event
@@ -65,6 +67,11 @@ func WithAddr(addr string) Option { return func(s *Server) { s.addr = addr } }
 func WithTLS() Option {
 	return func(s *Server) { s.tls, s.client = makeTLS() }
 }
+
+// WithoutRecords keeps no events, no messages and no connection that has ended, for
+// servers that run for days: Events, Handshakes, Conn.Received and Conn.Receive
+// have nothing to tell then, and Conns and NextConn know of open connections only.
+func WithoutRecords() Option { return func(s *Server) { s.forget = true } }
 
 // NewServer starts a server, which accepts every handshake until it is told
 // otherwise. It panics when it cannot listen. Call Close in the end.
@@ -308,7 +315,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions,
 	c.ws = ws
 	s.mu.Lock()
 	s.conns = append(s.conns, c)
-	c.id = len(s.conns)
+	s.accepted++
+	c.id = s.accepted
 	close(s.changed)
 	s.changed = make(chan struct{})
 	onConn := s.onConn
@@ -324,6 +332,15 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions,
 		}()
 	}
 	c.read()
+	if s.forget {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := slices.Index(s.conns, c)
+		s.conns = slices.Delete(s.conns, i, i+1)
+		if i < s.taken {
+			s.taken--
+		}
+	}
 }
 
 // An EventKind is what happened at the server.
@@ -364,6 +381,9 @@ func (s *Server) Reset() {
 }
 
 func (s *Server) record(e Event) {
+	if s.forget {
+		return
+	}
 	e.At = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()

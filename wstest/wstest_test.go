@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -308,6 +309,28 @@ func TestBlackhole(t *testing.T) {
 		_, _, err = client.Read(ctx)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 	})
+}
+
+func TestWithoutRecordsNothingIsKept(t *testing.T) {
+	s := wstest.NewServer(wstest.WithoutRecords())
+	defer s.Close()
+	s.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(m.Text()) })
+	first, conn := open(t, s)
+	write(t, first, "hello")
+	require.Equal(t, "hello", read(t, first))
+	require.NoError(t, first.CloseNow())
+	<-conn.Done()
+	second, conn := open(t, s)
+	defer second.CloseNow()
+	assert.Equal(t, 2, conn.ID())
+	for len(s.Conns()) > 1 { // the first is taken out behind its Done
+		runtime.Gosched()
+	}
+	assert.Equal(t, []*wstest.Conn{conn}, s.Conns())
+	assert.Empty(t, s.Events())
+	write(t, second, "hello")
+	require.Equal(t, "hello", read(t, second))
+	assert.Empty(t, conn.Received())
 }
 
 func TestTLS(t *testing.T) {
