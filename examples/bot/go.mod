@@ -1,0 +1,24 @@
+module github.com/wechatws/wechatws/examples/bot
+
+go 1.25.0
+
+require (
+	github.com/stretchr/testify v1.12.1
+	github.com/wechatws/wechatws v0.0.0
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.20.0
+	golang.org/x/time v0.14.0
+)
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/coder/websocket v1.8.15 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/mdlayher/netlink v1.11.2 // indirect
+	github.com/mdlayher/socket v0.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/net v0.53.0 // indirect
+	golang.org/x/sys v0.43.0 // indirect
+)
+
+replace github.com/wechatws/wechatws => ../..

@@ -1,0 +1,94 @@
+// Bot is the smallest useful bot for a live room: it greets who joins, answers
+// keywords, thanks buyers, and keeps to a pace. It is made to be copied.
+//
+// Without -url it brings a backend and some visitors of its own, loses its
+// connection once while you watch, and ends by itself:
+//
+//	go run -C examples/bot .
+//	go run -C examples/bot . -url wss://live.example.com/ws -room 9527 -user 42 -name bot
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+func main() {
+	url := flag.String("url", "", "the backend's ws or wss URL (default: one of its own)")
+	room := flag.String("room", "9527", "the room's id")
+	live := flag.String("live", "1", "the live's id")
+	user := flag.String("user", "42", "the bot's user id")
+	name := flag.String("name", "bot", "the bot's name")
+	flag.Parse()
+
+	// SIGTERM is what a container or systemd stops a program with.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg := liveroom.Config{
+		RoomID: liveroom.Str(*room), LiveID: liveroom.Str(*live), UserID: liveroom.Str(*user), Name: *name,
+	}
+	if err := run(ctx, *url, cfg); err != nil {
+		log.Print(err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// errOver ends the group when the demo is over.
+var errOver = errors.New("the demo is over")
+
+func run(ctx context.Context, url string, cfg liveroom.Config, options ...wechatws.Option) error {
+	var show *demo
+	if url == "" {
+		show = newDemo()
+		defer show.backend.Close()
+		url = show.backend.URL()
+	}
+	client, err := wechatws.New(url, options...)
+	if err != nil {
+		return err
+	}
+	room, err := liveroom.New(client, cfg)
+	if err != nil {
+		return err
+	}
+	room.OnComment(func(_ context.Context, c liveroom.Comment) { log.Printf("%s: %s", c.FromName, c.Content) })
+	room.OnNotice(func(_ context.Context, n liveroom.Notice) {
+		if !n.Ghost {
+			log.Printf("* %s", n.Text)
+		}
+	})
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		if c.RetryIn > 0 {
+			log.Printf("-- %v for %v: %v", c.To, c.RetryIn, c.Err)
+		} else {
+			log.Printf("-- %v", c.To)
+		}
+	})
+	client.OnError(func(_ context.Context, err error) { log.Printf("!! %v", err) })
+	b := newBot(room)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return client.Run(ctx) })
+	group.Go(func() error { return b.speak(ctx) })
+	if show != nil {
+		group.Go(func() error { return show.perform(ctx, cfg) })
+	}
+	err = group.Wait()
+	fmt.Printf("\n%d lines said over %d connections\n", b.said, client.Stats().Opens)
+	if errors.Is(err, context.Canceled) || errors.Is(err, errOver) {
+		return nil
+	}
+	return err
+}
