@@ -48,6 +48,15 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 			if s.bot == nil {
 				s.bot = newBot(room)
 				running.Go(func() { _ = s.bot.speak(ctx) })
+			} else {
+				start := time.Now()
+				room.OnComment(func(_ context.Context, c liveroom.Comment) {
+					if c.FromName == "bot" {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						s.lines = append(s.lines, fmt.Sprintf("%v %s", time.Since(start).Round(time.Second), c.Content))
+					}
+				})
 			}
 			running.Go(func() { _ = client.Run(ctx) })
 			require.NoError(t, room.Joined(ctx))
@@ -55,14 +64,6 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 		}
 		enter("bot")
 		s.visitor = enter("Hong")
-		start := time.Now()
-		s.visitor.OnComment(func(_ context.Context, c liveroom.Comment) {
-			if c.FromName == "bot" {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.lines = append(s.lines, fmt.Sprintf("%v %s", time.Since(start).Round(time.Second), c.Content))
-			}
-		})
 		test(t, s)
 	})
 }
