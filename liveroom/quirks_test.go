@@ -3,8 +3,10 @@ package liveroom_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +198,41 @@ func TestMutedIsNotThrownOutAgainAndAgain(t *testing.T) {
 			w.sleep(time.Minute)
 		}
 		require.Len(t, v.closes, 1)
+	})
+}
+
+// A slowReturn tells late that it has written.
+type slowReturn struct {
+	net.Conn
+	slow *atomic.Bool
+}
+
+func (c slowReturn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.slow.Load() {
+		time.Sleep(time.Second)
+	}
+	return n, err
+}
+
+// The echo may be quicker than Say returns, and in a quiet room it is all that is
+// heard.
+func TestEchoBeforeSayReturns(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		var slow atomic.Bool
+		v := w.visitor(config("a"), wechatws.WithQueue(0, 0, wechatws.QueueFail),
+			wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := w.backend.DialContext(ctx, network, addr)
+				return slowReturn{c, &slow}, err
+			})).enter()
+		for range 3 {
+			slow.Store(true)
+			v.say("hello")
+			slow.Store(false)
+			w.sleep(time.Minute)
+		}
+		require.Len(t, v.comments, 3)
+		require.Empty(t, v.closes)
 	})
 }
 

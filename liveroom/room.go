@@ -314,9 +314,10 @@ func (a action) MarshalJSON() ([]byte, error) {
 }
 
 func (r *Room) send(ctx context.Context, command func(clientID Value) any) error {
+	r.watch.asking() // before it is sent: the echo may be quicker than Send returns
 	err := r.client.Send(ctx, action{r, command}, wechatws.EncodeLate())
-	if err == nil {
-		r.watch.said()
+	if err != nil {
+		r.watch.notAsked()
 	}
 	return err
 }

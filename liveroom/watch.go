@@ -52,14 +52,21 @@ func (w *watch) echoed() {
 	w.echoes = true
 }
 
-// said is called when we have said something.
-func (w *watch) said() {
+// asking is called when we are about to say something.
+func (w *watch) asking() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.connection != 0 && w.asked.IsZero() {
 		w.asked = time.Now()
 		w.arm()
 	}
+}
+
+// notAsked takes asking back.
+func (w *watch) notAsked() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = time.Time{}
 }
 
 // deadline is when the silence has lasted too long; zero when it is not judged. It
