@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// maxWaiting is how many entries wait for a screen that is slower than the server.
+const maxWaiting = 1024
+
+// A feed carries entries from the client's callbacks to whoever shows them. put
+// never blocks, even when nobody shows anything any more: a callback that waits for
+// the screen would keep Close waiting. What is too much is counted instead.
+type feed struct {
+	ready chan struct{} // has a token when there may be something to take
+
+	mu      sync.Mutex
+	entries []entry
+	skipped int
+}
+
+func newFeed() *feed { return &feed{ready: make(chan struct{}, 1)} }
+
+func (f *feed) put(e entry) {
+	f.mu.Lock()
+	if len(f.entries) == maxWaiting { // the oldest goes: the newest tells how things are
+		f.entries = f.entries[1:]
+		f.skipped++
+	}
+	f.entries = append(f.entries, e)
+	f.mu.Unlock()
+	f.wake()
+}
+
+// wake makes whoever shows entries look again.
+func (f *feed) wake() {
+	select {
+	case f.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what has been put since the last take.
+func (f *feed) take() []entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entries := f.entries
+	if f.skipped > 0 {
+		text := fmt.Sprintf("%d lines skipped: they came faster than they could be shown", f.skipped)
+		entries = append([]entry{{entries[0].at, failure, "", text}}, entries...)
+	}
+	f.entries, f.skipped = nil, 0
+	return entries
+}
+
+// listen turns everything that the client tells into entries.
+func (s *session) listen() {
+	s.client.OnMessage(func(_ context.Context, m wechatws.Message) {
+		s.feed.put(s.format.message(m))
+	})
+	s.client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) {
+		s.note("open: connection %d, after %v", e.Connection, short(e.Timings.Total))
+	})
+	s.client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
+		if e.Err != nil { // nil after Close; that the client is closed now is told by its state
+			s.note("connection %d has ended: %v", e.Connection, e.Err)
+		}
+	})
+	s.client.OnError(func(_ context.Context, err error) { s.fail(err) })
+	s.client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		s.moved(c)
+		switch c.To {
+		case wechatws.StateOpen: // OnOpen knows more
+		case wechatws.StateConnecting:
+			s.note("connecting: attempt %d", c.Attempt)
+		case wechatws.StateWaiting:
+			s.note("waiting: attempt %d in %v", c.Attempt, short(c.RetryIn))
+		case wechatws.StateFailed:
+			s.fail(fmt.Errorf("given up, /connect tries again: %w", c.Err))
+		default:
+			s.note("%v", c.To)
+		}
+	})
+}
+
+// roundTrip is "-" as long as none has been measured.
+func roundTrip(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return short(d).String()
+}
+
+// short leaves out digits that nobody reads.
+func short(d time.Duration) time.Duration {
+	switch {
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(100 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
+}

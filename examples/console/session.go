@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// A session is the client and what the console knows about it. Both views work on
+// it, and all that they show comes out of its feed.
+type session struct {
+	client *wechatws.Client
+	feed   *feed
+	format formatter
+	name   string
+
+	busy sync.Mutex // held by connect and disconnect, one at a time
+
+	mu      sync.Mutex
+	over    bool          // the program ends
+	ended   chan struct{} // closed when the client's Run has returned; nil before the first one
+	retryAt time.Time     // when the next attempt is due
+	runErr  error         // of the last Run
+}
+
+// login is the first message on every connection.
+type login struct {
+	MsgType string `json:"msg_type"`
+	Token   string `json:"token"`
+}
+
+// comment is what a line of input that is no command becomes.
+type comment struct {
+	MsgType  string `json:"msg_type"`
+	FromName string `json:"from_name,omitempty"`
+	Content  string `json:"content"`
+}
+
+func newSession(c config, options ...wechatws.Option) (*session, error) {
+	if c.token != "" {
+		options = append(options, wechatws.WithLogin(func(context.Context) (any, error) {
+			return login{"login", c.token}, nil
+		}))
+	}
+	client, err := wechatws.New(c.url, options...)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{client: client, feed: newFeed(), format: newFormatter(c.token), name: c.name}
+	s.listen()
+	s.note("%s; /help lists the commands", where(c.url))
+	return s, nil
+}
+
+// where is a URL without what may be secret.
+func where(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "connecting"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+func (s *session) note(format string, args ...any) {
+	s.feed.put(s.format.entry(note, "", fmt.Sprintf(format, args...)))
+}
+
+func (s *session) fail(err error) { s.feed.put(s.format.entry(failure, "", err.Error())) }
+
+// do does what a line of input asks for, and tells the feed what came of it.
+// Connecting and disconnecting may take a few seconds, the rest does not block.
+func (s *session) do(a action) {
+	switch a.verb {
+	case say:
+		s.send(a.text, s.client.Send(context.Background(), comment{"message", s.name, a.text}))
+	case raw:
+		s.send(a.text, s.client.SendText(context.Background(), a.text))
+	case reconnect:
+		if err := s.client.Reconnect(); err != nil {
+			s.refused("no reconnect", err)
+		}
+	case connect:
+		s.connect()
+	case disconnect:
+		s.disconnect()
+	case stats:
+		s.stats()
+	case showHelp:
+		for _, line := range help {
+			s.note("%s", line)
+		}
+	}
+}
+
+func (s *session) send(text string, err error) {
+	if err != nil {
+		s.refused("not sent", err)
+		return
+	}
+	label := "sent"
+	if s.client.State() != wechatws.StateOpen {
+		label = "queued"
+	}
+	s.feed.put(s.format.entry(sent, label, text))
+}
+
+// refused tells what the client would not do, and the way out if there is one.
+func (s *session) refused(what string, err error) {
+	hint := ""
+	if errors.Is(err, wechatws.ErrClosed) {
+		hint = "; /connect opens it again"
+	}
+	s.fail(fmt.Errorf("%s: %w%s", what, err, hint))
+}
+
+func (s *session) stats() {
+	c := s.client.Stats()
+	s.note("state %v, attempt %d, connections opened %d", c.State, c.Attempt, c.Opens)
+	s.note("round trip %s, smoothed %s", roundTrip(c.RTT), roundTrip(c.SmoothedRTT))
+	s.note("queue %d messages, %d bytes; inbox %d messages", c.Queued, c.QueuedBytes, c.Inbox)
+}
+
+// connect starts the client and returns when it is on its way, so that what is sent
+// next is accepted.
+func (s *session) connect() {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	s.mu.Lock()
+	over := s.over
+	s.mu.Unlock()
+	switch {
+	case over: // a late line of input must not open it again
+		return
+	case s.running():
+		s.fail(wechatws.ErrAlreadyConnected)
+		return
+	}
+
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	remove := s.client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		if c.To == wechatws.StateConnecting || c.To == wechatws.StateOffline {
+			begin()
+		}
+	})
+	defer remove()
+
+	ended := make(chan struct{})
+	s.mu.Lock()
+	s.ended, s.runErr = ended, nil
+	s.mu.Unlock()
+	go func() {
+		err := s.client.Run(context.Background()) // ended by disconnect, which knows the right close code
+		s.mu.Lock()
+		s.runErr = err
+		s.mu.Unlock()
+		close(ended)
+		s.feed.wake()
+	}()
+	select {
+	case <-begun:
+	case <-ended:
+	}
+}
+
+// running tells whether there is a Run that has not returned.
+func (s *session) running() bool {
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended == nil {
+		return false
+	}
+	select {
+	case <-ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// err is why the client gave up; nil when it did not.
+func (s *session) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runErr
+}
+
+// disconnect is the manual close. It returns when nothing of the client runs.
+func (s *session) disconnect() {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	if !s.running() {
+		s.note("it is closed already; /connect opens it again")
+		return
+	}
+	s.closeClient()
+}
+
+func (s *session) closeClient() {
+	if err := s.client.Close(wechatws.StatusNormalClosure, ""); err != nil { // such as what could not be delivered
+		s.fail(err)
+	}
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
+}
+
+// shutdown closes for good: no input opens the client again.
+func (s *session) shutdown() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	s.closeClient()
+}
+
+// moved remembers when the next attempt is due.
+func (s *session) moved(c wechatws.StateChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retryAt = time.Time{}
+	if c.RetryIn > 0 {
+		s.retryAt = time.Now().Add(c.RetryIn)
+	}
+}
+
+// A status is what the status line shows.
+type status struct {
+	wechatws.Stats
+	retryAt time.Time
+}
+
+func (s *session) status() status {
+	s.mu.Lock()
+	retryAt := s.retryAt
+	s.mu.Unlock()
+	return status{s.client.Stats(), retryAt}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+// goods are what the bot has for sale.
+var goods = []liveroom.Goods{
+	{ID: liveroom.Num(7), Name: "龙井 Longjing tea", Price: liveroom.Str("9.90")},
+	{ID: liveroom.Num(8), Name: "盖碗 Gaiwan", Price: liveroom.Str("25.00")},
+}
+
+// newBot has the anchor's bot fill the shelf, and answer. examples/bot shows how a
+// bot keeps to a pace; this one has a small room.
+func newBot(room *liveroom.Room) {
+	say := func(ctx context.Context, text string) {
+		_ = room.Say(ctx, text) // an error means that the program ends
+	}
+	room.OnJoin(func(ctx context.Context, j liveroom.Join) {
+		if !j.Own {
+			return
+		}
+		shown := room.Snapshot().Goods
+		for _, g := range goods[min(len(shown), len(goods)):] {
+			_ = room.ShelfOn(ctx, g)
+		}
+	})
+	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
+		if c.Own {
+			return
+		}
+		text := strings.ToLower(string(c.Content))
+		switch {
+		case strings.Contains(text, "price"), strings.Contains(text, "多少钱"):
+			var list []string
+			for _, g := range goods {
+				list = append(list, fmt.Sprintf("%s ¥%s", g.Name, g.Price))
+			}
+			say(ctx, fmt.Sprintf("@%s %s", c.FromName, strings.Join(list, ", ")))
+		case strings.Contains(text, "hello"), strings.Contains(text, "你好"):
+			say(ctx, fmt.Sprintf("@%s hello! Ask me about the price.", c.FromName))
+		}
+	})
+	room.OnBuy(func(ctx context.Context, b liveroom.Buy) {
+		say(ctx, fmt.Sprintf("谢谢! Thank you! (%s)", b.MsgContent))
+	})
+}

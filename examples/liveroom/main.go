@@ -1,0 +1,148 @@
+// Liveroom is a live room to look at: a backend, an anchor bot that puts goods on
+// the shelf and answers, visitors who talk, follow and buy, and a page that shows
+// it all as the Mini Program would, with buttons to cut the bot's connection and to
+// restart the backend.
+//
+//	go run ./examples/liveroom                         # then open the page that it names
+//	go run ./examples/liveroom -headless -for 20s      # the same without a person
+//	go run ./examples/liveroom -url wss://… -room 9527 -user 42 -name bot
+//
+// It ends with Ctrl-C, or after -for.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+// settings are the flags.
+type settings struct {
+	url      string
+	room     liveroom.Config
+	addr     string
+	headless bool
+	duration time.Duration
+}
+
+// shortest is what it takes headless to cut, restart and recover from both.
+const shortest = 15 * time.Second
+
+func main() {
+	var s settings
+	flag.StringVar(&s.url, "url", "", "a real backend's ws or wss URL (default: a backend of its own, with visitors)")
+	room := flag.String("room", "9527", "the room's id")
+	live := flag.String("live", "1", "the live's id")
+	user := flag.String("user", "42", "the bot's user id")
+	flag.StringVar(&s.room.Name, "name", "bot", "the bot's name")
+	flag.StringVar(&s.addr, "addr", "127.0.0.1:8099", "where to serve the page; loopback only")
+	flag.BoolVar(&s.headless, "headless", false, "no page; cut, restart, and print what happened")
+	flag.DurationVar(&s.duration, "for", 0, "end after this time (default: with Ctrl-C; headless: 20s)")
+	flag.Parse()
+	s.room.RoomID, s.room.LiveID, s.room.UserID = liveroom.Str(*room), liveroom.Str(*live), liveroom.Str(*user)
+	s.room.Anchor = true
+	log.SetFlags(log.Ltime)
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, s); err != nil {
+		log.Print(err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) error {
+	if s.headless && s.duration == 0 {
+		s.duration = 20 * time.Second
+	}
+	if s.headless && s.url == "" && s.duration < shortest {
+		return fmt.Errorf("-for %v is too short: headless takes %v at least", s.duration, shortest)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.duration > 0 {
+		ctx, cancel = context.WithTimeout(ctx, s.duration)
+		defer cancel()
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+
+	var show *stage
+	if s.url == "" {
+		show = newStage(s.room)
+		defer show.close()
+		s.url = show.backend.URL()
+	}
+	client, err := wechatws.New(s.url)
+	if err != nil {
+		return err
+	}
+	room, err := liveroom.New(client, s.room)
+	if err != nil {
+		return err
+	}
+	watched := watch(client)
+	newBot(room)
+	if s.headless {
+		narrate(room, watched)
+	} else if err := servePageOn(ctx, s.addr, &running, &desk{room: room, watch: watched, stage: show}); err != nil {
+		return err
+	}
+	if show != nil {
+		running.Go(func() { show.perform(ctx) })
+		if s.headless {
+			running.Go(func() { show.trouble(ctx, s.duration) })
+		}
+	}
+	err = client.Run(ctx)
+	cancel()
+	running.Wait()
+	if s.headless {
+		return watched.summary(room.Snapshot(), show)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// servePageOn serves the page until ctx ends.
+func servePageOn(ctx context.Context, addr string, running *sync.WaitGroup, d *desk) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("-addr %s: %w", addr, err)
+	}
+	if !isLoopback(host) {
+		return fmt.Errorf("-addr %s: the page has buttons and no password; give an address of loopback, such as 127.0.0.1:8099", addr)
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("-addr %s: %w; give another port, or 0 for any", addr, err)
+	}
+	server := &http.Server{Handler: newPage(ctx, d.look, d), ReadHeaderTimeout: 10 * time.Second}
+	running.Go(func() { _ = server.Serve(listener) }) // returns when it is closed
+	running.Go(func() {
+		<-ctx.Done()
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close()
+		}
+	})
+	fmt.Printf("Open http://%s/ in a browser. Ctrl-C ends it.\n", listener.Addr())
+	return nil
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func demo() settings {
+	return settings{
+		room: liveroom.Config{RoomID: liveroom.Str("1"), LiveID: liveroom.Str("1"), UserID: liveroom.Str("42"), Name: "bot", Anchor: true},
+		addr: "127.0.0.1:0",
+	}
+}
+
+// Cut once, restarted once, and back from both: its summary is an error otherwise.
+func TestHeadless(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 15 s")
+	}
+	t.Parallel()
+	s := demo()
+	s.headless, s.duration = true, shortest
+	require.NoError(t, run(t.Context(), s))
+}
+
+func TestWithAPageItEndsInTime(t *testing.T) {
+	t.Parallel()
+	s := demo()
+	s.duration = time.Second
+	require.NoError(t, run(t.Context(), s))
+}
+
+func TestBadFlags(t *testing.T) {
+	for want, change := range map[string]func(*settings){
+		"no password":             func(s *settings) { s.addr = "0.0.0.0:0" },
+		"missing port":            func(s *settings) { s.addr = "localhost" },
+		"give another port":       func(s *settings) { s.addr = "127.0.0.1:99999" },
+		"too short":               func(s *settings) { s.headless, s.duration = true, time.Second },
+		"scheme must be":          func(s *settings) { s.url = "ftp://x" },
+		"liveroom.Config.RoomID(": func(s *settings) { s.room.RoomID = liveroom.Value{} },
+	} {
+		s := demo()
+		change(&s)
+		require.ErrorContains(t, run(t.Context(), s), want)
+	}
+}
+
+// What a person does with the buttons, without the browser.
+func TestDesk(t *testing.T) {
+	show := newStage(demo().room)
+	defer show.close()
+	s := demo()
+	s.url, s.duration = show.backend.URL(), 2*time.Second
+	client, err := wechatws.New(s.url)
+	require.NoError(t, err)
+	watcher, err := liveroom.New(client, liveroom.Config{RoomID: s.room.RoomID, Name: "watcher"})
+	require.NoError(t, err)
+	shelf := make(chan liveroom.Shelf, 10)
+	watcher.OnShelf(func(_ context.Context, g liveroom.Shelf) { shelf <- g })
+	require.NoError(t, client.Connect(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- run(t.Context(), s) }()
+	<-shelf // the bot has joined
+	require.NoError(t, watcher.Leave())
+	d := &desk{stage: show}
+	require.NoError(t, d.Say(t.Context(), "", "what is the price?"))
+	require.NoError(t, d.Cut())
+	require.NoError(t, d.Restart())
+	require.ErrorContains(t, d.Restart(), "down already")
+	require.NoError(t, <-done)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+// watched is what has happened to the bot's connection.
+type watched struct {
+	client *wechatws.Client
+
+	mu       sync.Mutex
+	last     wechatws.StateChange
+	retryAt  time.Time
+	cause    string
+	log      []noticeView
+	drops    int
+	comments int
+	notices  map[string]int
+}
+
+// shownLog is how many state changes the page shows.
+const shownLog = 50
+
+func watch(client *wechatws.Client) *watched {
+	w := &watched{client: client, notices: map[string]int{}}
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) { w.changed(c) })
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if e.Remote {
+			w.drops++
+		}
+	})
+	return w
+}
+
+func (w *watched) changed(c wechatws.StateChange) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last, w.retryAt = c, time.Time{}
+	text := c.To.String()
+	if c.RetryIn > 0 {
+		w.retryAt = now.Add(c.RetryIn)
+		text += fmt.Sprintf(": attempt %d in %v", c.Attempt, c.RetryIn)
+	}
+	if c.Err != nil {
+		w.cause = strings.TrimPrefix(c.Err.Error(), "wechatws: ")
+		text += ", because of: " + w.cause
+	}
+	w.log = append(w.log, noticeView{Text: text, At: now.UnixMilli()})
+	w.log = w.log[max(0, len(w.log)-shownLog):]
+}
+
+// view is the connection for the page.
+func (w *watched) view() connView {
+	stats := w.client.Stats()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := connView{
+		State: w.last.To.String(), Attempt: w.last.Attempt, RTTMicro: stats.SmoothedRTT.Microseconds(),
+		Opens: stats.Opens, Cause: w.cause, Log: append([]noticeView{}, w.log...),
+	}
+	if !w.retryAt.IsZero() {
+		v.RetryAt = w.retryAt.UnixMilli()
+	}
+	return v
+}
+
+// narrate prints what happens, for who has no page.
+func narrate(room *liveroom.Room, w *watched) {
+	room.OnComment(func(_ context.Context, c liveroom.Comment) {
+		log.Printf("%s: %s", c.FromName, c.Content)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.comments++
+	})
+	room.OnNotice(func(_ context.Context, n liveroom.Notice) {
+		ghost := ""
+		if n.Ghost {
+			ghost = " (our last connection, noticed late)"
+		}
+		log.Printf("* %s%s", n.Text, ghost)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.notices[n.Type]++
+	})
+	room.OnShelf(func(_ context.Context, s liveroom.Shelf) {
+		log.Printf("* shelf %s: %s ¥%s", s.Status, s.GoodsName, s.GoodsPrice)
+	})
+	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		log.Printf("-- %s", w.log[len(w.log)-1].Text)
+	})
+}
+
+// summary says how it went. It is an error when the bot has not survived what was
+// done to it.
+func (w *watched) summary(s liveroom.Snapshot, show *stage) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	opens := w.client.Stats().Opens
+	fmt.Printf("\nThe room: %d comments, %d joins, %d leaves, %d purchases, %d followers, %d goods on the shelf.\n",
+		w.comments, w.notices["join"], w.notices["leave"], w.notices["buy"], s.Followers, len(s.Goods))
+	fmt.Printf("The bot:  %d connections, %d drops", opens, w.drops)
+	if show == nil {
+		fmt.Println(".")
+		return nil
+	}
+	fmt.Printf(" (%d cut, %d restart of the backend), all survived, round trip %v.\n",
+		show.cuts, show.restarts, w.client.Stats().SmoothedRTT.Round(time.Microsecond))
+	if opens <= show.cuts+show.restarts || show.cuts == 0 || show.restarts == 0 {
+		return errors.New("the bot has not come back from everything")
+	}
+	return nil
+}
