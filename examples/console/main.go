@@ -6,7 +6,7 @@
 // once while you watch. With -url it talks to a real one until Ctrl-C:
 //
 //	go run .
-//	go run . -url wss://live.example.com/ws -name Alice -token secret
+//	go run . -url wss://live.example.com/ws -room 9527 -name Alice -token secret
 //
 // A line that you type is a comment, a line that starts with { is sent as it is,
 // and a line that starts with / is a command; /help lists them. The arrows up and
@@ -37,6 +37,7 @@ import (
 // A config is what the flags say.
 type config struct {
 	url, name, token string
+	room, live, user string
 	runFor           time.Duration
 	plain            bool
 }
@@ -47,6 +48,9 @@ Usage: console [flags]
 
   -url url        the server, ws:// or wss:// (default: a small one of its own)
   -name name      the from_name of your comments
+  -room id        join this room on every connection, before anything else is said,
+  -live id        and put the ids into your comments
+  -user id
   -token token    log in with {"msg_type":"login","token":…} on every connection
   -for duration   end by itself after so long, such as 30s
   -plain          plain lines and no escape codes, as when it is not in a terminal
@@ -68,6 +72,9 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	flags.StringVar(&c.url, "url", "", "")
 	flags.StringVar(&c.name, "name", "", "")
 	flags.StringVar(&c.token, "token", "", "")
+	flags.StringVar(&c.room, "room", "", "")
+	flags.StringVar(&c.live, "live", "", "")
+	flags.StringVar(&c.user, "user", "", "")
 	flags.DurationVar(&c.runFor, "for", 0, "")
 	flags.BoolVar(&c.plain, "plain", false, "")
 	if err := flags.Parse(args); err != nil {
@@ -77,6 +84,8 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	switch {
 	case flags.NArg() > 0: // not repeated: it may be a token after a space too many
 		err = errors.New("there is something after the flags that is no flag; -h tells what there is")
+	case c.room == "" && (c.live != "" || c.user != ""):
+		err = errors.New("-live and -user are of no use without -room")
 	case c.runFor < 0:
 		err = fmt.Errorf("-for %v: must not be below zero", c.runFor)
 	}

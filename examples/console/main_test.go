@@ -15,8 +15,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestFlags(t *testing.T) {
-	c, err := parseFlags([]string{"-url", "ws://h/p", "-name", "Ann", "-token", "t", "-for", "3s", "-plain"}, io.Discard)
-	want := config{url: "ws://h/p", name: "Ann", token: "t", runFor: 3 * time.Second, plain: true}
+	c, err := parseFlags([]string{"-url", "ws://h/p", "-name", "Ann", "-token", "t", "-for", "3s", "-plain", "-room", "1", "-live", "2", "-user", "3"}, io.Discard)
+	want := config{url: "ws://h/p", name: "Ann", token: "t", room: "1", live: "2", user: "3", runFor: 3 * time.Second, plain: true}
 	if err != nil || c != want {
 		t.Errorf("got %+v, %v; want %+v", c, err, want)
 	}
@@ -26,6 +26,7 @@ func TestWrongFlagsAreToldWithoutRepeatingThem(t *testing.T) {
 	for _, args := range [][]string{
 		{"-token=", "s3cret"},
 		{"-for", "-3s"},
+		{"-user", "s3cret"},
 		{"-no-such-flag=s3cret"},
 	} {
 		var out bytes.Buffer
@@ -43,7 +44,7 @@ func TestHelpNamesEveryFlagAndCommand(t *testing.T) {
 	if _, err := parseFlags([]string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("error %v", err)
 	}
-	want := []string{"-url", "-name", "-token", "-for", "-plain"}
+	want := []string{"-url", "-name", "-token", "-for", "-plain", "-room", "-live", "-user"}
 	for command := range commands {
 		want = append(want, command)
 	}

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
 )
 
 // A session is the client and what the console knows about it. Both views work on
 // it, and all that they show comes out of its feed.
 type session struct {
 	client *wechatws.Client
+	room   *liveroom.Room // nil without -room
 	feed   *feed
 	format formatter
 	name   string
@@ -52,6 +54,14 @@ func newSession(c config, options ...wechatws.Option) (*session, error) {
 		return nil, err
 	}
 	s := &session{client: client, feed: newFeed(), format: newFormatter(c.token), name: c.name}
+	if c.room != "" {
+		s.room, err = liveroom.New(client, liveroom.Config{
+			RoomID: liveroom.Str(c.room), LiveID: liveroom.Str(c.live), UserID: liveroom.Str(c.user), Name: c.name,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	s.listen()
 	s.note("%s; /help lists the commands", where(c.url))
 	return s, nil
@@ -77,7 +87,7 @@ func (s *session) fail(err error) { s.feed.put(s.format.entry(failure, "", err.E
 func (s *session) do(a action) {
 	switch a.verb {
 	case say:
-		s.send(a.text, s.client.Send(context.Background(), comment{"message", s.name, a.text}))
+		s.send(a.text, s.say(a.text))
 	case raw:
 		s.send(a.text, s.client.SendText(context.Background(), a.text))
 	case reconnect:
@@ -95,6 +105,15 @@ func (s *session) do(a action) {
 			s.note("%s", line)
 		}
 	}
+}
+
+// say sends a comment: in a room with all that the protocol wants, else with what
+// there is.
+func (s *session) say(text string) error {
+	if s.room != nil {
+		return s.room.Say(context.Background(), text)
+	}
+	return s.client.Send(context.Background(), comment{"message", s.name, text})
 }
 
 func (s *session) send(text string, err error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -102,6 +103,28 @@ func TestUndeliveredMessagesAreTold(t *testing.T) {
 		s.shutdown()
 		if got := texts(s.feed.take()); !strings.Contains(got, " queued hello\n") || !strings.Contains(got, "not delivered") && !strings.Contains(got, "undelivered") {
 			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestInARoomItJoinsAndCommentsWithTheIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend := liveroomtest.NewBackend(liveroomtest.Quirks{}, wstest.OnNetwork(wstest.NewNetwork()))
+		defer backend.Close()
+		s, err := newSession(config{url: backend.URL(), name: "Ann", room: "9527", live: "1", user: "42"},
+			wechatws.WithNetDial(backend.DialContext), wechatws.WithProxy(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.shutdown()
+		s.do(action{verb: connect})
+		s.do(action{say, "hello"})
+		conn := nextConn(t, backend.Server())
+		expect(t, conn, `{"msg_type":"join","room_id":"9527","live_id":"1","from_uid":"42","client_id":"7f0000010b5400000001","is_anchor":false,"from_name":"Ann"}`)
+		expect(t, conn, `{"msg_type":"message","room_id":"9527","live_id":"1","from_uid":"42","client_id":"7f0000010b5400000001","from_name":"Ann","content":"hello"}`)
+		synctest.Wait()
+		if got := texts(s.feed.take()); !strings.Contains(got, "message Ann: hello") {
+			t.Errorf("no echo in\n%s", got)
 		}
 	})
 }
