@@ -30,6 +30,10 @@ func main() {
 	live := flag.String("live", "1", "the live's id")
 	user := flag.String("user", "42", "the bot's user id")
 	name := flag.String("name", "bot", "the bot's name")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Bot greets, answers and thanks in a live room. Flags:")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 
 	// SIGTERM is what a container or systemd stops a program with.

@@ -50,6 +50,10 @@ func main() {
 	flag.StringVar(&s.addr, "addr", "127.0.0.1:8099", "where to serve the page; loopback only")
 	flag.BoolVar(&s.headless, "headless", false, "no page; cut, restart, and print what happened")
 	flag.DurationVar(&s.duration, "for", 0, "end after this time (default: with Ctrl-C; headless: 20s)")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Liveroom is a live room to look at. Flags:")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	s.room.RoomID, s.room.LiveID, s.room.UserID = liveroom.Str(*room), liveroom.Str(*live), liveroom.Str(*user)
 	s.room.Anchor = true

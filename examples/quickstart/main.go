@@ -36,6 +36,10 @@ type Comment struct {
 func main() {
 	url := flag.String("url", "", "the server to talk to (default: one of its own)")
 	token := flag.String("token", "demo", "the token to log in with")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Quickstart connects, logs in, prints messages, and stays connected. Flags:")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 
