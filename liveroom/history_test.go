@@ -36,6 +36,7 @@ func TestMergeHistory(t *testing.T) {
 		"the history is older":       {"a b c", "a b", "a b c"},
 		"one removed by a moderator": {"a b bad c d", "a b c d e", "a b bad c d e"},
 		"a gap from an outage":       {"a b e f", "a b c d e f g", "a b c d e f g"},
+		"as much for as against":     {"a b", "x b", "a b x b"},
 		"all of it is new":           {"a", "b", "a b"},
 		"longer than what was seen":  {"c d", "a b c d e", "a b c d e"},
 	} {

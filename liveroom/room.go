@@ -143,6 +143,9 @@ type Room struct {
 // New makes a room of a client. Do that once for a client, before it connects, and
 // connect with the client's Connect or Run. A wrong Config is an error of
 // *wechatws.OptionErrors.
+//
+// The client_id is kept from all messages up to the join, and after it from those of
+// this package's types and those that no callback takes.
 func New(client *wechatws.Client, cfg Config) (*Room, error) {
 	err := cfg.check()
 	if client == nil {

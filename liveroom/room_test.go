@@ -3,6 +3,7 @@ package liveroom_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,9 +163,9 @@ func TestCommentsAheadOfTheJoinEchoAreNotDoubled(t *testing.T) {
 		script(c, "", `[{"name":"x","content":"1"},{"name":"x","content":"2"}]`)
 		w.sleep(time.Millisecond)
 		c.Cut(wstest.FIN)
-		script(w.conn(), `{"msg_type":"message","from_name":"x","content":"4"}`, `[{"name":"x","content":"2"},{"name":"x","content":"3"},{"name":"x","content":"4"}]`)
+		script(w.conn(), `{"msg_type":"message","from_name":"x","content":"4"}`, `[{"name":"x","content":"2"},{"name":"x","content":"3a"},{"name":"x","content":"3b"},{"name":"x","content":"3c"},{"name":"x","content":"4"}]`)
 		w.sleep(time.Millisecond)
-		require.Equal(t, []string{"x: 1", "x: 2", "x: 3", "x: 4"}, texts(v.Snapshot().Comments))
+		require.Equal(t, []string{"x: 1", "x: 2", "x: 3a", "x: 3b", "x: 3c", "x: 4"}, texts(v.Snapshot().Comments))
 	})
 }
 
@@ -257,6 +258,13 @@ func TestInitOnAnOpenConnectionAsksForAnotherJoin(t *testing.T) {
 		w.sleep(time.Millisecond)
 		require.Equal(t, `{"msg_type":"join","room_id":"9527","live_id":1,"from_uid":"u-a","client_id":"another","is_anchor":false,"from_name":"a"}`, sent(c)[1])
 		require.Len(t, sent(c), 2)
+
+		c.Cut(wstest.FIN)
+		w.sleep(4 * time.Second)
+		c = w.conn()
+		require.NoError(t, c.Send(`{"msg_type":"init","client_id":"once more"}`))
+		w.sleep(time.Millisecond)
+		require.Len(t, sent(c), 2)
 	})
 }
 
@@ -280,6 +288,67 @@ func TestClientIDIsKept(t *testing.T) {
 			require.Equal(t, tt.want, v.Snapshot().ClientID.String(), tt.message)
 		}
 		require.Empty(t, v.errors())
+	})
+}
+
+// What an earlier connection has left to tell comes late, behind a callback that
+// takes its time. It is not about the connection that there is by then.
+func TestLateNewsOfAnEarlierConnection(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		v := w.visitor(config("a"))
+		v.OnComment(func(_ context.Context, c liveroom.Comment) {
+			if c.Content == "slow" {
+				time.Sleep(time.Minute)
+			}
+		})
+		v.enter()
+		old := w.conn()
+		for _, m := range []string{
+			`{"msg_type":"message","from_name":"b","content":"slow"}`,
+			`{"msg_type":"buy","msg_content":"x","client_id":"late"}`,
+			`{"msg_type":"init","client_id":"late"}`,
+		} {
+			require.NoError(t, old.Send(m))
+		}
+		w.sleep(time.Second)
+		old.Cut(wstest.FIN)
+		w.sleep(2 * time.Minute)
+		require.Equal(t, "7f0000010b5400000002", v.Snapshot().ClientID.String())
+		c := w.conn()
+		joins := 0
+		for _, m := range sent(c) {
+			if strings.HasPrefix(m, `{"msg_type":"join"`) {
+				joins++
+			}
+		}
+		require.Equal(t, 1, joins, "its init is not to be answered any more")
+
+		require.NoError(t, c.Send(`{"msg_type":"buy","msg_content":"x","client_id":"7f0000010b5400000001"}`))
+		w.sleep(time.Millisecond)
+		require.Equal(t, "7f0000010b5400000002", v.Snapshot().ClientID.String(), "nor is an id of the past ours again")
+	})
+}
+
+// Without a name there is nothing to know ourselves by, except that the first join
+// is the answer to our own.
+func TestFirstJoinIsOurOwn(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		cfg := config("")
+		cfg.UserID = liveroom.Value{}
+		v := w.visitor(cfg).enter()
+		w.visitor(config("b")).enter()
+		require.Equal(t, []bool{true, false}, own(v.joins))
+	})
+}
+
+// What a callback gets is its own.
+func TestCallbackMayChangeItsMessage(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		w.backend.Say(roomID, "b", "hello")
+		v := w.visitor(config("a"))
+		v.OnJoin(func(_ context.Context, j liveroom.Join) { j.MessageList[0].Content = "changed" })
+		v.enter()
+		require.Equal(t, []string{"b: hello"}, texts(v.Snapshot().Comments))
 	})
 }
 
