@@ -52,13 +52,17 @@ func newBot(room *liveroom.Room) *bot {
 // connection was lost and is back.
 func (b *bot) joined(_ context.Context, j liveroom.Join) {
 	name := string(j.FromName)
-	if j.Own || !b.isNew(name, time.Now()) {
+	who := name
+	if who == "" { // this backend does not say; its notice does
+		who = string(j.MsgContent)
+	}
+	if j.Own || !b.isNew(who, time.Now()) {
 		return
 	}
 	b.say(strings.TrimSpace("welcome! " + name))
 }
 
-func (b *bot) isNew(name string, now time.Time) bool {
+func (b *bot) isNew(who string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for other, at := range b.greeted { // a room that lives for months must not fill it
@@ -66,8 +70,8 @@ func (b *bot) isNew(name string, now time.Time) bool {
 			delete(b.greeted, other)
 		}
 	}
-	_, known := b.greeted[name]
-	b.greeted[name] = now
+	_, known := b.greeted[who]
+	b.greeted[who] = now
 	return !known
 }
 
