@@ -41,7 +41,7 @@ type Client struct {
 	connections int // how many there have been, also those that did not open
 
 	dropMu sync.Mutex
-	drops  *DroppedError // not told to OnError yet
+	drops  map[error]*DroppedError // by reason, not told to OnError yet
 }
 
 // New makes a client for a ws or wss URL; http and https are taken as those. It
@@ -199,7 +199,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 		c.mu.Unlock()
 		return c.end(s, code, reason, nil)
 	}
-	c.queue.accept(ErrClosed)
+	c.queue.close()
 	left := c.queue.takeBack(ErrClosed)
 	if c.state != StateClosed {
 		c.move(StateChange{To: StateClosed})
@@ -217,7 +217,7 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	if first {
 		s.closing, s.cause = true, cause
 		s.cancel() // no link can open from here on
-		c.queue.accept(ErrClosed)
+		c.queue.close()
 	}
 	l := s.link
 	c.mu.Unlock()
@@ -307,37 +307,20 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	if err != nil {
 		return err
 	}
-	out := &outgoing{Outgoing: m}
-	for _, option := range options {
-		option(out)
-	}
-	if out.late {
-		out.value = v
-	}
-	return c.queue.push(ctx, out)
+	return c.queue.push(ctx, newOutgoing(m, v, options))
 }
 
-// A SendOption says something about one message that is sent.
-type SendOption func(*outgoing)
-
-// EncodeLate has the message encoded once more when it is about to be written, for
-// a value that holds something of the connection, such as the id that the server
-// gave it: what waits through a reconnect is then right for the new connection.
-// The value is encoded on the goroutine that writes, and must not call the client
-// there. When that fails the message goes out as it was, and OnError is told.
-func EncodeLate() SendOption { return func(m *outgoing) { m.late = true } }
-
 // SendText is Send for text that is encoded already. It must be valid UTF-8.
-func (c *Client) SendText(ctx context.Context, text string) error {
+func (c *Client) SendText(ctx context.Context, text string, options ...SendOption) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
 	}
-	return c.queue.push(ctx, &outgoing{Outgoing: Outgoing{TextMessage, []byte(text)}})
+	return c.queue.push(ctx, newOutgoing(Outgoing{TextMessage, []byte(text)}, nil, options))
 }
 
 // SendBinary is Send for a binary message. data is copied.
-func (c *Client) SendBinary(ctx context.Context, data []byte) error {
-	return c.queue.push(ctx, &outgoing{Outgoing: Outgoing{BinaryMessage, bytes.Clone(data)}})
+func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOption) error {
+	return c.queue.push(ctx, newOutgoing(Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options))
 }
 
 func encode(codec Codec, v any) (Outgoing, error) {
@@ -451,24 +434,28 @@ func (c *Client) insideOwnCallback(ctx context.Context) bool {
 	return dispatching && (!ok || of == c)
 }
 
-// dropped is told by the queue what it drops. A callback that runs for long must
-// not make the news of it grow without bound.
-func (c *Client) dropped(m Outgoing) {
+// dropped is told by the queue what it drops, and why. A callback that runs for
+// long must not make the news of it grow without bound.
+func (c *Client) dropped(m Outgoing, why error) {
 	c.dropMu.Lock()
 	defer c.dropMu.Unlock()
-	if c.drops == nil {
-		c.drops = &DroppedError{}
+	drops := c.drops[why]
+	if drops == nil {
+		drops = &DroppedError{Err: why}
+		if c.drops == nil {
+			c.drops = map[error]*DroppedError{}
+		}
+		c.drops[why] = drops
 		c.dispatcher.event(func() {
 			c.dropMu.Lock()
-			drops := c.drops
-			c.drops = nil
+			delete(c.drops, why)
 			c.dropMu.Unlock()
 			c.report(context.Background(), drops)
 		})
 	}
-	if len(c.drops.Messages) < c.cfg.queueMessages {
-		c.drops.Messages = append(c.drops.Messages, m)
+	if len(drops.Messages) < c.cfg.queueMessages {
+		drops.Messages = append(drops.Messages, m)
 	} else {
-		c.drops.More++
+		drops.More++
 	}
 }

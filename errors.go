@@ -26,6 +26,9 @@ var (
 	// outbound queue.
 	ErrQueueFull = errors.New("wechatws: outbound queue is full")
 
+	// ErrExpired is why a message was dropped that had ExpireAfter.
+	ErrExpired = errors.New("wechatws: message has expired")
+
 	// ErrConnectionLost is returned by Request when the connection ended after
 	// the request was written and before its answer came.
 	ErrConnectionLost = errors.New("wechatws: connection lost before the answer came")
@@ -210,8 +213,10 @@ func (e *UndeliveredError) Error() string {
 	return fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(e.Messages))
 }
 
-// A DroppedError tells OnError which messages QueueDropOldest threw away.
+// A DroppedError tells OnError which messages were thrown away: by QueueDropOldest,
+// or because they had expired.
 type DroppedError struct {
+	Err      error      // ErrQueueFull or ErrExpired
 	Messages []Outgoing // oldest first
 	// More counts drops that are not in Messages: while a callback runs for
 	// long, no more than a queueful of dropped messages is kept for it.
@@ -219,5 +224,7 @@ type DroppedError struct {
 }
 
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("wechatws: outbound queue is full: %d oldest message(s) dropped", len(e.Messages)+e.More)
+	return fmt.Sprintf("%v: %d oldest message(s) dropped", e.Err, len(e.Messages)+e.More)
 }
+
+func (e *DroppedError) Unwrap() error { return e.Err }

@@ -235,6 +235,46 @@ func ExampleClient_Send() {
 	// wechatws: client is closed
 }
 
+// The server's echo of a comment confirms that it has arrived.
+func ExampleClient_SendConfirmed() {
+	server := roomServer()
+	defer server.Close()
+
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	defer client.Close(wechatws.StatusNormalClosure, "")
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	echo, err := client.SendConfirmed(ctx, say{"message", "hello"}, func(m wechatws.Message) bool {
+		var c comment
+		return m.Type == "message" && m.Decode(&c) == nil && c.From == "Ming" && c.Content == "hello"
+	})
+	fmt.Println(echo.Type, err)
+	// Output: message <nil>
+}
+
+// Options are for one message.
+func ExampleSendOption() {
+	client, err := wechatws.New("ws://127.0.0.1:1")
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	fmt.Println(client.Send(ctx, say{"message", "in a minute nobody cares"}, wechatws.ExpireAfter(time.Minute)))
+	fmt.Println(client.Send(ctx, say{"message", "now or never"}, wechatws.FailFast()))
+	fmt.Println(client.Close(wechatws.StatusNormalClosure, ""))
+	// Output:
+	// <nil>
+	// wechatws: not open
+	// wechatws: 1 accepted message(s) were not delivered
+}
+
 func ExampleClient_Request() {
 	server := roomServer()
 	defer server.Close()

@@ -1,11 +1,13 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"time"
 )
 
 // QueuePolicy is what Send does when the outbound queue is full.
@@ -30,13 +32,35 @@ type Outgoing struct {
 // An outgoing is an Outgoing in the queue.
 type outgoing struct {
 	Outgoing
-	late  bool   // to be encoded again for the connection that it is written to
-	value any    // from which
-	size  int    // when it was accepted
-	seq   uint64 // position among all that was ever accepted
-	link  *link  // that wrote it
-	gone  bool   // it left the queue: written, or given up with err
-	err   error
+	late       bool          // to be encoded again for the connection that it is written to
+	value      any           // from which
+	expires    time.Time     // when it is worth nothing any more; zero: never
+	direct     bool          // it is not to wait for a connection
+	tryTimeout time.Duration // of SendConfirmed
+	confirmed  bool          // a try of SendConfirmed, which keeps the message itself
+
+	size    int       // when it was accepted
+	written time.Time // when it was, if it is confirmed
+	seq     uint64    // position among all that was ever accepted
+	link    *link     // that wrote it
+	gone    bool      // it left the queue: written, or given up with err
+	err     error
+}
+
+func newOutgoing(m Outgoing, v any, options []SendOption) *outgoing {
+	o := &outgoing{Outgoing: m}
+	for _, option := range options {
+		option(o)
+	}
+	o.late = o.late && v != nil
+	if o.late {
+		o.value = v
+	}
+	return o
+}
+
+func (o *outgoing) expired(now time.Time) bool {
+	return !o.expires.IsZero() && !now.Before(o.expires)
 }
 
 // A queue holds what was accepted and is not written yet, across connections.
@@ -45,7 +69,7 @@ type outgoing struct {
 // connection.
 type queue struct {
 	cfg     *config
-	dropped func(Outgoing) // told of each dropped message
+	dropped func(m Outgoing, why error) // told of each dropped message
 
 	mu        sync.Mutex
 	items     []*outgoing
@@ -54,8 +78,12 @@ type queue struct {
 	seq       uint64 // of the message accepted last
 	takenBack uint64 // of the last message that was taken back
 	refuse    error  // why nothing is accepted; nil while things are
-	link      *link  // the connection that may write; nil while there is none
-	changed   chan struct{}
+
+	unconfirmed []*outgoing // of SendConfirmed, in the order of the calls
+	given       []*outgoing // the same, when Close has begun
+
+	link    *link // the connection that may write; nil while there is none
+	changed chan struct{}
 }
 
 // wait returns a channel that is closed at the next change. It is called with mu
@@ -96,22 +124,22 @@ func (q *queue) full(size int) bool {
 	return len(q.items)+1 > q.cfg.queueMessages || q.bytes+size > q.cfg.queueBytes
 }
 
-// push accepts a message. With a queue of size 0 it returns when the message has
-// been written.
+// push accepts a message. A direct one has been written when push returns.
 func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	unqueued := q.cfg.queueMessages == 0
+	m.direct = !m.confirmed && (m.direct || q.cfg.queueMessages == 0)
+	bounded := !m.direct && !m.confirmed // of the confirmed there is one at a time
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case q.refuse != nil:
 		return q.refuse
-	case unqueued && q.link == nil:
+	case m.direct && q.link == nil:
 		return ErrNotOpen
-	case !unqueued && len(m.Data) > q.cfg.queueBytes:
+	case bounded && len(m.Data) > q.cfg.queueBytes:
 		return fmt.Errorf("%w: message of %d bytes is larger than the whole queue (%d bytes, see WithQueue)", ErrQueueFull, len(m.Data), q.cfg.queueBytes)
-	case !unqueued && q.full(len(m.Data)):
+	case bounded && q.full(len(m.Data)):
 		if err := q.makeRoom(ctx, len(m.Data)); err != nil {
 			return err
 		}
@@ -123,7 +151,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	if q.link != nil {
 		q.link.startWriter()
 	}
-	if !unqueued {
+	if !m.direct {
 		return nil
 	}
 	if err := q.await(ctx, func() bool { return m.gone }); err != nil {
@@ -136,9 +164,23 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 // makeRoom does what the policy says about a queue that is full. It is called
 // with mu held.
 func (q *queue) makeRoom(ctx context.Context, size int) error {
+	for now, i := time.Now(), q.inFlight; i < len(q.items); {
+		if q.items[i].expired(now) {
+			q.drop(i, ErrExpired)
+		} else {
+			i++
+		}
+	}
+	if !q.full(size) {
+		return nil
+	}
 	if q.cfg.whenFull == QueueDropOldest {
-		for q.full(size) && len(q.items) > q.inFlight {
-			q.dropped(q.remove(q.inFlight, ErrQueueFull).Outgoing)
+		for i := q.inFlight; q.full(size) && i < len(q.items); {
+			if q.items[i].confirmed { // it is not lost without a word
+				i++
+			} else {
+				q.drop(i, ErrQueueFull)
+			}
 		}
 	}
 	if q.cfg.whenFull == QueueFail {
@@ -159,6 +201,14 @@ func (q *queue) remove(i int, err error) *outgoing {
 	q.items = slices.Delete(q.items, i, i+1)
 	q.change()
 	return item
+}
+
+// drop throws one message away, and tells. Who waits for a direct one is told by
+// its error. It is called with mu held.
+func (q *queue) drop(i int, why error) {
+	if item := q.remove(i, why); !item.direct {
+		q.dropped(item.Outgoing, why)
+	}
 }
 
 // withdraw takes a message back unless it is being written or gone. It is called
@@ -191,8 +241,13 @@ func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, beat []b
 		l.writing = false
 		return nil, nil, false
 	}
-	size := 0
-	for _, item := range q.items[:min(len(q.items), maxBatch)] {
+	now, size := time.Now(), 0
+	for len(batch) < min(len(q.items), maxBatch) {
+		item := q.items[len(batch)]
+		if item.expired(now) {
+			q.drop(len(batch), ErrExpired)
+			continue
+		}
 		if size += len(item.Data); size > maxPending && len(batch) > 0 {
 			break
 		}
@@ -209,6 +264,9 @@ func (q *queue) wrote(l *link, n int, err error) {
 	defer q.mu.Unlock()
 	for _, item := range q.items[:n] {
 		item.gone, item.link = true, l
+		if item.confirmed {
+			item.written = time.Now()
+		}
 		q.bytes -= item.size
 	}
 	clear(q.items[:n])
@@ -248,8 +306,12 @@ func (q *queue) detach(l *link, cause error) {
 		return
 	}
 	q.link = nil
-	for q.cfg.queueMessages == 0 && len(q.items) > q.inFlight {
-		q.remove(q.inFlight, fmt.Errorf("%w: %w", ErrNotOpen, cause))
+	for i := q.inFlight; i < len(q.items); {
+		if q.items[i].direct {
+			q.remove(i, fmt.Errorf("%w: %w", ErrNotOpen, cause))
+		} else {
+			i++
+		}
 	}
 	q.change()
 }
@@ -307,15 +369,25 @@ func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_ = q.await(context.Background(), func() bool { return q.inFlight == 0 })
-	if len(q.items) == 0 {
+	if len(q.items) > 0 {
+		q.takenBack = q.seq
+	}
+	left := q.given
+	q.given = nil
+	for len(q.items) > 0 {
+		if item := q.remove(0, err); !item.confirmed {
+			left = append(left, item)
+		}
+	}
+	if len(left) == 0 {
 		return nil
 	}
-	q.takenBack = q.seq
-	var left []Outgoing
-	for len(q.items) > 0 {
-		left = append(left, q.remove(0, err).Outgoing)
+	slices.SortFunc(left, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
+	e := &UndeliveredError{}
+	for _, item := range left {
+		e.Messages = append(e.Messages, item.Outgoing)
 	}
-	return &UndeliveredError{Messages: left}
+	return e
 }
 
 func (q *queue) size() (messages, bytes int) {

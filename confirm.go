@@ -1,0 +1,162 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// defaultTryTimeout is how long SendConfirmed waits for a confirmation.
+const defaultTryTimeout = 10 * time.Second
+
+// SendConfirmed sends v and waits for the message that confirms it: the echo of
+// one's own comment, or a reply. Until match recognises it among all that arrive, v
+// is sent again: on the next connection when this one ends, and after a timeout
+// (see TryTimeout). It closes the hole that Send has: what a socket has taken and
+// the peer has never read.
+//
+// The message is delivered at least once, so that the peer must not mind a second
+// one. Messages of several SendConfirmed are sent in the order of the calls, one
+// after the other is confirmed or given up; behind one that is never confirmed the
+// others wait. They count towards the bounds of WithQueue, and ErrQueueFull is
+// returned beyond them whatever the policy. match runs on the caller's goroutine.
+//
+// SendConfirmed gives up with the cause when ctx ends; give it a deadline. It
+// returns ErrClosed when the client is closed, and then the message is among those
+// that Close hands back; ErrClosed with the cause when the client fails; ErrExpired
+// with ExpireAfter; ErrInboxFull inside a callback as Request does. FailFast means
+// nothing to it.
+func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
+	if match == nil {
+		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}
+	}
+	m, err := encode(c.cfg.codec, v)
+	if err != nil {
+		return Message{}, err
+	}
+	out := newOutgoing(m, v, options)
+	switch {
+	case out.tryTimeout < 0:
+		return Message{}, &OptionError{Option: "TryTimeout", Value: out.tryTimeout.String(), Want: "must be longer than zero"}
+	case out.tryTimeout == 0:
+		out.tryTimeout = defaultTryTimeout
+	}
+	if !out.expires.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, out.expires, ErrExpired)
+		defer cancel()
+	}
+	if err := c.queue.addUnconfirmed(ctx, out); err != nil {
+		return Message{}, err
+	}
+	defer c.queue.removeUnconfirmed(out)
+	if err := c.queue.turn(ctx, out); err != nil {
+		return Message{}, err
+	}
+	for {
+		answer, err := c.try(ctx, out, match)
+		if !errors.Is(err, errTryAgain) && !errors.Is(err, ErrConnectionLost) {
+			return answer, err
+		}
+	}
+}
+
+var errTryAgain = errors.New("not confirmed in time")
+
+// try sends a message once, and waits for its confirmation until it is time for
+// another try.
+func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool) (Message, error) {
+	r := newRequest(m.Outgoing, c.insideOwnCallback(ctx))
+	r.sent.late, r.sent.value, r.sent.confirmed = m.late, m.value, true
+	c.requests.add(r)
+	defer c.requests.remove(r)
+	if r.callback && c.dispatcher.isFull() {
+		return Message{}, ErrInboxFull
+	}
+	if err := c.queue.push(ctx, r.sent); err != nil {
+		return Message{}, err
+	}
+	defer c.queue.takeOut(r.sent)
+	for wait := m.tryTimeout; wait > 0; wait = c.queue.patience(r.sent, m.tryTimeout) {
+		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
+		answer, err := r.wait(waiting, &c.cfg, match)
+		cancel()
+		if !errors.Is(err, errTryAgain) {
+			return answer, err
+		}
+	}
+	return Message{}, errTryAgain
+}
+
+// addUnconfirmed puts a message behind those that wait for their confirmation or
+// their turn. They are in a list of their own; only the first one is in the queue,
+// as a copy for each try.
+func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	bytes := len(m.Data)
+	for _, other := range q.unconfirmed {
+		bytes += len(other.Data)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case q.refuse != nil:
+		return q.refuse
+	case len(q.unconfirmed) > 0 && (len(q.unconfirmed) >= q.cfg.queueMessages || bytes > q.cfg.queueBytes):
+		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, len(q.unconfirmed), bytes-len(m.Data))
+	}
+	q.seq++
+	m.seq = q.seq
+	q.unconfirmed = append(q.unconfirmed, m)
+	return nil
+}
+
+func (q *queue) removeUnconfirmed(m *outgoing) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unconfirmed = slices.DeleteFunc(q.unconfirmed, func(other *outgoing) bool { return other == m })
+	q.change()
+}
+
+// turn waits until all that came before are confirmed or given up.
+func (q *queue) turn(ctx context.Context, m *outgoing) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := func() bool { return len(q.unconfirmed) > 0 && q.unconfirmed[0] == m }
+	if err := q.await(ctx, func() bool { return q.refuse != nil || first() }); err != nil {
+		return err
+	}
+	return q.refuse
+}
+
+// patience is how long a try that timed out has left: all of it as long as the
+// message has not been written.
+func (q *queue) patience(m *outgoing, timeout time.Duration) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !m.gone {
+		return timeout
+	}
+	return time.Until(m.written.Add(timeout))
+}
+
+// close refuses messages from now on, and keeps those that are not confirmed for
+// takeBack: their callers are about to return.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refuse = ErrClosed
+	q.given = append(q.given, q.unconfirmed...)
+	q.unconfirmed = nil
+	for i := q.inFlight; i < len(q.items); {
+		if q.items[i].confirmed {
+			q.remove(i, ErrClosed)
+		} else {
+			i++
+		}
+	}
+	q.change()
+}
