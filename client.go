@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,8 @@ type Client struct {
 	onError              hooks[error]
 	onStateChange        hooks[StateChange]
 	onNetworkChange      hooks[NetworkStatus]
+
+	uncompressed atomic.Bool // the server has shown that it cannot compress
 
 	typedMu    sync.RWMutex
 	typedHooks map[string]*hooks[Message]

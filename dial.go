@@ -35,8 +35,8 @@ type dialing struct {
 	over    bool    // no more
 }
 
-// dial makes a connection to ep. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent, error) {
+// dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
+func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (Conn, *wire, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
 		return nil, nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
@@ -56,7 +56,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint) (Conn, *wire, OpenEvent,
 			URL:          u.String(),
 			Header:       d.header,
 			Subprotocols: c.subprotocols,
-			Compression:  c.compression,
+			Compression:  compression,
 			Client:       d.client(),
 		})
 		return err

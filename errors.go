@@ -42,6 +42,12 @@ var (
 	// the peer for the liveness timeout, or when it did not answer a probe.
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
+	// ErrCompression is the cause of a drop when a message cannot be
+	// decompressed, as with servers that keep their context although they were
+	// asked not to. OnError is told, too: the client goes on without
+	// compression.
+	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
+
 	// ErrReconnect is the cause of a drop that Reconnect asked for.
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 

@@ -1,6 +1,8 @@
 package wechatws_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,6 +41,46 @@ func TestHandshake(t *testing.T) {
 		assert.Equal(t, w.start, e.Timings.Start)
 		assert.Equal(t, 20*time.Millisecond, e.Timings.Handshake)
 		assert.Equal(t, 20*time.Millisecond, e.Timings.Total)
+		c.close()
+	})
+}
+
+// A server that keeps its context although it was asked not to, as Workerman does:
+// what it sends refers to what it has sent before.
+func TestWrongCompressionIsGivenUp(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Compression: true}))
+		w.srv.OnConn(func(c *wstest.Conn) {
+			text := `{"msg_type":"message","content":"the same words again and again"}`
+			if c.Request().Header.Get("Sec-WebSocket-Extensions") == "" {
+				_ = c.Send(text)
+				return
+			}
+			var b bytes.Buffer
+			deflate, _ := flate.NewWriter(&b, flate.BestCompression)
+			for range 2 {
+				b.Reset()
+				_, _ = deflate.Write([]byte(text))
+				_ = deflate.Flush()
+				data := bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
+				_ = c.WriteRaw(append([]byte{0x80 | 0x40 | 1, byte(len(data))}, data...))
+			}
+		})
+		c := w.client(append(quiet(), wechatws.WithCompression())...).record().connect()
+		w.sleep(time.Minute)
+		require.Len(t, c.closes, 1)
+		require.ErrorIs(t, c.closes[0].Err, wechatws.ErrCompression)
+		require.Equal(t, []error{wechatws.ErrCompression}, c.errors())
+		require.Len(t, c.texts(), 2, "the first of the first connection, and that of the second")
+		require.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+		c.connect() // it is remembered
+		w.sleep(time.Second)
+		requests := w.srv.Handshakes()
+		require.Len(t, requests, 3)
+		require.NotEmpty(t, requests[0].Header.Get("Sec-WebSocket-Extensions"))
+		require.Empty(t, requests[1].Header.Get("Sec-WebSocket-Extensions"))
+		require.Empty(t, requests[2].Header.Get("Sec-WebSocket-Extensions"))
 		c.close()
 	})
 }

@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
@@ -123,12 +124,15 @@ func closeError(err error) *CloseError {
 		ce    *CloseError
 		limit *ReadLimitError
 		op    *net.OpError
+		flaw  flate.CorruptInputError
 	)
 	switch { // without what the library says around it
 	case errors.As(err, &ce):
 		return ce
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: limit}
+	case errors.As(err, &flaw):
+		return &CloseError{Code: StatusInvalidPayload, Err: ErrCompression}
 	case errors.As(err, &op):
 		err = bare(op)
 	case errors.Is(err, io.ErrUnexpectedEOF):

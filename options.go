@@ -280,8 +280,9 @@ func WithReadLimit(bytes int64) Option {
 }
 
 // WithCompression offers permessage-deflate, without context takeover. It is
-// off by default: it costs memory and time for messages as small as these, and
-// some servers do it wrongly.
+// off by default: it costs memory and time for messages as small as these. With a
+// server that does it wrongly the client drops one connection with ErrCompression
+// and offers none from then on.
 func WithCompression() Option { return func(c *config) { c.compression = true } }
 
 // WithLogin sends what fn returns, encoded by the codec, as the first message

@@ -84,6 +84,9 @@ func (s *session) stayConnected() error {
 			last = err
 			s.client.reportLater(s, err)
 		}
+		if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
+			s.client.reportLater(s, ErrCompression)
+		}
 		var wait time.Duration
 		var final bool
 		err = protect(func() error { wait, final = schedule.next(last); return nil })
@@ -225,7 +228,7 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	conn, wire, event, err := cfg.dial(ctx, ep)
+	conn, wire, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, OpenEvent{}, err
 	}
