@@ -144,19 +144,13 @@ func (q *queue) patience(m *outgoing, timeout time.Duration) time.Duration {
 }
 
 // close refuses messages from now on, and keeps those that are not confirmed for
-// takeBack: their callers are about to return.
+// takeBack: their callers are about to return, and take the copies out of the
+// queue.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refuse = ErrClosed
 	q.given = append(q.given, q.unconfirmed...)
 	q.unconfirmed = nil
-	for i := q.inFlight; i < len(q.items); {
-		if q.items[i].confirmed {
-			q.remove(i, ErrClosed)
-		} else {
-			i++
-		}
-	}
 	q.change()
 }

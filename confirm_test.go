@@ -73,21 +73,19 @@ func TestSendConfirmedIsSentAgainOnTheNextConnection(t *testing.T) {
 // A server that has lost it is asked again on the same connection.
 func TestSendConfirmedIsSentAgainAfterATimeout(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...).connect()
-		standard, quick := w.client(quiet()...).connect(), w.client(quiet()...).connect()
-		_ = c
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
-		w.conn()
-		one, two := w.conn(), w.conn()
+		standard := w.client(quiet()...).connect()
+		one := w.conn()
+		quick := w.client(quiet()...).connect()
+		two := w.conn()
 		a, b := standard.confirm(ctx, 1), quick.confirm(ctx, 2, wechatws.TryTimeout(4*time.Second))
 		require.ErrorIs(t, <-a, context.DeadlineExceeded)
 		require.ErrorIs(t, <-b, context.DeadlineExceeded)
 		require.Len(t, received(one), 3, "at 0, 10 and 20 s")
 		require.Len(t, received(two), 7, "at 0, 4, …, 24 s")
-		for _, c := range []*client{c, standard, quick} {
-			c.close()
-		}
+		standard.close()
+		quick.close()
 	})
 }
 
@@ -98,14 +96,16 @@ func TestSendConfirmedWaitsForAConnection(t *testing.T) {
 		w.srv.Stop(wstest.FIN)
 		c := w.client(quiet()...)
 		done := c.confirm(t.Context(), 7)
+		w.sleep(time.Millisecond)
+		c.send("8")
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(14 * time.Second)
 		w.srv.Start()
 		w.sleep(10 * time.Second) // open at 15 s, and nobody answers
 		conn := w.conn()
-		require.Equal(t, []string{"7"}, received(conn))
+		require.Equal(t, []string{"7", "8"}, received(conn), "it has kept its place")
 		w.sleep(2 * time.Second)
-		require.Equal(t, []string{"7", "7"}, received(conn))
+		require.Equal(t, []string{"7", "8", "7"}, received(conn))
 		w.echo()
 		require.NoError(t, <-done)
 		c.close()
@@ -172,6 +172,53 @@ func TestCloseHandsBackWhatIsNotConfirmed(t *testing.T) {
 			require.ErrorIs(t, err, wechatws.ErrClosed)
 		})
 	}
+}
+
+// What is handed back is not written any more while Close drains the queue.
+func TestCloseDoesNotSendWhatItHandsBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		conn := w.conn()
+		conn.StopReading()
+		c.send(strings.Repeat("x", 1<<20)) // more than the buffers hold
+		w.sleep(time.Second)
+		done := c.confirm(t.Context(), 7)
+		w.sleep(time.Second)
+		require.Equal(t, 2, c.Stats().Queued)
+		result := make(chan error, 1)
+		go func() { result <- c.Close(wechatws.StatusNormalClosure, "") }()
+		w.sleep(time.Millisecond)
+		conn.ResumeReading()
+		var undelivered *wechatws.UndeliveredError
+		require.ErrorAs(t, <-result, &undelivered)
+		require.Equal(t, []string{"7"}, outgoing(undelivered.Messages))
+		require.Equal(t, wechatws.ErrClosed, <-done)
+		w.sleep(time.Millisecond)
+		require.Len(t, received(conn), 1)
+	})
+}
+
+// Each try is encoded for the connection that it goes out on.
+func TestSendConfirmedEncodesLate(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		k := &ticket{}
+		c := w.client(quiet()...)
+		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error {
+			k.set(fmt.Sprint("connection ", o.Connection), nil)
+			return nil
+		})
+		c.connect()
+		go func() {
+			_, _ = c.SendConfirmed(t.Context(), k, func(wechatws.Message) bool { return false }, wechatws.EncodeLate())
+		}()
+		w.sleep(time.Second)
+		first := w.conn()
+		first.Cut(wstest.FIN)
+		w.sleep(4 * time.Second)
+		require.Equal(t, []string{`"connection 1"`}, received(first))
+		require.Equal(t, []string{`"connection 2"`}, received(w.conn()))
+		_ = c.Close(wechatws.StatusNormalClosure, "")
+	})
 }
 
 // A failure tells the caller, and that is all: a queue that the next Connect
@@ -318,7 +365,18 @@ func TestExpireAfter(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{"0", "2", `"4"`}, names)
-		require.EqualError(t, c.errors()[0], "wechatws: message has expired: 2 oldest message(s) dropped")
+		require.ErrorContains(t, c.errors()[0], "wechatws: message has expired: ")
+		c.close()
+	})
+}
+
+// Who waits for the error is told by it, and nobody else.
+func TestFailFastThatHasExpired(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		require.ErrorIs(t, c.Send(t.Context(), 1, wechatws.FailFast(), wechatws.ExpireAfter(0)), wechatws.ErrExpired)
+		w.sleep(time.Millisecond)
+		require.Empty(t, c.errors())
 		c.close()
 	})
 }
