@@ -48,6 +48,11 @@ var (
 	// compression.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
+	// ErrProtocol is the cause of a drop when the peer breaks the rules of
+	// WebSocket: reserved bits, unknown opcodes, control frames that are too long.
+	// What exactly it was is in the error's text.
+	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
+
 	// ErrReconnect is the cause of a drop that Reconnect asked for.
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,7 +108,7 @@ func (l *link) fail(cause *CloseError) {
 // end waits until all that belongs to the link is gone, and tells why it ended.
 // readErr is what the reader met.
 func (l *link) end(readErr error) *CloseError {
-	l.fail(closeError(readErr))
+	l.fail(l.closeError(readErr))
 	l.client.queue.detached(l)
 	l.heartbeat.stop()
 	l.conn.CloseNow()
@@ -119,7 +120,7 @@ func (l *link) end(readErr error) *CloseError {
 }
 
 // closeError makes a CloseError of what ended the reading.
-func closeError(err error) *CloseError {
+func (l *link) closeError(err error) *CloseError {
 	var (
 		ce    *CloseError
 		limit *ReadLimitError
@@ -128,6 +129,7 @@ func closeError(err error) *CloseError {
 	)
 	switch { // without what the library says around it
 	case errors.As(err, &ce):
+		ce.Reason = strings.ToValidUTF8(ce.Reason, "\uFFFD")
 		return ce
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: limit}
@@ -139,6 +141,8 @@ func closeError(err error) *CloseError {
 		err = io.ErrUnexpectedEOF
 	case errors.Is(err, io.EOF):
 		err = io.EOF
+	case l.wire != nil && !l.wire.readFailed.Load(): // the connection is fine, and what came is not
+		return &CloseError{Code: StatusProtocolError, Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
 	}
 	return &CloseError{Code: StatusAbnormal, Remote: true, Err: err}
 }

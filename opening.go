@@ -115,7 +115,7 @@ func (o *Opening) Receive(ctx context.Context) (Message, error) {
 		err := l.until(ctx, func() (err error) { in, err = l.next(); return err })
 		if err != nil {
 			if ctx.Err() == nil {
-				err = closeError(err)
+				err = l.closeError(err)
 			}
 			return Message{}, err
 		}

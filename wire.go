@@ -26,6 +26,7 @@ type wire struct {
 	born time.Time
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
+	readFailed atomic.Bool  // nothing more can come in
 	writeSince atomic.Int64 // since when the socket has taken nothing of the write under way; zero: there is none
 
 	finishers sync.WaitGroup
@@ -70,6 +71,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.lastRead.Store(w.now())
+	}
+	if err != nil {
+		w.readFailed.Store(true)
 	}
 	return n, err
 }
