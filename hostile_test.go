@@ -133,7 +133,7 @@ func TestAbsurdLength(t *testing.T) {
 		require.NoError(t, conn.WriteRaw([]byte("\x81\x7f\x3f\xff\xff\xff\xff\xff\xff\xff")))
 		w.sleep(9 * time.Second)
 		require.Less(t, int64(heap())-int64(before), int64(1<<20))
-		require.Empty(t, c.closes)
+		require.Equal(t, wechatws.StateOpen, c.State())
 		w.sleep(2 * time.Second)
 		require.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
 		c.close()
@@ -144,15 +144,12 @@ func TestAbsurdLength(t *testing.T) {
 // one, ends at the read limit.
 func TestEndlessMessages(t *testing.T) {
 	pad := strings.Repeat("x", 64<<10)
-	bomb := func() string {
+	bomb := func() string { // a GiB in a MiB
 		var b bytes.Buffer
 		deflate, _ := flate.NewWriter(&b, flate.BestCompression)
-		zeros := make([]byte, 1<<20)
-		for range 1 << 10 { // a GiB in a MiB
-			_, _ = deflate.Write(zeros)
-		}
+		_, _ = deflate.Write(make([]byte, 1<<20))
 		_ = deflate.Flush()
-		return strings.TrimSuffix(b.String(), "\x00\x00\xff\xff")
+		return strings.TrimSuffix(strings.Repeat(b.String(), 1<<10), "\x00\x00\xff\xff")
 	}
 	tests := map[string]func(c *wstest.Conn){
 		"one frame": func(c *wstest.Conn) {
