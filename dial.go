@@ -102,15 +102,24 @@ func (d *dialing) client() *http.Client {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			u, err := d.cfg.proxy(r)
 			if err != nil { // its text may hold the proxy's password
-				return nil, errProxy
+				return nil, proxyError("the proxy settings cannot be used")
 			}
 			return u, nil
+		}
+		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+			if r.StatusCode != http.StatusOK {
+				return proxyError(fmt.Sprintf("proxy answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
+			}
+			return nil
 		}
 	}
 	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
 }
 
-var errProxy = errors.New("the proxy settings cannot be used")
+// A proxyError is a proxy that cannot be used.
+type proxyError string
+
+func (e proxyError) Error() string { return string(e) }
 
 // dialNet makes a network connection. net/http gives it a context that does not
 // end with the request, in the hope of using the connection for another one. Here
@@ -214,10 +223,11 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		err = ue.Err
 	}
 	var op *net.OpError
+	var proxy proxyError
 	switch {
 	case resp != nil:
 		step, err = StepHandshake, d.handshakeError(resp, err)
-	case errors.Is(err, errProxy), errors.As(err, &op) && op.Op == "proxyconnect":
+	case errors.As(err, &proxy), errors.As(err, &op) && op.Op == "proxyconnect":
 		step = StepProxy
 	case errors.As(err, &op) && op.Op == "dial" && step == StepHandshake:
 		step = StepConnect // a WithNetDial that tells the trace nothing

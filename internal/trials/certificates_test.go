@@ -1,0 +1,153 @@
+package trials
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+)
+
+// An authority signs certificates.
+type authority struct {
+	t    *testing.T
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	a := &authority{t: t, key: key}
+	a.cert = a.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "trials"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
+	}, &key.PublicKey)
+	return a
+}
+
+func (a *authority) sign(template *x509.Certificate, key *ecdsa.PublicKey) *x509.Certificate {
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	parent := a.cert
+	if parent == nil {
+		parent = template
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, a.key)
+	require.NoError(a.t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(a.t, err)
+	return cert
+}
+
+// leaf is for a server of this name, valid until then.
+func (a *authority) leaf(name string, until time.Time) *tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(a.t, err)
+	template := &x509.Certificate{NotBefore: time.Now().AddDate(0, -1, 0), NotAfter: until}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	cert := a.sign(template, &key.PublicKey)
+	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
+func (a *authority) trusted() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	return &tls.Config{RootCAs: roots}
+}
+
+// serve accepts WebSockets with the certificate that is current.
+func serve(t *testing.T, newest uint16, current func() *tls.Certificate) (url string, cut func()) {
+	cutting := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		go func() { <-cutting; c.CloseNow() }()
+		for err == nil {
+			_, _, err = c.Read(r.Context())
+		}
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: []tls.Certificate{*current()}, MinVersion: tls.VersionTLS10, MaxVersion: newest}, nil
+	}}
+	s.StartTLS()
+	cut = sync.OnceFunc(func() { close(cutting) })
+	t.Cleanup(func() { cut(); s.Close() })
+	return "wss" + s.URL[len("https"):], cut
+}
+
+// A certificate that is wrong is a clear error. Before the first open it is final,
+// since it is a wrong set-up then; afterwards somebody is late with a renewal.
+func TestCertificates(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	soon := time.Now().Add(time.Hour)
+	for name, tt := range map[string]struct {
+		cert *tls.Certificate
+		want string
+	}{
+		"expired":           {ours.leaf("127.0.0.1", time.Now().Add(-time.Hour)), "expired or is not yet valid"},
+		"wrong name":        {ours.leaf("127.0.0.9", soon), "valid for 127.0.0.9, not 127.0.0.1"},
+		"unknown authority": {theirs.leaf("127.0.0.1", soon), "unknown authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, _ := serve(t, tls.VersionTLS13, func() *tls.Certificate { return tt.cert })
+			c := newClient(t, url+"/?token=hunter2222", wechatws.WithTLSConfig(ours.trusted()))
+			err := c.Connect(t.Context())
+			var de *wechatws.DialError
+			require.ErrorAs(t, err, &de)
+			require.Equal(t, wechatws.StepTLS, de.Step)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "hunter2222")
+			require.Equal(t, wechatws.StateFailed, c.State())
+		})
+	}
+	t.Run("renewed late", func(t *testing.T) {
+		t.Parallel()
+		good := ours.leaf("127.0.0.1", soon)
+		expired := ours.leaf("127.0.0.1", time.Now().Add(-time.Hour))
+		current := make(chan *tls.Certificate, 1)
+		current <- good
+		url, cut := serve(t, tls.VersionTLS13, func() *tls.Certificate { now := <-current; current <- now; return now })
+		c := newClient(t, url, wechatws.WithTLSConfig(ours.trusted())).connect()
+		<-current
+		current <- expired
+		cut()
+		for n := 1; n <= 3; n++ {
+			var de *wechatws.DialError
+			require.ErrorAs(t, c.failure(n), &de)
+			require.Equal(t, wechatws.StepTLS, de.Step)
+		}
+		<-current
+		current <- good
+		c.until("a handshake that passes", func() bool { return c.Stats().Opens > 1 })
+	})
+	t.Run("TLS 1.1", func(t *testing.T) {
+		t.Parallel()
+		url, _ := serve(t, tls.VersionTLS11, func() *tls.Certificate { return ours.leaf("127.0.0.1", soon) })
+		err := newClient(t, url, wechatws.WithTLSConfig(ours.trusted()), wechatws.WithoutReconnect()).Connect(t.Context())
+		require.ErrorContains(t, err, "wechatws: tls 127.0.0.1:")
+		require.ErrorContains(t, err, "protocol version")
+	})
+}
