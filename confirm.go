@@ -69,7 +69,7 @@ var errTryAgain = errors.New("not confirmed in time")
 // another try.
 func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool) (Message, error) {
 	r := newRequest(m.Outgoing, c.insideOwnCallback(ctx))
-	r.sent.late, r.sent.value, r.sent.confirmed = m.late, m.value, true
+	r.sent.late, r.sent.value, r.sent.of = m.late, m.value, m
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {
@@ -126,8 +126,11 @@ func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	first := func() bool { return len(q.unconfirmed) > 0 && q.unconfirmed[0] == m }
-	if err := q.await(ctx, func() bool { return q.refuse != nil || first() }); err != nil {
+	if err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() }); err != nil {
 		return err
+	}
+	if m.gone {
+		return m.err
 	}
 	return q.refuse
 }
@@ -150,6 +153,9 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refuse = ErrClosed
+	for _, m := range q.unconfirmed {
+		m.gone, m.err = true, ErrClosed
+	}
 	q.given = append(q.given, q.unconfirmed...)
 	q.unconfirmed = nil
 	q.change()

@@ -53,7 +53,7 @@ func TestBadFrames(t *testing.T) {
 		"oversize ping":            frame(fin|9, strings.Repeat("x", 126)),
 		"oversize close":           frame(fin|8, "\x03\xe8"+strings.Repeat("x", 124)),
 		"negative length":          "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
-		"continuation of nothing":  frame(fin|0, "x"),
+		"continuation of nothing":  frame(fin, "x"),
 		"text inside a message":    frame(1, "x") + frame(fin|1, "y"),
 		"close of one byte":        frame(fin|8, "\x03"),
 		"close code 999":           frame(fin|8, "\x03\xe7"),
@@ -106,11 +106,11 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		for _, sent := range []string{
 			frame(fin|1, "\xff"),
 			frame(fin|1, `{"msg_type":"x","a":"`+"\xed\xa0\x80"+`"}`), // half a surrogate pair
-			frame(1, "\xe4\xbd") + frame(fin|0, "a"),
+			frame(1, "\xe4\xbd") + frame(fin, "a"),
 		} {
 			require.NoError(t, conn.WriteRaw([]byte(sent)))
 		}
-		require.NoError(t, conn.WriteRaw([]byte(frame(1, "\"\xe4\xbd")+frame(0, "")+frame(fin|0, "\xa0\""))))
+		require.NoError(t, conn.WriteRaw([]byte(frame(1, "\"\xe4\xbd")+frame(0, "")+frame(fin, "\xa0\""))))
 		w.sleep(0)
 		require.Equal(t, []string{`"你"`}, c.texts())
 		require.Len(t, c.errors(), 3)

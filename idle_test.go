@@ -57,3 +57,24 @@ func TestTheQueueServesOnlyTheLinkThatMayWrite(t *testing.T) {
 	assert.True(t, ok)
 	assert.Len(t, batch, 1)
 }
+
+// What Close hands back is not sent any more and its SendConfirmed returns, also when
+// the next Connect comes before anybody has looked.
+func TestSendConfirmedDoesNotOutliveClose(t *testing.T) {
+	c, err := New("ws://localhost")
+	require.NoError(t, err)
+	q := &c.queue
+	q.accept(nil)
+	first, second := &outgoing{}, &outgoing{}
+	require.NoError(t, q.addUnconfirmed(t.Context(), first))
+	require.NoError(t, q.addUnconfirmed(t.Context(), second))
+	q.close()
+	var left *UndeliveredError
+	require.ErrorAs(t, q.takeBack(ErrClosed), &left)
+	require.Len(t, left.Messages, 2)
+	q.accept(nil) // the next session
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	assert.ErrorIs(t, q.turn(ctx, second), ErrClosed)
+	assert.ErrorIs(t, q.push(ctx, &outgoing{of: first}), ErrClosed)
+}

@@ -37,10 +37,10 @@ type outgoing struct {
 	expires    time.Time     // when it is worth nothing any more; zero: never
 	direct     bool          // it is not to wait for a connection
 	tryTimeout time.Duration // of SendConfirmed
-	confirmed  bool          // a try of SendConfirmed, which keeps the message itself
+	of         *outgoing     // the message of SendConfirmed that this is a try of
 
 	size    int       // when it was accepted
-	written time.Time // when it was, if it is confirmed
+	written time.Time // when it was, if it is a try
 	seq     uint64    // position among all that was ever accepted
 	link    *link     // that wrote it
 	gone    bool      // it left the queue: written, or given up with err
@@ -128,11 +128,14 @@ func (q *queue) full(size int) bool {
 func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m.direct = !m.confirmed && (m.direct || q.cfg.queueMessages == 0)
-	bounded := !m.direct && !m.confirmed // of the confirmed there is one at a time
+	try := m.of != nil
+	m.direct = !try && (m.direct || q.cfg.queueMessages == 0)
+	bounded := !m.direct && !try // of those there is one at a time
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case try && m.of.gone: // Close has it, and Connect may have come since
+		return m.of.err
 	case q.refuse != nil:
 		return q.refuse
 	case m.direct && q.link == nil:
@@ -176,7 +179,7 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 	}
 	if q.cfg.whenFull == QueueDropOldest {
 		for i := q.inFlight; q.full(size) && i < len(q.items); {
-			if q.items[i].confirmed { // it is not lost without a word
+			if q.items[i].of != nil { // it is not lost without a word
 				i++
 			} else {
 				q.drop(i, ErrQueueFull)
@@ -264,7 +267,7 @@ func (q *queue) wrote(l *link, n int, err error) {
 	defer q.mu.Unlock()
 	for _, item := range q.items[:n] {
 		item.gone, item.link = true, l
-		if item.confirmed {
+		if item.of != nil {
 			item.written = time.Now()
 		}
 		q.bytes -= item.size
@@ -375,7 +378,7 @@ func (q *queue) takeBack(err error) error {
 	left := q.given
 	q.given = nil
 	for len(q.items) > 0 {
-		if item := q.remove(0, err); !item.confirmed {
+		if item := q.remove(0, err); item.of == nil {
 			left = append(left, item)
 		}
 	}

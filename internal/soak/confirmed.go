@@ -1,0 +1,96 @@
+package main
+
+import "time"
+
+// overlap is how far apart two calls must have begun for their order to be known:
+// what a call does is decided somewhere inside of it.
+const overlap = time.Second
+
+// A call is a SendConfirmed that has not returned.
+type call struct {
+	began, deadline time.Time
+	received        bool
+	returned        time.Time // when Close handed it back
+	cut             bool      // it has returned ErrClosed
+	owed            bool      // it began well before Close, which has not handed it back
+	excused         bool      // it began so close to Close that it may have been refused
+}
+
+// begin is called before SendConfirmed.
+func (a *account) begin(deadline time.Time) int {
+	defer a.lock()()
+	a.call++
+	a.calls[a.call] = &call{began: time.Now(), deadline: deadline, excused: a.shut}
+	return a.call
+}
+
+// confirmed is called when SendConfirmed has returned nil.
+func (a *account) confirmed(number int) {
+	defer a.lock()()
+	if !a.calls[number].received {
+		a.fail("SendConfirmed returned nil for message %d, which the server has not received", number)
+	}
+	a.totals.confirmed++
+	a.checkOver(number)
+	delete(a.calls, number)
+}
+
+// gaveUp is called when SendConfirmed has returned an error other than ErrClosed.
+func (a *account) gaveUp(number int) {
+	defer a.lock()()
+	a.totals.gaveUp++
+	a.checkOver(number)
+	delete(a.calls, number)
+}
+
+// cut is called when SendConfirmed has returned ErrClosed.
+func (a *account) cut(number int) {
+	defer a.lock()()
+	a.calls[number].cut = true
+	a.settleCall(number)
+}
+
+// callReturned is called for what Close hands back.
+func (a *account) callReturned(number int) {
+	defer a.lock()()
+	if c := a.calls[number]; c != nil { // otherwise it was confirmed in the same moment
+		c.returned = time.Now()
+		a.settleCall(number)
+	}
+}
+
+// checkOver is for a call that has not returned ErrClosed: the message must not have
+// been handed back, except in this very moment.
+func (a *account) checkOver(number int) {
+	if c := a.calls[number]; !c.returned.IsZero() && time.Since(c.returned) > overlap {
+		a.fail("Close has handed message %d back, and %v later its SendConfirmed still goes on", number, time.Since(c.returned).Round(time.Millisecond))
+	}
+}
+
+func (a *account) settleCall(number int) {
+	c := a.calls[number]
+	switch {
+	case !c.cut:
+	case !c.returned.IsZero() || c.excused:
+		delete(a.calls, number)
+	case c.owed:
+		a.fail("SendConfirmed returned ErrClosed for message %d, and Close has not handed it back", number)
+	}
+}
+
+// gotConfirmed is called when the server has read one.
+func (a *account) gotConfirmed(number int) {
+	c := a.calls[number]
+	if c == nil || c.received {
+		a.totals.again++
+		return
+	}
+	c.received = true
+	now := time.Now()
+	for n, other := range a.calls {
+		before := n < number && other.began.Add(overlap).Before(c.began)
+		if before && !other.received && !other.cut && other.returned.IsZero() && now.Before(other.deadline) {
+			a.fail("the server received confirmed message %d before message %d, which was called %v earlier", number, n, c.began.Sub(other.began))
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// unheardOf is how long the server may have left to read the login of a connection
+// that the client has closed. It is longer than any pause in reading.
+const unheardOf = 30 * time.Second
+
+// A link is one connection, as both of its ends tell of it.
+type link struct {
+	number     int
+	taken      []packet  // by the client's socket
+	read       []packet  // by the server
+	lastPlain  int       // read
+	known      bool      // the server has read its login
+	hurt       bool      // the server, or the client on purpose, has done something to it
+	clientLeft time.Time // when the client had closed it
+	serverLeft bool      // the server has read all that it ever will
+	cause      error     // of the client's CloseEvent
+}
+
+func (a *account) link(number int) *link {
+	l := a.links[number]
+	if l == nil {
+		l = &link{number: number}
+		a.links[number] = l
+	}
+	return l
+}
+
+// took is called for each packet that the client's socket has taken.
+func (a *account) took(number int, p packet) {
+	defer a.lock()()
+	l := a.link(number)
+	l.taken = append(l.taken, p.bare())
+	if p.Type != plain {
+		return
+	}
+	m := a.plains[p.Number]
+	switch {
+	case m == nil:
+		a.fail("plain message %d was written on connection %d, but was never sent or is settled", p.Number, number)
+		return
+	case m.fate != waiting:
+		a.fail("plain message %d was written on connection %d after it was %s", p.Number, number, m.fate)
+	case p.Number <= a.written:
+		a.fail("plain message %d was written on connection %d after message %d", p.Number, number, a.written)
+	}
+	m.fate, a.written = taken, p.Number
+}
+
+// got is called for each packet that the server has read.
+func (a *account) got(number int, p packet) {
+	defer a.lock()()
+	l := a.link(number)
+	l.read = append(l.read, p.bare())
+	if p.Type == plain {
+		a.gotPlain(l, p.Number)
+	} else {
+		a.gotConfirmed(p.Number)
+	}
+}
+
+// loggedIn is called when the server knows which connection it has.
+func (a *account) loggedIn(number int, hurt bool) {
+	defer a.lock()()
+	l := a.link(number)
+	l.known, l.hurt = true, l.hurt || hurt
+}
+
+// harm is called before something is done to a connection.
+func (a *account) harm(number int) {
+	defer a.lock()()
+	if l := a.links[number]; l != nil {
+		l.hurt = true
+	}
+}
+
+func (a *account) clientLeft(number int) {
+	defer a.lock()()
+	a.link(number).clientLeft = time.Now()
+}
+
+func (a *account) serverLeft(number int) {
+	defer a.lock()()
+	a.link(number).serverLeft = true
+}
+
+// settle balances the connections that are over on both sides. With all it is the
+// end, and there is nothing to wait for.
+func (a *account) settle(all bool) {
+	defer a.lock()()
+	for number, l := range a.links {
+		silent := !l.clientLeft.IsZero() && time.Since(l.clientLeft) > unheardOf && !l.known
+		over := !l.clientLeft.IsZero() && time.Since(l.clientLeft) > time.Second && l.serverLeft
+		if all || silent || over {
+			a.settleLink(l)
+			delete(a.links, number)
+		}
+	}
+}
+
+// settleLink checks that the server has read the beginning of what the socket took.
+// The rest is in the hole that every connection has which breaks.
+func (a *account) settleLink(l *link) {
+	if len(l.read) > len(l.taken) || !slices.Equal(l.read, l.taken[:len(l.read)]) {
+		a.fail("the server has not read on connection %d what the socket took: %d and %d packets", l.number, len(l.read), len(l.taken))
+		return
+	}
+	hole := l.taken[len(l.read):]
+	if l.known && !l.hurt && (len(hole) > 0 || l.cause != nil) {
+		a.fail("connection %d ended with %d packets unread, and nobody had done anything to it: %v", l.number, len(hole), l.cause)
+	}
+	for i, p := range l.taken {
+		if p.Type != plain {
+			continue
+		}
+		if i >= len(l.read) {
+			a.totals.lost++
+		}
+		delete(a.plains, p.Number)
+	}
+}
