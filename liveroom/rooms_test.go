@@ -12,20 +12,17 @@ import (
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
 
-// 1,000 rooms in one process, each on a client of its own, made with the same
+// Many rooms in one process, each on a client of its own, made with the same
 // options. Nothing of one gets into another, and all come back from a restart.
-func TestThousandRooms(t *testing.T) {
+func TestManyRooms(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		const n = 1000
 		id := func(i int) string { return fmt.Sprint("room ", i) }
-		visitors := make([]*visitor, n)
+		visitors := make([]*visitor, rooms)
 		for i := range visitors {
 			cfg := config(fmt.Sprintf("bot %d.", i))
 			cfg.RoomID = liveroom.Str(id(i))
 			visitors[i] = w.visitor(cfg, wechatws.WithJitter(0.2)).enter()
-			// In virtual time they would all beat in the same instant, with more
-			// goroutines than the race detector takes (8,128).
-			time.Sleep(3 * time.Millisecond)
+			time.Sleep(3 * time.Millisecond) // or all would beat in the same instant
 		}
 		speak := func(text string) {
 			for i, v := range visitors {
