@@ -1,0 +1,5 @@
+//go:build !race
+
+package liveroom_test
+
+const rooms = 1000
