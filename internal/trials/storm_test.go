@@ -39,7 +39,7 @@ func startServer(t *testing.T, addr string) (url string, kill func()) {
 	return url, kill
 }
 
-// 2,000 clients lose their server at one moment; it is back after 5 s. Jitter keeps
+// Thousands of clients lose their server at one moment; it is back after 5 s. Jitter keeps
 // them from coming back as they went.
 func TestStorm(t *testing.T) {
 	if addr := os.Getenv(stormServer); addr != "" {
@@ -49,7 +49,7 @@ func TestStorm(t *testing.T) {
 		return
 	}
 	const (
-		clients = 2000
+		clients = stormClients
 		delay   = 3 * time.Second
 		jitter  = 0.5
 		away    = 5 * time.Second
