@@ -30,8 +30,7 @@ type Client struct {
 
 	uncompressed atomic.Bool // the server has shown that it cannot compress
 
-	typedMu    sync.RWMutex
-	typedHooks map[string]*hooks[Message]
+	types typeTable
 
 	mu       sync.Mutex
 	state    State
@@ -50,7 +49,7 @@ type Client struct {
 // New makes a client for a ws or wss URL; http and https are taken as those. It
 // does no I/O. All wrong options are reported together, as *OptionError.
 func New(url string, options ...Option) (*Client, error) {
-	c := &Client{cfg: defaultConfig(), typedHooks: map[string]*hooks[Message]{}}
+	c := &Client{cfg: defaultConfig()}
 	for _, option := range options {
 		if option == nil {
 			c.cfg.wrong("New", "nil", "an option must not be nil")
@@ -418,7 +417,7 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 	if err := c.queue.push(ctx, r.sent); err != nil {
 		return Message{}, err
 	}
-	answer, err := r.wait(ctx, &c.cfg, match)
+	answer, err := r.wait(ctx, c, match)
 	if err != nil {
 		c.queue.takeOut(r.sent)
 	}

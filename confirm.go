@@ -81,7 +81,7 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool)
 	defer c.queue.takeOut(r.sent)
 	for wait := m.tryTimeout; wait > 0; wait = c.queue.patience(r.sent, m.tryTimeout) {
 		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
-		answer, err := r.wait(waiting, &c.cfg, match)
+		answer, err := r.wait(waiting, c, match)
 		cancel()
 		if !errors.Is(err, errTryAgain) {
 			return answer, err

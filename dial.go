@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/frames"
 )
 
 // maxRedirects bounds what the transport would follow without end.
@@ -32,14 +34,24 @@ type dialing struct {
 	began   time.Time // the step
 	timings Timings
 	wires   []*wire // redirects make several; the last one is the connection's
-	over    bool    // no more
+	stream  *frames.Stream
+	over    bool // no more
+}
+
+// What a dial that succeeds has brought.
+type dialed struct {
+	conn       Conn
+	wire       *wire          // nil when the Dialer makes connections of its own
+	stream     *frames.Stream // nil when the library is to see every frame
+	compressed bool           // perhaps: it was offered
+	event      OpenEvent
 }
 
 // dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (Conn, *wire, OpenEvent, error) {
+func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (dialed, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
-		return nil, nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+		return dialed{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
 	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header)}
 	d.begin(StepHandshake)
@@ -67,20 +79,20 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (Conn,
 		}
 		cancel()
 		d.abandon()
-		return nil, nil, OpenEvent{}, d.failed(resp, err)
+		return dialed{}, d.failed(resp, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.timings.Total = time.Since(d.timings.Start)
-	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
+	got := dialed{conn: conn, stream: d.stream, compressed: compression}
+	got.event = OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
 	if resp != nil {
-		event.Header = resp.Header
+		got.event.Header = resp.Header
 	}
-	var w *wire
 	if n := len(d.wires); n > 0 {
-		w = d.wires[n-1]
+		got.wire = d.wires[n-1]
 	}
-	return conn, w, event, nil
+	return got, nil
 }
 
 // client is good for this one attempt: nothing of it is left once there is a
@@ -113,7 +125,30 @@ func (d *dialing) client() *http.Client {
 			return nil
 		}
 	}
-	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
+	var transport http.RoundTripper = t
+	if !d.cfg.everyFrame {
+		transport = upgrade{t, d}
+	}
+	return &http.Client{Transport: transport, CheckRedirect: d.checkRedirect}
+}
+
+// An upgrade puts a stream between the WebSocket library and its connection, which
+// is the body of the response.
+type upgrade struct {
+	http.RoundTripper
+	d *dialing
+}
+
+func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := u.RoundTripper.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp, err
+	}
+	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
+		u.d.stream = frames.NewStream(body)
+		resp.Body = u.d.stream
+	}
+	return resp, nil
 }
 
 // A proxyError is a proxy that cannot be used.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // The inbox's bounds. When one is reached the reader waits, so that
@@ -19,16 +20,23 @@ const (
 // than to a session, so that callbacks stay one at a time when a callback closes
 // the client and connects it again.
 type dispatcher struct {
-	handle func(inbound) // what to do with a message
+	handle func(*inbound) // what to do with a message
 
-	mu       sync.Mutex
-	changed  sync.Cond
-	pending  []delivery
-	messages int // pending or running
-	bytes    int
-	running  bool // the goroutine exists
-	pushed   int  // how many there ever were
-	ran      int  // how many of them have run
+	messages atomic.Int64 // pending or running
+	bytes    atomic.Int64
+	ran      atomic.Int64 // how many deliveries have run
+	waiting  atomic.Int64 // how many wait for changed
+
+	mu      sync.Mutex
+	changed sync.Cond
+	pending []delivery
+	spare   []delivery // what pending was before
+	pushed  int64      // how many deliveries there ever were
+	running bool       // the goroutine exists
+
+	// The goroutine's own.
+	current []delivery // taken from pending
+	next    int        // of these
 }
 
 // A delivery is one thing to run: an event, or, without one, a message.
@@ -37,7 +45,7 @@ type delivery struct {
 	inbound
 }
 
-func newDispatcher(handle func(inbound)) *dispatcher {
+func newDispatcher(handle func(*inbound)) *dispatcher {
 	d := &dispatcher{handle: handle}
 	d.changed.L = &d.mu
 	return d
@@ -51,40 +59,47 @@ func (d *dispatcher) event(fn func()) {
 	d.push(delivery{event: fn})
 }
 
-// message has in handled after all that came before it, and blocks while the
-// inbox is full. Before it blocks it calls stalled; giveUp, which is asked again
+// receive has messages handled after all that came before them, and blocks while
+// the inbox is full. Before it blocks it calls stalled; giveUp, which is asked again
 // each time that wake is called, ends the wait.
-func (d *dispatcher) message(in inbound, stalled func(), giveUp func() bool) {
+func (d *dispatcher) receive(messages []inbound, stalled func(), giveUp func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.full() {
 		d.mu.Unlock()
 		stalled()
 		d.mu.Lock()
+		d.await(func() bool { return !d.full() || giveUp() })
 	}
-	for d.full() && !giveUp() {
+	bytes := 0
+	for i := range messages {
+		bytes += len(messages[i].data)
+	}
+	d.messages.Add(int64(len(messages)))
+	d.bytes.Add(int64(bytes))
+	for i := range messages {
+		d.push(delivery{inbound: messages[i]})
+	}
+}
+
+// await waits for a change that makes done true. It is called with mu held.
+func (d *dispatcher) await(done func() bool) {
+	d.waiting.Add(1) // before done looks, or the change could come in between
+	for !done() {
 		d.changed.Wait()
 	}
-	d.messages++
-	d.bytes += len(in.data)
-	d.push(delivery{inbound: in})
+	d.waiting.Add(-1)
 }
 
 // isFull tells whether a message would block now.
-func (d *dispatcher) isFull() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.full()
-}
+func (d *dispatcher) isFull() bool { return d.full() }
 
 // depth is how many messages are pending or running.
-func (d *dispatcher) depth() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.messages
-}
+func (d *dispatcher) depth() int { return int(d.messages.Load()) }
 
-func (d *dispatcher) full() bool { return d.messages >= inboxMessages || d.bytes >= inboxBytes }
+func (d *dispatcher) full() bool {
+	return d.messages.Load() >= inboxMessages || d.bytes.Load() >= inboxBytes
+}
 
 // push is called with mu held.
 func (d *dispatcher) push(item delivery) {
@@ -96,7 +111,7 @@ func (d *dispatcher) push(item delivery) {
 	}
 }
 
-// wake has every blocked message ask its giveUp again.
+// wake has everybody who waits look again.
 func (d *dispatcher) wake() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,37 +130,50 @@ func (d *dispatcher) loop() {
 			go d.loop()
 		}
 	}()
-	d.mu.Lock()
-	for len(d.pending) > 0 {
-		item := d.pending[0]
-		d.pending[0] = delivery{}
-		d.pending = d.pending[1:]
-		d.mu.Unlock()
-		d.run(item)
-		d.mu.Lock()
+	for d.more() {
+		for d.next < len(d.current) {
+			d.next++
+			d.run(&d.current[d.next-1])
+		}
 	}
-	d.pending = nil
-	d.running = false
 	finished = true
-	d.changed.Broadcast()
-	d.mu.Unlock()
 }
 
-func (d *dispatcher) run(item delivery) {
-	defer func() { // also when the callback calls runtime.Goexit
-		d.mu.Lock()
-		d.ran++
-		if item.event == nil {
-			d.messages--
-			d.bytes -= len(item.data)
-		}
+// more takes what has become pending, or ends the goroutine.
+func (d *dispatcher) more() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.next < len(d.current) { // left by a goroutine that was ended
+		return true
+	}
+	clear(d.current)
+	d.spare, d.current, d.next = d.current[:0], nil, 0
+	if len(d.pending) == 0 {
+		d.pending, d.spare = nil, nil // an idle client keeps nothing
+		d.running = false
 		d.changed.Broadcast()
-		d.mu.Unlock()
+		return false
+	}
+	d.current, d.pending = d.pending, d.spare
+	return true
+}
+
+func (d *dispatcher) run(item *delivery) {
+	defer func() { // also when the callback calls runtime.Goexit
+		if item.event == nil {
+			d.messages.Add(-1)
+			d.bytes.Add(-int64(len(item.data)))
+			item.free()
+		}
+		d.ran.Add(1)
+		if d.waiting.Load() > 0 {
+			d.wake()
+		}
 	}()
 	if item.event != nil {
 		item.event()
 	} else {
-		d.handle(item.inbound)
+		d.handle(&item.inbound)
 	}
 }
 
@@ -154,9 +182,8 @@ func (d *dispatcher) run(item delivery) {
 func (d *dispatcher) waitIdle() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for upTo := d.pushed; d.running && (d.ran < upTo || d.pushed == upTo); {
-		d.changed.Wait()
-	}
+	upTo := d.pushed
+	d.await(func() bool { return !d.running || d.ran.Load() >= upTo && d.pushed != upTo })
 }
 
 // inside tells on which of the goroutines of any client the caller runs, in one

@@ -10,8 +10,8 @@ import (
 // hooks are the callbacks for one kind of event, in order of registration. They
 // may be added and removed at any time, also while they are being called.
 type hooks[T any] struct {
-	mu   sync.Mutex
-	list []*hook[T] // replaced, never changed in place
+	mu   sync.Mutex                 // for who changes the list
+	list atomic.Pointer[[]*hook[T]] // replaced, never changed in place
 }
 
 type hook[T any] struct {
@@ -24,25 +24,31 @@ func (h *hooks[T]) add(fn func(context.Context, T)) (remove func()) {
 	added := &hook[T]{fn: fn}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.list = append(slices.Clone(h.list), added)
+	h.replace(append(slices.Clone(h.all()), added))
 	return func() {
 		added.removed.Store(true)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.list = slices.DeleteFunc(slices.Clone(h.list), func(one *hook[T]) bool { return one == added })
+		h.replace(slices.DeleteFunc(slices.Clone(h.all()), func(one *hook[T]) bool { return one == added }))
 	}
 }
 
+func (h *hooks[T]) replace(list []*hook[T]) { h.list.Store(&list) }
+
 func (h *hooks[T]) all() []*hook[T] {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.list
+	if list := h.list.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
 
-// call runs all callbacks with v. What panics is given to failed, and the next
-// one is run. One that an earlier one has removed is not run any more.
-func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) {
-	for _, one := range h.all() {
+// call runs all callbacks with v.
+func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) { call(ctx, h.all(), v, failed) }
+
+// call runs callbacks with v. What panics is given to failed, and the next one is
+// run. One that an earlier one has removed is not run any more.
+func call[T any](ctx context.Context, list []*hook[T], v T, failed func(error)) {
+	for _, one := range list {
 		if one.removed.Load() {
 			continue
 		}

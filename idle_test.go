@@ -43,7 +43,7 @@ func TestTheQueueServesOnlyTheLinkThatMayWrite(t *testing.T) {
 	c, err := New("ws://localhost")
 	require.NoError(t, err)
 	s := &session{client: c}
-	first, second := newLink(s, nil, nil), newLink(s, nil, nil)
+	first, second := newLink(s, dialed{}), newLink(s, dialed{})
 	first.writing, second.writing = true, true // nobody starts a writer here
 	c.queue.attach(first)
 	require.NoError(t, c.SendText(t.Context(), "x"))

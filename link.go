@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/frames"
 )
 
 const (
@@ -30,13 +32,13 @@ type link struct {
 	client  *Client
 	session *session
 	number  int // among all of the client's connections
-	conn    Conn
-	wire    *wire // nil when the Dialer makes connections of its own
-	born    time.Time
-	opened  time.Time // set once it is
+	dialed
+	born   time.Time
+	opened time.Time // set once it is
 
 	heartbeat heartbeat
 	early     []inbound // what came while it was opening; the reader's
+	taken     []inbound // by the stream, and not handed over yet; the reader's
 
 	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
 	stalled   atomic.Bool  // the reader waits for room and does not read
@@ -53,15 +55,15 @@ type link struct {
 	helpers sync.WaitGroup
 }
 
-func newLink(s *session, conn Conn, w *wire) *link {
+func newLink(s *session, got dialed) *link {
 	c := s.client
 	c.mu.Lock()
 	c.connections++
-	l := &link{client: c, session: s, number: c.connections, conn: conn, wire: w, born: time.Now(), dead: make(chan struct{})}
+	l := &link{client: c, session: s, number: c.connections, dialed: got, born: time.Now(), dead: make(chan struct{})}
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
-	if w != nil {
-		w.goLive()
+	if l.wire != nil {
+		l.wire.goLive()
 	}
 	return l
 }
@@ -169,17 +171,54 @@ func (l *link) close(code StatusCode, reason string) {
 
 // read hands over messages until the connection ends.
 func (l *link) read() error {
-	for _, in := range l.early {
-		l.deliver(in)
-	}
+	l.deliver(l.early)
 	l.early = nil
+	if l.stream != nil {
+		l.stream.Take(l.client.cfg.readLimit, l.take, l.handOver)
+	}
 	for {
 		in, err := l.next()
+		l.handOver()
 		if err != nil {
 			return err
 		}
-		l.deliver(in)
+		l.deliver([]inbound{in})
 	}
+}
+
+// maxTaken bounds what is handed over at a time.
+const maxTaken = 64
+
+// take is given messages by the stream. It keeps them until it is asked to hand
+// them over, which happens before the payload is lost.
+func (l *link) take(text bool, payload []byte) {
+	in := inbound{link: l, typ: BinaryMessage, data: payload}
+	if text {
+		in.typ = TextMessage
+	}
+	l.taken = append(l.taken, in)
+	if len(l.taken) == maxTaken {
+		l.handOver()
+	}
+}
+
+// handOver delivers what was taken.
+func (l *link) handOver() {
+	if len(l.taken) == 0 {
+		return
+	}
+	size := 0
+	for i := range l.taken {
+		size += len(l.taken[i].data)
+	}
+	a, now := newArena(len(l.taken), size), time.Now()
+	for i := range l.taken {
+		in := &l.taken[i]
+		in.data, in.at, in.from = a.add(in.data), now, a
+	}
+	l.deliver(l.taken)
+	clear(l.taken)
+	l.taken = l.taken[:0]
 }
 
 // next waits for a message.
@@ -200,10 +239,12 @@ func (l *link) next() (inbound, error) {
 	return inbound{link: l, typ: typ, data: data, at: time.Now()}, nil
 }
 
-// deliver hands a message to who wants it.
-func (l *link) deliver(in inbound) {
-	l.client.requests.offer(in, l.stall, l.resume)
-	l.client.dispatcher.message(in, func() {
+// deliver hands messages to who wants them.
+func (l *link) deliver(messages []inbound) {
+	for i := range messages {
+		l.client.requests.offer(&messages[i], l.stall, l.resume)
+	}
+	l.client.dispatcher.receive(messages, func() {
 		l.client.requests.inboxFull()
 		l.stall()
 	}, l.over)
@@ -327,15 +368,22 @@ func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
 // message.
 func (l *link) writeEach(batch []*outgoing, beat []byte, written func()) (n int, err error) {
 	if beat != nil {
-		err = l.conn.Write(TextMessage, beat)
+		err = l.writeMessage(TextMessage, beat)
 	}
 	for ; n < len(batch) && err == nil; n++ {
-		if err = l.conn.Write(batch[n].Type, batch[n].Data); err != nil {
+		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {
 			break
 		}
 		written()
 	}
 	return n, err
+}
+
+func (l *link) writeMessage(t MessageType, p []byte) error {
+	if l.stream != nil && !l.compressed && len(p) <= frames.MaxWrite {
+		return l.stream.WriteMessage(t == TextMessage, p)
+	}
+	return l.conn.Write(t, p)
 }
 
 // until does something with a connection that is not open yet, and drops the

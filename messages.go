@@ -1,14 +1,16 @@
 package wechatws
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 )
 
 // A Codec encodes and decodes messages. encoding/json has these two functions,
@@ -42,7 +44,16 @@ type Message struct {
 	// are counted too.
 	Connection int
 
-	codec Codec
+	codec    Codec
+	borrowed bool // Data is used again after the callback
+}
+
+// own makes Data the message's own.
+func (m Message) own() Message {
+	if m.borrowed {
+		m.Data, m.borrowed = bytes.Clone(m.Data), false
+	}
+	return m
 }
 
 // Decode reads the message into v with the client's codec.
@@ -52,65 +63,41 @@ func (m Message) Decode(v any) error {
 		codec = jsonCodec{}
 	}
 	if err := codec.Unmarshal(m.Data, v); err != nil {
-		return &DecodeError{Type: m.Type, Data: m.Data, Err: err}
+		return &DecodeError{Type: m.Type, Data: m.own().Data, Err: err}
 	}
 	return nil
 }
 
-// inbound is a message as the reader hands it over.
-type inbound struct {
-	link *link
-	typ  MessageType
-	data []byte
-	at   time.Time
-}
-
-// read makes a Message of it. With an error the message cannot be routed by its
-// type, but is whole.
-func (in inbound) read(cfg *config) (Message, error) {
-	m := Message{
-		Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, Connection: in.link.number,
-		codec: cfg.codec,
-	}
-	var err error
-	switch {
-	case m.Binary:
-		err = ErrBinary
-	case !utf8.Valid(m.Data):
-		err = ErrNotUTF8
-	default:
-		m.Type, err = peekType(m.Data, cfg.typeField)
-	}
-	if err != nil {
-		return m, &DecodeError{Data: m.Data, Err: err}
-	}
-	return m, nil
-}
-
 // route is the dispatcher's work on one message.
-func (c *Client) route(in inbound) {
+func (c *Client) route(in *inbound) {
 	ctx := in.link.session.ctx
 	if ctx.Err() != nil { // Close has begun
 		return
 	}
-	m, err := in.read(&c.cfg)
+	m, err := in.read(c)
 	if err == nil && in.link.heartbeat.isPong(m) {
 		return
 	}
 	failed := func(err error) { c.report(ctx, err) }
-	if err != nil && (len(c.onMessage.all()) == 0 || errors.Is(err, ErrNotUTF8)) {
-		failed(err)
+	raw := c.onMessage.all()
+	if len(raw) > 0 || err != nil {
+		m = m.own()
+	}
+	if err != nil && (len(raw) == 0 || errors.Is(err, ErrNotUTF8)) {
+		failed(&DecodeError{Data: m.Data, Err: err})
 		return
 	}
-	c.onMessage.call(ctx, m, failed)
+	call(ctx, raw, m, failed)
 	if err != nil {
 		return
 	}
-	if typed := c.typed(m.Type); typed != nil && len(typed.all()) > 0 {
-		typed.call(ctx, m, failed)
+	if typed := c.types.all(m.Type); len(typed) > 0 {
+		call(ctx, typed, m, failed)
 		return
 	}
-	c.onUnknown.call(ctx, m, failed)
+	if unknown := c.onUnknown.all(); len(unknown) > 0 {
+		call(ctx, unknown, m.own(), failed)
+	}
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's
@@ -147,22 +134,59 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 		fn(ctx, v)
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
-		handle = raw
+		handle = func(ctx context.Context, m Message) { raw(ctx, m.own()) }
 	}
-	c.typedMu.Lock()
-	defer c.typedMu.Unlock()
-	h := c.typedHooks[msgType]
-	if h == nil {
-		h = new(hooks[Message])
-		c.typedHooks[msgType] = h
-	}
-	return h.add(handle)
+	return c.types.add(msgType, handle)
 }
 
-func (c *Client) typed(msgType string) *hooks[Message] {
-	c.typedMu.RLock()
-	defer c.typedMu.RUnlock()
-	return c.typedHooks[msgType]
+// A typeTable has the callbacks of each message type. A type is added with its first
+// callback, and stays.
+type typeTable struct {
+	mu    sync.Mutex
+	types atomic.Pointer[map[string]*typeHooks] // replaced, never changed in place
+}
+
+type typeHooks struct {
+	name string
+	hooks[Message]
+}
+
+// intern makes a string of a type's name, without allocating for those in the table.
+func (t *typeTable) intern(name []byte) string {
+	if types := t.types.Load(); types != nil {
+		if h := (*types)[string(name)]; h != nil {
+			return h.name
+		}
+	}
+	return string(name)
+}
+
+// all are the callbacks for a type.
+func (t *typeTable) all(name string) []*hook[Message] {
+	if types := t.types.Load(); types != nil {
+		if h := (*types)[name]; h != nil {
+			return h.all()
+		}
+	}
+	return nil
+}
+
+// add registers a callback for a type.
+func (t *typeTable) add(name string, fn func(context.Context, Message)) (remove func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	types := map[string]*typeHooks{}
+	if old := t.types.Load(); old != nil {
+		if h := (*old)[name]; h != nil {
+			return h.add(fn)
+		}
+		maps.Copy(types, *old)
+	}
+	h := &typeHooks{name: name}
+	types[name] = h
+	remove = h.add(fn)
+	t.types.Store(&types)
+	return remove
 }
 
 // OnMessage registers fn for every message, before the typed callbacks: also

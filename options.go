@@ -33,6 +33,7 @@ type config struct {
 	dialTimeout  time.Duration
 	readLimit    int64
 	compression  bool
+	everyFrame   bool // the library sees it
 
 	login     func(context.Context) (any, error)
 	heartbeat Heartbeat
@@ -284,6 +285,11 @@ func WithReadLimit(bytes int64) Option {
 // server that does it wrongly the client drops one connection with ErrCompression
 // and offers none from then on.
 func WithCompression() Option { return func(c *config) { c.compression = true } }
+
+// WithoutShortCut has the WebSocket library read and write every frame. By default
+// whole, unfragmented, uncompressed messages, which nearly all are, are taken out of
+// what comes in and put into what goes out without it, which costs a fraction.
+func WithoutShortCut() Option { return func(c *config) { c.everyFrame = true } }
 
 // WithLogin sends what fn returns, encoded by the codec, as the first message
 // of every connection; nothing overtakes it. fn may block until its context

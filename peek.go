@@ -1,6 +1,9 @@
 package wechatws
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
 const maxDepth = 10000
@@ -10,28 +13,28 @@ const maxDepth = 10000
 // recursion: what a server sends must not be able to exhaust the stack. Of
 // several fields of that name the last one counts, as in encoding/json. It does
 // not check UTF-8.
-func peekType(data []byte, field string) (typ string, err error) {
+//
+// What it returns is part of data, unless it has to be unescaped.
+func peekType(data []byte, field string) (typ []byte, err error) {
 	p := peeker{data: data}
 	raw, ok := p.scan(field)
 	switch {
 	case !ok:
-		return "", ErrNotJSON
+		return nil, ErrNotJSON
 	case len(raw) < 2 || raw[0] != '"':
-		return "", ErrNoType
+		return nil, ErrNoType
 	}
 	return unquote(raw), nil
 }
 
 // unquote reads a valid JSON string.
-func unquote(raw []byte) string {
-	for _, c := range raw {
-		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(raw, &s)
-			return s
-		}
+func unquote(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
 	}
-	return string(raw[1 : len(raw)-1])
+	var s string
+	_ = json.Unmarshal(raw, &s)
+	return []byte(s)
 }
 
 // A peeker walks over JSON text. Its methods move past what they are named
@@ -131,12 +134,7 @@ func unquoteIs(raw []byte, s string) bool {
 	if string(raw[1:len(raw)-1]) == s {
 		return true
 	}
-	for _, c := range raw {
-		if c == '\\' {
-			return unquote(raw) == s
-		}
-	}
-	return false
+	return bytes.IndexByte(raw, '\\') >= 0 && string(unquote(raw)) == s
 }
 
 // peek is the byte that comes, or 0 at the end.

@@ -63,7 +63,7 @@ func TestPeekType(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.data, func(t *testing.T) {
 			got, err := peekType([]byte(tt.data), "msg_type")
-			assert.Equal(t, tt.want, got)
+			assert.Equal(t, tt.want, string(got))
 			assert.Equal(t, tt.err, err)
 		})
 	}
@@ -108,7 +108,7 @@ func FuzzPeekType(f *testing.F) {
 			want, isString = fields["msg_type"].(string)
 		}
 		require.Equal(t, isString, err == nil, "%s", data)
-		require.Equal(t, want, typ)
+		require.Equal(t, want, string(typ))
 	})
 }
 

@@ -36,7 +36,7 @@ func newRequest(m Outgoing, callback bool) *request {
 }
 
 // wait returns the first message that matches.
-func (r *request) wait(ctx context.Context, cfg *config, match func(Message) bool) (Message, error) {
+func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool) (Message, error) {
 	for {
 		var in inbound
 		select {
@@ -50,7 +50,7 @@ func (r *request) wait(ctx context.Context, cfg *config, match func(Message) boo
 				return Message{}, r.err
 			}
 		}
-		if m, err := in.read(cfg); !errors.Is(err, ErrNotUTF8) && match(m) {
+		if m, err := in.read(c); !errors.Is(err, ErrNotUTF8) && match(m) {
 			return m, nil
 		}
 	}
@@ -91,8 +91,10 @@ func (rs *requests) remove(r *request) {
 
 // offer gives a message to all who wait, and waits for those who are slow to
 // look at it.
-func (rs *requests) offer(in inbound, stall, resume func()) {
+func (rs *requests) offer(in *inbound, stall, resume func()) {
 	for _, r := range rs.all() {
+		in.keep()
+		in := *in
 		select {
 		case r.in <- in:
 			continue

@@ -228,11 +228,11 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	conn, wire, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
+	got, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, OpenEvent{}, err
 	}
-	l := newLink(s, conn, wire)
+	l, event := newLink(s, got), got.event
 	event.Attempt, event.Connection = number, l.number
 	if err := s.login(ctx, l); err != nil {
 		return l, event, err
