@@ -1,10 +1,11 @@
 module github.com/wechatws/wechatws
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/coder/websocket v1.8.15
+	github.com/go-json-experiment/json v1.27.2
 	github.com/mdlayher/netlink v1.11.2
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0

@@ -2,7 +2,9 @@ package wechatws
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 )
 
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
@@ -66,8 +68,10 @@ func (p *peeker) scan(field string) (found []byte, ok bool) {
 			ok = true
 		case '"':
 			ok = p.str()
+		case 't', 'f', 'n':
+			ok = p.literal()
 		default:
-			ok = p.literal() || p.number()
+			ok = p.number()
 		}
 		if !ok {
 			return nil, false
@@ -134,7 +138,8 @@ func unquoteIs(raw []byte, s string) bool {
 	if string(raw[1:len(raw)-1]) == s {
 		return true
 	}
-	return bytes.IndexByte(raw, '\\') >= 0 && string(unquote(raw)) == s
+	escaped := len(raw)-2 > len(s) && bytes.IndexByte(raw, '\\') >= 0 // an escape is longer than what it stands for
+	return escaped && string(unquote(raw)) == s
 }
 
 // peek is the byte that comes, or 0 at the end.
@@ -146,7 +151,7 @@ func (p *peeker) peek() byte {
 }
 
 func (p *peeker) space() {
-	for p.at < len(p.data) {
+	for p.at < len(p.data) && p.data[p.at] <= ' ' {
 		switch p.data[p.at] {
 		case ' ', '\t', '\r', '\n':
 			p.at++
@@ -160,32 +165,62 @@ func (p *peeker) str() bool {
 	if p.peek() != '"' {
 		return false
 	}
-	for i := p.at + 1; i < len(p.data); i++ {
-		switch c := p.data[i]; {
-		case c == '"':
+	for i := p.at + 1; ; {
+		i = plain(p.data, i)
+		if i >= len(p.data) {
+			return false
+		}
+		switch p.data[i] {
+		case '"':
 			p.at = i + 1
 			return true
-		case c < ' ':
+		case '\\':
+			n := escape(p.data[i:])
+			if n == 0 {
+				return false
+			}
+			i += n
+		default:
 			return false
-		case c == '\\':
-			i++
-			if i == len(p.data) {
-				return false
-			}
-			switch p.data[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				for range 4 {
-					if i++; i == len(p.data) || !isHex(p.data[i]) {
-						return false
-					}
-				}
-			default:
-				return false
-			}
 		}
 	}
-	return false
+}
+
+// plain moves past what needs no attention inside a string, eight bytes at a time:
+// up to the next quote, backslash or control character.
+func plain(data []byte, i int) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	for ; i+8 <= len(data); i += 8 {
+		x := binary.LittleEndian.Uint64(data[i:])
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		found := ((quote-ones)&^quote | (backslash-ones)&^backslash | (x-' '*ones)&^x) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(data) && data[i] != '"' && data[i] != '\\' && data[i] >= ' ' {
+		i++
+	}
+	return i
+}
+
+// escape is how long the escape is that data begins with; 0: there is none.
+func escape(data []byte) int {
+	if len(data) < 2 {
+		return 0
+	}
+	switch data[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(data) >= 6 && isHex(data[2]) && isHex(data[3]) && isHex(data[4]) && isHex(data[5]) {
+			return 6
+		}
+	}
+	return 0
 }
 
 func isHex(c byte) bool {
