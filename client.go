@@ -35,12 +35,14 @@ type Client struct {
 	mu       sync.Mutex
 	state    State
 	attempt  int
-	opens    int
+	stats    Stats    // what is counted under mu
 	session  *session // nil while nothing runs
 	sessions int      // how many there have been
 	misuses  []error  // for the next Connect
 
 	connections int // how many there have been, also those that did not open
+
+	messagesIn, bytesIn, droppedCount atomic.Int64
 
 	dropMu sync.Mutex
 	drops  map[error]*DroppedError // by reason, not told to OnError yet
@@ -275,6 +277,7 @@ func (c *Client) move(change StateChange) {
 		return
 	}
 	c.state, c.attempt = change.To, change.Attempt
+	c.stats.moved(change)
 	c.dispatcher.event(func() {
 		ctx := s.eventContext()
 		c.onStateChange.call(ctx, change, func(err error) { c.report(ctx, err) })
@@ -361,7 +364,7 @@ func (c *Client) Reconnect() error {
 	l := s.link
 	c.mu.Unlock()
 	if l != nil {
-		l.fail(&CloseError{Code: StatusAbnormal, Err: ErrReconnect})
+		l.fail(&CloseError{Code: StatusAbnormal, Err: ErrReconnect, requested: true})
 	}
 	return nil
 }
@@ -387,7 +390,7 @@ func (c *Client) Drop(connection int, cause error) error {
 	if l == nil || l.number != connection {
 		return ErrNotOpen
 	}
-	l.fail(&CloseError{Code: StatusAbnormal, Err: cause})
+	l.fail(&CloseError{Code: StatusAbnormal, Err: cause, requested: true})
 	return nil
 }
 
@@ -439,6 +442,7 @@ func (c *Client) insideOwnCallback(ctx context.Context) bool {
 // dropped is told by the queue what it drops, and why. A callback that runs for
 // long must not make the news of it grow without bound.
 func (c *Client) dropped(m Outgoing, why error) {
+	c.droppedCount.Add(1)
 	c.dropMu.Lock()
 	defer c.dropMu.Unlock()
 	drops := c.drops[why]

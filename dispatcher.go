@@ -24,6 +24,7 @@ type dispatcher struct {
 
 	messages atomic.Int64 // pending or running
 	bytes    atomic.Int64
+	most     atomic.Int64 // messages at a time
 	ran      atomic.Int64 // how many deliveries have run
 	waiting  atomic.Int64 // how many wait for changed
 
@@ -75,7 +76,9 @@ func (d *dispatcher) receive(messages []inbound, stalled func(), giveUp func() b
 	for i := range messages {
 		bytes += len(messages[i].data)
 	}
-	d.messages.Add(int64(len(messages)))
+	if n := d.messages.Add(int64(len(messages))); n > d.most.Load() {
+		d.most.Store(n)
+	}
 	d.bytes.Add(int64(bytes))
 	for i := range messages {
 		d.push(delivery{inbound: messages[i]})
@@ -94,8 +97,9 @@ func (d *dispatcher) await(done func() bool) {
 // isFull tells whether a message would block now.
 func (d *dispatcher) isFull() bool { return d.full() }
 
-// depth is how many messages are pending or running.
-func (d *dispatcher) depth() int { return int(d.messages.Load()) }
+func (d *dispatcher) stats(s *Stats) {
+	s.Inbox, s.InboxMost = int(d.messages.Load()), int(d.most.Load())
+}
 
 func (d *dispatcher) full() bool {
 	return d.messages.Load() >= inboxMessages || d.bytes.Load() >= inboxBytes

@@ -150,6 +150,8 @@ type CloseError struct {
 	// Err is the cause below, such as io.EOF or ErrHalfOpen; nil after a close
 	// frame.
 	Err error
+
+	requested bool // by Reconnect or Drop
 }
 
 func (e *CloseError) Error() string {

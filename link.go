@@ -241,9 +241,13 @@ func (l *link) next() (inbound, error) {
 
 // deliver hands messages to who wants them.
 func (l *link) deliver(messages []inbound) {
+	size := 0
 	for i := range messages {
+		size += len(messages[i].data)
 		l.client.requests.offer(&messages[i], l.stall, l.resume)
 	}
+	l.client.messagesIn.Add(int64(len(messages)))
+	l.client.bytesIn.Add(int64(size))
 	l.client.dispatcher.receive(messages, func() {
 		l.client.requests.inboxFull()
 		l.stall()

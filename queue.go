@@ -84,6 +84,9 @@ type queue struct {
 
 	link    *link // the connection that may write; nil while there is none
 	changed chan struct{}
+
+	most                  int // messages at a time
+	messagesOut, bytesOut int64
 }
 
 // wait returns a channel that is closed at the next change. It is called with mu
@@ -151,6 +154,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	m.seq, m.size = q.seq, len(m.Data)
 	q.items = append(q.items, m)
 	q.bytes += m.size
+	q.most = max(q.most, len(q.items))
 	if q.link != nil {
 		q.link.startWriter()
 	}
@@ -271,6 +275,8 @@ func (q *queue) wrote(l *link, n int, err error) {
 			item.written = time.Now()
 		}
 		q.bytes -= item.size
+		q.messagesOut++
+		q.bytesOut += int64(len(item.Data))
 	}
 	clear(q.items[:n])
 	q.items = q.items[n:]
@@ -393,8 +399,9 @@ func (q *queue) takeBack(err error) error {
 	return e
 }
 
-func (q *queue) size() (messages, bytes int) {
+func (q *queue) stats(s *Stats) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.items), q.bytes
+	s.Queued, s.QueuedBytes, s.QueuedMost = len(q.items), q.bytes, q.most
+	s.MessagesOut, s.BytesOut = q.messagesOut, q.bytesOut
 }

@@ -194,6 +194,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	defer cancel(nil)
 	c.mu.Lock()
 	s.retry, s.forced = cancel, false
+	c.stats.Attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
 
@@ -281,7 +282,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	}
 	s.retry = nil
 	s.link, l.opened = l, time.Now()
-	c.opens++
+	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
 	c.dispatcher.event(func() { c.onOpen.call(s.eventContext(), event, s.report) })
 	l.heartbeat.start()
@@ -303,6 +304,9 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 		event.Err = s.cause
 	}
 	s.link = nil
+	if !s.closing {
+		c.stats.Drops.count(cause)
+	}
 	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
 	c.mu.Unlock()
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
