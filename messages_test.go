@@ -117,7 +117,7 @@ func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
 		{"binary", "\x00\x01", true, wechatws.ErrBinary, "wechatws: cannot use message (2 bytes): binary message and no OnMessage callback"},
 		{"empty binary", "", true, wechatws.ErrBinary, "wechatws: cannot use message (0 bytes): binary message and no OnMessage callback"},
 		{"not UTF-8", "{\"msg_type\":\"\xff\"}", false, wechatws.ErrNotUTF8, "wechatws: cannot use message (16 bytes): text is not valid UTF-8"},
-		{"does not fit", `{"msg_type":"message","content":7}`, false, nil, `wechatws: cannot use message of type "message" (34 bytes): json: cannot unmarshal number into Go struct field comment.content of type string`},
+		{"does not fit", `{"msg_type":"message","content":7}`, false, nil, `wechatws: cannot use message of type "message" (34 bytes): json: cannot unmarshal JSON number into Go string within "/content"`},
 	}
 	send := func(t *testing.T, conn *wstest.Conn, data string, binary bool) {
 		if binary {

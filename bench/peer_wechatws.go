@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"github.com/wechatws/wechatws"
+)
+
+// wechatwsConn is the whole client, as New makes it, with the heartbeat, liveness
+// and everything else that is on by default.
+type wechatwsConn struct{ client *wechatws.Client }
+
+func dialWechatws(url string) (conn, error) { return connectWechatws(url, nil) }
+
+// connectWechatws has register put its callbacks in before it connects.
+func connectWechatws(url string, register func(*wechatws.Client), options ...wechatws.Option) (wechatwsConn, error) {
+	client, err := wechatws.New(url, options...)
+	if err != nil {
+		return wechatwsConn{}, err
+	}
+	if register != nil {
+		register(client)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return wechatwsConn{client}, client.Connect(ctx)
+}
+
+func (c wechatwsConn) listen(got func(data []byte)) {
+	c.client.OnMessage(func(_ context.Context, m wechatws.Message) { got(m.Data) })
+}
+
+// send makes no copy for the sake of the benchmark: SendText makes its own.
+func (c wechatwsConn) send(text []byte) error {
+	return c.client.SendText(context.Background(), unsafe.String(unsafe.SliceData(text), len(text)))
+}
+
+func (c wechatwsConn) close() { _ = c.client.Close(wechatws.StatusNormalClosure, "") }
+
+// failWith has the first thing that goes wrong end the run.
+func failWith(client *wechatws.Client, ended chan<- error) {
+	fail := func(err error) {
+		select {
+		case ended <- err:
+		default:
+		}
+	}
+	client.OnError(func(_ context.Context, err error) { fail(err) })
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { fail(e.Err) })
+}
