@@ -2,6 +2,7 @@ package wechatws
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
@@ -62,9 +63,19 @@ type heartbeat struct {
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
 	probing  bool      // nothing has come in since from, and half the timeout is enough
-	pinging  bool      // a ping waits for its pong
+	pingSent time.Time // ping that waits for its pong; zero: none
+	pings    uint32    // how many there have been
+	stalls   int64     // of the link, when the ping was sent
 	beatSent time.Time // heartbeat that waits for its Pong; zero: none
 }
+
+// signs of life, for the writer.
+type signs struct {
+	beat []byte // nil: none
+	ping bool
+}
+
+func (s signs) any() bool { return s.beat != nil || s.ping }
 
 // start is called when the link is open.
 func (h *heartbeat) start() {
@@ -147,13 +158,18 @@ func (h *heartbeat) tick() {
 		return
 	}
 	beat := elapsed(&h.nextBeat, h.cfg.heartbeat.Interval, now)
-	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now)
+	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now) && h.mayPing(now)
 	h.arm(now)
 	h.mu.Unlock()
+	byLibrary := ping && h.link.stream == nil
+	due := signs{ping: ping && !byLibrary}
 	if beat {
-		h.beat()
+		due.beat = h.message()
 	}
-	if ping {
+	if due.any() && h.link.client.queue.sendSigns(h.link, due) {
+		h.link.write()
+	}
+	if byLibrary {
 		h.ping()
 	}
 }
@@ -212,8 +228,8 @@ func (h *heartbeat) resume() {
 	}
 }
 
-// beat sends the application's heartbeat.
-func (h *heartbeat) beat() {
+// message makes the application's heartbeat; nil when that cannot be done.
+func (h *heartbeat) message() []byte {
 	data := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
 		h.making.Lock()
@@ -227,13 +243,13 @@ func (h *heartbeat) beat() {
 		})
 		if err != nil {
 			h.link.client.reportLater(h.link.session, fmt.Errorf("wechatws: heartbeat message: %w", err))
-			return
+			return nil
 		}
 	}
 	h.mu.Lock()
 	h.beatSent = time.Now()
 	h.mu.Unlock()
-	h.link.client.queue.sendBeat(h.link, data)
+	return data
 }
 
 // isPong tells whether m answers the heartbeat, and takes the time.
@@ -258,33 +274,47 @@ func (h *heartbeat) isPong(m Message) bool {
 	return is
 }
 
-// ping sends a protocol ping and waits for its pong. There is one at a time: on
+// mayPing tells whether a protocol ping is to be sent. There is one at a time: on
 // a network that swallows them a second one would tell no more. There is none
 // either while the socket is slow to take what is being written, since it would
 // have to queue behind that; nor while we do not read, since the pong would be
 // stuck behind what we have not read, and servers that cannot get a pong rid
-// within seconds drop the connection.
-func (h *heartbeat) ping() {
-	l := h.link
+// within seconds drop the connection. It is called with mu held.
+func (h *heartbeat) mayPing(now time.Time) bool {
+	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.cfg.liveness.Timeout
+	return !waiting && !h.link.writeBlocked() && !h.link.stalled.Load()
+}
+
+// pinged is called when a ping is written, and makes its payload.
+func (h *heartbeat) pinged() []byte {
 	h.mu.Lock()
-	skip := h.pinging || l.writeBlocked() || l.stalled.Load()
-	h.pinging = h.pinging || !skip
-	h.mu.Unlock()
-	if skip {
+	defer h.mu.Unlock()
+	h.pings++
+	h.pingSent, h.stalls = time.Now(), h.link.stalls.Load()
+	return binary.BigEndian.AppendUint32(nil, h.pings)
+}
+
+// ponged is called with a pong's payload. Pongs that nothing asked for are allowed,
+// and say nothing about the round trip; nor does one that waited for us.
+func (h *heartbeat) ponged(payload []byte) {
+	h.link.hear()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pingSent.IsZero() || len(payload) != 4 || binary.BigEndian.Uint32(payload) != h.pings {
 		return
 	}
+	if h.link.stalls.Load() == h.stalls {
+		h.link.client.rtt.add(time.Since(h.pingSent))
+	}
+	h.pingSent = time.Time{}
+}
+
+// ping has the library send a ping, which waits for the pong.
+func (h *heartbeat) ping() {
+	payload := h.pinged()
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.liveness.Timeout)
 	defer cancel()
-	stalls := l.stalls.Load()
-	sent := time.Now()
-	err := l.conn.Ping(ctx)
-	if err == nil {
-		l.hear()
-		if l.stalls.Load() == stalls { // otherwise the pong waited for us
-			l.client.rtt.add(time.Since(sent))
-		}
+	if h.link.conn.Ping(ctx) == nil {
+		h.ponged(payload)
 	}
-	h.mu.Lock()
-	h.pinging = false
-	h.mu.Unlock()
 }

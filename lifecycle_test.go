@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -288,6 +289,50 @@ func TestCloseWithAPeerThatNoLongerAnswers(t *testing.T) {
 		c.close()
 		assert.Equal(t, 2*time.Second, w.since()-before)
 	})
+}
+
+// What is sent behind a close frame breaks the protocol.
+func TestNothingFollowsACloseFrame(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		writes := &writeTimes{}
+		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := w.net.DialContext(ctx, network, addr)
+			return writes.of(conn), err
+		}
+		c := w.client(wechatws.WithNetDial(dial), wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 100 * time.Millisecond})).connect()
+		w.conn().Blackhole(true)
+		w.sleep(time.Second)
+		before := time.Now()
+		c.close()
+		assert.Equal(t, 2*time.Second, time.Since(before))
+		assert.Equal(t, before, writes.last())
+	})
+}
+
+// writeTimes notes when a connection is written to.
+type writeTimes struct {
+	mu    sync.Mutex
+	times []time.Time
+}
+
+type timedConn struct {
+	net.Conn
+	*writeTimes
+}
+
+func (w *writeTimes) of(c net.Conn) net.Conn { return timedConn{c, w} }
+
+func (w *writeTimes) last() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.times[len(w.times)-1]
+}
+
+func (c timedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.times = append(c.times, time.Now())
+	c.mu.Unlock()
+	return c.Conn.Write(p)
 }
 
 func TestCloseRefusesWhatCannotBeSent(t *testing.T) {

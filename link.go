@@ -45,8 +45,8 @@ type link struct {
 	stalls    atomic.Int64 // how often it did
 
 	// Guarded by the queue's mutex, which hands out the work.
-	writing bool   // the writer exists
-	beat    []byte // heartbeat that is due
+	writing bool // the writer exists
+	due     signs
 
 	mu      sync.Mutex
 	cause   *CloseError // why it ended or is about to; the first one counts
@@ -174,7 +174,9 @@ func (l *link) read() error {
 	l.deliver(l.early)
 	l.early = nil
 	if l.stream != nil {
-		l.stream.Take(l.client.cfg.readLimit, l.take, l.handOver)
+		l.stream.Take(frames.Receiver{
+			Limit: l.client.cfg.readLimit, Message: l.take, Pong: l.heartbeat.ponged, Idle: l.handOver,
+		})
 	}
 	for {
 		in, err := l.next()
@@ -295,11 +297,19 @@ func (l *link) heard() time.Time {
 // writeBlocked tells that the socket is slow to take what is being written.
 func (l *link) writeBlocked() bool { return l.wire != nil && l.wire.writeSince.Load() != 0 }
 
-// startWriter is called with the queue's mutex held, when there is something to
-// write.
+// becomeWriter is called with the queue's mutex held, when there is something to
+// write. Who is told true has to call write.
+func (l *link) becomeWriter() bool {
+	if l.writing || !l.enter() {
+		return false
+	}
+	l.writing = true
+	return true
+}
+
+// startWriter is becomeWriter for who has other things to do.
 func (l *link) startWriter() {
-	if !l.writing && l.enter() {
-		l.writing = true
+	if l.becomeWriter() {
 		go l.write()
 	}
 }
@@ -309,13 +319,13 @@ func (l *link) write() {
 	defer l.helpers.Done()
 	var batch []*outgoing
 	for {
-		var beat []byte
+		var signs signs
 		var ok bool
-		if batch, beat, ok = l.client.queue.take(l, batch[:0]); !ok {
+		if batch, signs, ok = l.client.queue.take(l, batch[:0]); !ok {
 			return
 		}
 		l.encodeLate(batch)
-		n, err := l.writeBatch(batch, beat)
+		n, err := l.writeBatch(batch, signs)
 		l.client.queue.wrote(l, n, err)
 		if err == nil {
 			continue
@@ -349,15 +359,15 @@ func (l *link) encodeLate(batch []*outgoing) {
 	}
 }
 
-// writeBatch writes a heartbeat, if any, and messages, in as few system calls as
+// writeBatch writes signs of life, if any, and messages, in as few system calls as
 // possible, and returns how many of the messages the socket has taken.
-func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
+func (l *link) writeBatch(batch []*outgoing, signs signs) (n int, err error) {
 	if l.wire == nil {
-		return l.writeEach(batch, beat, func() {})
+		return l.writeEach(batch, signs, func() {})
 	}
-	ends := make([]int64, 0, maxBatch)
+	ends := make([]int64, 0, len(batch))
 	l.wire.cork()
-	_, err = l.writeEach(batch, beat, func() { ends = append(ends, l.wire.mark()) })
+	_, err = l.writeEach(batch, signs, func() { ends = append(ends, l.wire.mark()) })
 	taken, werr := l.wire.uncork()
 	if err == nil {
 		err = werr
@@ -370,9 +380,12 @@ func (l *link) writeBatch(batch []*outgoing, beat []byte) (n int, err error) {
 
 // writeEach gives everything to the library, and calls written after each
 // message.
-func (l *link) writeEach(batch []*outgoing, beat []byte, written func()) (n int, err error) {
-	if beat != nil {
-		err = l.writeMessage(TextMessage, beat)
+func (l *link) writeEach(batch []*outgoing, signs signs, written func()) (n int, err error) {
+	if signs.beat != nil {
+		err = l.writeMessage(TextMessage, signs.beat)
+	}
+	if signs.ping && err == nil {
+		err = l.stream.WritePing(l.heartbeat.pinged())
 	}
 	for ; n < len(batch) && err == nil; n++ {
 		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {

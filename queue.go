@@ -237,16 +237,16 @@ func (q *queue) takeOut(item *outgoing) {
 const maxBatch = 128
 
 // take gives the writer of l what to write next: messages at the front, which
-// stay there until wrote is called, and a heartbeat that is due, which goes
+// stay there until wrote is called, and the signs of life that are due, which go
 // first. It reports false, and the writer has to end, when there is nothing or
 // when l is not the connection that may write.
-func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, beat []byte, ok bool) {
+func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, signs signs, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	beat, l.beat = l.beat, nil
-	if q.link != l || (len(q.items) == 0 && beat == nil) {
+	signs, l.due = l.due, signs
+	if q.link != l || (len(q.items) == 0 && !signs.any()) {
 		l.writing = false
-		return nil, nil, false
+		return nil, signs, false
 	}
 	now, size := time.Now(), 0
 	for len(batch) < min(len(q.items), maxBatch) {
@@ -261,7 +261,7 @@ func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, beat []b
 		batch = append(batch, item)
 	}
 	q.inFlight = len(batch)
-	return batch, beat, true
+	return batch, signs, true
 }
 
 // wrote takes the first n of a batch out of the queue. With an error the rest
@@ -325,15 +325,20 @@ func (q *queue) detach(l *link, cause error) {
 	q.change()
 }
 
-// sendBeat has the writer send a heartbeat before anything else, unless the one
-// before has not left yet.
-func (q *queue) sendBeat(l *link, data []byte) {
+// sendSigns has signs of life written before anything else, but for a heartbeat when
+// the one before has not left yet. If it reports true, it is the caller who has to
+// write them.
+func (q *queue) sendSigns(l *link, s signs) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.link == l && l.beat == nil {
-		l.beat = data
-		l.startWriter()
+	if q.link != l {
+		return false
 	}
+	if l.due.beat == nil {
+		l.due.beat = s.beat
+	}
+	l.due.ping = l.due.ping || s.ping
+	return l.becomeWriter()
 }
 
 // flush waits until all that was accepted before has left.
@@ -370,6 +375,7 @@ func (q *queue) drain(ctx context.Context, l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_ = q.await(ctx, func() bool { return len(q.items) == 0 || q.link != l })
+	q.detach(l, net.ErrClosed) // nothing may follow a close frame
 }
 
 // takeBack empties the queue, and hands over what was in it. It is called when

@@ -7,6 +7,10 @@ const (
 	opText   = 1
 	opBinary = 2
 	control  = 8 // opcodes from here on
+	opPing   = 9
+	opPong   = 10
+
+	maxControl = 125 // bytes of payload
 
 	finBit  = 0x80
 	rsvBits = 0x70
@@ -60,6 +64,11 @@ func (h header) isControl() bool { return h.opcode() >= control }
 // undo: not a fragment, not compressed, not masked.
 func (h header) isPlain() bool {
 	return h.first == finBit|opText && !h.masked || h.first == finBit|opBinary && !h.masked
+}
+
+// isPong tells whether the frame is a pong that keeps the rules.
+func (h header) isPong() bool {
+	return h.first == finBit|opPong && !h.masked && h.length <= maxControl
 }
 
 // appendFrame appends a client's frame: final, and masked with key.

@@ -1,9 +1,10 @@
 // Package frames is a short cut for the messages that nearly all messages are: one
 // unfragmented, uncompressed frame. A Stream stands between a WebSocket library and
 // its connection, takes such frames out of what comes in, and puts some into what
-// goes out. Everything else passes through it as it is and in its place: control
-// frames, fragments, compression, and whatever breaks the rules. The library stays
-// the judge of the protocol, and knows nothing of the Stream.
+// goes out; and so it does with pings of its user's and their pongs. Everything else
+// passes through it as it is and in its place: other control frames, fragments,
+// compression, and whatever breaks the rules. The library stays the judge of the
+// protocol, and knows nothing of the Stream.
 package frames
 
 import (
@@ -35,28 +36,31 @@ type Stream struct {
 	below io.ReadWriteCloser
 
 	// All that follows belongs to who reads.
-	onMessage func(text bool, payload []byte)
-	onIdle    func()
-	limit     int64
+	to *Receiver // nil: the library
 
-	buffer   *[bufferSize]byte // nil while it would be empty
-	from, to int               // what has been read and not given away
-	pass     int64             // bytes of a frame for the library that come next
-	fragment bool              // the library has got the beginning of a message
-	busy     bool              // the last read was not a small one
-	err      error             // of the connection, once it has come
+	buffer     *[bufferSize]byte // nil while it would be empty
+	from, upTo int               // what has been read and not given away
+	pass       int64             // bytes of a frame for the library that come next
+	fragment   bool              // the library has got the beginning of a message
+	busy       bool              // the last read was not a small one
+	err        error             // of the connection, once it has come
 }
 
 // NewStream makes a Stream of a connection on which the handshake is over.
 func NewStream(below io.ReadWriteCloser) *Stream { return &Stream{below: below} }
 
-// Take has Read give plain messages of up to limit bytes to onMessage from now on,
-// instead of to the library. Payloads are good until onIdle is called, which happens
-// each time before Read waits for the connection. Take must be called by who
-// reads, between two messages.
-func (s *Stream) Take(limit int64, onMessage func(text bool, payload []byte), onIdle func()) {
-	s.limit, s.onMessage, s.onIdle = limit, onMessage, onIdle
+// A Receiver says what becomes of what a Stream takes. All of it is called by who
+// reads.
+type Receiver struct {
+	Limit   int64                           // of a message's size; longer ones are the library's
+	Message func(text bool, payload []byte) // payload is good until Idle is called
+	Pong    func(payload []byte)            // payload is good until it returns
+	Idle    func()                          // called each time before Read waits for the connection
 }
+
+// Take has Read give plain messages and pongs to a Receiver from now on, instead of
+// to the library. It must be called by who reads, between two messages.
+func (s *Stream) Take(to Receiver) { s.to = &to }
 
 // Read is for the library. It returns only with something that is for it.
 func (s *Stream) Read(p []byte) (int, error) {
@@ -70,7 +74,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		h, ok := parse(s.unread())
 		switch {
 		case !ok && s.err != nil:
-			if s.from == s.to {
+			if s.from == s.upTo {
 				s.release()
 				return 0, s.err
 			}
@@ -85,10 +89,14 @@ func (s *Stream) Read(p []byte) (int, error) {
 			if !h.isControl() {
 				s.fragment = !h.fin()
 			}
-		case int64(s.to-s.from) >= int64(h.size)+h.length:
+		case int64(s.upTo-s.from) >= int64(h.size)+h.length:
 			payload := s.unread()[h.size:][:h.length:h.length]
 			s.from += h.size + int(h.length)
-			s.onMessage(h.opcode() == opText, payload)
+			if h.isControl() {
+				s.to.Pong(payload)
+			} else {
+				s.to.Message(h.opcode() == opText, payload)
+			}
 		case s.err != nil:
 			s.pass = math.MaxInt64
 		default:
@@ -99,21 +107,24 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // takes tells whether a frame is not for the library.
 func (s *Stream) takes(h header) bool {
-	return s.onMessage != nil && h.isPlain() && !s.fragment &&
-		h.length >= 0 && h.length <= s.limit && h.length <= bufferSize-maxHeader
+	if s.to == nil || h.length < 0 {
+		return false
+	}
+	plain := h.isPlain() && !s.fragment && h.length <= s.to.Limit && h.length <= bufferSize-maxHeader
+	return plain || h.isPong()
 }
 
 func (s *Stream) unread() []byte {
 	if s.buffer == nil {
 		return nil
 	}
-	return s.buffer[s.from:s.to]
+	return s.buffer[s.from:s.upTo]
 }
 
 // give passes on a part of a frame for the library.
 func (s *Stream) give(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), s.pass)]
-	if s.from < s.to {
+	if s.from < s.upTo {
 		n = copy(p, s.unread())
 		s.from += n
 	} else if s.release(); s.err != nil {
@@ -130,38 +141,38 @@ func (s *Stream) give(p []byte) (n int, err error) {
 // fill waits for more. With an empty buffer and little traffic it waits without one,
 // in what the library has brought.
 func (s *Stream) fill(p []byte) {
-	if s.from == s.to && !s.busy && len(p) >= smallRead {
+	if s.from == s.upTo && !s.busy && len(p) >= smallRead {
 		s.release()
 		n, err := s.below.Read(p)
 		s.err = err
 		s.busy = n >= smallRead
 		if n > 0 {
 			s.hold()
-			s.from, s.to = 0, copy(s.buffer[:], p[:n])
+			s.from, s.upTo = 0, copy(s.buffer[:], p[:n])
 		}
 		return
 	}
 	s.idle()
 	s.hold()
-	s.to = copy(s.buffer[:], s.buffer[s.from:s.to])
+	s.upTo = copy(s.buffer[:], s.buffer[s.from:s.upTo])
 	s.from = 0
-	n, err := s.below.Read(s.buffer[s.to:])
-	s.to += n
+	n, err := s.below.Read(s.buffer[s.upTo:])
+	s.upTo += n
 	s.err = err
 	s.busy = n >= smallRead
 }
 
 // idle ends the life of the payloads.
 func (s *Stream) idle() {
-	if s.onIdle != nil {
-		s.onIdle()
+	if s.to != nil {
+		s.to.Idle()
 	}
 }
 
 func (s *Stream) hold() {
 	if s.buffer == nil {
 		s.buffer = buffers.Get().(*[bufferSize]byte)
-		s.from, s.to = 0, 0
+		s.from, s.upTo = 0, 0
 	}
 }
 
@@ -169,7 +180,7 @@ func (s *Stream) release() {
 	s.idle()
 	if s.buffer != nil {
 		buffers.Put(s.buffer)
-		s.buffer, s.from, s.to = nil, 0, 0
+		s.buffer, s.from, s.upTo = nil, 0, 0
 	}
 }
 
@@ -184,6 +195,14 @@ func (s *Stream) WriteMessage(text bool, payload []byte) error {
 	if text {
 		opcode = opText
 	}
+	return s.write(opcode, payload)
+}
+
+// WritePing writes a ping with a payload of up to 125 bytes. It must not be called
+// while the library writes a data message.
+func (s *Stream) WritePing(payload []byte) error { return s.write(opPing, payload) }
+
+func (s *Stream) write(opcode byte, payload []byte) error {
 	b := outgoing.Get().(*[]byte)
 	*b = appendFrame((*b)[:0], opcode, rand.Uint32(), payload)
 	_, err := s.below.Write(*b)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -76,13 +77,18 @@ func heard(t require.TestingT, incoming []byte, piece int, extensions string, li
 	var body io.ReadWriteCloser = s
 	if shortCut {
 		stream := NewStream(s)
-		var waiting [][]byte // payloads are good until onIdle
+		var waiting [][]byte // payloads are good until Idle
 		var kinds []bool
-		stream.Take(limit, func(text bool, payload []byte) { kinds, waiting = append(kinds, text), append(waiting, payload) }, func() {
-			for i := range waiting {
-				note(kinds[i], waiting[i])
-			}
-			kinds, waiting = nil, nil
+		stream.Take(Receiver{
+			Limit:   limit,
+			Message: func(text bool, payload []byte) { kinds, waiting = append(kinds, text), append(waiting, payload) },
+			Pong:    func([]byte) {}, // which the library keeps to itself
+			Idle: func() {
+				for i := range waiting {
+					note(kinds[i], waiting[i])
+				}
+				kinds, waiting = nil, nil
+			},
 		})
 		body = stream
 	}
@@ -95,7 +101,7 @@ func heard(t require.TestingT, incoming []byte, piece int, extensions string, li
 			data, err = io.ReadAll(r)
 		}
 		if shortCut {
-			body.(*Stream).onIdle()
+			body.(*Stream).to.Idle()
 		}
 		if err != nil {
 			return append(log, err.Error(), fmt.Sprintf("%x", len(s.written.Bytes())))
@@ -123,6 +129,11 @@ var conversations = map[string]string{
 	"at the bound":      frame(0x81, strings.Repeat("x", bufferSize-maxHeader)) + frame(0x81, strings.Repeat("y", bufferSize-maxHeader+1)),
 	"length not short":  "\x81\x7e\x00\x01x\x81\x7f\x00\x00\x00\x00\x00\x00\x00\x01y",
 	"ping between":      frame(0x81, "a") + frame(0x89, "ping") + frame(0x81, "b"),
+	"pong between":      frame(0x81, "a") + frame(0x8a, "pong") + frame(0x8a, "") + frame(0x81, "b"),
+	"pong in fragments": frame(0x01, "a") + frame(0x8a, "p") + frame(0x80, "b") + frame(0x82, "c"),
+	"pong in pieces":    frame(0x81, "a") + frame(0x0a, "p") + frame(0x80, "b"),
+	"long pong":         frame(0x8a, strings.Repeat("x", 126)) + frame(0x81, "c"),
+	"reserved pong":     frame(0xca, "p") + frame(0x81, "c"),
 	"fragments":         frame(0x01, "a") + frame(0x00, "b") + frame(0x80, "c") + frame(0x81, "d"),
 	"ping in fragments": frame(0x01, "a") + frame(0x89, "p") + frame(0x80, "b") + frame(0x82, "c"),
 	"text in fragments": frame(0x01, "a") + frame(0x81, "b") + frame(0x80, "c"),
@@ -183,6 +194,31 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
+func TestPongs(t *testing.T) {
+	s := &script{incoming: []byte(frame(0x8a, "1") + frame(0x81, "a") + frame(0x01, "b") + frame(0x8a, "23")), piece: 1 << 20}
+	stream := NewStream(s)
+	var log []string
+	stream.Take(Receiver{
+		Limit:   10,
+		Message: func(_ bool, payload []byte) { log = append(log, "message "+string(payload)) },
+		Pong:    func(payload []byte) { log = append(log, "pong "+string(payload)) },
+		Idle:    func() {},
+	})
+	rest, err := io.ReadAll(stream)
+	require.NoError(t, err)
+	require.Equal(t, frame(0x01, "b"), string(rest))
+	require.Equal(t, []string{"pong 1", "message a", "pong 23"}, log)
+}
+
+func TestWritePing(t *testing.T) {
+	s := &script{}
+	require.NoError(t, NewStream(s).WritePing([]byte("ping")))
+	b := s.written.Bytes()
+	require.Equal(t, []byte{0x89, 0x84}, b[:2])
+	mask(b[6:], binary.LittleEndian.Uint32(b[2:]))
+	require.Equal(t, "ping", string(b[6:]))
+}
+
 // What WriteMessage writes, a server reads.
 func TestWriteMessage(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 8, 125, 126, 127, 1000, 1<<16 - 1, 1 << 16, MaxWrite} {
@@ -210,7 +246,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 	s := &script{incoming: []byte(strings.Repeat(frame(0x81, strings.Repeat("x", 100)), 1000)), piece: 1 << 20}
 	stream := NewStream(s)
 	n := 0
-	stream.Take(1<<20, func(bool, []byte) { n++ }, nil)
+	stream.Take(Receiver{Limit: 1 << 20, Message: func(bool, []byte) { n++ }, Idle: func() {}})
 	_, err := stream.Read(make([]byte, 4096))
 	require.Equal(t, io.EOF, err)
 	require.Equal(t, 1000, n)
@@ -226,11 +262,11 @@ func BenchmarkRead(b *testing.B) {
 			var body io.ReadWriteCloser = s
 			if shortCut {
 				stream := NewStream(s)
-				stream.Take(1<<20, func(bool, []byte) {
+				stream.Take(Receiver{Limit: 1 << 20, Idle: func() {}, Message: func(bool, []byte) {
 					if n++; n >= b.N {
 						s.over = true
 					}
-				}, nil)
+				}})
 				body = stream
 			}
 			c := dial(b, body, "")
