@@ -44,14 +44,13 @@ type dialed struct {
 	wire       *wire          // nil when the Dialer makes connections of its own
 	stream     *frames.Stream // nil when the library is to see every frame
 	compressed bool           // perhaps: it was offered
-	event      OpenEvent
 }
 
 // dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (dialed, error) {
+func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
-		return dialed{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+		return dialed{}, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
 	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header)}
 	d.begin(StepHandshake)
@@ -79,20 +78,20 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 		}
 		cancel()
 		d.abandon()
-		return dialed{}, d.failed(resp, err)
+		return dialed{}, OpenEvent{}, d.failed(resp, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.timings.Total = time.Since(d.timings.Start)
 	got := dialed{conn: conn, stream: d.stream, compressed: compression}
-	got.event = OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
+	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
 	if resp != nil {
-		got.event.Header = resp.Header
+		event.Header = resp.Header
 	}
 	if n := len(d.wires); n > 0 {
 		got.wire = d.wires[n-1]
 	}
-	return got, nil
+	return got, event, nil
 }
 
 // client is good for this one attempt: nothing of it is left once there is a

@@ -213,7 +213,7 @@ func inside() (dispatching, owned bool) {
 			switch frame.Entry {
 			case entry((*dispatcher).loop):
 				dispatching = true
-			case entry((*session).run), entry((*heartbeat).tick), entry((*dialing).dialNet):
+			case entry((*session).run), entry((*session).attempt), entry((*heartbeat).tick), entry((*dialing).dialNet):
 				owned = true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -477,6 +478,32 @@ func TestPanicsInTheFunctionsOfOptions(t *testing.T) {
 			} else {
 				assert.Equal(t, wechatws.StateFailed, c.State(), name)
 			}
+			assert.Zero(t, w.net.Clients(), name)
+		}
+	})
+}
+
+// t.FailNow and t.Skip end a goroutine by runtime.Goexit. Called in one of these
+// functions they cost an attempt.
+func TestGoexitInTheFunctionsOfOptions(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		for name, option := range map[string]wechatws.Option{
+			"endpoint": wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+				runtime.Goexit()
+				return wechatws.Endpoint{}, nil
+			}),
+			"login": wechatws.WithLogin(func(context.Context) (any, error) {
+				runtime.Goexit()
+				return nil, nil
+			}),
+		} {
+			url := w.srv.URL()
+			if name == "endpoint" {
+				url = ""
+			}
+			c := w.clientOf(url, wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1}), option)
+			require.ErrorContains(t, c.Connect(t.Context()), "Goexit", name)
+			assert.Equal(t, wechatws.StateFailed, c.State(), name)
 			assert.Zero(t, w.net.Clients(), name)
 		}
 	})

@@ -62,7 +62,7 @@ func (s *session) stayConnected() error {
 	schedule := s.schedule
 	var last error
 	for s.awaitNetwork(schedule.attempt) {
-		l, err := s.attempt(schedule.attempt, last)
+		l, err := s.attemptApart(schedule.attempt, last)
 		switch {
 		case err == nil: // also when Close has begun since
 			schedule.opened = true
@@ -186,6 +186,23 @@ func (s *session) networkChanged(status NetworkStatus) {
 	}
 }
 
+// attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
+// the session's goroutine would keep for as long as the connection lives.
+func (s *session) attemptApart(number int, last error) (l *link, err error) {
+	err = errGoexit
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l, err = s.attempt(number, last)
+	}()
+	<-done
+	return l, err
+}
+
+// errGoexit is what an attempt comes to when one of the user's functions ends its
+// goroutine.
+var errGoexit = errors.New("wechatws: the endpoint, login or opening function called runtime.Goexit")
+
 // attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.
 func (s *session) attempt(number int, last error) (*link, error) {
@@ -229,16 +246,23 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	got, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
+	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, OpenEvent{}, err
 	}
-	l, event := newLink(s, got), got.event
+	l := newLink(s, got)
 	event.Attempt, event.Connection = number, l.number
-	if err := s.login(ctx, l); err != nil {
-		return l, event, err
+	returns := false
+	defer func() {
+		if !returns { // runtime.Goexit, and nobody will get to see the link
+			l.end(errGoexit)
+		}
+	}()
+	if err = s.login(ctx, l); err == nil {
+		err = s.opening(ctx, l, number)
 	}
-	return l, event, s.opening(ctx, l, number)
+	returns = true
+	return l, event, err
 }
 
 // login writes the login message, before anybody else writes.
