@@ -220,7 +220,10 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	first := !s.closing && c.session == s
 	if first {
 		s.closing, s.cause = true, cause
-		s.cancel() // no link can open from here on
+		s.cancel()
+		if s.retry != nil {
+			s.retry(context.Canceled) // no link can open from here on
+		}
 		c.queue.close()
 	}
 	l := s.link

@@ -207,9 +207,14 @@ var errGoexit = errors.New("wechatws: the endpoint, login or opening function ca
 // errTryNow.
 func (s *session) attempt(number int, last error) (*link, error) {
 	c := s.client
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	// It is not a child of s.ctx, which would keep a table for its children as long as
+	// it lives; Close ends both.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.ctx))
 	defer cancel(nil)
 	c.mu.Lock()
+	if s.closing {
+		cancel(context.Canceled)
+	}
 	s.retry, s.forced = cancel, false
 	c.stats.Attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
