@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -323,5 +324,44 @@ func TestWithoutLivenessSilenceIsNotJudged(t *testing.T) {
 		assert.Equal(t, wechatws.StateOpen, c.State())
 		assert.Zero(t, conn.Pings())
 		c.close()
+	})
+}
+
+// The timers of many connections in one process share instants. None is late by more
+// than a twentieth of a second, and none gets later with time.
+func TestHeartbeatsOfACrowd(t *testing.T) {
+	const n, interval, late = 100, 3 * time.Second, 50 * time.Millisecond
+	virtual(t, func(t *testing.T, w *world) {
+		var mu sync.Mutex
+		beats := map[int][]time.Duration{} // since the open
+		opened := map[int]time.Time{}
+		instants := map[time.Time]int{}
+		w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			beats[conn.ID()] = append(beats[conn.ID()], time.Since(opened[conn.ID()]))
+			instants[time.Now()]++
+		})
+		for range n {
+			c := w.client().connect()
+			defer c.close()
+			mu.Lock()
+			opened[w.conn().ID()] = time.Now()
+			mu.Unlock()
+			w.sleep(time.Millisecond)
+		}
+		w.sleep(10*interval - n*time.Millisecond - time.Nanosecond)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, beats, n)
+		for id, times := range beats {
+			for i, at := range times {
+				due := time.Duration(i+1) * interval
+				require.GreaterOrEqual(t, at, due, "connection %d", id)
+				require.LessOrEqual(t, at, due+late, "connection %d", id)
+			}
+			require.GreaterOrEqual(t, len(times), 9)
+		}
+		require.Less(t, len(instants), n, "the first is on the instant, nearly all others share some")
 	})
 }
