@@ -11,7 +11,7 @@ import (
 // The inbox's bounds. When one is reached the reader waits, so that
 // back-pressure reaches the peer through TCP.
 const (
-	inboxMessages = 256
+	inboxMessages = 1024
 	inboxBytes    = 4 << 20
 )
 
@@ -20,7 +20,7 @@ const (
 // than to a session, so that callbacks stay one at a time when a callback closes
 // the client and connects it again.
 type dispatcher struct {
-	handle func(*inbound) // what to do with a message
+	handle func(inbound) // what to do with a message
 
 	messages atomic.Int64 // pending or running
 	bytes    atomic.Int64
@@ -37,16 +37,17 @@ type dispatcher struct {
 
 	// The goroutine's own.
 	current []delivery // taken from pending
-	next    int        // of these
+	next    int        // of these, the one that runs or is to run
+	inBatch int        // of that one's messages
 }
 
-// A delivery is one thing to run: an event, or, without one, a message.
+// A delivery is one thing to run: an event, or messages.
 type delivery struct {
 	event func()
-	inbound
+	batch *batch
 }
 
-func newDispatcher(handle func(*inbound)) *dispatcher {
+func newDispatcher(handle func(inbound)) *dispatcher {
 	d := &dispatcher{handle: handle}
 	d.changed.L = &d.mu
 	return d
@@ -60,29 +61,23 @@ func (d *dispatcher) event(fn func()) {
 	d.push(delivery{event: fn})
 }
 
-// receive has messages handled after all that came before them, and blocks while
-// the inbox is full. Before it blocks it calls stalled; giveUp, which is asked again
-// each time that wake is called, ends the wait.
-func (d *dispatcher) receive(messages []inbound, stalled func(), giveUp func() bool) {
+// receive has n messages of so many bytes handled after all that came before them,
+// and blocks while the inbox is full. Before it blocks it calls stalled; giveUp, which
+// is asked again each time that wake is called, ends the wait.
+func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.full() {
 		d.mu.Unlock()
 		stalled()
 		d.mu.Lock()
-		d.await(func() bool { return !d.full() || giveUp() })
+		d.await(func() bool { return d.hasRoom() || giveUp() })
 	}
-	bytes := 0
-	for i := range messages {
-		bytes += len(messages[i].data)
-	}
-	if n := d.messages.Add(int64(len(messages))); n > d.most.Load() {
+	if n := d.messages.Add(int64(n)); n > d.most.Load() {
 		d.most.Store(n)
 	}
 	d.bytes.Add(int64(bytes))
-	for i := range messages {
-		d.push(delivery{inbound: messages[i]})
-	}
+	d.push(delivery{batch: b})
 }
 
 // await waits for a change that makes done true. It is called with mu held.
@@ -103,6 +98,12 @@ func (d *dispatcher) stats(s *Stats) {
 
 func (d *dispatcher) full() bool {
 	return d.messages.Load() >= inboxMessages || d.bytes.Load() >= inboxBytes
+}
+
+// hasRoom is what the reader waits for once the inbox was full: for so much that it
+// need not wait again for each message.
+func (d *dispatcher) hasRoom() bool {
+	return d.messages.Load() <= inboxMessages/2 && d.bytes.Load() <= inboxBytes/2
 }
 
 // push is called with mu held.
@@ -131,16 +132,45 @@ func (d *dispatcher) loop() {
 		// A callback that calls runtime.Goexit, as t.FailNow does, ends this
 		// goroutine. The rest is run by another one.
 		if !finished {
+			d.settle()
 			go d.loop()
 		}
 	}()
 	for d.more() {
 		for d.next < len(d.current) {
-			d.next++
-			d.run(&d.current[d.next-1])
+			d.run(d.current[d.next])
+			d.settle()
 		}
 	}
 	finished = true
+}
+
+func (d *dispatcher) run(item delivery) {
+	if item.event != nil {
+		item.event()
+	} else {
+		d.handle(item.batch.message(d.inBatch))
+	}
+}
+
+// settle moves on from what has run.
+func (d *dispatcher) settle() {
+	if b := d.current[d.next].batch; b != nil {
+		d.messages.Add(-1)
+		d.bytes.Add(-int64(len(b.messages[d.inBatch].data)))
+		if d.inBatch++; d.inBatch == len(b.messages) {
+			d.inBatch = 0
+			b.release()
+		}
+	}
+	if d.inBatch == 0 {
+		d.current[d.next] = delivery{}
+		d.next++
+		d.ran.Add(1)
+	}
+	if d.waiting.Load() > 0 && (d.inBatch == 0 || d.hasRoom()) {
+		d.wake()
+	}
 }
 
 // more takes what has become pending, or ends the goroutine.
@@ -160,25 +190,6 @@ func (d *dispatcher) more() bool {
 	}
 	d.current, d.pending = d.pending, d.spare
 	return true
-}
-
-func (d *dispatcher) run(item *delivery) {
-	defer func() { // also when the callback calls runtime.Goexit
-		if item.event == nil {
-			d.messages.Add(-1)
-			d.bytes.Add(-int64(len(item.data)))
-			item.free()
-		}
-		d.ran.Add(1)
-		if d.waiting.Load() > 0 {
-			d.wake()
-		}
-	}()
-	if item.event != nil {
-		item.event()
-	} else {
-		d.handle(&item.inbound)
-	}
 }
 
 // waitIdle waits until all that has come up to now has run, and the goroutine is

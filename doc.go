@@ -29,7 +29,7 @@
 //
 // Callbacks run one at a time and in order: a connection's open event, its
 // messages, its close event. They may block, panic, and call every method of the
-// client. While they block, messages wait up to a bound (256 messages, 4 MiB), and
+// client. While they block, messages wait up to a bound (1,024 messages, 4 MiB), and
 // then the peer is slowed down; the heartbeat goes on.
 //
 // # Errors

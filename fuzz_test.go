@@ -24,7 +24,7 @@ func FuzzRouter(f *testing.F) {
 		if text {
 			in.typ = TextMessage
 		}
-		m, err := in.read(c)
+		m, _, err := in.read(c)
 		switch {
 		case err == nil && (m.Binary || !utf8.Valid(m.Data) || !utf8.ValidString(m.Type)):
 			t.Errorf("%q is routed as %q", data, m.Type)

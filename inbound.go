@@ -4,42 +4,34 @@ import (
 	"bytes"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
 
-// inbound is a message as the reader hands it over.
+// inbound is a message as it came in.
 type inbound struct {
-	link *link
-	typ  MessageType
-	data []byte
-	at   time.Time
-	from *arena // that data is part of; nil: data is the message's own
+	link     *link
+	typ      MessageType
+	data     []byte
+	at       time.Time
+	borrowed bool // data is used again once the message is handled
 }
 
-// free lets the arena be used again.
-func (in *inbound) free() {
-	if in.from != nil {
-		in.from.release()
+// own makes data the message's own.
+func (in inbound) own() inbound {
+	if in.borrowed {
+		in.data, in.borrowed = bytes.Clone(in.data), false
 	}
+	return in
 }
 
-// keep has the message keep its data beyond the arena's life.
-func (in *inbound) keep() {
-	if in.from != nil {
-		in.data = bytes.Clone(in.data)
-		in.free()
-		in.from = nil
-	}
-}
-
-// read makes a Message of it. With an error, which is for a *DecodeError, the
-// message cannot be routed by its type, but is whole.
-func (in *inbound) read(c *Client) (m Message, err error) {
+// read makes a Message of it, and finds the callbacks of its type. With an error,
+// which is for a *DecodeError, the message cannot be routed by its type, but is
+// whole.
+func (in inbound) read(c *Client) (m Message, typed []*hook[Message], err error) {
 	m = Message{
 		Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, Connection: in.link.number,
-		codec: c.cfg.codec, borrowed: in.from != nil,
+		codec: c.cfg.codec, borrowed: in.borrowed,
 	}
 	switch {
 	case m.Binary:
@@ -48,48 +40,78 @@ func (in *inbound) read(c *Client) (m Message, err error) {
 		err = ErrNotUTF8
 	default:
 		var name []byte
-		name, err = peekType(m.Data, c.cfg.typeField)
-		m.Type = c.types.intern(name)
+		if name, err = peekType(m.Data, c.cfg.typeField); err == nil {
+			m.Type, typed = c.types.find(name)
+		}
 	}
-	return m, err
+	return m, typed, err
 }
 
-// An arena holds the data of messages that were read together. Most are decoded and
-// forgotten, so that arenas are used again.
-type arena struct {
+// A batch is messages that were read together. Most are decoded and forgotten, so
+// that the memory that holds them is used again.
+type batch struct {
+	link     *link
+	at       time.Time
+	messages []packed
+	arena    []byte // what their data is part of; nil: it is their own
+}
+
+type packed struct {
+	typ  MessageType
 	data []byte
-	used atomic.Int32 // by so many messages
 }
 
-// Arenas come in sizes of powers of two, so that messages that wait for a slow
-// callback hold no more than twice their own size.
-const minArena, maxArena = 9, 16 // as exponents
+// single is a batch of one message that owns its data.
+func single(in inbound) *batch {
+	return &batch{link: in.link, at: in.at, messages: []packed{{in.typ, in.data}}}
+}
 
-var arenas [maxArena - minArena + 1]sync.Pool
+func (b *batch) message(i int) inbound {
+	return inbound{link: b.link, typ: b.messages[i].typ, data: b.messages[i].data, at: b.at, borrowed: b.arena != nil}
+}
 
-// newArena makes an arena for so many messages with so many bytes, at most 64 KiB.
-func newArena(messages, size int) *arena {
-	class := max(bits.Len(uint(max(size, 1)-1)), minArena) - minArena
-	a, ok := arenas[class].Get().(*arena)
+func (b *batch) size() (bytes int) {
+	for i := range b.messages {
+		bytes += len(b.messages[i].data)
+	}
+	return bytes
+}
+
+// Batches come in sizes of powers of two, so that those that wait for a slow callback
+// hold little more than twice what they must.
+const minBatch, largestBatch = 9, 16 // exponents, of bytes
+
+// perMessage is how many bytes there are for one message in a batch, at least.
+const perMessage = 32
+
+var batches [largestBatch - minBatch + 1]sync.Pool
+
+// newBatch copies messages, which hold no more than 64 KiB.
+func newBatch(l *link, messages []packed) *batch {
+	b := batch{messages: messages}
+	size := max(b.size(), perMessage*len(messages), 1<<minBatch)
+	class := bits.Len(uint(size-1)) - minBatch
+	pooled, ok := batches[class].Get().(*batch)
 	if !ok {
-		a = &arena{data: make([]byte, 0, 1<<(class+minArena))}
+		size := 1 << (class + minBatch)
+		pooled = &batch{arena: make([]byte, 0, size), messages: make([]packed, 0, size/perMessage)}
 	}
-	a.used.Store(int32(messages))
-	return a
+	pooled.link, pooled.at = l, time.Now()
+	for _, m := range messages {
+		at := len(pooled.arena)
+		pooled.arena = append(pooled.arena, m.data...)
+		pooled.messages = append(pooled.messages, packed{m.typ, pooled.arena[at:len(pooled.arena):len(pooled.arena)]})
+	}
+	return pooled
 }
 
-// add copies p in.
-func (a *arena) add(p []byte) []byte {
-	at := len(a.data)
-	a.data = append(a.data, p...)
-	return a.data[at:len(a.data):len(a.data)]
-}
-
-// release is called for each message.
-func (a *arena) release() {
-	if a.used.Add(-1) == 0 {
-		class := bits.Len(uint(cap(a.data)-1)) - minArena
-		a.data = a.data[:0]
-		arenas[class].Put(a)
+// release is called when all messages have been handled.
+func (b *batch) release() {
+	if b.arena == nil {
+		return
 	}
+	class := bits.Len(uint(cap(b.arena)-1)) - minBatch
+	clear(b.messages)
+	b.link, b.messages, b.arena = nil, b.messages[:0], b.arena[:0]
+	batches[class].Put(b)
 }

@@ -38,7 +38,7 @@ type link struct {
 
 	heartbeat heartbeat
 	early     []inbound // what came while it was opening; the reader's
-	taken     []inbound // by the stream, and not handed over yet; the reader's
+	taken     *[]packed // by the stream, and not handed over yet; the reader's
 
 	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
 	stalled   atomic.Bool  // the reader waits for room and does not read
@@ -171,7 +171,9 @@ func (l *link) close(code StatusCode, reason string) {
 
 // read hands over messages until the connection ends.
 func (l *link) read() error {
-	l.deliver(l.early)
+	for _, in := range l.early {
+		l.deliver(single(in))
+	}
 	l.early = nil
 	if l.stream != nil {
 		l.stream.Take(frames.Receiver{
@@ -184,43 +186,42 @@ func (l *link) read() error {
 		if err != nil {
 			return err
 		}
-		l.deliver([]inbound{in})
+		l.deliver(single(in))
 	}
 }
 
 // maxTaken bounds what is handed over at a time.
-const maxTaken = 64
+const maxTaken = 256
+
+var takenPool = sync.Pool{New: func() any { s := make([]packed, 0, maxTaken); return &s }}
 
 // take is given messages by the stream. It keeps them until it is asked to hand
 // them over, which happens before the payload is lost.
 func (l *link) take(text bool, payload []byte) {
-	in := inbound{link: l, typ: BinaryMessage, data: payload}
-	if text {
-		in.typ = TextMessage
+	if l.taken == nil {
+		l.taken = takenPool.Get().(*[]packed)
 	}
-	l.taken = append(l.taken, in)
-	if len(l.taken) == maxTaken {
+	typ := BinaryMessage
+	if text {
+		typ = TextMessage
+	}
+	*l.taken = append(*l.taken, packed{typ, payload})
+	if len(*l.taken) == maxTaken {
 		l.handOver()
 	}
 }
 
 // handOver delivers what was taken.
 func (l *link) handOver() {
-	if len(l.taken) == 0 {
+	if l.taken == nil {
 		return
 	}
-	size := 0
-	for i := range l.taken {
-		size += len(l.taken[i].data)
-	}
-	a, now := newArena(len(l.taken), size), time.Now()
-	for i := range l.taken {
-		in := &l.taken[i]
-		in.data, in.at, in.from = a.add(in.data), now, a
-	}
-	l.deliver(l.taken)
-	clear(l.taken)
-	l.taken = l.taken[:0]
+	b := newBatch(l, *l.taken)
+	clear(*l.taken)
+	*l.taken = (*l.taken)[:0]
+	takenPool.Put(l.taken)
+	l.taken = nil
+	l.deliver(b)
 }
 
 // next waits for a message.
@@ -242,15 +243,12 @@ func (l *link) next() (inbound, error) {
 }
 
 // deliver hands messages to who wants them.
-func (l *link) deliver(messages []inbound) {
-	size := 0
-	for i := range messages {
-		size += len(messages[i].data)
-		l.client.requests.offer(&messages[i], l.stall, l.resume)
-	}
-	l.client.messagesIn.Add(int64(len(messages)))
+func (l *link) deliver(b *batch) {
+	l.client.requests.offer(b, l.stall, l.resume)
+	n, size := len(b.messages), b.size()
+	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size))
-	l.client.dispatcher.receive(messages, func() {
+	l.client.dispatcher.receive(b, n, size, func() {
 		l.client.requests.inboxFull()
 		l.stall()
 	}, l.over)

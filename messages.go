@@ -80,33 +80,33 @@ func (m Message) Decode(v any) error {
 }
 
 // route is the dispatcher's work on one message.
-func (c *Client) route(in *inbound) {
+func (c *Client) route(in inbound) {
 	ctx := in.link.session.ctx
 	if ctx.Err() != nil { // Close has begun
 		return
 	}
-	m, err := in.read(c)
+	m, typed, err := in.read(c)
 	if err == nil && in.link.heartbeat.isPong(m) {
 		return
 	}
 	failed := func(err error) { c.report(ctx, err) }
-	raw := c.onMessage.all()
-	if len(raw) > 0 || err != nil {
-		m = m.own()
+	raw, unknown := c.onMessage.all(), c.onUnknown.all()
+	if err == nil && len(typed) == 0 && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
+		err = ErrNotJSON // nobody is going to decode it and to find out
 	}
 	if err != nil && (len(raw) == 0 || errors.Is(err, ErrNotUTF8)) {
-		failed(&DecodeError{Data: m.Data, Err: err})
+		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
-	call(ctx, raw, m, failed)
-	if err != nil {
-		return
+	if len(raw) > 0 {
+		m = m.own()
+		call(ctx, raw, m, failed)
 	}
-	if typed := c.types.all(m.Type); len(typed) > 0 {
+	switch {
+	case err != nil:
+	case len(typed) > 0:
 		call(ctx, typed, m, failed)
-		return
-	}
-	if unknown := c.onUnknown.all(); len(unknown) > 0 {
+	case len(unknown) > 0:
 		call(ctx, unknown, m.own(), failed)
 	}
 }
@@ -145,59 +145,69 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 		fn(ctx, v)
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
-		handle = func(ctx context.Context, m Message) { raw(ctx, m.own()) }
+		handle = func(ctx context.Context, m Message) {
+			if m = m.own(); isJSON(m.Data) {
+				raw(ctx, m)
+			} else {
+				c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: ErrNotJSON})
+			}
+		}
 	}
 	return c.types.add(msgType, handle)
 }
 
 // A typeTable has the callbacks of each message type. A type is added with its first
-// callback, and stays.
+// callback, and stays. Types that nobody has asked for are added too, the first few of
+// them, so that their names need not be made anew for each message.
 type typeTable struct {
-	mu    sync.Mutex
-	types atomic.Pointer[map[string]*typeHooks] // replaced, never changed in place
+	mu     sync.Mutex
+	types  atomic.Pointer[map[string]*typeHooks] // replaced, never changed in place
+	others int                                   // types that were added for their names
 }
+
+const maxOthers = 32
 
 type typeHooks struct {
 	name string
 	hooks[Message]
 }
 
-// intern makes a string of a type's name, without allocating for those in the table.
-func (t *typeTable) intern(name []byte) string {
+func (t *typeTable) all() map[string]*typeHooks {
 	if types := t.types.Load(); types != nil {
-		if h := (*types)[string(name)]; h != nil {
-			return h.name
-		}
-	}
-	return string(name)
-}
-
-// all are the callbacks for a type.
-func (t *typeTable) all(name string) []*hook[Message] {
-	if types := t.types.Load(); types != nil {
-		if h := (*types)[name]; h != nil {
-			return h.all()
-		}
+		return *types
 	}
 	return nil
 }
 
+// find returns a type's name, and the callbacks for it.
+func (t *typeTable) find(name []byte) (string, []*hook[Message]) {
+	h := t.all()[string(name)]
+	if h == nil {
+		h = t.added(string(name), &t.others, maxOthers)
+	}
+	return h.name, h.all()
+}
+
 // add registers a callback for a type.
 func (t *typeTable) add(name string, fn func(context.Context, Message)) (remove func()) {
+	return t.added(name, new(int), 1).add(fn)
+}
+
+// added returns a type of that name, and keeps it unless there are so many of its kind.
+func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	types := map[string]*typeHooks{}
-	if old := t.types.Load(); old != nil {
-		if h := (*old)[name]; h != nil {
-			return h.add(fn)
-		}
-		maps.Copy(types, *old)
+	if h := t.all()[name]; h != nil {
+		return h
 	}
 	h := &typeHooks{name: name}
-	types[name] = h
-	remove = h.add(fn)
-	t.types.Store(&types)
-	return remove
+	if *count < most {
+		*count++
+		types := map[string]*typeHooks{name: h}
+		maps.Copy(types, t.all())
+		t.types.Store(&types)
+	}
+	return h
 }
 
 // OnMessage registers fn for every message, before the typed callbacks: also

@@ -121,7 +121,7 @@ func (o *Opening) Receive(ctx context.Context) (Message, error) {
 		}
 		l.early = append(l.early, in)
 		o.bytes += len(in.data)
-		if m, err := in.read(l.client); err == nil {
+		if m, _, err := in.read(l.client); err == nil {
 			return m, nil
 		}
 	}

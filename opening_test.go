@@ -144,10 +144,10 @@ func TestOpeningErrors(t *testing.T) {
 		"a flood": {
 			open: hello,
 			serve: func(c *wstest.Conn) {
-				for i := 0; c.Send(`{"msg_type":"noise"}`) == nil && i < 1000; i++ {
+				for i := 0; c.Send(`{"msg_type":"noise"}`) == nil && i < 3000; i++ {
 				}
 			},
-			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "still opening after 256 messages") },
+			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "still opening after 1024 messages") },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

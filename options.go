@@ -60,10 +60,12 @@ type config struct {
 	errs []error
 }
 
+var netDialer net.Dialer
+
 func defaultConfig() config {
 	return config{
 		proxy:         http.ProxyFromEnvironment,
-		netDial:       (&net.Dialer{}).DialContext,
+		netDial:       netDialer.DialContext,
 		dialer:        CoderDialer{},
 		dialTimeout:   10 * time.Second,
 		readLimit:     1 << 20,

@@ -10,11 +10,11 @@ import (
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
 const maxDepth = 10000
 
-// peekType checks that data is one valid JSON value and, when it is an object,
-// finds the string in its field of the given name, all in one pass and without
-// recursion: what a server sends must not be able to exhaust the stack. Of
-// several fields of that name the last one counts, as in encoding/json. It does
-// not check UTF-8.
+// peekType returns the string that a JSON object has in a top-level field, or
+// ErrNoType. It looks no further than that field, the first of its name; what comes
+// behind it is for who decodes. Up to there, or to the end when the field is not found,
+// it checks that data is JSON, and returns ErrNotJSON otherwise. It takes no recursion:
+// what a server sends must not be able to exhaust the stack. It does not check UTF-8.
 //
 // What it returns is part of data, unless it has to be unescaped.
 func peekType(data []byte, field string) (typ []byte, err error) {
@@ -27,6 +27,13 @@ func peekType(data []byte, field string) (typ []byte, err error) {
 		return nil, ErrNoType
 	}
 	return unquote(raw), nil
+}
+
+// isJSON tells whether data is one valid JSON value.
+func isJSON(data []byte) bool {
+	p := peeker{data: data}
+	_, ok := p.scan("")
+	return ok
 }
 
 // unquote reads a valid JSON string.
@@ -46,8 +53,8 @@ type peeker struct {
 	at   int
 }
 
-// scan walks over everything, and returns the first token of the value that the
-// field has at the top level.
+// scan walks over everything, but no further than the value that the field has at the
+// top level, whose first token it returns. No field has an empty name here.
 func (p *peeker) scan(field string) (found []byte, ok bool) {
 	var room [32]byte
 	open := room[:0] // the brackets that are open
@@ -77,10 +84,10 @@ func (p *peeker) scan(field string) (found []byte, ok bool) {
 			return nil, false
 		}
 		if wanted {
-			found = p.data[start:p.at]
+			return p.data[start:p.at], true
 		}
 		if !entered && !p.leave(&open) {
-			return found, len(open) == 0 && p.at == len(p.data)
+			return nil, len(open) == 0 && p.at == len(p.data)
 		}
 		// Another value comes: in an object, behind its name.
 		wanted = false
@@ -130,7 +137,7 @@ func (p *peeker) key(field string, depth int) (wanted, ok bool) {
 		return false, false
 	}
 	p.at++
-	return depth == 1 && unquoteIs(name, field), true
+	return depth == 1 && field != "" && unquoteIs(name, field), true
 }
 
 // unquoteIs compares without allocating when there is no escape.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // requestBacklog is how many messages may wait for one Request to look at them.
@@ -50,7 +51,7 @@ func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool)
 				return Message{}, r.err
 			}
 		}
-		if m, err := in.read(c); !errors.Is(err, ErrNotUTF8) && match(m) {
+		if m, _, err := in.read(c); !errors.Is(err, ErrNotUTF8) && match(m) {
 			return m, nil
 		}
 	}
@@ -66,48 +67,52 @@ func (r *request) fail(err error) {
 
 // requests are those that wait now.
 type requests struct {
-	mu   sync.Mutex
-	list []*request // replaced, never changed in place
+	mu   sync.Mutex                 // for who changes the list
+	list atomic.Pointer[[]*request] // replaced, never changed in place
 }
 
 func (rs *requests) all() []*request {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	return rs.list
+	if list := rs.list.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
+
+func (rs *requests) replace(list []*request) { rs.list.Store(&list) }
 
 func (rs *requests) add(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.list = append(slices.Clone(rs.list), r)
+	rs.replace(append(slices.Clone(rs.all()), r))
 }
 
 func (rs *requests) remove(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	close(r.done)
-	rs.list = slices.DeleteFunc(slices.Clone(rs.list), func(other *request) bool { return other == r })
+	rs.replace(slices.DeleteFunc(slices.Clone(rs.all()), func(other *request) bool { return other == r }))
 }
 
-// offer gives a message to all who wait, and waits for those who are slow to
-// look at it.
-func (rs *requests) offer(in *inbound, stall, resume func()) {
-	for _, r := range rs.all() {
-		in.keep()
-		in := *in
-		select {
-		case r.in <- in:
-			continue
-		default:
+// offer gives messages to all who wait, and waits for those who are slow to look at
+// them.
+func (rs *requests) offer(b *batch, stall, resume func()) {
+	for i := range b.messages {
+		for _, r := range rs.all() {
+			in := b.message(i).own()
+			select {
+			case r.in <- in:
+				continue
+			default:
+			}
+			stall()
+			select {
+			case r.in <- in:
+			case <-r.done:
+			case <-b.link.dead:
+			case <-b.link.session.ctx.Done():
+			}
+			resume()
 		}
-		stall()
-		select {
-		case r.in <- in:
-		case <-r.done:
-		case <-in.link.dead:
-		case <-in.link.session.ctx.Done():
-		}
-		resume()
 	}
 }
 

@@ -27,10 +27,10 @@ func BenchmarkRoute(b *testing.B) {
 			register(c)
 			l := &link{session: &session{client: c, ctx: context.Background()}, client: c}
 			l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
-			in := inbound{link: l, typ: TextMessage, data: comment, from: new(arena)}
+			in := inbound{link: l, typ: TextMessage, data: comment, borrowed: true}
 			b.ReportAllocs()
 			for b.Loop() {
-				c.route(&in)
+				c.route(in)
 			}
 		})
 	}

@@ -81,7 +81,7 @@ func decoderOf(name string) string {
 }
 
 // defaultCodec is the decoder that the client has by default.
-const defaultCodec = "std"
+const defaultCodec = "v2"
 
 func (b *bench) dispatchOnce(v vocabulary, e entry) (result, error) {
 	url := b.server.url(fmt.Sprintf("/feed?n=%d", e.size))
