@@ -14,7 +14,8 @@ import (
 // while the connection is open, after the login, ahead of whatever is queued,
 // and skipped while the one before has not left yet.
 type Heartbeat struct {
-	// Interval between two heartbeats. Default 3 s.
+	// Interval between two heartbeats. Default 3 s. In a process with 64
+	// connections or more they share timers, and come up to 50 ms late.
 	Interval time.Duration
 	// Message is encoded once, by the codec. Default {"msg_type":"ping"}, with
 	// the name set by WithTypeField.
@@ -25,7 +26,8 @@ type Heartbeat struct {
 	// Pong recognises the server's answer, for servers that answer in JSON and
 	// not to protocol pings. With it no protocol pings are sent; round-trip
 	// times come from the answers; and what it recognises reaches no callback.
-	// It is called on the dispatcher, for every message that has a type.
+	// It is called on the dispatcher, for every message that has a type, and must
+	// not keep the message's Data.
 	Pong func(Message) bool
 }
 

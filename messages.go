@@ -42,8 +42,8 @@ type Message struct {
 	// Type is the string in the message's type field; empty for a binary
 	// message and for text that has none.
 	Type string
-	// Data is the message. It is shared by all callbacks and must not be
-	// changed; it may be kept.
+	// Data is the message. It must not be changed. It may be kept, but for that
+	// of OnMessageBorrowed and Heartbeat.Pong.
 	Data []byte
 	// Binary tells that it came as a binary message. Text is always valid
 	// UTF-8.
@@ -98,16 +98,13 @@ func (c *Client) route(in inbound) {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
-	if len(raw) > 0 {
-		m = m.own()
-		call(ctx, raw, m, failed)
-	}
+	call(ctx, raw, m, failed)
 	switch {
 	case err != nil:
 	case len(typed) > 0:
 		call(ctx, typed, m, failed)
 	case len(unknown) > 0:
-		call(ctx, unknown, m.own(), failed)
+		call(ctx, unknown, m, failed)
 	}
 }
 
@@ -136,21 +133,22 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	case msgType == "":
 		return c.misuse(&OptionError{Option: name, Value: `""`, Want: "the message type must not be empty; OnMessage takes all messages"})
 	}
+	var room T // used again, since callbacks run one at a time and fn gets a copy
 	handle := func(ctx context.Context, m Message) {
-		var v T
-		if err := m.Decode(&v); err != nil {
+		defer func() { room = *new(T) }()
+		if err := m.Decode(&room); err != nil {
 			c.report(ctx, err)
 			return
 		}
-		fn(ctx, v)
+		fn(ctx, room)
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
 		handle = func(ctx context.Context, m Message) {
-			if m = m.own(); isJSON(m.Data) {
-				raw(ctx, m)
-			} else {
+			if m = m.own(); !isJSON(m.Data) {
 				c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: ErrNotJSON})
+				return
 			}
+			raw(ctx, m)
 		}
 	}
 	return c.types.add(msgType, handle)
@@ -215,12 +213,27 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 // which are then no errors. Only text that is not valid UTF-8 is kept from it.
 // See On for the rules that all callbacks share.
 func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
-	return register(c, "OnMessage", &c.onMessage, fn)
+	return register(c, "OnMessage", &c.onMessage, owned(fn))
+}
+
+// OnMessageBorrowed is OnMessage without the copy of the message's data that OnMessage
+// makes: Data is used again as soon as fn has returned, and must be copied to be kept.
+// It is for those who look at every message of a fast feed.
+func (c *Client) OnMessageBorrowed(fn func(ctx context.Context, m Message)) (remove func()) {
+	return register(c, "OnMessageBorrowed", &c.onMessage, fn)
+}
+
+// owned gives fn messages that it may keep.
+func owned(fn func(context.Context, Message)) func(context.Context, Message) {
+	if fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
 // OnUnknown registers fn for messages of a type that no On callback takes.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
-	return register(c, "OnUnknown", &c.onUnknown, fn)
+	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }
 
 // OnOpen registers fn for each connection that is open and logged in. It comes
@@ -325,7 +338,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
 			end()
 		}
 	})
-	removeMessage := c.onMessage.add(func(cbctx context.Context, m Message) {
+	removeMessage := c.onMessage.add(owned(func(cbctx context.Context, m Message) {
 		select {
 		case messages <- m:
 		case <-ctx.Done():
@@ -333,7 +346,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
 		case <-left:
 		case <-over:
 		}
-	})
+	}))
 	return func(yield func(Message) bool) {
 		defer removeState()
 		defer removeMessage()

@@ -32,6 +32,18 @@ func (c wechatwsConn) listen(got func(data []byte)) {
 	c.client.OnMessage(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 
+// borrowing is it with the callback that does without a copy of the data.
+type borrowing struct{ wechatwsConn }
+
+func dialBorrowing(url string) (conn, error) {
+	c, err := connectWechatws(url, nil)
+	return borrowing{c}, err
+}
+
+func (c borrowing) listen(got func(data []byte)) {
+	c.client.OnMessageBorrowed(func(_ context.Context, m wechatws.Message) { got(m.Data) })
+}
+
 // send makes no copy for the sake of the benchmark: SendText makes its own.
 func (c wechatwsConn) send(text []byte) error {
 	return c.client.SendText(context.Background(), unsafe.String(unsafe.SliceData(text), len(text)))
