@@ -2,19 +2,24 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/wechatws/wechatws"
 )
 
 // parcel goes there and back: 60 bytes.
 var parcel = []byte(`{"msg_type":"echo","content":"0123456789012345678901234567"}`)
 
 func (b *bench) roundTrip() []trial {
-	names := []string{"tcp", "raw", "gorilla", "coder", "nhooyr", "gobwas", "gws", "wechatws"}
+	names := []string{"tcp", "raw", "gorilla", "coder", "nhooyr", "gobwas", "gws", "gws-wake", "wechatws", "wechatws-wake", "wechatws-request"}
 	one := func(workload, title, note string, n int, pause time.Duration) trial {
 		return trial{
 			workload: workload, title: title, note: note,
@@ -29,7 +34,8 @@ func (b *bench) roundTrip() []trial {
 	}
 	return []trial{
 		one("W2", "round trip", "A 60-byte text there and back, one at a time. tcp is the same number of bytes without any protocol. "+
-			"Libraries with a call that reads are used in a loop; those that call back wake the goroutine that sends.", b.times(5_000), 0),
+			"The next one is sent by who got the last: the goroutine that reads, or the callback. -wake has the callback wake another goroutine, which sends; "+
+			"-request is Client.Request.", b.times(5_000), 0),
 		one("W3", "a lone message", "The same with a pause of 2 ms before each: nothing waits to be gathered.", b.times(200), 2*time.Millisecond),
 	}
 }
@@ -39,60 +45,113 @@ var errAltered = errors.New("the echo is not what was sent")
 func (b *bench) roundTripOnce(e entry, pause time.Duration) (result, error) {
 	var c conn
 	var err error
-	if e.name == "tcp" {
+	name, how, _ := strings.Cut(e.name, "-")
+	if name == "tcp" {
 		c, err = dialBytes(b.server)
 	} else {
-		c, err = contenderOf(e.name).dial(b.server.url("/echo"))
+		c, err = contenderOf(name).dial(b.server.url("/echo"))
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	var (
-		took = make([]time.Duration, 0, e.size)
-		back = make(chan error, 1)
-		wait func() error
-	)
-	arrived := func(data []byte) error {
-		if !bytes.Equal(data, parcel) {
-			return errAltered
-		}
-		return nil
-	}
+	trip := roundTrip{conn: c, n: e.size, pause: pause, took: make([]time.Duration, 0, e.size)}
+	var work func() error
 	switch c := c.(type) {
 	case puller:
-		wait = func() error {
-			data, err := c.read()
-			if err != nil {
-				return err
-			}
-			return arrived(data)
-		}
+		work = func() error { return trip.inALoop(c.read) }
 	case pusher:
-		c.listen(func(data []byte) { back <- arrived(data) })
-		wait = func() error { return <-back }
-	}
-	r, err := measure(e.size, func() error {
-		for range e.size {
-			time.Sleep(pause)
-			start := time.Now()
-			if err := c.send(parcel); err != nil {
-				return err
-			}
-			if err := wait(); err != nil {
-				return err
-			}
-			took = append(took, time.Since(start))
+		switch how {
+		case "request":
+			work = func() error { return trip.byRequest(c.(wechatwsConn).client) }
+		case "wake":
+			back := make(chan []byte, 1)
+			c.listen(func(data []byte) { back <- bytes.Clone(data) })
+			work = func() error { return trip.inALoop(func() ([]byte, error) { return <-back, nil }) }
+		default:
+			work = func() error { return trip.inCallbacks(c) }
 		}
-		return nil
-	})
+	}
+	r, err := measure(e.size, work)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(took)
-	r[p50] = took[len(took)/2].Seconds() * 1e6
-	r[p99] = took[len(took)*99/100].Seconds() * 1e6
+	slices.Sort(trip.took)
+	r[p50] = trip.took[len(trip.took)/2].Seconds() * 1e6
+	r[p99] = trip.took[len(trip.took)*99/100].Seconds() * 1e6
 	return r, nil
+}
+
+// A roundTrip sends the parcel n times, and notes how long each took.
+type roundTrip struct {
+	conn
+	n     int
+	pause time.Duration // before each
+	took  []time.Duration
+	start time.Time
+}
+
+func (t *roundTrip) leave() error {
+	time.Sleep(t.pause)
+	t.start = time.Now()
+	return t.send(parcel)
+}
+
+func (t *roundTrip) arrived(data []byte) error {
+	t.took = append(t.took, time.Since(t.start))
+	if !bytes.Equal(data, parcel) {
+		return errAltered
+	}
+	return nil
+}
+
+func (t *roundTrip) inALoop(wait func() ([]byte, error)) error {
+	for range t.n {
+		if err := t.leave(); err != nil {
+			return err
+		}
+		data, err := wait()
+		if err != nil {
+			return err
+		}
+		if err := t.arrived(data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *roundTrip) inCallbacks(c pusher) error {
+	over := make(chan error, 1)
+	c.listen(func(data []byte) {
+		err := t.arrived(data)
+		if err == nil && len(t.took) < t.n {
+			err = t.leave()
+		}
+		if err != nil || len(t.took) == t.n {
+			over <- err
+		}
+	})
+	if err := t.leave(); err != nil {
+		return err
+	}
+	return <-over
+}
+
+func (t *roundTrip) byRequest(client *wechatws.Client) error {
+	isEcho := func(m wechatws.Message) bool { return m.Type == "echo" }
+	for range t.n {
+		time.Sleep(t.pause)
+		t.start = time.Now()
+		answer, err := client.Request(context.Background(), json.RawMessage(parcel), isEcho)
+		if err != nil {
+			return err
+		}
+		if err := t.arrived(answer.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bytesConn sends and reads as many bytes as the parcel's frames have.
