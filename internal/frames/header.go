@@ -66,9 +66,9 @@ func (h header) isPlain() bool {
 	return h.first == finBit|opText && !h.masked || h.first == finBit|opBinary && !h.masked
 }
 
-// isPong tells whether the frame is a pong that keeps the rules.
-func (h header) isPong() bool {
-	return h.first == finBit|opPong && !h.masked && h.length <= maxControl
+// isSign tells whether the frame is a ping or pong that keeps the rules.
+func (h header) isSign() bool {
+	return (h.first == finBit|opPing || h.first == finBit|opPong) && !h.masked && h.length <= maxControl
 }
 
 // appendFrame appends a client's frame: final, and masked with key.

@@ -1,10 +1,10 @@
 // Package frames is a short cut for the messages that nearly all messages are: one
 // unfragmented, uncompressed frame. A Stream stands between a WebSocket library and
 // its connection, takes such frames out of what comes in, and puts some into what
-// goes out; and so it does with pings of its user's and their pongs. Everything else
-// passes through it as it is and in its place: other control frames, fragments,
-// compression, and whatever breaks the rules. The library stays the judge of the
-// protocol, and knows nothing of the Stream.
+// goes out; and so it does with pings and pongs. Everything else passes through it as
+// it is and in its place: close frames, fragments, compression, and whatever breaks
+// the rules. The library stays the judge of the protocol, and knows nothing of the
+// Stream.
 package frames
 
 import (
@@ -18,6 +18,8 @@ const (
 	// bufferSize is what is read at a time while there is much to read, and the
 	// largest frame that is taken.
 	bufferSize = 64 << 10
+	// smallBuffer is what an idle connection waits with.
+	smallBuffer = 512
 	// smallRead is what says that there may be more to read.
 	smallRead = 2 << 10
 )
@@ -25,8 +27,8 @@ const (
 // MaxWrite is the largest payload that WriteMessage takes.
 const MaxWrite = bufferSize - maxHeader
 
-// A pooled buffer is held while it has something in it, so that an idle connection
-// has none.
+// A pooled buffer is held while there is much to read, or a frame that is larger than
+// the small one.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
@@ -38,12 +40,13 @@ type Stream struct {
 	// All that follows belongs to who reads.
 	to *Receiver // nil: the library
 
-	buffer     *[bufferSize]byte // nil while it would be empty
+	large      *[bufferSize]byte // nil: the small one is in use
 	from, upTo int               // what has been read and not given away
 	pass       int64             // bytes of a frame for the library that come next
 	fragment   bool              // the library has got the beginning of a message
 	busy       bool              // the last read was not a small one
 	err        error             // of the connection, once it has come
+	small      [smallBuffer]byte
 }
 
 // NewStream makes a Stream of a connection on which the handshake is over.
@@ -52,15 +55,41 @@ func NewStream(below io.ReadWriteCloser) *Stream { return &Stream{below: below} 
 // A Receiver says what becomes of what a Stream takes. All of it is called by who
 // reads.
 type Receiver struct {
-	Limit   int64                           // of a message's size; longer ones are the library's
-	Message func(text bool, payload []byte) // payload is good until Idle is called
-	Pong    func(payload []byte)            // payload is good until it returns
-	Idle    func()                          // called each time before Read waits for the connection
+	Limit int64 // of a message's size; longer ones are the library's
+	// Message takes a message, and tells whether it will take another one before Idle
+	// is called. Until then payload is good.
+	Message    func(text bool, payload []byte) (more bool)
+	Ping, Pong func(payload []byte) // payload is good until it returns
+	// Idle is called by Read before messages lose their payload.
+	Idle func()
 }
 
-// Take has Read give plain messages and pongs to a Receiver from now on, instead of
+// Take has plain messages, pings and pongs given to a Receiver from now on, instead of
 // to the library. It must be called by who reads, between two messages.
 func (s *Stream) Take(to Receiver) { s.to = &to }
+
+// Await waits for what comes, and gives messages to the Receiver until it wants no more
+// or there are none for now. Their payload is good until Await or Read is called again.
+// It reports true when something comes that is for the library, an error for instance,
+// and the library has to read on. It must not be called while the library is in the
+// middle of a message.
+func (s *Stream) Await() (library bool) {
+	for taken := false; ; {
+		switch s.advance() {
+		case forLibrary:
+			return !taken
+		case enough:
+			return false
+		case message:
+			taken = true
+		case unfinished:
+			if taken {
+				return false
+			}
+			s.fill()
+		}
+	}
+}
 
 // Read is for the library. It returns only with something that is for it.
 func (s *Stream) Read(p []byte) (int, error) {
@@ -68,41 +97,67 @@ func (s *Stream) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		if s.pass > 0 {
+		switch s.advance() {
+		case forLibrary:
+			s.idle()
 			return s.give(p)
-		}
-		h, ok := parse(s.unread())
-		switch {
-		case !ok && s.err != nil:
-			if s.from == s.upTo {
-				s.release()
-				return 0, s.err
-			}
-			s.pass = math.MaxInt64 // what is left of a frame that will never be whole
-		case !ok:
-			s.fill(p)
-		case !s.takes(h):
-			s.pass = int64(h.size) + h.length
-			if h.length < 0 || s.pass < 0 {
-				s.pass = math.MaxInt64 // the library will not read beyond the header
-			}
-			if !h.isControl() {
-				s.fragment = !h.fin()
-			}
-		case int64(s.upTo-s.from) >= int64(h.size)+h.length:
-			payload := s.unread()[h.size:][:h.length:h.length]
-			s.from += h.size + int(h.length)
-			if h.isControl() {
-				s.to.Pong(payload)
-			} else {
-				s.to.Message(h.opcode() == opText, payload)
-			}
-		case s.err != nil:
-			s.pass = math.MaxInt64
-		default:
-			s.fill(p)
+		case enough:
+			s.idle()
+		case unfinished:
+			s.idle()
+			s.fill()
 		}
 	}
+}
+
+// What advance has come to.
+type progress int
+
+const (
+	forLibrary progress = iota // something that is not to be taken, or the end
+	message                    // it was taken
+	enough                     // it was taken, and no other may follow
+	sign                       // a ping or a pong was taken
+	unfinished                 // a frame that is not there in full
+)
+
+// advance deals with what has been read, one frame at a time.
+func (s *Stream) advance() progress {
+	if s.pass > 0 {
+		return forLibrary
+	}
+	h, ok := parse(s.unread())
+	whole := ok && int64(s.upTo-s.from) >= int64(h.size)+h.length
+	switch {
+	case ok && !s.takes(h):
+		s.pass = int64(h.size) + h.length
+		if h.length < 0 || s.pass < 0 {
+			s.pass = math.MaxInt64 // the library will not read beyond the header
+		}
+		if !h.isControl() {
+			s.fragment = !h.fin()
+		}
+		return forLibrary
+	case !whole && s.err != nil:
+		s.pass = math.MaxInt64 // what is left of a frame that will never be whole, and the error
+		return forLibrary
+	case !whole:
+		return unfinished
+	}
+	payload := s.unread()[h.size:][:h.length:h.length]
+	s.from += h.size + int(h.length)
+	switch h.opcode() {
+	case opPing:
+		s.to.Ping(payload)
+	case opPong:
+		s.to.Pong(payload)
+	default:
+		if !s.to.Message(h.opcode() == opText, payload) {
+			return enough
+		}
+		return message
+	}
+	return sign
 }
 
 // takes tells whether a frame is not for the library.
@@ -111,17 +166,19 @@ func (s *Stream) takes(h header) bool {
 		return false
 	}
 	plain := h.isPlain() && !s.fragment && h.length <= s.to.Limit && h.length <= bufferSize-maxHeader
-	return plain || h.isPong()
+	return plain || h.isSign()
 }
 
-func (s *Stream) unread() []byte {
-	if s.buffer == nil {
-		return nil
+func (s *Stream) buffer() []byte {
+	if s.large != nil {
+		return s.large[:]
 	}
-	return s.buffer[s.from:s.upTo]
+	return s.small[:]
 }
 
-// give passes on a part of a frame for the library.
+func (s *Stream) unread() []byte { return s.buffer()[s.from:s.upTo] }
+
+// give passes on a part of what is for the library.
 func (s *Stream) give(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), s.pass)]
 	if s.from < s.upTo {
@@ -138,49 +195,41 @@ func (s *Stream) give(p []byte) (n int, err error) {
 	return n, err
 }
 
-// fill waits for more. With an empty buffer and little traffic it waits without one,
-// in what the library has brought.
-func (s *Stream) fill(p []byte) {
-	if s.from == s.upTo && !s.busy && len(p) >= smallRead {
+// fill waits for more.
+func (s *Stream) fill() {
+	if s.from == s.upTo && !s.busy {
 		s.release()
-		n, err := s.below.Read(p)
-		s.err = err
-		s.busy = n >= smallRead
-		if n > 0 {
-			s.hold()
-			s.from, s.upTo = 0, copy(s.buffer[:], p[:n])
-		}
-		return
+	} else if s.large == nil && (s.busy || s.from == 0 && s.upTo == smallBuffer) {
+		s.enlarge()
+	} else if s.from > 0 {
+		s.upTo = copy(s.buffer(), s.unread())
+		s.from = 0
 	}
-	s.idle()
-	s.hold()
-	s.upTo = copy(s.buffer[:], s.buffer[s.from:s.upTo])
-	s.from = 0
-	n, err := s.below.Read(s.buffer[s.upTo:])
+	room := s.buffer()[s.upTo:]
+	n, err := s.below.Read(room)
 	s.upTo += n
 	s.err = err
-	s.busy = n >= smallRead
+	s.busy = n >= smallRead || n == smallBuffer && s.large == nil
+}
+
+func (s *Stream) enlarge() {
+	large := buffers.Get().(*[bufferSize]byte)
+	s.upTo = copy(large[:], s.unread())
+	s.large, s.from = large, 0
+}
+
+// release has the stream hold no more than an idle connection needs.
+func (s *Stream) release() {
+	if s.large != nil {
+		buffers.Put(s.large)
+	}
+	s.large, s.from, s.upTo = nil, 0, 0
 }
 
 // idle ends the life of the payloads.
 func (s *Stream) idle() {
 	if s.to != nil {
 		s.to.Idle()
-	}
-}
-
-func (s *Stream) hold() {
-	if s.buffer == nil {
-		s.buffer = buffers.Get().(*[bufferSize]byte)
-		s.from, s.upTo = 0, 0
-	}
-}
-
-func (s *Stream) release() {
-	s.idle()
-	if s.buffer != nil {
-		buffers.Put(s.buffer)
-		s.buffer, s.from, s.upTo = nil, 0, 0
 	}
 }
 
@@ -199,8 +248,11 @@ func (s *Stream) WriteMessage(text bool, payload []byte) error {
 }
 
 // WritePing writes a ping with a payload of up to 125 bytes. It must not be called
-// while the library writes a data message.
+// while the library writes a data message, and neither must WritePong.
 func (s *Stream) WritePing(payload []byte) error { return s.write(opPing, payload) }
+
+// WritePong is WritePing for the answer to a ping.
+func (s *Stream) WritePong(payload []byte) error { return s.write(opPong, payload) }
 
 func (s *Stream) write(opcode byte, payload []byte) error {
 	b := outgoing.Get().(*[]byte)

@@ -69,42 +69,57 @@ func dial(t require.TestingT, body io.ReadWriteCloser, extensions string) *webso
 
 const deflate = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
+// How a client reads.
+type how int
+
+const (
+	byLibrary how = iota // alone
+	byRead               // the Stream takes what it can while the library reads
+	byAwait              // and the library reads only when it must
+)
+
 // heard is all that a client gets out of what came in: messages, the error at the
-// end, and what it wrote back.
-func heard(t require.TestingT, incoming []byte, piece int, extensions string, limit int64, shortCut bool) (log []string) {
+// end, and how much it wrote back. Messages are taken up to three at a time.
+func heard(t require.TestingT, incoming []byte, piece int, extensions string, limit int64, how how) (log []string) {
 	s := &script{incoming: slices.Clone(incoming), piece: piece}
 	note := func(text bool, payload []byte) { log = append(log, fmt.Sprintf("%v %q", text, payload)) }
 	var body io.ReadWriteCloser = s
-	if shortCut {
-		stream := NewStream(s)
-		var waiting [][]byte // payloads are good until Idle
-		var kinds []bool
+	stream := NewStream(s)
+	var waiting [][]byte // payloads are good until they are asked for
+	var kinds []bool
+	handOver := func() {
+		for i := range waiting {
+			note(kinds[i], waiting[i])
+		}
+		kinds, waiting = nil, nil
+	}
+	if how != byLibrary {
 		stream.Take(Receiver{
-			Limit:   limit,
-			Message: func(text bool, payload []byte) { kinds, waiting = append(kinds, text), append(waiting, payload) },
-			Pong:    func([]byte) {}, // which the library keeps to itself
-			Idle: func() {
-				for i := range waiting {
-					note(kinds[i], waiting[i])
-				}
-				kinds, waiting = nil, nil
+			Limit: limit,
+			Message: func(text bool, payload []byte) bool {
+				kinds, waiting = append(kinds, text), append(waiting, payload)
+				return len(waiting) < 3
 			},
+			Ping: func(payload []byte) { assert.NoError(t, stream.WritePong(payload)) },
+			Pong: func([]byte) {}, // which the library keeps to itself
+			Idle: handOver,
 		})
 		body = stream
 	}
 	c := dial(t, body, extensions)
 	defer c.CloseNow()
 	for {
+		for how == byAwait && !stream.Await() {
+			handOver()
+		}
 		typ, r, err := c.Reader(context.Background())
 		var data []byte
 		if err == nil {
 			data, err = io.ReadAll(r)
 		}
-		if shortCut {
-			body.(*Stream).to.Idle()
-		}
+		handOver()
 		if err != nil {
-			return append(log, err.Error(), fmt.Sprintf("%x", len(s.written.Bytes())))
+			return append(log, err.Error(), fmt.Sprintf("%d written", s.written.Len()))
 		}
 		note(typ == websocket.MessageText, data)
 	}
@@ -166,9 +181,12 @@ func TestTheLibraryHearsTheSame(t *testing.T) {
 					if len(conversation) > 10_000 && piece < 7 {
 						continue
 					}
-					want := heard(t, []byte(conversation), piece, extensions, 0, false)
+					want := heard(t, []byte(conversation), piece, extensions, 0, byLibrary)
 					for _, limit := range []int64{0, 4, 1 << 20} {
-						assert.Equal(t, want, heard(t, []byte(conversation), piece, extensions, limit, true), "pieces of %d, limit %d, %q", piece, limit, extensions)
+						for _, how := range []how{byRead, byAwait} {
+							got := heard(t, []byte(conversation), piece, extensions, limit, how)
+							assert.Equal(t, want, got, "pieces of %d, limit %d, %q, %d", piece, limit, extensions, how)
+						}
 					}
 				}
 			}
@@ -189,34 +207,46 @@ func FuzzStream(f *testing.F) {
 			extensions = deflate
 		}
 		n := max(int(piece), 1)
-		want := heard(t, incoming, n, extensions, 0, false)
-		require.Equal(t, want, heard(t, incoming, n, extensions, 1<<20, true))
+		want := heard(t, incoming, n, extensions, 0, byLibrary)
+		require.Equal(t, want, heard(t, incoming, n, extensions, 1<<20, byRead))
+		require.Equal(t, want, heard(t, incoming, n, extensions, 1<<20, byAwait))
 	})
 }
 
-func TestPongs(t *testing.T) {
-	s := &script{incoming: []byte(frame(0x8a, "1") + frame(0x81, "a") + frame(0x01, "b") + frame(0x8a, "23")), piece: 1 << 20}
+func TestPingsAndPongs(t *testing.T) {
+	s := &script{incoming: []byte(frame(0x8a, "1") + frame(0x81, "a") + frame(0x01, "b") + frame(0x8a, "23") + frame(0x89, "4")), piece: 1 << 20}
 	stream := NewStream(s)
 	var log []string
+	note := func(what string) func([]byte) {
+		return func(payload []byte) { log = append(log, what+string(payload)) }
+	}
 	stream.Take(Receiver{
 		Limit:   10,
-		Message: func(_ bool, payload []byte) { log = append(log, "message "+string(payload)) },
-		Pong:    func(payload []byte) { log = append(log, "pong "+string(payload)) },
+		Message: func(_ bool, payload []byte) bool { note("message ")(payload); return true },
+		Ping:    note("ping "),
+		Pong:    note("pong "),
 		Idle:    func() {},
 	})
 	rest, err := io.ReadAll(stream)
 	require.NoError(t, err)
 	require.Equal(t, frame(0x01, "b"), string(rest))
-	require.Equal(t, []string{"pong 1", "message a", "pong 23"}, log)
+	require.Equal(t, []string{"pong 1", "message a", "pong 23", "ping 4"}, log)
 }
 
-func TestWritePing(t *testing.T) {
+func TestWritePingAndPong(t *testing.T) {
 	s := &script{}
 	require.NoError(t, NewStream(s).WritePing([]byte("ping")))
+	require.NoError(t, NewStream(s).WritePong([]byte("pong")))
 	b := s.written.Bytes()
-	require.Equal(t, []byte{0x89, 0x84}, b[:2])
-	mask(b[6:], binary.LittleEndian.Uint32(b[2:]))
-	require.Equal(t, "ping", string(b[6:]))
+	for _, want := range []struct {
+		first byte
+		text  string
+	}{{0x89, "ping"}, {0x8a, "pong"}} {
+		require.Equal(t, []byte{want.first, 0x84}, b[:2])
+		mask(b[6:10], binary.LittleEndian.Uint32(b[2:]))
+		require.Equal(t, want.text, string(b[6:10]))
+		b = b[10:]
+	}
 }
 
 // What WriteMessage writes, a server reads.
@@ -246,11 +276,11 @@ func TestIdleHoldsNothing(t *testing.T) {
 	s := &script{incoming: []byte(strings.Repeat(frame(0x81, strings.Repeat("x", 100)), 1000)), piece: 1 << 20}
 	stream := NewStream(s)
 	n := 0
-	stream.Take(Receiver{Limit: 1 << 20, Message: func(bool, []byte) { n++ }, Idle: func() {}})
+	stream.Take(Receiver{Limit: 1 << 20, Message: func(bool, []byte) bool { n++; return true }, Idle: func() {}})
 	_, err := stream.Read(make([]byte, 4096))
 	require.Equal(t, io.EOF, err)
 	require.Equal(t, 1000, n)
-	require.True(t, stream.buffer == nil)
+	require.True(t, stream.large == nil)
 }
 
 func BenchmarkRead(b *testing.B) {
@@ -262,10 +292,11 @@ func BenchmarkRead(b *testing.B) {
 			var body io.ReadWriteCloser = s
 			if shortCut {
 				stream := NewStream(s)
-				stream.Take(Receiver{Limit: 1 << 20, Idle: func() {}, Message: func(bool, []byte) {
+				stream.Take(Receiver{Limit: 1 << 20, Idle: func() {}, Message: func(bool, []byte) bool {
 					if n++; n >= b.N {
 						s.over = true
 					}
+					return true
 				}})
 				body = stream
 			}
