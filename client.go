@@ -163,7 +163,7 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	c.session = s
 	c.queue.accept(nil)
-	go s.run()
+	go s.start()
 	return s, nil
 }
 
@@ -229,6 +229,9 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	l := s.link
 	c.mu.Unlock()
 
+	if l != nil {
+		l.relieve()
+	}
 	if first {
 		c.dispatcher.wake()
 		c.requests.lost(&c.queue, nil, ErrClosed)

@@ -58,13 +58,16 @@ func newDispatcher(handle func(inbound)) *dispatcher {
 func (d *dispatcher) event(fn func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.push(delivery{event: fn})
+	if d.push(delivery{event: fn}) {
+		d.start()
+	}
 }
 
 // receive has n messages of so many bytes handled after all that came before them,
 // and blocks while the inbox is full. Before it blocks it calls stalled; giveUp, which
-// is asked again each time that wake is called, ends the wait.
-func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func() bool) {
+// is asked again each time that wake is called, ends the wait. When it reports true the
+// caller has to call loop, or start.
+func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func() bool) (idle bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.full() {
@@ -77,8 +80,11 @@ func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func
 		d.most.Store(n)
 	}
 	d.bytes.Add(int64(bytes))
-	d.push(delivery{batch: b})
+	return d.push(delivery{batch: b})
 }
+
+// start has a goroutine run what is pending.
+func (d *dispatcher) start() { go d.loop() }
 
 // await waits for a change that makes done true. It is called with mu held.
 func (d *dispatcher) await(done func() bool) {
@@ -106,14 +112,14 @@ func (d *dispatcher) hasRoom() bool {
 	return d.messages.Load() <= inboxMessages/2 && d.bytes.Load() <= inboxBytes/2
 }
 
-// push is called with mu held.
-func (d *dispatcher) push(item delivery) {
+// push is called with mu held. When it reports true the caller has to call loop, or
+// start.
+func (d *dispatcher) push(item delivery) (idle bool) {
 	d.pending = append(d.pending, item)
 	d.pushed++
-	if !d.running {
-		d.running = true
-		go d.loop()
-	}
+	idle = !d.running
+	d.running = true
+	return idle
 }
 
 // wake has everybody who waits look again.
@@ -215,17 +221,17 @@ func inside() (dispatching, owned bool) {
 	for skip := 2; ; skip += len(pcs) {
 		n := runtime.Callers(skip, pcs)
 		if n == 0 {
-			return dispatching, owned
+			return false, false
 		}
 		frames := runtime.CallersFrames(pcs[:n])
 		for more := true; more; {
 			var frame runtime.Frame
 			frame, more = frames.Next()
 			switch frame.Entry {
-			case entry((*dispatcher).loop):
-				dispatching = true
+			case entry((*dispatcher).loop): // perhaps in a session's goroutine, which is relieved before anybody waits
+				return true, false
 			case entry((*session).run), entry((*session).attempt), entry((*heartbeat).tick), entry((*dialing).dialNet):
-				owned = true
+				return false, true
 			}
 		}
 	}

@@ -90,9 +90,10 @@ type heartbeat struct {
 type signs struct {
 	beat []byte // nil: none
 	ping bool
+	pong []byte // answers the peer's last ping; nil: none
 }
 
-func (s signs) any() bool { return s.beat != nil || s.ping }
+func (s signs) any() bool { return s.beat != nil || s.ping || s.pong != nil }
 
 // start is called when the link is open.
 func (h *heartbeat) start() {

@@ -48,6 +48,9 @@ type link struct {
 	writing bool // the writer exists
 	due     signs
 
+	relief   relief
+	lastRead time.Time // when messages came last; the reader's
+
 	mu      sync.Mutex
 	cause   *CloseError // why it ended or is about to; the first one counts
 	ended   bool
@@ -169,24 +172,33 @@ func (l *link) close(code StatusCode, reason string) {
 	l.fail(cause)
 }
 
-// read hands over messages until the connection ends.
+// read hands over messages until the connection ends, or the goroutine is relieved.
 func (l *link) read() error {
-	for _, in := range l.early {
-		l.deliver(single(in))
+	for len(l.early) > 0 {
+		in := l.early[0]
+		l.early = l.early[1:]
+		l.handOver(single(in))
 	}
-	l.early = nil
 	if l.stream != nil {
 		l.stream.Take(frames.Receiver{
-			Limit: l.client.cfg.readLimit, Message: l.take, Pong: l.heartbeat.ponged, Idle: l.handOver,
+			Limit: l.client.cfg.readLimit, Message: l.take,
+			Ping: l.answer, Pong: l.heartbeat.ponged,
+			Idle: func() { l.handOver(l.batch()) },
 		})
 	}
 	for {
+		for l.stream != nil && !l.stream.Await() {
+			if err := l.deliver(l.batch()); err != nil {
+				return err
+			}
+		}
 		in, err := l.next()
-		l.handOver()
 		if err != nil {
 			return err
 		}
-		l.deliver(single(in))
+		if err := l.deliver(single(in)); err != nil {
+			return err
+		}
 	}
 }
 
@@ -195,9 +207,8 @@ const maxTaken = 256
 
 var takenPool = sync.Pool{New: func() any { s := make([]packed, 0, maxTaken); return &s }}
 
-// take is given messages by the stream. It keeps them until it is asked to hand
-// them over, which happens before the payload is lost.
-func (l *link) take(text bool, payload []byte) {
+// take is given messages by the stream.
+func (l *link) take(text bool, payload []byte) (more bool) {
 	if l.taken == nil {
 		l.taken = takenPool.Get().(*[]packed)
 	}
@@ -206,22 +217,28 @@ func (l *link) take(text bool, payload []byte) {
 		typ = TextMessage
 	}
 	*l.taken = append(*l.taken, packed{typ, payload})
-	if len(*l.taken) == maxTaken {
-		l.handOver()
-	}
+	return len(*l.taken) < maxTaken
 }
 
-// handOver delivers what was taken.
-func (l *link) handOver() {
+// batch is what was taken; nil: nothing.
+func (l *link) batch() *batch {
 	if l.taken == nil {
-		return
+		return nil
 	}
 	b := newBatch(l, *l.taken)
 	clear(*l.taken)
 	*l.taken = (*l.taken)[:0]
 	takenPool.Put(l.taken)
 	l.taken = nil
-	l.deliver(b)
+	return b
+}
+
+// answer answers a ping. It is the writer who does, so that the pong gets between two
+// messages.
+func (l *link) answer(ping []byte) {
+	if l.client.queue.sendSigns(l, signs{pong: append([]byte{}, ping...)}) {
+		go l.write()
+	}
 }
 
 // next waits for a message.
@@ -242,17 +259,40 @@ func (l *link) next() (inbound, error) {
 	return inbound{link: l, typ: typ, data: data, at: time.Now()}, nil
 }
 
-// deliver hands messages to who wants them.
-func (l *link) deliver(b *batch) {
+// deliver hands messages to who wants them, and runs the callbacks when the connection
+// is busy. Its error is errRelieved.
+func (l *link) deliver(b *batch) error {
+	busy := b.at.Sub(l.lastRead) < busyFor
+	l.lastRead = b.at
+	if !l.receive(b) {
+		return nil
+	}
+	if busy {
+		return l.runCallbacks()
+	}
+	l.client.dispatcher.start()
+	return nil
+}
+
+// handOver is deliver for who cannot be relieved now.
+func (l *link) handOver(b *batch) {
+	if b != nil && l.receive(b) {
+		l.client.dispatcher.start()
+	}
+}
+
+// receive puts messages into the inbox. When it reports true there is nobody who runs
+// the callbacks.
+func (l *link) receive(b *batch) (idle bool) {
 	l.client.requests.offer(b, l.stall, l.resume)
 	n, size := len(b.messages), b.size()
 	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size))
-	l.client.dispatcher.receive(b, n, size, func() {
+	defer l.resume()
+	return l.client.dispatcher.receive(b, n, size, func() {
 		l.client.requests.inboxFull()
 		l.stall()
 	}, l.over)
-	l.resume()
 }
 
 // stall and resume frame the time in which the reader waits for us: the peer's
@@ -384,6 +424,9 @@ func (l *link) writeEach(batch []*outgoing, signs signs, written func()) (n int,
 	}
 	if signs.ping && err == nil {
 		err = l.stream.WritePing(l.heartbeat.pinged())
+	}
+	if signs.pong != nil && err == nil {
+		err = l.stream.WritePong(signs.pong)
 	}
 	for ; n < len(batch) && err == nil; n++ {
 		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {

@@ -110,6 +110,9 @@ func (q *queue) change() {
 // returns with mu held, whatever it returns.
 func (q *queue) await(ctx context.Context, done func() bool) error {
 	for !done() {
+		if q.link != nil {
+			q.link.relieve()
+		}
 		changed := q.wait()
 		q.mu.Unlock()
 		select {
@@ -338,6 +341,9 @@ func (q *queue) sendSigns(l *link, s signs) bool {
 		l.due.beat = s.beat
 	}
 	l.due.ping = l.due.ping || s.ping
+	if s.pong != nil {
+		l.due.pong = s.pong
+	}
 	return l.becomeWriter()
 }
 

@@ -38,6 +38,7 @@ func newRequest(m Outgoing, callback bool) *request {
 
 // wait returns the first message that matches.
 func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool) (Message, error) {
+	c.relieveReader()
 	for {
 		var in inbound
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type session struct {
 	// when Close begins, or after the last event of a session that failed.
 	ctx    context.Context
 	cancel context.CancelFunc
+
+	unwatch func()       // ends the watch of the network
+	reliefs atomic.Int32 // how often its goroutine was relieved
 
 	opened chan struct{} // closed at the first open
 	done   chan struct{} // closed when run has returned
@@ -38,12 +42,11 @@ type session struct {
 // errTryNow ends an attempt that is to be made again at once.
 var errTryNow = errors.New("trying again at once")
 
-// run is the session's goroutine.
-func (s *session) run() {
-	defer close(s.done)
-	unwatch := func() {}
+// start begins the session.
+func (s *session) start() {
+	s.unwatch = func() {}
 	if m := s.client.cfg.network; m != nil {
-		unwatch = m.Watch(s.networkChanged)
+		s.unwatch = m.Watch(s.networkChanged)
 		status := m.Status()
 		s.client.mu.Lock()
 		if !s.networkKnown { // otherwise there has been a change since
@@ -51,24 +54,43 @@ func (s *session) run() {
 		}
 		s.client.mu.Unlock()
 	}
-	err := s.stayConnected()
-	unwatch()
-	s.finish(err)
+	s.run(0, nil)
+}
+
+// run is the session's goroutine. It begins with a link, when it relieves another one
+// that has been reading it; the number says which relief it is.
+func (s *session) run(number int32, l *link) {
+	err := errGoexit
+	defer func() { // also when one of the user's functions calls runtime.Goexit
+		if s.reliefs.Load() == number {
+			s.unwatch()
+			s.finish(err)
+			close(s.done)
+		}
+	}()
+	err = s.stayConnected(l)
 }
 
 // stayConnected returns when the session is over: with a final error, or with
 // anything once Close has begun.
-func (s *session) stayConnected() error {
+func (s *session) stayConnected(l *link) error {
 	schedule := s.schedule
 	var last error
-	for s.awaitNetwork(schedule.attempt) {
-		l, err := s.attemptApart(schedule.attempt, last)
+	for l != nil || s.awaitNetwork(schedule.attempt) {
+		var err error
+		if l == nil {
+			l, err = s.attemptApart(schedule.attempt, last)
+		}
 		switch {
 		case err == nil: // also when Close has begun since
 			schedule.opened = true
-			cause := l.end(l.read())
+			if err = l.read(); errors.Is(err, errRelieved) {
+				return err
+			}
+			cause := l.end(err)
 			schedule.ended(time.Since(l.opened))
 			s.linkEnded(l, cause)
+			l = nil
 			if s.ctx.Err() != nil {
 				return nil
 			}
@@ -199,9 +221,9 @@ func (s *session) attemptApart(number int, last error) (l *link, err error) {
 	return l, err
 }
 
-// errGoexit is what an attempt comes to when one of the user's functions ends its
-// goroutine.
-var errGoexit = errors.New("wechatws: the endpoint, login or opening function called runtime.Goexit")
+// errGoexit is what an attempt comes to, or a session, when one of the user's functions
+// ends its goroutine.
+var errGoexit = errors.New("wechatws: a function that was given as an option called runtime.Goexit")
 
 // attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.

@@ -1,0 +1,89 @@
+package wechatws
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// The goroutine that reads hands messages to the dispatcher's, and goes on reading.
+// That takes the kernel to wake another thread, which costs more than all else that is
+// done for a message. So while a connection is busy and the dispatcher idle, the reader
+// runs the callbacks itself. Should one of them take its time, or wait for something,
+// it is relieved: another goroutine becomes the session's, and the reader of its
+// connection, and the one that has been is the dispatcher's from then on.
+
+const (
+	// busyFor is how soon one batch of messages must follow another for the
+	// connection to be busy. One that is not keeps to the small stack that reading
+	// takes.
+	busyFor = 20 * time.Millisecond
+	// reliefAfter is how long nobody reads at most.
+	reliefAfter = 10 * time.Millisecond
+)
+
+// errRelieved ends the work of a goroutine that has been relieved.
+var errRelieved = errors.New("relieved")
+
+// A relief is for the one goroutine that reads a link.
+type relief struct {
+	mu       sync.Mutex
+	away     bool        // it runs callbacks
+	relieved bool        // since it is away
+	timer    *time.Timer // nil before the first time
+}
+
+// runCallbacks has the reader be the dispatcher's goroutine for a while. It reports
+// errRelieved when it is not the reader any more.
+func (l *link) runCallbacks() (err error) {
+	r := &l.relief
+	r.mu.Lock()
+	r.away, r.relieved = true, false
+	if r.timer == nil {
+		r.timer = time.AfterFunc(reliefAfter, l.relieve)
+	} else {
+		r.timer.Reset(reliefAfter)
+	}
+	r.mu.Unlock()
+	returns := false
+	defer func() {
+		if !returns { // runtime.Goexit in a callback
+			l.relieve()
+		}
+	}()
+	l.client.dispatcher.loop()
+	returns = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.away = false
+	r.timer.Stop()
+	if r.relieved {
+		return errRelieved
+	}
+	return nil
+}
+
+// relieve has another goroutine read while the one that should runs callbacks. Whoever
+// is about to wait for what only a reader can bring about calls it.
+func (l *link) relieve() {
+	r := &l.relief
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.away && !r.relieved {
+		r.relieved = true
+		go l.session.run(l.session.reliefs.Add(1), l)
+	}
+}
+
+// relieveReader is relieve for the link that there is.
+func (c *Client) relieveReader() {
+	c.mu.Lock()
+	var l *link
+	if c.session != nil {
+		l = c.session.link
+	}
+	c.mu.Unlock()
+	if l != nil {
+		l.relieve()
+	}
+}
