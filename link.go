@@ -168,6 +168,9 @@ func (l *link) close(code StatusCode, reason string) {
 	if l.wire != nil {
 		defer time.AfterFunc(closeTimeout, func() { l.wire.Close() }).Stop()
 	}
+	if l.stream != nil {
+		l.stream.Pass()
+	}
 	_ = l.conn.Close(code, reason) // whatever it met, the link is over
 	l.fail(cause)
 }

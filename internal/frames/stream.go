@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -35,9 +36,13 @@ var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &
 
 // A Stream is what a library takes for its connection.
 type Stream struct {
-	below io.ReadWriteCloser
+	below   io.ReadWriteCloser
+	passing atomic.Bool // Pass was called
 
-	// All that follows belongs to who reads.
+	// Full while somebody reads. A library's Close reads too, when nobody else does by
+	// the library's count, which knows nothing of Await. It guards all that follows.
+	reading chan struct{}
+
 	to *Receiver // nil: the library
 
 	large      *[bufferSize]byte // nil: the small one is in use
@@ -50,7 +55,9 @@ type Stream struct {
 }
 
 // NewStream makes a Stream of a connection on which the handshake is over.
-func NewStream(below io.ReadWriteCloser) *Stream { return &Stream{below: below} }
+func NewStream(below io.ReadWriteCloser) *Stream {
+	return &Stream{below: below, reading: make(chan struct{}, 1)}
+}
 
 // A Receiver says what becomes of what a Stream takes. All of it is called by who
 // reads.
@@ -66,7 +73,15 @@ type Receiver struct {
 
 // Take has plain messages, pings and pongs given to a Receiver from now on, instead of
 // to the library. It must be called by who reads, between two messages.
-func (s *Stream) Take(to Receiver) { s.to = &to }
+func (s *Stream) Take(to Receiver) {
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
+	s.to = &to
+}
+
+// Pass ends what Take has begun. It is for who is going to close the connection, and
+// may be called at any time.
+func (s *Stream) Pass() { s.passing.Store(true) }
 
 // Await waits for what comes, and gives messages to the Receiver until it wants no more
 // or there are none for now. Their payload is good until Await or Read is called again.
@@ -74,6 +89,8 @@ func (s *Stream) Take(to Receiver) { s.to = &to }
 // and the library has to read on. It must not be called while the library is in the
 // middle of a message.
 func (s *Stream) Await() (library bool) {
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
 	for taken := false; ; {
 		switch s.advance() {
 		case forLibrary:
@@ -96,6 +113,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
 	for {
 		switch s.advance() {
 		case forLibrary:
@@ -162,7 +181,7 @@ func (s *Stream) advance() progress {
 
 // takes tells whether a frame is not for the library.
 func (s *Stream) takes(h header) bool {
-	if s.to == nil || h.length < 0 {
+	if s.to == nil || s.passing.Load() || h.length < 0 {
 		return false
 	}
 	plain := h.isPlain() && !s.fragment && h.length <= s.to.Limit && h.length <= bufferSize-maxHeader
@@ -228,7 +247,7 @@ func (s *Stream) release() {
 
 // idle ends the life of the payloads.
 func (s *Stream) idle() {
-	if s.to != nil {
+	if s.to != nil && !s.passing.Load() {
 		s.to.Idle()
 	}
 }
