@@ -192,7 +192,7 @@ func (h *heartbeat) tick() {
 		due.beat = h.message()
 	}
 	if due.any() && h.link.client.queue.sendSigns(h.link, due) {
-		h.link.write()
+		h.link.write(nil)
 	}
 	if byLibrary {
 		h.ping()

@@ -50,10 +50,10 @@ func TestTheQueueServesOnlyTheLinkThatMayWrite(t *testing.T) {
 	c.queue.detached(first)
 	c.queue.attach(second)
 	c.queue.detached(first) // late news of the first
-	_, _, ok := c.queue.take(first, nil)
+	_, _, ok := c.queue.take(first)
 	assert.False(t, ok)
 	assert.False(t, first.writing)
-	batch, _, ok := c.queue.take(second, nil)
+	batch, _, ok := c.queue.take(second)
 	assert.True(t, ok)
 	assert.Len(t, batch, 1)
 }

@@ -45,7 +45,8 @@ type link struct {
 	stalls    atomic.Int64 // how often it did
 
 	// Guarded by the queue's mutex, which hands out the work.
-	writing bool // the writer exists
+	writing bool      // somebody writes
+	wrote   time.Time // when that was over last
 	due     signs
 
 	relief   relief
@@ -240,7 +241,7 @@ func (l *link) batch() *batch {
 // messages.
 func (l *link) answer(ping []byte) {
 	if l.client.queue.sendSigns(l, signs{pong: append([]byte{}, ping...)}) {
-		go l.write()
+		go l.write(nil)
 	}
 }
 
@@ -351,33 +352,82 @@ func (l *link) becomeWriter() bool {
 // startWriter is becomeWriter for who has other things to do.
 func (l *link) startWriter() {
 	if l.becomeWriter() {
-		go l.write()
+		go l.write(nil)
 	}
 }
 
-// write writes what the queue has, and ends when there is no more.
-func (l *link) write() {
+// A writing is what was taken out of the queue together.
+type writing struct {
+	batch []*outgoing
+	ends  []int64 // of each message in the stream of the wire
+	n     int     // how many were written, when there is no wire
+	err   error
+}
+
+// write writes what the queue has, and ends when there is no more. It may be given
+// something that was gathered already.
+func (l *link) write(w *writing) {
 	defer l.helpers.Done()
-	var batch []*outgoing
-	for {
-		var signs signs
-		var ok bool
-		if batch, signs, ok = l.client.queue.take(l, batch[:0]); !ok {
+	for w == nil || l.finish(w) {
+		batch, signs, ok := l.client.queue.take(l)
+		if !ok {
 			return
 		}
-		l.encodeLate(batch)
-		n, err := l.writeBatch(batch, signs)
-		l.client.queue.wrote(l, n, err)
-		if err == nil {
-			continue
-		}
-		select {
-		case <-l.dead:
-		case <-time.After(lastWords):
-		}
-		l.fail(&CloseError{Code: StatusAbnormal, Err: fmt.Errorf("write: %w", err)})
+		w = l.gather(batch, signs)
+	}
+}
+
+// writeNow is write for a small message that comes alone. It saves another goroutine,
+// and the thread that would have to be woken for it, unless the socket keeps it waiting.
+func (l *link) writeNow(batch []*outgoing, signs signs) {
+	w := l.gather(batch, signs)
+	if !l.wire.tryUncork() {
+		go l.write(w)
 		return
 	}
+	defer l.helpers.Done()
+	if l.finish(w) {
+		l.client.queue.rest(l)
+	}
+}
+
+// gather puts together what is to be written, for as few system calls as possible.
+// finish has to follow.
+func (l *link) gather(batch []*outgoing, signs signs) *writing {
+	l.encodeLate(batch)
+	w := &writing{batch: batch}
+	if l.wire == nil {
+		w.n, w.err = l.writeEach(batch, signs, func() {})
+		return w
+	}
+	w.ends = make([]int64, 0, len(batch))
+	l.wire.cork()
+	_, w.err = l.writeEach(batch, signs, func() { w.ends = append(w.ends, l.wire.mark()) })
+	return w
+}
+
+// finish waits until the socket has taken what was gathered, and reports false when the
+// link is over.
+func (l *link) finish(w *writing) bool {
+	if l.wire != nil {
+		taken, err := l.wire.uncork()
+		if w.err == nil {
+			w.err = err
+		}
+		for w.n < len(w.ends) && w.ends[w.n] <= taken {
+			w.n++
+		}
+	}
+	l.client.queue.wrote(l, w.n, w.err)
+	if w.err == nil {
+		return true
+	}
+	select {
+	case <-l.dead:
+	case <-time.After(lastWords):
+	}
+	l.fail(&CloseError{Code: StatusAbnormal, Err: fmt.Errorf("write: %w", w.err)})
+	return false
 }
 
 // encodeLate does what EncodeLate asks for. While they are being written, messages
@@ -398,25 +448,6 @@ func (l *link) encodeLate(batch []*outgoing) {
 			l.client.reportLater(l.session, err)
 		}
 	}
-}
-
-// writeBatch writes signs of life, if any, and messages, in as few system calls as
-// possible, and returns how many of the messages the socket has taken.
-func (l *link) writeBatch(batch []*outgoing, signs signs) (n int, err error) {
-	if l.wire == nil {
-		return l.writeEach(batch, signs, func() {})
-	}
-	ends := make([]int64, 0, len(batch))
-	l.wire.cork()
-	_, err = l.writeEach(batch, signs, func() { ends = append(ends, l.wire.mark()) })
-	taken, werr := l.wire.uncork()
-	if err == nil {
-		err = werr
-	}
-	for n < len(ends) && ends[n] <= taken {
-		n++
-	}
-	return n, err
 }
 
 // writeEach gives everything to the library, and calls written after each

@@ -158,8 +158,15 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.items = append(q.items, m)
 	q.bytes += m.size
 	q.most = max(q.most, len(q.items))
-	if q.link != nil {
-		q.link.startWriter()
+	if l := q.link; l != nil && l.becomeWriter() {
+		if m.size <= oneWrite && l.wire != nil && time.Since(l.wrote) >= alone {
+			batch, signs, _ := q.next(l)
+			q.mu.Unlock()
+			l.writeNow(batch, signs)
+			q.mu.Lock()
+		} else {
+			go l.write(nil)
+		}
 	}
 	if !m.direct {
 		return nil
@@ -236,22 +243,33 @@ func (q *queue) takeOut(item *outgoing) {
 	q.withdraw(item)
 }
 
-// maxBatch bounds what is written in one go.
-const maxBatch = 128
+const (
+	// maxBatch bounds what is written in one go.
+	maxBatch = 128
+	// alone is how long nothing was written when a message is not part of a burst,
+	// whose messages are better gathered.
+	alone = 20 * time.Microsecond
+)
 
 // take gives the writer of l what to write next: messages at the front, which
 // stay there until wrote is called, and the signs of life that are due, which go
 // first. It reports false, and the writer has to end, when there is nothing or
 // when l is not the connection that may write.
-func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, signs signs, ok bool) {
+func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.next(l)
+}
+
+// next is take with mu held.
+func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	signs, l.due = l.due, signs
 	if q.link != l || (len(q.items) == 0 && !signs.any()) {
 		l.writing = false
 		return nil, signs, false
 	}
 	now, size := time.Now(), 0
+	batch = make([]*outgoing, 0, min(len(q.items), maxBatch))
 	for len(batch) < min(len(q.items), maxBatch) {
 		item := q.items[len(batch)]
 		if item.expired(now) {
@@ -265,6 +283,17 @@ func (q *queue) take(l *link, batch []*outgoing) (messages []*outgoing, signs si
 	}
 	q.inFlight = len(batch)
 	return batch, signs, true
+}
+
+// rest ends the writing of who writes no more, and has a goroutine go on if there is
+// more to write.
+func (q *queue) rest(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.writing = false
+	if q.link == l && (len(q.items) > 0 || l.due.any()) {
+		l.startWriter()
+	}
 }
 
 // wrote takes the first n of a batch out of the queue. With an error the rest
@@ -287,6 +316,7 @@ func (q *queue) wrote(l *link, n int, err error) {
 		q.items = nil
 	}
 	q.inFlight = 0
+	l.wrote = time.Now()
 	if err != nil {
 		l.writing = false
 		q.detach(l, err)

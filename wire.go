@@ -52,6 +52,8 @@ const (
 	// look is how often the progress of a larger write is looked at, and how long
 	// a control frame waits for the socket.
 	look = time.Second
+	// glance is how long who sends waits for it.
+	glance = time.Millisecond
 )
 
 var pendingPool = sync.Pool{New: func() any {
@@ -115,7 +117,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	case w.flying: // it is taken along
 	case !w.corked:
 		w.flying = true
-		if !w.writeOnce(true) {
+		if !w.writeOnce(look) {
 			w.finishers.Add(1)
 			go w.finish()
 		} else {
@@ -147,28 +149,31 @@ func (w *wire) finish() {
 // flight. It is called with mu held, and gives it up while it writes.
 func (w *wire) flush() {
 	for w.gathered() > 0 && w.err == nil {
-		w.writeOnce(false)
+		w.writeOnce(0)
 	}
 	w.writeSince.Store(0)
 	w.flying = false
 	w.changed.Broadcast()
 }
 
-// writeOnce gives what is pending to the socket, for no longer than a look when
-// it is impatient or large, and reports whether there is nothing left of it to
-// write. It is called with mu held, and gives it up while it writes.
-func (w *wire) writeOnce(impatient bool) bool {
+// writeOnce gives what is pending to the socket, for no longer than the patience, if
+// any, and than a look when it is large, and reports whether there is nothing left of
+// it to write. It is called with mu held, and gives it up while it writes.
+func (w *wire) writeOnce(patience time.Duration) bool {
 	out := w.pending
 	w.pending = nil
 	w.mu.Unlock()
-	limited := impatient || len(*out) > oneWrite
+	if patience == 0 && len(*out) > oneWrite {
+		patience = look
+	}
+	limited := patience > 0
 	if w.writeSince.Load() == 0 {
 		w.writeSince.Store(max(w.now(), 1))
 	}
 	var until time.Time
 	var err error
 	if limited {
-		until = time.Now().Add(look)
+		until = time.Now().Add(patience)
 		err = w.Conn.SetWriteDeadline(until)
 	}
 	n := 0
@@ -221,6 +226,24 @@ func (w *wire) mark() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.accepted
+}
+
+// tryUncork writes what was held back, if the socket takes it at once, and reports
+// whether it has. In either case uncork is to be called.
+func (w *wire) tryUncork() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flying || w.err != nil || w.gathered() == 0 {
+		return false
+	}
+	w.flying = true
+	if w.writeOnce(glance) && w.err == nil {
+		w.flush()
+		return true
+	}
+	w.flying = false
+	w.changed.Broadcast()
+	return false
 }
 
 // uncork writes what was held back, and returns the place in the stream up to
