@@ -391,6 +391,9 @@ func (l *link) writeNow(batch []*outgoing, signs signs) {
 	}
 }
 
+// canWriteNow tells whether there is a socket that can be asked.
+func (l *link) canWriteNow() bool { return l.wire != nil && l.wire.raw != nil }
+
 // gather puts together what is to be written, for as few system calls as possible.
 // finish has to follow.
 func (l *link) gather(batch []*outgoing, signs signs) *writing {

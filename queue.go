@@ -159,7 +159,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.bytes += m.size
 	q.most = max(q.most, len(q.items))
 	if l := q.link; l != nil && l.becomeWriter() {
-		if m.size <= oneWrite && l.wire != nil && time.Since(l.wrote) >= alone {
+		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
 			q.mu.Unlock()
 			l.writeNow(batch, signs)
@@ -248,7 +248,7 @@ const (
 	maxBatch = 128
 	// alone is how long nothing was written when a message is not part of a burst,
 	// whose messages are better gathered.
-	alone = 20 * time.Microsecond
+	alone = 5 * time.Microsecond
 )
 
 // take gives the writer of l what to write next: messages at the front, which

@@ -29,21 +29,19 @@ var errRelieved = errors.New("relieved")
 type relief struct {
 	mu       sync.Mutex
 	away     bool        // it runs callbacks
-	relieved bool        // since it is away
+	since    time.Time   // when it began to
+	relieved bool        // since then
 	timer    *time.Timer // nil before the first time
+	armed    bool        // the timer is. It is left to fire: to stop and set it each time costs more
 }
 
-// runCallbacks has the reader be the dispatcher's goroutine for a while. It reports
+// runCallbacks has the reader be the dispatcher's goroutine for a while. It returns
 // errRelieved when it is not the reader any more.
-func (l *link) runCallbacks() (err error) {
+func (l *link) runCallbacks() error {
 	r := &l.relief
 	r.mu.Lock()
-	r.away, r.relieved = true, false
-	if r.timer == nil {
-		r.timer = time.AfterFunc(reliefAfter, l.relieve)
-	} else {
-		r.timer.Reset(reliefAfter)
-	}
+	r.away, r.since, r.relieved = true, time.Now(), false
+	r.arm(l, reliefAfter)
 	r.mu.Unlock()
 	returns := false
 	defer func() {
@@ -56,20 +54,51 @@ func (l *link) runCallbacks() (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.away = false
-	r.timer.Stop()
 	if r.relieved {
 		return errRelieved
 	}
 	return nil
 }
 
-// relieve has another goroutine read while the one that should runs callbacks. Whoever
-// is about to wait for what only a reader can bring about calls it.
-func (l *link) relieve() {
+// arm is called with mu held.
+func (r *relief) arm(l *link, after time.Duration) {
+	switch {
+	case r.armed:
+		return
+	case r.timer == nil:
+		r.timer = time.AfterFunc(after, l.lookForReader)
+	default:
+		r.timer.Reset(after)
+	}
+	r.armed = true
+}
+
+// lookForReader is what the timer does.
+func (l *link) lookForReader() {
 	r := &l.relief
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.away && !r.relieved {
+	r.armed = false
+	if !r.away || r.relieved {
+		return
+	}
+	if left := reliefAfter - time.Since(r.since); left > 0 {
+		r.arm(l, left)
+		return
+	}
+	l.relieveLocked()
+}
+
+// relieve has another goroutine read while the one that should runs callbacks. Whoever
+// is about to wait for what only a reader can bring about calls it.
+func (l *link) relieve() {
+	l.relief.mu.Lock()
+	defer l.relief.mu.Unlock()
+	l.relieveLocked()
+}
+
+func (l *link) relieveLocked() {
+	if r := &l.relief; r.away && !r.relieved {
 		r.relieved = true
 		go l.session.run(l.session.reliefs.Add(1), l)
 	}

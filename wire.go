@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -24,6 +25,7 @@ import (
 type wire struct {
 	net.Conn
 	born time.Time
+	raw  syscall.RawConn // nil: the connection has none
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
 	readFailed atomic.Bool  // nothing more can come in
@@ -52,8 +54,6 @@ const (
 	// look is how often the progress of a larger write is looked at, and how long
 	// a control frame waits for the socket.
 	look = time.Second
-	// glance is how long who sends waits for it.
-	glance = time.Millisecond
 )
 
 var pendingPool = sync.Pool{New: func() any {
@@ -64,6 +64,9 @@ var pendingPool = sync.Pool{New: func() any {
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c, born: time.Now()}
 	w.changed.L = &w.mu
+	if socket, ok := c.(syscall.Conn); ok {
+		w.raw, _ = socket.SyscallConn()
+	}
 	return w
 }
 
@@ -117,7 +120,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	case w.flying: // it is taken along
 	case !w.corked:
 		w.flying = true
-		if !w.writeOnce(look) {
+		if !w.writeOnce(true) {
 			w.finishers.Add(1)
 			go w.finish()
 		} else {
@@ -149,31 +152,28 @@ func (w *wire) finish() {
 // flight. It is called with mu held, and gives it up while it writes.
 func (w *wire) flush() {
 	for w.gathered() > 0 && w.err == nil {
-		w.writeOnce(0)
+		w.writeOnce(false)
 	}
 	w.writeSince.Store(0)
 	w.flying = false
 	w.changed.Broadcast()
 }
 
-// writeOnce gives what is pending to the socket, for no longer than the patience, if
-// any, and than a look when it is large, and reports whether there is nothing left of
-// it to write. It is called with mu held, and gives it up while it writes.
-func (w *wire) writeOnce(patience time.Duration) bool {
+// writeOnce gives what is pending to the socket, for no longer than a look when
+// it is impatient or large, and reports whether there is nothing left of it to
+// write. It is called with mu held, and gives it up while it writes.
+func (w *wire) writeOnce(impatient bool) bool {
 	out := w.pending
 	w.pending = nil
 	w.mu.Unlock()
-	if patience == 0 && len(*out) > oneWrite {
-		patience = look
-	}
-	limited := patience > 0
+	limited := impatient || len(*out) > oneWrite
 	if w.writeSince.Load() == 0 {
 		w.writeSince.Store(max(w.now(), 1))
 	}
 	var until time.Time
 	var err error
 	if limited {
-		until = time.Now().Add(patience)
+		until = time.Now().Add(look)
 		err = w.Conn.SetWriteDeadline(until)
 	}
 	n := 0
@@ -228,22 +228,24 @@ func (w *wire) mark() int64 {
 	return w.accepted
 }
 
-// tryUncork writes what was held back, if the socket takes it at once, and reports
+// tryUncork writes what was held back if the socket takes it at once, and reports
 // whether it has. In either case uncork is to be called.
 func (w *wire) tryUncork() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flying || w.err != nil || w.gathered() == 0 {
+	if w.flying || w.err != nil || w.pending == nil {
 		return false
 	}
-	w.flying = true
-	if w.writeOnce(glance) && w.err == nil {
-		w.flush()
-		return true
+	n, err := writeAtOnce(w.raw, *w.pending)
+	w.written += int64(n)
+	w.err = err
+	if n < len(*w.pending) {
+		*w.pending = append((*w.pending)[:0], (*w.pending)[n:]...)
+		return false
 	}
-	w.flying = false
-	w.changed.Broadcast()
-	return false
+	release(w.pending)
+	w.pending = nil
+	return err == nil
 }
 
 // uncork writes what was held back, and returns the place in the stream up to
