@@ -21,6 +21,10 @@ import (
 
 var randomSeed = flag.Uint64("random.seed", 0, "run only the random schedule with this seed")
 
+// apart is longer than a reader can be away, running a callback, with nobody to see
+// that the connection has ended.
+const apart = 12 * time.Millisecond
+
 // TestRandomSchedules runs a client through random schedules of everything that
 // can happen to it, and checks what must hold in all of them:
 //
@@ -30,7 +34,7 @@ var randomSeed = flag.Uint64("random.seed", 0, "run only the random schedule wit
 //     sender's order, or was handed back by Close,
 //   - no goroutine is left.
 //
-// Senders act at even milliseconds and faults happen at odd ones, so that a
+// Senders act at even multiples of some time and faults happen at odd ones, so that a
 // message is not in the air when its connection is cut: such a message is lost,
 // which no sender can know (see the README).
 func TestRandomSchedules(t *testing.T) {
@@ -132,9 +136,9 @@ func (s *schedule) run() {
 		rng := rand.New(rand.NewPCG(s.rng.Uint64(), 2))
 		senders.Go(func() { s.send(ctx, g, rng) })
 	}
-	time.Sleep(time.Millisecond) // odd from here on
+	time.Sleep(apart) // odd from here on
 	for range 16 {
-		time.Sleep(2 * time.Millisecond * time.Duration(1+s.rng.IntN(1<<s.rng.IntN(12))))
+		time.Sleep(2 * apart * time.Duration(1+s.rng.IntN(1<<s.rng.IntN(9))))
 		synctest.Wait()
 		s.fault()
 		synctest.Wait()
@@ -159,7 +163,7 @@ func (s *schedule) send(ctx context.Context, g int, rng *rand.Rand) {
 		case !errors.Is(err, wechatws.ErrQueueFull) && !errors.Is(err, wechatws.ErrClosed):
 			assert.NoError(s.t, err)
 		}
-		time.Sleep(2 * time.Millisecond * time.Duration(1+rng.IntN(200)))
+		time.Sleep(2 * apart * time.Duration(1+rng.IntN(20)))
 	}
 }
 
