@@ -110,9 +110,6 @@ func (q *queue) change() {
 // returns with mu held, whatever it returns.
 func (q *queue) await(ctx context.Context, done func() bool) error {
 	for !done() {
-		if q.link != nil {
-			q.link.relieve()
-		}
 		changed := q.wait()
 		q.mu.Unlock()
 		select {
