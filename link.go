@@ -359,8 +359,7 @@ func (l *link) startWriter() {
 // A writing is what was taken out of the queue together.
 type writing struct {
 	batch []*outgoing
-	ends  []int64 // of each message in the stream of the wire
-	n     int     // how many were written, when there is no wire
+	n     int // how many of these were written
 	err   error
 }
 
@@ -399,13 +398,10 @@ func (l *link) canWriteNow() bool { return l.wire != nil && l.wire.raw != nil }
 func (l *link) gather(batch []*outgoing, signs signs) *writing {
 	l.encodeLate(batch)
 	w := &writing{batch: batch}
-	if l.wire == nil {
-		w.n, w.err = l.writeEach(batch, signs, func() {})
-		return w
+	if l.wire != nil {
+		l.wire.cork()
 	}
-	w.ends = make([]int64, 0, len(batch))
-	l.wire.cork()
-	_, w.err = l.writeEach(batch, signs, func() { w.ends = append(w.ends, l.wire.mark()) })
+	w.n, w.err = l.writeEach(batch, signs)
 	return w
 }
 
@@ -417,8 +413,8 @@ func (l *link) finish(w *writing) bool {
 		if w.err == nil {
 			w.err = err
 		}
-		for w.n < len(w.ends) && w.ends[w.n] <= taken {
-			w.n++
+		for w.n > 0 && w.batch[w.n-1].end > taken {
+			w.n--
 		}
 	}
 	l.client.queue.wrote(l, w.n, w.err)
@@ -453,9 +449,9 @@ func (l *link) encodeLate(batch []*outgoing) {
 	}
 }
 
-// writeEach gives everything to the library, and calls written after each
-// message.
-func (l *link) writeEach(batch []*outgoing, signs signs, written func()) (n int, err error) {
+// writeEach writes everything to the wire, which gathers it, or to the connection when
+// there is none.
+func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 	if signs.beat != nil {
 		err = l.writeMessage(TextMessage, signs.beat)
 	}
@@ -469,7 +465,9 @@ func (l *link) writeEach(batch []*outgoing, signs signs, written func()) (n int,
 		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {
 			break
 		}
-		written()
+		if l.wire != nil {
+			batch[n].end = l.wire.mark()
+		}
 	}
 	return n, err
 }

@@ -41,6 +41,7 @@ type outgoing struct {
 
 	size    int       // when it was accepted
 	written time.Time // when it was, if it is a try
+	end     int64     // where it ends in the stream of the wire, for who writes it
 	seq     uint64    // position among all that was ever accepted
 	link    *link     // that wrote it
 	gone    bool      // it left the queue: written, or given up with err

@@ -9,14 +9,15 @@ var limits = []struct {
 	metric                 metric
 	most                   float64
 }{
-	{"W1", "typed dispatch", "wechatws", allocsPer, 11.4},
-	{"W1", "typed dispatch", "wechatws+v2", allocsPer, 6},
-	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws", allocsPer, 21.3},
-	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws+v2", allocsPer, 16.4},
-	{"W1r", "raw callback", "wechatws", allocsPer, 3.6},
-	{"W2", "round trip", "wechatws", allocsPer, 10.5},
-	{"W3", "outbound from 1 at a time", "wechatws", allocsPer, 2.3},
-	{"W3", "outbound from 8 at a time", "wechatws", allocsPer, 2.3},
+	{"W1", "typed dispatch", "wechatws", allocsPer, 1.7},
+	{"W1", "typed dispatch", "wechatws+v2", allocsPer, 1.8},
+	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws", allocsPer, 12.4},
+	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws+v2", allocsPer, 12.4},
+	{"W1r", "raw callback", "wechatws", allocsPer, 1.2},
+	{"W1r", "raw callback", "wechatws-borrow", allocsPer, 0.2},
+	{"W2", "round trip", "wechatws", allocsPer, 12},
+	{"W3", "outbound from 1 at a time", "wechatws", allocsPer, 2.2},
+	{"W3", "outbound from 8 at a time", "wechatws", allocsPer, 2.2},
 }
 
 // overLimits says which limits a trial has passed.
