@@ -1,6 +1,6 @@
 module github.com/wechatws/wechatws/examples/bot
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/stretchr/testify v1.12.1
@@ -13,6 +13,7 @@ require (
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/coder/websocket v1.8.15 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/mdlayher/netlink v1.11.2 // indirect
 	github.com/mdlayher/socket v0.6.0 // indirect

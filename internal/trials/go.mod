@@ -1,6 +1,6 @@
 module github.com/wechatws/wechatws/internal/trials
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
@@ -16,6 +16,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.1.2 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/golang/protobuf v1.5.2 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/gorilla/mux v1.8.0 // indirect
