@@ -18,6 +18,9 @@ const maxDepth = 10000
 //
 // What it returns is part of data, unless it has to be unescaped.
 func peekType(data []byte, field string) (typ []byte, err error) {
+	if typ, ok := leading(data, field); ok {
+		return typ, nil
+	}
 	p := peeker{data: data}
 	raw, ok := p.scan(field)
 	switch {
@@ -27,6 +30,17 @@ func peekType(data []byte, field string) (typ []byte, err error) {
 		return nil, ErrNoType
 	}
 	return unquote(raw), nil
+}
+
+// leading is peekType for how nearly all messages begin: {"msg_type":"message"
+func leading(data []byte, field string) (typ []byte, ok bool) {
+	name := len(`{"`)
+	value := name + len(field) + len(`":"`)
+	if len(data) <= value || string(data[:name]) != `{"` || string(data[name:name+len(field)]) != field || string(data[name+len(field):value]) != `":"` {
+		return nil, false
+	}
+	end := plain(data, value)
+	return data[value:min(end, len(data))], end < len(data) && data[end] == '"'
 }
 
 // isJSON tells whether data is one valid JSON value.
