@@ -140,7 +140,9 @@ func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
 				var de *wechatws.DecodeError
 				require.ErrorAs(t, err, &de, tt.name)
 				assert.Equal(t, tt.data, string(de.Data), tt.name)
-				assert.EqualError(t, err, tt.text, tt.name)
+				// The decoder says one or the other, so that nobody relies on it.
+				text := strings.Replace(err.Error(), "json: unable to", "json: cannot", 1)
+				assert.Equal(t, tt.text, text, tt.name)
 				if tt.want != nil {
 					assert.ErrorIs(t, err, tt.want, tt.name)
 				}
