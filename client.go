@@ -462,6 +462,9 @@ func (c *Client) dropped(m Outgoing, why error) {
 			c.dropMu.Lock()
 			delete(c.drops, why)
 			c.dropMu.Unlock()
+			for _, m := range drops.Messages {
+				trace(c, c.cfg.trace.Dropped, Dropped{m, why})
+			}
 			c.report(context.Background(), drops)
 		})
 	}

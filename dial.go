@@ -78,13 +78,13 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 		}
 		cancel()
 		d.abandon()
-		return dialed{}, OpenEvent{}, d.failed(resp, err)
+		return dialed{}, OpenEvent{Timings: d.timed()}, d.failed(resp, err)
 	}
+	timings := d.timed()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.timings.Total = time.Since(d.timings.Start)
 	got := dialed{conn: conn, stream: d.stream, compressed: compression}
-	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: d.timings}
+	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: timings}
 	if resp != nil {
 		event.Header = resp.Header
 	}
@@ -92,6 +92,14 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 		got.wire = d.wires[n-1]
 	}
 	return got, event, nil
+}
+
+// timed is where the time has gone up to now.
+func (d *dialing) timed() Timings {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.timings.Total = time.Since(d.timings.Start)
+	return d.timings
 }
 
 // client is good for this one attempt: nothing of it is left once there is a

@@ -293,7 +293,7 @@ func (h *heartbeat) isPong(m Message) bool {
 		h.beatSent = time.Time{}
 		h.mu.Unlock()
 		if !sent.IsZero() {
-			h.link.client.rtt.add(m.Received.Sub(sent))
+			h.measured(m.Received.Sub(sent))
 		}
 	}
 	return is
@@ -312,6 +312,7 @@ func (h *heartbeat) mayPing(now time.Time) bool {
 
 // pinged is called when a ping is written, and makes its payload.
 func (h *heartbeat) pinged() []byte {
+	trace(h.link.client, h.cfg.trace.Ping, Ping{h.link.number})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pings++
@@ -324,14 +325,21 @@ func (h *heartbeat) pinged() []byte {
 func (h *heartbeat) ponged(payload []byte) {
 	h.link.hear()
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.pingSent.IsZero() || len(payload) != 4 || binary.BigEndian.Uint32(payload) != h.pings {
-		return
+	sent, mine := h.pingSent, len(payload) == 4 && binary.BigEndian.Uint32(payload) == h.pings
+	waited := h.link.stalls.Load() != h.stalls
+	if mine {
+		h.pingSent = time.Time{}
 	}
-	if h.link.stalls.Load() == h.stalls {
-		h.link.client.rtt.add(time.Since(h.pingSent))
+	h.mu.Unlock()
+	if mine && !waited && !sent.IsZero() {
+		h.measured(time.Since(sent))
 	}
-	h.pingSent = time.Time{}
+}
+
+// measured is told of each round trip.
+func (h *heartbeat) measured(rtt time.Duration) {
+	h.link.client.rtt.add(rtt)
+	trace(h.link.client, h.cfg.trace.Pong, Pong{h.link.number, rtt})
 }
 
 // ping has the library send a ping, which waits for the pong.

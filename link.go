@@ -418,6 +418,11 @@ func (l *link) finish(w *writing) bool {
 		}
 	}
 	l.client.queue.wrote(l, w.n, w.err)
+	if out := l.client.cfg.trace.MessageOut; out != nil {
+		for _, m := range w.batch[:w.n] {
+			trace(l.client, out, MessageOut{l.number, m.Type == BinaryMessage, len(m.Data), time.Since(m.accepted)})
+		}
+	}
 	if w.err == nil {
 		return true
 	}

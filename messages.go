@@ -18,7 +18,7 @@ import (
 
 // A Codec encodes and decodes messages. encoding/json has these two functions,
 // and so have the drop-in replacements for it, such as
-// sonic.ConfigDefault. It must be safe for concurrent use, and Unmarshal must not
+// sonic.ConfigStd. It must be safe for concurrent use, and Unmarshal must not
 // keep data, nor have v keep parts of it.
 type Codec interface {
 	Marshal(v any) ([]byte, error)
@@ -89,6 +89,9 @@ func (c *Client) route(in inbound) {
 	if err == nil && in.link.heartbeat.isPong(m) {
 		return
 	}
+	if c.cfg.trace.MessageIn != nil || c.cfg.trace.Callback != nil {
+		defer c.traced(m)()
+	}
 	failed := func(err error) { c.report(ctx, err) }
 	raw, unknown := c.onMessage.all(), c.onUnknown.all()
 	if err == nil && len(typed) == 0 && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
@@ -106,6 +109,14 @@ func (c *Client) route(in inbound) {
 	case len(unknown) > 0:
 		call(ctx, unknown, m, failed)
 	}
+}
+
+// traced tells that the callbacks for m begin, and returns what tells that they have
+// run.
+func (c *Client) traced(m Message) func() {
+	start := time.Now()
+	trace(c, c.cfg.trace.MessageIn, MessageIn{m.Connection, m.Type, m.Binary, len(m.Data), start.Sub(m.Received)})
+	return func() { trace(c, c.cfg.trace.Callback, CallbackDone{m.Connection, m.Type, time.Since(start)}) }
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's

@@ -49,6 +49,8 @@ type config struct {
 	typeField string
 	codec     Codec
 
+	trace *Trace // shared by all that have none
+
 	queueMessages int
 	queueBytes    int
 	whenFull      QueuePolicy
@@ -60,7 +62,11 @@ type config struct {
 	errs []error
 }
 
-var netDialer net.Dialer
+// What clients share that were given nothing else.
+var (
+	netDialer net.Dialer
+	untraced  Trace
+)
 
 func defaultConfig() config {
 	return config{
@@ -76,6 +82,7 @@ func defaultConfig() config {
 		finalWhen:     IsFinal,
 		typeField:     "msg_type",
 		codec:         jsonCodec{},
+		trace:         &untraced,
 		queueMessages: 1024,
 		queueBytes:    4 << 20,
 		drainTimeout:  time.Second,
@@ -461,6 +468,15 @@ func WithCodec(codec Codec) Option {
 			return
 		}
 		c.codec = codec
+	}
+}
+
+// WithTrace has t told what the client does, at the moment it does it. Given several
+// times, all are told, in that order.
+func WithTrace(t Trace) Option {
+	return func(c *config) {
+		all := c.trace.with(t)
+		c.trace = &all
 	}
 }
 

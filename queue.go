@@ -39,13 +39,14 @@ type outgoing struct {
 	tryTimeout time.Duration // of SendConfirmed
 	of         *outgoing     // the message of SendConfirmed that this is a try of
 
-	size    int       // when it was accepted
-	written time.Time // when it was, if it is a try
-	end     int64     // where it ends in the stream of the wire, for who writes it
-	seq     uint64    // position among all that was ever accepted
-	link    *link     // that wrote it
-	gone    bool      // it left the queue: written, or given up with err
-	err     error
+	size     int       // when it was accepted
+	written  time.Time // when it was, if it is a try
+	accepted time.Time // when it was, if that is traced
+	end      int64     // where it ends in the stream of the wire, for who writes it
+	seq      uint64    // position among all that was ever accepted
+	link     *link     // that wrote it
+	gone     bool      // it left the queue: written, or given up with err
+	err      error
 }
 
 func newOutgoing(m Outgoing, v any, options []SendOption) *outgoing {
@@ -153,6 +154,9 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	}
 	q.seq++
 	m.seq, m.size = q.seq, len(m.Data)
+	if q.cfg.trace.MessageOut != nil {
+		m.accepted = time.Now()
+	}
 	q.items = append(q.items, m)
 	q.bytes += m.size
 	q.most = max(q.most, len(q.items))

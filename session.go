@@ -154,8 +154,10 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
 	s.drainWake()
-	c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
+	change := StateChange{From: c.state, To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause}
+	c.move(change)
 	c.mu.Unlock()
+	trace(c, c.cfg.trace.Retry, change)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -242,10 +244,18 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
 
+	trace(c, c.cfg.trace.DialStart, DialStart{number})
 	l, event, err := s.connect(ctx, number, last)
 	if err == nil && s.open(ctx, l, event) {
+		trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, nil})
+		trace(c, c.cfg.trace.Open, event)
 		return l, nil
 	}
+	cause := err
+	if cause == nil {
+		cause = context.Cause(ctx)
+	}
+	trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, cause})
 	if l != nil {
 		l.end(err)
 	}
@@ -275,7 +285,7 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	}
 	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
-		return nil, OpenEvent{}, err
+		return nil, event, err
 	}
 	l := newLink(s, got)
 	event.Attempt, event.Connection = number, l.number
@@ -360,6 +370,7 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 	}
 	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
 	c.mu.Unlock()
+	trace(c, c.cfg.trace.Close, event)
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
 }
 
