@@ -64,6 +64,7 @@ func New(url string, options ...Option) (*Client, error) {
 	}
 	c.dispatcher = newDispatcher(c.route)
 	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
+	c.keepJournal()
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,7 +50,8 @@ type config struct {
 	typeField string
 	codec     Codec
 
-	trace *Trace // shared by all that have none
+	trace  *Trace // shared by all that have none
+	logger *slog.Logger
 
 	queueMessages int
 	queueBytes    int

@@ -1,0 +1,110 @@
+package wechatws_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// logged is a logger, and what it has written, with the time since the start.
+func logged(w *world, level slog.Level) (*slog.Logger, func() []string) {
+	var buffer bytes.Buffer
+	handler := slog.NewTextHandler(&buffer, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			a.Value = slog.DurationValue(a.Value.Time().Sub(w.start))
+		}
+		return a
+	}})
+	return slog.New(handler), func() []string {
+		return strings.Split(strings.TrimSpace(strings.ReplaceAll(buffer.String(), "wechatws.", "")), "\n")
+	}
+}
+
+// A day without a server: what a person finds in the log on the morning after.
+func TestTheLogOfADayOfOutage(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		logger, lines := logged(w, slog.LevelInfo)
+		c := w.client(wechatws.WithLogger(logger)).connect()
+		w.sleep(time.Minute)
+		w.srv.Stop(wstest.FIN)
+		w.sleep(12 * time.Hour)
+		w.srv.AnswerAlways(wstest.Status(502, nil, "bad gateway"))
+		w.srv.Start()
+		w.sleep(12 * time.Hour)
+		w.srv.AnswerAlways(wstest.Accept())
+		w.sleep(time.Hour)
+		c.close()
+		for _, line := range lines() {
+			t.Log(line)
+		}
+		require.Less(t, len(lines()), 20)
+		text := strings.Join(lines(), "\n")
+		for _, want := range []string{
+			"time=0s level=INFO msg=connected connection=1 attempt=1 took=0s",
+			`time=1m0s level=WARN msg="connection lost" connection=1 lasted=1m0s code=1006 reason="" err=`,
+			`time=1m3s level=WARN msg="attempt failed" attempt=1 failures=1 away=3s delay=3s err="wechatws: connect `,
+			`502 Bad Gateway`,
+			`failures=128`,
+			"msg=connected connection=2 attempt=",
+			"level=INFO msg=closed",
+		} {
+			require.Contains(t, text, want)
+		}
+	})
+}
+
+func TestLogLines(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		logger, lines := logged(w, slog.LevelDebug)
+		c := w.client(append(quiet(), wechatws.WithLogger(logger), wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest))...)
+		wechatws.On(c.Client, "panic", func(context.Context, struct{}) { panic("oops") })
+		c.send("lost", "kept")
+		c.connect()
+		conn := w.conn()
+		for range 9 {
+			require.NoError(t, conn.Send("no JSON, token=hunter2"))
+		}
+		require.NoError(t, conn.Send(`{"msg_type":"panic"}`))
+		require.NoError(t, conn.Close(4001, "kicked"))
+		w.sleep(4 * time.Second)
+		_ = c.Reconnect()
+		w.sleep(time.Second)
+		c.close()
+		text := strings.Join(lines(), "\n")
+		for _, want := range []string{
+			"level=DEBUG msg=dialling attempt=1",
+			`level=WARN msg="messages dropped" count=1 err="wechatws: outbound queue is full"`,
+			`level=WARN msg="message not used" count=1 type="" size=22 err="`,
+			`level=WARN msg="message not used" count=2 `,
+			`level=DEBUG msg="message not used" count=3 `,
+			`level=WARN msg="message not used" count=8 `,
+			`level=DEBUG msg="message not used" count=9 `,
+			`level=ERROR msg="panic in a callback" value=oops stack="goroutine `,
+			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 reason=kicked err=`,
+			`level=INFO msg=connected connection=2 attempt=2 took=0s`,
+			`err="wechatws: connection ended: close code 1006: reconnect requested"`,
+		} {
+			require.Contains(t, text, want)
+		}
+		require.NotContains(t, text, "hunter2", "no message's data")
+	})
+}
+
+func TestLogOfAFinalError(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		logger, lines := logged(w, slog.LevelInfo)
+		w.srv.AnswerAlways(wstest.Status(403, nil, "banned"))
+		c := w.client(wechatws.WithLogger(logger))
+		require.Error(t, c.Connect(t.Context()))
+		w.sleep(0)
+		require.Equal(t, []string{`time=0s level=ERROR msg=failed attempt=1 err="wechatws: handshake server.test:80: server answered 403 Forbidden: \"banned\""`}, lines())
+	})
+}
