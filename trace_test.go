@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,8 +93,8 @@ func TestTrace(t *testing.T) {
 func TestTraceMayAskAndPanic(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var c *client
-		var opens int
-		look := func() { opens = c.Stats().Opens; _ = c.State(); panic("oops") }
+		var opens atomic.Int64
+		look := func() { opens.Store(int64(c.Stats().Opens)); _ = c.State(); panic("oops") }
 		c = w.client(wechatws.WithTrace(wechatws.Trace{
 			DialStart: func(wechatws.DialStart) { look() }, DialDone: func(wechatws.DialDone) { look() },
 			Open: func(wechatws.OpenEvent) { look() }, Close: func(wechatws.CloseEvent) { look() },
@@ -109,7 +110,7 @@ func TestTraceMayAskAndPanic(t *testing.T) {
 		w.sleep(4 * time.Second)
 		conn.Cut(wstest.FIN)
 		w.sleep(time.Second)
-		require.Equal(t, 1, opens)
+		require.EqualValues(t, 1, opens.Load())
 		panics := 0
 		for _, err := range c.errors() {
 			if pe := (*wechatws.PanicError)(nil); errors.As(err, &pe) {
