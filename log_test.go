@@ -73,6 +73,7 @@ func TestLogLines(t *testing.T) {
 			require.NoError(t, conn.Send("no JSON, token=hunter2"))
 		}
 		require.NoError(t, conn.Send(`{"msg_type":"panic"}`))
+		w.sleep(0)
 		require.NoError(t, conn.Close(4001, "kicked"))
 		w.sleep(4 * time.Second)
 		_ = c.Reconnect()
