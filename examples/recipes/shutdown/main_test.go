@@ -26,13 +26,21 @@ func TestRecipe(t *testing.T) {
 	recipetest.Documented(t, "shutdown", out.String())
 }
 
-func on(t *testing.T, test func(t *testing.T, s *site, c *wechatws.Client)) {
+// on runs a test of a client in virtual time; ready waits until it has heard the
+// server.
+func on(t *testing.T, test func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error))) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()
 		defer s.Close()
 		c, err := wechatws.New(s.URL(), append(s.demo(), wechatws.WithDrainTimeout(5*time.Second))...)
 		require.NoError(t, err)
-		test(t, s, c)
+		await := s.watch(c)
+		test(t, s, c, func(ctx context.Context) (*wstest.Conn, error) {
+			if err := await(ctx, false); err != nil {
+				return nil, err
+			}
+			return s.NextConn(ctx)
+		})
 	})
 }
 
@@ -45,11 +53,11 @@ func unsentTexts(unsent []wechatws.Outgoing) (texts []string) {
 
 // The drain goes on while the server reads slowly, and everything arrives.
 func TestLastWordsAreDrained(t *testing.T) {
-	on(t, func(t *testing.T, s *site, c *wechatws.Client) {
+	on(t, func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error)) {
 		ctx, terminate := context.WithCancel(t.Context())
 		last := make([]byte, 200<<10) // more than the buffers between them hold
 		unsent, err := serve(ctx, c, func(ctx context.Context) error {
-			conn, err := s.NextConn(ctx)
+			conn, err := ready(ctx)
 			if err != nil {
 				return err
 			}
@@ -59,7 +67,7 @@ func TestLastWordsAreDrained(t *testing.T) {
 			return c.SendBinary(context.WithoutCancel(ctx), last)
 		})
 		require.NoError(t, err)
-		require.Empty(t, unsent)
+		require.Zero(t, len(unsent))
 		synctest.Wait()
 		received := s.Conns()[0].Received()
 		require.Len(t, received, 1)
@@ -72,11 +80,11 @@ func TestLastWordsAreDrained(t *testing.T) {
 // A server that has stopped reading cannot keep the process: what it did not take is
 // handed back, in order.
 func TestTheDrainEnds(t *testing.T) {
-	on(t, func(t *testing.T, s *site, c *wechatws.Client) {
+	on(t, func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error)) {
 		ctx, terminate := context.WithCancel(t.Context())
 		var told time.Time
 		unsent, err := serve(ctx, c, func(ctx context.Context) error {
-			conn, err := s.NextConn(ctx)
+			conn, err := ready(ctx)
 			if err != nil {
 				return err
 			}
@@ -105,7 +113,7 @@ func TestTheDrainEnds(t *testing.T) {
 }
 
 func TestAFinalErrorEndsTheWork(t *testing.T) {
-	on(t, func(t *testing.T, s *site, c *wechatws.Client) {
+	on(t, func(t *testing.T, s *site, c *wechatws.Client, _ func(context.Context) (*wstest.Conn, error)) {
 		s.AnswerAlways(wstest.Status(http.StatusForbidden, nil, "no such account"))
 		_, err := serve(t.Context(), c, func(ctx context.Context) error {
 			<-ctx.Done()
@@ -117,10 +125,10 @@ func TestAFinalErrorEndsTheWork(t *testing.T) {
 }
 
 func TestAnErrorOfTheWorkEndsTheConnection(t *testing.T) {
-	on(t, func(t *testing.T, s *site, c *wechatws.Client) {
+	on(t, func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error)) {
 		failed := errors.New("the disk is full")
 		_, err := serve(t.Context(), c, func(ctx context.Context) error {
-			_, err := s.NextConn(ctx)
+			_, err := ready(ctx)
 			return errors.Join(err, failed)
 		})
 		require.ErrorIs(t, err, failed)

@@ -14,7 +14,9 @@ import (
 type site struct{ *wstest.Server }
 
 func newSite() *site {
-	return &site{wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))}
+	s := &site{wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))}
+	s.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"msg_type":"ready"}`) })
+	return s
 }
 
 // demo is what only the demo needs: a network in memory, and on the wire nothing but
@@ -23,29 +25,26 @@ func (s *site) demo() []wechatws.Option {
 	return []wechatws.Option{wechatws.WithNetDial(s.DialContext), wechatws.WithProxy(nil), wechatws.WithoutHeartbeat()}
 }
 
-// watch returns a function that waits until the client is connected; or has lost the
-// server, which it then takes away.
+// watch returns a function that waits until the client has heard the server; or has
+// lost it again, after it was taken away.
 func (s *site) watch(client *wechatws.Client) func(ctx context.Context, away bool) error {
-	states := make(chan wechatws.State, 16)
-	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) { states <- c.To })
-	await := func(ctx context.Context, want wechatws.State) error {
-		for {
-			select {
-			case got := <-states:
-				if got == want {
-					return nil
-				}
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+	ready, lost := make(chan struct{}, 1), make(chan struct{}, 1)
+	wechatws.On(client, "ready", func(context.Context, wechatws.Message) { ready <- struct{}{} })
+	client.OnClose(func(context.Context, wechatws.CloseEvent) { lost <- struct{}{} })
+	await := func(ctx context.Context, c <-chan struct{}) error {
+		select {
+		case <-c:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	return func(ctx context.Context, away bool) error {
-		if err := await(ctx, wechatws.StateOpen); err != nil || !away {
+		if err := await(ctx, ready); err != nil || !away {
 			return err
 		}
 		s.Stop(wstest.RST)
-		return await(ctx, wechatws.StateWaiting)
+		return await(ctx, lost)
 	}
 }
 
