@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
 	"time"
@@ -76,9 +75,7 @@ func (h *house) run(ctx context.Context, failed func(room int, err error)) {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -168,9 +165,13 @@ func histogram(lost time.Time, opened []time.Time) string {
 	return text.String()
 }
 
+const latency = 5 * time.Millisecond
+
 // newServer stands in for yours: it welcomes who comes to a room.
 func newServer() *wstest.Server {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()), wstest.WithoutRecords())
+	network := wstest.NewNetwork()
+	network.SetLatency(latency)
+	server := wstest.NewServer(wstest.OnNetwork(network), wstest.WithoutRecords())
 	server.OnConn(func(c *wstest.Conn) {
 		_ = c.SendJSON(map[string]string{
 			"msg_type": "welcome",
