@@ -107,6 +107,8 @@ func TestAnOrderOutlivesAnOutage(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		require.Empty(t, placed)
 		srv.Start()
+		time.Sleep(time.Minute)
+		require.Len(t, placed, 1)
 		require.NoError(t, <-placed)
 		heard, booked := srv.orders("order-1")
 		require.Equal(t, 2, heard)

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/wechatws/wechatws"
@@ -61,9 +60,7 @@ func (s *tokenSource) endpoint(address string) wechatws.EndpointFunc {
 func (s *tokenSource) String() string { return fmt.Sprintf("token until %v", s.expires) }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -108,10 +105,14 @@ func run(ctx context.Context, out io.Writer) error {
 		scene.act()
 		conn.Cut(wstest.FIN)
 	}
-	if _, err := backend.NextConn(ctx); err != nil {
+	conn, err := backend.NextConn(ctx)
+	if err != nil {
 		return err
 	}
 	<-opened
+	if err := conn.Ping(ctx); err != nil { // the last one is as good as the first
+		return err
+	}
 	stats := client.Stats()
 	say("%d attempts, %d of them opened, with %d tokens", stats.Attempts, stats.Opens, backend.issued())
 	return nil

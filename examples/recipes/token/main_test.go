@@ -25,7 +25,7 @@ func TestRecipe(t *testing.T) {
 
 // connected runs a test of an open client and its token source in virtual time; told
 // is all that its callbacks were told.
-func connected(t *testing.T, test func(b *backend, tokens *tokenSource, c *wechatws.Client, told *recipetest.Buffer)) {
+func connected(t *testing.T, test func(t *testing.T, b *backend, tokens *tokenSource, c *wechatws.Client, told *recipetest.Buffer)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
 		defer b.Close()
@@ -38,7 +38,7 @@ func connected(t *testing.T, test func(b *backend, tokens *tokenSource, c *wecha
 		c.OnClose(func(_ context.Context, e wechatws.CloseEvent) { fmt.Fprintf(&told, "%+v\n", e) })
 		require.NoError(t, c.Connect(t.Context()))
 		defer c.Close(wechatws.StatusNormalClosure, "")
-		test(b, tokens, c, &told)
+		test(t, b, tokens, c, &told)
 	})
 }
 
@@ -52,7 +52,7 @@ func drop(t *testing.T, b *backend) {
 }
 
 func TestATokenServesManyAttempts(t *testing.T) {
-	connected(t, func(b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
 		for range 5 {
 			drop(t, b)
 		}
@@ -67,7 +67,7 @@ func TestATokenServesManyAttempts(t *testing.T) {
 
 // One that is about to run out is not even tried.
 func TestATokenIsReplacedBeforeItRunsOut(t *testing.T) {
-	connected(t, func(b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
 		time.Sleep(b.lifetime - margin/2)
 		require.Equal(t, 1, b.issued(), "an open connection needs none")
 		handshakes := len(b.Handshakes())
@@ -79,7 +79,7 @@ func TestATokenIsReplacedBeforeItRunsOut(t *testing.T) {
 }
 
 func TestARevokedTokenIsReplaced(t *testing.T) {
-	connected(t, func(b *backend, _ *tokenSource, c *wechatws.Client, told *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, _ *tokenSource, c *wechatws.Client, told *recipetest.Buffer) {
 		b.revoke()
 		drop(t, b)
 		require.Contains(t, told.String(), "401")
@@ -90,7 +90,7 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 
 // Only a 401 tells that the token is to blame.
 func TestOtherRefusalsKeepTheToken(t *testing.T) {
-	connected(t, func(b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, _ *tokenSource, c *wechatws.Client, _ *recipetest.Buffer) {
 		b.Answer(wstest.Status(http.StatusBadGateway, nil, "deploying"))
 		drop(t, b)
 		require.Equal(t, wechatws.StateOpen, c.State())
@@ -100,7 +100,7 @@ func TestOtherRefusalsKeepTheToken(t *testing.T) {
 
 // The token service may fail as the server may.
 func TestATokenServiceThatFails(t *testing.T) {
-	connected(t, func(b *backend, tokens *tokenSource, c *wechatws.Client, told *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, tokens *tokenSource, c *wechatws.Client, told *recipetest.Buffer) {
 		failures := 2
 		tokens.fetch = func(ctx context.Context) (string, time.Time, error) {
 			if failures--; failures >= 0 {
@@ -117,7 +117,7 @@ func TestATokenServiceThatFails(t *testing.T) {
 }
 
 func TestNoTokenIsTold(t *testing.T) {
-	connected(t, func(b *backend, tokens *tokenSource, _ *wechatws.Client, told *recipetest.Buffer) {
+	connected(t, func(t *testing.T, b *backend, tokens *tokenSource, _ *wechatws.Client, told *recipetest.Buffer) {
 		b.revoke()
 		drop(t, b)
 		b.Stop(wstest.RST)

@@ -25,6 +25,8 @@ func Virtual(t *testing.T, run func(ctx context.Context, out io.Writer) error) s
 	t.Helper()
 	var out Buffer
 	synctest.Test(t, func(t *testing.T) {
+		// Where heartbeats go on, a wait for what never comes would last for ever.
+		defer time.AfterFunc(time.Hour, func() { panic("the recipe does not end") }).Stop()
 		start := time.Now()
 		require.NoError(t, run(t.Context(), &out))
 		require.LessOrEqual(t, time.Since(start), patience)
