@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/examples/recipes/internal/scene"
+)
+
+// A newClient is the same on wechatws.
+type newClient struct{ *wechatws.Client }
+
+func newNewClient(url string, heard func(comment), options ...wechatws.Option) (*newClient, error) {
+	c, err := wechatws.New(url, append([]wechatws.Option{
+		wechatws.WithLoginMessage(login{"login", "secret"}),
+		wechatws.WithTiers(wechatws.Tier{Delay: scene.Retry}),
+		wechatws.WithLiveness(wechatws.Liveness{Interval: scene.Ping, Timeout: scene.Dead}),
+		wechatws.WithFinalWhen(endsWithNormalClosure),
+	}, options...)...)
+	if err != nil {
+		return nil, err
+	}
+	wechatws.On(c, "message", func(_ context.Context, m comment) { heard(m) })
+	return &newClient{c}, nil
+}
+
+func (c *newClient) Say(ctx context.Context, text string) error {
+	return c.Send(ctx, comment{"message", text})
+}
+
+// endsWithNormalClosure ends the client, as recws does, when the server closes with
+// 1000. Leave it out where that is not meant as the end.
+func endsWithNormalClosure(f wechatws.Failure) bool {
+	var closed *wechatws.CloseError
+	normal := errors.As(f.Err, &closed) && closed.Remote && closed.Code == wechatws.StatusNormalClosure
+	return normal || wechatws.IsFinal(f)
+}

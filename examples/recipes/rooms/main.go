@@ -1,0 +1,182 @@
+// Rooms keeps 500 rooms connected in one process, and has them come back one after
+// the other when their server restarts.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+const (
+	rooms  = 500
+	pace   = 2 * time.Millisecond // between the first attempts of two rooms
+	jitter = 0.2
+)
+
+// A house is many rooms of one server, each with a client of its own.
+type house struct {
+	clients []*wechatws.Client
+	opened  chan time.Time // one for each connection that opens
+	welcome chan string    // what the rooms are told
+}
+
+// newHouse makes a client for each room. Options are plain values, and these are
+// shared by all of them; what belongs to one client is its URL and its callbacks.
+func newHouse(url string, options ...wechatws.Option) (*house, error) {
+	h := &house{opened: make(chan time.Time, rooms), welcome: make(chan string, rooms)}
+	for id := range rooms {
+		client, err := wechatws.New(fmt.Sprintf("%s/room/%d", url, id), options...)
+		if err != nil {
+			return nil, err
+		}
+		client.OnOpen(func(context.Context, wechatws.OpenEvent) { h.opened <- time.Now() })
+		wechatws.On(client, "welcome", func(_ context.Context, m struct{ Room string }) {
+			if m.Room != fmt.Sprint(id) {
+				m.Room = fmt.Sprintf("%s, in room %d", m.Room, id)
+			}
+			h.welcome <- m.Room
+		})
+		h.clients = append(h.clients, client)
+	}
+	return h, nil
+}
+
+// run keeps all rooms connected until ctx ends. An error that is final for one
+// room, such as one that has been closed down, is no reason to leave the others:
+// hence no errgroup.
+func (h *house) run(ctx context.Context, failed func(room int, err error)) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	// Jitter spreads waits, and before its first attempt a client does not wait:
+	// without a pace of ours a process that starts is a storm of its own.
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	for id, client := range h.clients {
+		running.Go(func() {
+			if err := client.Run(ctx); err != nil && ctx.Err() == nil {
+				failed(id, err)
+			}
+		})
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func main() {
+	if err := run(context.Background(), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	server := newServer()
+	defer server.Close()
+	h, err := newHouse(server.URL(),
+		wechatws.WithJitter(jitter),
+		// Only for the demo, whose network is in memory:
+		wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil))
+	if err != nil {
+		return err
+	}
+
+	ctx, leave := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer leave()
+	running.Go(func() {
+		h.run(ctx, func(room int, err error) { fmt.Fprintf(out, "room %d: %v\n", room, err) })
+	})
+	if _, err := h.allOpen(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d rooms are open, each has heard its own welcome\n", rooms)
+
+	fmt.Fprintln(out, "** the server restarts, and all connections are lost in one moment")
+	lost := time.Now()
+	server.Stop(wstest.RST)
+	server.Start()
+	back, err := h.allOpen(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, histogram(lost, back))
+
+	var attempts int
+	for _, client := range h.clients {
+		attempts += client.Stats().Attempts
+	}
+	fmt.Fprintf(out, "%d rooms are open, after %d attempts\n", rooms, attempts)
+	return nil
+}
+
+// allOpen waits until every room has a new connection, and tells when they opened.
+func (h *house) allOpen(ctx context.Context) (opened []time.Time, err error) {
+	for range rooms {
+		select {
+		case at := <-h.opened:
+			opened = append(opened, at)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	for range rooms {
+		select {
+		case room := <-h.welcome:
+			if strings.Contains(room, "in room") {
+				return nil, fmt.Errorf("a welcome to room %s", room)
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return opened, nil
+}
+
+const bin = 200 * time.Millisecond
+
+// histogram shows how many connections opened in each fifth of a second.
+func histogram(lost time.Time, opened []time.Time) string {
+	var counts []int
+	for _, at := range opened {
+		i := int(at.Sub(lost) / bin)
+		for len(counts) <= i {
+			counts = append(counts, 0)
+		}
+		counts[i]++
+	}
+	var text strings.Builder
+	for i, n := range counts {
+		if n > 0 {
+			fmt.Fprintf(&text, "back after %.1f s: %3d %s\n", (time.Duration(i) * bin).Seconds(), n, strings.Repeat("#", n/4))
+		}
+	}
+	return text.String()
+}
+
+const latency = 5 * time.Millisecond
+
+// newServer stands in for yours: it welcomes who comes to a room.
+func newServer() *wstest.Server {
+	network := wstest.NewNetwork()
+	network.SetLatency(latency)
+	server := wstest.NewServer(wstest.OnNetwork(network), wstest.WithoutRecords())
+	server.OnConn(func(c *wstest.Conn) {
+		_ = c.SendJSON(map[string]string{
+			"msg_type": "welcome",
+			"room":     strings.TrimPrefix(c.Request().URL.Path, "/room/"),
+		})
+	})
+	return server
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"strings"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// loggedInElsewhere is the close code of a server on which somebody else has logged
+// in with our account.
+const loggedInElsewhere = 4001
+
+type login struct {
+	Type  string `json:"msg_type"`
+	Token string `json:"token"`
+}
+
+type comment struct {
+	Type    string `json:"msg_type"`
+	From    string `json:"from_name,omitempty"`
+	Content string `json:"content"`
+}
+
+// A bot answers questions in a room.
+type bot struct {
+	client *wechatws.Client
+	prices map[string]string
+}
+
+// newBot makes a bot. Options come after the bot's own: what only a test needs,
+// such as another network, need not be known here.
+func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (*bot, error) {
+	client, err := wechatws.New(url, append([]wechatws.Option{
+		wechatws.WithLoginMessage(login{"login", token}),
+		wechatws.WithFinalWhen(func(f wechatws.Failure) bool {
+			// Whoever comes back after that throws out who came after him, and so on
+			// for ever.
+			var closed *wechatws.CloseError
+			kicked := errors.As(f.Err, &closed) && closed.Remote && closed.Code == loggedInElsewhere
+			return kicked || wechatws.IsFinal(f)
+		}),
+	}, options...)...)
+	if err != nil {
+		return nil, err
+	}
+	b := &bot{client: client, prices: map[string]string{"tea": "¥10", "cake": "¥25"}}
+	wechatws.On(client, "message", b.answer)
+	client.OnError(func(_ context.Context, err error) { logger.Print(err) })
+	return b, nil
+}
+
+// run keeps the bot in its room until ctx ends, or something is final.
+func (b *bot) run(ctx context.Context) error { return b.client.Run(ctx) }
+
+// answer answers a question such as "price of tea".
+func (b *bot) answer(ctx context.Context, c comment) {
+	item, isQuestion := strings.CutPrefix(c.Content, "price of ")
+	if price, known := b.prices[item]; isQuestion && known {
+		// A minute later nobody remembers the question.
+		_ = b.client.Send(ctx, comment{Type: "message", Content: "@" + c.From + " " + item + ": " + price},
+			wechatws.ExpireAfter(time.Minute))
+	}
+}
+
+// announce says something that everybody is to hear, sooner or later.
+func (b *bot) announce(ctx context.Context, text string) error {
+	return b.client.Send(ctx, comment{Type: "message", Content: text})
+}

@@ -1,0 +1,119 @@
+// Token connects with a short-lived token in the URL, and fetches a new one when
+// the old one has run out or the server does not take it any more.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A tokenSource keeps a token for as long as it is good. It belongs to one client,
+// which asks for an endpoint before every attempt and never twice at a time; one
+// for several clients needs a mutex.
+type tokenSource struct {
+	fetch func(ctx context.Context) (token string, expires time.Time, err error)
+
+	token   string
+	expires time.Time
+}
+
+// margin keeps a token from running out on its way to the server.
+const margin = 30 * time.Second
+
+// endpoint makes the endpoint function of a client. An attempt costs a fetch only
+// when it needs one: a server that is down for an hour must not bring the token
+// service down as well.
+func (s *tokenSource) endpoint(address string) wechatws.EndpointFunc {
+	return func(ctx context.Context, _ int, last error) (wechatws.Endpoint, error) {
+		var answer *wechatws.HandshakeError
+		if errors.As(last, &answer) && answer.Status == http.StatusUnauthorized {
+			s.token = "" // whatever its expiry says: revoked, or the clocks disagree
+		}
+		if s.token == "" || time.Until(s.expires) < margin {
+			// An error is a failed attempt, tried again by the schedule. For one that
+			// no other try will mend, such as a wrong password, return
+			// backoff.Permanent(err). Do not put the token into it.
+			var err error
+			if s.token, s.expires, err = s.fetch(ctx); err != nil {
+				return wechatws.Endpoint{}, err
+			}
+		}
+		return wechatws.Endpoint{
+			URL: address + "?token=" + url.QueryEscape(s.token),
+			// Or, where the server wants it there:
+			// Header: http.Header{"Authorization": {"Bearer " + s.token}},
+		}, nil
+	}
+}
+
+// String keeps the token out of what prints a whole struct.
+func (s *tokenSource) String() string { return fmt.Sprintf("token until %v", s.expires) }
+
+func main() {
+	if err := run(context.Background(), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	backend := newBackend()
+	defer backend.Close()
+
+	tokens := &tokenSource{fetch: backend.issue}
+	client, err := wechatws.New("", append(backend.demo(), wechatws.WithEndpoint(tokens.endpoint(backend.URL())))...)
+	if err != nil {
+		return err
+	}
+	say := log.New(out, "", 0).Printf
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		if c.RetryIn > 0 {
+			say("-- %v: %v", c.To, c.Err) // the query is left out, and a server's echo of it
+			return
+		}
+		say("-- %v", c.To)
+	})
+	opened := make(chan struct{}, 1)
+	client.OnOpen(func(context.Context, wechatws.OpenEvent) { opened <- struct{}{} })
+
+	if err := client.Connect(ctx); err != nil {
+		return err
+	}
+	defer client.Close(wechatws.StatusNormalClosure, "")
+	for _, scene := range []struct {
+		text string
+		act  func()
+	}{
+		{"the connection is lost, the token is still good", func() {}},
+		{"the server revokes the token, and the connection is lost", backend.revoke},
+	} {
+		conn, err := backend.NextConn(ctx)
+		if err != nil {
+			return err
+		}
+		<-opened
+		say("** %s", scene.text)
+		scene.act()
+		conn.Cut(wstest.FIN)
+	}
+	conn, err := backend.NextConn(ctx)
+	if err != nil {
+		return err
+	}
+	<-opened
+	if err := conn.Ping(ctx); err != nil { // the last one is as good as the first
+		return err
+	}
+	stats := client.Stats()
+	say("%d attempts, %d of them opened, with %d tokens", stats.Attempts, stats.Opens, backend.issued())
+	return nil
+}
