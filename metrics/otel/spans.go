@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -85,20 +86,26 @@ func Trace(client *wechatws.Client, o TraceOptions) (stop func()) {
 	t := &tracing{client: client, tracer: provider.Tracer(scope), attributes: slices.Clone(o.Attributes)}
 	// OnError is not needed: StateChange.Err is the same *DialError, and comes with
 	// whether and when the next attempt is made.
+	t.mu.Lock() // callbacks wait until it is known how many attempts they are not told of
+	defer t.mu.Unlock()
 	stopStates := client.OnStateChange(t.changed)
 	stopOpens := client.OnOpen(t.opened)
+	t.attempts = client.Stats().Attempts
 	return func() {
 		stopStates()
 		stopOpens()
 	}
 }
 
-// tracing is one Trace. Its methods are callbacks of one client, which run one at a
-// time, and so there is no lock.
+// tracing is one Trace. Callbacks of one client run one at a time: the lock is for those
+// that come while Trace has not returned.
 type tracing struct {
 	client     *wechatws.Client
 	tracer     trace.Tracer
 	attributes []attribute.KeyValue
+
+	mu       sync.Mutex
+	attempts int // that have begun, up to the one that the callbacks tell of
 
 	// Of the attempt under way.
 	number int
@@ -109,22 +116,26 @@ type tracing struct {
 // changed is told of every state. What follows upon Connecting tells how the attempt
 // has ended.
 func (t *tracing) changed(ctx context.Context, c wechatws.StateChange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.To == wechatws.StateConnecting {
+		t.attempts++
+	}
 	at, exact := t.when(c)
-	if c.From == wechatws.StateConnecting && !t.began.IsZero() {
-		switch c.To {
-		case wechatws.StateOpen: // OnOpen comes next, and knows more
-			t.ended = time.Time{}
-			if exact {
-				t.ended = at
-			}
-			return
-		case wechatws.StateWaiting, wechatws.StateFailed:
-			t.failed(ctx, c, at)
-		case wechatws.StateClosed:
-			t.record(ctx, at, OutcomeClosed)
-		default:
-			t.record(ctx, at, OutcomeRestarted)
+	switch {
+	case c.To == wechatws.StateOpen: // OnOpen comes next, and knows more
+		t.ended = time.Time{}
+		if exact {
+			t.ended = at
 		}
+		return
+	case t.began.IsZero(): // there was no attempt, or Trace has not seen it begin
+	case c.To == wechatws.StateWaiting, c.To == wechatws.StateFailed:
+		t.failed(ctx, c, at)
+	case c.To == wechatws.StateClosed:
+		t.record(ctx, at, OutcomeClosed)
+	default:
+		t.record(ctx, at, OutcomeRestarted)
 	}
 	t.began = time.Time{}
 	if c.To == wechatws.StateConnecting {
@@ -132,10 +143,13 @@ func (t *tracing) changed(ctx context.Context, c wechatws.StateChange) {
 	}
 }
 
-// when is the time of a change, exactly if the client is still in that state: a
-// callback may come late.
+// when is the time of a change. It is exact if the client is in that state still, and
+// not in it again: the callback may come late.
 func (t *tracing) when(c wechatws.StateChange) (at time.Time, exact bool) {
-	if s := t.client.Stats(); s.State == c.To && s.Attempt == c.Attempt {
+	s := t.client.Stats()
+	// An attempt that began while Trace was being called may have been counted twice.
+	t.attempts = min(t.attempts, s.Attempts)
+	if s.State == c.To && s.Attempts == t.attempts {
 		return s.Since, true
 	}
 	return time.Now(), false
@@ -144,6 +158,8 @@ func (t *tracing) when(c wechatws.StateChange) (at time.Time, exact bool) {
 // opened ends the span of an attempt that succeeded, also of one that had begun before
 // Trace was called.
 func (t *tracing) opened(ctx context.Context, e wechatws.OpenEvent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	answered := e.Timings.Start.Add(e.Timings.Total)
 	if t.began.IsZero() || e.Timings.Start.Before(t.began) {
 		t.began = e.Timings.Start

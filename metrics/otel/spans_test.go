@@ -357,6 +357,64 @@ func TestTimesOfCallbacksThatComeTooLate(t *testing.T) {
 	})
 }
 
+func TestTimesAreNotThoseOfALaterAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		r := newRecorder()
+		c := w.client()
+		blocked := make(chan struct{})
+		c.OnStateChange(func(context.Context, wechatws.StateChange) { <-blocked })
+		defer r.trace(c)()
+		conn := w.connect(c)
+		w.sleep(time.Minute) // stable: the next attempt is the first again
+		conn.Cut(wstest.RST)
+		w.sleep(time.Minute)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.Equal(t, 1, c.Stats().Attempt)
+		close(blocked)
+		w.sleep(time.Second)
+		spans := r.spans(w)
+		require.Len(t, spans, 2)
+		require.Equal(t, []time.Duration{0, 0}, []time.Duration{spans[0].from, spans[0].to})
+		require.Equal(t, 63*time.Second, spans[1].from)
+		require.Equal(t, 63*time.Second, spans[1].to)
+	})
+}
+
+func TestTimesWithTraceAmidThings(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		r := newRecorder()
+		c := w.client()
+		conn := w.connect(c)
+		w.sleep(time.Minute)
+		defer r.trace(c)()
+		w.srv.Answer(wstest.Delay(time.Second, wstest.Status(500, nil, "")))
+		conn.Cut(wstest.RST)
+		w.sleep(time.Minute)
+		require.Equal(t, []any{"failed", "open"}, r.outcomes(w))
+		require.Equal(t, []time.Duration{63 * time.Second, 64 * time.Second},
+			[]time.Duration{r.spans(w)[0].from, r.spans(w)[0].to})
+	})
+}
+
+func TestTraceInACallback(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		r := newRecorder()
+		c := w.client()
+		var remove func()
+		remove = c.OnStateChange(func(_ context.Context, change wechatws.StateChange) {
+			if change.To == wechatws.StateConnecting {
+				_ = r.trace(c) // never stopped, which harms nobody
+				remove()
+			}
+		})
+		w.srv.Answer(wstest.Delay(time.Second, wstest.Accept()))
+		w.connect(c)
+		w.sleep(0)
+		require.Equal(t, []any{"open"}, r.outcomes(w))
+		require.Equal(t, time.Second, r.spans(w)[0].to)
+	})
+}
+
 func TestTraceInTheMiddleOfAnAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		r := newRecorder()

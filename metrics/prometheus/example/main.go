@@ -3,7 +3,7 @@
 // are at http://127.0.0.1:9464/metrics until Ctrl-C.
 //
 //	go run ./example
-//	prometheus --config.file=example/prometheus.yml
+//	prometheus --config.file=example/prometheus.yml --storage.tsdb.path="$(mktemp -d)"
 //
 // Then import dashboard.json into a Grafana that has this Prometheus as a data source.
 package main
