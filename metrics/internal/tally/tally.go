@@ -1,0 +1,209 @@
+// Package tally adds up the statistics of any number of clients, for the packages
+// that hand them to a monitoring system.
+//
+// It is part of the library's own module, so that what is delicate about it, totals
+// that never fall although clients come and go, is written once.
+package tally
+
+import (
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// States are all states that a client may be in, in the order of their numbers.
+var States = [...]wechatws.State{
+	wechatws.StateIdle,
+	wechatws.StateConnecting,
+	wechatws.StateOpen,
+	wechatws.StateWaiting,
+	wechatws.StateOffline,
+	wechatws.StateClosed,
+	wechatws.StateFailed,
+}
+
+// Causes are all causes of a drop, as they are labelled, and how to read each.
+var Causes = [...]struct {
+	Name string
+	Of   func(wechatws.Drops) int
+}{
+	{"closed", func(d wechatws.Drops) int { return d.Closed }},
+	{"lost", func(d wechatws.Drops) int { return d.Lost }},
+	{"half_open", func(d wechatws.Drops) int { return d.HalfOpen }},
+	{"protocol", func(d wechatws.Drops) int { return d.Protocol }},
+	{"local", func(d wechatws.Drops) int { return d.Local }},
+}
+
+// Counts only grow.
+type Counts struct {
+	Attempts, Opens       int
+	Drops                 wechatws.Drops
+	MessagesIn, BytesIn   int64
+	MessagesOut, BytesOut int64
+	Dropped               int64
+}
+
+func countsOf(s wechatws.Stats) Counts {
+	return Counts{
+		Attempts: s.Attempts, Opens: s.Opens, Drops: s.Drops,
+		MessagesIn: s.MessagesIn, BytesIn: s.BytesIn,
+		MessagesOut: s.MessagesOut, BytesOut: s.BytesOut,
+		Dropped: s.Dropped,
+	}
+}
+
+// add adds what has come to pass between two moments.
+func (c *Counts) add(from, to Counts) {
+	c.Attempts += to.Attempts - from.Attempts
+	c.Opens += to.Opens - from.Opens
+	c.Drops.Closed += to.Drops.Closed - from.Drops.Closed
+	c.Drops.Lost += to.Drops.Lost - from.Drops.Lost
+	c.Drops.HalfOpen += to.Drops.HalfOpen - from.Drops.HalfOpen
+	c.Drops.Protocol += to.Drops.Protocol - from.Drops.Protocol
+	c.Drops.Local += to.Drops.Local - from.Drops.Local
+	c.MessagesIn += to.MessagesIn - from.MessagesIn
+	c.BytesIn += to.BytesIn - from.BytesIn
+	c.MessagesOut += to.MessagesOut - from.MessagesOut
+	c.BytesOut += to.BytesOut - from.BytesOut
+	c.Dropped += to.Dropped - from.Dropped
+}
+
+// A Total is what the clients of one name come to.
+type Total struct {
+	Name string
+
+	// Counts are those of the clients since each was added, and of those that were
+	// removed up to then.
+	Counts
+
+	Clients [len(States)]int       // how many are in each state
+	Since   [len(States)]time.Time // when the one that is longest in the state came into it; zero: none is
+
+	Queued, QueuedBytes int // of all together
+	QueuedMost          int // of the one with the most
+	Inbox               int
+	InboxMost           int
+
+	// Of the clients that have measured one; zero: none has.
+	RTT, SmoothedRTT time.Duration // the mean
+	SmoothedRTTMost  time.Duration // of the one with the longest
+	WorstRTT         time.Duration
+
+	LastErrorAt time.Time // the latest; zero: none
+}
+
+// A Set is clients and their names. Its methods may be called from any goroutine, and
+// from inside a client's callbacks.
+type Set struct {
+	together bool
+
+	mu     sync.Mutex
+	groups map[string]*group
+}
+
+// A group is the clients of one name.
+type group struct {
+	members map[*member]struct{}
+	gone    Counts // what those have counted that were removed
+}
+
+type member struct {
+	client *wechatws.Client
+	before Counts // what it had counted when it was added
+}
+
+// NewSet makes an empty set. With together all clients are one group, whatever their
+// names, which is there from the beginning and for ever. Otherwise a group is there for
+// as long as it has clients: a program that names them after something that comes and
+// goes must not grow with it.
+func NewSet(together bool) *Set {
+	s := &Set{together: together, groups: map[string]*group{}}
+	if together {
+		s.groups[""] = &group{members: map[*member]struct{}{}}
+	}
+	return s
+}
+
+// Add adds a client. What it has counted before is left out, so that a total does not
+// leap when a client that is long at work is added, or comes back. The function
+// returned removes it, once; what it has counted stays in its group's total.
+func (s *Set) Add(name string, c *wechatws.Client) (remove func()) {
+	if s.together {
+		name = ""
+	}
+	m := &member{client: c, before: countsOf(c.Stats())}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[name]
+	if g == nil {
+		g = &group{members: map[*member]struct{}{}}
+		s.groups[name] = g
+	}
+	g.members[m] = struct{}{}
+	return sync.OnceFunc(func() { s.remove(name, g, m) })
+}
+
+func (s *Set) remove(name string, g *group, m *member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.gone.add(m.before, countsOf(m.client.Stats()))
+	delete(g.members, m)
+	if len(g.members) == 0 && !s.together {
+		delete(s.groups, name)
+	}
+}
+
+// Totals are those of all groups, in no order, at this moment.
+func (s *Set) Totals() []Total {
+	// The snapshots are taken under the lock, and so each is at least as new as those
+	// of any earlier call: no total is ever seen to fall.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	totals := make([]Total, 0, len(s.groups))
+	for name, g := range s.groups {
+		totals = append(totals, g.total(name))
+	}
+	return totals
+}
+
+func (g *group) total(name string) Total {
+	t := Total{Name: name, Counts: g.gone}
+	var last, smoothed time.Duration
+	var measured int
+	for m := range g.members {
+		s := m.client.Stats()
+		t.add(m.before, countsOf(s))
+		t.stand(s.State, s.Since)
+		t.Queued += s.Queued
+		t.QueuedBytes += s.QueuedBytes
+		t.QueuedMost = max(t.QueuedMost, s.QueuedMost)
+		t.Inbox += s.Inbox
+		t.InboxMost = max(t.InboxMost, s.InboxMost)
+		if s.WorstRTT > 0 {
+			measured++
+			last += s.RTT
+			smoothed += s.SmoothedRTT
+			t.SmoothedRTTMost = max(t.SmoothedRTTMost, s.SmoothedRTT)
+			t.WorstRTT = max(t.WorstRTT, s.WorstRTT)
+		}
+		if s.LastErrorAt.After(t.LastErrorAt) {
+			t.LastErrorAt = s.LastErrorAt
+		}
+	}
+	if measured > 0 {
+		t.RTT, t.SmoothedRTT = last/time.Duration(measured), smoothed/time.Duration(measured)
+	}
+	return t
+}
+
+// stand counts a client in its state.
+func (t *Total) stand(state wechatws.State, since time.Time) {
+	if state < 0 || int(state) >= len(States) { // of a library that is newer than this
+		return
+	}
+	t.Clients[state]++
+	if first := &t.Since[state]; first.IsZero() || since.Before(*first) {
+		*first = since
+	}
+}

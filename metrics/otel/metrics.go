@@ -1,0 +1,247 @@
+package wsotel
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/metrics/internal/tally"
+)
+
+// scope is the name of the meter and of the tracer.
+const scope = "github.com/wechatws/wechatws/metrics/otel"
+
+// MetricsOptions say how Metrics report. The zero value is a good one for some hundred
+// clients at most.
+type MetricsOptions struct {
+	// MeterProvider makes the meter. Default: the global one, otel.GetMeterProvider,
+	// which may be set later.
+	MeterProvider metric.MeterProvider
+
+	// Aggregate reports all clients as one, without the attribute
+	// wechatws.client.name: counts are summed, and wechatws.client.count tells how many
+	// clients are in which state. The number of series is then the same for one client
+	// and for ten thousand. Default false: 30 series for every name.
+	Aggregate bool
+}
+
+// Metrics are the observable instruments of any number of clients. Make them with
+// NewMetrics, and Add clients at any time. The methods may be called from any
+// goroutine, and from inside a client's callbacks.
+type Metrics struct {
+	set          *tally.Set
+	named        bool
+	registration metric.Registration
+}
+
+// NewMetrics registers the instruments with a meter, as yet without clients. Nothing
+// runs in the background but the reader of the meter's provider, which asks for the
+// clients' Stats whenever it collects. Close ends it. The error is the meter's.
+func NewMetrics(o MetricsOptions) (*Metrics, error) {
+	provider := o.MeterProvider
+	if provider == nil {
+		provider = otel.GetMeterProvider()
+	}
+	meter := provider.Meter(scope)
+	m := &Metrics{set: tally.NewSet(o.Aggregate), named: !o.Aggregate}
+
+	var all []metric.Observable
+	var observers []func(metric.Observer, *tally.Total, attribute.Set)
+	for _, f := range numbers {
+		instrument, err := f.make(meter)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, instrument)
+		observers = append(observers, func(o metric.Observer, t *tally.Total, attributes attribute.Set) {
+			f.read(t, func(value int64, own ...attribute.KeyValue) {
+				o.ObserveInt64(instrument, value, with(attributes, own...))
+			})
+		})
+	}
+	for _, f := range times {
+		instrument, err := meter.Float64ObservableGauge(prefix+f.name, metric.WithUnit("s"), metric.WithDescription(f.description))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, instrument)
+		observers = append(observers, func(o metric.Observer, t *tally.Total, attributes attribute.Set) {
+			f.read(t, func(value time.Duration, own ...attribute.KeyValue) {
+				o.ObserveFloat64(instrument, value.Seconds(), with(attributes, own...))
+			})
+		})
+	}
+	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, total := range m.set.Totals() {
+			var attributes attribute.Set
+			if m.named {
+				attributes = attribute.NewSet(ClientName(total.Name))
+			}
+			for _, observe := range observers {
+				observe(o, &total, attributes)
+			}
+		}
+		return nil
+	}, all...)
+	if err != nil {
+		return nil, err
+	}
+	m.registration = registration
+	return m, nil
+}
+
+// Add reports a client from now on, under a name, until remove is called. The name is
+// the value of the attribute wechatws.client.name; with MetricsOptions.Aggregate it is
+// not used. Clients of the same name are reported as one: a pool of them, say. The names
+// should be few and stable: an id that is new on every start makes new series on every
+// start.
+//
+// What a client counts is counted from Add on. Add it before Connect to count
+// everything. A removed client's counts stay in the total of its name, so that no
+// counter falls; the name's series end when its last client is removed, and begin at
+// zero if the name comes back. With MetricsOptions.Aggregate they never end.
+//
+// Add does not block, and panics when client is nil. The Metrics hold on to the client
+// until remove is called, which may be done more than once; the state of the client does
+// not matter to either. A client that is added twice is counted twice.
+func (m *Metrics) Add(name string, client *wechatws.Client) (remove func()) {
+	if client == nil { // here, and not in the middle of a collection
+		panic("wsotel: Add: client is nil")
+	}
+	return m.set.Add(strings.ToValidUTF8(name, "\uFFFD"), client)
+}
+
+// Close ends the reporting. The clients live on. The error is the meter's.
+func (m *Metrics) Close() error { return m.registration.Unregister() }
+
+// ClientName is the attribute wechatws.client.name, by which metrics and spans say
+// which client they are of.
+func ClientName(name string) attribute.KeyValue {
+	return attribute.String("wechatws.client.name", strings.ToValidUTF8(name, "\uFFFD"))
+}
+
+const prefix = "wechatws.client."
+
+var (
+	received = attribute.String("network.io.direction", "receive")
+	sent     = attribute.String("network.io.direction", "transmit")
+)
+
+func inState(s wechatws.State) attribute.KeyValue {
+	return attribute.String("wechatws.client.state", s.String())
+}
+
+// with is all attributes of an observation.
+func with(attributes attribute.Set, own ...attribute.KeyValue) metric.MeasurementOption {
+	if len(own) == 0 {
+		return metric.WithAttributeSet(attributes)
+	}
+	return metric.WithAttributeSet(attribute.NewSet(append(attributes.ToSlice(), own...)...))
+}
+
+// A kind makes an instrument of a meter.
+type kind func(m metric.Meter, name, unit, description string) (metric.Int64Observable, error)
+
+func counter(m metric.Meter, name, unit, description string) (metric.Int64Observable, error) {
+	return m.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+}
+
+// current is for what adds up over several clients, other than a gauge.
+func current(m metric.Meter, name, unit, description string) (metric.Int64Observable, error) {
+	return m.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+}
+
+func gauge(m metric.Meter, name, unit, description string) (metric.Int64Observable, error) {
+	return m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
+}
+
+// A number is an instrument that counts something.
+type number struct {
+	kind
+	name, unit, description string
+	read                    func(t *tally.Total, observe func(value int64, own ...attribute.KeyValue))
+}
+
+func (n number) make(m metric.Meter) (metric.Int64Observable, error) {
+	return n.kind(m, prefix+n.name, n.unit, n.description)
+}
+
+// numbers and times are everything that is reported.
+var numbers = []number{
+	{current, "count", "{client}", "Clients by state.",
+		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
+			for i, state := range tally.States {
+				observe(int64(t.Clients[i]), inState(state))
+			}
+		}},
+	{counter, "connection.attempts", "{attempt}", "Connection attempts.", one(func(t *tally.Total) int { return t.Attempts })},
+	{counter, "connection.opened", "{connection}", "Connection attempts that ended in a connection that was open and logged in.", one(func(t *tally.Total) int { return t.Opens })},
+	{counter, "connection.dropped", "{connection}", "Connections that had been open and ended without Close, by cause.",
+		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
+			for _, cause := range tally.Causes {
+				observe(int64(cause.Of(t.Drops)), attribute.String("wechatws.drop.cause", cause.Name))
+			}
+		}},
+	{counter, "network.messages", "{message}", "Messages that have arrived, answers to heartbeats among them, and that a socket has taken, without heartbeats and logins.",
+		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
+			observe(t.MessagesIn, received)
+			observe(t.MessagesOut, sent)
+		}},
+	{counter, "network.io", "By", "Size of the data of these messages.",
+		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
+			observe(t.BytesIn, received)
+			observe(t.BytesOut, sent)
+		}},
+	{counter, "queue.dropped", "{message}", "Messages that were given up before they were sent: expired, or dropped from a full queue.", one(func(t *tally.Total) int64 { return t.Dropped })},
+	{current, "queue.messages", "{message}", "Messages in the outbound queue.", one(func(t *tally.Total) int { return t.Queued })},
+	{current, "queue.size", "By", "Size of the messages in the outbound queue.", one(func(t *tally.Total) int { return t.QueuedBytes })},
+	{gauge, "queue.messages_max", "{message}", "The most messages that a client's outbound queue has ever held.", one(func(t *tally.Total) int { return t.QueuedMost })},
+	{current, "inbox.messages", "{message}", "Messages that have arrived and wait for a callback or are in one.", one(func(t *tally.Total) int { return t.Inbox })},
+	{gauge, "inbox.messages_max", "{message}", "The most messages that a client's inbox has ever held.", one(func(t *tally.Total) int { return t.InboxMost })},
+}
+
+// one observes a number without attributes of its own.
+func one[N int | int64](of func(*tally.Total) N) func(*tally.Total, func(int64, ...attribute.KeyValue)) {
+	return func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) { observe(int64(of(t))) }
+}
+
+// times are gauges in seconds. They are ages, and not moments as for Prometheus:
+// OpenTelemetry has no convention for a moment, and a data point has a time of its own.
+var times = []struct {
+	name, description string
+	read              func(t *tally.Total, observe func(value time.Duration, own ...attribute.KeyValue))
+}{
+	{"state.age", "For how long the client that has been in the state for the longest has been in it. Absent for a state that no client is in, and for idle.",
+		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) {
+			for i, state := range tally.States {
+				age(t.Since[i], observe, inState(state))
+			}
+		}},
+	{"last_error.age", "How long it is since an attempt failed or a connection was dropped last. Absent before the first time.",
+		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) { age(t.LastErrorAt, observe) }},
+	{"rtt.last", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", measured(func(t *tally.Total) time.Duration { return t.RTT })},
+	{"rtt.smoothed", "Weighted average of the round-trip times; of several clients the mean.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
+	{"rtt.smoothed_max", "Weighted average of the round-trip times; of several clients that of the slowest.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
+	{"rtt.worst", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.WorstRTT })},
+}
+
+// measured observes a duration, unless there is none.
+func measured(of func(*tally.Total) time.Duration) func(*tally.Total, func(time.Duration, ...attribute.KeyValue)) {
+	return func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) {
+		if d := of(t); d > 0 {
+			observe(d)
+		}
+	}
+}
+
+// age observes how long ago a moment was, unless there is none.
+func age(at time.Time, observe func(time.Duration, ...attribute.KeyValue), own ...attribute.KeyValue) {
+	if !at.IsZero() {
+		observe(time.Since(at), own...)
+	}
+}
