@@ -105,7 +105,11 @@ func (l *link) fail(cause *CloseError) {
 	close(l.dead)
 	l.client.dispatcher.wake()
 	if l.wire != nil {
-		l.wire.Close()
+		if cause.Remote && cause.Err == nil { // the answer to its close frame may be on its way
+			l.wire.Close()
+		} else {
+			l.wire.abort()
+		}
 	} else {
 		l.conn.CloseNow()
 	}
@@ -167,7 +171,7 @@ func (l *link) close(code StatusCode, reason string) {
 	cause := &CloseError{Code: code, Reason: reason}
 	l.blame(cause)
 	if l.wire != nil {
-		defer time.AfterFunc(closeTimeout, func() { l.wire.Close() }).Stop()
+		defer time.AfterFunc(closeTimeout, l.wire.abort).Stop()
 	}
 	if l.stream != nil {
 		l.stream.Pass()

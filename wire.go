@@ -42,6 +42,7 @@ type wire struct {
 	accepted int64   // bytes given to Write since it is live
 	written  int64   // bytes of these that the socket has taken
 	err      error   // of a failed write; final
+	closing  bool    // Close has left it to who writes
 }
 
 const (
@@ -54,6 +55,8 @@ const (
 	// look is how often the progress of a larger write is looked at, and how long
 	// a control frame waits for the socket.
 	look = time.Second
+	// farewell is how long Close waits for what somebody is about to write.
+	farewell = time.Second
 )
 
 var pendingPool = sync.Pool{New: func() any {
@@ -148,6 +151,26 @@ func (w *wire) finish() {
 	w.flush()
 }
 
+// Close closes the connection, behind what somebody is about to write: the library
+// answers a close frame and closes at once, and the answer may be pending. It does not
+// wait for that.
+func (w *wire) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing {
+		return nil
+	}
+	if (w.corked || w.flying) && w.pending != nil && w.err == nil {
+		w.closing = true
+		time.AfterFunc(farewell, func() { w.Conn.Close() })
+		return nil
+	}
+	return w.Conn.Close()
+}
+
+// abort closes the connection whatever is being written.
+func (w *wire) abort() { w.Conn.Close() }
+
 // flush writes all that is pending, and what is added meanwhile, and ends the
 // flight. It is called with mu held, and gives it up while it writes.
 func (w *wire) flush() {
@@ -156,6 +179,9 @@ func (w *wire) flush() {
 	}
 	w.writeSince.Store(0)
 	w.flying = false
+	if w.closing {
+		w.Conn.Close()
+	}
 	w.changed.Broadcast()
 }
 

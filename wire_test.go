@@ -129,3 +129,39 @@ func TestTheReaderHasTheLastWord(t *testing.T) {
 		require.Error(t, c.Close(StatusNormalClosure, ""), "the message is handed back")
 	})
 }
+
+// The library answers a close frame and closes the connection at once. Should a message
+// be written just then, the answer still goes out, and should the socket be stuck, the
+// connection is closed all the same.
+func TestCloseLeavesBehindWhatIsPending(t *testing.T) {
+	wirePair(t, func(t *testing.T, w *wire, peer net.Conn) {
+		w.cork()
+		_, err := w.Write([]byte("message, answer"))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		_, err = w.uncork()
+		require.NoError(t, err)
+		got, err := io.ReadAll(peer)
+		require.NoError(t, err)
+		require.Equal(t, "message, answer", string(got))
+	})
+	wirePair(t, func(t *testing.T, w *wire, peer net.Conn) {
+		go func() {
+			_, _ = w.Write(bytes.Repeat([]byte("x"), 100<<10))
+		}()
+		synctest.Wait()
+		_, err := w.Write([]byte("answer"))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		failed := func() error {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.err
+		}
+		time.Sleep(farewell - time.Nanosecond)
+		require.NoError(t, failed())
+		time.Sleep(time.Nanosecond)
+		require.Error(t, failed())
+	})
+}
