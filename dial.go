@@ -183,13 +183,18 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 
 	var c net.Conn
 	err := protect(func() (err error) {
+		if d.cfg.guard != nil {
+			if err := d.cfg.guard(); err != nil {
+				return err
+			}
+		}
 		c, err = d.cfg.netDial(ctx, network, addr)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	w := newWire(c)
+	w := newWire(c, d.cfg.guard)
 	d.mu.Lock()
 	d.wires = append(d.wires, w)
 	d.mu.Unlock()

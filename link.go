@@ -138,6 +138,8 @@ func (l *link) closeError(err error) *CloseError {
 		flaw  flate.CorruptInputError
 	)
 	switch { // without what the library says around it
+	case l.wire != nil && l.wire.refusal.Load() != nil:
+		return &CloseError{Code: StatusAbnormal, Err: *l.wire.refusal.Load()}
 	case errors.As(err, &ce):
 		ce.Reason = strings.ToValidUTF8(ce.Reason, "\uFFFD")
 		return ce

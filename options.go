@@ -30,6 +30,7 @@ type config struct {
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error)
+	guard        func() error
 	dialer       Dialer
 	dialTimeout  time.Duration
 	readLimit    int64
@@ -249,6 +250,25 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 			return
 		}
 		c.netDial = fn
+	}
+}
+
+// WithGuard has fn asked before each network connection is made, and right before
+// anything is written to one, heartbeats, pongs and close frames included. When it returns
+// an error, nothing is written: the attempt has failed, or the connection ends at
+// once without a word, with that error as the cause; messages that were not written stay
+// queued. It is for clients that may only speak while they hold a lease that can run out
+// under them, as when their process was suspended; module fleet does so.
+//
+// fn must not block, and is called from several goroutines at a time. A Dialer that does
+// not use Handshake.Client goes without.
+func WithGuard(fn func() error) Option {
+	return func(c *config) {
+		if fn == nil {
+			c.wrong("WithGuard", "nil", "must be a function")
+			return
+		}
+		c.guard = fn
 	}
 }
 

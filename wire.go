@@ -24,8 +24,11 @@ import (
 // finished by a goroutine of the wire's own.
 type wire struct {
 	net.Conn
-	born time.Time
-	raw  syscall.RawConn // nil: the connection has none
+	born  time.Time
+	raw   syscall.RawConn // nil: the connection has none
+	guard func() error    // see WithGuard; may be nil
+
+	refusal    atomic.Pointer[error] // what guard said
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
 	readFailed atomic.Bool  // nothing more can come in
@@ -64,13 +67,28 @@ var pendingPool = sync.Pool{New: func() any {
 	return &b
 }}
 
-func newWire(c net.Conn) *wire {
-	w := &wire{Conn: c, born: time.Now()}
+func newWire(c net.Conn, guard func() error) *wire {
+	w := &wire{Conn: c, born: time.Now(), guard: guard}
 	w.changed.L = &w.mu
 	if socket, ok := c.(syscall.Conn); ok {
 		w.raw, _ = socket.SyscallConn()
 	}
 	return w
+}
+
+// permitted asks the guard. When it says no, the connection is closed and reading ends
+// as well. It is called right before each write to the socket: whatever time has passed
+// since the message was made does not matter.
+func (w *wire) permitted() error {
+	if w.guard == nil {
+		return nil
+	}
+	err := protect(w.guard)
+	if err != nil {
+		w.refusal.Store(&err)
+		w.Conn.Close()
+	}
+	return err
 }
 
 func (w *wire) now() int64 { return int64(time.Since(w.born)) }
@@ -106,6 +124,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.live {
+		if err := w.permitted(); err != nil {
+			return 0, err
+		}
 		return w.Conn.Write(p)
 	}
 	for w.flying && w.err == nil && w.gathered() >= maxPending {
@@ -202,6 +223,9 @@ func (w *wire) writeOnce(impatient bool) bool {
 		until = time.Now().Add(look)
 		err = w.Conn.SetWriteDeadline(until)
 	}
+	if err == nil {
+		err = w.permitted()
+	}
 	n := 0
 	if err == nil {
 		n, err = w.Conn.Write(*out)
@@ -260,6 +284,9 @@ func (w *wire) tryUncork() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.flying || w.err != nil || w.pending == nil {
+		return false
+	}
+	if w.err = w.permitted(); w.err != nil {
 		return false
 	}
 	n, err := writeAtOnce(w.raw, *w.pending)

@@ -30,7 +30,7 @@ func wirePair(t *testing.T, test func(t *testing.T, w *wire, peer net.Conn)) {
 		}()
 		c, err := n.DialContext(t.Context(), "tcp", "peer.test:1")
 		require.NoError(t, err)
-		w, peer := newWire(c), <-accepted
+		w, peer := newWire(c, nil), <-accepted
 		w.goLive()
 		test(t, w, peer)
 		w.Close()

@@ -1,0 +1,103 @@
+package wechatws_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A lease is what a guard of the tests asks.
+type lease struct{ lost atomic.Bool }
+
+var errNoLease = errors.New("the lease has run out")
+
+func (l *lease) guard() error {
+	if l.lost.Load() {
+		return errNoLease
+	}
+	return nil
+}
+
+// What the guard refuses is not said, is the end of the connection, and is not lost.
+func TestGuard(t *testing.T) {
+	sayings := map[string]struct {
+		options []wechatws.Option
+		say     func(w *world, c *client)
+		left    int
+	}{
+		"message":   {quiet(), func(w *world, c *client) { c.send("too late") }, 1},
+		"heartbeat": {[]wechatws.Option{wechatws.WithoutLiveness()}, func(w *world, c *client) { w.sleep(3 * time.Second) }, 0},
+		"ping":      {[]wechatws.Option{wechatws.WithoutHeartbeat()}, func(w *world, c *client) { w.sleep(3 * time.Second) }, 0},
+		"every frame by the library": {append(quiet(), wechatws.WithoutShortCut()),
+			func(w *world, c *client) { c.send("too late") }, 1},
+	}
+	for name, s := range sayings {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				var l lease
+				c := w.client(append(s.options, wechatws.WithGuard(l.guard))...).record()
+				c.connect()
+				conn := w.conn()
+				c.send("in time")
+				c.flush()
+				l.lost.Store(true)
+				s.say(w, c)
+				w.sleep(time.Second)
+				assert.Equal(t, []string{"in time"}, received(conn))
+				assert.ErrorIs(t, c.lastClose().Err, errNoLease)
+				assert.Equal(t, wechatws.StatusAbnormal, c.lastClose().Code)
+				assert.False(t, c.lastClose().Remote)
+				w.sleep(10 * time.Second)
+				assert.Equal(t, 1, c.Stats().Opens, "the guard is asked before each dial")
+				var undelivered *wechatws.UndeliveredError
+				if err := c.Close(1000, ""); s.left > 0 && assert.ErrorAs(t, err, &undelivered) {
+					assert.Len(t, undelivered.Messages, s.left)
+				}
+			})
+		})
+	}
+}
+
+// Who has lost his lease has no word left, not even a good-bye.
+func TestGuardRefusesTheCloseFrame(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var l lease
+		c := w.client(append(quiet(), wechatws.WithGuard(l.guard))...).connect()
+		conn := w.conn()
+		l.lost.Store(true)
+		began := time.Now()
+		_ = c.Close(1000, "bye")
+		assert.Zero(t, time.Since(began))
+		w.sleep(time.Second)
+		code, _ := conn.CloseCode()
+		assert.Equal(t, int(wechatws.StatusAbnormal), code)
+	})
+}
+
+// On a real socket lone messages go another way.
+func TestGuardOnARealSocket(t *testing.T) {
+	srv := wstest.NewServer()
+	defer srv.Close()
+	var l lease
+	c, err := wechatws.New(srv.URL(), append(quiet(), wechatws.WithGuard(l.guard))...)
+	if !assert.NoError(t, err) {
+		return
+	}
+	ended := make(chan wechatws.CloseEvent, 1)
+	w := watch(t, c)
+	w.OnClose(func(_ context.Context, e wechatws.CloseEvent) { ended <- e })
+	w.connect()
+	w.send("in time")
+	w.flush()
+	l.lost.Store(true)
+	w.send("too late")
+	assert.ErrorIs(t, (<-ended).Err, errNoLease)
+	_ = w.Close(1000, "")
+}
