@@ -7,7 +7,7 @@
 // over all others, since each room has its own order of the workers. When a worker
 // joins, only the rooms move that it wins.
 //
-// Finding the best one looks at each worker. That is about a microsecond for 500 of
+// Finding the best one looks at each worker. That is a microsecond or two for 500 of
 // them, so there is no ring or table that would have to be kept up to date.
 //
 // Hash and Score must stay as they are for ever, and be the same on all platforms:
