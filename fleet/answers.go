@@ -1,0 +1,44 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// What a worker is asked: <name>.ask.<worker>.<question>.
+const (
+	askDrain = "drain"
+	askStats = "stats"
+)
+
+func (f *Fleet) askSubject(worker, question string) string {
+	return f.name + ".ask." + names.Token(worker) + "." + question
+}
+
+// answer answers questions until stop is called.
+func (t *tenure) answer() (stop func(), err error) {
+	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.Name, "*"), func(m *nats.Msg) {
+		switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
+		case askDrain:
+			_ = m.Respond([]byte("{}"))
+			t.w.Drain()
+		case askStats:
+			if b, err := json.Marshal(t.w.Stats()); err == nil {
+				_ = m.Respond(b)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = sub.Unsubscribe()
+	}, nil
+}
+
+func noSuch(err error) bool { return errors.Is(err, nats.ErrNoResponders) }

@@ -1,0 +1,103 @@
+package fleet
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws"
+)
+
+// Config says where the fleet is. Its zero value is a fleet inside this process, which is
+// gone when the process is.
+type Config struct {
+	// Name tells fleets apart that share a NATS. All its buckets, streams and subjects
+	// begin with it. 1 to 32 letters, digits, - and _. Default "wechatws".
+	Name string
+
+	// URL is where NATS is, several separated by commas. It may hold user, password or
+	// token, which are never told. Without one, a server is started inside this process.
+	URL string
+	// NATS has more options for the connection: credentials, TLS. With an embedded
+	// server there is nothing to give.
+	NATS []nats.Option
+	// Replicas is how many servers keep each stream and bucket: 1, 3 or 5. Default 1.
+	// It counts when they are made.
+	Replicas int
+
+	// Dir is where an embedded server keeps its files. By default they are temporary and
+	// removed by Close.
+	Dir string
+	// Listen is host:port where an embedded server listens for other processes; port 0
+	// takes any. By default it does not listen. See Fleet.URL.
+	Listen string
+
+	// Lease is for how long a worker that is not heard of keeps its rooms. A shorter one
+	// brings rooms back sooner when a worker is lost, and has workers close them when
+	// NATS itself is away for a moment: they outlive that for Lease - Lease/8 - Lease/8.
+	// A NATS cluster whose leader is lost takes 4 to 9 s to choose another one. Default
+	// 8 s; at least 2 s.
+	Lease time.Duration
+	// Partitions is how many messages from rooms may be handled at the same time, all
+	// handlers of a group together; those of one room never are. Default 16, at most 256.
+	Partitions int
+	// KeepIn is for how long messages from rooms are kept for handlers. Default 24 h.
+	KeepIn time.Duration
+
+	// Codec encodes what Send is given, and decodes for On. Default encoding/json, as
+	// for a wechatws.Client.
+	Codec wechatws.Codec
+	// Logger is told what matters. Default none.
+	Logger *slog.Logger
+}
+
+// Lease, Partitions and KeepIn must be the same in all processes, and are: who opens a
+// fleet first decides, and zero takes what there is.
+const (
+	defaultLease      = 8 * time.Second
+	defaultPartitions = 16
+	defaultKeepIn     = 24 * time.Hour
+)
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
+
+func (c *Config) check() error {
+	if c.Name == "" {
+		c.Name = "wechatws"
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 1
+	}
+	if c.Codec == nil {
+		c.Codec = jsonCodec{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case !validName.MatchString(c.Name):
+		return wrong("Config.Name", c.Name, "must be 1 to 32 letters, digits, - and _")
+	case c.Replicas < 1 || c.Replicas > 5:
+		return wrong("Config.Replicas", c.Replicas, "must be 1, 3 or 5")
+	case c.URL == "" && c.Replicas > 1:
+		return wrong("Config.Replicas", c.Replicas, "must be 1 without a URL: the embedded server is alone")
+	case c.URL == "" && len(c.NATS) > 0:
+		return wrong("Config.NATS", fmt.Sprint(len(c.NATS), " options"), "is for a NATS given by URL")
+	case c.URL != "" && (c.Dir != "" || c.Listen != ""):
+		return wrong("Config.Dir, Config.Listen", "set", "are for the embedded server, and there is a URL")
+	case c.Lease != 0 && c.Lease < 2*time.Second:
+		return wrong("Config.Lease", c.Lease, "must be 2 s or longer")
+	case c.Partitions < 0 || c.Partitions > 256:
+		return wrong("Config.Partitions", c.Partitions, "must be 1 to 256")
+	case c.KeepIn != 0 && c.KeepIn < time.Minute:
+		return wrong("Config.KeepIn", c.KeepIn, "must be a minute or longer")
+	}
+	return nil
+}
+
+func wrong(option string, value any, want string) error {
+	return &wechatws.OptionError{Option: "fleet." + option, Value: fmt.Sprint(value), Want: want}
+}

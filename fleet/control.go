@@ -1,0 +1,331 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// Control administers a fleet's rooms. Its methods may be called from any goroutine; they
+// ask NATS, and return when it has answered.
+type Control struct{ f *Fleet }
+
+// Control is for administering the rooms.
+func (f *Fleet) Control() Control { return Control{f} }
+
+// A Status is a room and who holds it.
+type Status struct {
+	Spec
+	// Worker is the name of the worker that holds the room, empty when nobody does.
+	Worker string `json:"worker,omitempty"`
+	// Session is that worker's session.
+	Session string `json:"session,omitempty"`
+	// Fence is the number of the hold; it grows with each change of the holder.
+	Fence uint64 `json:"fence,omitempty"`
+	// Since is when the holder took it.
+	Since time.Time `json:"since,omitzero"`
+	// Pinned is the worker that the room was moved to, for as long as that is there.
+	Pinned string `json:"pinned,omitempty"`
+	// Removed tells that the room is gone; only Watch tells of such.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// A WorkerStatus is a worker that is there.
+type WorkerStatus struct {
+	Name     string    `json:"name"`
+	Host     string    `json:"host,omitempty"`
+	PID      int       `json:"pid,omitempty"`
+	Session  string    `json:"session"`
+	Since    time.Time `json:"since"`
+	Draining bool      `json:"draining,omitempty"`
+	Rooms    int       `json:"rooms"` // that it has claimed
+}
+
+// Add adds a room. A worker takes it at once. It returns ErrRoomExists, or an
+// *wechatws.OptionError about the spec.
+func (c Control) Add(ctx context.Context, spec Spec) error {
+	value, err := c.encode(spec)
+	if err != nil {
+		return err
+	}
+	_, err = c.f.rooms.Create(ctx, specPrefix+names.Token(spec.ID), value)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
+	}
+	return c.about(spec.ID, err)
+}
+
+// Update changes what a room is; its holder closes its client and makes one by the new spec.
+// It returns ErrNoRoom when there is none.
+func (c Control) Update(ctx context.Context, spec Spec) error {
+	value, err := c.encode(spec)
+	if err != nil {
+		return err
+	}
+	key := specPrefix + names.Token(spec.ID)
+	e, err := c.f.rooms.Get(ctx, key)
+	if err == nil {
+		_, err = c.f.rooms.Update(ctx, key, value, e.Revision())
+	}
+	return c.about(spec.ID, err)
+}
+
+func (c Control) encode(spec Spec) ([]byte, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(spec)
+}
+
+// Remove removes a room: its holder leaves it, and the messages that wait for it are thrown
+// away, which are counted. It returns ErrNoRoom when there is none.
+func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, err error) {
+	token := names.Token(room)
+	e, err := c.f.rooms.Get(ctx, specPrefix+token)
+	if err == nil {
+		err = c.f.rooms.Delete(ctx, specPrefix+token, jetstream.LastRevision(e.Revision()))
+	}
+	if err != nil {
+		return 0, c.about(room, err)
+	}
+	if _, err := c.f.rooms.Get(ctx, pinPrefix+token); err == nil {
+		if err := c.f.rooms.Delete(ctx, pinPrefix+token); err != nil {
+			return 0, c.about(room, err)
+		}
+	}
+	info, err := c.f.out.Info(ctx, jetstream.WithSubjectFilter(c.f.outSubject(room)))
+	if err != nil {
+		return 0, c.about(room, err)
+	}
+	undelivered = info.State.Subjects[c.f.outSubject(room)]
+	return undelivered, c.about(room, c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))))
+}
+
+func (c Control) about(room string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return fmt.Errorf("%w: %q", ErrNoRoom, room)
+	}
+	return fmt.Errorf("fleet: room %q: %w", room, err)
+}
+
+// Get returns one room, or ErrNoRoom.
+func (c Control) Get(ctx context.Context, room string) (Status, error) {
+	for s, err := range c.look(ctx, names.Token(room), false) {
+		return s, err
+	}
+	return Status{}, fmt.Errorf("%w: %q", ErrNoRoom, room)
+}
+
+// List returns all rooms, by ID.
+func (c Control) List(ctx context.Context) ([]Status, error) {
+	var list []Status
+	for s, err := range c.look(ctx, "*", false) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// Watch tells of every room, and then of each that changes, until the loop or ctx ends. An
+// error is the last it tells.
+func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
+
+// look reads both buckets, and with follow goes on.
+func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[Status, error] {
+	return func(yield func(Status, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		v := newView()
+		leases, err := c.f.leases.WatchFiltered(ctx, []string{sessionPrefix + "*", claimPrefix + token})
+		if err != nil {
+			yield(Status{}, fmt.Errorf("fleet: cannot look: %w", err))
+			return
+		}
+		defer leases.Stop()
+		rooms, err := c.f.rooms.WatchFiltered(ctx, []string{specPrefix + token, pinPrefix + token})
+		if err != nil {
+			yield(Status{}, fmt.Errorf("fleet: cannot look: %w", err))
+			return
+		}
+		defer rooms.Stop()
+		told := map[*place]Status{}
+		tell := func(p *place) bool {
+			s := v.status(p)
+			was, known := told[p]
+			if !known && s.Removed || known && sameStatus(s, was) {
+				return true
+			}
+			told[p] = s
+			return yield(s, nil)
+		}
+		for synced := 0; synced < 2 || follow; {
+			var e jetstream.KeyValueEntry
+			var p *place
+			var members, ok bool
+			select {
+			case <-ctx.Done():
+				yield(Status{}, context.Cause(ctx))
+				return
+			case e, ok = <-leases.Updates():
+				if e != nil {
+					p, members = v.seeLease(e)
+				}
+			case e, ok = <-rooms.Updates():
+				if e != nil {
+					p = v.seeRoom(e)
+				}
+			}
+			if !ok {
+				yield(Status{}, errors.New("fleet: NATS has ended the watch"))
+				return
+			}
+			if e == nil {
+				synced++
+			}
+			switch {
+			case synced < 2:
+			case e == nil || members: // the first time, or any room may have lost its holder
+				for _, p := range v.places {
+					if !tell(p) {
+						return
+					}
+				}
+			case p != nil:
+				if !tell(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (v *view) status(p *place) Status {
+	s := Status{Spec: Spec{ID: p.id}, Pinned: p.pin, Removed: p.spec == nil}
+	if p.spec != nil {
+		s.Spec = *p.spec
+	}
+	if m := v.members[p.claim.Session]; m != nil {
+		s.Worker, s.Session, s.Fence, s.Since = m.Name, m.session, p.claim.rev, p.claim.Since
+	}
+	return s
+}
+
+// sameStatus compares all but the spec's maps, which change with the spec's revision only
+// and then rarely.
+func sameStatus(a, b Status) bool {
+	return a.Worker == b.Worker && a.Session == b.Session && a.Fence == b.Fence && a.Pinned == b.Pinned &&
+		a.Removed == b.Removed && a.Endpoint == b.Endpoint &&
+		fmt.Sprint(a.IDs, a.Options, a.Secrets) == fmt.Sprint(b.IDs, b.Options, b.Secrets)
+}
+
+// Move has a worker hold a room, and keep it for as long as it is there, and returns when it
+// does. An empty worker undoes that, and returns at once. It returns ErrNoRoom, ErrNoWorker, or the
+// cause of ctx's end; the room is moved nevertheless then.
+func (c Control) Move(ctx context.Context, room, worker string) error {
+	token := names.Token(room)
+	if _, err := c.f.rooms.Get(ctx, specPrefix+token); err != nil {
+		return c.about(room, err)
+	}
+	if worker == "" {
+		return c.about(room, c.f.rooms.Delete(ctx, pinPrefix+token))
+	}
+	workers, err := c.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(workers, func(w WorkerStatus) bool { return w.Name == worker && !w.Draining }) {
+		return fmt.Errorf("%w: %q", ErrNoWorker, worker)
+	}
+	if _, err := c.f.rooms.Put(ctx, pinPrefix+token, []byte(worker)); err != nil {
+		return c.about(room, err)
+	}
+	for s, err := range c.look(ctx, token, true) {
+		switch {
+		case err != nil:
+			return c.about(room, err)
+		case s.Removed:
+			return fmt.Errorf("%w: %q", ErrNoRoom, room)
+		case s.Worker == worker:
+			return nil
+		}
+	}
+	return nil
+}
+
+// Workers returns the workers that are there, by name.
+func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
+	v := newView()
+	w, err := c.f.leases.WatchAll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: cannot look: %w", err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case e, ok := <-w.Updates():
+			if !ok {
+				return nil, errors.New("fleet: NATS has ended the watch")
+			}
+			if e != nil {
+				v.seeLease(e)
+				continue
+			}
+		}
+		break
+	}
+	rooms := map[string]int{}
+	for _, p := range v.places {
+		rooms[p.claim.Session]++
+	}
+	list := make([]WorkerStatus, 0, len(v.members))
+	for _, m := range v.members {
+		list = append(list, WorkerStatus{m.Name, m.Host, m.PID, m.session, m.Since, m.Draining, rooms[m.session]})
+	}
+	slices.SortFunc(list, func(a, b WorkerStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Session, b.Session))
+	})
+	return list, nil
+}
+
+// Drain has a worker hand over all its rooms and end its Run. It returns when the worker has
+// heard it, or ErrNoWorker.
+func (c Control) Drain(ctx context.Context, worker string) error {
+	_, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, askDrain), nil)
+	if noSuch(err) {
+		return fmt.Errorf("%w: %q", ErrNoWorker, worker)
+	}
+	if err != nil {
+		return fmt.Errorf("fleet: worker %q: %w", worker, err)
+	}
+	return nil
+}
+
+// Stats asks a worker for its Stats. It returns ErrNoWorker when it is not there.
+func (c Control) Stats(ctx context.Context, worker string) (WorkerStats, error) {
+	var s WorkerStats
+	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, askStats), nil)
+	if noSuch(err) {
+		return s, fmt.Errorf("%w: %q", ErrNoWorker, worker)
+	}
+	if err != nil {
+		return s, fmt.Errorf("fleet: worker %q: %w", worker, err)
+	}
+	return s, json.Unmarshal(m.Data, &s)
+}

@@ -1,0 +1,298 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
+)
+
+// A Fleet is this process's connection to a fleet. Its methods may be called from any
+// goroutine.
+type Fleet struct {
+	name     string
+	cfg      Config
+	settled  settled
+	embedded *embedded
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	rooms    jetstream.KeyValue // room.<room>: what it is; pin.<room>: the worker it was moved to
+	leases   jetstream.KeyValue // see session and place
+	in, out  jetstream.Stream
+	log      *slog.Logger
+}
+
+// settled is what all processes must agree on. It is kept among the rooms.
+type settled struct {
+	Lease      time.Duration `json:"lease"`
+	Partitions int           `json:"partitions"`
+	KeepIn     time.Duration `json:"keep_in"`
+}
+
+// margin is what a worker closes its rooms before its lease runs out. The first half of
+// it is for closing, the second for clocks that differ.
+func (s settled) margin() time.Duration { return s.Lease / 8 }
+
+// renewal is how often a worker renews its lease.
+func (s settled) renewal() time.Duration { return s.Lease / 8 }
+
+const settledKey = "fleet"
+
+// Open connects to a fleet, and makes it if it is not there yet. It waits for NATS until
+// ctx ends. Errors about the configuration are *wechatws.OptionError. Close it in the end.
+func Open(ctx context.Context, cfg Config) (*Fleet, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	f := &Fleet{name: cfg.Name, cfg: cfg, log: cfg.Logger}
+	if err := f.connect(ctx); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := f.retry(ctx, f.make); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Fleet) connect(ctx context.Context) (err error) {
+	options := append([]nats.Option{
+		nats.Name("wechatws fleet " + f.name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
+		// What cannot be sent now is not sent later by itself: a renewal of a lease or a
+		// message that waits here for a server would come at a time that nobody has judged.
+		nats.ReconnectBufSize(-1),
+		// A server that has gone silent is found in time for another one to renew leases.
+		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
+		nats.Timeout(2 * time.Second),
+		nats.RetryOnFailedConnect(true),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				f.log.Warn("NATS connection lost", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { f.log.Info("NATS connection is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			f.log.Warn("NATS", "err", err)
+		}),
+	}, f.cfg.NATS...)
+	url := f.cfg.URL
+	if url == "" {
+		if f.embedded, err = startEmbedded(f.cfg); err != nil {
+			return err
+		}
+		options = append(options, nats.InProcessServer(f.embedded))
+	}
+	if f.nc, err = nats.Connect(url, options...); err != nil {
+		return fmt.Errorf("fleet: NATS: %w", err)
+	}
+	for !f.nc.IsConnected() {
+		select {
+		case <-ctx.Done():
+			if last := f.nc.LastError(); last != nil {
+				return fmt.Errorf("fleet: NATS cannot be reached: %w", last)
+			}
+			return fmt.Errorf("fleet: NATS cannot be reached: %w", context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	f.js, err = jetstream.New(f.nc)
+	return err
+}
+
+// retry tries again while NATS has no leader, as right after it has started.
+func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := try(once)
+		cancel()
+		var api *jetstream.APIError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &api) && api.Code < 500:
+			return fmt.Errorf("fleet: NATS refuses: %w", err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("fleet: NATS is not ready: %w", err)
+		case !passing(err):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// passing tells errors that come from NATS being away, for now.
+func passing(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code >= 500
+	}
+	for _, e := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrStaleConnection,
+		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// make makes buckets and streams, unless they are there.
+func (f *Fleet) make(ctx context.Context) (err error) {
+	if f.rooms, err = f.bucket(ctx, "rooms", "what rooms there are"); err != nil {
+		return err
+	}
+	if err = f.settle(ctx); err != nil {
+		return err
+	}
+	if f.leases, err = f.bucket(ctx, "leases", "which worker holds which room"); err != nil {
+		return err
+	}
+	f.in, err = f.stream(ctx, jetstream.StreamConfig{
+		Name:        f.name + "-in",
+		Description: "messages from rooms: in.<partition>.<room>.<type>",
+		Subjects:    []string{f.name + ".in.>"},
+		MaxAge:      f.settled.KeepIn,
+		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
+		AllowMsgTTL: true,
+		AllowDirect: true,
+	})
+	if err != nil {
+		return err
+	}
+	f.out, err = f.stream(ctx, jetstream.StreamConfig{
+		Name:        f.name + "-out",
+		Description: "messages to rooms that are not written yet: out.<room>",
+		Subjects:    []string{f.name + ".out.>"},
+		AllowMsgTTL: true,
+		RePublish:   &jetstream.RePublish{Source: f.name + ".out.>", Destination: f.name + ".wake.>", HeadersOnly: true},
+	})
+	return err
+}
+
+func (f *Fleet) bucket(ctx context.Context, name, what string) (jetstream.KeyValue, error) {
+	kv, err := f.js.KeyValue(ctx, f.name+"-"+name)
+	if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return kv, err
+	}
+	kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: f.name + "-" + name, Description: what, Replicas: f.cfg.Replicas,
+		LimitMarkerTTL: time.Hour, // it also allows keys with a time to live
+	})
+	if errors.Is(err, jetstream.ErrBucketExists) {
+		return f.js.KeyValue(ctx, f.name+"-"+name)
+	}
+	return kv, err
+}
+
+func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := f.js.Stream(ctx, cfg.Name)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s, err
+	}
+	cfg.Replicas = f.cfg.Replicas
+	s, err = f.js.CreateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return f.js.Stream(ctx, cfg.Name)
+	}
+	return s, err
+}
+
+// settle agrees with the other processes.
+func (f *Fleet) settle(ctx context.Context) error {
+	mine := settled{f.cfg.Lease, f.cfg.Partitions, f.cfg.KeepIn}
+	if mine.Lease == 0 {
+		mine.Lease = defaultLease
+	}
+	if mine.Partitions == 0 {
+		mine.Partitions = defaultPartitions
+	}
+	if mine.KeepIn == 0 {
+		mine.KeepIn = defaultKeepIn
+	}
+	value, err := json.Marshal(mine)
+	if err != nil {
+		return err
+	}
+	_, err = f.rooms.Create(ctx, settledKey, value)
+	if err == nil {
+		f.settled = mine
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrKeyExists) {
+		return err
+	}
+	e, err := f.rooms.Get(ctx, settledKey)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
+		return fmt.Errorf("fleet: what %q was made with cannot be read: %w", f.name, err)
+	}
+	for _, o := range []struct {
+		option    string
+		asked, is int64
+		text      string
+	}{
+		{"Config.Lease", int64(f.cfg.Lease), int64(f.settled.Lease), f.settled.Lease.String()},
+		{"Config.Partitions", int64(f.cfg.Partitions), int64(f.settled.Partitions), strconv.Itoa(f.settled.Partitions)},
+		{"Config.KeepIn", int64(f.cfg.KeepIn), int64(f.settled.KeepIn), f.settled.KeepIn.String()},
+	} {
+		if o.asked != 0 && o.asked != o.is {
+			return wrong(o.option, o.asked, "must be "+o.text+" or zero: the fleet was made with that")
+		}
+	}
+	return nil
+}
+
+// URL is where an embedded server can be reached by other processes, or empty.
+func (f *Fleet) URL() string {
+	if f.embedded == nil || f.cfg.Listen == "" {
+		return ""
+	}
+	return f.embedded.ClientURL()
+}
+
+// Close ends the connection, and an embedded server with it. Workers and handlers must
+// have ended before. It may be called more than once.
+func (f *Fleet) Close() {
+	if f.nc != nil {
+		f.nc.Close()
+	}
+	if f.embedded != nil {
+		f.embedded.stop()
+		f.embedded = nil
+	}
+}
+
+// partition is which part of the stream a room's messages are in.
+func (f *Fleet) partition(room string) int {
+	return int(placement.Hash(room) % uint64(f.settled.Partitions))
+}
+
+// inSubject is where a room's messages of one type are published. What the fleet itself
+// says begins with _.
+func (f *Fleet) inSubject(room, token string) string {
+	return f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + names.Token(room) + "." + token
+}
+
+func (f *Fleet) outSubject(room string) string { return f.name + ".out." + names.Token(room) }
+
+func (f *Fleet) wakeSubject(room string) string { return f.name + ".wake." + names.Token(room) }

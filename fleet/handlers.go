@@ -1,0 +1,301 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// HandlersConfig says how messages from rooms are handled.
+type HandlersConfig struct {
+	// Group is what the processes that share the work have in common: each message
+	// goes to one of a group, and every group gets all. 1 to 32 letters, digits, - and _.
+	Group string
+	// FromStart has a group that is new begin with the oldest message that is kept.
+	// Otherwise it begins with those that come from now on.
+	FromStart bool
+	// Attempts is how often a message is given to callbacks that return an error or panic,
+	// with growing pauses from RetryAfter on. Default 5, below zero for ever. A message
+	// that is given up is told to OnError; meanwhile those behind it wait.
+	Attempts int
+	// RetryAfter is the first pause. Default 1 s; it doubles, up to a minute.
+	RetryAfter time.Duration
+	// AckWait is after how long another process gets a message whose handler is not heard of
+	// any more. A callback may take any time: it is heard of while it runs. Default 10 s.
+	AckWait time.Duration
+	// OnError is told of callbacks that failed, and of messages that do not fit their
+	// callback's type. It may be called from several goroutines, and should not block.
+	OnError func(m Message, err error)
+}
+
+// A Message is a message from a room.
+type Message struct {
+	Room   string
+	Type   string // as in wechatws.Message
+	Data   []byte
+	Binary bool
+	// Received is when its holder had it in full, by the holder's clock.
+	Received time.Time
+	// Worker and Fence say who held the room; see Status.
+	Worker string
+	Fence  uint64
+	// Connection is the number of the connection that it came on, with that holder.
+	Connection int
+	// Seq is its place in the stream, and in that respect its id: a message that is
+	// handled once more has the same.
+	Seq uint64
+	// Attempt counts how often it has been given to a handler: 1 at first.
+	Attempt int
+}
+
+// Handlers handles messages from rooms. Make it with NewHandlers, register callbacks with On,
+// then call Run.
+type Handlers struct {
+	f   *Fleet
+	cfg HandlersConfig
+
+	mu        sync.RWMutex
+	callbacks map[string][]func(ctx context.Context, m Message) error // by type
+	all       []func(ctx context.Context, m Message) error
+}
+
+var validGroup = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
+
+// NewHandlers makes handlers. They do nothing until Run. Errors are *wechatws.OptionError.
+func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
+	if cfg.Attempts == 0 {
+		cfg.Attempts = 5
+	}
+	if cfg.RetryAfter == 0 {
+		cfg.RetryAfter = time.Second
+	}
+	if cfg.AckWait == 0 {
+		cfg.AckWait = 10 * time.Second
+	}
+	if cfg.OnError == nil {
+		cfg.OnError = func(Message, error) {}
+	}
+	switch {
+	case !validGroup.MatchString(cfg.Group):
+		return nil, wrong("HandlersConfig.Group", cfg.Group, "must be 1 to 32 letters, digits, - and _")
+	case cfg.RetryAfter < 0:
+		return nil, wrong("HandlersConfig.RetryAfter", cfg.RetryAfter, "must be longer than zero")
+	case cfg.AckWait < time.Second:
+		return nil, wrong("HandlersConfig.AckWait", cfg.AckWait, "must be a second or longer")
+	}
+	return &Handlers{f: f, cfg: cfg, callbacks: map[string][]func(context.Context, Message) error{}}, nil
+}
+
+// On registers fn for messages of one type, decoded into a T by the fleet's codec. Callbacks for
+// one room run one at a time and in order, in whichever process of the group; those of
+// different rooms may run at the same time. A message is acknowledged when all its
+// callbacks have returned nil; an error or a panic has it handled again. It is handled once more
+// also when the process dies before that, so that fn must not mind a message that it has
+// seen (see Message.Seq). The context of fn ends with that of Run.
+func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.callbacks[msgType] = append(h.callbacks[msgType], func(ctx context.Context, m Message) error {
+		var v T
+		if err := h.f.cfg.Codec.Unmarshal(m.Data, &v); err != nil {
+			return &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: err}
+		}
+		return fn(ctx, m, v)
+	})
+}
+
+// OnMessage registers fn for every message, before the typed callbacks.
+func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, fn)
+}
+
+// Run handles messages until ctx ends, and returns nil when the callbacks that run then
+// have returned. It returns an error only when it cannot begin.
+func (h *Handlers) Run(ctx context.Context) error {
+	var consumers []jetstream.Consumer
+	for p := range h.f.settled.Partitions {
+		var c jetstream.Consumer
+		err := h.f.retry(ctx, func(ctx context.Context) (err error) {
+			c, err = h.consumer(ctx, p)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("fleet: group %q: %w", h.cfg.Group, err)
+		}
+		consumers = append(consumers, c)
+	}
+	var working sync.WaitGroup
+	for _, c := range consumers {
+		working.Go(func() { h.consume(ctx, c) })
+	}
+	working.Wait()
+	return nil
+}
+
+// consumer is the group's place in one partition. Of its messages one at a time is given
+// out, to whichever process asks: that keeps each room's in order.
+func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
+	name := h.cfg.Group + "-" + strconv.Itoa(partition)
+	c, err := h.f.in.Consumer(ctx, name)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return c, err
+	}
+	cfg := jetstream.ConsumerConfig{
+		Durable:       name,
+		FilterSubject: h.f.name + ".in." + strconv.Itoa(partition) + ".>",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       h.cfg.AckWait,
+		MaxAckPending: 1,
+		DeliverPolicy: jetstream.DeliverNewPolicy,
+	}
+	if h.cfg.FromStart {
+		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
+	}
+	c, err = h.f.in.CreateConsumer(ctx, cfg)
+	if errors.Is(err, jetstream.ErrConsumerExists) { // another process was faster
+		return h.f.in.Consumer(ctx, name)
+	}
+	return c, err
+}
+
+func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
+	for ctx.Err() == nil {
+		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second))
+		if err != nil {
+			pause(ctx, time.Second)
+			continue
+		}
+		stop := context.AfterFunc(ctx, messages.Stop)
+		for {
+			m, err := messages.Next()
+			if err != nil {
+				break
+			}
+			if ctx.Err() != nil {
+				_ = m.Nak() // another process need not wait for it
+				break
+			}
+			h.handle(ctx, m)
+		}
+		stop()
+		messages.Stop()
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// handle gives one message to its callbacks, and says what has come of it.
+func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) {
+	m, ok := h.message(jm)
+	if !ok {
+		h.acknowledge(ctx, jm) // the fleet's own
+		return
+	}
+	stop := h.sayAlive(jm)
+	err := h.call(ctx, m)
+	stop()
+	switch {
+	case err == nil:
+		h.acknowledge(ctx, jm)
+	case ctx.Err() != nil: // perhaps for that reason
+		_ = jm.Nak()
+	case h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts:
+		h.cfg.OnError(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
+		_ = jm.Term()
+	default:
+		h.cfg.OnError(m, err)
+		delay := time.Minute
+		if m.Attempt < 16 {
+			delay = min(delay, h.cfg.RetryAfter<<(m.Attempt-1))
+		}
+		_ = jm.NakWithDelay(delay)
+	}
+}
+
+// acknowledge waits until it is known to be: else the next message might be handled
+// while this one is given out again.
+func (h *Handlers) acknowledge(ctx context.Context, jm jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
+	defer cancel()
+	if err := jm.DoubleAck(ctx); err != nil {
+		h.f.log.Warn("a message that was handled may be handled again", "subject", jm.Subject(), "err", err)
+	}
+}
+
+// sayAlive keeps the message ours for as long as its callbacks run.
+func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
+	var timer *time.Timer
+	var mu sync.Mutex
+	stopped := false
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(h.cfg.AckWait/3, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			_ = jm.InProgress()
+			timer.Reset(h.cfg.AckWait / 3)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
+}
+
+// message reads a message from the stream; not ok is what is none.
+func (h *Handlers) message(jm jetstream.Msg) (m Message, ok bool) {
+	parts := strings.Split(jm.Subject()[len(h.f.name):], ".") // "", in, partition, room, type
+	if len(parts) != 5 || parts[4] == heldToken {
+		return m, false
+	}
+	room, err := names.Text(parts[3])
+	if err != nil {
+		return m, false
+	}
+	header := jm.Headers()
+	m = Message{
+		Room: room, Type: header.Get(headerType), Data: jm.Data(), Binary: header.Get(headerBinary) != "",
+		Worker: header.Get(headerWorker), Attempt: 1,
+	}
+	m.Fence, _ = strconv.ParseUint(header.Get(headerFence), 10, 64)
+	m.Connection, _ = strconv.Atoi(header.Get(headerConnection))
+	if ns, err := strconv.ParseInt(header.Get(headerReceived), 10, 64); err == nil {
+		m.Received = time.Unix(0, ns)
+	}
+	if meta, err := jm.Metadata(); err == nil {
+		m.Seq, m.Attempt = meta.Sequence.Stream, int(meta.NumDelivered)
+	}
+	return m, true
+}
+
+func (h *Handlers) call(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	h.mu.RLock()
+	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
+	h.mu.RUnlock()
+	for _, fn := range list {
+		if err := fn(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+const (
+	// again and atMost are how long it takes until a client that has failed for good is made
+	// afresh, at first and in the end.
+	again  = 5 * time.Second
+	atMost = 5 * time.Minute
+)
+
+// A holding is a room that this worker holds, from the claim on it until it is given up.
+type holding struct {
+	worker  *Worker
+	t       *tenure
+	f       *Fleet
+	id      string
+	spec    Spec
+	specRev uint64
+	fence   uint64
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{} // closed when run has returned
+
+	client  atomic.Pointer[wechatws.Client]
+	fenced  atomic.Bool // somebody with a higher fence has been here
+	since   time.Time
+	inbound inbound
+	mailbox mailbox
+}
+
+func newHolding(t *tenure, p *place) *holding {
+	h := &holding{
+		worker: t.w, t: t, f: t.f, id: p.id, spec: *p.spec, specRev: p.specRev, fence: p.claim.rev,
+		done: make(chan struct{}), since: time.Now(),
+	}
+	h.ctx, h.cancel = context.WithCancel(t.ctx)
+	h.mailbox.h = h
+	return h
+}
+
+// close gives the room up, and returns when nothing of it is left.
+func (h *holding) close() {
+	h.cancel()
+	<-h.done
+}
+
+// run holds the room until close.
+func (h *holding) run() {
+	defer close(h.done)
+	defer h.mailbox.wait()
+	defer h.cancel()
+	if err := h.takeOver(); err != nil {
+		h.lost(err)
+		return
+	}
+	woken, err := h.f.nc.ChanSubscribe(h.f.wakeSubject(h.id), h.t.wakes)
+	if err == nil {
+		defer woken.Unsubscribe()
+	} // else the sweep finds what there is
+	wait := again
+	for {
+		began := time.Now()
+		err := h.connect()
+		if h.ctx.Err() != nil {
+			return
+		}
+		h.worker.report(h.id, err)
+		if time.Since(began) > atMost {
+			wait = again
+		}
+		pause(h.ctx, wait)
+		wait = min(2*wait, atMost)
+	}
+}
+
+// connect makes a client and keeps it connected, until close or a final error.
+func (h *holding) connect() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("WorkerConfig.Connect panicked: %v", p)
+		}
+	}()
+	client, err := h.worker.cfg.Connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+	if err != nil {
+		return err
+	}
+	if client == nil || client != h.client.Load() {
+		return errors.New("WorkerConfig.Connect must return a client that it has made by Room.NewClient")
+	}
+	h.mailbox.wake()
+	err = client.Run(h.ctx)
+	var left *wechatws.UndeliveredError
+	if h.ctx.Err() != nil && errors.As(err, &left) {
+		h.mailbox.disown(left)
+		if n := len(left.Messages); n > 0 {
+			h.worker.report(h.id, err) // the program's own
+		}
+	}
+	return err
+}
+
+// newClient is Room.NewClient.
+func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Client, error) {
+	options = append(options[:len(options):len(options)], wechatws.WithGuard(h.guard))
+	c, err := wechatws.New(url, options...)
+	if err != nil {
+		return nil, err
+	}
+	c.OnMessageBorrowed(h.publish)
+	c.OnOpen(func(context.Context, wechatws.OpenEvent) { h.mailbox.wake() })
+	h.client.Store(c)
+	return c, nil
+}
+
+// guard is asked before anything is said in the name of the room.
+func (h *holding) guard() error {
+	if h.fenced.Load() {
+		return ErrLeaseLost
+	}
+	return h.t.s.guard()
+}
+
+// lost is called when somebody else turns out to hold the room. It does not wait.
+func (h *holding) lost(err error) {
+	if h.ctx.Err() != nil {
+		return
+	}
+	h.fenced.Store(true)
+	h.worker.report(h.id, err)
+	h.cancel()
+	h.t.working.Go(func() {
+		h.t.post(func() {
+			if p := h.t.place(names.Token(h.id)); p.held == h && !p.busy {
+				h.t.release(p)
+			}
+		})
+	})
+}
+
+// wake has a room's mailbox looked at.
+func (t *tenure) wake(m *nats.Msg) {
+	if h, ok := t.w.held.Load(m.Subject[len(t.f.name)+len(".wake."):]); ok {
+		h.(*holding).mailbox.wake()
+	}
+}

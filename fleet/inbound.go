@@ -1,0 +1,150 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// Headers of messages in the stream from rooms.
+const (
+	headerType       = "Fleet-Type"
+	headerFence      = "Fleet-Fence"
+	headerWorker     = "Fleet-Worker"
+	headerConnection = "Fleet-Connection"
+	headerReceived   = "Fleet-Received" // unix ns
+	headerBinary     = "Fleet-Binary"
+)
+
+// heldToken is in place of a type in what a new holder says first: its fence. Every
+// message is published under the condition that this is still the last of its kind in
+// the room, so that the stream itself refuses what a former holder says late.
+const heldToken = "_held"
+
+// inbound is what a holding keeps of its stream. But for takeOver, it belongs to the client's
+// callbacks, which run one at a time.
+type inbound struct {
+	marker uint64 // where in the stream our fence is
+	count  uint64 // messages published, for their ids
+}
+
+// publishing is how long one attempt may take.
+const publishing = 2 * time.Second
+
+var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
+
+// takeOver says our fence. From then on the stream takes nothing from anybody before us.
+func (h *holding) takeOver() error {
+	subject := h.f.inSubject(h.id, heldToken)
+	for {
+		err := h.tryTakeOver(subject)
+		switch {
+		case err == nil, errors.Is(err, errFenced):
+			return err
+		case h.ctx.Err() != nil:
+			return h.ctx.Err()
+		case !isWrongRevision(err):
+			h.f.log.Warn("cannot take over", "room", h.id, "err", err)
+			pause(h.ctx, 200*time.Millisecond)
+		}
+	}
+}
+
+func (h *holding) tryTakeOver(subject string) error {
+	if err := h.guard(); err != nil {
+		return errFenced
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, publishing)
+	defer cancel()
+	var last uint64
+	m, err := h.f.lastMessage(ctx, h.f.name+"-in", subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return err
+	default:
+		fence, _ := strconv.ParseUint(m.Header.Get(headerFence), 10, 64)
+		if fence > h.fence {
+			return errFenced
+		}
+		if last = m.Seq; fence == h.fence { // said already: with another spec, or without hearing the answer
+			h.inbound.marker = last
+			return nil
+		}
+	}
+	held := nats.NewMsg(subject)
+	held.Header.Set(headerFence, strconv.FormatUint(h.fence, 10))
+	held.Header.Set(headerWorker, h.worker.cfg.Name)
+	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
+	held.Header.Set("Nats-TTL", "never") // it stays when the messages of its time go
+	ack, err := h.f.js.PublishMsg(ctx, held, jetstream.WithExpectLastSequencePerSubject(last))
+	if err != nil {
+		return err
+	}
+	h.inbound.marker = ack.Sequence
+	return nil
+}
+
+// publish puts a message from the room into the stream. While that is not possible the
+// client's other messages wait, and its heartbeat goes on.
+func (h *holding) publish(ctx context.Context, m wechatws.Message) {
+	h.inbound.count++
+	token, kind := "_binary", ""
+	if !m.Binary {
+		token, kind = names.Token(m.Type), m.Type
+	}
+	msg := nats.NewMsg(h.f.inSubject(h.id, token))
+	msg.Data = m.Data
+	fence := strconv.FormatUint(h.fence, 10)
+	msg.Header.Set(headerType, kind)
+	msg.Header.Set(headerFence, fence)
+	msg.Header.Set(headerWorker, h.worker.cfg.Name)
+	msg.Header.Set(headerConnection, strconv.Itoa(m.Connection))
+	msg.Header.Set(headerReceived, strconv.FormatInt(m.Received.UnixNano(), 10))
+	if m.Binary {
+		msg.Header.Set(headerBinary, "1")
+	}
+	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
+	for {
+		err := h.guard()
+		if err == nil {
+			err = h.tryPublish(ctx, msg, id)
+		}
+		switch {
+		case err == nil:
+			h.worker.counters.in.Add(1)
+			return
+		case ctx.Err() != nil, errors.Is(err, ErrLeaseLost): // the room is being given up
+			h.worker.counters.unpublished.Add(1)
+			return
+		case isWrongRevision(err):
+			if err := h.takeOver(); err != nil {
+				h.worker.counters.unpublished.Add(1)
+				h.lost(err)
+				return
+			}
+		case passing(err):
+			pause(ctx, 100*time.Millisecond)
+		default:
+			h.worker.counters.unpublished.Add(1)
+			h.worker.report(h.id, fmt.Errorf("a message of type %q, %d bytes, cannot be published: %w", m.Type, len(m.Data), err))
+			return
+		}
+	}
+}
+
+func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, publishing)
+	defer cancel()
+	_, err := h.f.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
+		jetstream.WithExpectLastSequenceForSubject(h.inbound.marker, h.f.inSubject(h.id, heldToken)))
+	return err
+}

@@ -1,0 +1,207 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws"
+)
+
+// A mailbox delivers the messages that the stream has for a room, one after the other: the
+// first one is written, then deleted from the stream, then the next. There is a goroutine
+// while there are messages.
+//
+// It is told of new ones by the stream itself, which republishes what it stores. That
+// may get lost, so that it is looked for them as well: when the room is taken, when its
+// connection opens, and now and then.
+type mailbox struct {
+	h *holding
+
+	mu      sync.Mutex
+	running bool
+	more    bool   // it was woken since it looked
+	sending string // what is given to the client now
+	workers sync.WaitGroup
+
+	after uint64 // what was delivered last; owned by the goroutine
+}
+
+// wake has it look. It does not wait.
+func (b *mailbox) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.more = true
+	if b.running || b.h.ctx.Err() != nil {
+		return
+	}
+	b.running = true
+	b.workers.Go(b.run)
+}
+
+// wait waits for the goroutine. The holding's context has ended.
+func (b *mailbox) wait() {
+	b.mu.Lock()
+	b.running = true // no more
+	b.mu.Unlock()
+	b.workers.Wait()
+}
+
+func (b *mailbox) run() {
+	for {
+		b.mu.Lock()
+		if !b.more || b.h.ctx.Err() != nil {
+			b.running = false
+			b.mu.Unlock()
+			return
+		}
+		b.more = false
+		b.mu.Unlock()
+		if err := b.empty(); err != nil && b.h.ctx.Err() == nil {
+			b.h.f.log.Warn("messages to the room wait", "room", b.h.id, "err", err)
+			pause(b.h.ctx, time.Second)
+			b.mu.Lock()
+			b.more = true
+			b.mu.Unlock()
+		}
+	}
+}
+
+// empty delivers all there are.
+func (b *mailbox) empty() error {
+	h := b.h
+	for h.ctx.Err() == nil {
+		client := h.client.Load()
+		if client == nil {
+			return nil // its opening wakes us
+		}
+		ctx, cancel := context.WithTimeout(h.ctx, publishing)
+		m, err := h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
+		cancel()
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.deliver(client, m); err != nil {
+			return err
+		}
+		h.f.deleteOut(h.ctx, m.Seq)
+		b.after = m.Seq // not again by us, even if deleting it has failed
+	}
+	return nil
+}
+
+// deliver writes one message and waits for its confirmation, or throws away what has
+// expired or can never be sent.
+func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
+	h := b.h
+	var options []wechatws.SendOption
+	if until, ok := expiry(m.Header); ok {
+		left := time.Until(until)
+		if left <= 0 {
+			h.worker.counters.expired.Add(1)
+			h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, wechatws.ErrExpired))
+			return nil
+		}
+		options = append(options, wechatws.ExpireAfter(left))
+	}
+	b.note(string(m.Data))
+	err := b.send(client, m, options)
+	b.note("")
+	switch {
+	case err == nil:
+		h.worker.counters.out.Add(1)
+		return nil
+	case h.ctx.Err() != nil, errors.Is(err, wechatws.ErrClosed):
+		return err // the next holder, or the next client, sends it
+	case errors.Is(err, wechatws.ErrExpired):
+		h.worker.counters.expired.Add(1)
+		h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, err))
+		return nil
+	case errors.Is(err, wechatws.ErrNotUTF8):
+		h.worker.report(h.id, fmt.Errorf("message %d to the room can never be sent: %w", m.Seq, err))
+		return nil
+	}
+	return err
+}
+
+func (b *mailbox) note(sending string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sending = sending
+}
+
+// disown takes out of what a client hands back what is in the stream still.
+func (b *mailbox) disown(left *wechatws.UndeliveredError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, m := range left.Messages {
+		if b.sending != "" && string(m.Data) == b.sending {
+			left.Messages = slices.Delete(left.Messages, i, i+1)
+			return
+		}
+	}
+}
+
+func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.SendOption) error {
+	if match := m.Header.Get(headerMatch); match != "" {
+		var want Match
+		if err := json.Unmarshal([]byte(match), &want); err != nil {
+			return err
+		}
+		_, err := client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
+		return err
+	}
+	if err := client.SendText(b.h.ctx, string(m.Data), options...); err != nil {
+		return err
+	}
+	return client.Flush(b.h.ctx)
+}
+
+// deleteOut removes a message that was delivered. When that fails, the next holder delivers
+// it once more.
+func (f *Fleet) deleteOut(ctx context.Context, seq uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
+	defer cancel()
+	err := f.out.DeleteMsg(ctx, seq)
+	for passing(err) && ctx.Err() == nil {
+		pause(ctx, 100*time.Millisecond)
+		err = f.out.DeleteMsg(ctx, seq)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		f.log.Warn("a message that was delivered may be delivered again", "seq", seq, "err", err)
+	}
+}
+
+func expiry(h nats.Header) (time.Time, bool) {
+	ms, err := strconv.ParseInt(h.Get(headerExpires), 10, 64)
+	return time.UnixMilli(ms), err == nil
+}
+
+// sweep looks for messages to rooms of ours that nobody has told of. One request finds all
+// rooms that have any.
+func (t *tenure) sweep() {
+	t.working.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, publishing)
+		defer cancel()
+		info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>"))
+		if err != nil {
+			return
+		}
+		for subject := range info.State.Subjects {
+			if h, ok := t.w.held.Load(subject[len(t.f.name)+len(".out."):]); ok {
+				h.(*holding).mailbox.wake()
+			}
+		}
+	})
+}

@@ -1,0 +1,234 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// A session is a worker's lease: a key with a time to live, which is renewed by
+// compare-and-set. A session that has ended, once the server has let the key go, cannot come
+// back, since then its compare-and-set fails; its name is never used again. One renewal
+// renews the lease on every room that is claimed under the session.
+type session struct {
+	f   *Fleet
+	id  string
+	rev uint64 // of the key, as we know it
+
+	clock leaseClock
+	over  chan struct{} // closed when rooms must be closed
+
+	mu   sync.Mutex
+	told member
+	news chan struct{} // told has changed
+
+	renewals atomic.Int64
+}
+
+var errSessionGone = errors.New("fleet: the session has ended")
+
+// newSession makes a session. It waits for NATS until ctx ends.
+func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
+	s := &session{f: f, id: nuid.Next(), told: told, over: make(chan struct{}), news: make(chan struct{}, 1)}
+	s.clock.length = f.settled.Lease - f.settled.margin()/2
+	for {
+		began := time.Now()
+		err := s.renew(ctx)
+		if err == nil {
+			s.clock.renewed(began)
+			return s, nil
+		}
+		if !passing(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("fleet: no lease: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// keep renews the lease until ctx ends, and closes over when rooms must be closed: then
+// there is half a margin left in which to say good-bye.
+func (s *session) keep(ctx context.Context) {
+	defer close(s.over)
+	half := s.f.settled.margin() / 2
+	last := time.NewTimer(s.clock.left() - half)
+	defer last.Stop()
+	// A renewal that NATS keeps waiting must not keep us from looking at the clock.
+	results := make(chan error, 1)
+	due := time.NewTimer(s.f.settled.renewal())
+	defer due.Stop()
+	trying, again := false, false
+	var began time.Time
+	renew := func() {
+		if trying {
+			again = true
+			return
+		}
+		trying, began = true, time.Now()
+		go func() { results <- s.renew(ctx) }()
+	}
+	defer func() {
+		if trying {
+			<-results
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-last.C:
+			left := s.clock.left() - half
+			if left <= 0 {
+				return
+			}
+			last.Reset(left)
+		case <-due.C:
+			renew()
+		case <-s.news:
+			renew()
+		case err := <-results:
+			trying = false
+			next := s.f.settled.renewal()
+			switch {
+			case err == nil:
+				s.clock.renewed(began)
+			case errors.Is(err, errSessionGone):
+				s.f.log.Error("the lease is lost", "session", s.id)
+				return
+			case ctx.Err() == nil:
+				s.f.log.Warn("the lease could not be renewed", "session", s.id, "left", s.clock.left(), "err", err)
+				next = 100 * time.Millisecond
+			}
+			if again {
+				again, next = false, 0
+			}
+			due.Reset(next)
+		}
+	}
+}
+
+// renew writes the key with a new time to live. A write whose answer did not come may have
+// been done or not: who wrote last is read then.
+func (s *session) renew(ctx context.Context) error {
+	s.mu.Lock()
+	value, err := json.Marshal(s.told)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.f.settled.Lease/4)
+	defer cancel()
+	key := sessionPrefix + s.id
+	rev, err := s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)
+	if isWrongRevision(err) {
+		rev, err = s.found(ctx)
+		if err != nil {
+			return err
+		}
+		s.rev = rev
+		rev, err = s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)
+	}
+	if err != nil {
+		return err
+	}
+	s.rev = rev
+	s.renewals.Add(1)
+	return nil
+}
+
+// found is the revision of our key as it is, or errSessionGone.
+func (s *session) found(ctx context.Context) (uint64, error) {
+	m, err := s.f.lastMessage(ctx, "KV_"+s.f.name+"-leases", s.f.leaseSubject(sessionPrefix+s.id))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, errSessionGone
+	case err != nil:
+		return 0, err
+	case len(m.Data) == 0: // the marker of its end
+		return 0, errSessionGone
+	}
+	return m.Seq, nil
+}
+
+// drain tells the others to take our rooms.
+func (s *session) drain() {
+	s.mu.Lock()
+	s.told.Draining = true
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// end ends the session, so that nobody has to wait for its time to run out. All clients must
+// be closed.
+func (s *session) end(ctx context.Context) error {
+	err := s.f.leases.Delete(ctx, sessionPrefix+s.id, jetstream.LastRevision(s.rev))
+	if isWrongRevision(err) {
+		if rev, err := s.found(ctx); err == nil {
+			return s.f.leases.Delete(ctx, sessionPrefix+s.id, jetstream.LastRevision(rev))
+		}
+		return nil
+	}
+	return err
+}
+
+// guard is asked before anything is said in the name of a room.
+func (s *session) guard() error {
+	if s.clock.left() <= 0 {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// A leaseClock tells how long a lease is good for. Both clocks count, whichever has gone
+// further: the monotonic one stands still while a machine is suspended, and the wall clock can
+// be set back.
+type leaseClock struct {
+	length time.Duration
+	began  atomic.Pointer[time.Time]
+}
+
+// renewed counts from when the renewal was sent, which is before the server has
+// seen it.
+func (c *leaseClock) renewed(sent time.Time) { c.began.Store(&sent) }
+
+func (c *leaseClock) left() time.Duration {
+	began, now := *c.began.Load(), time.Now()
+	return c.length - max(now.Sub(began), now.Round(0).Sub(began.Round(0)))
+}
+
+// putLease writes a key of the bucket of leases by compare-and-set on its revision, which
+// is 0 for a key that has never been.
+func (f *Fleet) putLease(ctx context.Context, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
+	m := nats.NewMsg(f.leaseSubject(key))
+	m.Data = value
+	options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(rev)}
+	if ttl > 0 {
+		options = append(options, jetstream.WithMsgTTL(ttl))
+	}
+	ack, err := f.js.PublishMsg(ctx, m, options...)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+func (f *Fleet) leaseSubject(key string) string { return "$KV." + f.name + "-leases." + key }
+
+func isWrongRevision(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}

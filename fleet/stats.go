@@ -1,0 +1,96 @@
+package fleet
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// counters count since the worker was made.
+type counters struct {
+	taken, released, in, out, unpublished, expired, errors atomic.Int64
+}
+
+// WorkerStats is what a worker does, and has done since it was made.
+type WorkerStats struct {
+	Name    string
+	Session string        // empty: it has no lease now
+	Lease   time.Duration // how long its lease is good for without another renewal
+	Ready   bool          // see Worker.Ready
+	Rooms   int           // held now
+	Open    int           // of these, with an open connection
+
+	Taken       int64 // rooms that it began to hold
+	Released    int64 // rooms that it handed over or gave up
+	In          int64 // messages from rooms that are in the stream
+	Unpublished int64 // messages from rooms that could not be published
+	Out         int64 // messages to rooms that were delivered
+	Expired     int64 // messages to rooms that had expired
+	Errors      int64 // calls of OnError
+}
+
+// Stats returns a snapshot. It does not block; it looks at each room.
+func (w *Worker) Stats() WorkerStats {
+	c := &w.counters
+	s := WorkerStats{
+		Name: w.cfg.Name, Ready: w.Ready(),
+		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(),
+		Out: c.out.Load(), Expired: c.expired.Load(), Errors: c.errors.Load(),
+	}
+	if session := w.leased.Load(); session != nil {
+		s.Session, s.Lease = session.id, max(0, session.clock.left())
+	}
+	w.held.Range(func(_, h any) bool {
+		s.Rooms++
+		if c := h.(*holding).client.Load(); c != nil && c.State() == wechatws.StateOpen {
+			s.Open++
+		}
+		return true
+	})
+	return s
+}
+
+// Clients calls fn for the client of each room that the worker holds, until it returns
+// false. They are the worker's: look, and do not close.
+func (w *Worker) Clients(fn func(room string, c *wechatws.Client) bool) {
+	w.held.Range(func(_, v any) bool {
+		h := v.(*holding)
+		c := h.client.Load()
+		return c == nil || fn(h.id, c)
+	})
+}
+
+// Ready tells whether the worker has a lease, knows all rooms, and takes part.
+func (w *Worker) Ready() bool {
+	s := w.leased.Load()
+	if s == nil || !w.synced.Load() || s.clock.left() <= 0 {
+		return false
+	}
+	select {
+	case <-w.drained:
+		return false
+	default:
+		return true
+	}
+}
+
+// Alive tells whether the worker runs, with a NATS or without one: a program that is not alive
+// is to be restarted, and one that is not ready is not.
+func (w *Worker) Alive() bool { return w.ran.Load() && !w.ended.Load() }
+
+// ServeHTTP answers health checks: any path that ends in /ready with 200 or 503 by Ready, and
+// all others by Alive.
+func (w *Worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	ok, what := w.Alive(), "alive"
+	if p := r.URL.Path; len(p) >= 6 && p[len(p)-6:] == "/ready" {
+		ok, what = w.Ready(), "ready"
+	}
+	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if !ok {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		what = "not " + what
+	}
+	_, _ = rw.Write([]byte(what + "\n"))
+}

@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// stored is a message of a stream, as its leader has it.
+type stored struct {
+	Subject string `json:"subject"`
+	Seq     uint64 `json:"seq"`
+	Hdrs    []byte `json:"hdrs"`
+	Data    []byte `json:"data"`
+	Header  nats.Header
+}
+
+// lastMessage is the last message with a subject.
+func (f *Fleet) lastMessage(ctx context.Context, stream, subject string) (*stored, error) {
+	return f.getMessage(ctx, stream, map[string]any{"last_by_subj": subject})
+}
+
+// nextMessage is the first message with a subject at a sequence or behind it.
+func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from uint64) (*stored, error) {
+	return f.getMessage(ctx, stream, map[string]any{"seq": from, "next_by_subj": subject})
+}
+
+// getMessage asks the leader. The NATS client would ask any replica, of which one may be
+// behind: good enough for looking, but not for finding out what one has done oneself.
+func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]any) (*stored, error) {
+	request, err := json.Marshal(what)
+	if err != nil {
+		return nil, err
+	}
+	m, err := f.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Message *stored             `json:"message"`
+		Error   *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, fmt.Errorf("fleet: NATS answers what cannot be read: %w", err)
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return nil, answer.Error
+	case answer.Message == nil:
+		return nil, jetstream.ErrMsgNotFound
+	}
+	if len(answer.Message.Hdrs) > 0 {
+		if answer.Message.Header, err = nats.DecodeHeadersMsg(answer.Message.Hdrs); err != nil {
+			return nil, err
+		}
+	}
+	return answer.Message, nil
+}

@@ -1,0 +1,471 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// settling is how long a new worker looks before it takes its first rooms: when many
+	// start together, each room is taken once.
+	settling = time.Second
+	// sweeping is how often messages to rooms are looked for that nobody has told of.
+	sweeping = 15 * time.Second
+	// takingAtOnce is how many rooms are being taken at the same time. It bounds
+	// requests to NATS, and not connections being opened.
+	takingAtOnce = 64
+)
+
+// A tenure is a worker's time under one session. All its state belongs to one goroutine;
+// what waits for NATS or for a client does so in a goroutine of its own, and posts what
+// has come of it.
+type tenure struct {
+	view
+	w     *Worker
+	f     *Fleet
+	s     *session
+	ctx   context.Context // of rooms that are held
+	me    *member
+	posts chan func()
+	quit  chan struct{} // nobody takes posts any more
+	slots chan struct{} // takingAtOnce
+	wakes chan *nats.Msg
+
+	field    field
+	touched  []*place
+	moved    bool // members or pins have changed
+	synced   int  // how many of the two watchers have told what there is
+	settled  bool
+	draining bool
+	leaving  []*place
+	mover    *time.Ticker // its turns; nil while nothing is leaving
+	busy     int          // claims and releases under way
+	working  sync.WaitGroup
+	echoes   int64            // renewals of ours that were seen, a clock that stands still while the watcher does
+	suspects map[string]int64 // sessions never seen, and the echo at which that was noticed
+}
+
+// tenure holds rooms under a session until it is lost, or the worker has drained, which it
+// reports.
+func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	t := &tenure{
+		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
+		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, takingAtOnce),
+		wakes: make(chan *nats.Msg, 8192), suspects: map[string]int64{},
+	}
+	keeping, stop := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() { s.keep(keeping); close(kept) }()
+	w.leased.Store(s)
+	w.f.log.Info("holds rooms", "worker", w.cfg.Name, "session", s.id)
+
+	drained = t.run()
+
+	w.leased.Store(nil)
+	w.synced.Store(false)
+	t.closeAll(cancel)
+	stop()
+	<-kept
+	// Nobody has to wait for a lease whose rooms are closed. If it cannot be told, its
+	// time runs out.
+	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancelEnding()
+	if err := s.end(ending); err != nil {
+		w.f.log.Warn("the lease is left to run out", "session", s.id, "err", err)
+	}
+	return drained
+}
+
+// run is the loop.
+func (t *tenure) run() (drained bool) {
+	watching, unwatch := context.WithCancel(t.ctx)
+	defer unwatch()
+	leases, rooms := t.watch(watching, t.f.leases), t.watch(watching, t.f.rooms)
+	settled := time.NewTimer(settling)
+	defer settled.Stop()
+	sweep := time.NewTicker(sweeping)
+	defer sweep.Stop()
+	defer t.stopMover()
+	answering, err := t.answer()
+	if err == nil {
+		defer answering()
+	}
+	drain := t.w.drained
+	var deadline <-chan time.Time
+	for {
+		var turns <-chan time.Time
+		if t.mover != nil {
+			turns = t.mover.C
+		}
+		select {
+		case e := <-leases:
+			t.seeLease(e)
+		case e := <-rooms:
+			t.seeRoom(e)
+		case post := <-t.posts:
+			post()
+		case <-settled.C:
+			t.settled, t.moved = true, true
+		case m := <-t.wakes:
+			t.wake(m)
+		case <-sweep.C:
+			t.sweep()
+		case <-turns:
+			t.handOver()
+		case <-t.s.over:
+			t.f.log.Error("rooms are closed, since the lease could not be renewed", "worker", t.w.cfg.Name, "rooms", t.holding())
+			return false
+		case <-drain:
+			drain = nil
+			t.draining, t.moved = true, true
+			t.s.drain()
+			timer := time.NewTimer(t.w.cfg.DrainTimeout)
+			defer timer.Stop()
+			deadline = timer.C
+		case <-deadline:
+			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.Name, "rooms", t.holding())
+			return true
+		}
+		t.settle()
+		if t.draining && t.busy == 0 && t.holding() == 0 && len(t.leaving) == 0 {
+			return true
+		}
+	}
+}
+
+func (t *tenure) holding() (n int) {
+	t.w.held.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// post has do called on the tenure's goroutine, unless it is over.
+func (t *tenure) post(do func()) {
+	select {
+	case t.posts <- do:
+	case <-t.quit:
+	}
+}
+
+// seeLease takes news of members and claims.
+func (t *tenure) seeLease(e jetstream.KeyValueEntry) {
+	if e == nil {
+		t.sync()
+		return
+	}
+	if e.Key() == sessionPrefix+t.s.id && e.Operation() == jetstream.KeyValuePut {
+		t.echo()
+	}
+	p, members := t.view.seeLease(e)
+	t.moved = t.moved || members
+	if p != nil {
+		t.touch(p)
+	}
+}
+
+func (t *tenure) seeRoom(e jetstream.KeyValueEntry) {
+	if e == nil {
+		t.sync()
+		return
+	}
+	if p := t.view.seeRoom(e); p != nil {
+		p.best = t.field.best(p)
+		t.touch(p)
+	}
+}
+
+// sync notes that one of the watchers has told all there was.
+func (t *tenure) sync() {
+	t.synced++
+	t.moved = true
+}
+
+// echo counts a renewal of ours that has come back. A claim's session that was never seen,
+// and is not heard of while our own is heard for longer than a lease, has ended.
+func (t *tenure) echo() {
+	t.echoes++
+	if len(t.suspects) == 0 {
+		return
+	}
+	enough := int64(t.f.settled.Lease/t.f.settled.renewal()) + 2
+	for session, since := range t.suspects {
+		switch {
+		case t.members[session] != nil:
+			delete(t.suspects, session)
+		case t.echoes-since > enough:
+			delete(t.suspects, session)
+			t.gone[session] = true
+			t.moved = true
+		}
+	}
+}
+
+// free tells whether a claim keeps nobody from a room.
+func (t *tenure) free(c claim) bool {
+	switch {
+	case c.Session == "" || t.gone[c.Session]:
+		return true
+	case t.members[c.Session] == nil:
+		if _, known := t.suspects[c.Session]; !known {
+			t.suspects[c.Session] = t.echoes
+		}
+	}
+	return false
+}
+
+func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
+
+// settle decides about all rooms of which something has changed.
+func (t *tenure) settle() {
+	if t.synced < 2 || !t.settled && !t.draining {
+		return
+	}
+	t.w.synced.Store(true)
+	if t.moved {
+		t.moved = false
+		t.me = t.members[t.s.id]
+		t.field = newField(t.candidates())
+		claimed := map[string]bool{}
+		for _, p := range t.places {
+			p.best = t.field.best(p)
+			t.touch(p)
+			if t.gone[p.claim.Session] {
+				claimed[p.claim.Session] = true
+			}
+		}
+		t.gone = claimed // the others will not be asked for
+	}
+	for len(t.touched) > 0 {
+		list := t.touched
+		t.touched = nil
+		for _, p := range list {
+			t.decide(p)
+		}
+	}
+	t.schedule()
+}
+
+// decide does the next step that brings a room to where it belongs.
+func (t *tenure) decide(p *place) {
+	if p.busy {
+		return
+	}
+	mine := p.claim.Session == t.s.id
+	wanted := p.spec != nil && !t.draining && p.best != nil && p.best == t.me
+	switch h := p.held; {
+	case h != nil && !mine: // cannot be, as long as our lease lives
+		t.f.log.Error("another worker has claimed a room of ours", "room", p.id, "by", p.claim.Worker)
+		t.release(p)
+	case h != nil && p.spec == nil:
+		t.release(p)
+	case h != nil && !wanted:
+		t.leave(p)
+	case h != nil && h.specRev != p.specRev:
+		t.reopen(p)
+	case h == nil && wanted && mine:
+		t.hold(p)
+	case h == nil && mine:
+		t.release(p)
+	case h == nil && wanted && t.free(p.claim):
+		t.take(p)
+	case h == nil && p.spec == nil && p.claim.Session == "" && p.pin == "":
+		delete(t.places, p.token)
+	}
+}
+
+// begin marks a room as being worked on, in a goroutine of its own; end is called
+// on ours with what has come of it.
+func (t *tenure) begin(p *place, work func() (end func())) {
+	p.busy = true
+	t.busy++
+	t.working.Go(func() {
+		end := work()
+		t.post(func() {
+			p.busy = false
+			t.busy--
+			end()
+			t.touch(p)
+		})
+	})
+}
+
+// take claims a room.
+func (t *tenure) take(p *place) {
+	rev := p.claim.rev
+	c := claim{Session: t.s.id, Worker: t.w.cfg.Name, Since: time.Now().UTC()}
+	t.begin(p, func() func() {
+		select {
+		case t.slots <- struct{}{}:
+			defer func() { <-t.slots }()
+		case <-t.ctx.Done():
+			return func() {}
+		}
+		fence, err := t.putClaim(p.token, c, rev)
+		if err != nil {
+			if !isWrongRevision(err) { // else the watcher will tell
+				pause(t.ctx, 500*time.Millisecond)
+			}
+			return func() {}
+		}
+		return func() {
+			if c.rev = fence; fence > p.claim.rev {
+				p.claim = c
+			}
+		}
+	})
+}
+
+func (t *tenure) putClaim(token string, c claim, rev uint64) (uint64, error) {
+	value, err := json.Marshal(c)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.s.guard(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+	defer cancel()
+	return t.f.putLease(ctx, claimPrefix+token, value, rev, 0)
+}
+
+// hold begins to hold a room that is claimed.
+func (t *tenure) hold(p *place) {
+	h := newHolding(t, p)
+	p.held = h
+	t.w.held.Store(p.token, h)
+	t.w.counters.taken.Add(1)
+	go h.run()
+	t.touch(p) // the spec may have changed meanwhile
+}
+
+// reopen holds a room afresh, with its new spec.
+func (t *tenure) reopen(p *place) {
+	h := p.held
+	t.begin(p, func() func() {
+		h.close()
+		return func() { t.letGo(p) }
+	})
+}
+
+func (t *tenure) letGo(p *place) {
+	p.held = nil
+	t.w.held.Delete(p.token)
+}
+
+// leave has a room wait for its turn to be handed over.
+func (t *tenure) leave(p *place) {
+	if !p.leaving {
+		p.leaving = true
+		t.leaving = append(t.leaving, p)
+	}
+}
+
+// handOver takes one turn.
+func (t *tenure) handOver() {
+	for len(t.leaving) > 0 {
+		p := t.leaving[0]
+		t.leaving = t.leaving[1:]
+		p.leaving = false
+		if p.held != nil && !p.busy && (t.draining || p.best != t.me) {
+			t.release(p)
+			return
+		}
+	}
+}
+
+// schedule sets the pace of handing over.
+func (t *tenure) schedule() {
+	if len(t.leaving) == 0 {
+		t.stopMover()
+		return
+	}
+	if t.mover == nil {
+		rate := t.w.cfg.MoveRate
+		if t.draining {
+			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.DrainTimeout.Seconds())
+		}
+		t.mover = time.NewTicker(max(time.Microsecond, time.Duration(float64(time.Second)/rate)))
+	}
+}
+
+func (t *tenure) stopMover() {
+	if t.mover != nil {
+		t.mover.Stop()
+		t.mover = nil
+	}
+}
+
+// release closes a room and gives up the claim on it.
+func (t *tenure) release(p *place) {
+	h, rev, mine := p.held, p.claim.rev, p.claim.Session == t.s.id
+	removed := p.spec == nil
+	t.w.counters.released.Add(1)
+	t.begin(p, func() func() {
+		if h != nil {
+			h.close()
+		}
+		var freed uint64
+		if mine {
+			freed = t.giveUp(p.token, rev)
+			if freed > 0 && removed { // nothing of it is left, then
+				ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+				_ = t.f.leases.Purge(ctx, claimPrefix+p.token, jetstream.LastRevision(freed))
+				cancel()
+			}
+		}
+		return func() {
+			t.letGo(p)
+			if freed > p.claim.rev {
+				p.claim = claim{rev: freed}
+			}
+		}
+	})
+}
+
+// giveUp frees a claim and returns its revision. It goes on trying, for as long as there is
+// a lease: with that the claim ends as well.
+func (t *tenure) giveUp(token string, rev uint64) uint64 {
+	for t.ctx.Err() == nil {
+		freed, err := t.putClaim(token, claim{}, rev)
+		switch {
+		case err == nil:
+			return freed
+		case errors.Is(err, ErrLeaseLost):
+			return 0
+		}
+		pause(t.ctx, 200*time.Millisecond)
+		if isWrongRevision(err) { // it is done, and the watcher will tell
+			return 0
+		}
+	}
+	return 0
+}
+
+// closeAll closes what is held, all at once, and waits for it.
+func (t *tenure) closeAll(cancel func()) {
+	close(t.quit)
+	t.w.held.Range(func(_, h any) bool {
+		t.working.Go(h.(*holding).close)
+		return true
+	})
+	cancel()
+	t.working.Wait()
+	t.w.held.Clear()
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,206 @@
+package fleet
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
+)
+
+// Keys in the bucket of leases.
+const (
+	sessionPrefix = "worker." // + session: a member; its time to live is the lease
+	claimPrefix   = "room."   // + room: a claim
+)
+
+// Keys in the bucket of rooms, beside settledKey.
+const (
+	specPrefix = "room." // + room: a Spec
+	pinPrefix  = "pin."  // + room: the name of the worker that it was moved to
+)
+
+// A member is a worker's session, as it tells of itself.
+type member struct {
+	Name     string    `json:"name"`
+	Host     string    `json:"host,omitempty"`
+	PID      int       `json:"pid,omitempty"`
+	Since    time.Time `json:"since"`
+	Draining bool      `json:"draining,omitempty"`
+
+	session string
+	hash    uint64 // of Name
+	joined  uint64 // the revision at which it was first seen: of two with one name the younger counts
+}
+
+// A claim says whose a room is: it is held by that session for as long as it lives.
+type claim struct {
+	Session string    `json:"session"` // empty: free
+	Worker  string    `json:"worker,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+
+	rev uint64 // the fence; also of a claim that was deleted
+}
+
+// A place is what is known of one room.
+type place struct {
+	id      string
+	token   string
+	hash    uint64
+	spec    *Spec // nil: there is no such room
+	specRev uint64
+	pin     string // the name of a worker, or empty
+	claim   claim
+
+	// What follows is a worker's own.
+	best    *member  // who should hold it
+	held    *holding // ours
+	busy    bool     // a claim or a release is under way
+	leaving bool     // it waits for its turn to be handed over
+}
+
+// A view is what the two buckets say, as far as their watchers have told.
+type view struct {
+	members map[string]*member // the living, by session
+	gone    map[string]bool    // sessions whose end was seen
+	places  map[string]*place  // by token
+}
+
+func newView() view {
+	return view{members: map[string]*member{}, gone: map[string]bool{}, places: map[string]*place{}}
+}
+
+// place is the one for a token, made when it is new; nil for what is not a token.
+func (v *view) place(token string) *place {
+	if p := v.places[token]; p != nil {
+		return p
+	}
+	id, err := names.Text(token)
+	if err != nil {
+		return nil
+	}
+	p := &place{id: id, token: token, hash: placement.Hash(id)}
+	v.places[token] = p
+	return p
+}
+
+// seeLease takes a change in the bucket of leases. It returns the place that it is about, and
+// whether the members have changed.
+func (v *view) seeLease(e jetstream.KeyValueEntry) (p *place, members bool) {
+	live := e.Operation() == jetstream.KeyValuePut
+	if session, ok := strings.CutPrefix(e.Key(), sessionPrefix); ok {
+		return nil, v.seeSession(session, e, live)
+	}
+	token, ok := strings.CutPrefix(e.Key(), claimPrefix)
+	if !ok {
+		return nil, false
+	}
+	if p = v.place(token); p == nil || e.Revision() < p.claim.rev {
+		return nil, false
+	}
+	var c claim
+	if live {
+		_ = json.Unmarshal(e.Value(), &c) // what cannot be read is free
+	}
+	c.rev = e.Revision()
+	p.claim = c
+	return p, false
+}
+
+func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) (changed bool) {
+	was := v.members[session]
+	if !live {
+		delete(v.members, session)
+		v.gone[session] = true
+		return was != nil
+	}
+	m := &member{}
+	if json.Unmarshal(e.Value(), m) != nil {
+		return false
+	}
+	m.session, m.hash, m.joined = session, placement.Hash(m.Name), e.Revision()
+	if was != nil {
+		m.joined = was.joined
+		if was.Draining == m.Draining {
+			return false
+		}
+	}
+	v.members[session] = m
+	return true
+}
+
+// seeRoom takes a change in the bucket of rooms, and returns the place that it is about.
+func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
+	live := e.Operation() == jetstream.KeyValuePut
+	if token, ok := strings.CutPrefix(e.Key(), specPrefix); ok {
+		p := v.place(token)
+		if p == nil {
+			return nil
+		}
+		p.spec, p.specRev = nil, e.Revision()
+		if s := (&Spec{}); live && json.Unmarshal(e.Value(), s) == nil {
+			p.spec = s
+		}
+		return p
+	}
+	if token, ok := strings.CutPrefix(e.Key(), pinPrefix); ok {
+		p := v.place(token)
+		if p == nil {
+			return nil
+		}
+		p.pin = ""
+		if live {
+			p.pin = string(e.Value())
+		}
+		return p
+	}
+	return nil
+}
+
+// candidates are the members that rooms may be placed on: those that do not drain, and of
+// several with one name the youngest.
+func (v *view) candidates() []*member {
+	byName := map[string]*member{}
+	for _, m := range v.members {
+		if other := byName[m.Name]; other == nil || m.joined > other.joined {
+			byName[m.Name] = m
+		}
+	}
+	list := make([]*member, 0, len(byName))
+	for _, m := range byName {
+		if !m.Draining {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// A field is what rooms are placed on.
+type field struct {
+	members []*member
+	hashes  []uint64
+	byName  map[string]*member
+}
+
+func newField(members []*member) field {
+	f := field{members: members, byName: map[string]*member{}}
+	for _, m := range members {
+		f.hashes = append(f.hashes, m.hash)
+		f.byName[m.Name] = m
+	}
+	return f
+}
+
+// best is who should hold a room, or nil.
+func (f field) best(p *place) *member {
+	if m := f.byName[p.pin]; m != nil {
+		return m
+	}
+	if i := placement.Best(p.hash, f.hashes); i >= 0 {
+		return f.members[i]
+	}
+	return nil
+}
