@@ -176,7 +176,7 @@ func (c *Client) over(ctx context.Context, s *session) error {
 		return s.err
 	default:
 	}
-	left := c.end(s, StatusGoingAway, "", context.Cause(ctx))
+	left := c.end(s, StatusGoingAway, "", context.Cause(ctx), false)
 	return errors.Join(s.err, left)
 }
 
@@ -202,7 +202,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 	c.mu.Lock()
 	if s := c.session; s != nil {
 		c.mu.Unlock()
-		return c.end(s, code, reason, nil)
+		return c.end(s, code, reason, nil, false)
 	}
 	c.queue.close()
 	left := c.queue.takeBack(ErrClosed)
@@ -214,9 +214,23 @@ func (c *Client) Close(code StatusCode, reason string) error {
 	return left
 }
 
+// CloseNow is Close without a word: the connection ends at once, nothing more is written to
+// it, and the peer sees what it would see if the process had died. It also cuts short
+// a Close that is under way. What is queued is handed back, as by Close; it returns when all
+// goroutines of the client are gone, for which it waits as Close does.
+func (c *Client) CloseNow() error {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return c.Close(StatusNormalClosure, "")
+	}
+	return c.end(s, StatusAbnormal, "", nil, true)
+}
+
 // end closes a session. The first to call it closes the link and gets what was
-// left, all others only wait.
-func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
+// left, all others only wait. With now nobody says good-bye.
+func (c *Client) end(s *session, code StatusCode, reason string, cause error, now bool) (left error) {
 	c.mu.Lock()
 	first := !s.closing && c.session == s
 	if first {
@@ -232,11 +246,14 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 
 	if l != nil {
 		l.relieve()
+		if now {
+			l.fail(&CloseError{Code: code})
+		}
 	}
 	if first {
 		c.dispatcher.wake()
 		c.requests.lost(&c.queue, nil, ErrClosed)
-		if l != nil {
+		if l != nil && !now {
 			drain, cancel := context.WithTimeout(context.Background(), c.cfg.drainTimeout)
 			c.queue.drain(drain, l)
 			cancel()

@@ -3,7 +3,9 @@ package fleet
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,6 +90,8 @@ func (c *Config) check() error {
 		return wrong("Config.NATS", fmt.Sprint(len(c.NATS), " options"), "is for a NATS given by URL")
 	case c.URL != "" && (c.Dir != "" || c.Listen != ""):
 		return wrong("Config.Dir, Config.Listen", "set", "are for the embedded server, and there is a URL")
+	case !validURLs(c.URL):
+		return wrong("Config.URL", "(not told)", "must be nats, tls or ws URLs, separated by commas")
 	case c.Lease != 0 && c.Lease < 2*time.Second:
 		return wrong("Config.Lease", c.Lease, "must be 2 s or longer")
 	case c.Partitions < 0 || c.Partitions > 256:
@@ -96,6 +100,20 @@ func (c *Config) check() error {
 		return wrong("Config.KeepIn", c.KeepIn, "must be a minute or longer")
 	}
 	return nil
+}
+
+// validURLs looks before NATS does, whose errors tell passwords.
+func validURLs(list string) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		one = strings.TrimSpace(one)
+		if one != "" && !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		if _, err := url.Parse(one); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func wrong(option string, value any, want string) error {

@@ -92,15 +92,13 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 	token := names.Token(room)
 	e, err := c.f.rooms.Get(ctx, specPrefix+token)
 	if err == nil {
-		err = c.f.rooms.Delete(ctx, specPrefix+token, jetstream.LastRevision(e.Revision()))
+		err = c.f.forget(ctx, c.f.rooms, specPrefix+token, e.Revision())
+	}
+	if err == nil {
+		err = c.unpin(ctx, token)
 	}
 	if err != nil {
 		return 0, c.about(room, err)
-	}
-	if _, err := c.f.rooms.Get(ctx, pinPrefix+token); err == nil {
-		if err := c.f.rooms.Delete(ctx, pinPrefix+token); err != nil {
-			return 0, c.about(room, err)
-		}
 	}
 	info, err := c.f.out.Info(ctx, jetstream.WithSubjectFilter(c.f.outSubject(room)))
 	if err != nil {
@@ -108,6 +106,17 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 	}
 	undelivered = info.State.Subjects[c.f.outSubject(room)]
 	return undelivered, c.about(room, c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))))
+}
+
+func (c Control) unpin(ctx context.Context, token string) error {
+	e, err := c.f.rooms.Get(ctx, pinPrefix+token)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.f.forget(ctx, c.f.rooms, pinPrefix+token, e.Revision())
 }
 
 func (c Control) about(room string, err error) error {
@@ -242,7 +251,7 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 		return c.about(room, err)
 	}
 	if worker == "" {
-		return c.about(room, c.f.rooms.Delete(ctx, pinPrefix+token))
+		return c.about(room, c.unpin(ctx, token))
 	}
 	workers, err := c.Workers(ctx)
 	if err != nil {

@@ -194,7 +194,7 @@ func (f *Fleet) bucket(ctx context.Context, name, what string) (jetstream.KeyVal
 	}
 	kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: f.name + "-" + name, Description: what, Replicas: f.cfg.Replicas,
-		LimitMarkerTTL: time.Hour, // it also allows keys with a time to live
+		LimitMarkerTTL: tombstone, // it also allows keys with a time to live
 	})
 	if errors.Is(err, jetstream.ErrBucketExists) {
 		return f.js.KeyValue(ctx, f.name+"-"+name)

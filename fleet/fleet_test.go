@@ -59,7 +59,23 @@ func TestWorkersComeAndGo(t *testing.T) {
 	a := w.worker("a")
 	w.until("a holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 60 })
 	w.worker("b")
-	w.until("b has its share", func(r map[string]fleet.Status) bool { n := heldBy(r); return n["a"]+n["b"] == 60 && n["b"] > 15 && n["a"] > 15 && a.Stats().Rooms == n["a"] })
+	w.until("b has its share", func(r map[string]fleet.Status) bool {
+		n := heldBy(r)
+		return n["a"]+n["b"] == 60 && n["b"] > 15 && n["a"] > 15 && a.Stats().Rooms == n["a"]
+	})
 	a.stop()
 	w.until("b holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] == 60 })
+}
+
+func TestARoomCanComeBack(t *testing.T) {
+	w := newWorld(t)
+	w.worker("a")
+	for range 3 {
+		w.add(1)
+		w.until("it is held", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 1 })
+		_, err := w.fleet.Control().Remove(w.ctx(), "r0")
+		require.NoError(t, err)
+		_, err = w.fleet.Control().Get(w.ctx(), "r0")
+		require.ErrorIs(t, err, fleet.ErrNoRoom)
+	}
 }

@@ -178,7 +178,7 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 			pause(ctx, time.Second)
 			continue
 		}
-		stop := context.AfterFunc(ctx, messages.Stop)
+		stop := context.AfterFunc(ctx, messages.Drain)
 		for {
 			m, err := messages.Next()
 			if err != nil {
@@ -186,7 +186,7 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 			}
 			if ctx.Err() != nil {
 				_ = m.Nak() // another process need not wait for it
-				break
+				continue
 			}
 			h.handle(ctx, m)
 		}

@@ -51,10 +51,20 @@ func newHolding(t *tenure, p *place) *holding {
 	return h
 }
 
-// close gives the room up, and returns when nothing of it is left.
+// close gives the room up, and returns when nothing of it is left. Saying good-bye takes no
+// longer than the lease lasts.
 func (h *holding) close() {
 	h.cancel()
-	<-h.done
+	last := time.NewTimer(h.t.s.clock.left())
+	defer last.Stop()
+	select {
+	case <-h.done:
+	case <-last.C:
+		if c := h.client.Load(); c != nil {
+			_ = c.CloseNow()
+		}
+		<-h.done
+	}
 }
 
 // run holds the room until close.

@@ -65,7 +65,11 @@ func (b *mailbox) run() {
 		}
 		b.more = false
 		b.mu.Unlock()
-		if err := b.empty(); err != nil && b.h.ctx.Err() == nil {
+		err := b.empty()
+		if errors.Is(err, wechatws.ErrClosed) {
+			continue // the next client wakes us
+		}
+		if err != nil && b.h.ctx.Err() == nil {
 			b.h.f.log.Warn("messages to the room wait", "room", b.h.id, "err", err)
 			pause(b.h.ctx, time.Second)
 			b.mu.Lock()

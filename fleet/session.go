@@ -174,10 +174,11 @@ func (s *session) drain() {
 // end ends the session, so that nobody has to wait for its time to run out. All clients must
 // be closed.
 func (s *session) end(ctx context.Context) error {
-	err := s.f.leases.Delete(ctx, sessionPrefix+s.id, jetstream.LastRevision(s.rev))
+	key := sessionPrefix + s.id
+	err := s.f.forget(ctx, s.f.leases, key, s.rev)
 	if isWrongRevision(err) {
 		if rev, err := s.found(ctx); err == nil {
-			return s.f.leases.Delete(ctx, sessionPrefix+s.id, jetstream.LastRevision(rev))
+			return s.f.forget(ctx, s.f.leases, key, rev)
 		}
 		return nil
 	}
@@ -223,6 +224,15 @@ func (f *Fleet) putLease(ctx context.Context, key string, value []byte, rev uint
 		return 0, err
 	}
 	return ack.Sequence, nil
+}
+
+// tombstone is how long it is remembered that a key was deleted, for watchers that are late.
+// Rooms and sessions come and go, and what is left of each must not stay for ever.
+const tombstone = time.Hour
+
+// forget deletes a key.
+func (f *Fleet) forget(ctx context.Context, kv jetstream.KeyValue, key string, rev uint64) error {
+	return kv.Purge(ctx, key, jetstream.LastRevision(rev), jetstream.PurgeTTL(tombstone))
 }
 
 func (f *Fleet) leaseSubject(key string) string { return "$KV." + f.name + "-leases." + key }

@@ -308,18 +308,38 @@ func (t *tenure) take(p *place) {
 			return func() {}
 		}
 		fence, err := t.putClaim(p.token, c, rev)
+		if c.rev = fence; isWrongRevision(err) {
+			c, err = t.findClaim(p.token)
+		}
 		if err != nil {
-			if !isWrongRevision(err) { // else the watcher will tell
-				pause(t.ctx, 500*time.Millisecond)
-			}
+			pause(t.ctx, 500*time.Millisecond)
 			return func() {}
 		}
 		return func() {
-			if c.rev = fence; fence > p.claim.rev {
+			if c.rev >= p.claim.rev || c.rev == 0 {
 				p.claim = c
 			}
 		}
 	})
+}
+
+// findClaim reads a claim, of which the watcher has not told yet, or whose end it told
+// before the room was there again.
+func (t *tenure) findClaim(token string) (c claim, err error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+	defer cancel()
+	m, err := t.f.lastMessage(ctx, "KV_"+t.f.name+"-leases", t.f.leaseSubject(claimPrefix+token))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return claim{}, nil
+	}
+	if err != nil {
+		return claim{}, err
+	}
+	if len(m.Data) > 0 {
+		_ = json.Unmarshal(m.Data, &c)
+	}
+	c.rev = m.Seq
+	return c, nil
 }
 
 func (t *tenure) putClaim(token string, c claim, rev uint64) (uint64, error) {
@@ -416,7 +436,7 @@ func (t *tenure) release(p *place) {
 			freed = t.giveUp(p.token, rev)
 			if freed > 0 && removed { // nothing of it is left, then
 				ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
-				_ = t.f.leases.Purge(ctx, claimPrefix+p.token, jetstream.LastRevision(freed))
+				_ = t.f.forget(ctx, t.f.leases, claimPrefix+p.token, freed)
 				cancel()
 			}
 		}
