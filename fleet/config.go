@@ -37,11 +37,12 @@ type Config struct {
 	// takes any. By default it does not listen. See Fleet.URL.
 	Listen string
 
-	// Lease is for how long a worker that is not heard of keeps its rooms. A shorter one
-	// brings rooms back sooner when a worker is lost, and has workers close them when
-	// NATS itself is away for a moment: they outlive that for Lease - Lease/8 - Lease/8.
-	// A NATS cluster whose leader is lost takes 4 to 9 s to choose another one. Default
-	// 8 s; at least 2 s.
+	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
+	// it takes until the rooms of a lost worker are taken by others. A worker that cannot
+	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
+	// it is sure to outlive an absence of NATS of five sixths of the lease. A NATS cluster
+	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
+	// Default 9 s; at least 2 s.
 	Lease time.Duration
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
@@ -59,7 +60,7 @@ type Config struct {
 // Lease, Partitions and KeepIn must be the same in all processes, and are: who opens a
 // fleet first decides, and zero takes what there is.
 const (
-	defaultLease      = 8 * time.Second
+	defaultLease      = 9 * time.Second
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
 )

@@ -38,12 +38,16 @@ type settled struct {
 	KeepIn     time.Duration `json:"keep_in"`
 }
 
-// margin is what a worker closes its rooms before its lease runs out. The first half of
-// it is for closing, the second for clocks that differ.
-func (s settled) margin() time.Duration { return s.Lease / 8 }
+// margin is how long before its lease runs out a worker closes its rooms. The first half of it
+// is for closing, the second for clocks that differ.
+func (s settled) margin() time.Duration { return s.Lease / 12 }
 
 // renewal is how often a worker renews its lease.
-func (s settled) renewal() time.Duration { return s.Lease / 8 }
+func (s settled) renewal() time.Duration { return s.Lease / 16 }
+
+// patience is how long one request about a lease may take. It is short, so that a lease is
+// renewed soon after NATS has come back from an absence.
+func (s settled) patience() time.Duration { return max(s.Lease/16, 500*time.Millisecond) }
 
 const settledKey = "fleet"
 

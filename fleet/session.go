@@ -126,7 +126,7 @@ func (s *session) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.f.settled.Lease/4)
+	ctx, cancel := context.WithTimeout(ctx, s.f.settled.patience())
 	defer cancel()
 	key := sessionPrefix + s.id
 	rev, err := s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)

@@ -326,7 +326,7 @@ func (t *tenure) take(p *place) {
 // findClaim reads a claim, of which the watcher has not told yet, or whose end it told
 // before the room was there again.
 func (t *tenure) findClaim(token string) (c claim, err error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 	defer cancel()
 	m, err := t.f.lastMessage(ctx, "KV_"+t.f.name+"-leases", t.f.leaseSubject(claimPrefix+token))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -350,7 +350,7 @@ func (t *tenure) putClaim(token string, c claim, rev uint64) (uint64, error) {
 	if err := t.s.guard(); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 	defer cancel()
 	return t.f.putLease(ctx, claimPrefix+token, value, rev, 0)
 }
@@ -435,7 +435,7 @@ func (t *tenure) release(p *place) {
 		if mine {
 			freed = t.giveUp(p.token, rev)
 			if freed > 0 && removed { // nothing of it is left, then
-				ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.Lease/4)
+				ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 				_ = t.f.forget(ctx, t.f.leases, claimPrefix+p.token, freed)
 				cancel()
 			}
