@@ -60,9 +60,17 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 		if !m.RenewResurrects && (key.Life != Alive || key.Rev != msg.Expect) {
 			return
 		}
-		msg.Rev = s.newRev()
-		*key = Key{Rev: msg.Rev, Life: Alive, Left: m.life()}
-		does = "the renewal of its session is written"
+		// The answer comes at once or never. If it came later, the worker's lease would
+		// be the shorter one in between, with which it can do nothing that it cannot do
+		// with the longer one.
+		*key = Key{Rev: s.newRev(), Life: Alive, Left: m.life()}
+		s.Net[w][i] = Message{}
+		emit(Step{Rule: "server", Does: "writes a renewal, of which the answer is lost: of", Worker: w, Fault: true}, s)
+		if me := &s.Workers[w]; msg.Awaited {
+			me.Rev, me.Lease = key.Rev, max(me.Lease, msg.Left)
+			emit(Step{Rule: "1", Does: "has renewed its session", Worker: w}, s)
+		}
+		return
 	case Take:
 		if !m.NoCompareAndSet && s.Room.Rev != msg.Expect {
 			return
@@ -82,16 +90,22 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 			return
 		}
 		does = "what it published is in the stream"
-	case Delete:
-		s.Mail.Gone[msg.Expect] = true
-		does = "the message is deleted from the mailbox"
 	}
 	if !msg.Awaited {
 		does += " (late: it does not wait for it any more)"
 	}
 	msg.Answer = true
 	s.Net[w][i] = msg
-	emit(Step{Rule: "server", Does: does, Worker: w}, s)
+	if !m.Prompt {
+		emit(Step{Rule: "server", Does: does, Worker: w}, s)
+		return
+	}
+	if msg.Awaited {
+		m.answer(s, w, i, emit)
+		does += "; the answer is lost"
+	}
+	s.Net[w][i] = Message{}
+	emit(Step{Rule: "server", Does: does, Worker: w, Fault: msg.Awaited}, s)
 }
 
 // life is how long the server lets a session live for at least.
@@ -115,7 +129,7 @@ func (m *Model) lose(s State, w, i int, emit emit) {
 // come.
 func (m *Model) delay(s State, w, i int, emit emit) {
 	msg := &s.Net[w][i]
-	if msg.Kind == Nothing || msg.Answer || !msg.Awaited {
+	if msg.Kind == Nothing || msg.Kind == Renew || msg.Answer || !msg.Awaited {
 		return
 	}
 	msg.Awaited = false

@@ -49,6 +49,14 @@ func (m *Model) canonical(s *State) {
 // canonicalRevs gives revisions of which the order does not matter any more the same
 // value. Those below first are for that; the bucket's own begin there.
 func (m *Model) canonicalRevs(s *State) {
+	for w := range s.Workers {
+		if me := &s.Workers[w]; me.Begun == m.Sessions[w] && !me.Session && me.Phase != Open {
+			*me = Worker{Begun: me.Begun} // it never comes back
+		}
+	}
+	if !m.Stream && s.Room.Rev > first && m.roomUnwatched(s) {
+		m.moveRoom(s, first)
+	}
 	for i := range s.Keys {
 		if s.Keys[i].Rev > first && m.unwatched(s, i) {
 			m.move(s, i, first)
@@ -103,7 +111,7 @@ func (m *Model) canonicalRevs(s *State) {
 	}
 }
 
-// first is the first revision of the bucket.
+// first is below all revisions of the bucket of which the order matters.
 const first = 3
 
 // tells tells whether a session's key would tell the watch of a worker anything.
@@ -120,12 +128,46 @@ func (m *Model) unwatched(s *State, key int) bool {
 	if m.Crashes {
 		return false
 	}
-	for w := range s.Workers {
-		if !s.Workers[w].Up || m.tells(s, w, key) {
+	for w, me := range s.Workers {
+		if !me.Up && me.Begun < m.Sessions[w] || me.Up && m.tells(s, w, key) {
 			return false
 		}
 	}
 	return true
+}
+
+// roomUnwatched tells whether all know the room's claim.
+func (m *Model) roomUnwatched(s *State) bool {
+	if m.Crashes {
+		return false
+	}
+	for w, me := range s.Workers {
+		if !me.Up && me.Begun < m.Sessions[w] || me.Up && me.View.Rev != s.Room.Rev {
+			return false
+		}
+	}
+	return true
+}
+
+// moveRoom gives the room's key another revision.
+func (m *Model) moveRoom(s *State, rev uint8) {
+	was := s.Room.Rev
+	move := func(of *uint8) {
+		if *of == was {
+			*of = rev
+		}
+	}
+	move(&s.Room.Rev)
+	for w := range s.Workers {
+		move(&s.Workers[w].View.Rev)
+		move(&s.Workers[w].Fence)
+		for i := range s.Net[w] {
+			if msg := &s.Net[w][i]; msg.Kind == Take || msg.Kind == Free {
+				move(&msg.Expect)
+				move(&msg.Rev)
+			}
+		}
+	}
 }
 
 // move gives a session's key another revision.
@@ -157,12 +199,7 @@ func (m *Model) canonicalMessage(s *State, w int, msg *Message) {
 		return
 	case Renew:
 		key := s.Keys[msg.Of-1]
-		if msg.Answer {
-			if msg.Rev != key.Rev {
-				msg.Rev = 0
-			}
-			msg.Expect = 0
-		} else if doomed = key.Life != Alive || msg.Expect != key.Rev; m.RenewResurrects {
+		if doomed = key.Life != Alive || msg.Expect != key.Rev; m.RenewResurrects {
 			doomed, msg.Expect = false, 0
 		}
 		if !m.guarded(msg.Left) || !msg.Awaited {
@@ -219,7 +256,7 @@ func one(seq *uint8, last uint8) {
 
 // rank replaces the revisions by their ranks. What a request expects is a revision, too.
 func (m *Model) rank(s *State) {
-	used := uint64(1<<first - 1)
+	used := uint64(1<<(first+1) - 1)
 	revs := s.revs()
 	for _, rev := range revs {
 		used |= 1 << *rev

@@ -89,6 +89,11 @@ func (m *Model) Explore(limit int, properties ...Property) Result {
 			}
 			r.Steps++
 			m.canonical(&s)
+			if m.Symmetric {
+				if t := s.swapped(); maphash.Comparable(x.seed, t) < maphash.Comparable(x.seed, s) {
+					s = t
+				}
+			}
 			n, isNew := x.add(s, uint32(i))
 			if live && !step.Fault && n != i {
 				x.edges = append(x.edges, uint32(n))

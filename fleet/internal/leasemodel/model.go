@@ -25,12 +25,17 @@ type World struct {
 	Writes bool
 	// Stream tells that there is an inbound stream.
 	Stream bool
-	// Outbound tells that there is a mailbox of messages to the room.
-	Outbound bool
 	// Crashes tells that workers crash and start again.
 	Crashes bool
-	// Sessions is how many sessions each worker may have, one after the other.
-	Sessions uint8
+	// Sessions is how many sessions each of the two workers may have, one after the
+	// other.
+	Sessions [workers]uint8
+	// Prompt tells that an answer comes at once, or else never. (Requests are late all
+	// the same, and the watch is.)
+	Prompt bool
+	// Symmetric takes states for one that differ only in which worker is which. It may
+	// be used if nothing is broken: in a trace the workers would change places.
+	Symmetric bool
 	// Slots is how many requests of a worker, or their answers, may be under way.
 	Slots int
 }
@@ -76,9 +81,6 @@ type Mistakes struct {
 	// StreamForgets: the inbound stream may lose the last message of a room, be it that
 	// it is consumed or too old.
 	StreamForgets bool
-	// DeleteBeforeWrite: a message to the room is deleted from the mailbox before it has
-	// been written.
-	DeleteBeforeWrite bool
 }
 
 // margin is M, or nothing.

@@ -11,13 +11,12 @@ const (
 	// TwoClients: two workers have an open client, be it that one of them cannot write
 	// any more.
 	TwoClients
-	// LateWrite: a worker writes to the room while another has an open client.
+	// LateWrite: a worker whose claim is not the room's any more writes to the room while
+	// the one whose claim it is has an open client.
 	LateWrite
 	// FenceWentBack: in the inbound stream, something of an older fence comes after
 	// something of a newer one.
 	FenceWentBack
-	// MessageLost: a message has left the mailbox and was not written to the room.
-	MessageLost
 	// Stuck: no state with exactly one holder can be reached, although a worker lives
 	// and nothing fails any more.
 	Stuck
@@ -30,7 +29,6 @@ func (p Property) String() string {
 		"two workers have an open client",
 		"a worker writes to the room while another one has it",
 		"a message of an older fence comes after one of a newer fence",
-		"a message to the room is lost",
 		"the room stays without a holder for ever",
 	}[p]
 }
@@ -71,7 +69,7 @@ func (m *Model) held(s *State) bool {
 // one.
 func (m *Model) lives(s *State) bool {
 	for w, me := range s.Workers {
-		if me.Begun < m.Sessions || me.Session && s.Keys[s.session(w)-1].Life == Alive {
+		if me.Begun < m.Sessions[w] || me.Session && s.Keys[s.session(w)-1].Life == Alive {
 			return true
 		}
 	}

@@ -8,7 +8,6 @@ type State struct {
 	Workers [workers]Worker
 	Net     [workers][slots]Message // what each worker has sent, and its answers
 	Stream  Stream
-	Mail    Mail
 	Broken  Property // what the last action has broken, if no state can show it
 }
 
@@ -73,7 +72,6 @@ type Worker struct {
 	Marked  bool  // the held marker with this fence is in the stream
 	Next    uint8 // the sequence in the stream to compare with
 	Checked bool  // the guard has said yes to a write that has not been done
-	Sent    [mails]bool
 }
 
 // A Message is a request of a worker on its way to the server, or the answer on its
@@ -98,7 +96,6 @@ const (
 	Take         // the claim
 	Free         // the claim
 	Publish      // to the inbound stream
-	Delete       // from the mailbox
 )
 
 // session is the current session of worker w, or its last.

@@ -5,7 +5,7 @@ package leasemodel
 // takes another session.
 func (m *Model) begin(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if me.Session || me.Begun == m.Sessions || me.Phase == Open && !m.BeginBeforeClose {
+	if me.Session || me.Begun == m.Sessions[w] || me.Phase == Open && !m.BeginBeforeClose {
 		return
 	}
 	me.Begun++
@@ -61,7 +61,7 @@ func (m *Model) rule2Write(s State, w int, emit emit) {
 		return
 	}
 	me.Checked = false
-	if other.Phase == Open {
+	if other.Phase == Open && s.Room.By != s.session(w) {
 		s.Broken = LateWrite
 	}
 	emit(Step{Rule: "2", Does: "writes to the room", Worker: w}, s)
@@ -72,7 +72,7 @@ func (m *Model) rule2Write(s State, w int, emit emit) {
 // not want it any more, at any time.
 func (m *Model) rule3Claim(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !me.Session || s.awaits(w, Take, Free) {
+	if !me.Session || !m.leased(me.Lease) || s.awaits(w, Take, Free) {
 		return
 	}
 	by := me.View.By
@@ -164,7 +164,6 @@ func (m *Model) lost(s *State, w int) {
 // drop closes the client and has nothing to do with the room any more.
 func (m *Model) drop(me *Worker) {
 	me.Phase, me.Fence, me.Marked, me.Checked, me.Next = None, 0, false, false, 0
-	me.Sent = [mails]bool{}
 }
 
 // rule8Read reads the key of the worker's own session, after a renewal of which it
@@ -279,9 +278,6 @@ func (m *Model) answer(s State, w, i int, emit emit) {
 	me := &s.Workers[w]
 	s.Net[w][i] = Message{}
 	switch msg.Kind {
-	case Renew:
-		me.Rev, me.Lease = msg.Rev, max(me.Lease, msg.Left)
-		emit(Step{Rule: "1", Does: "has renewed its session", Worker: w}, s)
 	case Take:
 		if msg.Rev > me.View.Rev {
 			me.View = Claim{Rev: msg.Rev, By: msg.Of}
@@ -299,8 +295,6 @@ func (m *Model) answer(s State, w, i int, emit emit) {
 	case Publish:
 		m.published(me, msg)
 		emit(Step{Rule: "4", Does: "knows that it has published", Worker: w}, s)
-	case Delete:
-		emit(Step{Rule: "out", Does: "knows that the message is deleted", Worker: w}, s)
 	}
 }
 
