@@ -40,7 +40,7 @@ func (m *Model) expire(s State, emit emit) {
 		if s.Keys[i].Life == Alive && s.Keys[i].Left == 0 {
 			next := s
 			next.Keys[i] = Key{Rev: s.newRev(), Life: Dead}
-			emit(Step{Rule: "server", Does: "lets the session die that is not renewed: of", Worker: i / perWorker}, next)
+			emit(Step{Rule: "server", Does: "the session that is not renewed has died", Worker: i / perWorker}, next)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 		// with the longer one.
 		*key = Key{Rev: s.newRev(), Life: Alive, Left: m.life()}
 		s.Net[w][i] = Message{}
-		emit(Step{Rule: "server", Does: "writes a renewal, of which the answer is lost: of", Worker: w, Fault: true}, s)
+		emit(Step{Rule: "server", Does: "the renewal is written; the answer is lost", Worker: w, Fault: true}, s)
 		if me := &s.Workers[w]; msg.Awaited {
 			me.Rev, me.Lease = key.Rev, max(me.Lease, msg.Left)
 			emit(Step{Rule: "1", Does: "has renewed its session", Worker: w}, s)
@@ -122,7 +122,7 @@ func (m *Model) lose(s State, w, i int, emit emit) {
 		return
 	}
 	s.Net[w][i] = Message{}
-	emit(Step{Rule: "network", Does: "a request or its answer is lost: of", Worker: w, Fault: true}, s)
+	emit(Step{Rule: "network", Does: "a request or its answer is lost", Worker: w, Fault: true}, s)
 }
 
 // delay makes a request late: the worker does not wait for it any more, but it will
@@ -133,5 +133,5 @@ func (m *Model) delay(s State, w, i int, emit emit) {
 		return
 	}
 	msg.Awaited = false
-	emit(Step{Rule: "network", Does: "a request is late, it has given it up: of", Worker: w, Fault: true}, s)
+	emit(Step{Rule: "network", Does: "a request is late, it has given it up", Worker: w, Fault: true}, s)
 }
