@@ -1,0 +1,5 @@
+//go:build !race
+
+package leasemodel
+
+const limit = 5_000_000

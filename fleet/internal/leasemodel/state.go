@@ -1,0 +1,151 @@
+package leasemodel
+
+// A State is all that there is at one time. The zero State is the first: no worker has
+// started, and nothing has been written to the bucket.
+type State struct {
+	Room    Claim
+	Keys    [sessions]Key // of the sessions in the bucket
+	Workers [workers]Worker
+	Net     [workers][slots]Message // what each worker has sent, and its answers
+	Stream  Stream
+	Broken  Property // what the last action has broken, if no state can show it
+}
+
+const (
+	workers       = 2
+	perWorker     = 2 // the most sessions that a worker may have
+	sessions      = workers * perWorker
+	slots         = 2 // for requests of a worker that are on their way
+	stale         = 0xff
+	nobody    Who = 0
+)
+
+// Who is a session: 1 and 2 are those of the first worker, 3 and 4 of the second.
+type Who uint8
+
+// A Claim is the room's key in the bucket, or what a worker has seen of it. It is free
+// if By is nobody. Revision 0 is before anything.
+type Claim struct {
+	Rev uint8
+	By  Who
+}
+
+// A Life is what became of a session.
+type Life uint8
+
+const (
+	Unseen Life = iota
+	Alive
+	Dead
+)
+
+// A Key is a session's key in the bucket. Dead is its delete marker.
+type Key struct {
+	Rev  uint8
+	Life Life
+	Left uint8 // that the server lets it live for at least
+}
+
+// A Phase is what a worker has to do with the room.
+type Phase uint8
+
+const (
+	None     Phase = iota
+	Claimed        // it has the claim, its client is closed
+	Open           // its client is open
+	Released       // it has tried to free the claim
+)
+
+// A Worker is a worker's process. The zero Worker is not running.
+type Worker struct {
+	Begun   uint8          // sessions so far
+	Up      bool           // the process runs
+	Session bool           // it has one, as far as it knows
+	Lease   uint8          // what is left of T since it sent the last renewal that was answered
+	Rev     uint8          // of its session's key, as far as it knows; 0: it is not that
+	Pos     uint8          // how far its watch has come
+	View    Claim          // what it knows of the room
+	Seen    [sessions]Life // what it knows of the sessions
+	Echo    uint8          // how long it has seen its own renewals without the holder (UnknownByEchoes)
+	Phase   Phase
+	Fence   uint8 // the revision of its claim
+	Marked  bool  // the held marker with this fence is in the stream
+	Next    uint8 // the sequence in the stream to compare with
+	Checked bool  // the guard has said yes to a write that has not been done
+}
+
+// A Message is a request of a worker on its way to the server, or the answer on its
+// way back. The zero Message is none.
+type Message struct {
+	Kind    Kind
+	Answer  bool
+	Awaited bool  // the worker still waits for the answer
+	Of      Who   // the session that it is of
+	Expect  uint8 // the revision or sequence to compare with
+	Rev     uint8 // in the answer: the new one
+	Fence   uint8 // of what is published
+	Left    uint8 // what is left of T since a renewal was sent
+}
+
+// A Kind is what a request asks for.
+type Kind uint8
+
+const (
+	Nothing Kind = iota
+	Renew        // of a session
+	Take         // the claim
+	Free         // the claim
+	Publish      // to the inbound stream
+)
+
+// session is the current session of worker w, or its last.
+func (s *State) session(w int) Who {
+	return Who(w*perWorker) + Who(s.Workers[w].Begun)
+}
+
+// awaits tells whether worker w waits for an answer of one of the kinds.
+func (s *State) awaits(w int, kinds ...Kind) bool {
+	for _, m := range s.Net[w] {
+		for _, k := range kinds {
+			if m.Awaited && m.Kind == k {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// send puts a request on its way, unless all slots are taken.
+func (m *Model) send(s *State, w int, msg Message) bool {
+	msg.Awaited = true
+	for i := range m.Slots {
+		if s.Net[w][i].Kind == Nothing {
+			s.Net[w][i] = msg
+			return true
+		}
+	}
+	return false
+}
+
+// revs are all revisions of the bucket in the state. (An array of pointers: this is
+// most of the explorer's work.)
+func (s *State) revs() [1 + sessions + 4*workers + 2*workers*slots + 1]*uint8 {
+	a, b := &s.Workers[0], &s.Workers[1]
+	return [...]*uint8{
+		&s.Room.Rev, &s.Keys[0].Rev, &s.Keys[1].Rev, &s.Keys[2].Rev, &s.Keys[3].Rev,
+		&a.Rev, &a.Pos, &a.View.Rev, &a.Fence,
+		&b.Rev, &b.Pos, &b.View.Rev, &b.Fence,
+		&s.Net[0][0].Rev, &s.Net[0][0].Fence, &s.Net[0][1].Rev, &s.Net[0][1].Fence,
+		&s.Net[1][0].Rev, &s.Net[1][0].Fence, &s.Net[1][1].Rev, &s.Net[1][1].Fence,
+		&s.Stream.Fence,
+	}
+}
+
+// newRev is a revision after all that there are.
+func (s *State) newRev() uint8 {
+	highest := uint8(first)
+	for _, rev := range s.revs() {
+		highest = max(highest, *rev)
+	}
+	return highest + 1
+}

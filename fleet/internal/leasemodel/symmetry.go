@@ -1,0 +1,35 @@
+package leasemodel
+
+// swapped is the state with the workers in each other's place.
+func (s *State) swapped() State {
+	t := *s
+	t.Workers[0], t.Workers[1] = s.Workers[1], s.Workers[0]
+	t.Net[0], t.Net[1] = s.Net[1], s.Net[0]
+	t.Room.By = other(s.Room.By)
+	for i := range s.Keys {
+		t.Keys[other(Who(i+1))-1] = s.Keys[i]
+	}
+	for w := range t.Workers {
+		me := &t.Workers[w]
+		me.View.By = other(me.View.By)
+		seen := me.Seen
+		for i := range seen {
+			me.Seen[other(Who(i+1))-1] = seen[i]
+		}
+		for i := range t.Net[w] {
+			t.Net[w][i].Of = other(t.Net[w][i].Of)
+		}
+	}
+	return t
+}
+
+// other is the other worker's session of the same number.
+func other(who Who) Who {
+	switch {
+	case who == nobody:
+		return nobody
+	case who <= perWorker:
+		return who + perWorker
+	}
+	return who - perWorker
+}
