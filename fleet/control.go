@@ -105,7 +105,11 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 		return 0, c.about(room, err)
 	}
 	undelivered = info.State.Subjects[c.f.outSubject(room)]
-	return undelivered, c.about(room, c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))))
+	err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room)))
+	if err == nil { // the last holder's fence, which would stay for ever
+		err = c.f.in.Purge(ctx, jetstream.WithPurgeSubject(c.f.inSubject(room, heldToken)))
+	}
+	return undelivered, c.about(room, err)
 }
 
 func (c Control) unpin(ctx context.Context, token string) error {

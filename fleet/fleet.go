@@ -176,7 +176,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		MaxAge:      f.settled.KeepIn,
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
-		AllowDirect: true,
+		AllowRollup: true,
 	})
 	if err != nil {
 		return err

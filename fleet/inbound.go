@@ -84,7 +84,8 @@ func (h *holding) tryTakeOver(subject string) error {
 	held.Header.Set(headerFence, strconv.FormatUint(h.fence, 10))
 	held.Header.Set(headerWorker, h.worker.cfg.Name)
 	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
-	held.Header.Set("Nats-TTL", "never") // it stays when the messages of its time go
+	held.Header.Set("Nats-TTL", "never")  // it stays when the messages of its time go,
+	held.Header.Set("Nats-Rollup", "sub") // until the next one takes its place
 	ack, err := h.f.js.PublishMsg(ctx, held, jetstream.WithExpectLastSequencePerSubject(last))
 	if err != nil {
 		return err

@@ -131,7 +131,7 @@ func (s *session) renew(ctx context.Context) error {
 	key := sessionPrefix + s.id
 	rev, err := s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)
 	if isWrongRevision(err) {
-		rev, err = s.found(ctx)
+		rev, err = s.f.sessionRevision(ctx, s.id)
 		if err != nil {
 			return err
 		}
@@ -146,9 +146,10 @@ func (s *session) renew(ctx context.Context) error {
 	return nil
 }
 
-// found is the revision of our key as it is, or errSessionGone.
-func (s *session) found(ctx context.Context) (uint64, error) {
-	m, err := s.f.lastMessage(ctx, "KV_"+s.f.name+"-leases", s.f.leaseSubject(sessionPrefix+s.id))
+// sessionRevision is the revision of a session's key as the leader has it, or
+// errSessionGone.
+func (f *Fleet) sessionRevision(ctx context.Context, session string) (uint64, error) {
+	m, err := f.lastMessage(ctx, "KV_"+f.name+"-leases", f.leaseSubject(sessionPrefix+session))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, errSessionGone
@@ -177,7 +178,7 @@ func (s *session) end(ctx context.Context) error {
 	key := sessionPrefix + s.id
 	err := s.f.forget(ctx, s.f.leases, key, s.rev)
 	if isWrongRevision(err) {
-		if rev, err := s.found(ctx); err == nil {
+		if rev, err := s.f.sessionRevision(ctx, s.id); err == nil {
 			return s.f.forget(ctx, s.f.leases, key, rev)
 		}
 		return nil

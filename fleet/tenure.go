@@ -47,8 +47,7 @@ type tenure struct {
 	mover    *time.Ticker // its turns; nil while nothing is leaving
 	busy     int          // claims and releases under way
 	working  sync.WaitGroup
-	echoes   int64            // renewals of ours that were seen, a clock that stands still while the watcher does
-	suspects map[string]int64 // sessions never seen, and the echo at which that was noticed
+	suspects map[string]bool // sessions never seen that are being looked for
 }
 
 // tenure holds rooms under a session until it is lost, or the worker has drained, which it
@@ -59,7 +58,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	t := &tenure{
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, takingAtOnce),
-		wakes: make(chan *nats.Msg, 8192), suspects: map[string]int64{},
+		wakes: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -160,9 +159,6 @@ func (t *tenure) seeLease(e jetstream.KeyValueEntry) {
 		t.sync()
 		return
 	}
-	if e.Key() == sessionPrefix+t.s.id && e.Operation() == jetstream.KeyValuePut {
-		t.echo()
-	}
 	p, members := t.view.seeLease(e)
 	t.moved = t.moved || members
 	if p != nil {
@@ -187,37 +183,42 @@ func (t *tenure) sync() {
 	t.moved = true
 }
 
-// echo counts a renewal of ours that has come back. A claim's session that was never seen,
-// and is not heard of while our own is heard for longer than a lease, has ended.
-func (t *tenure) echo() {
-	t.echoes++
-	if len(t.suspects) == 0 {
-		return
-	}
-	enough := int64(t.f.settled.Lease/t.f.settled.renewal()) + 2
-	for session, since := range t.suspects {
-		switch {
-		case t.members[session] != nil:
-			delete(t.suspects, session)
-		case t.echoes-since > enough:
-			delete(t.suspects, session)
-			t.gone[session] = true
-			t.moved = true
-		}
-	}
-}
-
 // free tells whether a claim keeps nobody from a room.
 func (t *tenure) free(c claim) bool {
 	switch {
 	case c.Session == "" || t.gone[c.Session]:
 		return true
 	case t.members[c.Session] == nil:
-		if _, known := t.suspects[c.Session]; !known {
-			t.suspects[c.Session] = t.echoes
-		}
+		t.lookFor(c.Session)
 	}
 	return false
+}
+
+// lookFor finds out about a session that has a claim and was never seen. A watcher may pass
+// over a living one for long, since it is told of keys as they are, and this one is always
+// about to be renewed. But the session's key is older than its claims: if the leader does
+// not have it, it has ended.
+func (t *tenure) lookFor(session string) {
+	if t.suspects[session] {
+		return
+	}
+	t.suspects[session] = true
+	t.working.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, publishing)
+		defer cancel()
+		_, err := t.f.sessionRevision(ctx, session)
+		gone := errors.Is(err, errSessionGone)
+		if !gone { // it is looked for again if the watcher does not tell
+			pause(t.ctx, t.f.settled.renewal())
+		}
+		t.post(func() {
+			delete(t.suspects, session)
+			if gone && t.members[session] == nil {
+				t.gone[session] = true
+			}
+			t.moved = true
+		})
+	})
 }
 
 func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
@@ -442,8 +443,10 @@ func (t *tenure) release(p *place) {
 		}
 		return func() {
 			t.letGo(p)
-			if freed > p.claim.rev {
-				p.claim = claim{rev: freed}
+			// Also when it is not known what has come of it, the claim is used up: only
+			// another one makes a release void that is on its way still.
+			if mine && p.claim.rev <= max(rev, freed) {
+				p.claim = claim{rev: max(rev, freed)}
 			}
 		}
 	})

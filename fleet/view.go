@@ -98,8 +98,8 @@ func (v *view) seeLease(e jetstream.KeyValueEntry) (p *place, members bool) {
 	if !ok {
 		return nil, false
 	}
-	if p = v.place(token); p == nil || e.Revision() < p.claim.rev {
-		return nil, false
+	if p = v.place(token); p == nil || e.Revision() <= p.claim.rev {
+		return nil, false // an answer has told already
 	}
 	var c claim
 	if live {
