@@ -49,10 +49,9 @@ func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
 		if !passing(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("fleet: no lease: %w", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
-		}
+		// It may be there all the same, and since when is not known: another one.
+		s.id, s.rev = nuid.Next(), 0
+		pause(ctx, 250*time.Millisecond)
 	}
 }
 
