@@ -42,7 +42,7 @@ type Config struct {
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
 	// it is sure to outlive an absence of NATS of five sixths of the lease. A NATS cluster
 	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
-	// Default 9 s; at least 2 s.
+	// Default 8 s; at least 2 s.
 	Lease time.Duration
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
@@ -60,7 +60,7 @@ type Config struct {
 // Lease, Partitions and KeepIn must be the same in all processes, and are: who opens a
 // fleet first decides, and zero takes what there is.
 const (
-	defaultLease      = 9 * time.Second
+	defaultLease      = 8 * time.Second
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
 )

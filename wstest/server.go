@@ -321,7 +321,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions,
 	s.changed = make(chan struct{})
 	onConn := s.onConn
 	s.mu.Unlock()
-	s.record(Event{Kind: EventOpen, Conn: c.id})
+	s.record(Event{Kind: EventOpen, Conn: c.id, Request: r})
 	if then != nil {
 		then(c)
 	} else if onConn != nil {
@@ -349,7 +349,7 @@ type EventKind string
 // The kinds of Event.
 const (
 	EventHandshake EventKind = "handshake" // a request; Request is set
-	EventOpen      EventKind = "open"      // a connection was accepted
+	EventOpen      EventKind = "open"      // a connection was accepted; Request is set
 	EventMessage   EventKind = "message"   // a message arrived; Message is set
 	EventPing      EventKind = "ping"      // a protocol ping arrived
 	EventClosed    EventKind = "closed"    // a connection ended; Code and Reason are the client's

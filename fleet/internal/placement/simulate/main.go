@@ -16,8 +16,8 @@ import (
 func main() {
 	rooms := flag.Int("rooms", 1_000_000, "how many rooms")
 	workers := flag.Int("workers", 500, "how many workers")
-	renewal := flag.Duration("renewal", 9*time.Second/16, "R: how often a session is renewed")
-	ttl := flag.Duration("ttl", 9*time.Second, "T: how long a session lives without")
+	renewal := flag.Duration("renewal", time.Second/2, "R: how often a session is renewed")
+	ttl := flag.Duration("ttl", 8*time.Second, "T: how long a session lives without")
 	flag.Parse()
 
 	m := simulate(*rooms, *workers)

@@ -1,0 +1,136 @@
+// Package audit tells from what a backend has seen whether rooms were held as they should
+// be. The backend is a wstest.Server that rooms connect to with ?room=…&worker=… in the URL;
+// it knows better than anybody who takes part.
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A Hold is one connection's time in a room: from the first thing that it says, which is the
+// join, to the last. After that the socket may go on to exist, as that of a process that was
+// stopped does, but nobody holds the room by it.
+type Hold struct {
+	Room, Worker string
+	Conn         int
+	Opened       time.Time // the handshake was accepted
+	From, To     time.Time // the first and the last word
+	Gone         time.Time // the end of the socket; zero: it is there still
+}
+
+// Holds are all connections that have said something, by room and time.
+func Holds(events []wstest.Event) []Hold {
+	byConn := map[int]*Hold{}
+	var order []int
+	for _, e := range events {
+		h := byConn[e.Conn]
+		switch e.Kind {
+		case wstest.EventOpen:
+			q := e.Request.URL.Query()
+			byConn[e.Conn] = &Hold{Room: q.Get("room"), Worker: q.Get("worker"), Conn: e.Conn, Opened: e.At}
+			order = append(order, e.Conn)
+		case wstest.EventMessage, wstest.EventPing:
+			if h.From.IsZero() {
+				h.From = e.At
+			}
+			h.To = e.At
+		case wstest.EventClosed:
+			h.Gone = e.At
+		}
+	}
+	var holds []Hold
+	for _, c := range order {
+		if h := byConn[c]; !h.From.IsZero() {
+			holds = append(holds, *h)
+		}
+	}
+	slices.SortStableFunc(holds, func(a, b Hold) int {
+		return cmp.Or(cmp.Compare(a.Room, b.Room), a.From.Compare(b.From))
+	})
+	return holds
+}
+
+// Twice are pairs of holds of one room of which the second began before the first had
+// ended.
+func Twice(holds []Hold) (pairs [][2]Hold) {
+	return overlaps(holds, func(h Hold) time.Time { return h.To })
+}
+
+// TwoSockets are pairs of which the second began while the first one's socket was still
+// there, whether anything was said on it or not.
+func TwoSockets(holds []Hold) (pairs [][2]Hold) {
+	return overlaps(holds, func(h Hold) time.Time {
+		if h.Gone.IsZero() {
+			return time.Unix(1<<40, 0)
+		}
+		return h.Gone
+	})
+}
+
+func overlaps(holds []Hold, end func(Hold) time.Time) (pairs [][2]Hold) {
+	for i, h := range holds {
+		for _, next := range holds[i+1:] {
+			if next.Room != h.Room {
+				break
+			}
+			if next.From.Before(end(h)) {
+				pairs = append(pairs, [2]Hold{h, next})
+			}
+		}
+	}
+	return pairs
+}
+
+// Gaps are, for each room that a worker held at a moment, how long it took from then until
+// another connection spoke in it. A room that is not back is not among them.
+func Gaps(holds []Hold, worker string, lost time.Time) (gaps []time.Duration, missing int) {
+	for i, h := range holds {
+		if h.Worker != worker || h.From.After(lost) || !h.Gone.IsZero() && h.Gone.Before(lost) {
+			continue
+		}
+		rest := holds[i+1:]
+		at := slices.IndexFunc(rest, func(n Hold) bool { return n.Room != h.Room || n.From.After(lost) })
+		if at < 0 || rest[at].Room != h.Room {
+			missing++
+			continue
+		}
+		gaps = append(gaps, rest[at].From.Sub(lost))
+	}
+	slices.Sort(gaps)
+	return gaps, missing
+}
+
+// Between is how long nobody was there at each change of hands in a time: from the end of one
+// worker's socket to the first word of the next one.
+func Between(holds []Hold, from, to time.Time) (gaps []time.Duration) {
+	for i := 1; i < len(holds); i++ {
+		a, b := holds[i-1], holds[i]
+		if a.Room == b.Room && a.Worker != b.Worker && b.From.After(from) && b.From.Before(to) {
+			gaps = append(gaps, b.From.Sub(a.Gone))
+		}
+	}
+	slices.Sort(gaps)
+	return gaps
+}
+
+// Opened counts connections that a worker has made in a time.
+func Opened(holds []Hold, worker string, from, to time.Time) (n int) {
+	for _, h := range holds {
+		if h.Worker == worker && h.From.After(from) && h.From.Before(to) {
+			n++
+		}
+	}
+	return n
+}
+
+// Percentile of sorted durations: 0.99 is what no more than one in a hundred exceeds.
+func Percentile(sorted []time.Duration, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(p*float64(len(sorted))))]
+}

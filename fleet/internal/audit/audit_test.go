@@ -1,0 +1,72 @@
+package audit_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatws/wechatws/fleet/internal/audit"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func at(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
+
+func open(second, conn int, room, worker string) wstest.Event {
+	u, _ := url.Parse("/?room=" + room + "&worker=" + worker)
+	return wstest.Event{At: at(second), Kind: wstest.EventOpen, Conn: conn, Request: &http.Request{URL: u}}
+}
+
+func said(second, conn int) wstest.Event {
+	return wstest.Event{At: at(second), Kind: wstest.EventMessage, Conn: conn}
+}
+
+func gone(second, conn int) wstest.Event {
+	return wstest.Event{At: at(second), Kind: wstest.EventClosed, Conn: conn}
+}
+
+func TestTwice(t *testing.T) {
+	handedOver := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), said(5, 1), gone(6, 1), open(7, 2, "r", "b"), said(8, 2)}
+	holds := audit.Holds(handedOver)
+	assert.Len(t, holds, 2)
+	assert.Empty(t, audit.Twice(holds))
+	assert.Empty(t, audit.TwoSockets(holds))
+
+	stopped := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), said(5, 1), open(7, 2, "r", "b"), said(8, 2), gone(9, 1)}
+	holds = audit.Holds(stopped)
+	assert.Empty(t, audit.Twice(holds), "nothing was said on the first one any more")
+	assert.Len(t, audit.TwoSockets(holds), 1)
+
+	both := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), said(4, 1)}
+	assert.Len(t, audit.Twice(audit.Holds(both)), 1)
+
+	three := []wstest.Event{
+		open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), open(4, 3, "r", "c"), said(5, 3), said(6, 1),
+	}
+	assert.Len(t, audit.Twice(audit.Holds(three)), 2, "with each of the others")
+
+	others := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(0, 2, "q", "b"), said(1, 2), said(4, 1), said(4, 2)}
+	assert.Empty(t, audit.Twice(audit.Holds(others)), "another room")
+}
+
+func TestGaps(t *testing.T) {
+	holds := audit.Holds([]wstest.Event{
+		open(0, 1, "r", "a"), said(1, 1), open(0, 2, "q", "a"), said(1, 2), open(0, 3, "p", "b"), said(1, 3),
+		gone(10, 1), gone(10, 2), open(15, 4, "r", "b"), said(16, 4),
+	})
+	gaps, missing := audit.Gaps(holds, "a", at(10))
+	assert.Equal(t, []time.Duration{6 * time.Second}, gaps)
+	assert.Equal(t, 1, missing)
+	assert.Equal(t, []time.Duration{6 * time.Second}, audit.Between(holds, at(10), at(20)))
+	assert.Equal(t, 1, audit.Opened(holds, "b", at(10), at(20)))
+}
+
+func TestPercentile(t *testing.T) {
+	assert.Zero(t, audit.Percentile(nil, 0.5))
+	assert.Equal(t, time.Duration(2), audit.Percentile([]time.Duration{1, 2}, 0.99))
+	assert.Equal(t, time.Duration(1), audit.Percentile([]time.Duration{1, 2, 3}, 0))
+}
