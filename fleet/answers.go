@@ -21,7 +21,7 @@ func (f *Fleet) askSubject(worker, question string) string {
 }
 
 // answer answers questions until stop is called.
-func (t *tenure) answer() (stop func(), err error) {
+func (t *tenure) answer() (stop func()) {
 	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.Name, "*"), func(m *nats.Msg) {
 		switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
 		case askDrain:
@@ -33,12 +33,11 @@ func (t *tenure) answer() (stop func(), err error) {
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
+	if err != nil { // nobody can be heard; the work goes on
+		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.Name, "err", err)
+		return func() {}
 	}
-	return func() {
-		_ = sub.Unsubscribe()
-	}, nil
+	return func() { _ = sub.Unsubscribe() }
 }
 
 func noSuch(err error) bool { return errors.Is(err, nats.ErrNoResponders) }

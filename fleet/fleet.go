@@ -80,7 +80,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.ReconnectBufSize(-1),
 		// A server that has gone silent is found in time for another one to renew leases.
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
-		nats.Timeout(2 * time.Second),
+		nats.Timeout(time.Second),
 		nats.RetryOnFailedConnect(true),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -99,8 +99,8 @@ func (b *mailbox) empty() error {
 		if err := b.deliver(client, m); err != nil {
 			return err
 		}
-		h.f.deleteOut(h.ctx, m.Seq)
-		b.after = m.Seq // not again by us, even if deleting it has failed
+		b.remove(m.Seq)
+		b.after = m.Seq
 	}
 	return nil
 }
@@ -172,19 +172,38 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.Se
 	return client.Flush(b.h.ctx)
 }
 
-// deleteOut removes a message that was delivered. When that fails, the next holder delivers
-// it once more.
-func (f *Fleet) deleteOut(ctx context.Context, seq uint64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
+// remove removes a message that was delivered, before the next one is. It goes on trying while
+// the room is held, and for a moment after: if it cannot be done, the next holder
+// delivers this message once more, and none that came after it.
+func (b *mailbox) remove(seq uint64) {
+	last, cancel := context.WithCancel(context.WithoutCancel(b.h.ctx))
 	defer cancel()
-	err := f.out.DeleteMsg(ctx, seq)
-	for passing(err) && ctx.Err() == nil {
-		pause(ctx, 100*time.Millisecond)
-		err = f.out.DeleteMsg(ctx, seq)
+	defer context.AfterFunc(b.h.ctx, func() { time.AfterFunc(publishing, cancel) })()
+	for {
+		ctx, done := context.WithTimeout(last, publishing)
+		err := b.h.f.out.DeleteMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && !b.has(ctx, seq) {
+			err = nil
+		}
+		done()
+		switch {
+		case err == nil:
+			return
+		case last.Err() != nil:
+			b.h.f.log.Warn("a message that was delivered will be delivered again", "room", b.h.id, "seq", seq, "err", err)
+			return
+		}
+		pause(last, 200*time.Millisecond)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		f.log.Warn("a message that was delivered may be delivered again", "seq", seq, "err", err)
+}
+
+// has tells whether the stream has a message still, also when that cannot be found out.
+func (b *mailbox) has(ctx context.Context, seq uint64) bool {
+	m, err := b.h.f.nextMessage(ctx, b.h.f.name+"-out", b.h.f.outSubject(b.h.id), seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false
 	}
+	return err != nil || m.Seq == seq
 }
 
 func expiry(h nats.Header) (time.Time, bool) {

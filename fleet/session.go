@@ -58,7 +58,6 @@ func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
 // keep renews the lease until ctx ends, and closes over when rooms must be closed: then
 // there is half a margin left in which to say good-bye.
 func (s *session) keep(ctx context.Context) {
-	defer close(s.over)
 	half := s.f.settled.margin() / 2
 	last := time.NewTimer(s.clock.left() - half)
 	defer last.Stop()
@@ -77,6 +76,7 @@ func (s *session) keep(ctx context.Context) {
 		go func() { results <- s.renew(ctx) }()
 	}
 	defer func() {
+		close(s.over) // first: rooms are to be closed
 		if trying {
 			<-results
 		}

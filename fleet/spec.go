@@ -89,5 +89,5 @@ func LookUpSecret(_ context.Context, ref string) (string, error) {
 		b, err := os.ReadFile(name)
 		return strings.TrimSuffix(string(b), "\n"), err
 	}
-	return "", errors.New("the reference must begin with env: or file:")
+	return "", errors.New("the reference must be of the form env:NAME or file:/path")
 }

@@ -32,6 +32,7 @@ type tenure struct {
 	s     *session
 	ctx   context.Context // of rooms that are held
 	me    *member
+	deaf  func() // ends answering
 	posts chan func()
 	quit  chan struct{} // nobody takes posts any more
 	slots chan struct{} // takingAtOnce
@@ -70,9 +71,10 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 
 	w.leased.Store(nil)
 	w.synced.Store(false)
-	t.closeAll(cancel)
+	t.closeAll(cancel) // before anything that NATS could keep waiting
 	stop()
 	<-kept
+	t.deaf()
 	// Nobody has to wait for a lease whose rooms are closed. If it cannot be told, its
 	// time runs out.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -93,10 +95,7 @@ func (t *tenure) run() (drained bool) {
 	sweep := time.NewTicker(sweeping)
 	defer sweep.Stop()
 	defer t.stopMover()
-	answering, err := t.answer()
-	if err == nil {
-		defer answering()
-	}
+	t.deaf = t.answer()
 	drain := t.w.drained
 	var deadline <-chan time.Time
 	for {

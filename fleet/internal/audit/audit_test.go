@@ -49,6 +49,9 @@ func TestTwice(t *testing.T) {
 	}
 	assert.Len(t, audit.Twice(audit.Holds(three)), 2, "with each of the others")
 
+	reconnected := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "a"), said(3, 2), said(4, 1)}
+	assert.Empty(t, audit.Twice(audit.Holds(reconnected)), "the same worker")
+
 	others := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(0, 2, "q", "b"), said(1, 2), said(4, 1), said(4, 2)}
 	assert.Empty(t, audit.Twice(audit.Holds(others)), "another room")
 }

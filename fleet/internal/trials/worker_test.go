@@ -1,0 +1,92 @@
+package trials_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/liveroom"
+)
+
+// A worker is a worker process, with networks between it and everything else.
+type worker struct {
+	*process
+	name    string
+	toNATS  []*proxy
+	toRooms *proxy
+}
+
+func startWorker(t *testing.T, name string, c *cluster, backend string) *worker {
+	t.Helper()
+	w := &worker{name: name, toRooms: newProxy(t, backend)}
+	var urls []string
+	for i := range nodes {
+		p := newProxy(t, c.addr(i))
+		w.toNATS = append(w.toNATS, p)
+		urls = append(urls, "nats://"+p.addr())
+	}
+	w.process = start(t, "worker", "NAME="+name, "NATS="+strings.Join(urls, ","), "ROOMS="+w.toRooms.addr())
+	return w
+}
+
+func (w *worker) cutNATS() {
+	for _, p := range w.toNATS {
+		p.cut()
+	}
+}
+
+func (w *worker) mendNATS() {
+	for _, p := range w.toNATS {
+		p.mend()
+	}
+}
+
+func runWorker() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	f, err := fleet.Open(ctx, fleet.Config{
+		URL: os.Getenv("NATS"), NATS: []nats.Option{nats.IgnoreDiscoveredServers()}, Replicas: nodes,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()})).With("process", os.Getenv("NAME")),
+	})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	name := os.Getenv("NAME")
+	var d net.Dialer
+	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		client, err := r.NewClient(r.Endpoint+"?"+url.Values{"room": {r.ID}, "worker": {name}}.Encode(),
+			wechatws.WithTiers(wechatws.Tier{Delay: 500 * time.Millisecond, Attempts: 1 << 30}),
+			wechatws.WithNetDial(func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return d.DialContext(ctx, network, os.Getenv("ROOMS"))
+			}))
+		if err != nil {
+			return nil, err
+		}
+		_, err = liveroom.New(client, liveroom.Config{RoomID: liveroom.Str(r.ID), Name: "bot"})
+		return client, err
+	}})
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// logLevel has a look at what the workers log, when they are to be seen at work.
+func logLevel() slog.Level {
+	if os.Getenv("FLEET_TRIALS_LOG") != "" {
+		return slog.LevelInfo
+	}
+	return slog.LevelError + 1
+}
