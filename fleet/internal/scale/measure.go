@@ -62,9 +62,10 @@ func (t *trial) measured(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(table, "| process\t| rooms\t| RSS, MiB\t| KiB a room\t| CPU, % of a core\t| µs/s a room\t| open files\t|")
 	fmt.Fprintln(table, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|")
 	row := func(name string, rooms int, rss int64, cpu time.Duration, files int) {
+		each := float64(max(rooms, 1))
 		busy := cpu.Seconds() / seconds
 		fmt.Fprintf(table, "| %s\t| %d\t| %.1f\t| %.1f\t| %.1f\t| %.0f\t| %d\t|\n", name, rooms,
-			float64(rss)/(1<<20), float64(rss)/1024/float64(rooms), 100*busy, busy*1e6/float64(rooms), files)
+			float64(rss)/(1<<20), float64(rss)/1024/each, 100*busy, busy*1e6/each, files)
 	}
 	var rss int64
 	var cpu time.Duration
