@@ -240,8 +240,8 @@ func (s *Server) OnMessage(fn func(*Conn, Message)) {
 // NextConn waits for the next connection, in the order in which they were
 // accepted, that no NextConn has returned. Its error is that of ctx. The server has
 // answered the handshake then, but the client may not have read that yet: wait for the
-// client too (with Connect, OnOpen, or a message of its) before you close it, or what it
-// had queued may be handed back in place of drained.
+// client, too (for Connect to return, or for a message), before you close that, or what it
+// had queued is handed back instead of written.
 func (s *Server) NextConn(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()
