@@ -9,7 +9,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// clients are the source of a page: the clients of this process.
+// clients are those that were given to Add.
 type clients struct {
 	changes atomic.Uint64 // how many times any of them has changed at once
 	seen    uint64        // of these; guarded by mu
@@ -33,6 +33,8 @@ func (c *clients) add(name string, client *wechatws.Client) (remove func()) {
 	}
 }
 
+// look shows every client, or without all only those that have changed in a way that
+// should be seen at once. It does not wait.
 func (c *clients) look(all bool, see func(*row)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,6 +51,7 @@ func (c *clients) look(all bool, see func(*row)) {
 	}
 }
 
+// reconnect calls Reconnect of a client, or returns errNoClient.
 func (c *clients) reconnect(id string) error {
 	c.mu.Lock()
 	at := slices.IndexFunc(c.list, func(one *watched) bool { return one.id == id })

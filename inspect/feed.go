@@ -22,21 +22,13 @@ const (
 	updatesBehind = 32
 )
 
-// A source has the rows. That of a Page is its clients; a page over several
-// processes would have one that asks the pages of these. A source is looked at by one
-// goroutine at a time.
-type source interface {
-	// look shows every row, or without all only rows that have changed in a way that
-	// should be seen at once. It does not wait. see must not keep the row.
-	look(all bool, see func(*row))
-	// reconnect calls Reconnect of the client in a row, or returns errNoClient.
-	reconnect(id string) error
-}
-
-// A feed tells viewers the rows of a source: everything to who joins, and from then
-// on what changes. It looks for all viewers together, and only while there are any.
+// A feed tells viewers all rows: everything to who joins, and from then on what
+// changes. It looks for all viewers together, and only while there are any.
 type feed struct {
-	source source
+	// source shows every row, or without all only those that have changed in a way
+	// that should be seen at once. It is called by one goroutine at a time, and must not
+	// wait; see does not keep the row.
+	source func(all bool, see func(*row))
 
 	mu      sync.Mutex
 	rows    map[string]*told
@@ -206,7 +198,7 @@ func (f *feed) look(now time.Time, all bool, changed func(t *told, had *row)) {
 	if f.rows == nil {
 		f.rows = map[string]*told{}
 	}
-	f.source.look(all, func(r *row) {
+	f.source(all, func(r *row) {
 		t := f.rows[r.id]
 		fresh := t == nil
 		if fresh {

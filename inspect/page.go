@@ -26,6 +26,7 @@ var pageHTML string
 // http.Server.Shutdown is called on the server that serves them.
 type Page struct {
 	clients        clients
+	elsewhere      elsewhere
 	feed           feed
 	allowReconnect atomic.Bool
 
@@ -38,7 +39,7 @@ type Page struct {
 // neither connected nor closed by the page. It panics when a client is nil.
 func Handler(clients ...*wechatws.Client) *Page {
 	p := &Page{}
-	p.feed.source = &p.clients
+	p.feed.source = p.look
 	for i, c := range clients {
 		p.Add(fmt.Sprintf("client %d", i+1), c)
 	}
@@ -66,6 +67,15 @@ func (p *Page) Add(name string, c *wechatws.Client) (remove func()) {
 func (p *Page) AllowReconnect() *Page {
 	p.allowReconnect.Store(true)
 	return p
+}
+
+// look shows the rows of this process and of others. Of those that come from elsewhere
+// nothing is known between two looks at all.
+func (p *Page) look(all bool, see func(*row)) {
+	p.clients.look(all, see)
+	if all {
+		p.elsewhere.look(see)
+	}
 }
 
 // ServeHTTP serves the page and what it asks for: at the address of the page itself,

@@ -96,12 +96,18 @@ func TestThePageWorksAtAnyPath(t *testing.T) {
 		require.True(t, strings.HasPrefix(call[1], `"?`), call[0])
 	}
 	for name, mount := range map[string]func(mux *http.ServeMux, p *Page){
-		"slash":            func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws/", p) },
-		"no slash":         func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws", p) },
-		"root":             func(mux *http.ServeMux, p *Page) { mux.Handle("/", p) },
-		"strip slash":      func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws/", http.StripPrefix("/debug/wechatws/", p)) },
-		"strip":            func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws/", http.StripPrefix("/debug/wechatws", p)) },
-		"strip everything": func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws", http.StripPrefix("/debug/wechatws", p)) },
+		"slash":    func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws/", p) },
+		"no slash": func(mux *http.ServeMux, p *Page) { mux.Handle("/debug/wechatws", p) },
+		"root":     func(mux *http.ServeMux, p *Page) { mux.Handle("/", p) },
+		"strip slash": func(mux *http.ServeMux, p *Page) {
+			mux.Handle("/debug/wechatws/", http.StripPrefix("/debug/wechatws/", p))
+		},
+		"strip": func(mux *http.ServeMux, p *Page) {
+			mux.Handle("/debug/wechatws/", http.StripPrefix("/debug/wechatws", p))
+		},
+		"strip everything": func(mux *http.ServeMux, p *Page) {
+			mux.Handle("/debug/wechatws", http.StripPrefix("/debug/wechatws", p))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mux := http.NewServeMux()
@@ -147,4 +153,5 @@ func TestAStreamThatCannotBeSaysWhy(t *testing.T) {
 
 func TestANilClientIsNoticedAtOnce(t *testing.T) {
 	require.PanicsWithValue(t, "inspect: Add with a nil client", func() { Handler().Add("shop", nil) })
+	require.PanicsWithValue(t, "inspect: AddRows with nil", func() { Handler().AddRows(nil) })
 }

@@ -28,7 +28,7 @@ func (p *Page) serveReconnect(w http.ResponseWriter, r *http.Request, id string)
 		answer(w, http.StatusForbidden, "the program does not allow it")
 		return
 	}
-	switch err := p.feed.source.reconnect(id); {
+	switch err := p.clients.reconnect(id); {
 	case errors.Is(err, errNoClient):
 		answer(w, http.StatusNotFound, err.Error())
 	case err != nil:

@@ -11,6 +11,8 @@ import (
 // only what has changed is sent.
 type row struct {
 	id, name       string
+	where          string // as in Row
+	here           bool   // it is a client of this process, and can be reconnected
 	state          wechatws.State
 	since, retryAt int64 // unix ms; retryAt is 0 outside of StateWaiting
 	attempt        int
@@ -45,6 +47,12 @@ func (r *row) appendChanges(b []byte, had *row) []byte {
 	}
 	if f.all || r.name != had.name {
 		f.raw(`,"name":`, string(quoted(r.name)))
+	}
+	if f.all || r.where != had.where {
+		f.raw(`,"where":`, string(quoted(r.where)))
+	}
+	if f.all || r.here != had.here {
+		f.raw(`,"here":`, strconv.FormatBool(r.here))
 	}
 	if f.all || r.state != had.state {
 		f.raw(`,"state":`, string(quoted(r.state.String())))

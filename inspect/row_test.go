@@ -19,7 +19,7 @@ func object(t *testing.T, b []byte) fact {
 
 func sample() row {
 	return row{
-		id: "7", name: "shop", state: wechatws.StateWaiting, since: 1, retryAt: 2, attempt: 3, attempts: 4, opens: 5,
+		id: "7", name: "shop", where: "worker 3", here: true, state: wechatws.StateWaiting, since: 1, retryAt: 2, attempt: 3, attempts: 4, opens: 5,
 		drops: wechatws.Drops{Closed: 6, Lost: 7, HalfOpen: 8, Protocol: 9, Local: 10},
 		in:    11, inBytes: 12, out: 13, outBytes: 14, dropped: 15,
 		queued: 16, queuedBytes: 17, queuedMost: 18, inbox: 19, inboxMost: 20, rtt: 21, worstRTT: 22,
@@ -30,7 +30,7 @@ func sample() row {
 func TestARowTellsEverythingOnce(t *testing.T) {
 	r := sample()
 	require.Equal(t, fact{
-		"id": "7", "name": "shop", "state": "waiting", "since": 1., "retry_at": 2., "attempt": 3., "attempts": 4., "opens": 5.,
+		"id": "7", "name": "shop", "where": "worker 3", "here": true, "state": "waiting", "since": 1., "retry_at": 2., "attempt": 3., "attempts": 4., "opens": 5.,
 		"drops_closed": 6., "drops_lost": 7., "drops_half_open": 8., "drops_protocol": 9., "drops_local": 10.,
 		"in": 11., "in_bytes": 12., "out": 13., "out_bytes": 14., "dropped": 15.,
 		"queued": 16., "queued_bytes": 17., "queued_most": 18., "inbox": 19., "inbox_most": 20., "rtt_us": 21., "worst_rtt_us": 22.,
@@ -39,7 +39,7 @@ func TestARowTellsEverythingOnce(t *testing.T) {
 	}, object(t, r.appendChanges(nil, nil)))
 
 	zero := row{errors: "[]"}
-	require.Len(t, object(t, zero.appendChanges(nil, nil)), 29, "all fields, also those that are zero")
+	require.Len(t, object(t, zero.appendChanges(nil, nil)), 31, "all fields, also those that are zero")
 }
 
 func TestARowTellsOnlyWhatHasChanged(t *testing.T) {
@@ -64,6 +64,8 @@ func TestARowTellsOnlyWhatHasChanged(t *testing.T) {
 			switch other.Kind() {
 			case reflect.String:
 				other.SetString("other")
+			case reflect.Bool:
+				other.SetBool(!other.Bool())
 			default:
 				other.SetInt(other.Int() + 1)
 			}
@@ -74,7 +76,7 @@ func TestARowTellsOnlyWhatHasChanged(t *testing.T) {
 		}
 	}
 	changeEach(reflect.ValueOf(&r).Elem(), "")
-	require.Equal(t, 28, told)
+	require.Equal(t, 30, told)
 }
 
 func fieldByPath(v reflect.Value, path string) reflect.Value {

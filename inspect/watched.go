@@ -20,10 +20,8 @@ type watched struct {
 
 	moved atomic.Bool // since the last look
 
-	mu     sync.Mutex
-	since  time.Time
-	strip  strip
-	errors recent
+	mu sync.Mutex // held while Stats are taken and noted, so that their order is kept
+	history
 }
 
 func watch(id, name string, client *wechatws.Client, changes *atomic.Uint64) *watched {
@@ -34,33 +32,9 @@ func watch(id, name string, client *wechatws.Client, changes *atomic.Uint64) *wa
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s, now := client.Stats(), time.Now()
-	if w.since.IsZero() { // otherwise a callback was faster
-		w.begin(&s, now)
-	}
+	s := w.client.Stats()
+	w.notice(&s)
 	return w
-}
-
-// begin is called with mu held, like all that has Stats given to it: Stats taken one
-// after the other must be noted in that order.
-func (w *watched) begin(s *wechatws.Stats, now time.Time) {
-	w.since = s.Since
-	if w.since.IsZero() {
-		w.since = now
-	}
-	w.strip.begin(w.since, now, s.State)
-}
-
-// notice notes the state that the client is in.
-func (w *watched) notice(s *wechatws.Stats) {
-	if w.since.IsZero() {
-		w.begin(s, time.Now())
-	}
-	if s.Since.IsZero() || s.Since.Before(w.since) {
-		return
-	}
-	w.since = s.Since
-	w.strip.move(s.Since, s.State)
 }
 
 // changed notes a state that was entered. The client may have left it already, when
@@ -104,18 +78,7 @@ func (w *watched) look(all bool, r *row) bool {
 	defer w.mu.Unlock()
 	s := w.client.Stats()
 	w.notice(&s)
-	*r = row{
-		id: w.id, name: w.name,
-		state: s.State, since: w.since.UnixMilli(), attempt: s.Attempt,
-		attempts: s.Attempts, opens: s.Opens, drops: s.Drops,
-		in: s.MessagesIn, inBytes: s.BytesIn, out: s.MessagesOut, outBytes: s.BytesOut, dropped: s.Dropped,
-		queued: s.Queued, queuedBytes: s.QueuedBytes, queuedMost: s.QueuedMost,
-		inbox: s.Inbox, inboxMost: s.InboxMost,
-		rtt: s.SmoothedRTT.Microseconds(), worstRTT: s.WorstRTT.Microseconds(),
-		strip: w.strip.text(), errors: w.errors.json(),
-	}
-	if !s.RetryAt.IsZero() {
-		r.retryAt = s.RetryAt.UnixMilli()
-	}
+	*r = w.row(&s)
+	r.id, r.name, r.here = w.id, w.name, true
 	return true
 }
