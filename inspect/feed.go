@@ -34,8 +34,7 @@ type feed struct {
 	rows    map[string]*told
 	order   []*told // in the order of the source
 	viewers map[*viewer]struct{}
-	running bool
-	idle    chan struct{} // wakes the goroutine up when the last viewer has left
+	stop    chan struct{} // ends the goroutine that looks; nil while there is none
 	looked  time.Time     // when all rows were looked at last
 	tick    int64         // how many times tickEvery has passed since the first look
 	looks   int64         // how many looks at all rows there were
@@ -64,14 +63,14 @@ type head struct {
 func (f *feed) join(h head) *viewer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.idle == nil {
-		f.viewers, f.idle = map[*viewer]struct{}{}, make(chan struct{}, 1)
-	}
 	v := &viewer{first: f.everything(h), updates: make(chan []byte, updatesBehind)}
+	if f.viewers == nil {
+		f.viewers = map[*viewer]struct{}{}
+	}
 	f.viewers[v] = struct{}{}
-	if !f.running {
-		f.running = true
-		go f.run()
+	if f.stop == nil {
+		f.stop = make(chan struct{})
+		go f.run(f.stop)
 	}
 	return v
 }
@@ -79,12 +78,15 @@ func (f *feed) join(h head) *viewer {
 func (f *feed) leave(v *viewer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.forgo(v)
+}
+
+// forgo stops looking with the last viewer. It may be called again for the same one.
+func (f *feed) forgo(v *viewer) {
 	delete(f.viewers, v)
-	if len(f.viewers) == 0 {
-		select {
-		case f.idle <- struct{}{}:
-		default:
-		}
+	if len(f.viewers) == 0 && f.stop != nil {
+		close(f.stop)
+		f.stop = nil
 	}
 }
 
@@ -95,18 +97,18 @@ func (f *feed) now(h head) []byte {
 	return f.everything(h)
 }
 
-// run looks until there is no viewer left.
-func (f *feed) run() {
+// run looks until it is stopped.
+func (f *feed) run(stop chan struct{}) {
 	glances := time.NewTicker(glanceEvery)
 	defer glances.Stop()
 	for {
 		select {
 		case <-glances.C:
-		case <-f.idle:
+		case <-stop:
+			return
 		}
 		f.mu.Lock()
-		if len(f.viewers) == 0 {
-			f.running = false
+		if f.stop != stop { // just now; another may be looking already
 			f.mu.Unlock()
 			return
 		}
@@ -128,8 +130,8 @@ func (f *feed) publish(update []byte) {
 		select {
 		case v.updates <- update:
 		default:
-			delete(f.viewers, v)
 			close(v.updates)
+			f.forgo(v)
 		}
 	}
 }
@@ -244,7 +246,7 @@ func (f *feed) forget(gone func(id string)) {
 // looked for a while, so that is done first.
 func (f *feed) everything(h head) []byte {
 	now := time.Now()
-	if !f.running {
+	if f.stop == nil {
 		f.look(now, true, func(*told, *row) {})
 		f.forget(func(string) {})
 	}
