@@ -34,12 +34,13 @@ const patience = 40 * time.Second
 type device struct {
 	name          string
 	width, height int64
+	scale         float64 // of the pictures: no larger than a README needs them
 	mobile        bool
 }
 
 var devices = []device{
-	{name: "phone", width: 390, height: 844, mobile: true},
-	{name: "desktop", width: 1280, height: 800},
+	{name: "phone", width: 390, height: 844, scale: 2, mobile: true},
+	{name: "desktop", width: 1280, height: 800, scale: 1.5},
 }
 
 // A browser is one page that is open on a device.
@@ -63,6 +64,7 @@ var shown = () => [...document.querySelectorAll("#rows > .row")].map(e => ({ e,
 	queue: Number(e.querySelector(".queue").textContent),
 	error: e.querySelector(".error").textContent,
 })).sort((a, b) => a.y - b.y);
+var wheres = () => shown().map(r => r.e.querySelector(".where").textContent);
 var counted = () => Object.fromEntries([...document.querySelectorAll(".chip")].map(c =>
 	[c.lastElementChild.textContent, Number(c.firstElementChild.textContent.replace(/,/g, ""))]));
 `
@@ -85,13 +87,13 @@ func openPage(t *testing.T, chromium, url string, d device) *browser {
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatalf("starting %s: %v", chromium, err)
 	}
-	emulate := []chromedp.EmulateViewportOption{chromedp.EmulateScale(2)}
+	emulate := []chromedp.EmulateViewportOption{chromedp.EmulateScale(d.scale)}
 	if d.mobile {
 		emulate = append(emulate, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulatePortrait)
 	}
 	err := chromedp.Do(ctx,
 		chromedp.EmulateViewport(d.width, d.height, emulate...),
-		prefer("light"),
+		prefer("light", "no-preference"),
 		chromedp.Navigate(url),
 		chromedp.Evaluate[chromedp.Void](helpers))
 	if err != nil {
@@ -139,10 +141,11 @@ func (b *browser) noComplaints() {
 	b.complaints = nil
 }
 
-func prefer(scheme string) chromedp.Action[chromedp.Void] {
+// prefer has somebody look who prefers light or dark, and perhaps that nothing moves.
+func prefer(scheme, motion string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion}}})
 		return err
 	})
 }
@@ -222,7 +225,7 @@ func (b *browser) fits() {
 		What           string
 		Scroll, Client int64
 	}
-	for _, w := range evaluate[[]width](b, `[document.documentElement, ...document.querySelectorAll("main, main > :not(.sr), #list, #tools, #rows, dialog[open]")]
+	for _, w := range evaluate[[]width](b, `[document.documentElement, ...document.querySelectorAll("body, main, main > :not(.sr), #list, #tools, #rows, dialog[open]")]
 		.map(e => ({ What: e.id || e.tagName, Scroll: e.scrollWidth, Client: e.clientWidth }))`) {
 		if w.Scroll > w.Client {
 			b.t.Errorf("%s scrolls sideways: %d wide in %d", w.What, w.Scroll, w.Client)

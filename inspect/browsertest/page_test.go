@@ -51,6 +51,8 @@ func TestPage(t *testing.T) {
 				{"one client", showsOne},
 				{"reconnect", reconnects},
 				{"keyboard", goesByKeyboard},
+				{"fingers", hasRoomForFingers},
+				{"nothing moves", staysCalm},
 				{"fluent", staysFluent},
 				{"light and dark", lightAndDark},
 				{"a hidden tab rests", restsWhenHidden},
@@ -77,13 +79,13 @@ func TestPage(t *testing.T) {
 	}
 }
 
-func serve(t *testing.T, f *fleet, addr string) *http.Server {
+func serve(t *testing.T, page http.Handler, addr string) *http.Server {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/debug/wechatws/", f)
+	mux.Handle("/debug/wechatws/", page)
 	site := &http.Server{Handler: mux, Addr: listener.Addr().String(), ReadHeaderTimeout: patience}
 	go func() { _ = site.Serve(listener) }()
 	t.Cleanup(func() { _ = site.Close() })
@@ -133,29 +135,29 @@ func textStaysText(b *browser, f *fleet) {
 }
 
 // sortBy sorts as one does on the device.
-func (b *browser) sortBy(key, column string) {
+func (b *browser) sortBy(key string) {
 	b.t.Helper()
 	if b.device.mobile {
 		b.run(fmt.Sprintf(`id("sort").value = %q; id("sort").dispatchEvent(new Event("change"))`, key))
 	} else {
-		b.do("sorting", chromedp.Click(chromedp.CSS(fmt.Sprintf(`#heads > :nth-child(%s) button`, column))))
+		b.do("sorting", chromedp.Click(chromedp.CSS(fmt.Sprintf(`#heads [data-sort=%s] button`, key))))
 	}
 	b.drawn()
 }
 
 func sorts(b *browser, f *fleet) {
 	names := slices.Sorted(maps.Keys(f.clients))
-	b.sortBy("name", "1")
+	b.sortBy("name")
 	b.waitFor("sorted by name", fmt.Sprintf(`shown()[0].name === %s`, quote(names[0])))
 	if !b.device.mobile {
-		b.sortBy("name", "1")
+		b.sortBy("name")
 		b.waitFor("the other way round", fmt.Sprintf(`shown()[0].name === %s && heads.name.getAttribute("aria-sort") === "descending"`, quote(names[len(names)-1])))
 	}
-	b.sortBy("queue", "6")
+	b.sortBy("queue")
 	b.waitFor("sorted by queue", `shown()[0].queue > 0 && shown().every((r, n, all) => !n || all[n - 1].queue >= r.queue)`)
-	b.sortBy("rtt", "4")
+	b.sortBy("rtt")
 	b.waitFor("sorted by round trip: the farthest first", `shown().slice(0, 5).every(r => r.name.includes("frankfurt"))`)
-	b.sortBy("trouble", "2")
+	b.sortBy("trouble")
 	b.waitFor("trouble first", `shown().slice(0, 5).map(r => r.state).join() === "failed,failed,offline,offline,offline"`)
 	b.run(`scrollTo(0, document.documentElement.scrollHeight)`)
 	b.waitFor("and what is idle last", `shown().at(-1).state === "idle"`)
@@ -164,12 +166,13 @@ func sorts(b *browser, f *fleet) {
 func filters(b *browser, f *fleet) {
 	b.filter("singapore")
 	b.waitFor("by name", `id("shown").textContent === "240 of 1,000" && shown().every(r => r.name.includes("singapore"))`)
+	b.waitFor("what is added up is what was found", `counted().found === 240 && Object.values(counted()).reduce((a, b) => a + b) === 480`)
 	b.filter("token has expired")
 	b.waitFor("by error", `id("shown").textContent === "2 of 1,000" && shown().every(r => r.state === "failed")`)
 	b.filter("no such shop")
 	b.waitFor("nothing", `!id("none").hidden && shown().length === 0`)
 	b.do("show all", chromedp.Click(chromedp.CSS("#none button")))
-	b.waitFor("all again", `id("shown").textContent === "1,000 clients"`)
+	b.waitFor("all again", `id("shown").textContent === "1,000 clients" && counted().all === 1000`)
 	for _, state := range []string{"offline", "failed"} {
 		b.do(state, chromedp.Click(chromedp.CSS(".chip[data-state="+state+"]")))
 	}
@@ -229,7 +232,7 @@ func reconnects(b *browser, f *fleet) {
 }
 
 func goesByKeyboard(b *browser, f *fleet) {
-	b.sortBy("name", "1")
+	b.sortBy("name")
 	names := slices.Sorted(maps.Keys(f.clients))
 	b.do("focus", chromedp.Focus(chromedp.CSS(`#rows .who[tabindex="0"]`)))
 	at := func(n int) string {
@@ -249,6 +252,54 @@ func goesByKeyboard(b *browser, f *fleet) {
 	b.waitFor("back where we were", `!id("one").open && `+at(len(names)-2))
 	b.do("home", chromedp.KeyEvent(kb.Home))
 	b.waitFor("the first again", at(0))
+}
+
+// hasRoomForFingers demands that all that can be tapped is 40 pixels wide and high: that
+// a tap 19 pixels beside its middle still gets to it.
+func hasRoomForFingers(b *browser, f *fleet) {
+	if !b.device.mobile {
+		return
+	}
+	small := func() []string {
+		return evaluate[[]string](b, `(() => {
+			const missed = [];
+			for (const e of document.querySelectorAll(id("one").open ? "dialog button" : "main button, main input, main select")) {
+				const r = e.getBoundingClientRect();
+				let target = e, x = r.x + r.width / 2, y = r.y + r.height / 2;
+				if (e.matches(".who")) { // all of its row is the button
+					const row = e.closest(".row").getBoundingClientRect();
+					x = row.x + row.width / 2, y = row.y + row.height / 2;
+				}
+				if (!e.checkVisibility() || y < id("tools").getBoundingClientRect().bottom + 19 && e.matches(".who") || y > innerHeight - 20) continue;
+				for (const [dx, dy] of [[-19, 0], [19, 0], [0, -19], [0, 19]])
+					if (document.elementFromPoint(x + dx, y + dy)?.closest("button, input, select") !== e)
+						missed.push((e.id || e.className) + ": " + e.textContent.slice(0, 20) + " " + dx + "," + dy);
+			}
+			return missed;
+		})()`)
+	}
+	b.filter("shop")
+	b.drawn()
+	if missed := small(); len(missed) > 0 {
+		b.t.Errorf("too small for a finger: %q", missed)
+	}
+	b.do("opening one", chromedp.Click(chromedp.CSS(`#rows .who`)))
+	b.waitFor("it is open", `id("one").open`)
+	if missed := small(); len(missed) > 0 {
+		b.t.Errorf("too small for a finger: %q", missed)
+	}
+}
+
+// staysCalm looks as somebody who wants nothing to move.
+func staysCalm(b *browser, f *fleet) {
+	b.filter("outage")
+	b.do("prefer calm", prefer("light", "reduce"))
+	b.waitFor("whole seconds", `shown().length > 0 && shown().every(r => r.state !== "waiting" || /^next in \d+ s$/.test(r.next))`)
+	if n := evaluate[int](b, `document.getAnimations().length`); n != 0 {
+		b.t.Errorf("%d animations", n)
+	}
+	b.do("prefer nothing", prefer("light", "no-preference"))
+	b.waitFor("tenths of seconds", `shown().some(r => /^next in \d+\.\d s$/.test(r.next))`)
 }
 
 // staysFluent measures, and demands only what a page that hangs could not give: on a
@@ -290,12 +341,12 @@ func lightAndDark(b *browser, f *fleet) {
 	settle(b, f)
 	backgrounds := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
-		b.do("prefer "+scheme, prefer(scheme))
+		b.do("prefer "+scheme, prefer(scheme, "no-preference"))
 		backgrounds[evaluate[string](b, `getComputedStyle(document.body).backgroundColor`)] = scheme
 		b.fits()
 		b.picture(b.device.name + "-" + scheme)
 	}
-	b.do("prefer light", prefer("light"))
+	b.do("prefer light", prefer("light", "no-preference"))
 	if len(backgrounds) != 2 {
 		b.t.Errorf("light and dark have the same background: %v", backgrounds)
 	}
@@ -305,9 +356,9 @@ func lightAndDark(b *browser, f *fleet) {
 func settle(b *browser, f *fleet) {
 	b.waitWithin(*after+patience, "enough to see", func() bool { return time.Since(f.started) >= *after })
 	if !b.device.mobile {
-		b.sortBy("drops", "7")
+		b.sortBy("drops")
 	} else {
-		b.sortBy("name", "1")
+		b.sortBy("name")
 	}
 }
 
