@@ -231,6 +231,10 @@ func (b *browser) fits() {
 			b.t.Errorf("%s scrolls sideways: %d wide in %d", w.What, w.Scroll, w.Client)
 		}
 	}
+	if n := evaluate[int](b, `[...document.querySelectorAll(".row > *")].filter(e => e.checkVisibility() &&
+		e.getBoundingClientRect().right > e.parentNode.getBoundingClientRect().right).length`); n > 0 {
+		b.t.Errorf("%d cells stick out of their rows", n)
+	}
 	if w := evaluate[int64](b, `window.innerWidth`); w != b.device.width {
 		b.t.Errorf("the page is %d wide on a screen of %d", w, b.device.width)
 	}

@@ -137,7 +137,7 @@ func textStaysText(b *browser, f *fleet) {
 // sortBy sorts as one does on the device.
 func (b *browser) sortBy(key string) {
 	b.t.Helper()
-	if b.device.mobile {
+	if evaluate[bool](b, `id("sort").checkVisibility()`) {
 		b.run(fmt.Sprintf(`id("sort").value = %q; id("sort").dispatchEvent(new Event("change"))`, key))
 	} else {
 		b.do("sorting", chromedp.Click(chromedp.CSS(fmt.Sprintf(`#heads [data-sort=%s] button`, key))))
@@ -355,11 +355,7 @@ func lightAndDark(b *browser, f *fleet) {
 // settle waits until there is something to see on the pictures, and shows it.
 func settle(b *browser, f *fleet) {
 	b.waitWithin(*after+patience, "enough to see", func() bool { return time.Since(f.started) >= *after })
-	if !b.device.mobile {
-		b.sortBy("drops")
-	} else {
-		b.sortBy("name")
-	}
+	b.sortBy("drops")
 }
 
 func restsWhenHidden(b *browser, f *fleet) {
