@@ -159,7 +159,7 @@ func (f *feed) update(now time.Time, all bool) []byte {
 		if len(b) > begin {
 			b = append(b, ',')
 		}
-		b = append(b, quoted(id)...)
+		b = append(append(append(b, '"'), id...), '"')
 	})
 	return append(b, "]}"...)
 }

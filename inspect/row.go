@@ -41,7 +41,7 @@ const unknown = -1
 // has, and with everything when had is nil. The names are those that page.html uses,
 // and the only place where they are told.
 func (r *row) appendChanges(b []byte, had *row) []byte {
-	f := fields{b: append(append(b, `{"id":`...), quoted(r.id)...), all: had == nil}
+	f := fields{b: append(append(append(b, `{"id":"`...), r.id...), '"'), all: had == nil} // digits and a slash
 	if had == nil {
 		had = &row{}
 	}
