@@ -20,7 +20,8 @@ var pageHTML string
 
 // A Page shows clients. It is an http.Handler; make it with Handler. All its methods
 // may be called at any time and from any goroutine, also from callbacks of the
-// clients, and none of them waits for a client or for a viewer.
+// clients. None of them waits for a client or for a viewer, but ServeHTTP for the one
+// viewer that it serves.
 //
 // A page needs no closing. Its streams end when their viewers leave, and when
 // http.Server.Shutdown is called on the server that serves them.

@@ -15,8 +15,6 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-const fleetSize = 1000
-
 // evil is what a name and an error must stay: text.
 const evil = `<img src=x onerror=alert(1)><b>"bold"</b>`
 
