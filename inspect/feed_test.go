@@ -155,6 +155,22 @@ func TestRatesAndRoundTripsAreRemembered(t *testing.T) {
 	})
 }
 
+// A process that is started anew counts from zero.
+func TestNoRateIsBelowZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counted{rows: 1, messages: 1000}
+		f := &feed{source: c.look}
+		f.now(head{})
+		var rates []any
+		for _, messages := range []int64{1010, 4, 24} {
+			c.become(1, messages)
+			time.Sleep(tickEvery)
+			rates = append(rates, everythingOf(t, f).Rows[0]["in_rate"])
+		}
+		require.Equal(t, []any{5., nil, 10.}, rates)
+	})
+}
+
 func (f *feed) runs() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -46,7 +46,8 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 		require.NoError(t, err)
 		mux := http.NewServeMux()
 		mux.Handle("/debug/wechatws/", w.page)
-		w.site = &http.Server{Handler: mux}
+		// With the timeouts that a server should have, which a stream must outlive.
+		w.site = &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
 		var served sync.WaitGroup
 		served.Go(func() { _ = w.site.Serve(listener) })
 		defer served.Wait()

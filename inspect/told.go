@@ -19,7 +19,9 @@ type told struct {
 func (t *told) note(r *row, tick, ticks int64, passed time.Duration) {
 	both := int64(unknown)
 	r.inRate, r.outRate = unknown, unknown
-	if counted := t.rates.known > 0 && t.rates.last == tick-ticks; counted && passed <= rateOver {
+	counted := t.rates.known > 0 && t.rates.last == tick-ticks &&
+		r.in >= t.countedIn && r.out >= t.countedOut // another process may have begun afresh
+	if counted && passed <= rateOver {
 		r.inRate, r.outRate = rate(r.in-t.countedIn, passed), rate(r.out-t.countedOut, passed)
 		both = r.inRate + r.outRate
 	}
