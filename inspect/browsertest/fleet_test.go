@@ -37,13 +37,13 @@ type region struct {
 }
 
 var regions = []region{
-	{"hangzhou", 4 * time.Millisecond, 521},
+	{"hangzhou", 4 * time.Millisecond, 461},
 	{"singapore", 38 * time.Millisecond, 240},
 	{"frankfurt", 92 * time.Millisecond, 90},
-	{"restarting", 17 * time.Millisecond, 60}, // goes away for half a minute now and then
-	{"outage", time.Millisecond, 70},          // refuses connections
-	{"unstable", time.Millisecond, 8},         // drops them again and again
-	{"closing", time.Millisecond, 4},          // closes them with a reason, once
+	{"restarting", 17 * time.Millisecond, 120}, // goes away for half a minute now and then
+	{"outage", time.Millisecond, 70},           // refuses connections
+	{"unstable", 61 * time.Millisecond, 8},     // drops them again and again
+	{"closing", time.Millisecond, 4},           // closes them with a reason, once
 	{"forbidden", time.Millisecond, 2},
 	{"offline", time.Millisecond, 3}, // has no network
 	{"idle", time.Millisecond, 2},    // is not connected at all
@@ -149,9 +149,10 @@ func (f *fleet) serve(region string) func(*wstest.Conn) {
 			return
 		}
 		if region == "unstable" {
-			wait(f.done, c, time.Duration(1+rand.IntN(6))*time.Second)
-			c.Cut(wstest.RST)
-			return
+			f.busy.Go(func() {
+				wait(f.done, c, 8*time.Second+rand.N(40*time.Second))
+				c.Cut(wstest.RST)
+			})
 		}
 		for wait(f.done, c, pace/2+rand.N(pace)) {
 			_ = c.Send(`{"msg_type":"price","goods":"tea","price":"9.90"}`)
