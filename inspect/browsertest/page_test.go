@@ -156,7 +156,9 @@ func sorts(b *browser, f *fleet) {
 	b.sortBy("queue")
 	b.waitFor("sorted by queue", `shown()[0].queue > 0 && shown().every((r, n, all) => !n || all[n - 1].queue >= r.queue)`)
 	b.sortBy("rtt")
-	b.waitFor("sorted by round trip: the farthest first", `shown().slice(0, 5).every(r => r.name.includes("frankfurt"))`)
+	// Who is the farthest on a machine that is busy is not for a test to say.
+	b.waitFor("sorted by round trip: the farthest first", `order.length === 1000 && order[0].rtt_us > 0 &&
+		order.every((r, n) => !n || sorts.rtt[1](order[n - 1]) >= sorts.rtt[1](r)) && shown().slice(0, 5).every((r, n) => r.name === order[n].name)`)
 	b.sortBy("trouble")
 	b.waitFor("trouble first", `shown().slice(0, 5).map(r => r.state).join() === "failed,failed,offline,offline,offline"`)
 	b.run(`scrollTo(0, document.documentElement.scrollHeight)`)
