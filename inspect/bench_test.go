@@ -65,7 +65,7 @@ func BenchmarkChange(b *testing.B) {
 	w := p.clients.list[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		w.changed(wechatws.StateChange{From: wechatws.StateConnecting, To: wechatws.StateWaiting, Err: errors.New("connection refused")})
+		w.changed(wechatws.StateChange{At: time.Now(), From: wechatws.StateConnecting, To: wechatws.StateWaiting, Err: errors.New("connection refused")})
 	}
 }
 

@@ -7,29 +7,33 @@ import (
 )
 
 // A history is what is remembered of a client: numbers alone do not tell how it got
-// there. It is not safe for concurrent use. Stats taken one after the other must be
-// noted in that order.
+// there. It is not safe for concurrent use.
 type history struct {
-	since  time.Time // when the newest state began; zero: nothing is known yet
+	since  time.Time // when the newest state began that is known; zero: none is
 	strip  strip
 	errors recent
 }
 
-// notice notes the state that the client is in.
+// notice notes the state that a client is in.
 func (h *history) notice(s *wechatws.Stats) {
-	if h.since.IsZero() {
-		now := time.Now()
-		if h.since = s.Since; h.since.IsZero() {
-			h.since = now
-		}
-		h.strip.begin(h.since, now, s.State)
+	if !h.since.IsZero() {
+		h.move(s.Since, s.State)
 		return
 	}
-	if s.Since.IsZero() || s.Since.Before(h.since) {
+	now := time.Now()
+	if h.since = s.Since; h.since.IsZero() { // it has never been connected
+		h.since = now
+	}
+	h.strip.begin(h.since, now, s.State)
+}
+
+// move notes a state that was entered. What is older than what is known is known.
+func (h *history) move(at time.Time, state wechatws.State) {
+	if at.Before(h.since) {
 		return
 	}
-	h.since = s.Since
-	h.strip.move(s.Since, s.State)
+	h.since = at
+	h.strip.move(at, state)
 }
 
 // row is what viewers are told of the client.
@@ -42,6 +46,9 @@ func (h *history) row(s *wechatws.Stats) row {
 		inbox: s.Inbox, inboxMost: s.InboxMost,
 		rtt: s.SmoothedRTT.Microseconds(), worstRTT: s.WorstRTT.Microseconds(),
 		strip: h.strip.text(), errors: h.errors.json(),
+	}
+	if !s.Since.IsZero() { // a callback may not have been told yet
+		r.since = s.Since.UnixMilli()
 	}
 	if !s.RetryAt.IsZero() {
 		r.retryAt = s.RetryAt.UnixMilli()

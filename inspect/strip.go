@@ -79,12 +79,6 @@ func (s *strip) enter(cell int64, state wechatws.State) {
 	s.worsen(cell, s.state)
 }
 
-// touch notes a state that the client was in for a moment.
-func (s *strip) touch(at time.Time, state wechatws.State) {
-	s.fill(cellOf(at))
-	s.worsen(cellOf(at), cellState(state))
-}
-
 // fill has the state last until a cell.
 func (s *strip) fill(cell int64) {
 	if cell <= s.last {

@@ -20,36 +20,32 @@ type watched struct {
 
 	moved atomic.Bool // since the last look
 
-	mu sync.Mutex // held while Stats are taken and noted, so that their order is kept
+	mu sync.Mutex
 	history
 }
 
 func watch(id, name string, client *wechatws.Client, changes *atomic.Uint64) *watched {
 	w := &watched{id: id, name: name, client: client, changes: changes}
+	w.mu.Lock() // callbacks come after the state that the history begins with
+	defer w.mu.Unlock()
 	stateChanges := client.OnStateChange(func(_ context.Context, change wechatws.StateChange) { w.changed(change) })
 	errors := client.OnError(func(_ context.Context, err error) { w.failed(err) })
 	w.unwatch = func() { stateChanges(); errors() }
-
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := w.client.Stats()
+	s := client.Stats()
 	w.notice(&s)
 	return w
 }
 
-// changed notes a state that was entered. The client may have left it already, when
-// another callback has kept this one waiting: then it is put where the state that
-// came after it began, which is the latest that it can have been.
+// changed notes a state that was entered, by when it was: another callback may have kept
+// this one waiting.
 func (w *watched) changed(change wechatws.StateChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.client.Stats()
-	w.notice(&s)
-	w.strip.touch(s.Since, change.To)
+	w.move(change.At, change.To)
 	if change.Err != nil && change.To != wechatws.StateClosed {
 		// Of an attempt that failed OnError was told as well, just before.
 		if text := plain(change.Err); change.From == wechatws.StateOpen || text != w.errors.newest() {
-			w.errors.add(s.Since, text)
+			w.errors.add(change.At, text)
 		}
 	}
 	w.tell()
@@ -77,7 +73,6 @@ func (w *watched) look(all bool, r *row) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.client.Stats()
-	w.notice(&s)
 	*r = w.row(&s)
 	r.id, r.name, r.here = w.id, w.name, true
 	return true

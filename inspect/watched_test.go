@@ -40,6 +40,28 @@ func TestThePastIsThere(t *testing.T) {
 	})
 }
 
+// A callback that runs for long keeps the others waiting; the timeline is right all the
+// same, once they are told.
+func TestLateCallbacksTellWhenItWas(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c, _ := w.open(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: 10 * time.Second}))...)
+		c.OnClose(func(context.Context, wechatws.CloseEvent) { time.Sleep(40 * time.Second) })
+		w.page.Add("shop", c)
+		w.sleep(30 * time.Second)
+		w.srv.Stop(wstest.RST)
+		w.srv.Start()
+		w.sleep(20 * time.Second) // open again, and nobody has told the page
+		require.Equal(t, wechatws.StateOpen, c.State())
+		r := w.rows()["shop"]
+		require.Equal(t, "open", r["state"])
+		require.InDelta(t, c.Stats().Since.UnixMilli(), r["since"], 0)
+		w.sleep(30 * time.Second)
+		letters, newest := cells(t, w.rows()["shop"]["strip"].(string))
+		require.Equal(t, strings.Repeat("-", 111)+"oooooo"+"www", letters)
+		require.Equal(t, cellOf(c.Stats().Since), newest)
+	})
+}
+
 func TestTheCountdown(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c, _ := w.open(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: 10 * time.Second}))...)

@@ -94,7 +94,7 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 	case "offline":
 		options = append(options, wechatws.WithNetworkMonitor(noNetwork{}))
 	}
-	client, err := wechatws.New(server.URL(), options...)
+	client, err := wechatws.New(fmt.Sprintf("%s/?client=%d", server.URL(), number), options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +141,15 @@ func (f *fleet) restart(server *wstest.Server) {
 // serve is what a server does with a connection: it answers heartbeats late or early,
 // and has something to say now and then.
 func (f *fleet) serve(region string) func(*wstest.Conn) {
+	var closed sync.Map // the clients that were, by the query of their requests
 	return func(c *wstest.Conn) {
 		pace := time.Duration(rand.ExpFloat64()*float64(2*time.Second)) + 150*time.Millisecond
-		if region == "closing" && c.ID() <= 4 {
-			wait(f.done, c, time.Second)
-			_ = c.Close(4001, evil)
-			return
+		if region == "closing" {
+			if _, again := closed.LoadOrStore(c.Request().URL.RawQuery, true); !again {
+				wait(f.done, c, time.Second)
+				_ = c.Close(4001, evil)
+				return
+			}
 		}
 		if region == "unstable" {
 			f.busy.Go(func() {
