@@ -19,6 +19,7 @@ import (
 func TestThePastIsThere(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c, conn := w.open(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: 10 * time.Second}))...)
+		w.sleep(0) // until callbacks have been told that it connects
 		w.page.Add("shop", c)
 		w.sleep(time.Minute)
 		w.srv.Stop(wstest.RST)
@@ -46,6 +47,7 @@ func TestLateCallbacksTellWhenItWas(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c, _ := w.open(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: 10 * time.Second}))...)
 		c.OnClose(func(context.Context, wechatws.CloseEvent) { time.Sleep(40 * time.Second) })
+		w.sleep(0)
 		w.page.Add("shop", c)
 		w.sleep(30 * time.Second)
 		w.srv.Stop(wstest.RST)
