@@ -87,7 +87,9 @@ func same(out string) string {
 
 func (w *world) untilHeld() {
 	w.Helper()
-	require.Eventually(w, func() bool { return !strings.Contains(w.ctl("rooms"), " - ws") && w.ctl("rooms", "--free", "--json") == "" }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(w, func() bool {
+		return !strings.Contains(w.ctl("rooms"), " - ws") && w.ctl("rooms", "--free", "--json") == ""
+	}, 20*time.Second, 50*time.Millisecond)
 }
 
 func TestRoomsFromAddToRemove(t *testing.T) {
