@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 )
 
@@ -288,17 +289,18 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// move is the one way from state to state. It is called with mu held.
-func (c *Client) move(change StateChange) {
+// move is the one way from state to state. It returns the change with all that it
+// tells. It is called with mu held.
+func (c *Client) move(change StateChange) StateChange {
 	s := c.session
-	change.From = c.state
+	change.From, change.At = c.state, time.Now()
 	change.session = c.sessions + 1
 	if s != nil {
 		change.session = s.number
 	}
 	if !change.From.mayBecome(change.To) {
 		c.reportLater(s, fmt.Errorf("wechatws: internal error: illegal move from %v to %v", change.From, change.To))
-		return
+		return change
 	}
 	c.state, c.attempt = change.To, change.Attempt
 	c.stats.moved(change)
@@ -306,6 +308,7 @@ func (c *Client) move(change StateChange) {
 		ctx := s.eventContext()
 		c.onStateChange.call(ctx, change, func(err error) { c.report(ctx, err) })
 	})
+	return change
 }
 
 // currentSession is the number of the session that runs, or of the next one, and

@@ -127,7 +127,7 @@ func (d *dialing) client() *http.Client {
 		}
 		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
 			if r.StatusCode != http.StatusOK {
-				return proxyError(fmt.Sprintf("proxy answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
+				return &ProxyError{Status: r.StatusCode}
 			}
 			return nil
 		}
@@ -158,7 +158,7 @@ func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A proxyError is a proxy that cannot be used.
+// A proxyError is a proxy that cannot be used, as against one that refuses.
 type proxyError string
 
 func (e proxyError) Error() string { return string(e) }
@@ -270,11 +270,12 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		err = ue.Err
 	}
 	var op *net.OpError
-	var proxy proxyError
+	var unusable proxyError
+	var refused *ProxyError
 	switch {
 	case resp != nil:
 		step, err = StepHandshake, d.handshakeError(resp, err)
-	case errors.As(err, &proxy), errors.As(err, &op) && op.Op == "proxyconnect":
+	case errors.As(err, &unusable), errors.As(err, &refused), errors.As(err, &op) && op.Op == "proxyconnect":
 		step = StepProxy
 	case errors.As(err, &op) && op.Op == "dial" && step == StepHandshake:
 		step = StepConnect // a WithNetDial that tells the trace nothing

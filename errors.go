@@ -139,6 +139,17 @@ func (e *HandshakeError) Error() string {
 	return text
 }
 
+// A ProxyError is a proxy's refusal to dig a tunnel to a server of wss. It comes inside a
+// *DialError of StepProxy; use errors.As. (What a proxy answers for a server of ws comes in
+// the place of the server's answer: as a *HandshakeError.)
+type ProxyError struct {
+	Status int // HTTP status; 407 when it wants credentials, which belong into its URL
+}
+
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("proxy answered %d %s", e.Status, http.StatusText(e.Status))
+}
+
 // A CloseError says how a connection ended.
 type CloseError struct {
 	// Code is the close code, 1005 for a close frame without one, and 1006 when

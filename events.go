@@ -49,6 +49,8 @@ func (s State) mayBecome(to State) bool { return slices.Contains(legalMoves[s], 
 // A StateChange is one move of the state machine.
 type StateChange struct {
 	From, To State
+	// At is when it happened. A callback may be told later.
+	At time.Time
 	// Attempt is the number of the attempt that is made, was made or comes
 	// next: 1 is the first one after Connect or after a stable connection.
 	Attempt int

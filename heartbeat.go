@@ -37,7 +37,8 @@ type Heartbeat struct {
 // reconnects. Time in which the client itself did not read, because callbacks
 // are slow and its inbox is full, does not count.
 type Liveness struct {
-	// Interval between two pings. Default 3 s.
+	// Interval between two pings. Default 3 s. With Heartbeat.Pong there are none:
+	// it says nothing then, and Heartbeat.Interval counts.
 	Interval time.Duration
 	// Timeout of silence after which the peer counts as dead. Default 10 s. A
 	// probe after a change of the network or a suspended machine has half of it.

@@ -289,6 +289,25 @@ func TestApplicationPong(t *testing.T) {
 	})
 }
 
+// With Pong there are no pings, and the interval between them is no reason to refuse a
+// timeout that is shorter: the heartbeat's interval counts.
+func TestPongWithATimeoutShorterThanThePings(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(
+			wechatws.WithLiveness(wechatws.Liveness{Timeout: 2 * time.Second}), // the interval's default is 3 s
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, Pong: func(m wechatws.Message) bool { return m.Type == "pong" }})).connect()
+		conn := w.conn()
+		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(`{"msg_type":"pong"}`) })
+		w.sleep(time.Minute + time.Second/2)
+		require.Equal(t, 1, c.Stats().Opens)
+		require.Zero(t, conn.Pings())
+		w.srv.OnMessage(nil) // it answers no more
+		w.sleep(2 * time.Second)
+		require.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+		c.close()
+	})
+}
+
 func TestAProbeByApplicationPong(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		monitor := newFakeNetwork(true)

@@ -189,16 +189,18 @@ func (l *link) read() error {
 		l.early = l.early[1:]
 		l.handOver(single(in))
 	}
+	var taken *batch
 	if l.stream != nil {
 		l.stream.Take(frames.Receiver{
 			Limit: l.client.cfg.readLimit, Message: l.take,
 			Ping: l.answer, Pong: l.heartbeat.ponged,
-			Idle: func() { l.handOver(l.batch()) },
+			Idle:  func() { l.handOver(l.batch()) },
+			Taken: func() { taken = l.batch() },
 		})
 	}
 	for {
 		for l.stream != nil && !l.stream.Await() {
-			if err := l.deliver(l.batch()); err != nil {
+			if err := l.deliver(taken); err != nil {
 				return err
 			}
 		}

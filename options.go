@@ -122,7 +122,7 @@ func (c *config) check(rawURL string) error {
 			c.wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), "the codec cannot encode the message: "+err.Error())
 		}
 	}
-	if l.Timeout > 0 && l.Interval >= l.Timeout {
+	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {
 		c.wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "the timeout must be longer than the interval")
 	}
 	if l.Timeout > 0 && h.Pong != nil && h.Interval >= l.Timeout {
@@ -366,7 +366,8 @@ func WithHeartbeat(h Heartbeat) Option {
 func WithoutHeartbeat() Option { return func(c *config) { c.heartbeat = Heartbeat{} } }
 
 // WithLiveness sets how a half-open connection is found. Zero fields keep their
-// defaults.
+// defaults. The timeout must be longer than the interval in which the peer is asked: that
+// of the pings, or with Heartbeat.Pong that of the heartbeats.
 func WithLiveness(l Liveness) Option {
 	return func(c *config) {
 		if l.Interval < 0 || l.Timeout < 0 {

@@ -80,12 +80,13 @@ func (t *Tiers) Reset() { t.used = 0 }
 // A Failure is what IsFinal judges: an attempt that failed, or a connection
 // that ended and was not closed by Close.
 type Failure struct {
-	// Err is a *DialError, perhaps around a *HandshakeError, or a *CloseError.
+	// Err is a *DialError, perhaps around a *HandshakeError or a *ProxyError, or a
+	// *CloseError.
 	Err error
 	// Opened tells that the client has been open since Connect.
 	Opened bool
-	// Repeats counts how often the same HTTP status or close code has come in a
-	// row, this time included, with no stable connection in between.
+	// Repeats counts how often the same HTTP status, of the server or of a proxy,
+	// or the same close code has come in a row, this time included, with no stable connection in between.
 	Repeats int
 	// FreshEndpoint tells that an endpoint function will be asked again before
 	// the next attempt, and may bring fresh credentials.
@@ -100,13 +101,17 @@ const patience = 3
 // IsFinal is the default judgement of what is not worth another attempt.
 //
 // Before the first open, a wrong set-up is reported at once: the handshake's
-// 400, 401, 403, 404, 405, 410, 426 and 501, and TLS certificate errors. With an
-// endpoint function a first 401 or 403 gets one more try.
+// 400, 401, 403, 404, 405, 407, 410, 426 and 501, and TLS certificate errors. With an
+// endpoint function a first 401, 403 or 407 gets one more try.
 //
-// Once the client has been open, staying connected comes first: 401, 403 and 410,
-// and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are final
+// Once the client has been open, staying connected comes first: 401, 403, 407 and
+// 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are final
 // when the same has come three times in a row with no stable connection in
 // between. Everything else is retried, a 1000 or 1001 from the peer included.
+//
+// 407 is a proxy that wants other credentials, whether it refuses a tunnel (a
+// *ProxyError) or answers in the server's place. Whatever else a proxy answers when
+// asked for a tunnel is retried.
 //
 // An error marked with backoff.Permanent is always final, whatever this says.
 func IsFinal(f Failure) bool {
@@ -114,9 +119,12 @@ func IsFinal(f Failure) bool {
 	if he := (*HandshakeError)(nil); errors.As(f.Err, &he) {
 		status = he.Status
 	}
+	if pe := (*ProxyError)(nil); errors.As(f.Err, &pe) && pe.Status == http.StatusProxyAuthRequired {
+		status = pe.Status
+	}
 	if !f.Opened {
 		switch status {
-		case http.StatusUnauthorized, http.StatusForbidden:
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
 			return !f.FreshEndpoint || f.Repeats > 1
 		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
 			http.StatusGone, http.StatusUpgradeRequired, http.StatusNotImplemented:
@@ -127,7 +135,7 @@ func IsFinal(f Failure) bool {
 		}
 	}
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusGone:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusGone:
 		return f.Repeats >= patience
 	}
 	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
@@ -151,11 +159,14 @@ func isCertificateError(err error) bool {
 		errors.As(err, &hostname) || errors.As(err, &invalid)
 }
 
-// kind is what makes two failures the same: the HTTP status or the close code.
-// Zero is anything else.
+// kind is what makes two failures the same: the HTTP status, below zero when it is a
+// proxy's, or the close code. Zero is anything else.
 func kind(err error) int {
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		return he.Status
+	}
+	if pe := (*ProxyError)(nil); errors.As(err, &pe) {
+		return -pe.Status
 	}
 	if ce := (*CloseError)(nil); errors.As(err, &ce) && ce.Remote {
 		return int(ce.Code)

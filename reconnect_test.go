@@ -63,14 +63,17 @@ func TestIsFinal(t *testing.T) {
 	remote := func(code StatusCode) error { return &CloseError{Code: code, Remote: true} }
 	certificate := &DialError{Step: StepTLS, Err: x509.UnknownAuthorityError{}}
 
-	finalFirst := map[int]bool{400: true, 401: true, 403: true, 404: true, 405: true, 410: true, 426: true, 501: true}
-	finalThird := map[int]bool{401: true, 403: true, 410: true}
+	finalFirst := map[int]bool{400: true, 401: true, 403: true, 404: true, 405: true, 407: true, 410: true, 426: true, 501: true}
+	finalThird := map[int]bool{401: true, 403: true, 407: true, 410: true}
+	tunnel := func(code int) error { return &DialError{Step: StepProxy, Err: &ProxyError{Status: code}} }
 	for code := 200; code < 600; code++ {
 		assert.Equal(t, finalFirst[code], IsFinal(Failure{Err: status(code), Repeats: 1}), "%d before the first open", code)
 		for repeats := 1; repeats <= 4; repeats++ {
 			want := finalThird[code] && repeats >= 3
 			assert.Equal(t, want, IsFinal(Failure{Err: status(code), Opened: true, Repeats: repeats}), "%d, time %d", code, repeats)
+			assert.Equal(t, want && code == 407, IsFinal(Failure{Err: tunnel(code), Opened: true, Repeats: repeats}), "no tunnel: %d, time %d", code, repeats)
 		}
+		assert.Equal(t, code == 407, IsFinal(Failure{Err: tunnel(code), Repeats: 1}), "no tunnel: %d before the first open", code)
 	}
 	finalClose := map[StatusCode]bool{1002: true, 1003: true, 1007: true, 1008: true, 1010: true}
 	for code := StatusCode(1000); code < 5000; code++ {
@@ -84,6 +87,8 @@ func TestIsFinal(t *testing.T) {
 		assert.False(t, IsFinal(Failure{Err: status(code), Repeats: 1, FreshEndpoint: true}), "a first %d with fresh credentials", code)
 		assert.True(t, IsFinal(Failure{Err: status(code), Repeats: 2, FreshEndpoint: true}), "a second %d", code)
 	}
+	assert.False(t, IsFinal(Failure{Err: tunnel(407), Repeats: 1, FreshEndpoint: true}))
+	assert.True(t, IsFinal(Failure{Err: tunnel(407), Repeats: 2, FreshEndpoint: true}))
 	assert.True(t, IsFinal(Failure{Err: status(404), Repeats: 1, FreshEndpoint: true}))
 	assert.True(t, IsFinal(Failure{Err: certificate, Repeats: 1}))
 	assert.False(t, IsFinal(Failure{Err: certificate, Opened: true, Repeats: 9}), "a certificate renewed late")

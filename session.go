@@ -154,8 +154,7 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
 	s.drainWake()
-	change := StateChange{From: c.state, To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause}
-	c.move(change)
+	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(c, c.cfg.trace.Retry, change)
 	timer := time.NewTimer(d)

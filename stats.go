@@ -9,7 +9,7 @@ import (
 // Stats is a snapshot of a Client. What counts, counts since New.
 type Stats struct {
 	State   State
-	Since   time.Time // when the state began; zero before the first Connect
+	Since   time.Time // when the state began, as in StateChange; zero before the first Connect
 	Attempt int       // as in StateChange
 	RetryAt time.Time // when StateWaiting ends unless it is cut short; zero in other states
 
@@ -70,7 +70,7 @@ func (d *Drops) count(cause *CloseError) {
 
 // moved notes a move of the state machine.
 func (s *Stats) moved(change StateChange) {
-	s.Since, s.RetryAt = time.Now(), time.Time{}
+	s.Since, s.RetryAt = change.At, time.Time{}
 	if change.To == StateWaiting {
 		s.RetryAt = s.Since.Add(change.RetryIn)
 	}

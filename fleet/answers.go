@@ -37,7 +37,16 @@ func (t *tenure) answer() (stop func()) {
 		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.Name, "err", err)
 		return func() {}
 	}
-	return func() { _ = sub.Unsubscribe() }
+	everybody, err := t.f.nc.Subscribe(t.f.everybodySubject(), t.w.sendRows)
+	if err != nil {
+		t.f.log.Warn("cannot be asked for rows", "worker", t.w.cfg.Name, "err", err)
+	}
+	return func() {
+		_ = sub.Unsubscribe()
+		if everybody != nil {
+			_ = everybody.Unsubscribe()
+		}
+	}
 }
 
 func noSuch(err error) bool { return errors.Is(err, nats.ErrNoResponders) }

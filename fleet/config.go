@@ -26,6 +26,9 @@ type Config struct {
 	// NATS has more options for the connection: credentials, TLS. With an embedded
 	// server there is nothing to give.
 	NATS []nats.Option
+	// Existing has Open return ErrNoFleet when there is no fleet of this name, instead of
+	// making one.
+	Existing bool
 	// Replicas is how many servers keep each stream and bucket: 1, 3 or 5. Default 1.
 	// It counts when they are made.
 	Replicas int

@@ -3,6 +3,7 @@ package wstest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -63,7 +64,8 @@ func OnNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
 // 127.0.0.1.
 func WithAddr(addr string) Option { return func(s *Server) { s.addr = addr } }
 
-// WithTLS serves wss, with a certificate made for the occasion; see ClientTLS.
+// WithTLS serves wss, with a certificate made for the occasion, for localhost and
+// server.test; see ClientTLS and Certificate.
 func WithTLS() Option {
 	return func(s *Server) { s.tls, s.client = makeTLS() }
 }
@@ -179,8 +181,20 @@ func (s *Server) URL() string {
 	return "ws://" + s.Addr()
 }
 
-// ClientTLS is a configuration that trusts the server; nil without WithTLS.
+// ClientTLS is a configuration that trusts the server, and nothing else; nil without
+// WithTLS. Its RootCAs is a pool with the Certificate.
 func (s *Server) ClientTLS() *tls.Config { return s.client.Clone() }
+
+// Certificate is the server's certificate, which has signed itself; nil without WithTLS.
+// For programs that read the authorities they trust from a file:
+//
+//	pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+func (s *Server) Certificate() *x509.Certificate {
+	if s.tls == nil {
+		return nil
+	}
+	return s.tls.Certificates[0].Leaf
+}
 
 // DialContext dials over the network that the server is on.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -224,7 +238,10 @@ func (s *Server) OnMessage(fn func(*Conn, Message)) {
 }
 
 // NextConn waits for the next connection, in the order in which they were
-// accepted, that no NextConn has returned. Its error is that of ctx.
+// accepted, that no NextConn has returned. Its error is that of ctx. The server has
+// answered the handshake then, but the client may not have read that yet: wait for the
+// client, too (for Connect to return, or for a message), before you close that, or what it
+// had queued is handed back instead of written.
 func (s *Server) NextConn(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()

@@ -43,7 +43,7 @@ func makeTLS() (server, client *tls.Config) {
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
 	server = &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: certificate}},
 		NextProtos:   []string{"http/1.1"}, // there is no upgrade in HTTP/2
 	}
 	return server, &tls.Config{RootCAs: roots}

@@ -3,6 +3,9 @@ package wstest_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -349,6 +352,23 @@ func TestTLS(t *testing.T) {
 		client.CloseNow()
 		s.Close()
 	}
+}
+
+// What programs read authorities from is a PEM file.
+func TestTheCertificateIsAllThatAClientNeeds(t *testing.T) {
+	s := wstest.NewServer(wstest.WithTLS())
+	defer s.Close()
+	file := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(file))
+	conn, err := tls.Dial("tcp", s.Addr(), &tls.Config{RootCAs: roots})
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	require.True(t, roots.Equal(s.ClientTLS().RootCAs))
+
+	plain := wstest.NewServer()
+	defer plain.Close()
+	require.Nil(t, plain.Certificate())
 }
 
 func TestNewServerPanicsWhenItCannotListen(t *testing.T) {

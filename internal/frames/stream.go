@@ -64,11 +64,14 @@ func NewStream(below io.ReadWriteCloser) *Stream {
 type Receiver struct {
 	Limit int64 // of a message's size; longer ones are the library's
 	// Message takes a message, and tells whether it will take another one before Idle
-	// is called. Until then payload is good.
+	// or Taken is called. Until then payload is good.
 	Message    func(text bool, payload []byte) (more bool)
 	Ping, Pong func(payload []byte) // payload is good until it returns
 	// Idle is called by Read before messages lose their payload.
 	Idle func()
+	// Taken is called by Await before it returns false. Once it has returned, a Close of
+	// the library may read, and messages have lost their payload.
+	Taken func()
 }
 
 // Take has plain messages, pings and pongs given to a Receiver from now on, instead of
@@ -84,7 +87,7 @@ func (s *Stream) Take(to Receiver) {
 func (s *Stream) Pass() { s.passing.Store(true) }
 
 // Await waits for what comes, and gives messages to the Receiver until it wants no more
-// or there are none for now. Their payload is good until Await or Read is called again.
+// or there are none for now.
 // It reports true when something comes that is for the library, an error for instance,
 // and the library has to read on. It must not be called while the library is in the
 // middle of a message.
@@ -94,13 +97,18 @@ func (s *Stream) Await() (library bool) {
 	for taken := false; ; {
 		switch s.advance() {
 		case forLibrary:
+			if taken {
+				s.to.Taken()
+			}
 			return !taken
 		case enough:
+			s.to.Taken()
 			return false
 		case message:
 			taken = true
 		case unfinished:
 			if taken {
+				s.to.Taken()
 				return false
 			}
 			s.fill()

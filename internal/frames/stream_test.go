@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
@@ -100,9 +102,10 @@ func heard(t require.TestingT, incoming []byte, piece int, extensions string, li
 				kinds, waiting = append(kinds, text), append(waiting, payload)
 				return len(waiting) < 3
 			},
-			Ping: func(payload []byte) { assert.NoError(t, stream.WritePong(payload)) },
-			Pong: func([]byte) {}, // which the library keeps to itself
-			Idle: handOver,
+			Ping:  func(payload []byte) { assert.NoError(t, stream.WritePong(payload)) },
+			Pong:  func([]byte) {}, // which the library keeps to itself
+			Idle:  handOver,
+			Taken: handOver,
 		})
 		body = stream
 	}
@@ -110,7 +113,6 @@ func heard(t require.TestingT, incoming []byte, piece int, extensions string, li
 	defer c.CloseNow()
 	for {
 		for how == byAwait && !stream.Await() {
-			handOver()
 		}
 		typ, r, err := c.Reader(context.Background())
 		var data []byte
@@ -231,6 +233,31 @@ func TestPingsAndPongs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, frame(0x01, "b"), string(rest))
 	require.Equal(t, []string{"pong 1", "message a", "pong 23", "ping 4"}, log)
+}
+
+// When a user closes the connection, the library reads on while the messages that Await
+// has taken are still being copied. It has to wait for that.
+func TestCloseDoesNotReadOverWhatWasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{incoming: []byte(frame(0x81, "first") + frame(0x88, "\x03\xe8")), piece: len(frame(0x81, "first"))}
+		stream := NewStream(s)
+		var payload []byte
+		var closing sync.WaitGroup
+		stream.Take(Receiver{
+			Limit:   10,
+			Message: func(_ bool, p []byte) bool { payload = p; return true },
+			Idle:    func() {},
+			Taken: func() {
+				stream.Pass()
+				closing.Go(func() { _, _ = stream.Read(make([]byte, 10)) })
+				synctest.Wait()
+				require.Equal(t, "first", string(payload))
+				clear(payload) // which the race detector minds if somebody reads
+			},
+		})
+		require.False(t, stream.Await())
+		closing.Wait()
+	})
 }
 
 func TestWritePingAndPong(t *testing.T) {

@@ -109,10 +109,11 @@ func TestProxyRefuses(t *testing.T) {
 		url    string
 		step   wechatws.Step
 		want   string
+		tries  int
 	}{
-		"tunnel, credentials wanted": {http.StatusProxyAuthRequired, "wss://server.example/", wechatws.StepProxy, "proxy answered 407 Proxy Authentication Required"},
-		"tunnel, forbidden":          {http.StatusForbidden, "wss://server.example/", wechatws.StepProxy, "proxy answered 403 Forbidden"},
-		"no tunnel":                  {http.StatusProxyAuthRequired, "ws://server.example/", wechatws.StepHandshake, "server answered 407 Proxy Authentication Required"},
+		"tunnel, credentials wanted": {http.StatusProxyAuthRequired, "wss://server.example/", wechatws.StepProxy, "proxy answered 407 Proxy Authentication Required", 1},
+		"tunnel, forbidden":          {http.StatusForbidden, "wss://server.example/", wechatws.StepProxy, "proxy answered 403 Forbidden", 2},
+		"no tunnel":                  {http.StatusProxyAuthRequired, "ws://server.example/", wechatws.StepHandshake, "server answered 407 Proxy Authentication Required", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) }))
@@ -121,8 +122,12 @@ func TestProxyRefuses(t *testing.T) {
 			require.NoError(t, err)
 			at.User = url.UserPassword("user", "hunter2222")
 			c := newClient(t, tt.url, wechatws.WithProxy(http.ProxyURL(at)))
-			go func() { _ = c.Connect(t.Context()) }()
-			err = c.failure(2) // it is tried again
+			connected := make(chan error, 1)
+			go func() { connected <- c.Connect(t.Context()) }()
+			err = c.failure(tt.tries)
+			if tt.tries == 1 { // and no more
+				require.Equal(t, err, <-connected)
+			}
 			var de *wechatws.DialError
 			require.ErrorAs(t, err, &de)
 			require.Equal(t, tt.step, de.Step)

@@ -200,6 +200,7 @@ func TestMetricsMayBeUsedInsideCallbacks(t *testing.T) {
 			closed = m.lines()
 		})
 		w.connect(c)
+		synctest.Wait() // Connect may return before OnOpen has run
 		w.close(c)
 		synctest.Wait()
 		require.Contains(t, opened, "wechatws.client.count updown {client} {wechatws.client.name=a,wechatws.client.state=open} 1")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -69,12 +68,10 @@ type TraceOptions struct {
 // is linked to the span that was in the context of Connect or Run.
 //
 // Spans are made when the attempt is over, from what the client's callbacks are told,
-// and bear the times at which things happened: it begins with the state Connecting or
-// Timings.Start, whichever is earlier, and ends with the next state. A sampler therefore
-// sees all attributes. While a callback blocks for so long that the client has
-// gone on to another state, the times of the one it missed are those at which the
-// callbacks came, for want of better ones; an open connection's then end with the
-// server's answer.
+// and bear the times at which things happened, also when a callback blocks and they are
+// told late: a span begins with the state Connecting and ends with the next state. A
+// sampler therefore sees all attributes. The one of an attempt that was under way when
+// Trace was called begins with Timings.Start, and is made if the attempt succeeds.
 func Trace(client *wechatws.Client, o TraceOptions) (stop func()) {
 	if client == nil {
 		panic("wsotel: Trace: client is nil")
@@ -83,90 +80,59 @@ func Trace(client *wechatws.Client, o TraceOptions) (stop func()) {
 	if provider == nil {
 		provider = otel.GetTracerProvider()
 	}
-	t := &tracing{client: client, tracer: provider.Tracer(scope), attributes: slices.Clone(o.Attributes)}
-	// OnError is not needed: StateChange.Err is the same *DialError, and comes with
-	// whether and when the next attempt is made.
-	t.mu.Lock() // callbacks wait until it is known how many attempts they are not told of
-	defer t.mu.Unlock()
+	t := &tracing{tracer: provider.Tracer(scope), attributes: slices.Clone(o.Attributes)}
+	// Not wechatws.WithTrace, which is told the same: that is an option of New, and has no
+	// context that a span could be linked to. OnError is not needed: StateChange.Err is the
+	// same *DialError, and comes with whether and when the next attempt is made.
 	stopStates := client.OnStateChange(t.changed)
 	stopOpens := client.OnOpen(t.opened)
-	t.attempts = client.Stats().Attempts
 	return func() {
 		stopStates()
 		stopOpens()
 	}
 }
 
-// tracing is one Trace. Callbacks of one client run one at a time: the lock is for those
-// that come while Trace has not returned.
+// tracing is one Trace. Callbacks of one client run one at a time.
 type tracing struct {
-	client     *wechatws.Client
 	tracer     trace.Tracer
 	attributes []attribute.KeyValue
-
-	mu       sync.Mutex
-	attempts int // that have begun, up to the one that the callbacks tell of
 
 	// Of the attempt under way.
 	number int
 	began  time.Time // zero: there is none, or it began before Trace
-	ended  time.Time // when it is open and waits for its OnOpen; zero: not known exactly
+	ended  time.Time // when it is open and waits for its OnOpen; zero: that was before Trace
 }
 
 // changed is told of every state. What follows upon Connecting tells how the attempt
 // has ended.
 func (t *tracing) changed(ctx context.Context, c wechatws.StateChange) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if c.To == wechatws.StateConnecting {
-		t.attempts++
-	}
-	at, exact := t.when(c)
 	switch {
 	case c.To == wechatws.StateOpen: // OnOpen comes next, and knows more
-		t.ended = time.Time{}
-		if exact {
-			t.ended = at
-		}
+		t.ended = c.At
 		return
 	case t.began.IsZero(): // there was no attempt, or Trace has not seen it begin
 	case c.To == wechatws.StateWaiting, c.To == wechatws.StateFailed:
-		t.failed(ctx, c, at)
+		t.failed(ctx, c)
 	case c.To == wechatws.StateClosed:
-		t.record(ctx, at, OutcomeClosed)
+		t.record(ctx, c.At, OutcomeClosed)
 	default:
-		t.record(ctx, at, OutcomeRestarted)
+		t.record(ctx, c.At, OutcomeRestarted)
 	}
 	t.began = time.Time{}
 	if c.To == wechatws.StateConnecting {
-		t.number, t.began = c.Attempt, at
+		t.number, t.began = c.Attempt, c.At
 	}
-}
-
-// when is the time of a change. It is exact if the client is in that state still, and
-// not in it again: the callback may come late.
-func (t *tracing) when(c wechatws.StateChange) (at time.Time, exact bool) {
-	s := t.client.Stats()
-	// An attempt that began while Trace was being called may have been counted twice.
-	t.attempts = min(t.attempts, s.Attempts)
-	if s.State == c.To && s.Attempts == t.attempts {
-		return s.Since, true
-	}
-	return time.Now(), false
 }
 
 // opened ends the span of an attempt that succeeded, also of one that had begun before
 // Trace was called.
 func (t *tracing) opened(ctx context.Context, e wechatws.OpenEvent) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	answered := e.Timings.Start.Add(e.Timings.Total)
-	if t.began.IsZero() || e.Timings.Start.Before(t.began) {
+	if t.began.IsZero() {
 		t.began = e.Timings.Start
 	}
 	end := t.ended
-	if end.Before(answered) {
-		end = answered
+	if end.IsZero() {
+		end = e.Timings.Start.Add(e.Timings.Total)
 	}
 	attributes := []attribute.KeyValue{attribute.Int("wechatws.connection", e.Connection)}
 	for _, step := range []struct {
@@ -189,7 +155,7 @@ func (t *tracing) opened(ctx context.Context, e wechatws.OpenEvent) {
 }
 
 // failed ends the span of an attempt that failed.
-func (t *tracing) failed(ctx context.Context, c wechatws.StateChange, at time.Time) {
+func (t *tracing) failed(ctx context.Context, c wechatws.StateChange) {
 	final := c.To == wechatws.StateFailed
 	attributes := []attribute.KeyValue{attribute.Bool("wechatws.final", final)}
 	if !final {
@@ -199,12 +165,12 @@ func (t *tracing) failed(ctx context.Context, c wechatws.StateChange, at time.Ti
 	if c.Err != nil {
 		span.SetStatus(codes.Error, c.Err.Error())
 	}
-	t.end(span, at)
+	span.End(trace.WithTimestamp(c.At))
 }
 
 // record makes the span of an attempt that is no failure.
 func (t *tracing) record(ctx context.Context, at time.Time, outcome string, attributes ...attribute.KeyValue) {
-	t.end(t.start(ctx, outcome, attributes...), at)
+	t.start(ctx, outcome, attributes...).End(trace.WithTimestamp(at))
 }
 
 func (t *tracing) start(ctx context.Context, outcome string, attributes ...attribute.KeyValue) trace.Span {
@@ -220,13 +186,6 @@ func (t *tracing) start(ctx context.Context, outcome string, attributes ...attri
 	}
 	_, span := t.tracer.Start(ctx, SpanName, options...)
 	return span
-}
-
-func (t *tracing) end(span trace.Span, at time.Time) {
-	if at.Before(t.began) {
-		at = t.began
-	}
-	span.End(trace.WithTimestamp(at))
 }
 
 // describe tells what is known of a failure, beside its text.

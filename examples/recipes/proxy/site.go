@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -71,20 +69,8 @@ func newSite() (_ *site, err error) {
 // writePEM writes the certificate that a server shows, which has signed itself, into
 // a file. Yours comes from who runs the authority.
 func (s *site) writePEM(name string, of *wstest.Server) (string, error) {
-	conn, err := of.DialContext(context.Background(), "tcp", of.Addr())
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	config := of.ClientTLS()
-	config.ServerName = "server.test"
-	secure := tls.Client(conn, config)
-	if err := secure.Handshake(); err != nil {
-		return "", err
-	}
-	der := secure.ConnectionState().PeerCertificates[0].Raw
 	file := filepath.Join(s.files, name)
-	return file, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+	return file, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: of.Certificate().Raw}), 0o600)
 }
 
 func (s *site) Close() {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"regexp"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -19,13 +18,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-func TestMain(m *testing.M) {
-	// With so many goroutines in a bubble, on several cores, timers that are due at once
-	// crash the race detector of Go 1.26 now and then (golang/go#78156). It finds races
-	// on one core as well.
-	runtime.GOMAXPROCS(1)
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The histogram is another one each time; what is around it is not.
 func TestRecipe(t *testing.T) {

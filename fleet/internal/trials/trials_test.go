@@ -119,8 +119,7 @@ func TestFleet(t *testing.T) {
 		time.Sleep(away)
 		tr.cluster.start(node)
 		tr.untilReplicated()
-		tr.untilHeld()
-		tr.untilJoined()
+		tr.untilLeasesAreDecided()
 		r.report() // whether workers outlive the election is a matter of how long it takes
 	})
 	t.Run("all of NATS is restarted", func(t *testing.T) {
@@ -132,9 +131,8 @@ func TestFleet(t *testing.T) {
 			tr.cluster.start(i)
 		}
 		tr.untilReplicated()
-		tr.untilHeld()
-		tr.untilJoined()
-		r.report()
+		tr.untilLeasesAreDecided()
+		r.report() // as above
 	})
 	t.Run("a worker is drained and another joins", func(t *testing.T) {
 		r := tr.begin(t, "b")
@@ -257,6 +255,14 @@ func (tr *trial) untilReplicated() {
 		return err == nil && info.Cluster.Leader != "" && len(info.Cluster.Replicas) == nodes-1 &&
 			!slices.ContainsFunc(info.Cluster.Replicas, func(p *jetstream.PeerInfo) bool { return !p.Current || p.Offline })
 	})
+}
+
+// untilLeasesAreDecided waits for as long as a lease lasts that can be renewed no more: then
+// all that were lost are lost, and their rooms are taken.
+func (tr *trial) untilLeasesAreDecided() {
+	tr.Helper()
+	time.Sleep(8 * time.Second)
+	tr.untilHeld()
 }
 
 // A run is one part of the trial.

@@ -1,0 +1,165 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/inspect"
+)
+
+const (
+	// rowsAtOnce is how many rows a worker puts into one message: far less than NATS takes.
+	rowsAtOnce = 200
+	// rowsAfter is how old rows may be before they are asked for again.
+	rowsAfter = time.Second
+	// rowsUntil is how long rows are shown that are not heard of again.
+	rowsUntil = 10 * time.Second
+)
+
+// A row is a room's client as its worker sees it.
+type row struct {
+	Room  string         `json:"room"`
+	Stats wechatws.Stats `json:"stats"`
+	Error string         `json:"error,omitempty"` // Stats.LastError
+}
+
+// rows is one message of a worker's.
+type rows struct {
+	Worker string    `json:"worker"`
+	Now    time.Time `json:"now"` // by the worker's clock
+	Rows   []row     `json:"rows"`
+}
+
+// Rows are the clients of all rooms of all workers, for the page of package inspect:
+//
+//	page := inspect.Handler()
+//	page.AddRows(f.Rows())
+//
+// The workers are asked for them over NATS while somebody looks. That is a few hundred
+// bytes a room every two seconds: good for thousands of rooms, and not for a hundred
+// thousand. It may be called any number of times.
+func (f *Fleet) Rows() iter.Seq[inspect.Row] {
+	c := &collector{f: f, seen: map[[2]string]seenRow{}}
+	return c.yield
+}
+
+// A collector keeps the newest rows, since whoever draws a page must not wait for NATS.
+type collector struct {
+	f *Fleet
+
+	mu     sync.Mutex
+	asking bool
+	asked  time.Time
+	seen   map[[2]string]seenRow // by worker and room
+}
+
+type seenRow struct {
+	inspect.Row
+	at time.Time
+}
+
+func (c *collector) yield(yield func(inspect.Row) bool) {
+	c.mu.Lock()
+	if !c.asking && time.Since(c.asked) > rowsAfter {
+		c.asking, c.asked = true, time.Now()
+		go c.ask()
+	}
+	list := make([]inspect.Row, 0, len(c.seen))
+	for key, r := range c.seen {
+		if time.Since(r.at) > rowsUntil {
+			delete(c.seen, key)
+			continue
+		}
+		list = append(list, r.Row)
+	}
+	c.mu.Unlock()
+	for _, r := range list {
+		if !yield(r) {
+			return
+		}
+	}
+}
+
+// ask asks all workers, and takes what comes within a second.
+func (c *collector) ask() {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.asking = false
+	}()
+	inbox := c.f.nc.NewInbox()
+	answers, err := c.f.nc.SubscribeSync(inbox)
+	if err != nil {
+		return
+	}
+	defer answers.Unsubscribe()
+	if c.f.nc.PublishRequest(c.f.everybodySubject(), inbox, nil) != nil {
+		return
+	}
+	until := time.Now().Add(time.Second)
+	for {
+		m, err := answers.NextMsg(max(time.Until(until), time.Millisecond))
+		if err != nil {
+			return
+		}
+		var r rows
+		if json.Unmarshal(m.Data, &r) == nil {
+			c.take(r)
+		}
+	}
+}
+
+func (c *collector) take(r rows) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	ahead := r.Now.Sub(now)
+	ours := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Add(-ahead)
+		}
+	}
+	for _, one := range r.Rows {
+		s := one.Stats
+		ours(&s.Since)
+		ours(&s.RetryAt)
+		ours(&s.LastErrorAt)
+		if one.Error != "" {
+			s.LastError = errors.New(one.Error)
+		}
+		c.seen[[2]string{r.Worker, one.Room}] = seenRow{inspect.Row{Name: one.Room, Where: r.Worker, Stats: s}, now}
+	}
+}
+
+func (f *Fleet) everybodySubject() string { return f.name + ".everybody.rows" }
+
+// sendRows answers a collector.
+func (w *Worker) sendRows(m *nats.Msg) {
+	r := rows{Worker: w.cfg.Name}
+	send := func() {
+		r.Now = time.Now()
+		if b, err := json.Marshal(r); err == nil {
+			_ = m.Respond(b)
+		}
+		r.Rows = nil
+	}
+	w.Clients(func(room string, c *wechatws.Client) bool {
+		one := row{Room: room, Stats: c.Stats()}
+		if err := one.Stats.LastError; err != nil {
+			one.Error, one.Stats.LastError = err.Error(), nil
+		}
+		if r.Rows = append(r.Rows, one); len(r.Rows) == rowsAtOnce {
+			send()
+		}
+		return true
+	})
+	if len(r.Rows) > 0 {
+		send()
+	}
+}

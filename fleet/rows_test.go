@@ -1,0 +1,46 @@
+package fleet_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/inspect"
+)
+
+// Rows brings the clients of all workers, and what has gone wrong with them.
+func TestRows(t *testing.T) {
+	w := newWorld(t)
+	w.add(300) // more than a worker says at once
+	w.worker("a")
+	w.worker("b")
+	w.until("both hold rooms", func(r map[string]fleet.Status) bool {
+		n := heldBy(r)
+		return n["a"]+n["b"] == 300 && n["a"] > 100 && n["b"] > 100
+	})
+	require.NoError(t, w.fleet.Control().Add(w.ctx(), fleet.Spec{ID: "wrong", Endpoint: "ws://127.0.0.1:1?token=secret"}))
+
+	rows := w.fleet.Rows()
+	seen := map[string]inspect.Row{}
+	where := map[string]int{}
+	require.Eventually(t, func() bool {
+		clear(seen)
+		clear(where)
+		for r := range rows {
+			seen[r.Name] = r
+			where[r.Where]++
+		}
+		return len(seen) == 301 && seen["wrong"].Stats.LastError != nil && seen["r0"].Stats.State == wechatws.StateOpen
+	}, patience, 20*time.Millisecond)
+	assert.Greater(t, where["a"], 100)
+	assert.Greater(t, where["b"], 100)
+	wrong := seen["wrong"].Stats
+	assert.Equal(t, wechatws.StateWaiting, wrong.State)
+	assert.NotContains(t, wrong.LastError.Error(), "secret")
+	assert.WithinDuration(t, time.Now(), wrong.LastErrorAt, time.Minute)
+	assert.WithinDuration(t, time.Now(), seen["r0"].Stats.Since, time.Minute)
+}

@@ -1,0 +1,75 @@
+package inspect
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	recentErrors   = 8
+	longestError   = 300 // bytes
+	libraryPrefix  = "wechatws: "
+	abbreviated    = "…"
+	noRecentErrors = "[]"
+)
+
+// recent are a client's last errors. The same one again and again, as in an outage,
+// is one of them with a count, so that it does not push out what came before it.
+type recent struct {
+	list   []happened // oldest first
+	cached string     // what json returned, until something changes
+}
+
+type happened struct {
+	At    int64  `json:"at"` // unix ms, the last time
+	Text  string `json:"text"`
+	Times int    `json:"times"`
+}
+
+func (r *recent) add(at time.Time, text string) {
+	r.cached = ""
+	if n := len(r.list); n > 0 && r.list[n-1].Text == text {
+		r.list[n-1].At = at.UnixMilli()
+		r.list[n-1].Times++
+		return
+	}
+	if len(r.list) == recentErrors {
+		r.list = append(r.list[:0], r.list[1:]...)
+	}
+	r.list = append(r.list, happened{at.UnixMilli(), text, 1})
+}
+
+func (r *recent) newest() string {
+	if len(r.list) == 0 {
+		return ""
+	}
+	return r.list[len(r.list)-1].Text
+}
+
+// json is them for the page, oldest first.
+func (r *recent) json() string {
+	if len(r.list) == 0 {
+		return noRecentErrors
+	}
+	if r.cached == "" {
+		b, _ := json.Marshal(r.list) // numbers and strings always have JSON
+		r.cached = string(b)
+	}
+	return r.cached
+}
+
+// plain is an error's text without the library's name, which says nothing here, and
+// no longer than is of use: a program's own errors may be of any length.
+func plain(err error) string {
+	text := strings.TrimPrefix(err.Error(), libraryPrefix)
+	if len(text) <= longestError {
+		return strings.Clone(text) // not a part of something longer
+	}
+	end := longestError
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + abbreviated
+}

@@ -1,0 +1,105 @@
+// Apicheck compares the exported API of the modules that users import with the snapshot
+// in api/, and fails when there is a change that can break a program, or one that the
+// snapshot does not have yet:
+//
+//	go run -C internal/apicheck .            # check; CI does
+//	go run -C internal/apicheck . -write     # take compatible changes into the snapshot
+//	go run -C internal/apicheck . -accept    # take all changes, also those that break programs
+//	go run -C internal/apicheck . -since v1.2.0   # what has changed since a tag
+//
+// What is compatible is up to golang.org/x/exp/apidiff. It compares packages as the type
+// checker sees them, which could be stored as export data. That is binary, and nobody can
+// see in a review what has changed in it. So the snapshot is Go source: the exported
+// declarations without their bodies. Both sides of a comparison are made of such source.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// modules are those that users import, by their directories.
+var modules = []string{".", "metrics/prometheus", "metrics/otel"}
+
+func main() {
+	var write, accept bool
+	var since string
+	flag.BoolVar(&write, "write", false, "take compatible changes into the snapshot")
+	flag.BoolVar(&accept, "accept", false, "take all changes into the snapshot, also those that break programs")
+	flag.StringVar(&since, "since", "", "compare with the snapshot of this `tag` and change nothing")
+	flag.Parse()
+	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
+	if err == nil {
+		err = run(os.Stdout, strings.TrimSpace(string(root)), write || accept, accept, since)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(out io.Writer, root string, write, accept bool, since string) error {
+	var stored snapshot
+	var err error
+	if since == "" {
+		stored, err = readSnapshot(filepath.Join(root, "api"))
+	} else {
+		stored, err = readTag(root, since)
+	}
+	if err != nil {
+		return err
+	}
+	current := snapshot{}
+	var known imports
+	for _, module := range modules {
+		if err := load(filepath.Join(root, module), current, &known); err != nil {
+			return err
+		}
+	}
+	breaking, other, err := compare(stored, current, &known)
+	if err != nil {
+		return err
+	}
+	for _, change := range other {
+		fmt.Fprintln(out, "compatible:  ", change)
+	}
+	for _, change := range breaking {
+		fmt.Fprintln(out, "INCOMPATIBLE:", change)
+	}
+	switch {
+	case since != "":
+		return nil
+	case len(breaking) > 0 && !accept:
+		fmt.Fprint(out, broken)
+		return errors.New("apicheck: incompatible changes")
+	case write:
+		return current.write(filepath.Join(root, "api"))
+	case !current.equal(stored):
+		fmt.Fprint(out, behind)
+		return errors.New("apicheck: the snapshot is not up to date")
+	}
+	fmt.Fprintf(out, "the API of %d packages is that of api/\n", len(current))
+	return nil
+}
+
+// What to do about it.
+const (
+	broken = `
+These changes break programs that compile today; docs/compatibility.md says which are
+allowed when. If it was not meant, take it back: keep the old name, mark it Deprecated,
+and add the new one beside it. If it is meant:
+    go run -C internal/apicheck . -accept
+and say in CHANGELOG.md, under "Changed" or "Removed", what users have to do.
+`
+	behind = `
+Nothing here breaks a program, but the snapshot in api/ is not up to date:
+    go run -C internal/apicheck . -write
+and commit what it has changed, with a line under "Added" in CHANGELOG.md.
+`
+)
