@@ -7,13 +7,15 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 	"github.com/wechatws/wechatws/liveroom"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
 
-// A comment is a message of the rooms in the examples.
+// A Comment is a message of the rooms in the examples.
 type Comment struct {
 	MsgType  string `json:"msg_type"`
 	FromName string `json:"from_name"`
@@ -85,6 +87,24 @@ func Example() {
 	// guest in room 9527: What does the tea cost?
 	// bot in room 9527: 9.90
 	// <nil> <nil>
+}
+
+// A cluster of three servers, with credentials and TLS. (It is not run: there is none.)
+func ExampleOpen() {
+	ctx := context.Background()
+
+	f, err := fleet.Open(ctx, fleet.Config{
+		URL:      "tls://nats-0:4222,tls://nats-1:4222,tls://nats-2:4222",
+		Replicas: 3,
+		NATS: []nats.Option{
+			nats.UserCredentials("/etc/fleet/worker.creds"),
+			nats.RootCAs("/etc/fleet/ca.pem"),
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
 }
 
 // A room's token is looked up by the worker, and is nowhere in the fleet.
