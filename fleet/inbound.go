@@ -47,7 +47,7 @@ func (h *holding) takeOver() error {
 	for {
 		err := h.tryTakeOver(subject)
 		switch {
-		case err == nil, errors.Is(err, errFenced):
+		case err == nil, errors.Is(err, ErrLeaseLost):
 			return err
 		case h.ctx.Err() != nil:
 			return h.ctx.Err()
@@ -65,7 +65,7 @@ func (h *holding) tryTakeOver(subject string) error {
 	}
 	defer done()
 	if err := h.guard(); err != nil {
-		return errFenced
+		return err
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, publishing)
 	defer cancel()
