@@ -2,11 +2,13 @@ package wechatws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,6 +170,36 @@ func TestPacketsLostForFourSeconds(t *testing.T) {
 		time.Sleep(10 * time.Second) // a late verdict would come now
 		assert.Empty(t, j.closes)
 		assert.Equal(t, 1, j.client.Stats().Opens)
+	})
+}
+
+// What the kernel had not got through when the lease ran out must not arrive when the
+// network is back: somebody else may be there by then.
+func TestPacketsLostUntilTheGuardRefuses(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		var over atomic.Bool
+		errOver := errors.New("over")
+		j.connect(WithGuard(func() error {
+			if over.Load() {
+				return errOver
+			}
+			return nil
+		}))
+		conn, err := j.server.NextConn(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, j.client.Send(t.Context(), "in time"))
+		_, err = conn.Receive(t.Context())
+		require.NoError(t, err)
+		j.lose(clientIP, serverIP)
+		require.NoError(t, j.client.Send(t.Context(), "written in time"))
+		require.NoError(t, j.client.Flush(t.Context()))
+		over.Store(true)
+		require.ErrorIs(t, (<-j.closes).Err, errOver) // the next sign of life
+		j.find(clientIP, serverIP)
+		time.Sleep(5 * time.Second) // the kernel would have sent it again by then
+		for _, m := range conn.Received() {
+			assert.NotContains(t, m.Text(), "written in time")
+		}
 	})
 }
 

@@ -258,7 +258,9 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 // an error, nothing is written: the attempt has failed, or the connection ends at
 // once without a word, with that error as the cause; messages that were not written stay
 // queued. It is for clients that may only speak while they hold a lease that can run out
-// under them, as when their process was suspended; module fleet does so.
+// under them, as when their process was suspended; module fleet does so. For the same reason
+// such a connection ends with a TCP reset, which throws away what a network that is down
+// has not let through yet.
 //
 // fn must not block, and is called from several goroutines at a time. A Dialer that does
 // not use Handshake.Client goes without.

@@ -73,6 +73,11 @@ func newWire(c net.Conn, guard func() error) *wire {
 	if socket, ok := c.(syscall.Conn); ok {
 		w.raw, _ = socket.SyscallConn()
 	}
+	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && guard != nil {
+		// What the kernel has not got through when the connection ends must not arrive
+		// later: it would go on trying for minutes, and ask no guard.
+		_ = socket.SetLinger(0)
+	}
 	return w
 }
 

@@ -1,6 +1,6 @@
 // Package audit tells from what a backend has seen whether rooms were held as they should
-// be. The backend is a wstest.Server that rooms connect to with ?room=…&worker=… in the URL;
-// it knows better than anybody who takes part.
+// be. The backend is a wstest.Server that rooms connect to with ?room=…&worker=…&fence=… in the
+// URL, of which the fence may be left out; it knows better than anybody who takes part.
 package audit
 
 import (
@@ -12,15 +12,20 @@ import (
 )
 
 // A Hold is one connection's time in a room: from the first thing that it says, which is the
-// join, to the last. After that the socket may go on to exist, as that of a process that was
-// stopped does, but nobody holds the room by it.
+// join, to the last, which may be a good-bye. After that the socket may go on to exist, as
+// that of a process that was stopped does, but nobody holds the room by it.
 type Hold struct {
-	Room, Worker string
-	Conn         int
-	Opened       time.Time // the handshake was accepted
-	From, To     time.Time // the first and the last word
-	Gone         time.Time // the end of the socket; zero: it is there still
+	Room, Worker, Fence string
+	Conn                int
+	Opened              time.Time // the handshake was accepted
+	From, To            time.Time // the first and the last word
+	Gone                time.Time // the end of the socket; zero: it is there still
 }
+
+// sameHolder tells whether it is two connections of one holder.
+func (h Hold) sameHolder(other Hold) bool { return h.Worker == other.Worker && h.Fence == other.Fence }
+
+const noCloseFrame = 1006
 
 // Holds are all connections that have said something, by room and time.
 func Holds(events []wstest.Event) []Hold {
@@ -31,7 +36,7 @@ func Holds(events []wstest.Event) []Hold {
 		switch e.Kind {
 		case wstest.EventOpen:
 			q := e.Request.URL.Query()
-			byConn[e.Conn] = &Hold{Room: q.Get("room"), Worker: q.Get("worker"), Conn: e.Conn, Opened: e.At}
+			byConn[e.Conn] = &Hold{Room: q.Get("room"), Worker: q.Get("worker"), Fence: q.Get("fence"), Conn: e.Conn, Opened: e.At}
 			order = append(order, e.Conn)
 		case wstest.EventMessage, wstest.EventPing:
 			if h.From.IsZero() {
@@ -40,6 +45,9 @@ func Holds(events []wstest.Event) []Hold {
 			h.To = e.At
 		case wstest.EventClosed:
 			h.Gone = e.At
+			if e.Code != noCloseFrame && !h.From.IsZero() {
+				h.To = e.At
+			}
 		}
 	}
 	var holds []Hold
@@ -54,9 +62,10 @@ func Holds(events []wstest.Event) []Hold {
 	return holds
 }
 
-// Twice are pairs of holds of one room by two workers, of which the second began before the
-// first had ended. A worker may have two connections of its own for a moment: what was on
-// its way on a connection that was cut can arrive when the next one is there.
+// Twice are pairs of holds of one room by two holders, of which the second began before the
+// first had ended. A holder is a worker with a fence, and may have two connections of its own
+// for a moment: what was on its way on a connection that was cut can arrive when the next
+// one is there.
 func Twice(holds []Hold) (pairs [][2]Hold) {
 	return overlaps(holds, func(h Hold) time.Time { return h.To })
 }
@@ -78,7 +87,7 @@ func overlaps(holds []Hold, end func(Hold) time.Time) (pairs [][2]Hold) {
 			if next.Room != h.Room {
 				break
 			}
-			if next.Worker != h.Worker && next.From.Before(end(h)) {
+			if !next.sameHolder(h) && next.From.Before(end(h)) {
 				pairs = append(pairs, [2]Hold{h, next})
 			}
 		}

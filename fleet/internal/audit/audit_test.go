@@ -26,7 +26,11 @@ func said(second, conn int) wstest.Event {
 }
 
 func gone(second, conn int) wstest.Event {
-	return wstest.Event{At: at(second), Kind: wstest.EventClosed, Conn: conn}
+	return wstest.Event{At: at(second), Kind: wstest.EventClosed, Conn: conn, Code: 1006}
+}
+
+func saidGoodBye(second, conn int) wstest.Event {
+	return wstest.Event{At: at(second), Kind: wstest.EventClosed, Conn: conn, Code: 1000}
 }
 
 func TestTwice(t *testing.T) {
@@ -43,6 +47,12 @@ func TestTwice(t *testing.T) {
 
 	both := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), said(4, 1)}
 	assert.Len(t, audit.Twice(audit.Holds(both)), 1)
+
+	lateGoodBye := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), saidGoodBye(4, 1)}
+	assert.Len(t, audit.Twice(audit.Holds(lateGoodBye)), 1, "a good-bye is a word, too")
+
+	heldAgain := []wstest.Event{open(0, 1, "r", "a&fence=1"), said(1, 1), open(2, 2, "r", "a&fence=2"), said(3, 2), said(4, 1)}
+	assert.Len(t, audit.Twice(audit.Holds(heldAgain)), 1, "one worker, but its first hold was over")
 
 	three := []wstest.Event{
 		open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), open(4, 3, "r", "c"), said(5, 3), said(6, 1),

@@ -15,7 +15,7 @@ import (
 const roleVariable = "FLEET_TRIALS_ROLE"
 
 func TestMain(m *testing.M) {
-	roles := map[string]func() error{"nats": runNATS, "worker": runWorker}
+	roles := map[string]func() error{"nats": runNATS, "worker": runWorker, "handler": runHandler}
 	if role := roles[os.Getenv(roleVariable)]; role != nil {
 		go func() { // it ends with its parent
 			_, _ = io.Copy(io.Discard, os.Stdin)
@@ -36,13 +36,14 @@ type process struct {
 	ended chan struct{}
 }
 
-func start(t *testing.T, role string, env ...string) *process {
+// start starts a process, with what it prints going to out, which may be nil.
+func start(t *testing.T, out io.Writer, role string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p := &process{Cmd: exec.Command(self), ended: make(chan struct{})}
 	p.Env = append(append(os.Environ(), roleVariable+"="+role), env...)
-	p.Stderr = os.Stderr
+	p.Stdout, p.Stderr = out, os.Stderr
 	stdin, err := p.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())

@@ -1,15 +1,20 @@
 package trials_test
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy is a network that can be cut. What is sent while it is cut arrives later, as TCP has
-// it, and nobody is told.
+// A proxy is a network that can be cut, and nobody is told. What is written while it is cut
+// stays where it would with packets that are lost: in the sender's kernel. It arrives
+// later, unless the sender has thrown it away by then, which is a reset.
 type proxy struct {
 	net.Listener
 	to string
@@ -37,6 +42,9 @@ func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = make(chan struct{})
+	for c := range p.conns {
+		_ = c.SetReadDeadline(time.Now()) // who reads is to wait at the gate
+	}
 }
 
 func (p *proxy) mend() {
@@ -49,6 +57,15 @@ func (p *proxy) gate() chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.open
+}
+
+func (p *proxy) isCut() bool {
+	select {
+	case <-p.gate():
+		return false
+	default:
+		return true
+	}
 }
 
 func (p *proxy) accept() {
@@ -65,7 +82,11 @@ func (p *proxy) carry(c net.Conn) {
 	if !p.keep(c) {
 		return
 	}
-	<-p.gate()
+	if p.isCut() { // it would not have been answered
+		<-p.gate()
+		p.drop(c)
+		return
+	}
 	far, err := net.Dial("tcp", p.to)
 	if err != nil {
 		p.drop(c)
@@ -84,17 +105,37 @@ func (p *proxy) copy(to, from net.Conn) {
 	defer p.drop(from)
 	buffer := make([]byte, 32<<10)
 	for {
+		if p.isCut() {
+			<-p.gate()
+			if wasReset(from) {
+				return
+			}
+			_ = from.SetReadDeadline(time.Time{})
+			continue // it may have been cut again before that
+		}
 		n, err := from.Read(buffer)
-		<-p.gate()
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 	}
+}
+
+// wasReset tells whether the other side has thrown away what it had not got through.
+func wasReset(c net.Conn) (yes bool) {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) {
+		code, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+		yes = err != nil || code != 0
+	})
+	return yes || err != nil
 }
 
 func (p *proxy) keep(c net.Conn) bool {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,24 +20,28 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
+// moveRate is how many rooms a worker hands over in a second.
+const moveRate = 20
+
 // A worker is a worker process, with networks between it and everything else.
 type worker struct {
 	*process
-	name    string
+	name    string // by which rooms are placed
+	label   string // by which the backend knows it: two may have one name
 	toNATS  []*proxy
 	toRooms *proxy
 }
 
-func startWorker(t *testing.T, name string, c *cluster, backend string) *worker {
+func startWorker(t *testing.T, fleet, name, label string, c *cluster, backend string) *worker {
 	t.Helper()
-	w := &worker{name: name, toRooms: newProxy(t, backend)}
+	w := &worker{name: name, label: label, toRooms: newProxy(t, backend)}
 	var urls []string
 	for i := range nodes {
 		p := newProxy(t, c.addr(i))
 		w.toNATS = append(w.toNATS, p)
 		urls = append(urls, "nats://"+p.addr())
 	}
-	w.process = start(t, "worker", "NAME="+name, "NATS="+strings.Join(urls, ","), "ROOMS="+w.toRooms.addr())
+	w.process = start(t, nil, "worker", "FLEET="+fleet, "NAME="+name, "LABEL="+label, "NATS="+strings.Join(urls, ","), "ROOMS="+w.toRooms.addr())
 	return w
 }
 
@@ -56,17 +61,17 @@ func runWorker() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	f, err := fleet.Open(ctx, fleet.Config{
-		URL: os.Getenv("NATS"), NATS: []nats.Option{nats.IgnoreDiscoveredServers()}, Replicas: nodes,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()})).With("process", os.Getenv("NAME")),
+		Name: os.Getenv("FLEET"), URL: os.Getenv("NATS"), NATS: []nats.Option{nats.IgnoreDiscoveredServers()}, Replicas: nodes,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()})).With("process", os.Getenv("LABEL")),
 	})
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	name := os.Getenv("NAME")
 	var d net.Dialer
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
-		client, err := r.NewClient(r.Endpoint+"?"+url.Values{"room": {r.ID}, "worker": {name}}.Encode(),
+	w, err := f.NewWorker(fleet.WorkerConfig{Name: os.Getenv("NAME"), MoveRate: moveRate, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		q := url.Values{"room": {r.ID}, "worker": {os.Getenv("LABEL")}, "fence": {strconv.FormatUint(r.Fence, 10)}}
+		client, err := r.NewClient(r.Endpoint+"?"+q.Encode(),
 			wechatws.WithTiers(wechatws.Tier{Delay: 500 * time.Millisecond, Attempts: 1 << 30}),
 			wechatws.WithNetDial(func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return d.DialContext(ctx, network, os.Getenv("ROOMS"))

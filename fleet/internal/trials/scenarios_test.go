@@ -1,0 +1,206 @@
+package trials_test
+
+import (
+	"flag"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/fleet"
+)
+
+var full = flag.Bool("full", false, "ten times the rooms, and everything three times")
+
+const (
+	lease = 8 * time.Second // the default
+	// away is longer than that.
+	away = 12 * time.Second
+	// backSoon is how soon rooms must have a holder again, all but one in a hundred.
+	backSoon = 10 * time.Second
+)
+
+func size() (rooms, rounds int) {
+	if *full {
+		return 900, 3
+	}
+	return 90, 1
+}
+
+// Everything that is lost, one thing after the other, while everybody talks.
+func TestFleet(t *testing.T) {
+	rooms, rounds := size()
+	c := newCluster(t)
+	tr := newTrial(t, c, "trial", lease, rooms, "a", "b", "c")
+	for range rounds {
+		workersAreLost(tr)
+		workersComeAndGo(tr)
+		handlersAreLost(tr)
+		serversAreLost(tr)
+	}
+	t.Log("\n" + tr.table())
+}
+
+func workersAreLost(tr *trial) {
+	tr.run("a worker is killed", func(s *scenario) {
+		s.hurt, s.torn = []string{"a"}, true
+		tr.kill("a")
+		tr.untilHeldByOthers("a")
+		s.lost = "a"
+		s.undisturbed()
+	})
+	tr.start("a", "a")
+	tr.run("a worker is stopped and continued", func(s *scenario) {
+		s.hurt, s.frozen = []string{"b"}, true
+		require.NoError(s, tr.workers["b"].Process.Signal(syscall.SIGSTOP))
+		tr.untilHeldByOthers("b")
+		s.lost = "b"
+		time.Sleep(away - time.Since(s.began)) // what it is about
+		s.undisturbed()
+		require.NoError(s, tr.workers["b"].Process.Signal(syscall.SIGCONT))
+	})
+	tr.run("a worker is cut off from NATS", func(s *scenario) {
+		s.hurt = []string{"c"}
+		tr.workers["c"].cutNATS()
+		tr.untilHeldByOthers("c")
+		s.lost = "c"
+		time.Sleep(away - time.Since(s.began))
+		s.undisturbed()
+		tr.workers["c"].mendNATS()
+	})
+	tr.run("a worker is cut off from the rooms", func(s *scenario) {
+		s.hurt, s.torn = []string{"a"}, true
+		tr.workers["a"].toRooms.cut()
+		time.Sleep(away)
+		tr.workers["a"].toRooms.mend()
+		tr.untilSettled()
+		s.undisturbed()
+	})
+	tr.run("a worker is cut off from everything", func(s *scenario) {
+		s.hurt, s.torn, s.frozen = []string{"b"}, true, true
+		tr.workers["b"].toRooms.cut()
+		tr.workers["b"].cutNATS()
+		tr.untilHeldByOthers("b")
+		s.lost = "b"
+		time.Sleep(away - time.Since(s.began))
+		s.undisturbed()
+		tr.workers["b"].toRooms.mend()
+		tr.workers["b"].mendNATS()
+	})
+}
+
+func workersComeAndGo(tr *trial) {
+	tr.run("a worker is drained", func(s *scenario) {
+		s.hurt = []string{"c"}
+		tr.drain("c")
+		tr.untilHeldByOthers("c")
+		s.handedOver()
+		s.undisturbed()
+	})
+	tr.run("two workers join", func(s *scenario) {
+		s.newcomers = []string{"c", "d"}
+		tr.start("c", "c")
+		tr.start("d", "d")
+		tr.untilSettled()
+		s.handedOver()
+		s.undisturbed()
+	})
+	tr.run("a worker comes under a name that lives", func(s *scenario) {
+		s.hurt = []string{"d"}
+		before, err := tr.fleet.Control().List(s.Context())
+		require.NoError(s, err)
+		old := map[string]string{}
+		for _, h := range before {
+			old[h.ID] = h.Session
+		}
+		tr.start("d", "d again")
+		tr.untilHeldBy("held by the younger", func(held map[string]fleet.Status) bool {
+			for _, h := range held {
+				if h.Worker == "" || h.Worker == "d" && h.Session == old[h.ID] {
+					return false
+				}
+			}
+			return true
+		})
+		s.handedOver()
+		tr.drain("d")
+		tr.untilSettled()
+		s.undisturbed()
+	})
+	tr.run("a worker is killed and starts again at once", func(s *scenario) {
+		s.hurt, s.torn = []string{"d again"}, true
+		tr.kill("d again")
+		tr.start("d", "d")
+		tr.untilSettled()
+		s.lost = "d again"
+		s.undisturbed()
+	})
+	tr.drain("d")
+}
+
+func handlersAreLost(tr *trial) {
+	tr.run("a handler is killed", func(s *scenario) {
+		had := func() (n int) { m, _, _ := tr.handled.count(); return len(m) }
+		p := startHandler(s.T, tr.cluster, &tr.handled)
+		before := had()
+		until(s.T, "both handle", func() bool { return had() > before+300 })
+		p.kill()
+		s.undisturbed()
+	})
+}
+
+func serversAreLost(tr *trial) {
+	tr.run("a NATS server is killed that does not lead the leases", func(s *scenario) {
+		node := (tr.cluster.leader(s.T, tr.leases()) + 1) % nodes
+		tr.cluster.kill(node)
+		time.Sleep(away)
+		tr.cluster.start(node)
+		tr.cluster.untilReplicated(s.T, tr.streams()...)
+		s.undisturbed()
+	})
+	tr.run("the NATS server is killed that leads the leases", func(s *scenario) {
+		node := tr.cluster.leader(s.T, tr.leases())
+		tr.cluster.kill(node)
+		s.outlives(tr.cluster.untilAnswers(s.T, tr.leases()))
+		time.Sleep(away - time.Since(s.began))
+		tr.cluster.start(node)
+		tr.cluster.untilReplicated(s.T, tr.streams()...)
+	})
+	tr.run("all of NATS is restarted", func(s *scenario) {
+		for i := range nodes {
+			tr.cluster.kill(i)
+		}
+		for i := range nodes {
+			tr.cluster.start(i)
+		}
+		s.outlives(tr.cluster.untilAnswers(s.T, tr.leases()))
+		tr.cluster.untilReplicated(s.T, tr.streams()...)
+	})
+	tr.run("all of NATS is away for longer than the lease", func(s *scenario) {
+		for label := range tr.workers {
+			s.hurt = append(s.hurt, label)
+		}
+		for i := range nodes {
+			tr.cluster.kill(i)
+		}
+		time.Sleep(away)
+		for i := range nodes {
+			tr.cluster.start(i)
+		}
+		answered := tr.cluster.untilAnswers(s.T, tr.leases())
+		tr.untilSettled()
+		s.backSince(answered)
+	})
+}
+
+// outlives checks, when the leases were not to be written for less than workers outlive, that
+// these have outlived it.
+func (s *scenario) outlives(answered time.Time) {
+	absence := answered.Sub(s.began)
+	s.Logf("leases could not be written for %.1f s", absence.Seconds())
+	s.trial.untilSettled()
+	if absence < s.trial.lease*5/6 {
+		s.undisturbed()
+	}
+}
