@@ -27,12 +27,12 @@ var errRelieved = errors.New("relieved")
 
 // A relief is for the one goroutine that reads a link.
 type relief struct {
-	mu       sync.Mutex
-	away     bool        // it runs callbacks
-	since    time.Time   // when it began to
-	relieved bool        // since then
-	timer    *time.Timer // nil before the first time
-	armed    bool        // the timer is. It is left to fire: to stop and set it each time costs more
+	mu    sync.Mutex
+	turns uint64      // how often a reader has begun to run callbacks
+	away  uint64      // the turn of the reader that runs callbacks; zero: the reader reads
+	since time.Time   // when that turn began
+	timer *time.Timer // nil before the first time
+	armed bool        // the timer is. It is left to fire: to stop and set it each time costs more
 }
 
 // runCallbacks has the reader be the dispatcher's goroutine for a while. It returns
@@ -40,7 +40,9 @@ type relief struct {
 func (l *link) runCallbacks() error {
 	r := &l.relief
 	r.mu.Lock()
-	r.away, r.since, r.relieved = true, time.Now(), false
+	r.turns++
+	turn := r.turns
+	r.away, r.since = turn, time.Now()
 	r.arm(l, reliefAfter)
 	r.mu.Unlock()
 	returns := false
@@ -53,10 +55,12 @@ func (l *link) runCallbacks() error {
 	returns = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.away = false
-	if r.relieved {
+	// Who has relieved us may be running callbacks already: since the dispatcher has
+	// ended, and before we came here.
+	if r.away != turn {
 		return errRelieved
 	}
+	r.away = 0
 	return nil
 }
 
@@ -79,7 +83,7 @@ func (l *link) lookForReader() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.armed = false
-	if !r.away || r.relieved {
+	if r.away == 0 {
 		return
 	}
 	if left := reliefAfter - time.Since(r.since); left > 0 {
@@ -98,8 +102,8 @@ func (l *link) relieve() {
 }
 
 func (l *link) relieveLocked() {
-	if r := &l.relief; r.away && !r.relieved {
-		r.relieved = true
+	if r := &l.relief; r.away != 0 {
+		r.away = 0
 		go l.session.run(l.session.reliefs.Add(1), l)
 	}
 }

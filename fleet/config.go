@@ -26,6 +26,9 @@ type Config struct {
 	// NATS has more options for the connection: credentials, TLS. With an embedded
 	// server there is nothing to give.
 	NATS []nats.Option
+	// Existing has Open return ErrNoFleet when there is no fleet of this name, instead of
+	// making one.
+	Existing bool
 	// Replicas is how many servers keep each stream and bucket: 1, 3 or 5. Default 1.
 	// It counts when they are made.
 	Replicas int
@@ -42,7 +45,7 @@ type Config struct {
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
 	// it is sure to outlive an absence of NATS of five sixths of the lease. A NATS cluster
 	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
-	// Default 8 s; at least 2 s.
+	// Default 8 s; at least 2 s, and whole seconds: NATS cuts off the rest.
 	Lease time.Duration
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
@@ -95,6 +98,8 @@ func (c *Config) check() error {
 		return wrong("Config.URL", "(not told)", "must be nats, tls or ws URLs, separated by commas")
 	case c.Lease != 0 && c.Lease < 2*time.Second:
 		return wrong("Config.Lease", c.Lease, "must be 2 s or longer")
+	case c.Lease%time.Second != 0: // the worker would think that it has the lease when NATS has let it go
+		return wrong("Config.Lease", c.Lease, "must be whole seconds")
 	case c.Partitions < 0 || c.Partitions > 256:
 		return wrong("Config.Partitions", c.Partitions, "must be 1 to 256")
 	case c.KeepIn != 0 && c.KeepIn < time.Minute:

@@ -4,6 +4,8 @@ import "errors"
 
 // Sentinel errors, for errors.Is. They may come wrapped with more detail.
 var (
+	// ErrNoFleet is returned by Open with Config.Existing when there is none.
+	ErrNoFleet = errors.New("fleet: no such fleet")
 	// ErrNoRoom is returned for a room that has not been added, or was removed.
 	ErrNoRoom = errors.New("fleet: no such room")
 	// ErrRoomExists is returned by Add for a room that is there already.

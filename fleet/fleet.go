@@ -196,6 +196,9 @@ func (f *Fleet) bucket(ctx context.Context, name, what string) (jetstream.KeyVal
 	if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return kv, err
 	}
+	if f.cfg.Existing {
+		return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	}
 	kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: f.name + "-" + name, Description: what, Replicas: f.cfg.Replicas,
 		LimitMarkerTTL: tombstone, // it also allows keys with a time to live
@@ -210,6 +213,9 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 	s, err := f.js.Stream(ctx, cfg.Name)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return s, err
+	}
+	if f.cfg.Existing {
+		return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 	}
 	cfg.Replicas = f.cfg.Replicas
 	s, err = f.js.CreateStream(ctx, cfg)

@@ -198,7 +198,7 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 
 // handle gives one message to its callbacks, and says what has come of it.
 func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) {
-	m, ok := h.message(jm)
+	m, ok := h.f.message(jm)
 	if !ok {
 		h.acknowledge(ctx, jm) // the fleet's own
 		return
@@ -258,8 +258,8 @@ func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
 }
 
 // message reads a message from the stream; not ok is what is none.
-func (h *Handlers) message(jm jetstream.Msg) (m Message, ok bool) {
-	parts := strings.Split(jm.Subject()[len(h.f.name):], ".") // "", in, partition, room, type
+func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
+	parts := strings.Split(jm.Subject()[len(f.name):], ".") // "", in, partition, room, type
 	if len(parts) != 5 || parts[4] == heldToken {
 		return m, false
 	}

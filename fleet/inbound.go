@@ -59,6 +59,11 @@ func (h *holding) takeOver() error {
 }
 
 func (h *holding) tryTakeOver(subject string) error {
+	done, err := h.t.turn(h.ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := h.guard(); err != nil {
 		return errFenced
 	}

@@ -87,9 +87,7 @@ func (b *mailbox) empty() error {
 		if client == nil {
 			return nil // its opening wakes us
 		}
-		ctx, cancel := context.WithTimeout(h.ctx, publishing)
-		m, err := h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
-		cancel()
+		m, err := b.next()
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}
@@ -103,6 +101,19 @@ func (b *mailbox) empty() error {
 		b.after = m.Seq
 	}
 	return nil
+}
+
+// next is the first message that was not delivered.
+func (b *mailbox) next() (*stored, error) {
+	h := b.h
+	done, err := h.t.turn(h.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(h.ctx, publishing)
+	defer cancel()
+	return h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
 }
 
 // deliver writes one message and waits for its confirmation, or throws away what has

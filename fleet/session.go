@@ -117,7 +117,9 @@ func (s *session) keep(ctx context.Context) {
 }
 
 // renew writes the key with a new time to live. A write whose answer did not come may have
-// been done or not: who wrote last is read then.
+// been done or not: who wrote last is read then. Each of these requests has its own time: if
+// all of them had to be done in that of one, a NATS that answers slowly would be lost for good
+// once an answer was late.
 func (s *session) renew(ctx context.Context) error {
 	s.mu.Lock()
 	value, err := json.Marshal(s.told)
@@ -125,18 +127,25 @@ func (s *session) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	err = s.put(ctx, value)
+	if !isWrongRevision(err) {
+		return err
+	}
+	reading, cancel := context.WithTimeout(ctx, s.f.settled.patience())
+	defer cancel()
+	rev, err := s.f.sessionRevision(reading, s.id)
+	if err != nil {
+		return err
+	}
+	s.rev = rev
+	return s.put(ctx, value)
+}
+
+// put writes the key, if it is as we know it.
+func (s *session) put(ctx context.Context, value []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, s.f.settled.patience())
 	defer cancel()
-	key := sessionPrefix + s.id
-	rev, err := s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)
-	if isWrongRevision(err) {
-		rev, err = s.f.sessionRevision(ctx, s.id)
-		if err != nil {
-			return err
-		}
-		s.rev = rev
-		rev, err = s.f.putLease(ctx, key, value, s.rev, s.f.settled.Lease)
-	}
+	rev, err := s.f.putLease(ctx, sessionPrefix+s.id, value, s.rev, s.f.settled.Lease)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,12 @@ const (
 	settling = time.Second
 	// sweeping is how often messages to rooms are looked for that nobody has told of.
 	sweeping = 15 * time.Second
-	// takingAtOnce is how many rooms are being taken at the same time. It bounds
-	// requests to NATS, and not connections being opened.
-	takingAtOnce = 64
+	// askingAtOnce is how many rooms ask NATS for something at the same time, when they are
+	// taken and when they look for messages. NATS answers such questions one after the
+	// other: thousands at once would all come too late, be asked again, and keep it
+	// busy for ever with what nobody waits for any more; and the lease's renewal with them.
+	// It does not bound connections being opened.
+	askingAtOnce = 64
 )
 
 // A tenure is a worker's time under one session. All its state belongs to one goroutine;
@@ -35,7 +38,7 @@ type tenure struct {
 	deaf  func() // ends answering
 	posts chan func()
 	quit  chan struct{} // nobody takes posts any more
-	slots chan struct{} // takingAtOnce
+	slots chan struct{} // askingAtOnce
 	wakes chan *nats.Msg
 
 	field    field
@@ -58,7 +61,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	defer cancel()
 	t := &tenure{
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
-		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, takingAtOnce),
+		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
 		wakes: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
 	}
 	keeping, stop := context.WithCancel(ctx)
@@ -296,17 +299,26 @@ func (t *tenure) begin(p *place, work func() (end func())) {
 	})
 }
 
+// turn waits until a room may ask NATS for something. Whoever has a turn calls done.
+func (t *tenure) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // take claims a room.
 func (t *tenure) take(p *place) {
 	rev := p.claim.rev
 	c := claim{Session: t.s.id, Worker: t.w.cfg.Name, Since: time.Now().UTC()}
 	t.begin(p, func() func() {
-		select {
-		case t.slots <- struct{}{}:
-			defer func() { <-t.slots }()
-		case <-t.ctx.Done():
+		done, err := t.turn(t.ctx)
+		if err != nil {
 			return func() {}
 		}
+		defer done()
 		fence, err := t.putClaim(p.token, c, rev)
 		if c.rev = fence; isWrongRevision(err) {
 			c, err = t.findClaim(p.token)

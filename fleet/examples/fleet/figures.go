@@ -7,60 +7,98 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/fleet/internal/audit"
-	"github.com/wechatws/wechatws/wstest"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
 // figures are what has come of it.
 type figures struct {
-	s      *show
-	events []wstest.Event // that the backend has seen
+	s   *show
+	all record // what the backend has seen
 
 	started                  time.Duration
+	held                     int    // rooms that are held in the end
+	waiting                  uint64 // messages to rooms that are not confirmed in the end
 	victim, leaver, newcomer string
 	killed                   time.Time
 	drainBegan, drainEnded   time.Time
 	joined, settled          time.Time
+	wanted                   map[string]bool // rooms that the newcomer must get
+}
+
+// belongings are the rooms that belong to one worker among others.
+func belongings(rooms []string, worker string, others ...string) map[string]bool {
+	hashes := []uint64{placement.Hash(worker)}
+	for _, o := range others {
+		hashes = append(hashes, placement.Hash(o))
+	}
+	list := map[string]bool{}
+	for _, room := range rooms {
+		if placement.Best(placement.Hash(room), hashes) == 0 {
+			list[room] = true
+		}
+	}
+	return list
+}
+
+// moves are the rooms that were given to a worker in a time, and how many went from one of
+// the others to another.
+func (f *figures) moves() (to map[string]bool, elsewhere int) {
+	to = map[string]bool{}
+	for i, h := range f.all.Holds {
+		if h.From.Before(f.joined) || h.From.After(f.settled) {
+			continue
+		}
+		if h.Worker == f.newcomer {
+			to[h.Room] = true
+		} else if i > 0 && f.all.Holds[i-1].Room == h.Room && f.all.Holds[i-1].Worker != h.Worker {
+			elsewhere++
+		}
+	}
+	return to, elsewhere
 }
 
 func (f *figures) print(w io.Writer) error {
-	holds := audit.Holds(f.events)
+	holds := f.all.Holds
 	back, missing := audit.Gaps(holds, f.victim, f.killed)
 	drained := audit.Between(holds, f.drainBegan, f.drainEnded)
-	moved := audit.Opened(holds, f.newcomer, f.joined, f.settled)
-	moves := audit.Between(holds, f.joined, f.settled)
-	messages, duplicates := received(f.events)
+	gaps := audit.Between(holds, f.joined, f.settled)
+	to, elsewhere := f.moves()
 	t := &f.s.traffic
-	lost := t.sent.Load() - int64(messages)
+	taken, refused, last := t.sendings()
+	lost, duplicates := t.undelivered(f.all.Sent), 0
+	for _, n := range f.all.Sent {
+		duplicates += n - 1
+	}
 	twice := len(audit.Twice(holds))
 
 	ms := func(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }
 	three := func(list []time.Duration) string {
-		return fmt.Sprintf("%s in the middle, %s for 99 of 100, %s at most",
+		return fmt.Sprintf("p50 %s, p99 %s, max %s",
 			ms(audit.Percentile(list, 0.5)), ms(audit.Percentile(list, 0.99)), ms(audit.Percentile(list, 1)))
 	}
-	fmt.Fprintf(w, "\n%d rooms, %d workers at the beginning, all held after %s\n", f.s.rooms, f.s.workers, ms(f.started))
-	fmt.Fprintf(w, "%s killed:  %d rooms were back after %s\n", f.victim, len(back), three(back))
-	fmt.Fprintf(w, "%s drained: %d rooms handed over in %s; nobody in the room for %s\n", f.leaver, len(drained), ms(f.drainEnded.Sub(f.drainBegan)), three(drained))
-	fmt.Fprintf(w, "%s joined:  %d rooms moved to it, and no others; nobody in the room for %s\n", f.newcomer, moved, three(moves))
-	fmt.Fprintf(w, "said by visitors: %d; handled, with what the fleet said: %d; handled again: %d; out of order: %d\n", t.said.Load(), t.handled.Load(), t.again.Load(), t.disorder.Load())
-	fmt.Fprintf(w, "sent to rooms: %d; lost: %d; written twice: %d\n", t.sent.Load(), lost, duplicates)
-	fmt.Fprintf(w, "rooms held twice at any moment: %d\n", twice)
+	fmt.Fprintf(w, "\n%d rooms, %d workers at the beginning, all held after %s; seed %d\n", f.s.rooms, f.s.workers, ms(f.started), f.s.seed)
+	fmt.Fprintf(w, "%s killed: %d rooms, back after %s\n", f.victim, len(back), three(back))
+	fmt.Fprintf(w, "%s drained: %d rooms in %s; nobody in a room for %s\n", f.leaver, len(drained), ms(f.drainEnded.Sub(f.drainBegan)), three(drained))
+	fmt.Fprintf(w, "%s joined: %d rooms moved to it, it had to be %d; %d moved elsewhere; nobody in a room for %s\n", f.newcomer, len(to), len(f.wanted), elsewhere, three(gaps))
+	fmt.Fprintf(w, "messages in: visitors said %d, the handler got %d, %d were said while nobody was in the room; handled twice %d, out of order %d\n",
+		t.said.Load(), t.heard.Load(), t.said.Load()-t.heard.Load(), t.again.Load(), t.disorder.Load())
+	fmt.Fprintf(w, "messages out: sent %d, confirmed %d, lost %d, written twice %d\n", taken, taken-int(f.waiting), lost, duplicates)
+	fmt.Fprintf(w, "rooms held in the end: %d of %d; held twice at any moment: %d\n", f.held, f.s.rooms, twice)
 
 	var wrong []error
-	if missing > 0 {
-		wrong = append(wrong, fmt.Errorf("%d rooms of %s did not come back", missing, f.victim))
+	complain := func(n int, format string, args ...any) {
+		if n != 0 {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
 	}
-	if twice > 0 {
-		wrong = append(wrong, fmt.Errorf("%d times a room was held twice", twice))
-	}
-	if lost != 0 {
-		wrong = append(wrong, fmt.Errorf("%d messages to rooms were lost", lost))
-	}
-	if n := t.disorder.Load(); n > 0 {
-		wrong = append(wrong, fmt.Errorf("%d messages were handled out of order", n))
-	}
-	if len(moves) != moved {
-		wrong = append(wrong, fmt.Errorf("%d rooms changed hands when %s joined, and only %d went to it", len(moves), f.newcomer, moved))
-	}
+	complain(f.s.rooms-f.held, "%d rooms are not held", f.s.rooms-f.held)
+	complain(missing, "%d rooms of %s did not come back", missing, f.victim)
+	complain(twice, "%d times a room was held twice", twice)
+	complain(lost, "%d messages to rooms were lost", lost)
+	complain(int(f.waiting), "%d messages to rooms are not confirmed", f.waiting)
+	complain(refused, "%d messages could not be sent, the last one: %v", refused, last)
+	complain(int(t.disorder.Load()), "%d messages were handled out of order", t.disorder.Load())
+	complain(elsewhere, "%d rooms went to others than %s when it joined", elsewhere, f.newcomer)
+	complain(len(f.wanted)-len(to), "%d rooms moved to %s, it had to be %d", len(to), f.newcomer, len(f.wanted))
 	return errors.Join(wrong...)
 }

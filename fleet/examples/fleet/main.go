@@ -4,9 +4,9 @@
 //
 //	go run -C fleet ./examples/fleet
 //
-// NATS runs inside this process, and so does the backend, which sees every word: it
-// knows whether a room was ever held twice. The program ends by itself, with figures, and
-// with an error when something was not as it should be.
+// NATS runs inside this process. The backend is a process of its own and sees every word:
+// it knows whether a room was ever held twice. The program ends by itself after about -for,
+// with figures, and with an error when something was not as it should be.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,32 +22,28 @@ import (
 )
 
 func main() {
-	if name := os.Getenv(workerVariable); name != "" {
-		if err := work(name); err != nil {
-			fmt.Fprintln(os.Stderr, name+":", err)
-			os.Exit(1)
-		}
+	if role(os.Getenv(roleVariable)) {
 		return
 	}
-	rooms := flag.Int("rooms", 1000, "how many rooms")
-	workers := flag.Int("workers", 3, "how many worker processes at the beginning")
-	lease := flag.Duration("lease", 0, "the workers' lease (default the fleet's)")
-	steady := flag.Duration("steady", 4*time.Second, "how long to look on between two events")
+	s := &show{out: os.Stdout, live: isTerminal(os.Stdout)}
+	flag.IntVar(&s.rooms, "rooms", 1000, "how many rooms")
+	flag.IntVar(&s.workers, "workers", 3, "how many worker processes at the beginning")
+	flag.DurationVar(&s.duration, "for", 50*time.Second, "how long it takes; longer when something has to be waited for")
+	flag.Uint64Var(&s.seed, "seed", rand.Uint64N(1e6), "decides who is killed, who is drained, and who says what where")
+	flag.DurationVar(&s.lease, "lease", 0, "the workers' lease (default the fleet's)")
 	flag.Parse()
-	if *rooms < 1 || *workers < 2 {
-		fmt.Fprintln(os.Stderr, "fleet: -rooms must be 1 or more, and -workers 2 or more: one of them is killed")
+	if s.rooms < 1 || s.workers < 3 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "fleet: -rooms must be 1 or more, and -workers 3 or more: one of them is killed, and one is drained")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s := &show{rooms: *rooms, workers: *workers, lease: *lease, steady: *steady, out: os.Stdout, live: isTerminal(os.Stdout)}
 	err := s.run(ctx)
+	stop()
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fleet:", err)
-		stop()
 		os.Exit(1)
 	}
 }

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/wechatws/wechatws/fleet"
-	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
 
 // patience is how long anything may take that is waited for.
@@ -19,25 +21,35 @@ const patience = 90 * time.Second
 
 // A show is the whole of it.
 type show struct {
-	rooms, workers int
-	lease, steady  time.Duration
-	out            io.Writer
-	live           bool // the table may be drawn over
+	rooms, workers  int
+	duration, lease time.Duration
+	seed            uint64
+	out             io.Writer
+	live            bool // the table may be drawn over
 
-	backend *liveroomtest.Backend
+	backend *desk
 	fleet   *fleet.Fleet
 	traffic traffic
 	table   table
 
 	mu        sync.Mutex
-	processes []*process
+	processes []*process // workers
 }
 
 func (s *show) roomID(n int) string { return fmt.Sprintf("room-%04d", n) }
 
+func (s *show) roomIDs() (list []string) {
+	for n := range s.rooms {
+		list = append(list, s.roomID(n))
+	}
+	return list
+}
+
 func (s *show) run(ctx context.Context) (err error) {
-	s.backend = liveroomtest.NewBackend(liveroomtest.GatewayWorker())
-	defer s.backend.Close()
+	if s.backend, err = startBackend(); err != nil {
+		return err
+	}
+	defer s.backend.close()
 	s.fleet, err = fleet.Open(ctx, fleet.Config{Listen: "127.0.0.1:0", Lease: s.lease})
 	if err != nil {
 		return err
@@ -49,10 +61,12 @@ func (s *show) run(ctx context.Context) (err error) {
 		for _, p := range s.all() {
 			p.end()
 		}
+		s.traffic.talking.Wait()
 		s.traffic.working.Wait()
 	}()
 
 	s.table = table{s: s, began: time.Now()}
+	s.traffic.s = s
 	stopTable := s.table.start(ctx)
 	figures, err := s.acts(ctx)
 	stopTable()
@@ -65,102 +79,161 @@ func (s *show) run(ctx context.Context) (err error) {
 // acts is what happens, one thing after the other.
 func (s *show) acts(ctx context.Context) (*figures, error) {
 	f := &figures{s: s}
+	for _, act := range []func(context.Context, *figures) error{s.begin, s.kill, s.drain, s.join, s.finish} {
+		if err := act(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (s *show) begin(ctx context.Context, f *figures) error {
 	s.table.says(fmt.Sprintf("%d rooms are added, and %d workers started", s.rooms, s.workers))
 	began := time.Now()
 	for n := range s.workers {
-		if err := s.startWorker(n); err != nil {
-			return nil, err
+		if _, err := s.startWorker(n); err != nil {
+			return err
 		}
 	}
-	for n := range s.rooms {
+	for _, room := range s.roomIDs() {
 		spec := fleet.Spec{
-			ID: s.roomID(n), Endpoint: s.backend.URL(),
-			IDs: map[string]string{"room": s.roomID(n)}, Options: map[string]string{"name": "bot"},
+			ID: room, Endpoint: s.backend.at.Rooms,
+			IDs: map[string]string{"room": room}, Options: map[string]string{"name": "bot"},
 		}
 		if err := s.fleet.Control().Add(ctx, spec); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := s.untilAllHeld(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	f.started = time.Since(began)
-	s.traffic.s = s
-	if err := s.traffic.start(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.look(ctx); err != nil {
-		return nil, err
-	}
+	s.table.says("all are held; people begin to talk, and so does the fleet")
+	return s.traffic.start(ctx)
+}
 
-	victim := s.all()[0]
+func (s *show) kill(ctx context.Context, f *figures) error {
+	if err := s.lookOn(ctx, 0.16); err != nil {
+		return err
+	}
+	victim := s.pick(3)
 	s.table.says(victim.name + " is killed (SIGKILL)")
 	f.killed, f.victim = time.Now(), victim.name
-	victim.fate = "killed"
+	victim.fate.Store("killed")
 	victim.end()
-	if err := s.untilAllHeld(ctx, victim.name); err != nil {
-		return nil, err
-	}
-	if err := s.look(ctx); err != nil {
-		return nil, err
-	}
+	return s.untilAllHeld(ctx)
+}
 
-	leaver := s.all()[1]
+func (s *show) drain(ctx context.Context, f *figures) error {
+	if err := s.lookOn(ctx, 0.44); err != nil {
+		return err
+	}
+	leaver := s.pick(4)
 	s.table.says(leaver.name + " is drained (SIGTERM)")
 	f.drainBegan, f.leaver = time.Now(), leaver.name
-	leaver.fate = "draining"
-	if err := leaver.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return nil, err
+	leaver.fate.Store("draining")
+	if err := leaver.drain(); err != nil {
+		return err
 	}
 	select {
 	case <-leaver.ended:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
+	case <-time.After(patience):
+		return fmt.Errorf("%s did not end in time", leaver.name)
 	}
 	if leaver.err != nil {
-		return nil, fmt.Errorf("%s did not end well: %w", leaver.name, leaver.err)
+		return fmt.Errorf("%s did not end well: %w", leaver.name, leaver.err)
+	}
+	leaver.fate.Store("drained")
+	if err := s.untilAllHeld(ctx); err != nil {
+		return err
 	}
 	f.drainEnded = time.Now()
-	leaver.fate = "drained"
-	if err := s.untilAllHeld(ctx, victim.name, leaver.name); err != nil {
-		return nil, err
-	}
-	if err := s.look(ctx); err != nil {
-		return nil, err
-	}
-
-	s.table.says("a new worker joins")
-	f.joined = time.Now()
-	if err := s.startWorker(s.workers); err != nil {
-		return nil, err
-	}
-	f.newcomer = s.all()[s.workers].name
-	if err := s.untilSettled(ctx, f.newcomer); err != nil {
-		return nil, err
-	}
-	f.settled = time.Now()
-	if err := s.look(ctx); err != nil {
-		return nil, err
-	}
-
-	s.table.says("nothing more is said; what is under way arrives")
-	s.traffic.stop()
-	if err := s.untilDelivered(ctx); err != nil {
-		return nil, err
-	}
-	f.events = s.backend.Server().Events()
-	return f, nil
+	return nil
 }
 
-func (s *show) startWorker(n int) error {
-	p, err := startWorker("worker-"+string(rune('a'+n)), s.fleet.URL())
+func (s *show) join(ctx context.Context, f *figures) error {
+	if err := s.lookOn(ctx, 0.62); err != nil {
+		return err
+	}
+	var others []string
+	for _, p := range s.living() {
+		others = append(others, p.name)
+	}
+	f.joined = time.Now()
+	p, err := s.startWorker(s.workers)
 	if err != nil {
 		return err
+	}
+	s.table.says(p.name + " joins")
+	f.newcomer, f.wanted = p.name, belongings(s.roomIDs(), p.name, others...)
+	err = s.until(ctx, p.name+" does not have its rooms in time", func(now look) bool {
+		n := 0
+		for _, worker := range now.In {
+			if worker == p.name {
+				n++
+			}
+		}
+		return len(now.In) == s.rooms && n == len(f.wanted)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.lookOn(ctx, 0.9); err != nil { // more might come than should
+		return err
+	}
+	f.settled = time.Now()
+	return nil
+}
+
+// finish waits until all has arrived that is under way.
+func (s *show) finish(ctx context.Context, f *figures) error {
+	s.table.says("nothing more is said; what is under way arrives")
+	s.traffic.stop()
+	nc, err := nats.Connect(s.fleet.URL())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	quiet, last := time.Now(), int64(-1)
+	err = s.until(ctx, "not all messages are confirmed in time", func(look) bool {
+		if n := s.traffic.heard.Load() + s.traffic.echoed.Load(); n != last {
+			quiet, last = time.Now(), n
+		}
+		// A message to a room is in this stream until it is confirmed.
+		out, err := js.Stream(ctx, "wechatws-out")
+		if err != nil {
+			return false
+		}
+		f.waiting = out.CachedInfo().State.Msgs
+		return f.waiting == 0 && time.Since(quiet) > time.Second
+	})
+	if err != nil && ctx.Err() != nil {
+		return err // and otherwise the figures tell
+	}
+	now, err := s.backend.look()
+	if err != nil {
+		return err
+	}
+	f.held = len(now.In)
+	f.all, err = s.backend.record()
+	return err
+}
+
+func (s *show) startWorker(n int) (*process, error) {
+	p, err := start("worker-"+string(rune('a'+n)), s.fleet.URL(), nil)
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.processes = append(s.processes, p)
-	return nil
+	return p, nil
 }
 
 func (s *show) all() []*process {
@@ -169,83 +242,51 @@ func (s *show) all() []*process {
 	return slices.Clone(s.processes)
 }
 
-// look lets things go on for a while.
-func (s *show) look(ctx context.Context) error {
+func (s *show) living() (list []*process) {
+	for _, p := range s.all() {
+		select {
+		case <-p.ended:
+		default:
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// pick is one of the living workers.
+func (s *show) pick(stream uint64) *process {
+	list := s.living()
+	return list[rand.New(rand.NewPCG(s.seed, stream)).IntN(len(list))]
+}
+
+// lookOn lets things go on until a part of the time is over, and for a second at least.
+func (s *show) lookOn(ctx context.Context, part float64) error {
+	at := s.table.began.Add(time.Duration(part * float64(s.duration)))
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(s.steady):
+	case <-time.After(max(time.Second, time.Until(at))):
 		return nil
 	}
 }
 
-// untilAllHeld waits until all rooms are held by workers other than these, and joined.
-func (s *show) untilAllHeld(ctx context.Context, lost ...string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not all rooms are held in time"))
-	defer cancel()
-	held := map[string]bool{}
-	for room, err := range s.fleet.Control().Watch(ctx) {
-		if err != nil {
-			return err
-		}
-		if room.Worker != "" && !slices.Contains(lost, room.Worker) {
-			held[room.ID] = true
-		} else {
-			delete(held, room.ID)
-		}
-		if len(held) == s.rooms {
-			break
-		}
-	}
-	return s.every(ctx, func() bool {
-		for n := range s.rooms {
-			if s.backend.Viewers(s.roomID(n)) == 0 {
-				return false
-			}
-		}
-		return true
-	})
+// untilAllHeld waits until somebody is in each room.
+func (s *show) untilAllHeld(ctx context.Context) error {
+	return s.until(ctx, "not all rooms are held in time", func(now look) bool { return len(now.In) == s.rooms })
 }
 
-// untilSettled waits until a new worker has all rooms that it should have: none has
-// come to it for a while.
-func (s *show) untilSettled(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the new worker got no rooms in time"))
+// until waits until the backend sees what is wanted.
+func (s *show) until(ctx context.Context, failed string, done func(look) bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New(failed))
 	defer cancel()
-	had, since := 0, time.Now()
-	return s.every(ctx, func() bool {
-		stats, err := s.fleet.Control().Stats(ctx, name)
-		if err != nil || stats.Rooms != had || stats.Open != had {
-			had, since = stats.Rooms, time.Now()
+	for {
+		if now, err := s.backend.look(); err == nil && done(now) {
+			return nil
 		}
-		return had > 0 && time.Since(since) > 2*time.Second
-	})
-}
-
-// untilDelivered waits until the backend has all that was sent, and the handler all that
-// was published.
-func (s *show) untilDelivered(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not all messages arrived in time"))
-	defer cancel()
-	quiet, last := time.Now(), int64(-1)
-	return s.every(ctx, func() bool {
-		if n := s.traffic.handled.Load(); n != last {
-			quiet, last = time.Now(), n
-		}
-		messages, _ := received(s.backend.Server().Events())
-		return int64(messages) >= s.traffic.sent.Load() && time.Since(quiet) > time.Second
-	})
-}
-
-func (s *show) every(ctx context.Context, done func() bool) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for !done() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-ticker.C:
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return nil
 }

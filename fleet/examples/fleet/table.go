@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,13 +12,12 @@ import (
 )
 
 // A table shows the workers while the show goes on: in place on a terminal, and otherwise
-// one line after the other.
+// as one line a second.
 type table struct {
 	s     *show
 	began time.Time
 
 	mu    sync.Mutex
-	title string
 	lines int // drawn, and to be drawn over
 	had   map[string]fleet.WorkerStats
 	at    time.Time
@@ -26,13 +26,9 @@ type table struct {
 func (t *table) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	every := 2 * time.Second
-	if t.s.live {
-		every = 500 * time.Millisecond
-	}
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		for {
 			select {
@@ -53,41 +49,71 @@ func (t *table) start(ctx context.Context) (stop func()) {
 func (t *table) says(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.title = what
 	fmt.Fprintf(t.s.out, "%6.1f s  %s\n", time.Since(t.began).Seconds(), what)
 	t.lines = 0
 }
 
-func (t *table) draw(ctx context.Context) {
-	asking, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+// ask asks all workers at once: one that was killed a moment ago does not answer.
+func (t *table) ask(ctx context.Context, all []*process) map[string]fleet.WorkerStats {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	now := map[string]fleet.WorkerStats{}
-	for _, p := range t.s.all() {
-		if stats, err := t.s.fleet.Control().Stats(asking, p.name); err == nil {
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, p := range all {
+		asking.Go(func() {
+			stats, err := t.s.fleet.Control().Stats(ctx, p.name)
+			if errors.Is(err, fleet.ErrNoWorker) {
+				return
+			}
+			if err != nil {
+				stats = t.had[p.name]
+			}
+			mu.Lock()
+			defer mu.Unlock()
 			now[p.name] = stats
-		}
+		})
+	}
+	asking.Wait()
+	return now
+}
+
+func (t *table) draw(ctx context.Context) {
+	all := t.s.all()
+	now := t.ask(ctx, all)
+	look, err := t.s.backend.look()
+	if err != nil || ctx.Err() != nil {
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seconds := time.Since(t.at).Seconds()
-	rows := []string{"          worker     rooms   open   in/s  out/s"}
-	for _, p := range t.s.all() {
+	if t.at.IsZero() {
+		seconds = time.Since(t.began).Seconds()
+	}
+	rows := []string{"          worker      rooms   open    in/s   out/s"}
+	var line strings.Builder
+	var in, out float64
+	for _, p := range all {
 		n, ok := now[p.name]
 		if !ok {
-			if t.s.live {
-				rows = append(rows, fmt.Sprintf("          %-9s %6s %6s %6s %6s  %s", p.name, "-", "-", "-", "-", p.fate))
-			}
+			rows = append(rows, fmt.Sprintf("          %-9s %7s %6s %7s %7s  %s", p.name, "-", "-", "-", "-", p.fate.Load()))
 			continue
 		}
-		had := t.had[p.name]
-		rows = append(rows, fmt.Sprintf("          %-9s %6d %6d %6.0f %6.0f  %s", p.name, n.Rooms, n.Open,
-			float64(n.In-had.In)/seconds, float64(n.Out-had.Out)/seconds, p.fate))
-	}
-	if t.at.IsZero() {
-		rows = rows[:1]
+		i, o := float64(n.In-t.had[p.name].In)/seconds, float64(n.Out-t.had[p.name].Out)/seconds
+		in, out = in+i, out+o
+		rows = append(rows, fmt.Sprintf("          %-9s %7d %6d %7.0f %7.0f  %s", p.name, n.Rooms, n.Open, i, o, p.fate.Load()))
+		fmt.Fprintf(&line, "%s %d, ", p.name, n.Rooms)
 	}
 	t.had, t.at = now, time.Now()
-	if t.s.live && t.lines > 0 {
+	sum := fmt.Sprintf("open %d, moving %d, in %.0f/s, out %.0f/s, held twice %d",
+		len(look.In), t.s.rooms-len(look.In), in, out, look.Twice)
+	if !t.s.live {
+		fmt.Fprintf(t.s.out, "%6.1f s  %s%s\n", time.Since(t.began).Seconds(), line.String(), sum)
+		return
+	}
+	rows = append(rows, "          "+sum)
+	if t.lines > 0 {
 		fmt.Fprintf(t.s.out, "\x1b[%dA\x1b[J", t.lines)
 	}
 	t.lines = len(rows)

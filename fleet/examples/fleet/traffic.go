@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wechatws/wechatws/fleet"
 	"github.com/wechatws/wechatws/liveroom"
-	"github.com/wechatws/wechatws/wstest"
 )
 
 // traffic is what is said in the rooms, by visitors and by the fleet.
@@ -19,13 +17,19 @@ type traffic struct {
 	s *show
 
 	said     atomic.Int64 // by visitors
-	handled  atomic.Int64 // of what was said in the rooms, by the handler
-	again    atomic.Int64 // of these, handled before
-	sent     atomic.Int64 // to rooms, by the fleet
+	heard    atomic.Int64 // of these, what the handler has got
+	echoed   atomic.Int64 // what the fleet said itself, as the handler has got it back
+	again    atomic.Int64 // messages handled before, that came once more
 	disorder atomic.Int64 // messages handled out of their room's order
 
+	mu      sync.Mutex
+	sent    []int // numbers of the messages that Send has taken
+	refused int   // those of which it is not known
+	last    error
+
 	working sync.WaitGroup
-	stop    context.CancelFunc // of talking
+	talking sync.WaitGroup
+	hush    context.CancelFunc
 }
 
 // pace is how often a visitor says something, and how often something is sent.
@@ -49,33 +53,47 @@ func (t *traffic) start(ctx context.Context) error {
 			t.disorder.Add(1)
 		}
 		last[m.Room] = m.Seq
-		t.handled.Add(1)
+		if _, ours := sentNumber(string(c.Content)); ours {
+			t.echoed.Add(1)
+		} else {
+			t.heard.Add(1)
+		}
 		return nil
 	})
 	t.working.Go(func() { _ = h.Run(ctx) })
 
-	talking, stop := context.WithCancel(ctx)
-	t.stop = stop
-	t.every(talking, func(n int) {
-		t.s.backend.Say(t.s.roomID(rand.IntN(t.s.rooms)), "visitor", fmt.Sprint("hello ", n))
-		t.said.Add(1)
-	})
-	t.every(talking, func(n int) {
-		room := t.s.roomID(rand.IntN(t.s.rooms))
-		text := fmt.Sprint(sentPrefix, n)
-		err := t.s.fleet.Send(talking, room, liveroom.CommentCommand{RoomID: liveroom.Str(room), FromName: "fleet", Content: text},
-			fleet.ConfirmedBy(fleet.Match{Type: "message", Fields: map[string]any{"content": text}}))
-		if err == nil {
-			t.sent.Add(1)
+	var talking context.Context
+	talking, t.hush = context.WithCancel(ctx)
+	t.every(talking, 1, func(n int, room string) {
+		if t.s.backend.say(room, fmt.Sprint("hello ", n)) == nil {
+			t.said.Add(1)
 		}
+	})
+	t.every(talking, 2, func(n int, room string) {
+		text := fmt.Sprint(sentPrefix, n)
+		err := t.s.fleet.Send(ctx, room, liveroom.CommentCommand{RoomID: liveroom.Str(room), FromName: "fleet", Content: text},
+			fleet.ConfirmedBy(fleet.Match{Type: "message", Fields: map[string]any{"content": text}}))
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if err != nil {
+			t.refused, t.last = t.refused+1, err
+			return
+		}
+		t.sent = append(t.sent, n)
 	})
 	return nil
 }
 
-const sentPrefix = "from the fleet, "
+// stop ends the talking, and returns when the last word is said.
+func (t *traffic) stop() {
+	t.hush()
+	t.talking.Wait()
+}
 
-func (t *traffic) every(ctx context.Context, do func(n int)) {
-	t.working.Go(func() {
+// every calls do again and again, for a room at random.
+func (t *traffic) every(ctx context.Context, stream uint64, do func(n int, room string)) {
+	random := rand.New(rand.NewPCG(t.s.seed, stream))
+	t.talking.Go(func() {
 		ticker := time.NewTicker(pace)
 		defer ticker.Stop()
 		for n := 0; ; n++ {
@@ -83,27 +101,27 @@ func (t *traffic) every(ctx context.Context, do func(n int)) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				do(n)
+				do(n, t.s.roomID(random.IntN(t.s.rooms)))
 			}
 		}
 	})
 }
 
-// received counts what the backend has got of what was sent: each message, and those that
-// came more than once.
-func received(events []wstest.Event) (messages, duplicates int) {
-	times := map[string]int{}
-	for _, e := range events {
-		if e.Kind != wstest.EventMessage {
-			continue
-		}
-		if _, rest, ok := strings.Cut(e.Message.Text(), sentPrefix); ok {
-			number, _, _ := strings.Cut(rest, `"`)
-			times[number]++
+// undelivered are the messages that Send has taken and that have not come.
+func (t *traffic) undelivered(arrived map[int]int) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, number := range t.sent {
+		if arrived[number] == 0 {
+			n++
 		}
 	}
-	for _, n := range times {
-		duplicates += n - 1
-	}
-	return len(times), duplicates
+	return n
+}
+
+// sendings are how many messages Send has taken, and how many not.
+func (t *traffic) sendings() (taken, refused int, last error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.sent), t.refused, t.last
 }

@@ -1,0 +1,23 @@
+package fleet_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// NATS keeps a key with a time to live of 2.9 s for 2 s, and the worker would hold its rooms
+// for longer than that.
+func TestALeaseIsWholeSeconds(t *testing.T) {
+	for _, lease := range []time.Duration{2900 * time.Millisecond, 8*time.Second + 1, time.Second, -time.Second} {
+		f, err := fleet.Open(t.Context(), fleet.Config{Lease: lease})
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, lease)
+		require.Equal(t, "fleet.Config.Lease", wrong.Option)
+		require.Nil(t, f)
+	}
+}

@@ -1,0 +1,24 @@
+package fleet_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What docs/fleet.md shows is taken from the examples, which run.
+func TestTheDocumentShowsTheExamples(t *testing.T) {
+	document, err := os.ReadFile("../docs/fleet.md")
+	require.NoError(t, err)
+	examples, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	blocks := strings.Split(string(document), "```go\n")[1:]
+	require.NotEmpty(t, blocks)
+	for _, block := range blocks {
+		code, _, _ := strings.Cut(block, "```")
+		assert.True(t, strings.Contains(string(examples), code), "not in example_test.go:\n%s", code)
+	}
+}

@@ -1,0 +1,154 @@
+// Worker is a program to start from: one worker of a fleet of live rooms, as it runs under
+// systemd or Kubernetes (see ../../deploy).
+//
+//	NATS_URL=nats://127.0.0.1:4222 go run -C fleet/examples/worker .
+//
+// Rooms are added with fleetctl:
+//
+//	fleetctl add 9527 --endpoint wss://live.example.com/ws \
+//	    --id room=9527,live=1,user=42 --option name=bot --secret token=file:/run/secrets/live-token
+//
+// Over HTTP it has /health/live and /health/ready, /metrics for Prometheus, and
+// /rooms/, a page of all rooms of all workers. SIGTERM has it hand its rooms over and end.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	fleetprom "github.com/wechatws/wechatws/fleet/prometheus"
+	"github.com/wechatws/wechatws/inspect"
+	"github.com/wechatws/wechatws/liveroom"
+	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+)
+
+// settings are the flags, which have their defaults from the environment.
+type settings struct {
+	nats, creds, fleet, name, listen string
+	replicas                         int
+	drain                            time.Duration
+	log                              *slog.Logger
+}
+
+func main() {
+	s := settings{log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+	flag.StringVar(&s.nats, "nats", os.Getenv("NATS_URL"), "where NATS is (default $NATS_URL)")
+	flag.Lookup("nats").DefValue = "" // which may hold a password
+	flag.StringVar(&s.creds, "creds", os.Getenv("NATS_CREDS"), "a NATS credentials file")
+	flag.StringVar(&s.fleet, "fleet", "", "the fleet's name")
+	flag.IntVar(&s.replicas, "replicas", 1, "how many NATS servers keep everything, when the fleet is new")
+	flag.StringVar(&s.name, "name", os.Getenv("WORKER_NAME"), "this worker's name (default the host's and the process's)")
+	flag.StringVar(&s.listen, "listen", "127.0.0.1:8080", "where to serve health, metrics and the page of rooms")
+	flag.DurationVar(&s.drain, "drain", 25*time.Second, "how long handing over may take")
+	flag.Parse()
+	if s.nats == "" {
+		fmt.Fprintln(os.Stderr, "worker: where is NATS? Give -nats, or set NATS_URL")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, s)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+// run works until ctx ends.
+func run(ctx context.Context, s settings) error {
+	var options []nats.Option
+	if s.creds != "" {
+		options = append(options, nats.UserCredentials(s.creds))
+	}
+	f, err := fleet.Open(ctx, fleet.Config{Name: s.fleet, URL: s.nats, NATS: options, Replicas: s.replicas, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	clients := wsprom.New(wsprom.Options{Aggregate: true})
+	w, err := f.NewWorker(fleet.WorkerConfig{Name: s.name, DrainTimeout: s.drain, Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		return connect(ctx, r, clients)
+	}})
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(clients, fleetprom.New(w))
+	page := inspect.Handler()
+	page.AddRows(f.Rows())
+	mux := http.NewServeMux()
+	mux.Handle("/health/", w)
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/rooms/", page)
+	stop, err := serve(s.listen, mux)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	s.log.Info("worker", "name", w.Name(), "listen", s.listen)
+	return w.Run(ctx)
+}
+
+// connect makes a room's client out of its spec.
+func connect(ctx context.Context, r *fleet.Room, clients *wsprom.Collector) (*wechatws.Client, error) {
+	endpoint := func(ctx context.Context, _ int, _ error) (wechatws.Endpoint, error) {
+		ep := wechatws.Endpoint{URL: r.Endpoint}
+		if _, ok := r.Secrets["token"]; ok { // looked up for each attempt: it may have been renewed
+			token, err := r.Secret(ctx, "token")
+			if err != nil {
+				return ep, err
+			}
+			ep.Header = http.Header{"Authorization": {"Bearer " + token}}
+		}
+		return ep, nil
+	}
+	client, err := r.NewClient("", wechatws.WithEndpoint(endpoint), wechatws.WithJitter(0.3))
+	if err != nil {
+		return nil, err
+	}
+	_, err = liveroom.New(client, liveroom.Config{
+		RoomID: liveroom.Str(r.IDs["room"]), LiveID: liveroom.Str(r.IDs["live"]), UserID: liveroom.Str(r.IDs["user"]),
+		Name: r.Options["name"],
+	})
+	if err != nil {
+		return nil, err
+	}
+	remove := clients.Add(r.ID, client)
+	context.AfterFunc(ctx, remove) // when the room is given up
+	return client, nil
+}
+
+// serve serves until stop is called.
+func serve(listen string, h http.Handler) (stop func(), err error) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("http", "err", err)
+		}
+	}()
+	return func() {
+		server.Close()
+		<-done
+	}, nil
+}

@@ -1,0 +1,143 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A hold is who is in a room.
+type hold struct {
+	Worker string
+	Since  time.Time // the first word
+	conn   *wstest.Conn
+}
+
+// A look is what the backend sees.
+type look struct {
+	Rooms map[string]hold // that somebody is in
+	Twice int             // how often somebody spoke after another one had begun to
+	Words int64           // from rooms' holders, heartbeats included
+	Said  int64           // in rooms, to them
+}
+
+// A backend is rooms in which something is said now and then. It keeps no records: with
+// ten thousand rooms they would be most of what it takes.
+type backend struct {
+	server *wstest.Server
+
+	mu   sync.Mutex
+	look look
+	left map[*wstest.Conn]bool // those that another one has followed
+}
+
+func serveBackend(ended <-chan struct{}) error {
+	every, err := time.ParseDuration(os.Getenv(talkingVariable))
+	if err != nil {
+		return err
+	}
+	b := &backend{left: map[*wstest.Conn]bool{}}
+	b.look.Rooms = map[string]hold{}
+	b.server = wstest.NewServer(wstest.WithoutRecords())
+	defer b.server.Close()
+	b.server.OnConn(b.talk(every))
+	b.server.OnMessage(func(c *wstest.Conn, _ wstest.Message) { b.hear(c) })
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	desk := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(b.look)
+	})}
+	go func() {
+		<-ended
+		_ = desk.Close()
+	}()
+	if err := json.NewEncoder(os.Stdout).Encode([]string{b.server.URL(), "http://" + l.Addr().String()}); err != nil {
+		return err
+	}
+	if err := desk.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// hear notes a word from a room's holder.
+func (b *backend) hear(c *wstest.Conn) {
+	q := c.Request().URL.Query()
+	room := q.Get("room")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look.Words++
+	now := b.look.Rooms[room]
+	switch {
+	case now.conn == c:
+	case b.left[c]:
+		b.look.Twice++
+	default:
+		if now.conn != nil {
+			b.left[now.conn] = true
+		}
+		b.look.Rooms[room] = hold{q.Get("worker"), time.Now(), c}
+	}
+}
+
+// talk says something on a connection, every so often, until it ends.
+func (b *backend) talk(every time.Duration) func(*wstest.Conn) {
+	return func(c *wstest.Conn) {
+		// Connections that were opened together do not speak together.
+		first := time.Duration(c.ID()) * 7919 * time.Millisecond % every
+		timer := time.NewTimer(first)
+		defer timer.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-c.Done():
+				b.gone(c)
+				return
+			case <-timer.C:
+				timer.Reset(every)
+			}
+			if c.Send(fmt.Sprintf(`{"msg_type":"message","from_name":"visitor","content":"what does the tea cost? %d"}`, n)) == nil {
+				b.mu.Lock()
+				b.look.Said++
+				b.mu.Unlock()
+			}
+		}
+	}
+}
+
+func (b *backend) gone(c *wstest.Conn) {
+	room := c.Request().URL.Query().Get("room")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.left, c)
+	if b.look.Rooms[room].conn == c {
+		delete(b.look.Rooms, room)
+	}
+}
+
+// ask asks the backend what it sees.
+func ask(ctx context.Context, desk string) (now look, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, desk, nil)
+	if err != nil {
+		return now, err
+	}
+	r, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return now, err
+	}
+	defer r.Body.Close()
+	return now, json.NewDecoder(r.Body).Decode(&now)
+}

@@ -1,0 +1,50 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/url"
+	"os"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// work is a worker's process. Its clients have the options of the library's default: a
+// heartbeat every 3 s, liveness by pings.
+func work(name string, ended <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f, err := fleet.Open(ctx, fleet.Config{
+		URL:    os.Getenv(natsVariable),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, MoveRate: 1000, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		client, err := r.NewClient(r.Endpoint + "?" + url.Values{"room": {r.ID}, "worker": {name}}.Encode())
+		if err != nil {
+			return nil, err
+		}
+		client.OnOpen(func(ctx context.Context, _ wechatws.OpenEvent) {
+			_ = client.SendText(ctx, `{"msg_type":"join"}`) // an error means that it is being closed
+		})
+		return client, nil
+	}})
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(name); err != nil {
+		return err
+	}
+	go func() {
+		<-ended
+		os.Exit(0) // it is all over: nobody needs the rooms
+	}()
+	return w.Run(ctx)
+}

@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// Tail tells the messages that come from a room from now on, to look at: other than Handlers it
+// acknowledges nothing and takes nothing from anybody. An empty room is all of them. It ends
+// with ctx, after an error, or with the loop.
+func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error] {
+	subject := f.name + ".in.>"
+	if room != "" {
+		subject = f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + names.Token(room) + ".>"
+	}
+	return func(yield func(Message, error) bool) {
+		c, err := f.in.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverNewPolicy,
+		})
+		var messages jetstream.MessagesContext
+		if err == nil {
+			messages, err = c.Messages()
+		}
+		if err != nil {
+			yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))
+			return
+		}
+		defer messages.Stop()
+		defer context.AfterFunc(ctx, messages.Stop)()
+		for {
+			jm, err := messages.Next()
+			switch {
+			case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+				return
+			case err != nil:
+				yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))
+				return
+			}
+			if m, ok := f.message(jm); ok && !yield(m, nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package wechatws
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A reader that was relieved while it ran callbacks must not read again, also when its
+// successor runs callbacks before it has noticed: there would be two readers.
+func TestWhoWasRelievedDoesNotReadAgain(t *testing.T) {
+	c, err := New("ws://peer.test")
+	require.NoError(t, err)
+	l := &link{client: c}
+	r := &l.relief
+	succeed := func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.timer.Stop()
+		r.away = 0 // relieved,
+		r.turns++
+		r.away = r.turns // by one who has begun to run callbacks
+	}
+	d := c.dispatcher
+	d.mu.Lock()
+	require.True(t, d.push(delivery{event: succeed}))
+	d.mu.Unlock()
+	assert.ErrorIs(t, l.runCallbacks(), errRelieved)
+	assert.Equal(t, r.turns, r.away, "the successor is away still")
+}
