@@ -80,7 +80,7 @@ func (f *Fleet) NewWorker(cfg WorkerConfig) (*Worker, error) {
 	switch {
 	case cfg.Connect == nil:
 		return nil, wrong("WorkerConfig.Connect", "nil", "must be a function that makes a room's client")
-	case len(cfg.Name) > 128:
+	case len(cfg.Name) > longestID:
 		return nil, wrong("WorkerConfig.Name", cfg.Name, "must be 128 bytes at most")
 	case cfg.MoveRate < 0:
 		return nil, wrong("WorkerConfig.MoveRate", cfg.MoveRate, "must be above zero")
