@@ -171,7 +171,7 @@ func (b *mailbox) disown(left *wechatws.UndeliveredError) {
 func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.SendOption) error {
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
-		if err := json.Unmarshal([]byte(match), &want); err != nil {
+		if err := decodeExactly([]byte(match), &want); err != nil {
 			return err
 		}
 		_, err := client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
