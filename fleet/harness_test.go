@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -70,7 +71,7 @@ func (w *world) workerWith(cfg fleet.WorkerConfig) *running {
 	go func() { ended <- worker.Run(ctx) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
-		require.NoError(w, <-ended)
+		assert.NoError(w, <-ended)
 	})
 	w.Cleanup(stop)
 	return &running{worker, stop}

@@ -130,7 +130,11 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 	case !utf8.ValidString(text):
 		return fmt.Errorf("fleet: the message to room %q: %w", room, wechatws.ErrNotUTF8)
 	}
-	if _, err := f.rooms.Get(ctx, specPrefix+names.Token(room)); errors.Is(err, jetstream.ErrKeyNotFound) {
+	token, err := token(room)
+	if err != nil {
+		return err
+	}
+	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
@@ -149,7 +153,7 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
 	}
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+s.id))
+		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
 	}
 	if _, err := f.js.PublishMsg(ctx, m, publish...); err != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)

@@ -142,6 +142,7 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 		}
 		p.spec, p.specRev = nil, e.Revision()
 		if s := (&Spec{}); live && json.Unmarshal(e.Value(), s) == nil {
+			s.ID = p.id // JSON has no bytes of any kind
 			p.spec = s
 		}
 		return p
