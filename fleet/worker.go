@@ -139,7 +139,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) told() member {
 	host, _ := os.Hostname()
-	return member{Name: w.cfg.Name, Host: host, PID: os.Getpid(), Since: time.Now().UTC()}
+	return member{Name: w.cfg.Name, Host: host, PID: os.Getpid(), Since: time.Now().UTC(), Settling: true}
 }
 
 // report tells of what went wrong with a room.
