@@ -132,7 +132,9 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	}
 	b.note(string(m.Data))
 	err := b.send(client, m, options)
-	b.note("")
+	if h.ctx.Err() == nil { // else the client hands it back, and that is no loss
+		b.note("")
+	}
 	switch {
 	case err == nil:
 		h.worker.counters.out.Add(1)
