@@ -179,29 +179,32 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 			continue
 		}
 		stop := context.AfterFunc(ctx, messages.Drain)
+		var left []jetstream.Msg
 		for {
 			m, err := messages.Next()
 			if err != nil {
 				break
 			}
-			if ctx.Err() != nil {
-				_ = m.Nak() // another process need not wait for it
-				continue
+			if ctx.Err() != nil || !h.handle(ctx, m) {
+				left = append(left, m)
 			}
-			h.handle(ctx, m)
 		}
 		stop()
 		messages.Stop()
+		for _, m := range left { // another process need not wait for it, and we get none any more
+			_ = m.Nak()
+		}
 		pause(ctx, 100*time.Millisecond)
 	}
 }
 
-// handle gives one message to its callbacks, and says what has come of it.
-func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) {
+// handle gives one message to its callbacks, and says what has come of it. It returns false
+// when ctx has ended before anything has.
+func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 	m, ok := h.f.message(jm)
 	if !ok {
 		h.acknowledge(ctx, jm) // the fleet's own
-		return
+		return true
 	}
 	stop := h.sayAlive(jm)
 	err := h.call(ctx, m)
@@ -210,7 +213,7 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) {
 	case err == nil:
 		h.acknowledge(ctx, jm)
 	case ctx.Err() != nil: // perhaps for that reason
-		_ = jm.Nak()
+		return false
 	case h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts:
 		h.cfg.OnError(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
 		_ = jm.Term()
@@ -222,6 +225,7 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) {
 		}
 		_ = jm.NakWithDelay(delay)
 	}
+	return true
 }
 
 // acknowledge waits until it is known to be: else the next message might be handled

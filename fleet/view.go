@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -34,7 +35,12 @@ type member struct {
 
 	session string
 	hash    uint64 // of Name
-	joined  uint64 // the revision at which it was first seen: of two with one name the younger counts
+}
+
+// youngerThan goes by what the two tell of themselves, so that all workers decide the
+// same, whatever they have seen of the two and when.
+func (m *member) youngerThan(other *member) bool {
+	return cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0
 }
 
 // A claim says whose a room is: it is held by that session for as long as it lives.
@@ -122,9 +128,8 @@ func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) 
 	if json.Unmarshal(e.Value(), m) != nil {
 		return false
 	}
-	m.session, m.hash, m.joined = session, placement.Hash(m.Name), e.Revision()
+	m.session, m.hash = session, placement.Hash(m.Name)
 	if was != nil {
-		m.joined = was.joined
 		if was.Draining == m.Draining && was.Settling == m.Settling {
 			return false
 		}
@@ -170,7 +175,7 @@ func (v *view) candidates() []*member {
 		if m.Settling { // an older one of its name goes on
 			continue
 		}
-		if other := byName[m.Name]; other == nil || m.joined > other.joined {
+		if other := byName[m.Name]; other == nil || m.youngerThan(other) {
 			byName[m.Name] = m
 		}
 	}
