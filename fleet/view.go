@@ -42,7 +42,8 @@ type claim struct {
 	Worker  string    `json:"worker,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 
-	rev uint64 // the fence; also of a claim that was deleted
+	rev  uint64 // the fence; also of a claim that was deleted
+	kept bool   // the bucket has it
 }
 
 // A place is what is known of one room.
@@ -105,7 +106,7 @@ func (v *view) seeLease(e jetstream.KeyValueEntry) (p *place, members bool) {
 	if live {
 		_ = json.Unmarshal(e.Value(), &c) // what cannot be read is free
 	}
-	c.rev = e.Revision()
+	c.rev, c.kept = e.Revision(), live
 	p.claim = c
 	return p, false
 }
