@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -30,10 +31,13 @@ type member struct {
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
+	// Joined is the revision of the session's first put, which is not known in that put itself. Of
+	// two members with one name the younger counts, and all must agree on which it is,
+	// whatever they were the first to see of each.
+	Joined uint64 `json:"joined,omitempty"`
 
 	session string
 	hash    uint64 // of Name
-	joined  uint64 // the revision at which it was first seen: of two with one name the younger counts
 }
 
 // A claim says whose a room is: it is held by that session for as long as it lives.
@@ -122,12 +126,9 @@ func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) 
 	if json.Unmarshal(e.Value(), m) != nil {
 		return false
 	}
-	m.session, m.hash, m.joined = session, placement.Hash(m.Name), e.Revision()
-	if was != nil {
-		m.joined = was.joined
-		if was.Draining == m.Draining {
-			return false
-		}
+	m.session, m.hash, m.Joined = session, placement.Hash(m.Name), cmp.Or(m.Joined, e.Revision())
+	if was != nil && was.Draining == m.Draining {
+		return false
 	}
 	v.members[session] = m
 	return true
@@ -167,7 +168,7 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
-		if other := byName[m.Name]; other == nil || m.joined > other.joined {
+		if other := byName[m.Name]; other == nil || m.Joined > other.Joined {
 			byName[m.Name] = m
 		}
 	}
