@@ -44,7 +44,7 @@ type Config struct {
 	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
 	// it takes until the rooms of a lost worker are taken by others. A worker that cannot
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
-	// it is sure to outlive an absence of NATS of five sixths of the lease. A NATS cluster
+	// it is sure to outlive an absence of NATS of three quarters of the lease. A NATS cluster
 	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
 	// Default 8 s; at least 2 s, and whole seconds: NATS cuts off the rest.
 	Lease time.Duration

@@ -51,7 +51,7 @@ func (h *holding) takeOver() error {
 	for {
 		err := h.tryTakeOver(subject)
 		switch {
-		case err == nil, errors.Is(err, errFenced):
+		case err == nil, errors.Is(err, ErrLeaseLost):
 			return err
 		case h.ctx.Err() != nil:
 			return h.ctx.Err()
@@ -69,7 +69,7 @@ func (h *holding) tryTakeOver(subject string) error {
 	}
 	defer done()
 	if err := h.guard(); err != nil {
-		return errFenced
+		return err
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, publishing)
 	defer cancel()

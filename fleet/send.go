@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // Headers of messages in the stream to rooms.
@@ -156,7 +157,7 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
 	}
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(token+"."+s.id))
+		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
 	}
 	if _, err := f.js.PublishMsg(ctx, m, publish...); err != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)

@@ -35,6 +35,7 @@ type member struct {
 	// two members with one name the younger counts, and all must agree on which it is,
 	// whatever they were the first to see of each.
 	Joined uint64 `json:"joined,omitempty"`
+	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
 
 	session string
 	hash    uint64 // of Name
@@ -127,7 +128,7 @@ func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) 
 		return false
 	}
 	m.session, m.hash, m.Joined = session, placement.Hash(m.Name), cmp.Or(m.Joined, e.Revision())
-	if was != nil && was.Draining == m.Draining {
+	if was != nil && was.Draining == m.Draining && was.Settling == m.Settling {
 		return false
 	}
 	v.members[session] = m
@@ -163,11 +164,14 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 	return nil
 }
 
-// candidates are the members that rooms may be placed on: those that do not drain, and of
-// several with one name the youngest.
+// candidates are the members that rooms may be placed on: those that take rooms and do not
+// drain, and of several with one name the youngest.
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
+		if m.Settling { // an older one of its name goes on
+			continue
+		}
 		if other := byName[m.Name]; other == nil || m.Joined > other.Joined {
 			byName[m.Name] = m
 		}

@@ -27,7 +27,7 @@ func (p *specFlags) add(c *cobra.Command) {
 	flags.StringToStringVar(&p.ids, "id", nil, "what the backend knows the room and ourselves by: name=value")
 	flags.StringToStringVar(&p.options, "option", nil, "a setting: name=value")
 	flags.StringToStringVar(&p.secrets, "secret", nil, "where the worker finds a secret: name=env:VARIABLE or name=file:/path")
-	flags.StringVarP(&p.file, "file", "f", "", "a file with one spec as JSON a line, as \"rooms --json\" writes them; - is the standard input")
+	flags.StringVarP(&p.file, "file", "f", "", "a file of specs as JSON: {\"id\":…,\"endpoint\":…,\"ids\":{…},\"options\":{…},\"secrets\":{…}}; - is the standard input")
 }
 
 // specs are those of the file, or the one of the flags.
@@ -181,7 +181,9 @@ func (s *settings) drain() *cobra.Command {
 		if err := s.soon(c.Context(), func(ctx context.Context) error { return f.Control().Drain(ctx, args[0]) }); err != nil {
 			return err
 		}
+		done := "drains"
 		for !atOnce {
+			done = "has handed over its rooms and ended"
 			var workers []fleet.WorkerStatus
 			err := s.soon(c.Context(), func(ctx context.Context) (err error) {
 				workers, err = f.Control().Workers(ctx)
@@ -202,7 +204,7 @@ func (s *settings) drain() *cobra.Command {
 				}
 			}
 		}
-		return s.say(c, args[0], "drains")
+		return s.say(c, args[0], done)
 	}
 	return c
 }

@@ -138,7 +138,7 @@ func TestMoveAndDrain(t *testing.T) {
 	w.ctl("move", "--back", "1")
 	assert.Equal(t, "WORKER HOST PID UP STATE ROOMS OPEN IN OUT ERRORS\n",
 		regexp.MustCompile(`(?m)^[ab] .*ready.*\n`).ReplaceAllString(same(w.ctl("workers")), ""))
-	assert.Equal(t, "a drains\n", w.ctl("drain", "a"))
+	assert.Equal(t, "a has handed over its rooms and ended\n", w.ctl("drain", "a"))
 	assert.NotRegexp(t, `(?m)^a `, w.ctl("workers"))
 	assert.Contains(t, w.ctl("workers", "--json"), `"name":"b"`)
 	w.untilHeld()
