@@ -34,8 +34,8 @@ type member struct {
 	// Joined is the revision of the session's first put, which is not known in that put itself. Of
 	// two members with one name the younger counts, and all must agree on which it is,
 	// whatever they were the first to see of each.
-	Joined uint64 `json:"joined,omitempty"`
-	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
+	Joined   uint64 `json:"joined,omitempty"`
+	Settling bool   `json:"settling,omitempty"` // it takes no rooms yet
 
 	session string
 	hash    uint64 // of Name
