@@ -44,6 +44,7 @@ func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
 		err := s.renew(ctx)
 		if err == nil {
 			s.clock.renewed(began)
+			s.told.Joined = s.rev
 			return s, nil
 		}
 		if !passing(err) || ctx.Err() != nil {

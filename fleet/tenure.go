@@ -279,7 +279,11 @@ func (t *tenure) decide(p *place) {
 		t.release(p)
 	case h == nil && wanted && t.free(p.claim):
 		t.take(p)
-	case h == nil && p.spec == nil && p.claim.Session == "" && p.pin == "":
+	case h == nil && p.spec == nil && p.claim.kept:
+		if p.best == t.me && p.best != nil && t.free(p.claim) {
+			t.forget(p)
+		}
+	case h == nil && p.spec == nil && p.pin == "":
 		delete(t.places, p.token)
 	}
 }
@@ -321,7 +325,7 @@ func (t *tenure) take(p *place) {
 		}
 		defer done()
 		fence, err := t.putClaim(p.token, c, rev)
-		if c.rev = fence; isWrongRevision(err) {
+		if c.rev, c.kept = fence, true; isWrongRevision(err) {
 			c, err = t.findClaim(p.token)
 		}
 		if err != nil {
@@ -348,7 +352,7 @@ func (t *tenure) findClaim(token string) (c claim, err error) {
 	if err != nil {
 		return claim{}, err
 	}
-	if len(m.Data) > 0 {
+	if c.kept = len(m.Data) > 0; c.kept {
 		_ = json.Unmarshal(m.Data, &c)
 	}
 	c.rev = m.Seq
@@ -438,7 +442,6 @@ func (t *tenure) stopMover() {
 // release closes a room and gives up the claim on it.
 func (t *tenure) release(p *place) {
 	h, rev, mine := p.held, p.claim.rev, p.claim.Session == t.s.id
-	removed := p.spec == nil
 	t.w.counters.released.Add(1)
 	t.begin(p, func() func() {
 		if h != nil {
@@ -447,18 +450,31 @@ func (t *tenure) release(p *place) {
 		var freed uint64
 		if mine {
 			freed = t.giveUp(p.token, rev)
-			if freed > 0 && removed { // nothing of it is left, then
-				ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
-				_ = t.f.forget(ctx, t.f.leases, claimPrefix+p.token, freed)
-				cancel()
-			}
 		}
 		return func() {
 			t.letGo(p)
 			// Also when it is not known what has come of it, the claim is used up: only
 			// another one makes a release void that is on its way still.
 			if mine && p.claim.rev <= max(rev, freed) {
-				p.claim = claim{rev: max(rev, freed)}
+				p.claim = claim{rev: max(rev, freed), kept: true}
+			}
+		}
+	})
+}
+
+// forget removes the claim on a room that is there no more, which nobody holds.
+func (t *tenure) forget(p *place) {
+	rev := p.claim.rev
+	t.begin(p, func() func() {
+		ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
+		defer cancel()
+		if err := t.f.forget(ctx, t.f.leases, claimPrefix+p.token, rev); err != nil {
+			pause(t.ctx, 500*time.Millisecond) // perhaps the watcher tells why
+			return func() {}
+		}
+		return func() {
+			if p.claim.rev == rev {
+				p.claim.kept = false
 			}
 		}
 	})

@@ -31,16 +31,14 @@ type member struct {
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
-	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
+	// Joined is the revision of the session's first put, which is not known in that put itself. Of
+	// two members with one name the younger counts, and all must agree on which it is,
+	// whatever they were the first to see of each.
+	Joined   uint64 `json:"joined,omitempty"`
+	Settling bool   `json:"settling,omitempty"` // it takes no rooms yet
 
 	session string
 	hash    uint64 // of Name
-}
-
-// youngerThan goes by what the two tell of themselves, so that all workers decide the
-// same, whatever they have seen of the two and when.
-func (m *member) youngerThan(other *member) bool {
-	return cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0
 }
 
 // A claim says whose a room is: it is held by that session for as long as it lives.
@@ -49,7 +47,8 @@ type claim struct {
 	Worker  string    `json:"worker,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 
-	rev uint64 // the fence; also of a claim that was deleted
+	rev  uint64 // the fence; also of a claim that was deleted
+	kept bool   // the bucket has it
 }
 
 // A place is what is known of one room.
@@ -112,7 +111,7 @@ func (v *view) seeLease(e jetstream.KeyValueEntry) (p *place, members bool) {
 	if live {
 		_ = json.Unmarshal(e.Value(), &c) // what cannot be read is free
 	}
-	c.rev = e.Revision()
+	c.rev, c.kept = e.Revision(), live
 	p.claim = c
 	return p, false
 }
@@ -128,11 +127,9 @@ func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) 
 	if json.Unmarshal(e.Value(), m) != nil {
 		return false
 	}
-	m.session, m.hash = session, placement.Hash(m.Name)
-	if was != nil {
-		if was.Draining == m.Draining && was.Settling == m.Settling {
-			return false
-		}
+	m.session, m.hash, m.Joined = session, placement.Hash(m.Name), cmp.Or(m.Joined, e.Revision())
+	if was != nil && was.Draining == m.Draining && was.Settling == m.Settling {
+		return false
 	}
 	v.members[session] = m
 	return true
@@ -175,7 +172,7 @@ func (v *view) candidates() []*member {
 		if m.Settling { // an older one of its name goes on
 			continue
 		}
-		if other := byName[m.Name]; other == nil || m.youngerThan(other) {
+		if other := byName[m.Name]; other == nil || m.Joined > other.Joined {
 			byName[m.Name] = m
 		}
 	}
