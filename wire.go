@@ -28,7 +28,7 @@ type wire struct {
 	raw   syscall.RawConn // nil: the connection has none
 	guard func() error    // see WithGuard; may be nil
 
-	refusal    atomic.Pointer[error] // what guard said
+	refusal atomic.Pointer[error] // what guard said
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
 	readFailed atomic.Bool  // nothing more can come in

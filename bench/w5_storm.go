@@ -77,9 +77,15 @@ func (b *bench) stormOnce(clients int, jitter float64) ([]time.Duration, error) 
 	if _, err := fleet.line(); err != nil { // all are back
 		return nil, err
 	}
-	c, err := ask(server.port)
-	if err != nil {
-		return nil, err
+	// A client is open when it has the server's answer, and the server counts it after that.
+	var c census
+	for asked := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if c, err = ask(server.port); err != nil {
+			return nil, err
+		}
+		if len(c.Accepts) >= clients && c.Open >= int64(clients) || time.Since(asked) > 5*time.Second {
+			break
+		}
 	}
 	if len(c.Accepts) != clients || c.Open != int64(clients) {
 		return nil, fmt.Errorf("the server accepted %d and holds %d clients, want %d", len(c.Accepts), c.Open, clients)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ type Config struct {
 	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
 	// it takes until the rooms of a lost worker are taken by others. A worker that cannot
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
-	// it is sure to outlive an absence of NATS of five sixths of the lease. A NATS cluster
+	// it is sure to outlive an absence of NATS of three quarters of the lease. A NATS cluster
 	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
 	// Default 8 s; at least 2 s, and whole seconds: NATS cuts off the rest.
 	Lease time.Duration
@@ -86,7 +87,7 @@ func (c *Config) check() error {
 	switch {
 	case !validName.MatchString(c.Name):
 		return wrong("Config.Name", c.Name, "must be 1 to 32 letters, digits, - and _")
-	case c.Replicas < 1 || c.Replicas > 5:
+	case c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5:
 		return wrong("Config.Replicas", c.Replicas, "must be 1, 3 or 5")
 	case c.URL == "" && c.Replicas > 1:
 		return wrong("Config.Replicas", c.Replicas, "must be 1 without a URL: the embedded server is alone")
@@ -95,7 +96,7 @@ func (c *Config) check() error {
 	case c.URL != "" && (c.Dir != "" || c.Listen != ""):
 		return wrong("Config.Dir, Config.Listen", "set", "are for the embedded server, and there is a URL")
 	case !validURLs(c.URL):
-		return wrong("Config.URL", "(not told)", "must be nats, tls or ws URLs, separated by commas")
+		return wrong("Config.URL", "(not told)", "must be nats, tls, ws or wss URLs, separated by commas")
 	case c.Lease != 0 && c.Lease < 2*time.Second:
 		return wrong("Config.Lease", c.Lease, "must be 2 s or longer")
 	case c.Lease%time.Second != 0: // the worker would think that it has the lease when NATS has let it go
@@ -115,7 +116,8 @@ func validURLs(list string) bool {
 		if one != "" && !strings.Contains(one, "://") {
 			one = "nats://" + one
 		}
-		if _, err := url.Parse(one); err != nil {
+		u, err := url.Parse(one)
+		if err != nil || one != "" && !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return false
 		}
 	}

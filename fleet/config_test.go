@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -19,5 +20,15 @@ func TestALeaseIsWholeSeconds(t *testing.T) {
 		require.ErrorAs(t, err, &wrong, lease)
 		require.Equal(t, "fleet.Config.Lease", wrong.Option)
 		require.Nil(t, f)
+	}
+}
+
+func TestAWorkersNameIsText(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a\nb", "\xff", "a\x00"} {
+		_, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(context.Context, *fleet.Room) (*wechatws.Client, error) { return nil, nil }})
+		var option *wechatws.OptionError
+		require.ErrorAs(t, err, &option)
+		require.Equal(t, "fleet.WorkerConfig.Name", option.Option)
 	}
 }

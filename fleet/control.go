@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws/fleet/internal/names"
@@ -89,7 +90,10 @@ func (c Control) encode(spec Spec) ([]byte, error) {
 // Remove removes a room: its holder leaves it, and the messages that wait for it are thrown
 // away, which are counted. It returns ErrNoRoom when there is none.
 func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, err error) {
-	token := names.Token(room)
+	token, err := token(room)
+	if err != nil {
+		return 0, err
+	}
 	e, err := c.f.rooms.Get(ctx, specPrefix+token)
 	if err == nil {
 		err = c.f.forget(ctx, c.f.rooms, specPrefix+token, e.Revision())
@@ -135,7 +139,11 @@ func (c Control) about(room string, err error) error {
 
 // Get returns one room, or ErrNoRoom.
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
-	for s, err := range c.look(ctx, names.Token(room), false) {
+	token, err := token(room)
+	if err != nil {
+		return Status{}, err
+	}
+	for s, err := range c.look(ctx, token, false) {
 		return s, err
 	}
 	return Status{}, fmt.Errorf("%w: %q", ErrNoRoom, room)
@@ -250,7 +258,10 @@ func sameStatus(a, b Status) bool {
 // does. An empty worker undoes that, and returns at once. It returns ErrNoRoom, ErrNoWorker, or the
 // cause of ctx's end; the room is moved nevertheless then.
 func (c Control) Move(ctx context.Context, room, worker string) error {
-	token := names.Token(room)
+	token, err := token(room)
+	if err != nil {
+		return err
+	}
 	if _, err := c.f.rooms.Get(ctx, specPrefix+token); err != nil {
 		return c.about(room, err)
 	}
@@ -320,25 +331,31 @@ func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 // Drain has a worker hand over all its rooms and end its Run. It returns when the worker has
 // heard it, or ErrNoWorker.
 func (c Control) Drain(ctx context.Context, worker string) error {
-	_, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, askDrain), nil)
-	if noSuch(err) {
-		return fmt.Errorf("%w: %q", ErrNoWorker, worker)
+	_, err := c.ask(ctx, worker, askDrain)
+	return err
+}
+
+// ask asks a worker a question.
+func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, error) {
+	if len(worker) > longestID {
+		return nil, fmt.Errorf("%w: %.40q", ErrNoWorker, worker)
 	}
-	if err != nil {
-		return fmt.Errorf("fleet: worker %q: %w", worker, err)
+	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, question), nil)
+	switch {
+	case noSuch(err):
+		return nil, fmt.Errorf("%w: %q", ErrNoWorker, worker)
+	case err != nil:
+		return nil, fmt.Errorf("fleet: worker %q: %w", worker, err)
 	}
-	return nil
+	return m, nil
 }
 
 // Stats asks a worker for its Stats. It returns ErrNoWorker when it is not there.
 func (c Control) Stats(ctx context.Context, worker string) (WorkerStats, error) {
 	var s WorkerStats
-	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, askStats), nil)
-	if noSuch(err) {
-		return s, fmt.Errorf("%w: %q", ErrNoWorker, worker)
-	}
+	m, err := c.ask(ctx, worker, askStats)
 	if err != nil {
-		return s, fmt.Errorf("fleet: worker %q: %w", worker, err)
+		return s, err
 	}
 	return s, json.Unmarshal(m.Data, &s)
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -261,20 +262,19 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
 		return fmt.Errorf("fleet: what %q was made with cannot be read: %w", f.name, err)
 	}
-	for _, o := range []struct {
-		option    string
-		asked, is int64
-		text      string
-	}{
-		{"Config.Lease", int64(f.cfg.Lease), int64(f.settled.Lease), f.settled.Lease.String()},
-		{"Config.Partitions", int64(f.cfg.Partitions), int64(f.settled.Partitions), strconv.Itoa(f.settled.Partitions)},
-		{"Config.KeepIn", int64(f.cfg.KeepIn), int64(f.settled.KeepIn), f.settled.KeepIn.String()},
-	} {
-		if o.asked != 0 && o.asked != o.is {
-			return wrong(o.option, o.asked, "must be "+o.text+" or zero: the fleet was made with that")
-		}
+	return cmp.Or(
+		mustBe("Config.Lease", f.cfg.Lease, f.settled.Lease),
+		mustBe("Config.Partitions", f.cfg.Partitions, f.settled.Partitions),
+		mustBe("Config.KeepIn", f.cfg.KeepIn, f.settled.KeepIn),
+	)
+}
+
+func mustBe[T comparable](option string, asked, is T) error {
+	var zero T
+	if asked == zero || asked == is {
+		return nil
 	}
-	return nil
+	return wrong(option, asked, fmt.Sprint("must be ", is, " or zero: the fleet was made with that"))
 }
 
 // URL is where an embedded server can be reached by other processes, or empty.

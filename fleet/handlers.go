@@ -268,8 +268,12 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 		return m, false
 	}
 	header := jm.Headers()
+	kind, err := names.Text(header.Get(headerType))
+	if err != nil {
+		return m, false
+	}
 	m = Message{
-		Room: room, Type: header.Get(headerType), Data: jm.Data(), Binary: header.Get(headerBinary) != "",
+		Room: room, Type: kind, Data: jm.Data(), Binary: header.Get(headerBinary) != "",
 		Worker: header.Get(headerWorker), Attempt: 1,
 	}
 	m.Fence, _ = strconv.ParseUint(header.Get(headerFence), 10, 64)

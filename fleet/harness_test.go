@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -26,7 +27,10 @@ type world struct {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const (
+	patience = 30 * time.Second
+	tick     = 10 * time.Millisecond // between two looks, where nobody tells
+)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -53,6 +57,7 @@ type running struct {
 
 // worker starts a worker whose clients say nothing by themselves.
 func (w *world) worker(name string, options ...wechatws.Option) *running {
+	w.Helper()
 	return w.workerWith(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return r.NewClient(r.Endpoint, append([]wechatws.Option{wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness()}, options...)...)
 	}})
@@ -70,7 +75,7 @@ func (w *world) workerWith(cfg fleet.WorkerConfig) *running {
 	go func() { ended <- worker.Run(ctx) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
-		require.NoError(w, <-ended)
+		assert.NoError(w, <-ended)
 	})
 	w.Cleanup(stop)
 	return &running{worker, stop}
@@ -106,4 +111,9 @@ func heldBy(rooms map[string]fleet.Status) map[string]int {
 		}
 	}
 	return n
+}
+
+// quietly makes clients that say nothing by themselves.
+func quietly(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness())
 }

@@ -16,7 +16,7 @@ import (
 
 // Headers of messages in the stream from rooms.
 const (
-	headerType       = "Fleet-Type"
+	headerType       = "Fleet-Type" // as a token, since headers have no newlines
 	headerFence      = "Fleet-Fence"
 	headerWorker     = "Fleet-Worker"
 	headerConnection = "Fleet-Connection"
@@ -28,6 +28,10 @@ const (
 // message is published under the condition that this is still the last of its kind in
 // the room, so that the stream itself refuses what a former holder says late.
 const heldToken = "_held"
+
+// longToken is in place of a type that is too long for a subject: for a subject of 4 KiB NATS
+// ends the connection, and the worker with it.
+const longToken, longestToken = "_long", 256
 
 // inbound is what a holding keeps of its stream. But for takeOver, it belongs to the client's
 // callbacks, which run one at a time.
@@ -47,7 +51,7 @@ func (h *holding) takeOver() error {
 	for {
 		err := h.tryTakeOver(subject)
 		switch {
-		case err == nil, errors.Is(err, errFenced):
+		case err == nil, errors.Is(err, ErrLeaseLost):
 			return err
 		case h.ctx.Err() != nil:
 			return h.ctx.Err()
@@ -65,7 +69,7 @@ func (h *holding) tryTakeOver(subject string) error {
 	}
 	defer done()
 	if err := h.guard(); err != nil {
-		return errFenced
+		return err
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, publishing)
 	defer cancel()
@@ -105,7 +109,10 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	h.inbound.count++
 	token, kind := "_binary", ""
 	if !m.Binary {
-		token, kind = names.Token(m.Type), m.Type
+		kind = names.Token(m.Type)
+		if token = kind; len(token) > longestToken {
+			token = longToken
+		}
 	}
 	msg := nats.NewMsg(h.f.inSubject(h.id, token))
 	msg.Data = m.Data

@@ -132,7 +132,9 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	}
 	b.note(string(m.Data))
 	err := b.send(client, m, options)
-	b.note("")
+	if h.ctx.Err() == nil { // else the client hands it back, and that is no loss
+		b.note("")
+	}
 	switch {
 	case err == nil:
 		h.worker.counters.out.Add(1)
@@ -171,7 +173,7 @@ func (b *mailbox) disown(left *wechatws.UndeliveredError) {
 func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.SendOption) error {
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
-		if err := json.Unmarshal([]byte(match), &want); err != nil {
+		if err := decodeExactly([]byte(match), &want); err != nil {
 			return err
 		}
 		_, err := client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)

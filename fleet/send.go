@@ -1,10 +1,12 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -33,7 +35,7 @@ type sending struct {
 }
 
 // A Match recognises the message that confirms another one: it has this type, and its
-// fields have these values, compared as JSON.
+// fields have these values, compared as JSON, and numbers by their digits.
 type Match struct {
 	// Type is the message's type, as in wechatws.Message.
 	Type string `json:"type"`
@@ -58,14 +60,16 @@ func (want Match) matches(m wechatws.Message) bool {
 	return true
 }
 
+// sameJSON compares numbers as they are written: an id may have more digits than a float64.
 func sameJSON(a, b []byte) bool {
 	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
-	}
-	a, _ = json.Marshal(x)
-	b, _ = json.Marshal(y)
-	return string(a) == string(b)
+	return decodeExactly(a, &x) == nil && decodeExactly(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+func decodeExactly(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(v)
 }
 
 // ConfirmedBy has the message count as delivered when the room answers with a message
@@ -130,7 +134,11 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 	case !utf8.ValidString(text):
 		return fmt.Errorf("fleet: the message to room %q: %w", room, wechatws.ErrNotUTF8)
 	}
-	if _, err := f.rooms.Get(ctx, specPrefix+names.Token(room)); errors.Is(err, jetstream.ErrKeyNotFound) {
+	token, err := token(room)
+	if err != nil {
+		return err
+	}
+	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
@@ -149,7 +157,7 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
 	}
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+s.id))
+		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
 	}
 	if _, err := f.js.PublishMsg(ctx, m, publish...); err != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)

@@ -170,9 +170,15 @@ func (f *Fleet) sessionRevision(ctx context.Context, session string) (uint64, er
 }
 
 // drain tells the others to take our rooms.
-func (s *session) drain() {
+func (s *session) drain() { s.tell(func(m *member) { m.Draining = true }) }
+
+// settle tells the others that we take rooms now.
+func (s *session) settle() { s.tell(func(m *member) { m.Settling = false }) }
+
+// tell changes what the others know of us, by a renewal at once.
+func (s *session) tell(change func(*member)) {
 	s.mu.Lock()
-	s.told.Draining = true
+	change(&s.told)
 	s.mu.Unlock()
 	select {
 	case s.news <- struct{}{}:

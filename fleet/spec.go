@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A Spec is what a room is. All of it but the ID means what WorkerConfig.Connect makes of
@@ -28,8 +29,19 @@ type Spec struct {
 	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
+// longestID is the longest of names: NATS ends the connection of who uses a subject of 4 KiB.
+const longestID = 128
+
+// token is what a room is called in subjects and keys. What cannot be the ID of a room is none.
+func token(room string) (string, error) {
+	if room == "" || len(room) > longestID {
+		return "", fmt.Errorf("%w: %.40q", ErrNoRoom, room)
+	}
+	return names.Token(room), nil
+}
+
 func (s Spec) check() error {
-	if s.ID == "" || len(s.ID) > 128 {
+	if s.ID == "" || len(s.ID) > longestID {
 		return wrong("Spec.ID", fmt.Sprint(len(s.ID), " bytes"), "must be 1 to 128 bytes")
 	}
 	if u, err := url.Parse(s.Endpoint); err != nil {

@@ -8,19 +8,22 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // Tail tells the messages that come from a room from now on, to look at: other than Handlers it
 // acknowledges nothing and takes nothing from anybody. An empty room is all of them. It ends
 // with ctx, after an error, or with the loop.
 func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error] {
-	subject := f.name + ".in.>"
-	if room != "" {
-		subject = f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + names.Token(room) + ".>"
-	}
 	return func(yield func(Message, error) bool) {
+		subject := f.name + ".in.>"
+		if room != "" {
+			token, err := token(room)
+			if err != nil {
+				yield(Message{}, err)
+				return
+			}
+			subject = f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + token + ".>"
+		}
 		c, err := f.in.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 			FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverNewPolicy,
 		})

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// settling is how long a new worker looks before it takes its first rooms: when many
-	// start together, each room is taken once.
+	// settling is how long a new worker looks before it takes its first rooms, and the others
+	// hand any over to it: when many start together, each room is taken once.
 	settling = time.Second
 	// sweeping is how often messages to rooms are looked for that nobody has told of.
 	sweeping = 15 * time.Second
@@ -115,6 +115,7 @@ func (t *tenure) run() (drained bool) {
 			post()
 		case <-settled.C:
 			t.settled, t.moved = true, true
+			t.s.settle()
 		case m := <-t.wakes:
 			t.wake(m)
 		case <-sweep.C:

@@ -30,6 +30,7 @@ type member struct {
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
+	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
 
 	session string
 	hash    uint64 // of Name
@@ -125,7 +126,7 @@ func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) 
 	m.session, m.hash, m.joined = session, placement.Hash(m.Name), e.Revision()
 	if was != nil {
 		m.joined = was.joined
-		if was.Draining == m.Draining {
+		if was.Draining == m.Draining && was.Settling == m.Settling {
 			return false
 		}
 	}
@@ -146,6 +147,7 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 		}
 		p.spec, p.specRev = nil, e.Revision()
 		if s := (&Spec{}); live && json.Unmarshal(e.Value(), s) == nil {
+			s.ID = p.id // JSON has no bytes of any kind
 			p.spec = s
 			v.rooms++
 		}
@@ -165,11 +167,14 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 	return nil
 }
 
-// candidates are the members that rooms may be placed on: those that do not drain, and of
-// several with one name the youngest.
+// candidates are the members that rooms may be placed on: those that take rooms and do not
+// drain, and of several with one name the youngest.
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
+		if m.Settling { // an older one of its name goes on
+			continue
+		}
 		if other := byName[m.Name]; other == nil || m.joined > other.joined {
 			byName[m.Name] = m
 		}

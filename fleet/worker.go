@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wechatws/wechatws"
 )
@@ -81,8 +84,10 @@ func (f *Fleet) NewWorker(cfg WorkerConfig) (*Worker, error) {
 	switch {
 	case cfg.Connect == nil:
 		return nil, wrong("WorkerConfig.Connect", "nil", "must be a function that makes a room's client")
-	case len(cfg.Name) > 128:
+	case len(cfg.Name) > longestID:
 		return nil, wrong("WorkerConfig.Name", cfg.Name, "must be 128 bytes at most")
+	case strings.ContainsFunc(cfg.Name, unicode.IsControl) || !utf8.ValidString(cfg.Name):
+		return nil, wrong("WorkerConfig.Name", fmt.Sprintf("%q", cfg.Name), "must be text without control characters")
 	case cfg.MoveRate < 0:
 		return nil, wrong("WorkerConfig.MoveRate", cfg.MoveRate, "must be above zero")
 	case cfg.DrainTimeout < 0:
@@ -135,7 +140,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) told() member {
 	host, _ := os.Hostname()
-	return member{Name: w.cfg.Name, Host: host, PID: os.Getpid(), Since: time.Now().UTC()}
+	return member{Name: w.cfg.Name, Host: host, PID: os.Getpid(), Since: time.Now().UTC(), Settling: true}
 }
 
 // report tells of what went wrong with a room.

@@ -112,6 +112,7 @@ func runHandler() error {
 	return handle(ctx, f, func(one handling) {
 		// In one write, so that a line is there or is not.
 		_, _ = os.Stdout.WriteString(fmt.Sprintln(one.room, one.seq, one.at))
+		time.Sleep(30 * time.Millisecond) // so that it is killed in the middle of something
 	})
 }
 

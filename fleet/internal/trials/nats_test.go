@@ -42,7 +42,8 @@ func newCluster(t *testing.T) *cluster {
 		c.start(i)
 	}
 	nc, err := nats.Connect(c.url(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
-		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.PingInterval(time.Second), nats.Timeout(time.Second))
+		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.PingInterval(time.Second), nats.Timeout(time.Second),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // servers are to be killed
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	c.js, err = jetstream.New(nc)

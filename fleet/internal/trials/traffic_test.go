@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +33,10 @@ type traffic struct {
 }
 
 // sent is one message to a room.
-type sent struct{ confirmed bool }
+type sent struct {
+	confirmed bool
+	attempts  int // to have it stored
+}
 
 // number reads a text such as "visitor 7".
 func number(text, kind string) (int, bool) {
@@ -102,6 +106,7 @@ func (tr *traffic) send(room string) {
 		once, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		err := tr.fleet.Send(once, room, liveroom.CommentCommand{RoomID: liveroom.Str(room), FromName: "fleet", Content: text}, options...)
 		cancel()
+		one.attempts++
 		tr.mu.Lock()
 		if err == nil {
 			tr.sent[room] = append(tr.sent[room], one)
@@ -150,6 +155,9 @@ func (tr *traffic) countOutbound(events []wstest.Event) outbound {
 			switch {
 			case got[room][n]:
 				out.again[room]++
+				if os.Getenv("FLEET_TRIALS_LOG") != "" {
+					println("AGAIN", room, n, tr.sent[room][n-1].attempts, e.Conn, e.At.String())
+				}
 			case n < last[room]:
 				out.disorder++
 			}

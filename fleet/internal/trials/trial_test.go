@@ -62,6 +62,13 @@ func (tr *trial) start(name, label string) {
 	tr.workers[label] = startWorker(tr.whole, tr.name, name, label, tr.cluster, tr.backend.Server().Addr())
 }
 
+// have starts a worker unless it is there: -run may have left scenarios out.
+func (tr *trial) have(name string) {
+	if tr.workers[name] == nil {
+		tr.start(name, name)
+	}
+}
+
 // drain ends a worker as it wants to be ended.
 func (tr *trial) drain(label string) {
 	tr.Helper()

@@ -1,0 +1,86 @@
+package fleet_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// With a Dir all is there after a restart: rooms, messages to them, and messages from them.
+func TestEmbeddedKeepsItsDir(t *testing.T) {
+	w := newWorld(t)
+	cfg := fleet.Config{Dir: filepath.Join(t.TempDir(), "made", "for it")}
+	open := func() {
+		f, err := fleet.Open(w.ctx(), cfg)
+		require.NoError(t, err)
+		t.Cleanup(f.Close)
+		w.fleet = f
+	}
+	open()
+	assert.Empty(t, w.fleet.URL(), "it does not listen")
+	w.add(2)
+	a := w.worker("a")
+	conn := w.conn("r0")
+	require.NoError(t, conn.Send(`{"msg_type":"kept"}`))
+	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick)
+	a.stop()
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "kept, too"))
+	w.fleet.Close()
+
+	open()
+	list, err := w.fleet.Control().List(w.ctx())
+	require.NoError(t, err)
+	assert.Len(t, list, 2)
+	assert.Equal(t, "kept", w.handle("g").next().Type)
+	w.worker("b")
+	assert.Equal(t, `"kept, too"`, w.receive(w.conn("r0")))
+}
+
+// Without one nothing is left.
+func TestEmbeddedLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	f, err := fleet.Open(t.Context(), fleet.Config{})
+	require.NoError(t, err)
+	made, err := os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	require.Len(t, made, 1)
+	f.Close()
+	f.Close()
+	made, err = os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	assert.Empty(t, made)
+
+	for _, listen := range []string{"4222", "127.0.0.1:x"} {
+		_, err := fleet.Open(t.Context(), fleet.Config{Listen: listen})
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, listen)
+		assert.Equal(t, "fleet.Config.Listen", wrong.Option)
+		assert.Equal(t, listen, wrong.Value)
+	}
+	made, err = os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	assert.Empty(t, made)
+}
+
+// Others reach it when it listens, and hold its rooms.
+func TestEmbeddedListens(t *testing.T) {
+	w := newWorld(t)
+	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer server.Close()
+	f, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	require.NoError(t, err)
+	defer f.Close()
+	assert.Empty(t, f.URL(), "this one has none")
+	w.fleet = f
+	a := w.worker("a")
+	require.NoError(t, server.Control().Add(w.ctx(), w.spec("r")))
+	w.conn("r")
+	a.stop()
+}

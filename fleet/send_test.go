@@ -1,0 +1,152 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+func (w *world) receive(c *wstest.Conn) string {
+	w.Helper()
+	m, err := c.Receive(w.ctx())
+	require.NoError(w, err)
+	return m.Text()
+}
+
+// Messages wait for as long as nobody holds the room, and come in order, whoever holds it.
+func TestSendsWaitAndKeepTheirOrder(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	for n := range 20 {
+		require.NoError(t, w.fleet.Send(w.ctx(), "r0", n))
+	}
+	a := w.worker("a")
+	conn := w.conn("r0")
+	for n := range 20 {
+		assert.Equal(t, fmt.Sprint(n), w.receive(conn))
+	}
+	a.stop()
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "later"))
+	w.worker("b")
+	conn = w.conn("r0")
+	assert.Equal(t, `"later"`, w.receive(conn), "and nothing once more")
+}
+
+// What is to be confirmed is said on every connection until it is, and what is behind it waits.
+func TestConfirmedBy(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a", wechatws.WithTiers(wechatws.Tier{Delay: time.Millisecond}))
+	const id = 9007199254740993 // more than a float64 can tell from its neighbour
+	confirm := fleet.ConfirmedBy(fleet.Match{Type: "echo", Fields: map[string]any{"id": int64(id), "ok": true}})
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "first", confirm))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "second"))
+	for range 3 {
+		conn := w.conn("r0")
+		assert.Equal(t, `"first"`, w.receive(conn))
+		conn.Cut(wstest.RST)
+	}
+	conn := w.conn("r0")
+	assert.Equal(t, `"first"`, w.receive(conn))
+	for _, other := range []string{
+		fmt.Sprintf(`{"msg_type":"other","id":%d,"ok":true}`, id),
+		fmt.Sprintf(`{"msg_type":"echo","id":%d,"ok":true}`, id-1),
+		fmt.Sprintf(`{"msg_type":"echo","id":%d}`, id),
+		fmt.Sprintf(`{"msg_type":"echo","id":"%d","ok":true}`, id),
+	} {
+		require.NoError(t, conn.Send(other))
+	}
+	// All these have been looked at when they are in the stream.
+	got := w.handle("g")
+	for range 4 {
+		got.next()
+	}
+	assert.Empty(t, w.waiting(conn))
+	require.NoError(t, conn.Send(fmt.Sprintf(`{"more":[],"ok" : true,"id":%d,"msg_type":"echo"}`, id)))
+	assert.Equal(t, `"second"`, w.receive(conn))
+}
+
+// waiting is what a connection has got that nobody has received.
+func (w *world) waiting(c *wstest.Conn) []string {
+	var list []string
+	for _, m := range c.Received()[1:] {
+		list = append(list, m.Text())
+	}
+	return list
+}
+
+func TestExpireAfter(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "late", fleet.ExpireAfter(time.Millisecond)))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "in time", fleet.ExpireAfter(time.Hour)))
+	time.Sleep(2 * time.Millisecond) // what it is about
+	errs := make(chan error, 10)
+	a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: quietly, OnError: func(room string, err error) {
+		assert.Equal(t, "r0", room)
+		errs <- err
+	}})
+	assert.Equal(t, `"in time"`, w.receive(w.conn("r0")))
+	require.ErrorIs(t, <-errs, wechatws.ErrExpired)
+	require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
+	assert.EqualValues(t, 1, a.Stats().Expired)
+
+	// Also one that is never confirmed makes way.
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "unheard", fleet.ExpireAfter(200*time.Millisecond), fleet.ConfirmedBy(fleet.Match{Type: "echo"})))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "behind it"))
+	require.ErrorIs(t, <-errs, wechatws.ErrExpired)
+	require.Eventually(t, func() bool { return a.Stats().Out == 2 }, patience, tick)
+}
+
+func TestWithID(t *testing.T) {
+	w := newWorld(t)
+	w.add(2)
+	w.worker("a")
+	conns := map[string]*wstest.Conn{}
+	for range 2 {
+		c, err := w.srv.NextConn(w.ctx())
+		require.NoError(t, err)
+		conns[c.Request().URL.Query().Get("room")] = c
+	}
+	for range 3 {
+		require.NoError(t, w.fleet.Send(w.ctx(), "r0", "once", fleet.WithID("order 7")))
+	}
+	require.NoError(t, w.fleet.Send(w.ctx(), "r1", "another room", fleet.WithID("order 7")))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "another id", fleet.WithID("order 8")))
+	assert.Equal(t, `"once"`, w.receive(conns["r0"]))
+	assert.Equal(t, `"another id"`, w.receive(conns["r0"]))
+	assert.Equal(t, `"another room"`, w.receive(conns["r1"]))
+}
+
+func TestSendsThatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	for option, o := range map[string]fleet.SendOption{
+		"fleet.ConfirmedBy": fleet.ConfirmedBy(fleet.Match{}),
+		"fleet.ExpireAfter": fleet.ExpireAfter(0),
+		"fleet.WithID":      fleet.WithID(""),
+	} {
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, o), &wrong)
+		assert.Equal(t, option, wrong.Option)
+		assert.NotEmpty(t, wrong.Want)
+	}
+	var unsupported *json.UnsupportedTypeError
+	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", func() {}), &unsupported)
+	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, fleet.ConfirmedBy(fleet.Match{Type: "x", Fields: map[string]any{"f": func() {}}})), &unsupported)
+	require.ErrorIs(t, w.fleet.SendText(w.ctx(), "r0", "\xff"), wechatws.ErrNotUTF8)
+	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)
+	require.Error(t, w.fleet.SendText(w.ctx(), "r0", strings.Repeat("x", 9<<20)), "more than NATS takes")
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well"))
+	w.worker("a")
+	assert.Equal(t, `"well"`, w.receive(w.conn("r0")))
+}

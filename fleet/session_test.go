@@ -1,0 +1,83 @@
+package fleet_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// A worker that has lost NATS leaves its rooms before its lease runs out, says nothing more in
+// them, and takes them again when NATS is back.
+func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
+	w := newWorld(t)
+	const lease = 2 * time.Second
+	dir := t.TempDir()
+	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: dir, Lease: lease})
+	require.NoError(t, err)
+	address := server.URL()[len("nats://"):]
+	stop := server.Close
+	defer func() { stop() }()
+	w.fleet, err = fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	require.NoError(t, err)
+	defer w.fleet.Close()
+	w.add(3)
+	a := w.worker("a")
+	require.Eventually(t, func() bool { return a.Stats().Open == 3 }, patience, tick)
+	session := a.Stats().Session
+	var clients []*wechatws.Client
+	a.Clients(func(_ string, c *wechatws.Client) bool { clients = append(clients, c); return true })
+	require.Len(t, clients, 3)
+
+	server.Close()
+	lost := time.Now()
+	for _, c := range w.srv.Conns() {
+		<-c.Done()
+	}
+	assert.Less(t, time.Since(lost), lease)
+	require.Eventually(t, func() bool { return !a.Ready() && a.Stats().Rooms == 0 }, patience, tick)
+	assert.True(t, a.Alive())
+	for _, c := range clients {
+		err := c.SendText(w.ctx(), "too late")
+		assert.True(t, errors.Is(err, wechatws.ErrClosed), "%v", err)
+	}
+
+	again, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
+	require.NoError(t, err)
+	stop = again.Close
+	require.Eventually(t, func() bool { return a.Stats().Open == 3 }, patience, tick)
+	assert.NotEqual(t, session, a.Stats().Session, "a session once lost stays lost")
+	a.stop()
+}
+
+// The lease, the partitions and how long messages are kept are what the first one has said.
+func TestWhatIsSettledStays(t *testing.T) {
+	server, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 3 * time.Second, Partitions: 4, KeepIn: time.Hour})
+	require.NoError(t, err)
+	defer server.Close()
+	for option, cfg := range map[string]fleet.Config{
+		"fleet.Config.Lease":      {Lease: 8 * time.Second},
+		"fleet.Config.Partitions": {Partitions: 16},
+		"fleet.Config.KeepIn":     {KeepIn: 24 * time.Hour},
+	} {
+		cfg.URL = server.URL()
+		_, err := fleet.Open(t.Context(), cfg)
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, option)
+		assert.Equal(t, option, wrong.Option)
+		assert.Contains(t, wrong.Value, map[string]string{"fleet.Config.Lease": "8s", "fleet.Config.Partitions": "16", "fleet.Config.KeepIn": "24h"}[option])
+		assert.Contains(t, wrong.Want, map[string]string{"fleet.Config.Lease": "3s", "fleet.Config.Partitions": "4", "fleet.Config.KeepIn": "1h"}[option])
+	}
+	for _, cfg := range []fleet.Config{{}, {Lease: 3 * time.Second, Partitions: 4, KeepIn: time.Hour}, {Name: "other", Lease: 9 * time.Second}} {
+		cfg.URL = server.URL()
+		f, err := fleet.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		f.Close()
+		f.Close()
+	}
+}

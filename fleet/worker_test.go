@@ -1,0 +1,213 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// Whatever Connect does wrong is told, and tried again. The pause before that is 5 s.
+func TestConnectIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var mu sync.Mutex
+	tried, told := map[string]int{}, map[string][]error{}
+	failed := errors.New("failed")
+	bare, err := wechatws.New(w.srv.URL())
+	require.NoError(t, err)
+	w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+		if r.URL.Query().Get("refuse") != "" {
+			return wstest.Status(http.StatusForbidden, nil, "no")
+		}
+		return wstest.Accept()
+	})
+	a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		mu.Lock()
+		tried[r.ID]++
+		first := tried[r.ID] == 1
+		mu.Unlock()
+		if first {
+			switch r.ID {
+			case "error":
+				return nil, failed
+			case "panic":
+				panic("a bug")
+			case "nil":
+				return nil, nil
+			case "bare":
+				return bare, nil
+			case "option":
+				return r.NewClient(r.Endpoint, wechatws.WithReadLimit(-5))
+			case "refused":
+				return r.NewClient(r.Endpoint + "&refuse=yes")
+			}
+		}
+		return quietly(ctx, r)
+	}, OnError: func(room string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[room] = append(told[room], err)
+	}})
+	rooms := []string{"error", "panic", "nil", "bare", "option", "refused"}
+	for _, room := range rooms {
+		require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
+	}
+	require.Eventually(t, func() bool { return a.Stats().Open == len(rooms) }, patience, tick)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, room := range rooms {
+		assert.Equal(t, 2, tried[room], room)
+		assert.Len(t, told[room], 1, room)
+	}
+	require.ErrorIs(t, told["error"][0], failed)
+	assert.Contains(t, told["panic"][0].Error(), "a bug")
+	assert.Contains(t, told["nil"][0].Error(), "Room.NewClient")
+	assert.Contains(t, told["bare"][0].Error(), "Room.NewClient")
+	var wrong *wechatws.OptionError
+	require.ErrorAs(t, told["option"][0], &wrong)
+	var refused *wechatws.DialError
+	require.ErrorAs(t, told["refused"][0], &refused)
+	assert.EqualValues(t, len(rooms), a.Stats().Errors)
+}
+
+// Of two workers with one name the younger gets the rooms, and the other can go.
+func TestTwoWorkersWithOneName(t *testing.T) {
+	w := newWorld(t)
+	w.add(20)
+	elder := w.worker("a")
+	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 20 })
+	old := elder.Stats().Session
+	younger := w.worker("a")
+	w.until("the younger holds all", func(r map[string]fleet.Status) bool {
+		for _, s := range r {
+			if s.Worker != "a" || s.Session == old {
+				return false
+			}
+		}
+		return len(r) == 20
+	})
+	workers, err := w.fleet.Control().Workers(w.ctx())
+	require.NoError(t, err)
+	assert.Len(t, workers, 2)
+	elder.stop()
+	assert.Equal(t, 20, younger.Stats().Rooms)
+	assert.EqualValues(t, 20, younger.Stats().Taken)
+	assert.Zero(t, elder.Stats().Rooms)
+}
+
+// A worker hands its rooms over at the rate that it is told, one after the other.
+func TestMoveRate(t *testing.T) {
+	w := newWorld(t)
+	w.add(20)
+	a := w.workerWith(fleet.WorkerConfig{Name: "a", MoveRate: 20, Connect: quietly})
+	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 20 })
+	w.worker("b")
+	require.Eventually(t, func() bool { return len(w.srv.Conns()) >= 20 }, patience, tick)
+	began := time.Now()
+	a.stop()
+	// A ticker comes late, but never early: the first turn is a twentieth of a second after the beginning.
+	assert.GreaterOrEqual(t, time.Since(began), 20*time.Second/20-50*time.Millisecond)
+	w.until("b holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] == 20 })
+}
+
+func TestHealth(t *testing.T) {
+	w := newWorld(t)
+	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: "a", Connect: quietly})
+	require.NoError(t, err)
+	ask := func(path string) int {
+		r := httptest.NewRecorder()
+		worker.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
+		assert.NotEmpty(t, r.Body.String())
+		return r.Code
+	}
+	assert.Equal(t, "a", worker.Name())
+	assert.Equal(t, http.StatusServiceUnavailable, ask("/healthz"))
+	assert.Equal(t, http.StatusServiceUnavailable, ask("/healthz/ready"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	require.Eventually(t, worker.Ready, patience, tick)
+	assert.Equal(t, http.StatusOK, ask("/healthz"))
+	assert.Equal(t, http.StatusOK, ask("/healthz/ready"))
+	assert.Equal(t, http.StatusOK, ask("/ready"))
+	require.Error(t, worker.Run(ctx), "it has run already")
+	assert.Equal(t, http.StatusOK, ask("/healthz"), "and still does")
+	cancel()
+	require.NoError(t, <-ended)
+	assert.Equal(t, http.StatusServiceUnavailable, ask("/healthz"))
+	assert.Equal(t, http.StatusServiceUnavailable, ask("/ready"))
+}
+
+func TestSecrets(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("from a file\n"), 0o600))
+	t.Setenv("FLEET_TEST_SECRET", "from the environment")
+	type looked struct {
+		secret string
+		err    error
+	}
+	got := make(chan map[string]looked, 1)
+	w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		found := map[string]looked{}
+		for _, name := range []string{"env", "file", "unset", "no file", "other", "none"} {
+			s, err := r.Secret(ctx, name)
+			found[name] = looked{s, err}
+		}
+		got <- found
+		return quietly(ctx, r)
+	}})
+	spec := w.spec("r")
+	spec.Secrets = map[string]string{
+		"env": "env:FLEET_TEST_SECRET", "file": "file:" + file, "unset": "env:FLEET_TEST_NO_SECRET",
+		"no file": "file:" + file + ".none", "other": "vault:x",
+	}
+	require.NoError(t, w.fleet.Control().Add(w.ctx(), spec))
+	found := <-got
+	assert.Equal(t, looked{secret: "from the environment"}, found["env"])
+	assert.Equal(t, looked{secret: "from a file"}, found["file"])
+	require.ErrorContains(t, found["unset"].err, "FLEET_TEST_NO_SECRET")
+	require.ErrorIs(t, found["no file"].err, os.ErrNotExist)
+	require.ErrorContains(t, found["other"].err, "env:NAME or file:/path")
+	require.ErrorContains(t, found["none"].err, `no secret "none"`)
+	w.conn("r")
+	s, err := w.fleet.Control().Get(w.ctx(), "r")
+	require.NoError(t, err)
+	assert.Equal(t, spec, s.Spec, "references, and nothing else")
+}
+
+func TestWorkerConfigs(t *testing.T) {
+	w := newWorld(t)
+	for option, cfg := range map[string]fleet.WorkerConfig{
+		"fleet.WorkerConfig.Connect":      {},
+		"fleet.WorkerConfig.Name":         {Connect: quietly, Name: strings.Repeat("x", 129)},
+		"fleet.WorkerConfig.MoveRate":     {Connect: quietly, MoveRate: -1},
+		"fleet.WorkerConfig.DrainTimeout": {Connect: quietly, DrainTimeout: -1},
+	} {
+		_, err := w.fleet.NewWorker(cfg)
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, option)
+		assert.Equal(t, option, wrong.Option)
+		assert.NotEmpty(t, wrong.Want)
+	}
+	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Connect: quietly})
+	require.NoError(t, err)
+	assert.NotEmpty(t, worker.Name())
+	worker.Drain()
+	worker.Drain()
+	require.NoError(t, worker.Run(t.Context()), "it was drained before")
+}
