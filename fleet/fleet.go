@@ -242,15 +242,20 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.rooms.Create(ctx, settledKey, value)
-	if err == nil {
-		f.settled = mine
-		return nil
-	}
-	if !errors.Is(err, jetstream.ErrKeyExists) {
-		return err
-	}
+	// Who only looks may not be permitted to write, and does not try.
 	e, err := f.rooms.Get(ctx, settledKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) && f.cfg.Existing {
+		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	}
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		if _, err = f.rooms.Create(ctx, settledKey, value); err == nil {
+			f.settled = mine
+			return nil
+		}
+		if errors.Is(err, jetstream.ErrKeyExists) { // another process was faster
+			e, err = f.rooms.Get(ctx, settledKey)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -63,13 +64,14 @@ func TestWorkersComeAndGo(t *testing.T) {
 		n := heldBy(r)
 		return n["a"]+n["b"] == 60 && n["b"] > 15 && n["a"] > 15 && a.Stats().Rooms == n["a"]
 	})
+	assert.Equal(t, 60, a.Stats().Known)
 	a.stop()
 	w.until("b holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] == 60 })
 }
 
 func TestARoomCanComeBack(t *testing.T) {
 	w := newWorld(t)
-	w.worker("a")
+	a := w.worker("a")
 	for range 3 {
 		w.add(1)
 		w.until("it is held", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 1 })
@@ -77,5 +79,6 @@ func TestARoomCanComeBack(t *testing.T) {
 		require.NoError(t, err)
 		_, err = w.fleet.Control().Get(w.ctx(), "r0")
 		require.ErrorIs(t, err, fleet.ErrNoRoom)
+		require.Eventually(t, func() bool { return a.Stats().Known == 0 }, patience, 10*time.Millisecond)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 )
 
 const (
-	// rowsAtOnce is how many rows a worker puts into one message: far less than NATS takes.
-	rowsAtOnce = 200
+	// rowsAtOnce is how many rows a worker puts into one message, and errorAtMost how much of
+	// each error, in bytes: together always less than the 1 MB that NATS takes by default.
+	rowsAtOnce  = 200
+	errorAtMost = 500
 	// rowsAfter is how old rows may be before they are asked for again.
 	rowsAfter = time.Second
 	// rowsUntil is how long rows are shown that are not heard of again.
@@ -152,7 +155,7 @@ func (w *Worker) sendRows(m *nats.Msg) {
 	w.Clients(func(room string, c *wechatws.Client) bool {
 		one := row{Room: room, Stats: c.Stats()}
 		if err := one.Stats.LastError; err != nil {
-			one.Error, one.Stats.LastError = err.Error(), nil
+			one.Error, one.Stats.LastError = beginning(err.Error()), nil
 		}
 		if r.Rows = append(r.Rows, one); len(r.Rows) == rowsAtOnce {
 			send()
@@ -162,4 +165,12 @@ func (w *Worker) sendRows(m *nats.Msg) {
 	if len(r.Rows) > 0 {
 		send()
 	}
+}
+
+// beginning is as much of an error as is told.
+func beginning(text string) string {
+	if len(text) <= errorAtMost {
+		return text
+	}
+	return strings.ToValidUTF8(text[:errorAtMost], "") + "…"
 }

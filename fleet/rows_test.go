@@ -1,8 +1,12 @@
 package fleet_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,4 +47,27 @@ func TestRows(t *testing.T) {
 	assert.NotContains(t, wrong.LastError.Error(), "secret")
 	assert.WithinDuration(t, time.Now(), wrong.LastErrorAt, time.Minute)
 	assert.WithinDuration(t, time.Now(), seen["r0"].Stats.Since, time.Minute)
+}
+
+// An error may be as long as a server likes, and what a worker says must fit into one message.
+func TestRowsTellTheBeginningOfAnError(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	long := func(context.Context, int, error) (wechatws.Endpoint, error) {
+		return wechatws.Endpoint{}, errors.New(strings.Repeat("äöü", 10_000))
+	}
+	w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		return r.NewClient("", wechatws.WithEndpoint(long))
+	}})
+	rows := w.fleet.Rows()
+	var said error
+	require.Eventually(t, func() bool {
+		for r := range rows {
+			said = r.Stats.LastError
+		}
+		return said != nil
+	}, patience, 20*time.Millisecond)
+	assert.Less(t, len(said.Error()), 600)
+	assert.True(t, utf8.ValidString(said.Error()))
+	assert.Contains(t, said.Error(), "äöü")
 }

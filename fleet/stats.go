@@ -21,6 +21,7 @@ type WorkerStats struct {
 	Ready   bool          // see Worker.Ready
 	Rooms   int           // held now
 	Open    int           // of these, with an open connection
+	Known   int           // of the whole fleet, held by whomever or nobody, as it knew last
 
 	Taken       int64 // rooms that it began to hold
 	Released    int64 // rooms that it handed over or gave up
@@ -35,7 +36,7 @@ type WorkerStats struct {
 func (w *Worker) Stats() WorkerStats {
 	c := &w.counters
 	s := WorkerStats{
-		Name: w.cfg.Name, Ready: w.Ready(),
+		Name: w.cfg.Name, Ready: w.Ready(), Known: int(w.known.Load()),
 		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(),
 		Out: c.out.Load(), Expired: c.expired.Load(), Errors: c.errors.Load(),
 	}

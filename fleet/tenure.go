@@ -232,6 +232,7 @@ func (t *tenure) settle() {
 		return
 	}
 	t.w.synced.Store(true)
+	t.w.known.Store(int64(t.rooms))
 	if t.moved {
 		t.moved = false
 		t.me = t.members[t.s.id]

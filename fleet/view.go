@@ -73,6 +73,7 @@ type view struct {
 	members map[string]*member // the living, by session
 	gone    map[string]bool    // sessions whose end was seen
 	places  map[string]*place  // by token
+	rooms   int                // how many of these have a spec
 }
 
 func newView() view {
@@ -143,10 +144,14 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 		if p == nil {
 			return nil
 		}
+		if p.spec != nil {
+			v.rooms--
+		}
 		p.spec, p.specRev = nil, e.Revision()
 		if s := (&Spec{}); live && json.Unmarshal(e.Value(), s) == nil {
 			s.ID = p.id // JSON has no bytes of any kind
 			p.spec = s
+			v.rooms++
 		}
 		return p
 	}

@@ -55,7 +55,8 @@ type Worker struct {
 	drain    sync.Once
 	leased   atomic.Pointer[session] // nil: none
 	synced   atomic.Bool
-	held     sync.Map // token → *holding
+	known    atomic.Int64 // rooms of the fleet
+	held     sync.Map     // token → *holding
 	counters counters
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,60 +12,22 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// specFlags are a room's spec on the command line.
-type specFlags struct {
-	endpoint              string
-	ids, options, secrets map[string]string
-	file                  string
-}
-
-func (p *specFlags) add(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&p.endpoint, "endpoint", "", "where to connect")
-	flags.StringToStringVar(&p.ids, "id", nil, "what the backend knows the room and ourselves by: name=value")
-	flags.StringToStringVar(&p.options, "option", nil, "a setting: name=value")
-	flags.StringToStringVar(&p.secrets, "secret", nil, "where the worker finds a secret: name=env:VARIABLE or name=file:/path")
-	flags.StringVarP(&p.file, "file", "f", "", "a file of specs as JSON: {\"id\":…,\"endpoint\":…,\"ids\":{…},\"options\":{…},\"secrets\":{…}}; - is the standard input")
-}
-
-// specs are those of the file, or the one of the flags.
-func (p *specFlags) specs(c *cobra.Command, args []string) ([]fleet.Spec, error) {
-	if p.file == "" {
-		if len(args) != 1 {
-			return nil, usageError{errors.New("give one ROOM, or --file")}
-		}
-		return []fleet.Spec{{ID: args[0], Endpoint: p.endpoint, IDs: p.ids, Options: p.options, Secrets: p.secrets}}, nil
-	}
-	if len(args) > 0 || p.endpoint != "" || p.ids != nil || p.options != nil || p.secrets != nil {
-		return nil, usageError{errors.New("with --file everything is in the file")}
-	}
-	in := c.InOrStdin()
-	if p.file != "-" {
-		f, err := os.Open(p.file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	var specs []fleet.Spec
-	for d := json.NewDecoder(in); ; {
-		var spec fleet.Spec
-		switch err := d.Decode(&spec); {
-		case errors.Is(err, io.EOF):
-			return specs, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s, spec %d: %w", p.file, len(specs)+1, err)
-		}
-		specs = append(specs, spec)
-	}
-}
-
 func (s *settings) add() *cobra.Command {
 	var p specFlags
-	c := &cobra.Command{Use: "add ROOM | add -f FILE", Short: "add rooms"}
+	var missing bool
+	c := &cobra.Command{
+		Use: "add ROOM | add -f FILE", Short: "add rooms",
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
 	p.add(c)
-	c.RunE = s.put(&p, "added", fleet.Control.Add)
+	c.Flags().BoolVar(&missing, "missing", false, "leave rooms as they are that are there already, instead of ending with an error")
+	c.RunE = s.put(&p, "added", func(ctx context.Context, control fleet.Control, spec fleet.Spec) (string, error) {
+		err := control.Add(ctx, spec)
+		if missing && errors.Is(err, fleet.ErrRoomExists) {
+			return "there", nil
+		}
+		return "added", err
+	})
 	return c
 }
 
@@ -78,21 +38,37 @@ func (s *settings) update() *cobra.Command {
 		ValidArgsFunction: s.completing(roomIDs),
 	}
 	p.add(c)
-	c.RunE = s.put(&p, "updated", fleet.Control.Update)
+	c.RunE = s.put(&p, "updated", func(ctx context.Context, control fleet.Control, spec fleet.Spec) (string, error) {
+		return "updated", control.Update(ctx, spec)
+	})
 	return c
 }
 
-func (s *settings) put(p *specFlags, done string, put func(fleet.Control, context.Context, fleet.Spec) error) func(*cobra.Command, []string) error {
-	return s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
+// put gives rooms their specs, one after the other: after an error it is known how far it
+// has come.
+func (s *settings) put(p *specFlags, all string, put func(context.Context, fleet.Control, fleet.Spec) (done string, err error)) func(*cobra.Command, []string) error {
+	return s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		specs, err := p.specs(c, args)
 		if err != nil {
 			return err
 		}
 		for i, spec := range specs {
-			if err := put(f.Control(), ctx, spec); err != nil {
-				return fmt.Errorf("%d of %d %s: %w", i, len(specs), done, err)
+			d := deed{Room: spec.ID}
+			err := s.within(ctx, func(ctx context.Context) (err error) {
+				d.Done, err = put(ctx, f.Control(), spec)
+				return err
+			})
+			if err != nil && len(specs) > 1 {
+				err = fmt.Errorf("%d of %d %s; then %q: %w", i, len(specs), all, spec.ID, err)
 			}
-			if err := s.say(c, spec.ID, done); err != nil {
+			if err != nil {
+				return err
+			}
+			words := "%s " + d.Done
+			if d.Done == "there" {
+				words = "%s is there already"
+			}
+			if err := s.say(c, d, words, spec.ID); err != nil {
 				return err
 			}
 		}
@@ -100,33 +76,25 @@ func (s *settings) put(p *specFlags, done string, put func(fleet.Control, contex
 	})
 }
 
-// say tells what was done with a room or a worker.
-func (s *settings) say(c *cobra.Command, name, done string) error {
-	if s.json {
-		return writeJSON(c.OutOrStdout(), map[string]string{"name": name, "done": done})
-	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s\n", name, done)
-	return err
-}
-
 func (s *settings) remove() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove ROOM…", Short: "remove rooms, and what waits to be sent to them",
-		ValidArgsFunction: s.completing(roomIDs),
-		RunE: s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
-			if len(args) == 0 {
-				return usageError{errors.New("ROOM is missing")}
-			}
+		Use: "remove ROOM…", Short: "remove rooms, and what waits to be sent to them", Args: some("ROOM"),
+		ValidArgsFunction: s.completingAll(roomIDs),
+		RunE: s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 			for _, room := range args {
-				undelivered, err := f.Control().Remove(ctx, room)
+				d := deed{Room: room, Done: "removed"}
+				err := s.within(ctx, func(ctx context.Context) (err error) {
+					d.Undelivered, err = f.Control().Remove(ctx, room)
+					return err
+				})
 				if err != nil {
 					return err
 				}
-				done := "removed"
-				if undelivered > 0 {
-					done = fmt.Sprintf("removed, with %d messages that were not sent yet", undelivered)
+				words := "%s removed"
+				if d.Undelivered > 0 {
+					words += fmt.Sprintf(", and with it %d messages that had not been sent", d.Undelivered)
 				}
-				if err := s.say(c, room, done); err != nil {
+				if err := s.say(c, d, words, room); err != nil {
 					return err
 				}
 			}
@@ -142,85 +110,25 @@ func (s *settings) move() *cobra.Command {
 		ValidArgsFunction: s.completing(roomIDs, workerNames),
 	}
 	c.Flags().BoolVar(&back, "back", false, "leave the room to whoever it belongs to")
+	c.Args = func(c *cobra.Command, args []string) error {
+		if back {
+			return exactly("ROOM")(c, args)
+		}
+		return exactly("ROOM", "WORKER")(c, args)
+	}
 	c.RunE = s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		if back {
-			if err := exactly("ROOM")(c, args); err != nil {
+			if err := f.Control().Move(ctx, args[0], ""); err != nil {
 				return err
 			}
-			args = append(args, "")
-		}
-		if err := exactly("ROOM", "WORKER")(c, args); err != nil {
-			return err
+			return s.say(c, deed{Room: args[0], Done: "unpinned"}, "%s is not kept anywhere any more", args[0])
 		}
 		if err := f.Control().Move(ctx, args[0], args[1]); err != nil {
 			return err
 		}
-		done := "is held by " + args[1]
-		if back {
-			done = "is not kept anywhere any more"
-		}
-		return s.say(c, args[0], done)
+		return s.say(c, deed{Room: args[0], Worker: args[1], Done: "moved"}, "%s is held by %s", args[0], args[1])
 	})
 	return c
-}
-
-func (s *settings) drain() *cobra.Command {
-	var atOnce bool
-	c := &cobra.Command{
-		Use: "drain WORKER", Short: "have a worker hand over its rooms and end, and wait until it has", Args: exactly("WORKER"),
-		ValidArgsFunction: s.completing(workerNames),
-	}
-	c.Flags().BoolVar(&atOnce, "no-wait", false, "do not wait")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		// How long it takes is the worker's affair.
-		f, err := s.openSoon(c.Context())
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := s.soon(c.Context(), func(ctx context.Context) error { return f.Control().Drain(ctx, args[0]) }); err != nil {
-			return err
-		}
-		done := "drains"
-		for !atOnce {
-			done = "has handed over its rooms and ended"
-			var workers []fleet.WorkerStatus
-			err := s.soon(c.Context(), func(ctx context.Context) (err error) {
-				workers, err = f.Control().Workers(ctx)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			atOnce = true
-			for _, w := range workers {
-				atOnce = atOnce && w.Name != args[0]
-			}
-			if !atOnce {
-				select {
-				case <-c.Context().Done():
-					return c.Context().Err()
-				case <-time.After(300 * time.Millisecond):
-				}
-			}
-		}
-		return s.say(c, args[0], done)
-	}
-	return c
-}
-
-func (s *settings) openSoon(ctx context.Context) (f *fleet.Fleet, err error) {
-	err = s.soon(ctx, func(ctx context.Context) error {
-		f, err = s.open(ctx)
-		return err
-	})
-	return f, err
-}
-
-func (s *settings) soon(ctx context.Context, work func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	return work(ctx)
 }
 
 func (s *settings) send() *cobra.Command {
@@ -241,7 +149,7 @@ func (s *settings) send() *cobra.Command {
 		if err := f.SendText(ctx, args[0], args[1], options...); err != nil {
 			return err
 		}
-		return s.say(c, args[0], "gets it")
+		return s.say(c, deed{Room: args[0], Done: "sent"}, "%s gets it", args[0])
 	})
 	return c
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/wechatws/wechatws/fleet"
 )
@@ -29,6 +31,10 @@ func command() *cobra.Command {
 		Short:         "look at a fleet and change it",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          known,
+		// Commands are completed by cobra; there are no other arguments.
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.url, "url", os.Getenv("NATS_URL"), "where NATS is, several separated by commas (default $NATS_URL)")
@@ -38,17 +44,65 @@ func command() *cobra.Command {
 	flags.StringVar(&s.ca, "tls-ca", "", "a file with the certificates to trust")
 	flags.StringVar(&s.cert, "tls-cert", "", "a file with a client certificate")
 	flags.StringVar(&s.certKey, "tls-key", "", "a file with its key")
-	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long anything may take that is not meant to go on")
+	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long each thing may take that is not meant to go on")
 	flags.BoolVar(&s.json, "json", false, "write one JSON object a line")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.send())
+	for _, flag := range []string{"url", "name", "timeout"} {
+		_ = root.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{discreet(err)} })
+	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send())
 	return root
+}
+
+// known refuses a command that there is not: to help with that as if nothing had been
+// asked would look like success to a script.
+func known(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(like, ", "))
+	}
+	return err
+}
+
+// wrongArguments makes what commands say of their arguments usage errors.
+func wrongArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrongArguments(sub)
+	}
+}
+
+// discreet does not repeat a value that may be a secret: --secret is where one would be
+// typed by mistake, and URLs may hold passwords.
+func discreet(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	switch name := invalid.GetFlag().Name; name {
+	case "secret", "url", "endpoint", "option":
+		return fmt.Errorf("the value of --%s cannot be used: see --help", name)
+	}
+	return err
 }
 
 // open connects to the fleet, which must be there: who only looks must not make one.
 func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.url == "" {
 		return nil, usageError{errors.New("where is NATS? Give --url, or set NATS_URL")}
+	}
+	if s.timeout <= 0 {
+		return nil, usageError{fmt.Errorf("--timeout %v: must be longer than zero", s.timeout)}
 	}
 	var options []nats.Option
 	if s.creds != "" {
@@ -57,25 +111,51 @@ func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.ca != "" {
 		options = append(options, nats.RootCAs(s.ca))
 	}
-	if s.cert != "" || s.certKey != "" {
+	if (s.cert == "") != (s.certKey == "") {
+		return nil, usageError{errors.New("--tls-cert and --tls-key belong together")}
+	}
+	if s.cert != "" {
 		options = append(options, nats.ClientCert(s.cert, s.certKey))
 	}
 	return fleet.Open(ctx, fleet.Config{URL: s.url, Name: s.name, NATS: options, Existing: true})
 }
 
-// run makes a command's work out of a function that has the fleet, for no longer than the
-// timeout.
-func (s *settings) run(work func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error) func(*cobra.Command, []string) error {
+// work is what a command does with the fleet.
+type work func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error
+
+// run makes a command's work out of one that may take no longer than the timeout.
+func (s *settings) run(do work) func(*cobra.Command, []string) error {
+	return s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
+		return s.within(ctx, func(ctx context.Context) error { return do(ctx, c, f, args) })
+	})
+}
+
+// runOn makes a command's work out of one that goes on; of its parts, those that should
+// not are done within.
+func (s *settings) runOn(do work) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		ctx, cancel := context.WithTimeoutCause(c.Context(), s.timeout, fmt.Errorf("no answer within %v (see --timeout)", s.timeout))
-		defer cancel()
-		f, err := s.open(ctx)
+		var f *fleet.Fleet
+		err := s.within(c.Context(), func(ctx context.Context) (err error) {
+			f, err = s.open(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		return work(ctx, c, f, args)
+		return do(c.Context(), c, f, args)
 	}
+}
+
+// within does something that may take no longer than the timeout.
+func (s *settings) within(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	err := do(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return fmt.Errorf("%w; --timeout is %v", err, s.timeout)
+	}
+	return err
 }
 
 // exactly is cobra.ExactArgs with an error that says what is missing.
@@ -91,41 +171,12 @@ func exactly(what ...string) cobra.PositionalArgs {
 	}
 }
 
-// completing completes arguments out of what the fleet has.
-func (s *settings) completing(lists ...func(ctx context.Context, f *fleet.Fleet) ([]string, error)) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) >= len(lists) {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+// some is any number of arguments but none.
+func some(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{fmt.Errorf("%s is missing", what)}
 		}
-		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
-		defer cancel()
-		f, err := s.open(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		defer f.Close()
-		names, err := lists[len(args)](ctx, f)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
-}
-
-func roomIDs(ctx context.Context, f *fleet.Fleet) ([]string, error) {
-	rooms, err := f.Control().List(ctx)
-	ids := make([]string, 0, len(rooms))
-	for _, r := range rooms {
-		ids = append(ids, r.ID)
-	}
-	return ids, err
-}
-
-func workerNames(ctx context.Context, f *fleet.Fleet) ([]string, error) {
-	workers, err := f.Control().Workers(ctx)
-	names := make([]string, 0, len(workers))
-	for _, w := range workers {
-		names = append(names, w.Name)
-	}
-	return names, err
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,27 +14,18 @@ import (
 // rooms lists rooms.
 func (s *settings) rooms() *cobra.Command {
 	var worker string
-	var free bool
+	var free, moved bool
 	c := &cobra.Command{
 		Use: "rooms [ROOM…]", Short: "list rooms and who holds them",
-		ValidArgsFunction: s.completing(roomIDs),
+		ValidArgsFunction: s.completingAll(roomIDs),
 	}
 	c.Flags().StringVar(&worker, "worker", "", "only rooms that this worker holds")
 	c.Flags().BoolVar(&free, "free", false, "only rooms that nobody holds")
+	c.Flags().BoolVar(&moved, "moved", false, "only rooms that were moved to a worker")
 	c.RunE = s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
-		var list []fleet.Status
-		var err error
-		for _, room := range args {
-			one, err := f.Control().Get(ctx, room)
-			if err != nil {
-				return err
-			}
-			list = append(list, one)
-		}
-		if len(args) == 0 {
-			if list, err = f.Control().List(ctx); err != nil {
-				return err
-			}
+		list, err := roomsOf(ctx, f, args)
+		if err != nil {
+			return err
 		}
 		t := table{}
 		if !s.json {
@@ -42,14 +33,11 @@ func (s *settings) rooms() *cobra.Command {
 			defer t.Flush()
 		}
 		for _, r := range list {
-			if worker != "" && r.Worker != worker || free && r.Worker != "" {
+			if worker != "" && r.Worker != worker || free && r.Worker != "" || moved && r.Pinned == "" {
 				continue
 			}
 			if s.json {
-				if r.Endpoint != "" {
-					r.Endpoint = place(r.Endpoint)
-				}
-				if err := writeJSON(c.OutOrStdout(), r); err != nil {
+				if err := writeRoom(c, r); err != nil {
 					return err
 				}
 				continue
@@ -66,16 +54,56 @@ func (s *settings) rooms() *cobra.Command {
 	return c
 }
 
+// roomsOf are these rooms, or all.
+func roomsOf(ctx context.Context, f *fleet.Fleet, ids []string) ([]fleet.Status, error) {
+	if len(ids) == 0 {
+		return f.Control().List(ctx)
+	}
+	var list []fleet.Status
+	for _, id := range ids {
+		r, err := f.Control().Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// writeRoom writes a room as JSON.
+func writeRoom(c *cobra.Command, r fleet.Status) error {
+	if r.Endpoint != "" {
+		r.Endpoint = place(r.Endpoint)
+	}
+	return writeJSON(c.OutOrStdout(), r)
+}
+
 // A workerLine is what is told of a worker as JSON.
 type workerLine struct {
 	fleet.WorkerStatus
-	Stats *fleet.WorkerStats `json:"stats,omitempty"` // absent: it does not answer
+	Stats *statsLine `json:"stats,omitempty"` // absent: it does not answer
+}
+
+// A statsLine is fleet.WorkerStats with names that stay.
+type statsLine struct {
+	Ready       bool    `json:"ready"`
+	Lease       float64 `json:"lease_seconds"`
+	Rooms       int     `json:"rooms"`
+	Open        int     `json:"open"`
+	Taken       int64   `json:"taken"`
+	Released    int64   `json:"released"`
+	In          int64   `json:"in"`
+	Unpublished int64   `json:"unpublished"`
+	Out         int64   `json:"out"`
+	Expired     int64   `json:"expired"`
+	Errors      int64   `json:"errors"`
 }
 
 // workers lists workers, with what they say of themselves.
 func (s *settings) workers() *cobra.Command {
 	return &cobra.Command{
 		Use: "workers", Short: "list workers and what they do", Args: exactly(),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, _ []string) error {
 			list, err := f.Control().Workers(ctx)
 			if err != nil {
@@ -83,112 +111,63 @@ func (s *settings) workers() *cobra.Command {
 			}
 			t := table{}
 			if !s.json {
-				t = newTable(c.OutOrStdout(), "WORKER", "HOST", "PID", "UP", "STATE", "ROOMS", "OPEN", "IN", "OUT", "ERRORS")
+				t = newTable(c.OutOrStdout(), "WORKER", "HOST", "PID", "UP", "STATE", "ROOMS", "OPEN", "IN", "OUT", "ERRORS", "LEASE")
 				defer t.Flush()
 			}
-			for _, w := range list {
-				line := workerLine{WorkerStatus: w}
-				if stats, err := f.Control().Stats(ctx, w.Name); err == nil {
-					line.Stats = &stats
-				}
-				if s.json {
-					if err := writeJSON(c.OutOrStdout(), line); err != nil {
-						return err
-					}
+			stats := s.ask(ctx, f, list)
+			for i, w := range list {
+				if !s.json {
+					t.row(workerRow(w, stats[i])...)
 					continue
 				}
-				cells := []string{w.Name, w.Host, strconv.Itoa(w.PID), ago(w.Since), "ready", strconv.Itoa(w.Rooms), "", "", "", ""}
-				switch stats := line.Stats; {
-				case stats == nil:
-					cells[4] = "silent"
-				default:
-					if !stats.Ready {
-						cells[4] = "not ready"
+				line := workerLine{WorkerStatus: w}
+				if said := stats[i]; said != nil {
+					line.Stats = &statsLine{
+						said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
+						said.In, said.Unpublished, said.Out, said.Expired, said.Errors,
 					}
-					cells[6] = strconv.Itoa(stats.Open)
-					cells[7], cells[8] = strconv.FormatInt(stats.In, 10), strconv.FormatInt(stats.Out, 10)
-					cells[9] = strconv.FormatInt(stats.Errors, 10)
 				}
-				if w.Draining {
-					cells[4] = "draining"
+				if err := writeJSON(c.OutOrStdout(), line); err != nil {
+					return err
 				}
-				t.row(cells...)
 			}
 			return nil
 		}),
 	}
 }
 
-// A messageLine is what is told of a message as JSON.
-type messageLine struct {
-	Room       string          `json:"room"`
-	Type       string          `json:"type"`
-	Received   string          `json:"received"`
-	Worker     string          `json:"worker"`
-	Fence      uint64          `json:"fence"`
-	Connection int             `json:"connection"`
-	Seq        uint64          `json:"seq"`
-	Data       json.RawMessage `json:"data,omitempty"`
-	Binary     []byte          `json:"binary,omitempty"`
+// ask asks all workers at once, since one that hangs does not answer; its stats are nil.
+func (s *settings) ask(ctx context.Context, f *fleet.Fleet, workers []fleet.WorkerStatus) []*fleet.WorkerStats {
+	ctx, cancel := context.WithTimeout(ctx, min(s.timeout/2, 2*time.Second))
+	defer cancel()
+	said := make([]*fleet.WorkerStats, len(workers))
+	var asking sync.WaitGroup
+	for i, w := range workers {
+		asking.Go(func() {
+			stats, err := f.Control().Stats(ctx, w.Name)
+			if err == nil && stats.Session == w.Session { // and not another one of this name
+				said[i] = &stats
+			}
+		})
+	}
+	asking.Wait()
+	return said
 }
 
-// tail shows what comes from a room, until it is interrupted.
-func (s *settings) tail() *cobra.Command {
-	var only string
-	var count int
-	c := &cobra.Command{
-		Use: "tail ROOM", Short: "show the messages that come from a room, until Ctrl-C", Args: exactly("ROOM"),
-		ValidArgsFunction: s.completing(roomIDs),
-	}
-	c.Flags().StringVar(&only, "type", "", "only messages of this type")
-	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), s.timeout)
-		defer cancel()
-		f, err := s.open(ctx)
-		if err != nil {
-			return err
+func workerRow(w fleet.WorkerStatus, said *fleet.WorkerStats) []string {
+	row := []string{w.Name, w.Host, strconv.Itoa(w.PID), ago(w.Since), "silent", strconv.Itoa(w.Rooms), "", "", "", "", ""}
+	if said != nil {
+		row[4] = "ready"
+		if !said.Ready {
+			row[4] = "not ready"
 		}
-		defer f.Close()
-		if _, err := f.Control().Get(ctx, args[0]); err != nil {
-			return err
-		}
-		shown := 0
-		for m, err := range f.Tail(c.Context(), args[0]) {
-			if err != nil {
-				return err
-			}
-			if only != "" && m.Type != only {
-				continue
-			}
-			if err := s.show(c, m); err != nil {
-				return err
-			}
-			if shown++; shown == count {
-				break
-			}
-		}
-		return nil
+		row[6] = strconv.Itoa(said.Open)
+		row[7], row[8] = strconv.FormatInt(said.In, 10), strconv.FormatInt(said.Out, 10)
+		row[9] = strconv.FormatInt(said.Errors, 10)
+		row[10] = said.Lease.Round(100 * time.Millisecond).String()
 	}
-	return c
-}
-
-func (s *settings) show(c *cobra.Command, m fleet.Message) error {
-	at := m.Received.Local().Format("15:04:05.000")
-	if !s.json {
-		text := string(m.Data)
-		if m.Binary {
-			text = fmt.Sprintf("%d bytes", len(m.Data))
-		}
-		t := newTable(c.OutOrStdout(), at, m.Worker, m.Type, text)
-		return t.Flush()
+	if w.Draining {
+		row[4] = "draining"
 	}
-	line := messageLine{
-		Room: m.Room, Type: m.Type, Received: m.Received.UTC().Format("2006-01-02T15:04:05.000000Z07:00"),
-		Worker: m.Worker, Fence: m.Fence, Connection: m.Connection, Seq: m.Seq, Data: m.Data,
-	}
-	if m.Binary || !json.Valid(m.Data) {
-		line.Data, line.Binary = nil, m.Data
-	}
-	return writeJSON(c.OutOrStdout(), line)
+	return row
 }

@@ -1,12 +1,11 @@
 // Fleetctl looks at a fleet and changes it: its rooms, its workers, and what is said in a
-// room.
+// room. docs/fleet-operating.md tells how to install it, and what it writes.
 //
-//	go install github.com/wechatws/wechatws/fleet/fleetctl@latest
 //	export NATS_URL=nats://nats-0,nats-1,nats-2
 //	fleetctl rooms
 //
-// It ends with 0 when it has done what it was asked, with 1 when that failed, and with 2
-// when it was asked wrongly.
+// It ends with 0 when it has done what it was asked, with 1 when that failed, with 2 when it
+// was asked wrongly, and with 130 when it was interrupted before it was done.
 package main
 
 import (
@@ -17,22 +16,42 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/wechatws/wechatws"
+)
+
+// What it ends with.
+const (
+	done        = 0
+	failed      = 1
+	wrong       = 2
+	interrupted = 130 // as a shell has it of a program that SIGINT ended
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command().ExecuteContext(ctx)
+	code := execute(ctx, command())
 	stop()
-	switch {
-	case err == nil || errors.Is(err, context.Canceled):
-	case isWrong(err):
-		fmt.Fprintln(os.Stderr, "fleetctl:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "fleetctl:", err)
-		os.Exit(1)
+	os.Exit(code)
+}
+
+func execute(ctx context.Context, c *cobra.Command) (code int) {
+	c.InitDefaultHelpCmd() // cobra's own, which would come later
+	c.InitDefaultCompletionCmd()
+	wrongArguments(c)
+	err := c.ExecuteContext(ctx)
+	if err == nil {
+		return done
 	}
+	fmt.Fprintln(c.ErrOrStderr(), "fleetctl:", harmless(err.Error()))
+	switch {
+	case ctx.Err() != nil:
+		return interrupted
+	case isWrong(err):
+		return wrong
+	}
+	return failed
 }
 
 // isWrong tells what the user has to mend on the command line.

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -38,37 +41,60 @@ func newWorld(t *testing.T, workers ...string) *world {
 	t.Cleanup(f.Close)
 	w.fleet = f
 	for _, name := range workers {
-		worker, err := f.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
-			return r.NewClient(r.Endpoint)
-		}})
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- worker.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			require.NoError(t, <-ended)
-		})
+		w.start(name)
 	}
 	return w
 }
 
-// try runs fleetctl.
-func (w *world) try(stdin string, args ...string) (string, error) {
-	c := command()
-	var out bytes.Buffer
-	c.SetOut(&out)
-	c.SetErr(&out)
-	c.SetIn(strings.NewReader(stdin))
-	c.SetArgs(append([]string{"--url", w.fleet.URL()}, args...))
-	err := c.ExecuteContext(w.Context())
-	return out.String(), err
+// start starts a worker.
+func (w *world) start(name string) {
+	w.Helper()
+	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		return r.NewClient(r.Endpoint)
+	}})
+	require.NoError(w, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	w.Cleanup(func() {
+		cancel()
+		require.NoError(w, <-ended)
+	})
 }
 
+// untilThere waits until a worker is there.
+func (w *world) untilThere(name string) {
+	w.Helper()
+	require.Eventually(w, func() bool { return strings.Contains(w.ctl("workers", "--json"), `"name":"`+name+`"`) },
+		20*time.Second, 50*time.Millisecond)
+}
+
+// try runs fleetctl, and returns what it writes, what it says of errors, and what it ends
+// with.
+func (w *world) try(ctx context.Context, stdin string, args ...string) (out, errs string, code int) {
+	c := command()
+	var stdout, stderr bytes.Buffer
+	c.SetOut(&stdout)
+	c.SetErr(&stderr)
+	c.SetIn(strings.NewReader(stdin))
+	c.SetArgs(append([]string{"--url", w.fleet.URL()}, args...))
+	code = execute(ctx, c)
+	return stdout.String(), stderr.String(), code
+}
+
+// ctl runs fleetctl, which must succeed.
 func (w *world) ctl(args ...string) string {
 	w.Helper()
-	out, err := w.try("", args...)
-	require.NoError(w, err, "fleetctl %v", args)
+	return w.ctlIn("", args...)
+}
+
+func (w *world) ctlIn(stdin string, args ...string) string {
+	w.Helper()
+	out, errs, code := w.try(w.Context(), stdin, args...)
+	require.Zero(w, code, "fleetctl %v: %s", args, errs)
+	if args[0] != "__complete" {
+		require.Empty(w, errs, "fleetctl %v", args)
+	}
 	return out
 }
 
@@ -76,9 +102,13 @@ func (w *world) ctl(args ...string) string {
 func same(out string) string {
 	for _, hidden := range [][2]string{
 		{`ws://127\.0\.0\.1:\d+`, "ws://backend"},
+		{`"session":"\w+"`, `"session":"S"`},
+		{`"host":"[^"]+"`, `"host":"H"`},
+		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "MOMENT"},
+		{`\b\d\d:\d\d:\d\d\.\d{3}\b`, "CLOCK"},
 		{` +`, " "},
-		{`\b\d+m?s\b`, "TIME"},
-		{`\b[1-9]\d*\b`, "N"},
+		{`\b[\d.]+m?s\b`, "TIME"},
+		{`\b[1-9]\d*(\.\d+)?\b`, "N"},
 	} {
 		out = regexp.MustCompile(hidden[0]).ReplaceAllString(out, hidden[1])
 	}
@@ -95,34 +125,51 @@ func (w *world) untilHeld() {
 func TestRoomsFromAddToRemove(t *testing.T) {
 	w := newWorld(t, "a")
 	assert.Equal(t, "red added\n", w.ctl("add", "red", "--endpoint", w.srv.URL()+"/ws?token=hidden", "--id", "room=7,user=1", "--secret", "token=env:TOKEN"))
-	assert.Equal(t, `{"done":"added","name":"blue"}`+"\n", w.ctl("add", "blue", "--endpoint", w.srv.URL(), "--json"))
+	assert.Equal(t, `{"room":"blue","done":"added"}`+"\n", w.ctl("add", "blue", "--endpoint", w.srv.URL(), "--json"))
 	w.untilHeld()
 	assert.Equal(t, "ROOM WORKER FOR FENCE MOVED TO ENDPOINT\nblue a TIME N - ws://backend\nred a TIME N - ws://backend/ws?…\n", same(w.ctl("rooms")))
 	assert.Equal(t, "ROOM WORKER FOR FENCE MOVED TO ENDPOINT\n", same(w.ctl("rooms", "--worker", "other")))
+	assert.Equal(t, `{"id":"red","endpoint":"ws://backend/ws?…","ids":{"room":"N","user":"N"},"secrets":{"token":"env:TOKEN"},`+
+		`"worker":"a","session":"S","fence":N,"since":"MOMENT"}`+"\n", same(w.ctl("rooms", "red", "--json")))
 
-	var status fleet.Status
-	require.NoError(t, json.Unmarshal([]byte(w.ctl("rooms", "red", "--json")), &status))
-	assert.Equal(t, "a", status.Worker)
-	assert.Equal(t, map[string]string{"room": "7", "user": "1"}, status.IDs)
-	assert.Equal(t, map[string]string{"token": "env:TOKEN"}, status.Secrets)
-	assert.NotContains(t, status.Endpoint, "hidden")
-
-	assert.Equal(t, "red removed\nblue removed\n", w.ctl("remove", "red", "blue"))
+	assert.Equal(t, "red removed\n", w.ctl("remove", "red"))
+	assert.Equal(t, `{"room":"blue","done":"removed"}`+"\n", w.ctl("remove", "blue", "--json"))
 	assert.Empty(t, w.ctl("rooms", "--json"))
+}
+
+func TestRemoveTellsWhatWasNotSent(t *testing.T) {
+	w := newWorld(t)
+	for _, room := range []string{"red", "blue"} {
+		w.ctl("add", room)
+		w.ctl("send", room, `{"msg_type":"x"}`)
+	}
+	assert.Equal(t, "red removed, and with it 1 messages that had not been sent\n", w.ctl("remove", "red"))
+	assert.Equal(t, `{"room":"blue","done":"removed","undelivered":1}`+"\n", w.ctl("remove", "blue", "--json"))
 }
 
 func TestAddFromAFile(t *testing.T) {
 	w := newWorld(t)
-	out, err := w.try(`{"id":"one","endpoint":"ws://x"} {"id":"two","options":{"a":"b"}}`, "add", "-f", "-")
-	require.NoError(t, err)
-	assert.Equal(t, "one added\ntwo added\n", out)
+	assert.Equal(t, "one added\ntwo added\nthree added\n",
+		w.ctlIn(`{"id":"one","endpoint":"ws://x"} [{"id":"two","options":{"a":"b"}},{"id":"three"}]`, "add", "-f", "-"))
+	assert.Equal(t, "two is there already\nfour added\n", w.ctlIn(`{"id":"two"}{"id":"four"}`, "add", "-f", "-", "--missing"))
 	file := filepath.Join(t.TempDir(), "rooms.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"id":"two","endpoint":"ws://y"}`), 0o600))
 	assert.Equal(t, "two updated\n", w.ctl("update", "-f", file))
 	assert.Contains(t, w.ctl("rooms", "two"), "ws://y")
-	_, err = w.try(`{"id":"three"} {`, "add", "-f", "-")
-	assert.ErrorContains(t, err, "spec 2")
-	assert.NotContains(t, w.ctl("rooms"), "three", "nothing is done by halves")
+
+	for stdin, says := range map[string]string{
+		`{"id":"no"} {`:                   "-: spec 2: unexpected EOF",
+		`{"id":"no","endpiont":"ws://x"}`: `-: spec 1: json: unknown field "endpiont"`,
+		`[{"id":"no"},{"endpoint":"x"}]`:  "-: spec 2: it has no id",
+		`"no"`:                            "-: spec 1: json: cannot unmarshal string",
+	} {
+		_, errs, code := w.try(t.Context(), stdin, "add", "-f", "-")
+		assert.Contains(t, errs, says)
+		assert.Equal(t, failed, code, stdin)
+	}
+	assert.NotContains(t, w.ctl("rooms"), "no ", "nothing is done by halves")
+	_, errs, _ := w.try(t.Context(), `{"id":"five"}{"id":"two"}`, "add", "-f", "-")
+	assert.Equal(t, `fleetctl: 1 of 2 added; then "two": fleet: the room is there already: "two"`+"\n", errs)
 }
 
 func TestMoveAndDrain(t *testing.T) {
@@ -135,15 +182,112 @@ func TestMoveAndDrain(t *testing.T) {
 		assert.Equal(t, "1 is held by "+worker+"\n", w.ctl("move", "1", worker))
 		assert.Regexp(t, `1 +`+worker+` +\S+ +\d+ +`+worker, w.ctl("rooms", "1"))
 	}
-	w.ctl("move", "--back", "1")
-	assert.Equal(t, "WORKER HOST PID UP STATE ROOMS OPEN IN OUT ERRORS\n",
-		regexp.MustCompile(`(?m)^[ab] .*ready.*\n`).ReplaceAllString(same(w.ctl("workers")), ""))
+	assert.Equal(t, w.ctl("rooms", "1", "--json"), w.ctl("rooms", "--moved", "--json"))
+	assert.Equal(t, `{"room":"1","worker":"a","done":"moved"}`+"\n", w.ctl("move", "1", "a", "--json"))
+	assert.Equal(t, "1 is not kept anywhere any more\n", w.ctl("move", "--back", "1"))
+	assert.Empty(t, w.ctl("rooms", "--moved", "--json"))
+
 	assert.Equal(t, "a has handed over its rooms and ended\n", w.ctl("drain", "a"))
 	assert.NotRegexp(t, `(?m)^a `, w.ctl("workers"))
-	assert.Contains(t, w.ctl("workers", "--json"), `"name":"b"`)
 	w.untilHeld()
-	_, err := w.try("", "drain", "a")
-	assert.ErrorIs(t, err, fleet.ErrNoWorker)
+	_, errs, code := w.try(t.Context(), "", "drain", "a")
+	assert.Equal(t, "fleetctl: fleet: no such worker: \"a\"\n", errs)
+	assert.Equal(t, failed, code)
+	assert.Equal(t, `{"worker":"b","done":"draining"}`+"\n", w.ctl("drain", "b", "--no-wait", "--json"))
+}
+
+// A worker that is started again under its name is not the one that drains.
+func TestDrainWaitsForTheSessionAndNotForTheName(t *testing.T) {
+	w := newWorld(t, "a")
+	w.untilThere("a")
+	restarted := make(chan struct{})
+	go func() {
+		defer close(restarted)
+		for ctx := t.Context(); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+			workers, err := w.fleet.Control().Workers(ctx)
+			if err == nil && (len(workers) == 0 || workers[0].Draining) {
+				w.start("a")
+				return
+			}
+		}
+	}()
+	assert.Equal(t, "a has handed over its rooms and ended\n", w.ctl("drain", "a"))
+	<-restarted
+	w.untilThere("a")
+}
+
+func TestWorkers(t *testing.T) {
+	w := newWorld(t, "a")
+	w.ctl("add", "red", "--endpoint", w.srv.URL())
+	require.Eventually(t, func() bool { return strings.Contains(w.ctl("workers", "--json"), `"open":1`) }, 20*time.Second, 50*time.Millisecond)
+	assert.Regexp(t, `^WORKER HOST PID UP STATE ROOMS OPEN IN OUT ERRORS LEASE\na \S+ N TIME ready N N \d \d 0 TIME\n$`, same(w.ctl("workers")))
+	assert.Regexp(t, `^{"name":"a","host":"H","pid":N,"session":"S","since":"MOMENT","rooms":N,"stats":{"ready":true,"lease_seconds":N,`+
+		`"rooms":N,"open":N,"taken":N,"released":0,"in":\w+,"unpublished":0,"out":0,"expired":0,"errors":0}}\n$`, same(w.ctl("workers", "--json")))
+}
+
+// A worker that hangs takes no time away from the others.
+func TestAWorkerThatDoesNotAnswer(t *testing.T) {
+	w := newWorld(t, "b")
+	w.untilThere("b")
+	nc, err := nats.Connect(w.fleet.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	leases, err := js.KeyValue(t.Context(), "wechatws-leases")
+	require.NoError(t, err)
+	_, err = leases.Put(t.Context(), "worker.S", []byte(`{"name":"a","since":"2026-01-01T00:00:00Z"}`))
+	require.NoError(t, err)
+	_, err = nc.SubscribeSync("wechatws.ask.a.stats")
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	assert.Regexp(t, `(?m)^a - 0 \S+ silent 0 - - - - -\nb .* ready `, same(w.ctl("workers", "--timeout", "5s")))
+	assert.NotContains(t, strings.Split(w.ctl("workers", "--json", "--timeout", "5s"), "\n")[0], "stats")
+}
+
+// A following is a fleetctl that goes on.
+type following struct {
+	*testing.T
+	lines chan string
+	stop  context.CancelFunc
+	ended chan int
+}
+
+// follow runs fleetctl until stop.
+func (w *world) follow(args ...string) *following {
+	ctx, stop := context.WithCancel(w.Context())
+	f := &following{w.T, make(chan string, 100), stop, make(chan int, 1)}
+	in, out := io.Pipe()
+	c := command()
+	c.SetOut(out)
+	c.SetErr(out)
+	c.SetArgs(append([]string{"--url", w.fleet.URL()}, args...))
+	go func() {
+		code := execute(ctx, c)
+		out.Close()
+		f.ended <- code
+	}()
+	go func() {
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			f.lines <- lines.Text()
+		}
+		close(f.lines)
+	}()
+	w.Cleanup(stop)
+	return f
+}
+
+// next is the next line.
+func (f *following) next() string {
+	f.Helper()
+	select {
+	case line, ok := <-f.lines:
+		require.True(f, ok, "it has ended")
+		return line
+	case <-time.After(20 * time.Second):
+		f.Fatal("it writes nothing")
+		return ""
+	}
 }
 
 func TestTailAndSend(t *testing.T) {
@@ -151,85 +295,208 @@ func TestTailAndSend(t *testing.T) {
 	w.ctl("add", "red", "--endpoint", w.srv.URL())
 	conn, err := w.srv.NextConn(t.Context())
 	require.NoError(t, err)
-	type result struct {
-		out string
-		err error
-	}
-	ended := make(chan result, 1)
+	asJSON := w.follow("tail", "red", "--type", "message", "--type", "", "--json")
+	words := w.follow("tail", "red", "--type", "message", "-n", "1")
+	// They tell what comes from the moment that they are there, which nobody says.
+	talking, quiet := context.WithCancel(t.Context())
+	silent := make(chan struct{})
 	go func() {
-		out, err := w.try("", "tail", "red", "--type", "message", "--json", "-n", "1")
-		ended <- result{out, err}
-	}()
-	var r result
-	require.Eventually(t, func() bool {
-		require.NoError(t, conn.Send(`{"msg_type":"other"}`))
-		require.NoError(t, conn.Send(`{"msg_type":"message","content":"<hello>"}`))
-		select {
-		case r = <-ended:
-			return true
-		default:
-			return false
+		defer close(silent)
+		for ; talking.Err() == nil; time.Sleep(20 * time.Millisecond) {
+			assert.NoError(t, conn.Send(`{"msg_type":"other"}`))
+			assert.NoError(t, conn.Send(`{"msg_type":"message","content":"<hello>"}`))
 		}
-	}, 20*time.Second, 20*time.Millisecond)
-	require.NoError(t, r.err)
-	var line map[string]any
-	require.NoError(t, json.Unmarshal([]byte(r.out), &line))
-	assert.Equal(t, "red", line["room"])
-	assert.Equal(t, map[string]any{"msg_type": "message", "content": "<hello>"}, line["data"])
+	}()
+	line, text := asJSON.next(), words.next()
+	quiet()
+	<-silent
+	assert.Equal(t, `{"room":"red","type":"message","received":"MOMENT","worker":"a","fence":N,"connection":N,"seq":N,`+
+		`"data":{"msg_type":"message","content":"<hello>"}}`, same(line))
+	assert.Equal(t, `CLOCK a message {"msg_type":"message","content":"<hello>"}`, same(text))
+	assert.Equal(t, done, <-words.ended)
+	require.NoError(t, conn.Send("not JSON"))
+	for strings.Contains(line, `"type":"message"`) {
+		line = asJSON.next()
+	}
+	assert.Contains(t, line, `"raw":"bm90IEpTT04="`)
+	asJSON.stop()
+	assert.Equal(t, done, <-asJSON.ended, "Ctrl-C is how it ends")
 
 	assert.Equal(t, "red gets it\n", w.ctl("send", "red", `{"msg_type":"x"}`))
-	for {
-		m, err := conn.Receive(t.Context())
-		require.NoError(t, err)
-		if m.Text() == `{"msg_type":"x"}` {
-			break
+	assert.Equal(t, `{"room":"red","done":"sent"}`+"\n", w.ctl("send", "red", `{"msg_type":"y"}`, "--json", "--expire", "1m"))
+	for _, want := range []string{`{"msg_type":"x"}`, `{"msg_type":"y"}`} {
+		for {
+			m, err := conn.Receive(t.Context())
+			require.NoError(t, err)
+			if m.Text() == want {
+				break
+			}
 		}
 	}
+}
+
+func TestWatch(t *testing.T) {
+	w := newWorld(t)
+	w.ctl("add", "red", "--endpoint", w.srv.URL()+"?token=hidden")
+	all := w.follow("watch", "--json")
+	red := w.follow("watch", "red")
+	assert.Equal(t, `{"id":"red","endpoint":"ws://backend?…"}`, same(all.next()))
+	assert.Equal(t, "CLOCK red nobody holds it", same(red.next()))
+	w.ctl("add", "blue", "--endpoint", w.srv.URL())
+	assert.Equal(t, `{"id":"blue","endpoint":"ws://backend"}`, same(all.next()))
+	w.start("a")
+	assert.Equal(t, "CLOCK red is held by a, fence N", same(red.next()))
+	w.untilHeld()
+	w.ctl("remove", "red")
+	for line := ""; !strings.Contains(line, "removed"); {
+		line = red.next()
+		assert.Contains(t, line, "red")
+	}
+	for !strings.Contains(all.next(), `"removed":true`) {
+	}
+	for _, f := range []*following{all, red} {
+		f.stop()
+		assert.Equal(t, done, <-f.ended, "Ctrl-C is how it ends")
+	}
+	assert.Equal(t, "CLOCK blue is held by a, fence N\n", same(w.ctl("watch", "-n", "1")))
 }
 
 func TestErrors(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {
-		args  string
-		says  string
-		wrong bool
+		args string
+		says string
+		code int
 	}{
-		{"rooms nowhere", `no such room: "nowhere"`, false},
-		{"remove nowhere", `no such room: "nowhere"`, false},
-		{"remove", "ROOM is missing", true},
-		{"tail", "ROOM is missing", true},
-		{"tail nowhere", "no such room", false},
-		{"move r", "WORKER is missing", true},
-		{"drain a b", `"b" is too much`, true},
-		{"drain a", "no such worker", false},
-		{"workers --jason", "unknown flag", true},
-		{"send r {", "not JSON", true},
-		{"add r --endpoint ws://u:hidden@h", "must not have user info", true},
-		{"add r --secret token=hidden", "must be a reference", true},
-		{"add", "give one ROOM", true},
-		{"add r -f x", "everything is in the file", true},
-		{"rooms --name other", `no such fleet: "other"`, false},
-		{"rooms --name a.b", "letters, digits", true},
-		{"rooms --url nats://u:hidden@h:port", "Config.URL", true},
-		{"rooms --url nats://127.0.0.1:1 --timeout 300ms", "cannot be reached", false},
+		{"bogus", `unknown command "bogus"`, wrong},
+		{"room", "did you mean rooms?", wrong},
+		{"completion bash x", "unknown command", wrong},
+		{"rooms nowhere", `no such room: "nowhere"`, failed},
+		{"remove nowhere", `no such room: "nowhere"`, failed},
+		{"remove", "ROOM is missing", wrong},
+		{"tail", "ROOM is missing", wrong},
+		{"tail nowhere", "no such room", failed},
+		{"move r", "WORKER is missing", wrong},
+		{"move --back", "ROOM is missing", wrong},
+		{"drain a b", `"b" is too much`, wrong},
+		{"drain a", "no such worker", failed},
+		{"workers --jason", "unknown flag", wrong},
+		{"send r {", "not JSON", wrong},
+		{"send r {} --expire -1s", "ExpireAfter", wrong},
+		{"add r --endpoint ws://u:hidden@h", "must not have user info", wrong},
+		{"add r --secret token=hidden", "must be a reference", wrong},
+		{"add r --secret hidden", "the value of --secret cannot be used", wrong},
+		{"add r --option hidden", "the value of --option cannot be used", wrong},
+		{"add", "give one ROOM", wrong},
+		{"add r -f x", "everything is in the file", wrong},
+		{"add -f /nowhere", "no such file", failed},
+		{"rooms --name other", `no such fleet: "other"`, failed},
+		{"rooms --name a.b", "letters, digits", wrong},
+		{"rooms --url nats://u:hidden@h:port", "Config.URL", wrong},
+		{"rooms --url nats://127.0.0.1:1 --timeout 300ms", "cannot be reached", failed},
+		{"rooms --timeout 0s", "must be longer than zero", wrong},
+		{"rooms --timeout soon", `invalid argument "soon"`, wrong},
+		{"rooms --tls-cert x", "belong together", wrong},
+		{"rooms --creds /nowhere", "no such file", failed},
 	} {
-		_, err := w.try("", strings.Fields(c.args)...)
-		require.Error(t, err, c.args)
-		assert.Contains(t, err.Error(), c.says, c.args)
-		assert.Equal(t, c.wrong, isWrong(err), c.args)
-		assert.NotContains(t, err.Error(), "hidden", c.args)
+		out, errs, code := w.try(t.Context(), "", strings.Fields(c.args)...)
+		assert.Empty(t, out, c.args)
+		assert.Regexp(t, "^fleetctl: .*\n$", errs)
+		assert.Contains(t, errs, c.says, c.args)
+		assert.Equal(t, c.code, code, c.args)
+		assert.NotContains(t, errs, "hidden", c.args)
 	}
 	assert.Empty(t, w.ctl("rooms", "--json"))
 }
 
+func TestNoURL(t *testing.T) {
+	t.Setenv("NATS_URL", "")
+	c := command()
+	c.SetErr(io.Discard)
+	c.SetArgs([]string{"rooms"})
+	assert.Equal(t, wrong, execute(t.Context(), c))
+}
+
+// What is interrupted before it is done has not succeeded.
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	_, _, code := w.try(ctx, "", "rooms", "--url", "nats://127.0.0.1:1")
+	assert.Equal(t, interrupted, code)
+}
+
+func TestTimeout(t *testing.T) {
+	w := newWorld(t, "a")
+	w.untilThere("a")
+	w.ctl("add", "red", "--endpoint", w.srv.URL())
+	w.ctl("move", "red", "a")
+	nc, err := nats.Connect(w.fleet.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = nc.SubscribeSync("wechatws.ask.b.drain") // which hangs
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	_, errs, code := w.try(t.Context(), "", "drain", "b", "--timeout", "1s")
+	assert.Equal(t, "fleetctl: fleet: worker \"b\": context deadline exceeded; --timeout is 1s\n", errs)
+	assert.Equal(t, failed, code)
+}
+
+func TestNamesAreHarmless(t *testing.T) {
+	w := newWorld(t)
+	const evil = "a\x1b[31m\tb\n\u202ec\u009b"
+	assert.Equal(t, 1, strings.Count(w.ctl("add", evil), "\n"))
+	for _, out := range []string{w.ctl("rooms"), w.ctl("remove", evil)} {
+		assert.Contains(t, out, "a\uFFFD[31m\uFFFDb\uFFFD\uFFFDc\uFFFD")
+	}
+	_, errs, _ := w.try(t.Context(), "", "rooms", evil)
+	assert.NotContains(t, errs, "\x1b")
+}
+
+func TestPlace(t *testing.T) {
+	for endpoint, shown := range map[string]string{
+		"wss://live.example.com/ws?token=x": "wss://live.example.com/ws?…",
+		"wss://live.example.com/ws#token":   "wss://live.example.com/ws",
+		"user:password@live.example.com/ws": "(not a URL)",
+		"ws://u:p@live.example.com/ws":      "ws://live.example.com/ws",
+		"ws://h/%zz":                        "(not a URL)",
+		"room-9527":                         "room-9527",
+		"":                                  "",
+	} {
+		assert.Equal(t, shown, place(endpoint))
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	w := newWorld(t, "worker-a")
-	w.ctl("add", "red")
-	require.Eventually(t, func() bool { return strings.Contains(w.ctl("workers"), "worker-a") }, 20*time.Second, 50*time.Millisecond)
-	assert.Contains(t, w.ctl("__complete", "tail", ""), "red\n")
-	assert.Contains(t, w.ctl("__complete", "move", "red", ""), "worker-a\n")
+	for _, room := range []string{"red", "rose", "blue", "tab\tbed"} {
+		w.ctl("add", room)
+	}
+	w.untilThere("worker-a")
+	for args, want := range map[string]string{
+		"tail |":               "blue red rose :4",
+		"tail r|":              "red rose :4",
+		"tail red |":           ":4",
+		"remove red r|":        "rose :4",
+		"rooms red blue |":     "rose :4",
+		"rooms --worker |":     "worker-a :4",
+		"move red |":           "worker-a :4",
+		"drain |":              "worker-a :4",
+		"add |":                ":4",
+		"workers |":            ":4",
+		"add --secret |":       ":4",
+		"add -f |":             "json jsonl ndjson :8",
+		"rooms --name other |": ":5",
+	} {
+		begun := args[strings.LastIndexByte(args, ' ')+1 : len(args)-1]
+		line := append([]string{"__complete"}, strings.Fields(args[:strings.LastIndexByte(args, ' ')])...)
+		assert.Equal(t, want, strings.Join(strings.Fields(w.ctl(append(line, begun)...)), " "), args)
+	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		assert.Contains(t, w.ctl("completion", shell), "fleetctl")
 	}
-	assert.NotContains(t, w.ctl("--help"), "127.0.0.1", "a URL may hold a password")
+	assert.Contains(t, w.ctl("__complete", "ro"), "rooms\tlist rooms")
+	help := w.ctl("--help")
+	assert.NotContains(t, help, "127.0.0.1", "a URL may hold a password")
+	assert.Equal(t, help, w.ctlIn("", []string{"--json=false"}...), "and without a command")
 }

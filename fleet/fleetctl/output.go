@@ -8,6 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
 )
 
 // writeJSON writes one object and a newline.
@@ -15,6 +18,26 @@ func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// A deed is what was done with a room or a worker, as JSON.
+type deed struct {
+	Room   string `json:"room,omitempty"`
+	Worker string `json:"worker,omitempty"`
+	// Done is added, there (it was already), updated, removed, moved, unpinned, sent,
+	// draining or drained.
+	Done string `json:"done"`
+	// Undelivered is how many messages to a removed room had not been sent.
+	Undelivered uint64 `json:"undelivered,omitempty"`
+}
+
+// say tells what was done, in words or as JSON.
+func (s *settings) say(c *cobra.Command, d deed, words string, args ...any) error {
+	if s.json {
+		return writeJSON(c.OutOrStdout(), d)
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), harmless(fmt.Sprintf(words, args...)))
+	return err
 }
 
 // A table lines its columns up.
@@ -31,29 +54,32 @@ func (t table) row(cells ...string) {
 		if c == "" {
 			c = "-"
 		}
-		cells[i] = strings.Map(printable, c)
+		cells[i] = harmless(c)
 	}
 	fmt.Fprintln(t, strings.Join(cells, "\t"))
 }
 
-// printable keeps names from moving the cursor, or columns.
-func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
-		return '\uFFFD'
-	}
-	return r
+// harmless keeps names and messages, which are anybody's, from moving the terminal's
+// cursor, colouring it, writing backwards, or making lines and columns.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
-// place is an endpoint without its query, which may be secret.
+// place is an endpoint without what may be secret in it.
 func place(endpoint string) string {
 	u, err := url.Parse(endpoint)
-	if err != nil {
+	if err != nil || u.Opaque != "" { // user:password@host, its scheme forgotten
 		return "(not a URL)"
 	}
 	if u.RawQuery != "" {
 		u.RawQuery = "…"
 	}
-	u.User = nil
+	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	return u.String()
 }
 

@@ -1,13 +1,16 @@
 package fleetprom
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wechatws/wechatws/fleet"
 )
 
 // New makes a collector of workers. It looks at them whenever Prometheus asks, which waits for
-// nothing, and does nothing in between. It panics when a worker is nil.
+// nothing, and does nothing in between. It panics when a worker is nil. Workers of one process must have
+// different names.
 func New(workers ...*fleet.Worker) prometheus.Collector {
 	c := &collector{workers: workers}
 	for _, w := range workers {
@@ -35,8 +38,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, w := range c.workers {
 		s := w.Stats()
+		name := strings.ToValidUTF8(s.Name, "\uFFFD") // it may be any bytes, and a label may not
 		for i, f := range families {
-			ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), s.Name)
+			ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), name)
 		}
 	}
 }
@@ -56,6 +60,7 @@ const (
 var families = []family{
 	{"rooms", "Rooms that the worker holds.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Rooms) }},
 	{"rooms_open", "Rooms that the worker holds and has an open connection to.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Open) }},
+	{"known_rooms", "Rooms of the whole fleet, held by whomever or nobody, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Known) }},
 	{"ready", "1 when the worker has a lease and knows all rooms, else 0.", gauge, func(s *fleet.WorkerStats) float64 {
 		if s.Ready {
 			return 1

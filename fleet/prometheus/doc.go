@@ -8,10 +8,12 @@
 //
 // # Metrics
 //
-// All have the label worker.
+// All have the label worker, and no other: twelve series a worker, however many rooms it
+// holds.
 //
 //	wechatws_fleet_rooms                       gauge    that it holds
 //	wechatws_fleet_rooms_open                  gauge    of these, with an open connection
+//	wechatws_fleet_known_rooms                 gauge    of the whole fleet, held by whomever or nobody
 //	wechatws_fleet_ready                       gauge    1: it has a lease and knows all rooms
 //	wechatws_fleet_lease_remaining_seconds     gauge    how long it may hold them without another renewal
 //	wechatws_fleet_rooms_taken_total           counter
@@ -24,24 +26,47 @@
 //
 // # What to watch
 //
-//	# rooms that nobody is in, although a worker holds them; with "for: 2m"
+//	# rooms that nobody holds; with "for: 1m"
+//	max(wechatws_fleet_known_rooms) - sum(wechatws_fleet_rooms) > 0
+//	# rooms that a worker holds and has no connection to; with "for: 2m"
 //	sum(wechatws_fleet_rooms - wechatws_fleet_rooms_open) > 0
 //	# a worker without a lease, which has closed its rooms; with "for: 1m"
 //	wechatws_fleet_ready == 0
-//	# NATS is slow to renew leases: half of one is gone
+//	# NATS is slow to renew leases, of 8 s: half of one is gone
 //	wechatws_fleet_lease_remaining_seconds < 4
-//	# rooms change hands although no worker comes or goes
+//	# rooms change hands all the time; with "for: 15m"
 //	sum(rate(wechatws_fleet_rooms_taken_total[5m])) > 1
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
 //
-// Rooms that no worker holds are in nobody's metrics: compare the sum of wechatws_fleet_rooms
-// with how many there should be.
+// alerts.yml, beside this file, has them as rules. With several fleets in one Prometheus each
+// sum and maximum is by what tells them apart, such as the job.
 //
-// The clients of the rooms themselves are those of package metrics/prometheus: with
-// Options.Aggregate, add each in WorkerConfig.Connect.
+// # The clients of the rooms
+//
+// They are those of package metrics/prometheus, all reported as one by Options.Aggregate:
+// what they count must be counted from their beginning, so that each is added in
+// WorkerConfig.Connect.
+//
+//	clients := wsprom.New(wsprom.Options{Aggregate: true})
+//	Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+//		c, err := r.NewClient(r.Endpoint)
+//		if err != nil {
+//			return nil, err
+//		}
+//		remove := clients.Add("", c)
+//		context.AfterFunc(ctx, remove) // when the room is given up
+//		return c, nil
+//	}
+//
+// When a client has failed for good, Connect is called again with the same ctx, and makes
+// another one: fleet/examples/worker shows how the new one takes the place of the old one.
+//
+// What has no need of a past, such as a histogram of round-trip times at this moment, is
+// better read from Worker.Clients whenever Prometheus asks.
 //
 // # Grafana
 //
-// dashboard.json, beside this file, is a dashboard.
+// dashboard.json, beside this file, is a dashboard: in Grafana, under Dashboards, New,
+// Import. It asks for nothing; the data source and the workers are variables at its top.
 package fleetprom
