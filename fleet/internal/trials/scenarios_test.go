@@ -147,7 +147,7 @@ func handlersAreLost(tr *trial) {
 		had := func() (n int) { m, _, _ := tr.handled.count(); return len(m) }
 		p := startHandler(s.T, tr.cluster, &tr.handled)
 		before := had()
-		until(s.T, "both handle", func() bool { return had() > before+300 })
+		until(s.T, "both handle", func() bool { return had() > before+300/slower })
 		p.kill()
 		s.undisturbed()
 	})

@@ -53,7 +53,7 @@ func (tr *traffic) talk() {
 	ctx, hush := context.WithCancel(context.Background())
 	tr.hush = hush
 	next := 0
-	tr.every(ctx, 5*time.Millisecond, func() {
+	tr.every(ctx, slower*5*time.Millisecond, func() {
 		room := tr.rooms[next%len(tr.rooms)]
 		next++
 		tr.mu.Lock()
@@ -65,7 +65,7 @@ func (tr *traffic) talk() {
 	// A room's messages are sent one after the other, or they had no order.
 	half := len(tr.rooms) / 2
 	for _, rooms := range [][]string{tr.rooms[:half], tr.rooms[half:]} {
-		tr.every(ctx, 15*time.Millisecond, func() { tr.send(rooms[rand.IntN(len(rooms))]) })
+		tr.every(ctx, slower*15*time.Millisecond, func() { tr.send(rooms[rand.IntN(len(rooms))]) })
 	}
 }
 

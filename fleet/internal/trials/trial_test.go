@@ -30,6 +30,7 @@ type trial struct {
 	handled    handled
 	workers    map[string]*worker // by label
 	before     counts             // at the end of the last scenario
+	read       []published        // of the stream
 	rows       []row
 }
 
@@ -205,11 +206,16 @@ func (tr *trial) handledAll(partition int) bool {
 }
 
 // published is the whole stream from the rooms.
-func (tr *trial) published() (list []published) {
+func (tr *trial) published() []published {
 	tr.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	list, err := readInbound(ctx, tr.cluster.js, tr.name, 1)
+	from := uint64(1)
+	if n := len(tr.read); n > 0 {
+		from = tr.read[n-1].seq + 1
+	}
+	more, err := readInbound(ctx, tr.cluster.js, tr.name, from)
 	require.NoError(tr, err)
-	return list
+	tr.read = append(tr.read, more...)
+	return tr.read
 }
