@@ -6,7 +6,9 @@
 // Rooms are added with fleetctl:
 //
 //	fleetctl add 9527 --endpoint wss://live.example.com/ws \
-//	    --id room=9527,live=1,user=42 --option name=bot --secret token=file:/run/secrets/live-token
+//	    --id room=9527,live=1,user=42 --option name=bot --secret token=credential:live-token
+//
+// A credential is a file in the folder that $CREDENTIALS_DIRECTORY names.
 //
 // Over HTTP it has /health/live and /health/ready, /metrics for Prometheus, and
 // /rooms/, a page of all rooms of all workers. SIGTERM has it hand its rooms over and end.
@@ -22,6 +24,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,15 +37,14 @@ import (
 	fleetprom "github.com/wechatws/wechatws/fleet/prometheus"
 	"github.com/wechatws/wechatws/inspect"
 	"github.com/wechatws/wechatws/liveroom"
-	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
 )
 
 // settings are the flags, which have their defaults from the environment.
 type settings struct {
-	nats, creds, fleet, name, listen string
-	replicas                         int
-	drain                            time.Duration
-	log                              *slog.Logger
+	nats, creds, ca, fleet, name, listen string
+	replicas                             int
+	drain                                time.Duration
+	log                                  *slog.Logger
 }
 
 func main() {
@@ -50,6 +52,7 @@ func main() {
 	flag.StringVar(&s.nats, "nats", os.Getenv("NATS_URL"), "where NATS is (default $NATS_URL)")
 	flag.Lookup("nats").DefValue = "" // which may hold a password
 	flag.StringVar(&s.creds, "creds", os.Getenv("NATS_CREDS"), "a NATS credentials file")
+	flag.StringVar(&s.ca, "tls-ca", os.Getenv("NATS_CA"), "a file with the certificates to trust")
 	flag.StringVar(&s.fleet, "fleet", "", "the fleet's name")
 	flag.IntVar(&s.replicas, "replicas", 1, "how many NATS servers keep everything, when the fleet is new")
 	flag.StringVar(&s.name, "name", os.Getenv("WORKER_NAME"), "this worker's name (default the host's and the process's)")
@@ -71,41 +74,56 @@ func main() {
 
 // run works until ctx ends.
 func run(ctx context.Context, s settings) error {
-	var options []nats.Option
-	if s.creds != "" {
-		options = append(options, nats.UserCredentials(s.creds))
-	}
-	f, err := fleet.Open(ctx, fleet.Config{Name: s.fleet, URL: s.nats, NATS: options, Replicas: s.replicas, Logger: s.log})
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	clients := wsprom.New(wsprom.Options{Aggregate: true})
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: s.name, DrainTimeout: s.drain, Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
-		return connect(ctx, r, clients)
-	}})
-	if err != nil {
-		return err
-	}
+	clients := newClients()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(clients, fleetprom.New(w))
+	registry.MustRegister(clients)
+	var h health
 	page := inspect.Handler()
-	page.AddRows(f.Rows())
 	mux := http.NewServeMux()
-	mux.Handle("/health/", w)
+	mux.Handle("/health/", &h)
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("/rooms/", page)
-	stop, err := serve(s.listen, mux)
+	stop, err := serve(s.listen, mux) // before NATS is there
 	if err != nil {
 		return err
 	}
 	defer stop()
+
+	f, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := f.NewWorker(fleet.WorkerConfig{
+		Name: s.name, DrainTimeout: s.drain, Secret: secret,
+		Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) { return connect(ctx, r, clients) },
+	})
+	if err != nil {
+		return err
+	}
+	registry.MustRegister(fleetprom.New(w))
+	page.AddRows(f.Rows())
+	h.worker.Store(w)
 	s.log.Info("worker", "name", w.Name(), "listen", s.listen)
-	return w.Run(ctx)
+	err = w.Run(ctx)
+	stop()
+	return err
+}
+
+// open connects to the fleet. It waits for NATS until ctx ends.
+func (s settings) open(ctx context.Context) (*fleet.Fleet, error) {
+	var options []nats.Option
+	if s.creds != "" {
+		options = append(options, nats.UserCredentials(s.creds))
+	}
+	if s.ca != "" {
+		options = append(options, nats.RootCAs(s.ca))
+	}
+	return fleet.Open(ctx, fleet.Config{Name: s.fleet, URL: s.nats, NATS: options, Replicas: s.replicas, Logger: s.log})
 }
 
 // connect makes a room's client out of its spec.
-func connect(ctx context.Context, r *fleet.Room, clients *wsprom.Collector) (*wechatws.Client, error) {
+func connect(ctx context.Context, r *fleet.Room, clients *clients) (*wechatws.Client, error) {
 	endpoint := func(ctx context.Context, _ int, _ error) (wechatws.Endpoint, error) {
 		ep := wechatws.Endpoint{URL: r.Endpoint}
 		if _, ok := r.Secrets["token"]; ok { // looked up for each attempt: it may have been renewed
@@ -128,8 +146,7 @@ func connect(ctx context.Context, r *fleet.Room, clients *wsprom.Collector) (*we
 	if err != nil {
 		return nil, err
 	}
-	remove := clients.Add(r.ID, client)
-	context.AfterFunc(ctx, remove) // when the room is given up
+	clients.add(ctx, r.ID, client)
 	return client, nil
 }
 
@@ -147,8 +164,8 @@ func serve(listen string, h http.Handler) (stop func(), err error) {
 			slog.Error("http", "err", err)
 		}
 	}()
-	return func() {
+	return sync.OnceFunc(func() {
 		server.Close()
 		<-done
-	}, nil
+	}), nil
 }

@@ -6,14 +6,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
@@ -32,6 +36,15 @@ func get(t *testing.T, url string) (int, string) {
 	return r.StatusCode, string(body)
 }
 
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func TestWorker(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
@@ -44,10 +57,7 @@ func TestWorker(t *testing.T) {
 		ID: "red", Endpoint: backend.URL(), IDs: map[string]string{"room": "7", "user": "1"},
 		Options: map[string]string{"name": "bot"}, Secrets: map[string]string{"token": "env:LIVE_TOKEN"},
 	}))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeAddress(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
@@ -64,6 +74,7 @@ func TestWorker(t *testing.T) {
 	assert.Equal(t, http.StatusOK, code)
 	_, metrics := get(t, base+"/metrics")
 	assert.Contains(t, metrics, `wechatws_clients{state="open"} 1`)
+	assert.NotContains(t, metrics, "hidden")
 	require.Eventually(t, func() bool {
 		_, rows := get(t, base+"/rooms/?rows")
 		return strings.Contains(rows, `"red"`)
@@ -71,4 +82,89 @@ func TestWorker(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Eventually(t, func() bool { return backend.Viewers("7") == 0 }, 10*time.Second, 10*time.Millisecond, "it has left")
+}
+
+// A worker that waits for NATS is not ready, and need not be started again.
+func TestWaitingForNATS(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	addr := freeAddress(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- run(ctx, settings{nats: "nats://" + freeAddress(t), replicas: 1, name: "w", listen: addr, log: slog.New(slog.DiscardHandler)})
+	}()
+	require.Eventually(t, func() bool {
+		code, _ := get(t, "http://"+addr+"/health/live")
+		return code == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
+	code, _ := get(t, "http://"+addr+"/health/ready")
+	assert.Equal(t, http.StatusServiceUnavailable, code)
+	cancel()
+	assert.Error(t, <-ended)
+}
+
+// However often a room's client is made, the room is one in the metrics.
+func TestClientsAreCountedOnce(t *testing.T) {
+	collector := newClients()
+	client := func() *wechatws.Client {
+		c, err := wechatws.New("ws://127.0.0.1:1")
+		require.NoError(t, err)
+		return c
+	}
+	count := func() float64 {
+		registry := prometheus.NewPedanticRegistry()
+		registry.MustRegister(collector)
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		n := 0.0
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if f.GetName() == "wechatws_clients" {
+					n += m.GetGauge().GetValue()
+				}
+			}
+		}
+		return n
+	}
+	held, giveUp := context.WithCancel(t.Context())
+	for range 3 {
+		collector.add(held, "red", client())
+		assert.Equal(t, 1.0, count())
+	}
+	again, giveUpAgain := context.WithCancel(t.Context()) // with another spec
+	defer giveUpAgain()
+	collector.add(again, "red", client())
+	collector.add(again, "blue", client())
+	giveUp()
+	require.Never(t, func() bool { return count() != 2 }, 50*time.Millisecond, 5*time.Millisecond)
+	giveUpAgain()
+	require.Eventually(t, func() bool { return count() == 0 }, 10*time.Second, 5*time.Millisecond)
+	collector.mu.Lock()
+	defer collector.mu.Unlock()
+	assert.Empty(t, collector.byRoom)
+}
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "live-token"), []byte("t1\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other"), []byte("no"), 0o600))
+	// Kubernetes mounts a secret by way of links, so that all its keys change at once.
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials", "..2026"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "..2026", "mounted"), []byte("t3"), 0o600))
+	require.NoError(t, os.Symlink("..2026", filepath.Join(dir, "credentials", "..data")))
+	require.NoError(t, os.Symlink("..data/mounted", filepath.Join(dir, "credentials", "mounted")))
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(dir, "credentials"))
+	t.Setenv("LIVE_TOKEN", "t2")
+	t.Setenv("OTHER", "no")
+	for ref, want := range map[string]string{"credential:live-token": "t1", "env:LIVE_TOKEN": "t2", "credential:mounted": "t3"} {
+		got, err := secret(t.Context(), ref)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, ref := range []string{"credential:../other", "credential:", "credential:none", "env:OTHER", "file:" + filepath.Join(dir, "other"), "no"} {
+		got, err := secret(t.Context(), ref)
+		assert.Error(t, err, ref)
+		assert.Empty(t, got, ref)
+	}
 }

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/wechatws/wechatws"
+	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+)
+
+// clients are the rooms' clients for Prometheus, all as one. It is of each room the newest: when
+// one has failed for good, the worker has another made.
+type clients struct {
+	*wsprom.Collector
+
+	mu     sync.Mutex
+	byRoom map[string]*reported
+}
+
+type reported struct{ remove func() }
+
+func newClients() *clients {
+	return &clients{Collector: wsprom.New(wsprom.Options{Aggregate: true}), byRoom: map[string]*reported{}}
+}
+
+// add reports a room's client until the room is given up, which ends ctx, or another client is
+// added.
+func (c *clients) add(ctx context.Context, room string, client *wechatws.Client) {
+	r := &reported{c.Add(room, client)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before := c.byRoom[room]; before != nil {
+		before.remove()
+	}
+	c.byRoom[room] = r
+	context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		r.remove()
+		if c.byRoom[room] == r {
+			delete(c.byRoom, room)
+		}
+	})
+}
