@@ -239,6 +239,6 @@ func TestCensus(t *testing.T) {
 	assert.ErrorContains(t, census{goroutines: 200}.within(bounds(1)), "200 goroutines, more than 112")
 	assert.ErrorContains(t, census{heap: 1 << 30}.within(bounds(1)), "1024 MiB of heap, more than 32")
 	assert.ErrorContains(t, census{files: 100}.within(bounds(1)), "100 open files, more than 36")
-	now := takeCensus()
-	assert.ErrorContains(t, backTo(census{now.goroutines - 1, 0, now.files}, 0), "are left")
+	// This test's goroutine is left in any case; those of the tests before it may end meanwhile.
+	assert.ErrorContains(t, backTo(census{}, 0), "are left")
 }
