@@ -31,7 +31,8 @@ type Config struct {
 	// making one.
 	Existing bool
 	// Replicas is how many servers keep each stream and bucket: 1, 3 or 5. Default 1.
-	// It counts when they are made.
+	// With 3 or 5, one of them may be lost and no room is disturbed. It counts when the
+	// fleet is made.
 	Replicas int
 
 	// Dir is where an embedded server keeps its files. By default they are temporary and
@@ -44,8 +45,8 @@ type Config struct {
 	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
 	// it takes until the rooms of a lost worker are taken by others. A worker that cannot
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
-	// it is sure to outlive an absence of NATS of three quarters of the lease. A NATS cluster
-	// that loses a server takes 4 to 9 s to choose another leader for what that one led.
+	// it is sure to outlive an absence of all of NATS of three quarters of the lease. When all
+	// servers of a NATS cluster are restarted at once, they take 4 to 9 s to choose leaders.
 	// Default 8 s; at least 2 s, and whole seconds: NATS cuts off the rest.
 	Lease time.Duration
 	// Partitions is how many messages from rooms may be handled at the same time, all

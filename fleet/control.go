@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -166,24 +167,10 @@ func (c Control) List(ctx context.Context) ([]Status, error) {
 // error is the last it tells.
 func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
 
-// look reads both buckets, and with follow goes on.
+// look tells of rooms as the buckets are now, and with follow goes on.
 func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
 		v := newView()
-		leases, err := c.f.leases.WatchFiltered(ctx, []string{sessionPrefix + "*", claimPrefix + token})
-		if err != nil {
-			yield(Status{}, fmt.Errorf("fleet: cannot look: %w", err))
-			return
-		}
-		defer leases.Stop()
-		rooms, err := c.f.rooms.WatchFiltered(ctx, []string{specPrefix + token, pinPrefix + token})
-		if err != nil {
-			yield(Status{}, fmt.Errorf("fleet: cannot look: %w", err))
-			return
-		}
-		defer rooms.Stop()
 		told := map[*place]Status{}
 		tell := func(p *place) bool {
 			s := v.status(p)
@@ -194,42 +181,22 @@ func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[
 			told[p] = s
 			return yield(s, nil)
 		}
-		for synced := 0; synced < 2 || follow; {
-			var e jetstream.KeyValueEntry
-			var p *place
-			var members, ok bool
-			select {
-			case <-ctx.Done():
-				yield(Status{}, context.Cause(ctx))
-				return
-			case e, ok = <-leases.Updates():
-				if e != nil {
-					p, members = v.seeLease(e)
-				}
-			case e, ok = <-rooms.Updates():
-				if e != nil {
-					p = v.seeRoom(e)
-				}
-			}
-			if !ok {
-				yield(Status{}, errors.New("fleet: NATS has ended the watch"))
+		for p, err := range c.f.follow(ctx, token, &v) {
+			if err != nil {
+				yield(Status{}, err)
 				return
 			}
-			if e == nil {
-				synced++
+			changed := maps.Values(v.places)
+			if p != nil {
+				changed = slices.Values([]*place{p})
 			}
-			switch {
-			case synced < 2:
-			case e == nil || members: // the first time, or any room may have lost its holder
-				for _, p := range v.places {
-					if !tell(p) {
-						return
-					}
-				}
-			case p != nil:
+			for p := range changed {
 				if !tell(p) {
 					return
 				}
+			}
+			if !follow {
+				return
 			}
 		}
 	}
@@ -294,23 +261,9 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 // Workers returns the workers that are there, by name.
 func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	v := newView()
-	w, err := c.f.leases.WatchAll(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("fleet: cannot look: %w", err)
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case e, ok := <-w.Updates():
-			if !ok {
-				return nil, errors.New("fleet: NATS has ended the watch")
-			}
-			if e != nil {
-				v.seeLease(e)
-				continue
-			}
+	for _, err := range c.f.follow(ctx, "*", &v) {
+		if err != nil {
+			return nil, err
 		}
 		break
 	}

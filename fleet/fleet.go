@@ -26,15 +26,18 @@ type Fleet struct {
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
-	rooms    jetstream.KeyValue // room.<room>: what it is; pin.<room>: the worker it was moved to
-	leases   jetstream.KeyValue // see session and place
+	rooms    jetstream.KeyValue   // room.<room>: what it is; pin.<room>: the worker it was moved to
+	claims   jetstream.KeyValue   // <room>: whose it is
+	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
 }
 
-// settled is what all processes must agree on. It is kept among the rooms.
+// settled is what all processes must agree on. It is kept in the bucket of rooms.
 type settled struct {
-	Lease      time.Duration `json:"lease"`
+	Lease time.Duration `json:"lease"`
+	// LeasedBy is how many buckets of leases there are: as many as replicas.
+	LeasedBy   int           `json:"leased_by"`
 	Partitions int           `json:"partitions"`
 	KeepIn     time.Duration `json:"keep_in"`
 }
@@ -167,8 +170,16 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 	if err = f.settle(ctx); err != nil {
 		return err
 	}
-	if f.leases, err = f.bucket(ctx, "leases", "which worker holds which room"); err != nil {
+	if f.claims, err = f.bucket(ctx, "claims", "which session holds which room"); err != nil {
 		return err
+	}
+	f.leases = nil
+	for i := range f.settled.LeasedBy {
+		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "which sessions live")
+		if err != nil {
+			return err
+		}
+		f.leases = append(f.leases, kv)
 	}
 	f.in, err = f.stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-in",
@@ -228,7 +239,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 
 // settle agrees with the other processes.
 func (f *Fleet) settle(ctx context.Context) error {
-	mine := settled{f.cfg.Lease, f.cfg.Partitions, f.cfg.KeepIn}
+	mine := settled{f.cfg.Lease, f.cfg.Replicas, f.cfg.Partitions, f.cfg.KeepIn}
 	if mine.Lease == 0 {
 		mine.Lease = defaultLease
 	}

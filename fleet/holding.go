@@ -55,7 +55,7 @@ func newHolding(t *tenure, p *place) *holding {
 // longer than the lease lasts.
 func (h *holding) close() {
 	h.cancel()
-	last := time.NewTimer(h.t.s.clock.left())
+	last := time.NewTimer(h.t.s.left())
 	defer last.Stop()
 	select {
 	case <-h.done:

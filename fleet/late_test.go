@@ -22,7 +22,7 @@ import (
 
 // A claim that comes late is refused.
 func TestALateClaim(t *testing.T) {
-	w, slow := newLateWorld(t, "$KV.wechatws-leases.room.", "nothing")
+	w, slow := newLateWorld(t, "$KV.wechatws-claims.", "nothing")
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	b := w.through(slow).worker("b")

@@ -12,7 +12,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// Of a room that is removed nothing is left among the leases, whatever became of its holder.
+// Of a room that is removed nothing is left among the claims, whatever became of its holder.
 func TestNothingIsLeftOfARoom(t *testing.T) {
 	w := newWorld(t)
 	const lease = 2 * time.Second
@@ -24,12 +24,12 @@ func TestNothingIsLeftOfARoom(t *testing.T) {
 	defer nc.Close()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
-	leases, err := js.KeyValue(w.ctx(), "wechatws-leases")
+	claims, err := js.KeyValue(w.ctx(), "wechatws-claims")
 	require.NoError(t, err)
 	w.fleet = server
 	room := w.roomOf("a", "b")
 	left := func() bool { // a key that is there
-		_, err := leases.Get(w.ctx(), "room."+room)
+		_, err := claims.Get(w.ctx(), room)
 		return err == nil
 	}
 

@@ -41,7 +41,7 @@ func (w *Worker) Stats() WorkerStats {
 		Out: c.out.Load(), Expired: c.expired.Load(), Errors: c.errors.Load(),
 	}
 	if session := w.leased.Load(); session != nil {
-		s.Session, s.Lease = session.id, max(0, session.clock.left())
+		s.Session, s.Lease = session.id, max(0, session.left())
 	}
 	w.held.Range(func(_, h any) bool {
 		s.Rooms++
@@ -66,7 +66,7 @@ func (w *Worker) Clients(fn func(room string, c *wechatws.Client) bool) {
 // Ready tells whether the worker has a lease, knows all rooms, and takes part.
 func (w *Worker) Ready() bool {
 	s := w.leased.Load()
-	if s == nil || !w.synced.Load() || s.clock.left() <= 0 {
+	if s == nil || !w.synced.Load() || s.left() <= 0 {
 		return false
 	}
 	select {

@@ -23,6 +23,11 @@ func (f *Fleet) lastMessage(ctx context.Context, stream, subject string) (*store
 	return f.getMessage(ctx, stream, map[string]any{"last_by_subj": subject})
 }
 
+// lastInBucket is the last message about a key, which may be the marker that it was deleted.
+func (f *Fleet) lastInBucket(ctx context.Context, kv jetstream.KeyValue, key string) (*stored, error) {
+	return f.lastMessage(ctx, "KV_"+kv.Bucket(), "$KV."+kv.Bucket()+"."+key)
+}
+
 // nextMessage is the first message with a subject at a sequence or behind it.
 func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from uint64) (*stored, error) {
 	return f.getMessage(ctx, stream, map[string]any{"seq": from, "next_by_subj": subject})

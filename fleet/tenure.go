@@ -43,15 +43,18 @@ type tenure struct {
 
 	field    field
 	touched  []*place
-	moved    bool // members or pins have changed
-	synced   int  // how many of the two watchers have told what there is
+	moved    bool         // members or pins have changed
+	sources  []source     // what is watched
+	told     map[int]bool // of these, which have told all that there was
 	settled  bool
 	draining bool
 	leaving  []*place
 	mover    *time.Ticker // its turns; nil while nothing is leaving
 	busy     int          // claims and releases under way
 	working  sync.WaitGroup
-	suspects map[string]bool // sessions never seen that are being looked for
+	suspects map[string]bool // sessions that are being looked for
+
+	spreading bool // leaders are being looked at
 }
 
 // tenure holds rooms under a session until it is lost, or the worker has drained, which it
@@ -63,6 +66,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
 		wakes: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
+		sources: w.f.sources("*"), told: map[int]bool{},
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -92,7 +96,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 func (t *tenure) run() (drained bool) {
 	watching, unwatch := context.WithCancel(t.ctx)
 	defer unwatch()
-	leases, rooms := t.watch(watching, t.f.leases), t.watch(watching, t.f.rooms)
+	changes := watch(watching, &t.working, t.sources)
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
 	sweep := time.NewTicker(sweeping)
@@ -107,19 +111,19 @@ func (t *tenure) run() (drained bool) {
 			turns = t.mover.C
 		}
 		select {
-		case e := <-leases:
-			t.seeLease(e)
-		case e := <-rooms:
-			t.seeRoom(e)
+		case c := <-changes:
+			t.see(c)
 		case post := <-t.posts:
 			post()
 		case <-settled.C:
 			t.settled, t.moved = true, true
 			t.s.settle()
+			t.spread()
 		case m := <-t.wakes:
 			t.wake(m)
 		case <-sweep.C:
 			t.sweep()
+			t.spread()
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
@@ -156,34 +160,22 @@ func (t *tenure) post(do func()) {
 	}
 }
 
-// seeLease takes news of members and claims.
-func (t *tenure) seeLease(e jetstream.KeyValueEntry) {
-	if e == nil {
-		t.sync()
-		return
+// see takes what one of the buckets tells.
+func (t *tenure) see(c change) {
+	switch {
+	case c.err != nil:
+		t.f.log.Warn("NATS", "err", c.err)
+	case c.see == nil:
+		t.told[c.source] = true
+		t.moved = true
+	default:
+		p, members := c.see(&t.view)
+		t.moved = t.moved || members
+		if p != nil {
+			p.best = t.field.best(p)
+			t.touch(p)
+		}
 	}
-	p, members := t.view.seeLease(e)
-	t.moved = t.moved || members
-	if p != nil {
-		t.touch(p)
-	}
-}
-
-func (t *tenure) seeRoom(e jetstream.KeyValueEntry) {
-	if e == nil {
-		t.sync()
-		return
-	}
-	if p := t.view.seeRoom(e); p != nil {
-		p.best = t.field.best(p)
-		t.touch(p)
-	}
-}
-
-// sync notes that one of the watchers has told all there was.
-func (t *tenure) sync() {
-	t.synced++
-	t.moved = true
 }
 
 // free tells whether a claim keeps nobody from a room.
@@ -197,10 +189,9 @@ func (t *tenure) free(c claim) bool {
 	return false
 }
 
-// lookFor finds out about a session that has a claim and was never seen. A watcher may pass
-// over a living one for long, since it is told of keys as they are, and this one is always
-// about to be renewed. But the session's key is older than its claims: if the leader does
-// not have it, it has ended.
+// lookFor finds out about a session that has a claim and no key that a watcher has told of. A
+// watcher does not know: it may pass over a living key for long, since it is told of keys as they
+// are, and this one is always about to be renewed.
 func (t *tenure) lookFor(session string) {
 	if t.suspects[session] {
 		return
@@ -209,14 +200,13 @@ func (t *tenure) lookFor(session string) {
 	t.working.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)
 		defer cancel()
-		_, err := t.f.sessionRevision(ctx, session)
-		gone := errors.Is(err, errSessionGone)
-		if !gone { // it is looked for again if the watcher does not tell
+		ended, err := t.f.ended(ctx, session)
+		if !ended || err != nil { // it is looked for again if the watcher does not tell
 			pause(t.ctx, t.f.settled.renewal())
 		}
 		t.post(func() {
 			delete(t.suspects, session)
-			if gone && t.members[session] == nil {
+			if ended && err == nil {
 				t.gone[session] = true
 			}
 			t.moved = true
@@ -228,7 +218,7 @@ func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
 
 // settle decides about all rooms of which something has changed.
 func (t *tenure) settle() {
-	if t.synced < 2 || !t.settled && !t.draining {
+	if len(t.told) < len(t.sources) || !t.settled && !t.draining {
 		return
 	}
 	t.w.synced.Store(true)
@@ -346,7 +336,7 @@ func (t *tenure) take(p *place) {
 func (t *tenure) findClaim(token string) (c claim, err error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 	defer cancel()
-	m, err := t.f.lastMessage(ctx, "KV_"+t.f.name+"-leases", t.f.leaseSubject(claimPrefix+token))
+	m, err := t.f.lastInBucket(ctx, t.f.claims, token)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return claim{}, nil
 	}
@@ -370,7 +360,7 @@ func (t *tenure) putClaim(token string, c claim, rev uint64) (uint64, error) {
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 	defer cancel()
-	return t.f.putLease(ctx, claimPrefix+token, value, rev, 0)
+	return t.f.putKey(ctx, t.f.claims, token, value, rev, 0)
 }
 
 // hold begins to hold a room that is claimed.
@@ -469,7 +459,7 @@ func (t *tenure) forget(p *place) {
 	t.begin(p, func() func() {
 		ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
 		defer cancel()
-		if err := t.f.forget(ctx, t.f.leases, claimPrefix+p.token, rev); err != nil {
+		if err := t.f.forget(ctx, t.f.claims, p.token, rev); err != nil {
 			pause(t.ctx, 500*time.Millisecond) // perhaps the watcher tells why
 			return func() {}
 		}

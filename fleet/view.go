@@ -12,12 +12,6 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// Keys in the bucket of leases.
-const (
-	sessionPrefix = "worker." // + session: a member; its time to live is the lease
-	claimPrefix   = "room."   // + room: a claim
-)
-
 // Keys in the bucket of rooms, beside settledKey.
 const (
 	specPrefix = "room." // + room: a Spec
@@ -31,14 +25,14 @@ type member struct {
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
-	// Joined is the revision of the session's first put, which is not known in that put itself. Of
-	// two members with one name the younger counts, and all must agree on which it is,
-	// whatever they were the first to see of each.
-	Joined   uint64 `json:"joined,omitempty"`
-	Settling bool   `json:"settling,omitempty"` // it takes no rooms yet
+	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
+	// Version grows with each change. The session's keys are not written at once: what one
+	// of them tells may be older than what another one has told.
+	Version int `json:"version"`
 
 	session string
 	hash    uint64 // of Name
+	keys    uint8  // a bit for each bucket of leases that has its key
 }
 
 // A claim says whose a room is: it is held by that session for as long as it lives.
@@ -68,10 +62,10 @@ type place struct {
 	leaving bool     // it waits for its turn to be handed over
 }
 
-// A view is what the two buckets say, as far as their watchers have told.
+// A view is what the buckets say, as far as their watchers have told.
 type view struct {
-	members map[string]*member // the living, by session
-	gone    map[string]bool    // sessions whose end was seen
+	members map[string]*member // those that have a key, by session
+	gone    map[string]bool    // sessions that have ended for sure
 	places  map[string]*place  // by token
 	rooms   int                // how many of these have a spec
 }
@@ -94,45 +88,49 @@ func (v *view) place(token string) *place {
 	return p
 }
 
-// seeLease takes a change in the bucket of leases. It returns the place that it is about, and
-// whether the members have changed.
-func (v *view) seeLease(e jetstream.KeyValueEntry) (p *place, members bool) {
-	live := e.Operation() == jetstream.KeyValuePut
-	if session, ok := strings.CutPrefix(e.Key(), sessionPrefix); ok {
-		return nil, v.seeSession(session, e, live)
-	}
-	token, ok := strings.CutPrefix(e.Key(), claimPrefix)
-	if !ok {
-		return nil, false
-	}
-	if p = v.place(token); p == nil || e.Revision() <= p.claim.rev {
-		return nil, false // an answer has told already
+// seeClaim takes a change in the bucket of claims, and returns the place that it is about.
+func (v *view) seeClaim(e jetstream.KeyValueEntry) *place {
+	p := v.place(e.Key())
+	if p == nil || e.Revision() <= p.claim.rev {
+		return nil // an answer has told already
 	}
 	var c claim
+	live := e.Operation() == jetstream.KeyValuePut
 	if live {
 		_ = json.Unmarshal(e.Value(), &c) // what cannot be read is free
 	}
 	c.rev, c.kept = e.Revision(), live
 	p.claim = c
-	return p, false
+	return p
 }
 
-func (v *view) seeSession(session string, e jetstream.KeyValueEntry, live bool) (changed bool) {
-	was := v.members[session]
-	if !live {
-		delete(v.members, session)
-		v.gone[session] = true
-		return was != nil
+// seeSession takes a change in one of the buckets of leases, and tells whether the members have
+// changed. One without a key is not in gone: see Fleet.ended.
+func (v *view) seeSession(bucket int, e jetstream.KeyValueEntry) (changed bool) {
+	was := v.members[e.Key()]
+	bit := uint8(1) << bucket
+	if e.Operation() != jetstream.KeyValuePut {
+		if was == nil {
+			return false
+		}
+		if was.keys &^= bit; was.keys == 0 {
+			delete(v.members, e.Key())
+		}
+		return was.keys == 0
 	}
 	m := &member{}
 	if json.Unmarshal(e.Value(), m) != nil {
 		return false
 	}
-	m.session, m.hash, m.Joined = session, placement.Hash(m.Name), cmp.Or(m.Joined, e.Revision())
-	if was != nil && was.Draining == m.Draining && was.Settling == m.Settling {
-		return false
+	if was != nil {
+		was.keys |= bit
+		if m.Version <= was.Version {
+			return false
+		}
+		bit = was.keys
 	}
-	v.members[session] = m
+	m.session, m.hash, m.keys = e.Key(), placement.Hash(m.Name), bit
+	v.members[e.Key()] = m
 	return true
 }
 
@@ -170,14 +168,14 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 }
 
 // candidates are the members that rooms may be placed on: those that take rooms and do not
-// drain, and of several with one name the youngest.
+// drain, and of several with one name the youngest. All workers must agree on which that is.
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
 		if m.Settling { // an older one of its name goes on
 			continue
 		}
-		if other := byName[m.Name]; other == nil || m.Joined > other.Joined {
+		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {
 			byName[m.Name] = m
 		}
 	}

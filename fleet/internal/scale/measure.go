@@ -18,6 +18,7 @@ type sample struct {
 	costs  map[string]cost
 	seen   look
 	leases jetstream.StreamState
+	claims jetstream.StreamState
 	sent   int64
 }
 
@@ -37,6 +38,10 @@ func (t *trial) sample(ctx context.Context) (s sample, err error) {
 		return s, err
 	}
 	s.leases = info.State
+	if info, err = t.claims.Info(ctx); err != nil {
+		return s, err
+	}
+	s.claims = info.State
 	s.seen, err = ask(ctx, t.desk)
 	return s, err
 }
@@ -83,7 +88,7 @@ func (t *trial) measured(ctx context.Context, out io.Writer) error {
 	row("all workers", t.settings.rooms, rss, cpu, files)
 	table.Flush()
 	writes := float64(b.leases.LastSeq-a.leases.LastSeq) / seconds
-	fmt.Fprintf(out, "\nbucket of leases: %.1f writes a second, told to %d watchers; %d keys, %.1f MB\n",
-		writes, b.leases.Consumers, b.leases.Msgs, float64(b.leases.Bytes)/1e6)
+	fmt.Fprintf(out, "\nleases: %.1f writes a second, told to %d watchers; claims: %d keys, %.1f MB\n",
+		writes, b.leases.Consumers, b.claims.Msgs, float64(b.claims.Bytes)/1e6)
 	return nil
 }

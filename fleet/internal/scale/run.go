@@ -34,6 +34,7 @@ type trial struct {
 	url           string // where NATS is
 	fleet         *fleet.Fleet
 	leases        jetstream.Stream
+	claims        jetstream.Stream
 	nc            *nats.Conn
 	sent, failed  atomic.Int64
 }
@@ -114,7 +115,7 @@ func (t *trial) end() {
 	}
 }
 
-// watchLeases is for counting what is written into the bucket of leases.
+// watchLeases is for counting what is written into the buckets of leases and claims.
 func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.nc, err = nats.Connect(t.url); err != nil {
 		return err
@@ -123,7 +124,10 @@ func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	t.leases, err = js.Stream(ctx, "KV_wechatws-leases")
+	if t.leases, err = js.Stream(ctx, "KV_wechatws-leases-1"); err != nil {
+		return err
+	}
+	t.claims, err = js.Stream(ctx, "KV_wechatws-claims")
 	return err
 }
 

@@ -105,10 +105,12 @@ func (c *cluster) leader(t *testing.T, stream string) (node int) {
 	return node
 }
 
-// untilAnswers waits until a stream takes requests again, and tells when that was.
-func (c *cluster) untilAnswers(t *testing.T, stream string) time.Time {
+// untilAnswers waits until one of some streams takes requests again, and tells when that was.
+func (c *cluster) untilAnswers(t *testing.T, streams ...string) time.Time {
 	t.Helper()
-	until(t, stream+" answers", func() bool { _, err := c.stream(stream); return err == nil })
+	until(t, "one answers", func() bool {
+		return slices.ContainsFunc(streams, func(name string) bool { _, err := c.stream(name); return err == nil })
+	})
 	return time.Now()
 }
 

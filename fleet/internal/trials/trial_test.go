@@ -87,10 +87,15 @@ func (tr *trial) kill(label string) {
 
 // streams are all that the fleet stands on.
 func (tr *trial) streams() []string {
-	return []string{"KV_" + tr.name + "-rooms", tr.leases(), tr.name + "-in", tr.name + "-out"}
+	return append(tr.leases(), "KV_"+tr.name+"-rooms", "KV_"+tr.name+"-claims", tr.name+"-in", tr.name+"-out")
 }
 
-func (tr *trial) leases() string { return "KV_" + tr.name + "-leases" }
+func (tr *trial) leases() (list []string) {
+	for i := range nodes {
+		list = append(list, fmt.Sprint("KV_", tr.name, "-leases-", i+1))
+	}
+	return list
+}
 
 // untilSettled waits until nothing is under way any more: all workers have just renewed
 // their leases, and hold the rooms that they should, with a connection in each.

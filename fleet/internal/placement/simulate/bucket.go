@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A load is what the lease bucket has to do, by calculation.
+// A load is what the buckets of leases and claims have to do, by calculation.
 type load struct {
 	Renewals      float64 // writes a second while nothing happens
 	Deliveries    float64 // to all watchers together, a second, while nothing happens
@@ -33,12 +33,12 @@ func bucketLoad(rooms, workers, lost int, renewal, ttl time.Duration) load {
 		LostDeliveries: lost * workers,
 		StartWrites:    rooms,
 		JoinDeliveries: rooms + workers,
-		BytesPerClaim:  record(len("$KV.fleet-leases.room.")+len("room-1234567"), len(`{"session":"0123456789abcdefghijkl"}`)),
+		BytesPerClaim:  record(len("$KV.fleet-claims.")+len("room-1234567"), len(`{"session":"0123456789abcdefghijkl"}`)),
 	}
 	l.PerWatcher = l.Renewals
 	l.Deliveries = l.PerWatcher * float64(workers)
 	l.StartDeliveries = rooms * workers
-	session := record(len("$KV.fleet-leases.worker.")+22, 100)
+	session := record(len("$KV.fleet-leases-1.")+22, 100)
 	l.Bytes = rooms*l.BytesPerClaim + workers*session
 	return l
 }

@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// A session lives for as long as one of its keys does, and the others are written again when
+// their buckets are back. So buckets may be lost one after the other, each for longer
+// than the lease.
+func TestASessionOutlivesBuckets(t *testing.T) {
+	const lease = 2 * time.Second
+	f := openWithThreeLeases(t, lease)
+	srv := wstest.NewServer()
+	defer srv.Close()
+	require.NoError(t, f.Control().Add(t.Context(), Spec{ID: "r", Endpoint: srv.URL()}))
+	w, err := f.NewWorker(WorkerConfig{Name: "w", Connect: func(_ context.Context, r *Room) (*wechatws.Client, error) {
+		return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness())
+	}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	soon := func(what string, done func() bool) {
+		t.Helper()
+		require.Eventually(t, done, 30*time.Second, 10*time.Millisecond, what)
+	}
+	soon("it holds the room", func() bool { return w.Stats().Open == 1 })
+	session := w.Stats().Session
+
+	for _, lost := range [][]int{{0, 1}, {2, 0}, {1}} {
+		for _, i := range lost {
+			soon("all keys are there", func() bool { return there(t, f, i, session) })
+			require.NoError(t, f.js.DeleteStream(t.Context(), "KV_"+f.leases[i].Bucket()))
+		}
+		for began := time.Now(); time.Since(began) < lease*3/2; time.Sleep(50 * time.Millisecond) {
+			require.Equal(t, session, w.Stats().Session)
+			ended, err := f.ended(t.Context(), session)
+			require.False(t, ended && err == nil)
+		}
+		for _, i := range lost {
+			_, err := f.bucket(t.Context(), f.leases[i].Bucket()[len(f.name)+1:], "")
+			require.NoError(t, err)
+		}
+	}
+	for i := range f.leases {
+		soon("all keys are there", func() bool { return there(t, f, i, session) })
+	}
+	assert.Equal(t, session, w.Stats().Session)
+	assert.Len(t, srv.Conns(), 1, "the room was not left")
+
+	cancel()
+	require.NoError(t, <-ended)
+	over, err := f.ended(t.Context(), session)
+	require.NoError(t, err)
+	assert.True(t, over)
+}
+
+// A session has ended when none of its keys is there, wherever the last one was.
+func TestEnded(t *testing.T) {
+	f := openWithThreeLeases(t, 3*time.Second)
+	for i := range f.leases {
+		k := newLeaseKey(f, i, "s")
+		over, err := f.ended(t.Context(), "s")
+		require.NoError(t, err)
+		assert.True(t, over)
+		require.NoError(t, k.renew(t.Context(), []byte("{}")))
+		over, err = f.ended(t.Context(), "s")
+		require.NoError(t, err)
+		assert.False(t, over)
+		require.NoError(t, k.forget(t.Context()))
+	}
+	require.NoError(t, f.js.DeleteStream(t.Context(), "KV_"+f.leases[2].Bucket()))
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	over, err := f.ended(short, "s")
+	assert.Error(t, err, "it cannot be known")
+	assert.False(t, over)
+}
+
+// A key that is gone before its time means that NATS has not kept its word: others may have
+// found the session ended.
+func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
+	f := openWithThreeLeases(t, 3*time.Second)
+	k := newLeaseKey(f, 0, "s")
+	began := time.Now()
+	require.NoError(t, k.renew(t.Context(), []byte("{}")))
+	require.NoError(t, k.forget(t.Context()))
+	require.NoError(t, k.renew(t.Context(), []byte("{}")), "its clock does not count yet: it is written again")
+	k.clock.renewed(began)
+	require.NoError(t, k.forget(t.Context()))
+	require.ErrorIs(t, k.renew(t.Context(), []byte("{}")), errSessionGone)
+}
+
+// there tells whether a session has its key in a bucket.
+func there(t *testing.T, f *Fleet, bucket int, session string) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, live, err := f.readLease(ctx, bucket, session)
+	return live && err == nil
+}
+
+// openWithThreeLeases opens a fleet that has as many buckets of leases as one with three replicas.
+func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
+	t.Helper()
+	cfg := Config{Lease: lease}
+	require.NoError(t, cfg.check())
+	f := &Fleet{name: cfg.Name, cfg: cfg, log: cfg.Logger}
+	require.NoError(t, f.connect(t.Context()))
+	t.Cleanup(f.Close)
+	rooms, err := f.bucket(t.Context(), "rooms", "")
+	require.NoError(t, err)
+	value, err := json.Marshal(settled{Lease: lease, LeasedBy: 3, Partitions: defaultPartitions, KeepIn: defaultKeepIn})
+	require.NoError(t, err)
+	_, err = rooms.Create(t.Context(), settledKey, value)
+	require.NoError(t, err)
+	require.NoError(t, f.make(t.Context()))
+	require.Len(t, f.leases, 3)
+	return f
+}
