@@ -161,19 +161,9 @@ func TestMove(t *testing.T) {
 	control := w.fleet.Control()
 	w.worker("a")
 	b := w.worker("b")
-	w.add(20)
-	var rooms map[string]fleet.Status
-	w.until("both hold rooms", func(r map[string]fleet.Status) bool {
-		n := heldBy(r)
-		rooms = r
-		return n["a"]+n["b"] == 20 && n["a"] > 0 && n["b"] > 0
-	})
-	var room string
-	for id, s := range rooms {
-		if s.Worker == "a" {
-			room = id
-		}
-	}
+	room := w.roomOf("a", "b")
+	require.NoError(t, control.Add(w.ctx(), w.spec(room)))
+	w.until("a holds it", func(r map[string]fleet.Status) bool { return r[room].Worker == "a" })
 	require.ErrorIs(t, control.Move(w.ctx(), "nowhere", "b"), fleet.ErrNoRoom)
 	require.ErrorIs(t, control.Move(w.ctx(), room, "nobody"), fleet.ErrNoWorker)
 	require.NoError(t, control.Move(w.ctx(), room, "b"))

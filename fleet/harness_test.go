@@ -36,7 +36,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, srv: wstest.NewServer()}
 	t.Cleanup(w.srv.Close)
-	f, err := fleet.Open(w.ctx(), fleet.Config{Lease: 2 * time.Second, Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	f, err := fleet.Open(w.ctx(), fleet.Config{Lease: 5 * time.Second, Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -125,7 +126,7 @@ func newLateWorld(t *testing.T, pattern, except string) (*world, *slowWay) {
 // through is the same world for who comes by the slow way.
 func (w *world) through(s *slowWay) *world {
 	w.Helper()
-	f, err := fleet.Open(w.ctx(), fleet.Config{URL: "nats://" + s.Addr().String()})
+	f, err := fleet.Open(w.ctx(), fleet.Config{URL: "nats://" + s.Addr().String(), Logger: slog.New(slog.NewTextHandler(w.Output(), nil))})
 	require.NoError(w, err)
 	w.Cleanup(f.Close)
 	return &world{T: w.T, srv: w.srv, fleet: f}

@@ -17,7 +17,7 @@ import (
 // their buckets are back. So buckets may be lost one after the other, each for longer
 // than the lease.
 func TestASessionOutlivesBuckets(t *testing.T) {
-	const lease = 2 * time.Second
+	const lease = 4 * time.Second
 	f := openWithThreeLeases(t, lease)
 	srv := wstest.NewServer()
 	defer srv.Close()

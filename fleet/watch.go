@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func watch(ctx context.Context, working *sync.WaitGroup, sources []source) <-cha
 }
 
 func (s source) watch(ctx context.Context, tell func(change)) error {
-	w, err := s.kv.WatchFiltered(ctx, s.keys)
+	w, err := s.kv.WatchFiltered(ctx, slices.Clone(s.keys)) // it writes into them
 	if err != nil {
 		return err
 	}

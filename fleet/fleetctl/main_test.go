@@ -36,7 +36,7 @@ func newWorld(t *testing.T, workers ...string) *world {
 	t.Helper()
 	w := &world{T: t, srv: wstest.NewServer()}
 	t.Cleanup(w.srv.Close)
-	f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 2 * time.Second})
+	f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 5 * time.Second})
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f

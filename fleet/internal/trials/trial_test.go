@@ -182,7 +182,7 @@ func (tr *trial) untilHeldByOthers(name string) {
 	})
 }
 
-// untilArrived waits until all that was said has come to where it goes: nobody talks.
+// untilArrived waits until all messages have come to where they go: nobody talks.
 func (tr *trial) untilArrived() {
 	tr.Helper()
 	until(tr.T, "all is delivered", func() bool {
