@@ -153,7 +153,7 @@ func passing(err error) bool {
 	for _, e := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrStaleConnection,
-		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers,
+		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers, errInterrupted,
 	} {
 		if errors.Is(err, e) {
 			return true

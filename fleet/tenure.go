@@ -96,7 +96,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 func (t *tenure) run() (drained bool) {
 	watching, unwatch := context.WithCancel(t.ctx)
 	defer unwatch()
-	changes := watch(watching, &t.working, t.sources)
+	changes := t.f.watch(watching, &t.working, t.sources)
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
 	sweep := time.NewTicker(sweeping)

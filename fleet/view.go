@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
@@ -89,37 +87,36 @@ func (v *view) place(token string) *place {
 }
 
 // seeClaim takes a change in the bucket of claims, and returns the place that it is about.
-func (v *view) seeClaim(e jetstream.KeyValueEntry) *place {
-	p := v.place(e.Key())
-	if p == nil || e.Revision() <= p.claim.rev {
+func (v *view) seeClaim(e *entry) *place {
+	p := v.place(e.key)
+	if p == nil || e.rev <= p.claim.rev {
 		return nil // an answer has told already
 	}
 	var c claim
-	live := e.Operation() == jetstream.KeyValuePut
-	if live {
-		_ = json.Unmarshal(e.Value(), &c) // what cannot be read is free
+	if !e.gone {
+		_ = json.Unmarshal(e.value, &c) // what cannot be read is free
 	}
-	c.rev, c.kept = e.Revision(), live
+	c.rev, c.kept = e.rev, !e.gone
 	p.claim = c
 	return p
 }
 
 // seeSession takes a change in one of the buckets of leases, and tells whether the members have
 // changed. One without a key is not in gone: see Fleet.ended.
-func (v *view) seeSession(bucket int, e jetstream.KeyValueEntry) (changed bool) {
-	was := v.members[e.Key()]
+func (v *view) seeSession(bucket int, e *entry) (changed bool) {
+	was := v.members[e.key]
 	bit := uint8(1) << bucket
-	if e.Operation() != jetstream.KeyValuePut {
+	if e.gone {
 		if was == nil {
 			return false
 		}
 		if was.keys &^= bit; was.keys == 0 {
-			delete(v.members, e.Key())
+			delete(v.members, e.key)
 		}
 		return was.keys == 0
 	}
 	m := &member{}
-	if json.Unmarshal(e.Value(), m) != nil {
+	if json.Unmarshal(e.value, m) != nil {
 		return false
 	}
 	if was != nil {
@@ -129,15 +126,14 @@ func (v *view) seeSession(bucket int, e jetstream.KeyValueEntry) (changed bool) 
 		}
 		bit = was.keys
 	}
-	m.session, m.hash, m.keys = e.Key(), placement.Hash(m.Name), bit
-	v.members[e.Key()] = m
+	m.session, m.hash, m.keys = e.key, placement.Hash(m.Name), bit
+	v.members[e.key] = m
 	return true
 }
 
 // seeRoom takes a change in the bucket of rooms, and returns the place that it is about.
-func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
-	live := e.Operation() == jetstream.KeyValuePut
-	if token, ok := strings.CutPrefix(e.Key(), specPrefix); ok {
+func (v *view) seeRoom(e *entry) *place {
+	if token, ok := strings.CutPrefix(e.key, specPrefix); ok {
 		p := v.place(token)
 		if p == nil {
 			return nil
@@ -145,22 +141,22 @@ func (v *view) seeRoom(e jetstream.KeyValueEntry) *place {
 		if p.spec != nil {
 			v.rooms--
 		}
-		p.spec, p.specRev = nil, e.Revision()
-		if s := (&Spec{}); live && json.Unmarshal(e.Value(), s) == nil {
+		p.spec, p.specRev = nil, e.rev
+		if s := (&Spec{}); !e.gone && json.Unmarshal(e.value, s) == nil {
 			s.ID = p.id // JSON has no bytes of any kind
 			p.spec = s
 			v.rooms++
 		}
 		return p
 	}
-	if token, ok := strings.CutPrefix(e.Key(), pinPrefix); ok {
+	if token, ok := strings.CutPrefix(e.key, pinPrefix); ok {
 		p := v.place(token)
 		if p == nil {
 			return nil
 		}
 		p.pin = ""
-		if live {
-			p.pin = string(e.Value())
+		if !e.gone {
+			p.pin = string(e.value)
 		}
 		return p
 	}

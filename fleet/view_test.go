@@ -5,25 +5,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// A told is what a watcher tells of a session's key.
-type told struct {
-	jetstream.KeyValueEntry
-	session string
-	member  *member // nil: it is gone
-}
-
-func (p told) Key() string   { return p.session }
-func (p told) Value() []byte { b, _ := json.Marshal(p.member); return b }
-func (p told) Operation() jetstream.KeyValueOp {
-	if p.member == nil {
-		return jetstream.KeyValuePurge
+// told is what a watch tells of a session's key; without a member it is gone.
+func told(session string, m *member) *entry {
+	if m == nil {
+		return &entry{key: session, gone: true}
 	}
-	return jetstream.KeyValuePut
+	value, _ := json.Marshal(m)
+	return &entry{key: session, value: value}
 }
 
 // Which of two workers with one name is the younger, all agree on, whatever they were the first
@@ -31,9 +23,9 @@ func (p told) Operation() jetstream.KeyValueOp {
 func TestTheYoungerIsTheSameForAll(t *testing.T) {
 	now := time.Now()
 	for name, since := range map[string]time.Time{"later": now.Add(time.Second), "at the same time": now} {
-		elder := told{session: "a", member: &member{Name: "w", Since: now}}
-		younger := told{session: "b", member: &member{Name: "w", Since: since}}
-		for _, seen := range [][]told{{elder, younger}, {younger, elder}} {
+		elder := told("a", &member{Name: "w", Since: now})
+		younger := told("b", &member{Name: "w", Since: since})
+		for _, seen := range [][]*entry{{elder, younger}, {younger, elder}} {
 			v := newView()
 			for _, p := range seen {
 				assert.True(t, v.seeSession(0, p), name)
@@ -48,8 +40,8 @@ func TestTheYoungerIsTheSameForAll(t *testing.T) {
 // A session's keys are written one after the other: what one tells may be older.
 func TestAnOlderWordDoesNotCount(t *testing.T) {
 	v := newView()
-	before := told{session: "s", member: &member{Name: "w", Version: 1}}
-	after := told{session: "s", member: &member{Name: "w", Version: 2, Draining: true}}
+	before := told("s", &member{Name: "w", Version: 1})
+	after := told("s", &member{Name: "w", Version: 2, Draining: true})
 	assert.True(t, v.seeSession(0, before))
 	assert.True(t, v.seeSession(1, after))
 	assert.False(t, v.seeSession(2, before))
@@ -61,7 +53,7 @@ func TestAnOlderWordDoesNotCount(t *testing.T) {
 // its session has ended.
 func TestAMemberHasAKey(t *testing.T) {
 	v := newView()
-	there, gone := told{session: "s", member: &member{Name: "w"}}, told{session: "s"}
+	there, gone := told("s", &member{Name: "w"}), told("s", nil)
 	assert.False(t, v.seeSession(0, gone))
 	assert.True(t, v.seeSession(0, there))
 	assert.False(t, v.seeSession(2, there))

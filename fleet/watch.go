@@ -4,131 +4,123 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"sync"
+	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A source is a bucket that is watched.
-type source struct {
+const (
+	// heartbeat is how often NATS says that there is nothing to tell, silence after how much time
+	// without a word a watch is begun again: the server that told may be lost. (A watcher of the
+	// NATS client finds that after 10 s to 20 s.)
+	heartbeat = time.Second
+	silence   = 3 * time.Second
+)
+
+// An entry is what a bucket tells of a key.
+type entry struct {
+	key   string
+	value []byte
+	rev   uint64
+	gone  bool // it was deleted, or has run out
+}
+
+// A bucketWatch tells what a bucket has, and what changes.
+type bucketWatch struct {
+	f    *Fleet
 	kv   jetstream.KeyValue
-	keys []string
-	// see takes what has changed into a view, and returns the place that it is about, and whether
-	// the members have changed.
-	see func(v *view, e jetstream.KeyValueEntry) (p *place, members bool)
+	keys []string // which may be *
+	next uint64   // the first revision that it has not told of
+	told bool     // all that there was
 }
 
-// A change is what a source has told.
-type change struct {
-	source int
-	see    func(v *view) (p *place, members bool) // nil: it has told all that there was
-	err    error                                  // the watch has ended
-}
-
-// sources are all buckets, as far as they are about a room, given as a token; * are all rooms.
-func (f *Fleet) sources(token string) []source {
-	list := []source{
-		{f.rooms, []string{specPrefix + token, pinPrefix + token}, func(v *view, e jetstream.KeyValueEntry) (*place, bool) {
-			return v.seeRoom(e), false
-		}},
-		{f.claims, []string{token}, func(v *view, e jetstream.KeyValueEntry) (*place, bool) {
-			return v.seeClaim(e), false
-		}},
-	}
-	for i, kv := range f.leases {
-		list = append(list, source{kv, []string{"*"}, func(v *view, e jetstream.KeyValueEntry) (*place, bool) {
-			return nil, v.seeSession(i, e)
-		}})
-	}
-	return list
-}
-
-// watch tells all that sources hold, and then what changes. A watch that ends begins again.
-// All of that ends with ctx, in goroutines of working.
-func watch(ctx context.Context, working *sync.WaitGroup, sources []source) <-chan change {
-	changes := make(chan change)
-	for i, s := range sources {
-		working.Go(func() {
-			tell := func(c change) {
-				c.source = i
-				select {
-				case changes <- c:
-				case <-ctx.Done():
-				}
-			}
-			for ctx.Err() == nil {
-				if err := s.watch(ctx, tell); err != nil {
-					tell(change{err: fmt.Errorf("fleet: cannot watch %s: %w", s.kv.Bucket(), err)})
-					pause(ctx, 500*time.Millisecond)
-				}
-			}
-		})
-	}
-	return changes
-}
-
-func (s source) watch(ctx context.Context, tell func(change)) error {
-	w, err := s.kv.WatchFiltered(ctx, slices.Clone(s.keys)) // it writes into them
+// run tells until ctx ends or something is wrong. The next run goes on from there. When all is
+// told that there was, it tells a nil.
+func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
+	inbox := w.f.nc.NewInbox()
+	sub, err := w.f.nc.SubscribeSync(inbox)
 	if err != nil {
 		return err
 	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				return errors.New("NATS has ended the watch")
-			case e == nil:
-				tell(change{})
-			default:
-				tell(change{see: func(v *view) (*place, bool) { return s.see(v, e) }})
-			}
+	defer sub.Unsubscribe()
+	pending, err := w.begin(ctx, inbox)
+	if err != nil {
+		if !passing(err) {
+			w.next = 0 // the bucket is not there; if it comes again, its revisions begin anew
 		}
+		return err
+	}
+	toldAll := func(received uint64) {
+		if received == pending && !w.told {
+			w.told = true
+			tell(nil)
+		}
+	}
+	toldAll(0)
+	prefix := len("$KV." + w.kv.Bucket() + ".")
+	for received := uint64(0); ; {
+		m, err := w.hear(ctx, sub)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if last := m.Header.Get("Nats-Last-Consumer"); last != "" { // a heartbeat
+			if last != strconv.FormatUint(received, 10) {
+				return fmt.Errorf("%w: something was lost", errInterrupted)
+			}
+			continue
+		}
+		if status := m.Header.Get("Status"); status != "" {
+			return fmt.Errorf("%w: %s", errInterrupted, m.Header.Get("Description"))
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if received++; meta.Sequence.Consumer != received {
+			return fmt.Errorf("%w: something was lost", errInterrupted)
+		}
+		w.next = meta.Sequence.Stream + 1
+		operation, marker := m.Header.Get("KV-Operation"), m.Header.Get(jetstream.MarkerReasonHeader)
+		tell(&entry{key: m.Subject[prefix:], value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
+		toldAll(received)
 	}
 }
 
-// follow has a view become what the buckets say about a room, or all, and tells when that is
-// complete, and then of each change: with the place that it is about, or without when it may be
-// about any. An error is the last it tells.
-func (f *Fleet) follow(ctx context.Context, token string, v *view) iter.Seq2[*place, error] {
-	return func(yield func(*place, error) bool) {
-		var working sync.WaitGroup
-		defer working.Wait()
-		watching, cancel := context.WithCancel(ctx)
-		defer cancel()
-		sources := f.sources(token)
-		changes := watch(watching, &working, sources)
-		told := map[int]bool{}
-		for {
-			var c change
-			select {
-			case c = <-changes:
-			case <-ctx.Done():
-				c.err = context.Cause(ctx)
-			}
-			if c.err != nil {
-				yield(nil, c.err)
-				return
-			}
-			var p *place
-			about := false
-			if c.see == nil {
-				told[c.source] = true
-				about = true
-			} else {
-				var members bool
-				p, members = c.see(v)
-				about = members || p != nil
-			}
-			if about && len(told) == len(sources) && !yield(p, nil) {
-				return
-			}
-		}
+var errInterrupted = errors.New("interrupted")
+
+// begin has NATS tell, and returns how many entries there are now.
+func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, err error) {
+	cfg := jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, Replicas: 1, IdleHeartbeat: heartbeat, InactiveThreshold: silence,
 	}
+	if w.next > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, w.next
+	}
+	for _, key := range w.keys {
+		cfg.FilterSubjects = append(cfg.FilterSubjects, "$KV."+w.kv.Bucket()+"."+key)
+	}
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	c, err := w.f.js.CreatePushConsumer(ctx, "KV_"+w.kv.Bucket(), cfg)
+	if err != nil {
+		return 0, err
+	}
+	return c.CachedInfo().NumPending, nil
+}
+
+// hear waits for the next word.
+func (w *bucketWatch) hear(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	m, err := sub.NextMsgWithContext(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: NATS has said nothing for %v", errInterrupted, silence)
+	}
+	return m, err
 }

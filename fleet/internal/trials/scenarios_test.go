@@ -165,6 +165,20 @@ func serversAreLost(tr *trial) {
 			s.undisturbed()
 		})
 	}
+	tr.run("a worker and a NATS server are killed", func(s *scenario) {
+		s.hurt, s.torn = []string{"a"}, true
+		s.soon = backSoon + 5*time.Second // if it takes all of 9 s to choose another leader
+		node := tr.cluster.leader(s.T, tr.leases()[0])
+		s.Logf("it led %v", tr.ledBy(node))
+		tr.cluster.kill(node)
+		tr.kill("a")
+		tr.untilHeldByOthers("a")
+		s.lost = "a"
+		s.undisturbed()
+		tr.cluster.start(node)
+		tr.cluster.untilReplicated(s.T, tr.streams()...)
+	})
+	tr.have("a")
 	tr.run("all of NATS is restarted", func(s *scenario) {
 		for i := range nodes {
 			tr.cluster.kill(i)
