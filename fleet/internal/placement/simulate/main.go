@@ -1,6 +1,6 @@
 // Command simulate places many rooms on many workers, and says how evenly they are
-// spread, how many move when a worker leaves or joins, and what the lease bucket has
-// to carry. Its output is in docs/fleet.md.
+// spread, how many move when a worker leaves or joins, and what the buckets of leases and
+// claims have to carry. Its output is in docs/fleet.md.
 //
 //	go run ./internal/placement/simulate
 package main
@@ -39,13 +39,13 @@ func main() {
 		m.LeaveSpread.Min, m.LeaveSpread.Mean, m.LeaveSpread.Max, m.LeaveSpread.Stddev, m.LeaveSpread.Expected)
 	row("a worker joins: rooms that move; not to it; rooms/(workers+1)", "%d; %d; %.0f", m.Joined, m.Joined-m.JoinNeed,
 		float64(m.Rooms)/float64(m.Workers+1))
-	row("bucket: writes a second, nothing happening", "%.0f", l.Renewals)
+	row("leases: writes a second, nothing happening", "%.0f", l.Renewals)
 	row("if each room had its own lease, renewed each R; each T/3", "%s; %s", thousands(int(l.EachRoom)), thousands(int(l.EachRoomThird)))
 	row("deliveries to watchers a second: one worker; all", "%.0f; %s", l.PerWatcher, thousands(int(l.Deliveries)))
 	row("a worker is lost: claims written; deliveries of them", "%s; %s", thousands(l.LostWrites), thousands(l.LostDeliveries))
 	row("the whole fleet starts: claims written; deliveries of them", "%s; %s", thousands(l.StartWrites), thousands(l.StartDeliveries))
 	row("a worker joins: keys it is sent first", "%s", thousands(l.JoinDeliveries))
-	row("size of the bucket (file store); of a claim", "%.0f MB; %d bytes", float64(l.Bytes)/1e6, l.BytesPerClaim)
+	row("size of the buckets (file store); of a claim", "%.0f MB; %d bytes", float64(l.Bytes)/1e6, l.BytesPerClaim)
 	out.Flush()
 }
 
