@@ -23,9 +23,6 @@ func (m *Model) tick(s State, emit emit) {
 	}
 	for w := range s.Workers {
 		pass(&s.Workers[w].Lease)
-		if echo := &s.Workers[w].Echo; *echo > 0 && *echo <= m.T+1 {
-			*echo++
-		}
 		for i := range s.Net[w] {
 			pass(&s.Net[w][i].Left)
 		}
@@ -33,13 +30,13 @@ func (m *Model) tick(s State, emit emit) {
 	emit(Step{Rule: "time", Does: "a tick passes", Worker: -1}, s)
 }
 
-// expire lets a session die that has not been renewed: the server writes a delete
-// marker. It may do so late.
+// expire lets a session die that has not been renewed. That may be late.
 func (m *Model) expire(s State, emit emit) {
 	for i := range s.Keys {
 		if s.Keys[i].Life == Alive && s.Keys[i].Left == 0 {
 			next := s
-			next.Keys[i] = Key{Rev: s.newRev(), Life: Dead}
+			next.Keys[i] = Key{Life: Dead}
+			m.changed(&next, Who(i+1))
 			emit(Step{Rule: "server", Does: "the session that is not renewed has died", Worker: i / perWorker}, next)
 		}
 	}
@@ -56,18 +53,19 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 	does := ""
 	switch msg.Kind {
 	case Renew:
-		key := &s.Keys[msg.Of-1]
-		if !m.RenewResurrects && (key.Life != Alive || key.Rev != msg.Expect) {
-			return
-		}
 		// The answer comes at once or never. If it came later, the worker's lease would
 		// be the shorter one in between, with which it can do nothing that it cannot do
 		// with the longer one.
-		*key = Key{Rev: s.newRev(), Life: Alive, Left: m.life()}
+		s.Keys[msg.Of-1] = Key{Life: Alive, Left: m.life()}
 		s.Net[w][i] = Message{}
+		m.changed(&s, msg.Of)
+		if !msg.Awaited {
+			emit(Step{Rule: "server", Does: "a renewal of the session that it has ended is written", Worker: w}, s)
+			return
+		}
 		emit(Step{Rule: "server", Does: "the renewal is written; the answer is lost", Worker: w, Fault: true}, s)
-		if me := &s.Workers[w]; msg.Awaited {
-			me.Rev, me.Lease = key.Rev, max(me.Lease, msg.Left)
+		if me := &s.Workers[w]; m.counts(me) {
+			me.Knows, me.Lease = true, max(me.Lease, msg.Left)
 			emit(Step{Rule: "1", Does: "has renewed its session", Worker: w}, s)
 		}
 		return
@@ -106,6 +104,23 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 	}
 	s.Net[w][i] = Message{}
 	emit(Step{Rule: "server", Does: does, Worker: w, Fault: msg.Awaited}, s)
+}
+
+// changed drops what compares with a revision of the session that it does not have any
+// more: such a renewal would fail.
+func (m *Model) changed(s *State, who Who) {
+	w := int(who-1) / perWorker
+	if s.session(w) == who {
+		s.Workers[w].Knows = false
+	}
+	if m.RenewResurrects {
+		return
+	}
+	for i := range s.Net[w] {
+		if msg := &s.Net[w][i]; msg.Kind == Renew && msg.Of == who {
+			*msg = Message{}
+		}
+	}
 }
 
 // life is how long the server lets a session live for at least.

@@ -7,12 +7,6 @@ import "math/bits"
 func (m *Model) canonical(s *State) {
 	for w := range s.Workers {
 		me := &s.Workers[w]
-		if me.Session {
-			// A revision that is not the current one is of no use any more.
-			if me.Rev != s.Keys[s.session(w)-1].Rev {
-				me.Rev = 0
-			}
-		}
 		if !m.guarded(me.Lease) || !me.Session && !m.BeginBeforeClose {
 			me.Lease = 0
 		}
@@ -47,51 +41,19 @@ func (m *Model) canonical(s *State) {
 }
 
 // canonicalRevs gives revisions of which the order does not matter any more the same
-// value. Those below first are for that; the bucket's own begin there.
+// value. Those below first are for that; the room's own begin there.
 func (m *Model) canonicalRevs(s *State) {
 	for w := range s.Workers {
 		if me := &s.Workers[w]; me.Begun == m.Sessions[w] && !me.Session && me.Phase != Open {
 			*me = Worker{Begun: me.Begun} // it never comes back
 		}
 	}
-	if !m.Stream && s.Room.Rev > first && m.roomUnwatched(s) {
-		m.moveRoom(s, first)
+	if m.Stream {
+		return
 	}
-	for i := range s.Keys {
-		if s.Keys[i].Rev > first && m.unwatched(s, i) {
-			m.move(s, i, first)
-		}
-	}
+	// Without a stream, nobody compares revisions with what another worker knows.
 	for w := range s.Workers {
 		me := &s.Workers[w]
-		// The watch stands at a key, or else it might as well stand at the one before.
-		// And it has passed what would tell it nothing.
-		at, next := uint8(0), uint8(stale)
-		see := func(rev uint8, tells bool) {
-			if rev > me.Pos && tells {
-				next = min(next, rev)
-			}
-		}
-		see(s.Room.Rev, s.Room.Rev > me.View.Rev)
-		for i, k := range s.Keys {
-			see(k.Rev, m.tells(s, w, i))
-		}
-		pass := func(rev uint8) {
-			if rev < next {
-				at = max(at, rev)
-			}
-		}
-		pass(s.Room.Rev)
-		for _, k := range s.Keys {
-			pass(k.Rev)
-		}
-		if me.Up {
-			me.Pos = at
-		}
-		if m.Stream {
-			continue
-		}
-		// Without a stream, nobody compares revisions with what another worker knows.
 		view := me.View.Rev
 		set := func(rev *uint8, to uint8) {
 			if *rev != 0 && *rev != s.Room.Rev {
@@ -111,84 +73,8 @@ func (m *Model) canonicalRevs(s *State) {
 	}
 }
 
-// first is below all revisions of the bucket of which the order matters.
+// first is below all revisions of which the order matters.
 const first = 3
-
-// tells tells whether a session's key would tell the watch of a worker anything.
-func (m *Model) tells(s *State, w, key int) bool {
-	k := s.Keys[key]
-	if m.UnknownByEchoes && Who(key+1) == s.session(w) {
-		return true
-	}
-	return k.Life != Unseen && k.Life != s.Workers[w].Seen[key]
-}
-
-// unwatched tells whether a session's key tells nobody anything.
-func (m *Model) unwatched(s *State, key int) bool {
-	if m.Crashes {
-		return false
-	}
-	for w, me := range s.Workers {
-		if !me.Up && me.Begun < m.Sessions[w] || me.Up && m.tells(s, w, key) {
-			return false
-		}
-	}
-	return true
-}
-
-// roomUnwatched tells whether all know the room's claim.
-func (m *Model) roomUnwatched(s *State) bool {
-	if m.Crashes {
-		return false
-	}
-	for w, me := range s.Workers {
-		if !me.Up && me.Begun < m.Sessions[w] || me.Up && me.View.Rev != s.Room.Rev {
-			return false
-		}
-	}
-	return true
-}
-
-// moveRoom gives the room's key another revision.
-func (m *Model) moveRoom(s *State, rev uint8) {
-	was := s.Room.Rev
-	move := func(of *uint8) {
-		if *of == was {
-			*of = rev
-		}
-	}
-	move(&s.Room.Rev)
-	for w := range s.Workers {
-		move(&s.Workers[w].View.Rev)
-		move(&s.Workers[w].Fence)
-		for i := range s.Net[w] {
-			if msg := &s.Net[w][i]; msg.Kind == Take || msg.Kind == Free {
-				move(&msg.Expect)
-				move(&msg.Rev)
-			}
-		}
-	}
-}
-
-// move gives a session's key another revision.
-func (m *Model) move(s *State, key int, rev uint8) {
-	was := s.Keys[key].Rev
-	s.Keys[key].Rev = rev
-	w := key / perWorker
-	if me := &s.Workers[w]; s.session(w) == Who(key+1) && me.Rev == was {
-		me.Rev = rev
-	}
-	for i := range s.Net[w] {
-		if msg := &s.Net[w][i]; msg.Kind == Renew && msg.Of == Who(key+1) {
-			if msg.Expect == was {
-				msg.Expect = rev
-			}
-			if msg.Rev == was {
-				msg.Rev = rev
-			}
-		}
-	}
-}
 
 // canonicalMessage forgets a message that cannot change anything any more: a late
 // answer, or a compare-and-set that is bound to fail.
@@ -198,10 +84,6 @@ func (m *Model) canonicalMessage(s *State, w int, msg *Message) {
 	case Nothing:
 		return
 	case Renew:
-		key := s.Keys[msg.Of-1]
-		if doomed = key.Life != Alive || msg.Expect != key.Rev; m.RenewResurrects {
-			doomed, msg.Expect = false, 0
-		}
 		if !m.guarded(msg.Left) || !msg.Awaited {
 			msg.Left = 0
 		}
@@ -266,7 +148,7 @@ func (m *Model) rank(s *State) {
 	}
 	for w := range s.Net {
 		for i := range s.Net[w] {
-			if msg := &s.Net[w][i]; !msg.Answer && (msg.Kind == Renew || msg.Kind == Take || msg.Kind == Free) {
+			if msg := &s.Net[w][i]; !msg.Answer && (msg.Kind == Take || msg.Kind == Free) {
 				msg.Expect = rankOf(used, msg.Expect)
 			}
 		}

@@ -60,17 +60,16 @@ type Mistakes struct {
 	NoMargin bool
 	// NoCompareAndSet: a claim is just put.
 	NoCompareAndSet bool
-	// UnknownIsDead: a session that has not been seen yet is taken for dead at once.
+	// UnknownIsDead: a session that the watch has not told of (which it may not at any
+	// time) is taken for dead at once.
 	UnknownIsDead bool
-	// UnknownByEchoes: a session that has not been seen is taken for dead when the
-	// worker has seen its own renewals in the watch for longer than T.
-	UnknownByEchoes bool
 	// ReleaseBeforeClose: the claim is freed while the client is still open.
 	ReleaseBeforeClose bool
 	// ReopenAfterRelease: a release that was not answered is taken back by opening
 	// again under the same fence, as the watch still shows the worker's claim.
 	ReopenAfterRelease bool
-	// RenewResurrects: a renewal is just put, and so revives a session that has died.
+	// RenewResurrects: a renewal revives a session that has died, and is counted although
+	// the lease has run out.
 	RenewResurrects bool
 	// ReadRenews: a worker that finds its session alive by reading counts its lease from
 	// then on.

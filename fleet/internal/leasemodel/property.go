@@ -69,7 +69,7 @@ func (m *Model) held(s *State) bool {
 // one.
 func (m *Model) lives(s *State) bool {
 	for w, me := range s.Workers {
-		if me.Begun < m.Sessions[w] || me.Session && s.Keys[s.session(w)-1].Life == Alive {
+		if me.Begun < m.Sessions[w] || me.Session && s.Keys[s.session(w)-1].Life == Alive && m.guarded(me.Lease) {
 			return true
 		}
 	}

@@ -1,10 +1,10 @@
 package leasemodel
 
 // A State is all that there is at one time. The zero State is the first: no worker has
-// started, and nothing has been written to the bucket.
+// started, and nothing has been written.
 type State struct {
 	Room    Claim
-	Keys    [sessions]Key // of the sessions in the bucket
+	Keys    [sessions]Key
 	Workers [workers]Worker
 	Net     [workers][slots]Message // what each worker has sent, and its answers
 	Stream  Stream
@@ -23,7 +23,7 @@ const (
 // Who is a session: 1 and 2 are those of the first worker, 3 and 4 of the second.
 type Who uint8
 
-// A Claim is the room's key in the bucket, or what a worker has seen of it. It is free
+// A Claim is the room's key in its bucket, or what a worker has seen of it. It is free
 // if By is nobody. Revision 0 is before anything.
 type Claim struct {
 	Rev uint8
@@ -34,14 +34,14 @@ type Claim struct {
 type Life uint8
 
 const (
-	Unseen Life = iota
+	Unborn Life = iota
 	Alive
 	Dead
 )
 
-// A Key is a session's key in the bucket. Dead is its delete marker.
+// A Key is a session. (It has a key in each of several buckets: package sessionmodel
+// shows that it dies for good, and can be read to be dead, as if it had one.)
 type Key struct {
-	Rev  uint8
 	Life Life
 	Left uint8 // that the server lets it live for at least
 }
@@ -58,15 +58,13 @@ const (
 
 // A Worker is a worker's process. The zero Worker is not running.
 type Worker struct {
-	Begun   uint8          // sessions so far
-	Up      bool           // the process runs
-	Session bool           // it has one, as far as it knows
-	Lease   uint8          // what is left of T since it sent the last renewal that was answered
-	Rev     uint8          // of its session's key, as far as it knows; 0: it is not that
-	Pos     uint8          // how far its watch has come
-	View    Claim          // what it knows of the room
-	Seen    [sessions]Life // what it knows of the sessions
-	Echo    uint8          // how long it has seen its own renewals without the holder (UnknownByEchoes)
+	Begun   uint8 // sessions so far
+	Up      bool  // the process runs
+	Session bool  // it has one, as far as it knows
+	Lease   uint8 // what is left of T since it sent the last renewal that it counts
+	Knows   bool  // it knows the revision of its session
+	View    Claim // what it knows of the room
+	Gone    bool  // it has read that the session of this claim is gone
 	Phase   Phase
 	Fence   uint8 // the revision of its claim
 	Marked  bool  // the held marker with this fence is in the stream
@@ -81,7 +79,7 @@ type Message struct {
 	Answer  bool
 	Awaited bool  // the worker still waits for the answer
 	Of      Who   // the session that it is of
-	Expect  uint8 // the revision or sequence to compare with
+	Expect  uint8 // the revision or sequence to compare with; a renewal has none: see changed
 	Rev     uint8 // in the answer: the new one
 	Fence   uint8 // of what is published
 	Left    uint8 // what is left of T since a renewal was sent
@@ -127,14 +125,14 @@ func (m *Model) send(s *State, w int, msg Message) bool {
 	return false
 }
 
-// revs are all revisions of the bucket in the state. (An array of pointers: this is
+// revs are all revisions of the room's claim in the state. (An array of pointers: this is
 // most of the explorer's work.)
-func (s *State) revs() [1 + sessions + 4*workers + 2*workers*slots + 1]*uint8 {
+func (s *State) revs() [1 + 2*workers + 2*workers*slots + 1]*uint8 {
 	a, b := &s.Workers[0], &s.Workers[1]
 	return [...]*uint8{
-		&s.Room.Rev, &s.Keys[0].Rev, &s.Keys[1].Rev, &s.Keys[2].Rev, &s.Keys[3].Rev,
-		&a.Rev, &a.Pos, &a.View.Rev, &a.Fence,
-		&b.Rev, &b.Pos, &b.View.Rev, &b.Fence,
+		&s.Room.Rev,
+		&a.View.Rev, &a.Fence,
+		&b.View.Rev, &b.Fence,
 		&s.Net[0][0].Rev, &s.Net[0][0].Fence, &s.Net[0][1].Rev, &s.Net[0][1].Fence,
 		&s.Net[1][0].Rev, &s.Net[1][0].Fence, &s.Net[1][1].Rev, &s.Net[1][1].Fence,
 		&s.Stream.Fence,

@@ -12,10 +12,6 @@ func (s *State) swapped() State {
 	for w := range t.Workers {
 		me := &t.Workers[w]
 		me.View.By = other(me.View.By)
-		seen := me.Seen
-		for i := range seen {
-			me.Seen[other(Who(i+1))-1] = seen[i]
-		}
 		for i := range t.Net[w] {
 			t.Net[w][i].Of = other(t.Net[w][i].Of)
 		}

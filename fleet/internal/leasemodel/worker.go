@@ -10,25 +10,28 @@ func (m *Model) begin(s State, w int, emit emit) {
 	}
 	me.Begun++
 	me.Up, me.Session = true, true
-	rev := s.newRev()
-	s.Keys[s.session(w)-1] = Key{Rev: rev, Life: Alive, Left: m.life()}
-	me.Rev, me.Lease = rev, m.T
+	s.Keys[s.session(w)-1] = Key{Life: Alive, Left: m.life()}
+	me.Knows, me.Lease = true, m.T
 	emit(Step{Rule: "start", Does: "begins a session", Worker: w}, s)
 }
 
-// rule1Renew sends a renewal. When the answer comes, the lease counts from now.
+// rule1Renew sends a renewal. If it is counted, the lease counts from now.
 func (m *Model) rule1Renew(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !m.Clocks || !me.Session || s.awaits(w, Renew) {
 		return
 	}
-	if me.Rev == 0 && !m.RenewResurrects {
+	if !me.Knows && !m.RenewResurrects {
 		return // it would fail; see rule8Read
 	}
-	if m.send(&s, w, Message{Kind: Renew, Of: s.session(w), Expect: me.Rev, Left: m.T}) {
+	if m.send(&s, w, Message{Kind: Renew, Of: s.session(w), Left: m.T}) {
 		emit(Step{Rule: "1", Does: "sends a renewal of its session", Worker: w}, s)
 	}
 }
+
+// counts tells whether a worker counts a renewal of which the answer comes now: not if
+// its lease has run out.
+func (m *Model) counts(me *Worker) bool { return m.guarded(me.Lease) || m.RenewResurrects }
 
 // rule2Close closes the client, at the latest when the lease has run out. (World.Pauses
 // tells how late a worker can be.)
@@ -68,7 +71,8 @@ func (m *Model) rule2Write(s State, w int, emit emit) {
 }
 
 // rule3Claim sends a claim by compare-and-set on what has been seen: a free room, or
-// one whose session is dead. Placement is left out: each worker may want the room, or
+// one whose session is gone. (If no claim has been seen at all, that is to compare with
+// there being none.) Placement is left out: each worker may want the room, or
 // not want it any more, at any time.
 func (m *Model) rule3Claim(s State, w int, emit emit) {
 	me := &s.Workers[w]
@@ -78,9 +82,9 @@ func (m *Model) rule3Claim(s State, w int, emit emit) {
 	by := me.View.By
 	switch {
 	case me.Phase == Released && by == s.session(w): // it takes its release back, with a new fence
-	case me.Phase == None && by == nobody && m.knows(&s, w):
-	case me.Phase == None && by != nobody && me.Seen[by-1] == Dead:
-	case me.Phase == None && by != nobody && me.Seen[by-1] == Unseen && m.UnknownIsDead && by != s.session(w):
+	case me.Phase == None && by == nobody:
+	case me.Phase == None && me.Gone:
+	case me.Phase == None && m.UnknownIsDead && by != s.session(w):
 	default:
 		return
 	}
@@ -89,23 +93,17 @@ func (m *Model) rule3Claim(s State, w int, emit emit) {
 	}
 }
 
-// knows tells whether a worker that has seen no claim knows that there is none: its
-// watch has come to its own session's key, which is after what there was before.
-func (m *Model) knows(s *State, w int) bool {
-	me := &s.Workers[w]
-	return me.View.Rev > 0 || me.Seen[s.session(w)-1] != Unseen
-}
-
-// rule3Read reads the key of a session that holds the room and has not been seen. If
-// it is not there, the session is dead: it has been there, or else it could not have
-// made its claim, and it does not come back.
+// rule3Read reads the session that holds the room. If it is not there it is dead: it
+// has been there, or else it could not have made its claim, and it does not come back.
+// Nothing else makes a session dead to others. The watch on the sessions only makes a
+// worker look, which it may here at any time: so that watch is not in the model.
 func (m *Model) rule3Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	by := me.View.By
-	if m.UnknownByEchoes || !me.Session || by == nobody || me.Seen[by-1] != Unseen || s.Keys[by-1].Life != Dead {
+	if !me.Session || by == nobody || by == s.session(w) || me.Gone || s.Keys[by-1].Life != Dead {
 		return
 	}
-	me.Seen[by-1] = Dead
+	me.Gone = true
 	emit(Step{Rule: "3", Does: "reads the holder's session: it is gone", Worker: w}, s)
 }
 
@@ -148,10 +146,32 @@ func (m *Model) rule6Reopen(s State, w int, emit emit) {
 	emit(Step{Rule: "6", Does: "thinks that its release came to nothing", Worker: w}, s)
 }
 
-// lost is rule 7: the session is found lost. All clients are closed.
-func (m *Model) lost(s *State, w int) {
+// rule7Gone is what a worker does that finds its own session gone, by the watch or by
+// reading.
+func (m *Model) rule7Gone(s State, w int, emit emit) {
+	if !s.Workers[w].Session || s.Keys[s.session(w)-1].Life != Dead {
+		return
+	}
+	m.end(&s, w)
+	emit(Step{Rule: "7", Does: "finds its session gone", Worker: w}, s)
+}
+
+// rule7End ends a session when its lease is down, be it that others find it alive yet.
+// Without clocks that may be at any time.
+func (m *Model) rule7End(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	me.Session, me.Rev, me.Lease = false, 0, 0
+	if !me.Session || m.Clocks && m.guarded(me.Lease) {
+		return
+	}
+	m.end(&s, w)
+	emit(Step{Rule: "7", Does: "ends its session, as its lease is down", Worker: w}, s)
+}
+
+// end ends the session: it will never be renewed again, but by what is on its way. All
+// clients are closed.
+func (m *Model) end(s *State, w int) {
+	me := &s.Workers[w]
+	me.Session, me.Knows, me.Lease = false, false, 0
 	for i := range s.Net[w] {
 		s.Net[w][i].Awaited = false
 	}
@@ -166,77 +186,35 @@ func (m *Model) drop(me *Worker) {
 	me.Phase, me.Fence, me.Marked, me.Checked, me.Next = None, 0, false, false, 0
 }
 
-// rule8Read reads the key of the worker's own session, after a renewal of which it
-// does not know what became. If it is there the worker goes on with its revision, but
-// its lease still counts from the last renewal that was answered.
+// rule8Read reads the revision of the worker's own session, after a renewal of which it
+// does not know what became. Its lease still counts from the last renewal that it
+// counted.
 func (m *Model) rule8Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !me.Session || me.Rev != 0 {
+	if !me.Session || me.Knows || s.Keys[s.session(w)-1].Life != Alive {
 		return
 	}
-	key := s.Keys[s.session(w)-1]
-	if key.Life == Dead {
-		m.lost(&s, w)
-		emit(Step{Rule: "7", Does: "reads its session: it is gone", Worker: w}, s)
-		return
-	}
-	me.Rev = key.Rev
-	if m.ReadRenews {
+	me.Knows = true
+	if m.ReadRenews && m.counts(me) {
 		me.Lease = m.T
 	}
 	emit(Step{Rule: "8", Does: "reads the revision of its session", Worker: w}, s)
 }
 
-// watch is the next message of the watch on the bucket: of all keys the one with the
-// lowest revision above where the watch is. What has been overwritten in the meantime
-// is never seen: that is what JetStream does with a history of 1.
+// watch shows the room's claim as it is now, at any time. What has been overwritten in
+// the meantime is never seen: that is what JetStream does with a history of 1.
 func (m *Model) watch(s State, w int, emit emit) {
-	me := &s.Workers[w]
-	if !me.Up {
+	if !s.Workers[w].Up || s.Room.Rev <= s.Workers[w].View.Rev {
 		return
 	}
-	const room = -1
-	at, key := uint8(stale), room
-	if s.Room.Rev > me.Pos {
-		at = s.Room.Rev
-	}
-	for i := range s.Keys {
-		if rev := s.Keys[i].Rev; rev > me.Pos && rev < at {
-			at, key = rev, i
-		}
-	}
-	if at == stale {
-		return
-	}
-	me.Pos = at
-	if key == room {
-		m.seeRoom(&s, w)
-		emit(Step{Rule: "watch", Does: "sees the room's claim: " + name(s.Room.By), Worker: w}, s)
-		return
-	}
-	who, life := Who(key+1), s.Keys[key].Life
-	me.Seen[key] = life
-	does := "sees a session live: "
-	if life == Dead {
-		does = "sees a session's delete marker: "
-		if who == s.session(w) && me.Session {
-			m.lost(&s, w)
-		}
-	}
-	if m.UnknownByEchoes {
-		m.echo(me, who == s.session(w), key)
-	}
-	emit(Step{Rule: "watch", Does: does + name(who), Worker: w}, s)
+	m.seeRoom(&s, w)
+	emit(Step{Rule: "watch", Does: "sees the room's claim: " + name(s.Room.By), Worker: w}, s)
 }
 
-// seeRoom is what a worker makes of the room's key. An answer may have told it more
-// already.
+// seeRoom is what a worker makes of the room's claim.
 func (m *Model) seeRoom(s *State, w int) {
 	me := &s.Workers[w]
-	if s.Room.Rev <= me.View.Rev {
-		return
-	}
-	me.View, me.Echo = s.Room, 0
+	me.View, me.Gone = s.Room, false
 	switch {
 	case me.Session && s.Room.By == s.session(w) && s.Room.Rev > me.Fence:
 		m.took(me, s.Room.Rev)
@@ -255,20 +233,6 @@ func (m *Model) took(me *Worker, rev uint8) {
 	me.Phase, me.Fence, me.Next = Claimed, rev, stale
 }
 
-// echo counts how long the worker has seen its own renewals, but nothing of the
-// session that holds the room.
-func (m *Model) echo(me *Worker, own bool, key int) {
-	by := me.View.By
-	switch {
-	case by == nobody || me.Seen[by-1] != Unseen:
-		me.Echo = 0
-	case own && me.Echo == 0:
-		me.Echo = 1
-	case own && me.Echo > m.T+1: // longer than T after the first
-		me.Seen[by-1], me.Echo = Dead, 0
-	}
-}
-
 // answer is an answer that comes to the worker.
 func (m *Model) answer(s State, w, i int, emit emit) {
 	msg := s.Net[w][i]
@@ -280,13 +244,13 @@ func (m *Model) answer(s State, w, i int, emit emit) {
 	switch msg.Kind {
 	case Take:
 		if msg.Rev > me.View.Rev {
-			me.View = Claim{Rev: msg.Rev, By: msg.Of}
+			me.View, me.Gone = Claim{Rev: msg.Rev, By: msg.Of}, false
 			m.took(me, msg.Rev)
 		}
 		emit(Step{Rule: "3", Does: "has the claim", Worker: w}, s)
 	case Free:
 		if msg.Rev > me.View.Rev {
-			me.View = Claim{Rev: msg.Rev}
+			me.View, me.Gone = Claim{Rev: msg.Rev}, false
 			if me.Phase != Open {
 				m.drop(me)
 			}
