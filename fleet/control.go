@@ -164,7 +164,8 @@ func (c Control) List(ctx context.Context) ([]Status, error) {
 }
 
 // Watch tells of every room, and then of each that changes, until the loop or ctx ends. An
-// error is the last it tells.
+// error is the last it tells. A NATS that is away is waited for; rooms that are removed during
+// an absence of more than an hour are not told of.
 func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
 
 // look tells of rooms as the buckets are now, and with follow goes on.

@@ -156,6 +156,35 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// Who watches does not notice that NATS was away.
+func TestWatchOutlivesNATS(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: dir})
+	require.NoError(t, err)
+	address := server.URL()[len("nats://"):]
+	looking, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	require.NoError(t, err)
+	defer looking.Close()
+	require.NoError(t, server.Control().Add(w.ctx(), w.spec("before")))
+
+	var told []string
+	stop := server.Close
+	defer func() { stop() }()
+	for s, err := range looking.Control().Watch(w.ctx()) {
+		require.NoError(t, err)
+		if told = append(told, s.ID); len(told) > 1 {
+			break
+		}
+		stop()
+		again, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
+		require.NoError(t, err)
+		stop = again.Close
+		require.NoError(t, again.Control().Add(w.ctx(), w.spec("after")))
+	}
+	assert.Equal(t, []string{"before", "after"}, told)
+}
+
 func TestMove(t *testing.T) {
 	w := newWorld(t)
 	control := w.fleet.Control()
