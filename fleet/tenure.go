@@ -295,8 +295,13 @@ func (t *tenure) begin(p *place, work func() (end func())) {
 	})
 }
 
-// turn waits until a room may ask NATS for something. Whoever has a turn calls done.
+// turn waits until a room may ask NATS for something. Whoever has a turn calls done. While the
+// lease is renewed late, nobody has one: with what it would set off, less would be left for
+// the renewals.
 func (t *tenure) turn(ctx context.Context) (done func(), err error) {
+	for t.s.left() < t.f.settled.Lease/2 && ctx.Err() == nil {
+		pause(ctx, t.f.settled.renewal())
+	}
 	select {
 	case t.slots <- struct{}{}:
 		return func() { <-t.slots }, nil
