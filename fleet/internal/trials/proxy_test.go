@@ -20,8 +20,8 @@ type proxy struct {
 	to string
 
 	mu    sync.Mutex
-	open  chan struct{} // closed while it is not cut
-	conns map[net.Conn]bool
+	open  chan struct{}     // closed while it is not cut
+	conns map[net.Conn]bool // true: it was reset while it was cut off
 	done  sync.WaitGroup
 }
 
@@ -47,10 +47,23 @@ func (p *proxy) cut() {
 	}
 }
 
+// mend first looks which connections were reset, since a socket tells that only once: who
+// writes to it could be the one who is told, and who reads would find what was thrown away.
 func (p *proxy) mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for c := range p.conns {
+		p.conns[c] = wasReset(c)
+	}
 	close(p.open)
+}
+
+// dead tells whether a connection was reset, or is gone.
+func (p *proxy) dead(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reset, there := p.conns[c]
+	return reset || !there
 }
 
 func (p *proxy) gate() chan struct{} {
@@ -107,7 +120,7 @@ func (p *proxy) copy(to, from net.Conn) {
 	for {
 		if p.isCut() {
 			<-p.gate()
-			if wasReset(from) {
+			if p.dead(from) || p.dead(to) {
 				return
 			}
 			_ = from.SetReadDeadline(time.Time{})
@@ -145,7 +158,7 @@ func (p *proxy) keep(c net.Conn) bool {
 		c.Close()
 		return false
 	}
-	p.conns[c] = true
+	p.conns[c] = false
 	return true
 }
 
