@@ -52,13 +52,15 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 		}
 		return err
 	}
-	toldAll := func(received uint64) {
-		if received == pending && !w.told {
+	toldAll := func() {
+		if !w.told {
 			w.told = true
 			tell(nil)
 		}
 	}
-	toldAll(0)
+	if pending == 0 {
+		toldAll()
+	}
 	prefix := len("$KV." + w.kv.Bucket() + ".")
 	for received := uint64(0); ; {
 		m, err := w.hear(ctx, sub)
@@ -72,6 +74,7 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 			if last != strconv.FormatUint(received, 10) {
 				return fmt.Errorf("%w: something was lost", errInterrupted)
 			}
+			toldAll() // also what was pending and is not there any more
 			continue
 		}
 		if status := m.Header.Get("Status"); status != "" {
@@ -87,7 +90,9 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 		w.next = meta.Sequence.Stream + 1
 		operation, marker := m.Header.Get("KV-Operation"), m.Header.Get(jetstream.MarkerReasonHeader)
 		tell(&entry{key: m.Subject[prefix:], value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
-		toldAll(received)
+		if received >= pending || meta.NumPending == 0 {
+			toldAll()
+		}
 	}
 }
 
@@ -119,8 +124,11 @@ func (w *bucketWatch) hear(ctx context.Context, sub *nats.Subscription) (*nats.M
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	m, err := sub.NextMsgWithContext(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%w: NATS has said nothing for %v", errInterrupted, silence)
+	case errors.Is(err, nats.ErrSlowConsumer): // it was dropped here: more than we could take
+		return nil, fmt.Errorf("%w: %w", errInterrupted, err)
 	}
 	return m, err
 }
