@@ -1,8 +1,6 @@
 package fleetprom
 
 import (
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wechatws/wechatws/fleet"
@@ -38,9 +36,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, w := range c.workers {
 		s := w.Stats()
-		name := strings.ToValidUTF8(s.Name, "\uFFFD") // it may be any bytes, and a label may not
 		for i, f := range families {
-			ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), name)
+			ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), s.Name)
 		}
 	}
 }
