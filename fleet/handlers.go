@@ -173,7 +173,8 @@ func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consu
 
 func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 	for ctx.Err() == nil {
-		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second))
+		// The heartbeat is for a request that NATS has lost, as happens.
+		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat))
 		if err != nil {
 			pause(ctx, time.Second)
 			continue

@@ -29,7 +29,7 @@ func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error]
 		})
 		var messages jetstream.MessagesContext
 		if err == nil {
-			messages, err = c.Messages()
+			messages, err = c.Messages(jetstream.PullHeartbeat(heartbeat))
 		}
 		if err != nil {
 			yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// heartbeat is how often NATS says that there is nothing to tell, silence after how much time
-	// without a word a watch is begun again: the server that told may be lost. (A watcher of the
-	// NATS client finds that after 10 s to 20 s.)
+	// heartbeat is how often NATS says that there is nothing to tell: the server that told may be
+	// lost, or has never heard that it was asked. silence is after how much time without a word a
+	// watch is begun again. (The NATS client by itself finds that after 10 s to 20 s.)
 	heartbeat = time.Second
 	silence   = 3 * time.Second
 )
