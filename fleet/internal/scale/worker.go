@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strconv"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
@@ -27,7 +28,7 @@ func work(name string, ended <-chan struct{}) error {
 	}
 	defer f.Close()
 	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, MoveRate: 1000, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
-		client, err := r.NewClient(r.Endpoint + "?" + url.Values{"room": {r.ID}, "worker": {name}}.Encode())
+		client, err := r.NewClient(r.Endpoint + "?" + url.Values{"room": {r.ID}, "worker": {name}, "fence": {strconv.FormatUint(r.Fence, 10)}}.Encode())
 		if err != nil {
 			return nil, err
 		}
