@@ -182,7 +182,7 @@ func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[
 			told[p] = s
 			return yield(s, nil)
 		}
-		for p, err := range c.f.follow(ctx, token, &v) {
+		for p, err := range c.f.follow(ctx, c.f.sources(token), &v) {
 			if err != nil {
 				yield(Status{}, err)
 				return
@@ -262,7 +262,7 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 // Workers returns the workers that are there, by name.
 func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	v := newView()
-	for _, err := range c.f.follow(ctx, "*", &v) {
+	for _, err := range c.f.follow(ctx, c.f.holders("*"), &v) {
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,17 +22,19 @@ type source struct {
 
 // A change is what a source has told.
 type change struct {
-	source int
-	see    func(v *view) (p *place, members bool) // nil: it has told all that there was
-	err    error                                  // the source is watched again in a moment
+	see func(v *view) (p *place, members bool) // nil: all have told all that there was
+	err error                                  // the source is watched again in a moment
 }
 
 // sources are all buckets, as far as they are about a room, given as a token; * are all rooms.
 func (f *Fleet) sources(token string) []source {
-	list := []source{
-		{f.rooms, []string{specPrefix + token, pinPrefix + token}, func(v *view, e *entry) (*place, bool) { return v.seeRoom(e), false }},
-		{f.claims, []string{token}, func(v *view, e *entry) (*place, bool) { return v.seeClaim(e), false }},
-	}
+	rooms := source{f.rooms, []string{specPrefix + token, pinPrefix + token}, func(v *view, e *entry) (*place, bool) { return v.seeRoom(e), false }}
+	return append([]source{rooms}, f.holders(token)...)
+}
+
+// holders are those of the sources that tell who holds the rooms.
+func (f *Fleet) holders(token string) []source {
+	list := []source{{f.claims, []string{token}, func(v *view, e *entry) (*place, bool) { return v.seeClaim(e), false }}}
 	for i, kv := range f.leases {
 		list = append(list, source{kv, []string{"*"}, func(v *view, e *entry) (*place, bool) { return nil, v.seeSession(i, e) }})
 	}
@@ -42,23 +45,25 @@ func (f *Fleet) sources(token string) []source {
 // of working.
 func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []source) <-chan change {
 	changes := make(chan change)
-	for i, s := range sources {
-		tell := func(c change) {
-			c.source = i
-			select {
-			case changes <- c:
-			case <-ctx.Done():
-			}
+	tell := func(c change) {
+		select {
+		case changes <- c:
+		case <-ctx.Done():
 		}
+	}
+	var telling atomic.Int32 // sources that have not told all
+	telling.Store(int32(len(sources)))
+	for _, s := range sources {
 		working.Go(func() {
 			w := bucketWatch{f: f, kv: s.kv, keys: s.keys}
 			for ctx.Err() == nil {
 				err := w.run(ctx, func(e *entry) {
-					c := change{}
-					if e != nil {
-						c.see = func(v *view) (*place, bool) { return s.see(v, e) }
+					switch {
+					case e != nil:
+						tell(change{see: func(v *view) (*place, bool) { return s.see(v, e) }})
+					case telling.Add(-1) == 0:
+						tell(change{})
 					}
-					tell(c)
 				})
 				if err != nil {
 					tell(change{err: fmt.Errorf("fleet: watching %s: %w", s.kv.Bucket(), err)})
@@ -70,18 +75,17 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 	return changes
 }
 
-// follow has a view become what the buckets say about a room, or all, and tells when that is
+// follow has a view become what sources say, and tells when that is
 // complete, and then of each change: with the place that it is about, or without when it may be
 // about any. A NATS that is away is waited for. An error is the last it tells.
-func (f *Fleet) follow(ctx context.Context, token string, v *view) iter.Seq2[*place, error] {
+func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2[*place, error] {
 	return func(yield func(*place, error) bool) {
 		var working sync.WaitGroup
 		defer working.Wait()
 		watching, cancel := context.WithCancel(ctx)
 		defer cancel()
-		sources := f.sources(token)
 		changes := f.watch(watching, &working, sources)
-		told := map[int]bool{}
+		complete := false
 		var last error
 		for {
 			var p *place
@@ -104,13 +108,13 @@ func (f *Fleet) follow(ctx context.Context, token string, v *view) iter.Seq2[*pl
 			case c.err != nil:
 				last, news = c.err, false
 			case c.see == nil:
-				told[c.source] = true
+				complete = true
 			default:
 				var members bool
 				p, members = c.see(v)
 				news = p != nil || members
 			}
-			if news && len(told) == len(sources) && !yield(p, nil) {
+			if news && complete && !yield(p, nil) {
 				return
 			}
 		}

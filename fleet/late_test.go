@@ -147,38 +147,20 @@ type slowWay struct {
 
 func newSlowWay(t *testing.T, to, pattern, except string) *slowWay {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	s := &slowWay{
-		Listener: l, t: t, pattern: []byte(pattern), except: []byte(except),
+		t: t, pattern: []byte(pattern), except: []byte(except),
 		heldUp: make(chan struct{}), gone: make(chan struct{}), arrived: make(chan struct{}),
 	}
-	var carrying sync.WaitGroup
-	carrying.Go(func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
+	s.Listener = relay(t, to, func(carrying *sync.WaitGroup, near, far net.Conn) {
+		held := make(chan bool, 1)
+		carrying.Go(func() {
+			defer near.Close()
+			_, _ = io.Copy(anyway{near}, far)
+			if <-held {
+				close(s.arrived)
 			}
-			far, err := net.Dial("tcp", to)
-			if err != nil {
-				near.Close()
-				continue
-			}
-			held := make(chan bool, 1)
-			carrying.Go(func() {
-				defer near.Close()
-				_, _ = io.Copy(anyway{near}, far)
-				if <-held {
-					close(s.arrived)
-				}
-			})
-			carrying.Go(func() { held <- s.carry(far.(*net.TCPConn), near) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		carrying.Wait()
+		})
+		carrying.Go(func() { held <- s.carry(far.(*net.TCPConn), near) })
 	})
 	return s
 }

@@ -57,9 +57,20 @@ type farAway struct {
 
 func newFarAway(t *testing.T, to string) *farAway {
 	t.Helper()
+	f := &farAway{}
+	f.Listener = relay(t, to, func(carrying *sync.WaitGroup, near, far net.Conn) {
+		carrying.Go(func() { f.carry(far, near) })
+		carrying.Go(func() { f.carry(near, far) })
+	})
+	return f
+}
+
+// relay listens, and connects who comes to a server. carry begins to carry bytes both ways, in
+// goroutines of carrying, which the end of the test waits for.
+func relay(t *testing.T, to string, carry func(carrying *sync.WaitGroup, near, far net.Conn)) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	f := &farAway{Listener: l}
 	var carrying sync.WaitGroup
 	carrying.Go(func() {
 		for {
@@ -72,15 +83,14 @@ func newFarAway(t *testing.T, to string) *farAway {
 				near.Close()
 				continue
 			}
-			carrying.Go(func() { f.carry(far, near) })
-			carrying.Go(func() { f.carry(near, far) })
+			carry(&carrying, near, far)
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
 		carrying.Wait()
 	})
-	return f
+	return l
 }
 
 // carry carries what comes from one side to the other, half of the delay later.

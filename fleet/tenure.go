@@ -43,9 +43,8 @@ type tenure struct {
 
 	field    field
 	touched  []*place
-	moved    bool         // members or pins have changed
-	sources  []source     // what is watched
-	told     map[int]bool // of these, which have told all that there was
+	moved    bool // members or pins have changed
+	complete bool // the view is
 	settled  bool
 	draining bool
 	leaving  []*place
@@ -66,7 +65,6 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
 		wakes: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
-		sources: w.f.sources("*"), told: map[int]bool{},
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -96,7 +94,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 func (t *tenure) run() (drained bool) {
 	watching, unwatch := context.WithCancel(t.ctx)
 	defer unwatch()
-	changes := t.f.watch(watching, &t.working, t.sources)
+	changes := t.f.watch(watching, &t.working, t.f.sources("*"))
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
 	sweep := time.NewTicker(sweeping)
@@ -166,8 +164,7 @@ func (t *tenure) see(c change) {
 	case c.err != nil:
 		t.f.log.Warn("NATS", "err", c.err)
 	case c.see == nil:
-		t.told[c.source] = true
-		t.moved = true
+		t.complete, t.moved = true, true
 	default:
 		p, members := c.see(&t.view)
 		t.moved = t.moved || members
@@ -218,7 +215,7 @@ func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
 
 // settle decides about all rooms of which something has changed.
 func (t *tenure) settle() {
-	if len(t.told) < len(t.sources) || !t.settled && !t.draining {
+	if !t.complete || !t.settled && !t.draining {
 		return
 	}
 	t.w.synced.Store(true)
