@@ -15,7 +15,7 @@ import (
 
 // A Message is what a client sent.
 type Message struct {
-	At     time.Time // when it had arrived
+	At     time.Time // when it had arrived; on Linux in the kernel, however late it was read
 	Binary bool
 	Data   []byte
 }
@@ -120,7 +120,7 @@ func (c *Conn) Pings() int {
 
 // pinged tells whether to answer.
 func (c *Conn) pinged(context.Context, []byte) bool {
-	c.server.record(Event{Kind: EventPing, Conn: c.id})
+	c.server.record(Event{At: c.raw.lastArrival(), Kind: EventPing, Conn: c.id})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pings++
@@ -186,9 +186,9 @@ func (c *Conn) read() {
 			c.over(err)
 			return
 		}
-		m := Message{At: time.Now(), Binary: typ == websocket.MessageBinary, Data: data}
+		m := Message{At: c.raw.lastArrival(), Binary: typ == websocket.MessageBinary, Data: data}
 		c.keep(m)
-		c.server.record(Event{Kind: EventMessage, Conn: c.id, Message: m})
+		c.server.record(Event{At: m.At, Kind: EventMessage, Conn: c.id, Message: m})
 		c.server.mu.Lock()
 		onMessage := c.server.onMessage
 		c.server.mu.Unlock()
@@ -211,12 +211,14 @@ func (c *Conn) keep(m Message) {
 }
 
 func (c *Conn) over(err error) {
+	at := time.Now()
 	var ce websocket.CloseError
 	c.mu.Lock()
 	if errors.As(err, &ce) {
+		at = c.raw.lastArrival()
 		c.closeCode, c.closeReason = int(ce.Code), ce.Reason
 	}
 	code, reason := c.closeCode, c.closeReason
 	c.mu.Unlock()
-	c.server.record(Event{Kind: EventClosed, Conn: c.id, Code: code, Reason: reason})
+	c.server.record(Event{At: at, Kind: EventClosed, Conn: c.id, Code: code, Reason: reason})
 }

@@ -13,7 +13,8 @@ import (
 // where faults are made.
 type faultConn struct {
 	net.Conn
-	server *Server
+	stamped *stampedConn // Conn, if the kernel tells when data arrived
+	server  *Server
 
 	mu        sync.Mutex
 	changed   *sync.Cond
@@ -21,6 +22,7 @@ type faultConn struct {
 	blackhole bool
 	rate      int // bytes a second that Read takes; zero: all there is
 	closed    bool
+	arrived   time.Time // what the latest Read returned
 }
 
 // faultListener wraps what it accepts.
@@ -34,7 +36,10 @@ func (l *faultListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &faultConn{Conn: conn, server: l.server}
+	c := &faultConn{Conn: conn, stamped: stamped(conn), server: l.server}
+	if c.stamped != nil {
+		c.Conn = c.stamped
+	}
 	c.changed = sync.NewCond(&c.mu)
 	l.server.mu.Lock()
 	defer l.server.mu.Unlock()
@@ -63,6 +68,9 @@ func (c *faultConn) Read(p []byte) (int, error) {
 			c.changed.Wait()
 		}
 		lost := c.blackhole && err == nil
+		if c.arrived = time.Now(); c.stamped != nil && err == nil {
+			c.arrived = c.stamped.at
+		}
 		c.mu.Unlock()
 		if !lost {
 			return n, err
@@ -88,6 +96,13 @@ func (c *faultConn) Close() error {
 	return c.Conn.Close()
 }
 
+// lastArrival is when the latest data arrived.
+func (c *faultConn) lastArrival() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.arrived
+}
+
 // set changes what happens to the connection.
 func (c *faultConn) set(change func()) {
 	c.mu.Lock()
@@ -100,7 +115,7 @@ func (c *faultConn) set(change func()) {
 func (c *faultConn) cut(how Cut) {
 	if how == RST {
 		switch conn := c.Conn.(type) {
-		case *net.TCPConn:
+		case interface{ SetLinger(sec int) error }:
 			_ = conn.SetLinger(0)
 		case *end:
 			conn.close(true)

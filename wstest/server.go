@@ -108,6 +108,7 @@ func (s *Server) Start() {
 	if err != nil {
 		panic(fmt.Sprintf("wstest: cannot listen: %v", err))
 	}
+	stamp(l)
 	s.addr = l.Addr().String()
 	s.stopped = make(chan struct{})
 	var serving net.Listener = &faultListener{l, s}
@@ -374,7 +375,7 @@ const (
 
 // An Event is something that happened at the server.
 type Event struct {
-	At      time.Time
+	At      time.Time // of a message, a ping and a close frame: when it had arrived; see Message.At
 	Kind    EventKind
 	Conn    int // Conn.ID, zero for a handshake
 	Request *http.Request
@@ -383,7 +384,7 @@ type Event struct {
 	Reason  string
 }
 
-// Events are all since the start or Reset, in order.
+// Events are all since the start or Reset, in the order in which the server noticed them.
 func (s *Server) Events() []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -401,7 +402,9 @@ func (s *Server) record(e Event) {
 	if s.forget {
 		return
 	}
-	e.At = time.Now()
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = append(s.events, e)

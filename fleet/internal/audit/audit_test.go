@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/audit"
 	"github.com/wechatws/wechatws/wstest"
 )
@@ -82,4 +84,43 @@ func TestPercentile(t *testing.T) {
 	assert.Zero(t, audit.Percentile(nil, 0.5))
 	assert.Equal(t, time.Duration(2), audit.Percentile([]time.Duration{1, 2}, 0.99))
 	assert.Equal(t, time.Duration(1), audit.Percentile([]time.Duration{1, 2, 3}, 0))
+}
+
+// A busy backend reads the last word of the former holder after the first one of the next.
+func TestTwiceJudgesByArrival(t *testing.T) {
+	s := wstest.NewServer()
+	defer s.Close()
+	enter := func(worker string) (*wechatws.Client, *wstest.Conn) {
+		client, err := wechatws.New(s.URL()+"/?room=r&worker="+worker, wechatws.WithoutHeartbeat(), wechatws.WithoutReconnect())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = client.CloseNow() })
+		require.NoError(t, client.Connect(t.Context()))
+		conn, err := s.NextConn(t.Context())
+		require.NoError(t, err)
+		return client, conn
+	}
+	say := func(client *wechatws.Client) {
+		require.NoError(t, client.SendText(t.Context(), `{"msg_type":"message"}`))
+		require.NoError(t, client.Flush(t.Context()))
+	}
+	heard := func(conn *wstest.Conn) {
+		_, err := conn.Receive(t.Context())
+		require.NoError(t, err)
+	}
+	former, slow := enter("a")
+	say(former)
+	heard(slow)
+	slow.StopReading()
+	say(former)
+	say(former)
+	next, quick := enter("b")
+	say(next)
+	heard(quick)
+	slow.ResumeReading()
+	heard(slow)
+	heard(slow)
+	assert.Empty(t, audit.Twice(audit.Holds(s.Events())), "all of it had arrived before")
+	say(former)
+	heard(slow)
+	assert.Len(t, audit.Twice(audit.Holds(s.Events())), 1)
 }

@@ -38,7 +38,11 @@ type backend struct {
 
 	mu   sync.Mutex
 	look look
-	left map[*wstest.Conn]bool // those that another one has followed
+	left map[*wstest.Conn]time.Time // those that another one has followed, and since when
+}
+
+func newBackend() *backend {
+	return &backend{look: look{Rooms: map[string]hold{}}, left: map[*wstest.Conn]time.Time{}}
 }
 
 func serveBackend(ended <-chan struct{}) error {
@@ -46,12 +50,11 @@ func serveBackend(ended <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	b := &backend{left: map[*wstest.Conn]bool{}}
-	b.look.Rooms = map[string]hold{}
+	b := newBackend()
 	b.server = wstest.NewServer(wstest.WithoutRecords())
 	defer b.server.Close()
 	b.server.OnConn(b.talk(every))
-	b.server.OnMessage(func(c *wstest.Conn, _ wstest.Message) { b.hear(c) })
+	b.server.OnMessage(b.hear)
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,26 +78,30 @@ func serveBackend(ended <-chan struct{}) error {
 	return nil
 }
 
-// hear notes a word from a room's holder.
-func (b *backend) hear(c *wstest.Conn) {
+// hear notes a word from a room's holder. What counts is when it arrived: a busy backend may
+// read the words of two connections in another order.
+func (b *backend) hear(c *wstest.Conn, m wstest.Message) {
 	q := c.Request().URL.Query()
 	room := q.Get("room")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look.Words++
 	now := b.look.Rooms[room]
+	followed, left := b.left[c]
 	switch {
 	case now.conn == c:
-	case b.left[c]:
+	case left:
 		// What was on its way on a connection that broke can come when its holder has the next one.
-		if now.Worker != q.Get("worker") || now.fence != q.Get("fence") {
+		if m.At.After(followed) && (now.Worker != q.Get("worker") || now.fence != q.Get("fence")) {
 			b.look.Twice++
 		}
+	case now.conn != nil && m.At.Before(now.Since):
+		b.left[c] = now.Since
 	default:
 		if now.conn != nil {
-			b.left[now.conn] = true
+			b.left[now.conn] = m.At
 		}
-		b.look.Rooms[room] = hold{q.Get("worker"), time.Now(), q.Get("fence"), c}
+		b.look.Rooms[room] = hold{q.Get("worker"), m.At, q.Get("fence"), c}
 	}
 }
 
