@@ -160,9 +160,9 @@ func TestWatch(t *testing.T) {
 func TestWatchOutlivesNATS(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: dir})
+	address := w.address()
+	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
 	require.NoError(t, err)
-	address := server.URL()[len("nats://"):]
 	looking, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
 	require.NoError(t, err)
 	defer looking.Close()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/internal/freeport"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -47,6 +48,14 @@ func (w *world) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	w.Cleanup(cancel)
 	return ctx
+}
+
+// address is one that an embedded server can listen on, and again after a pause.
+func (w *world) address() string {
+	w.Helper()
+	addr, err := freeport.Addr("127.0.0.1")
+	require.NoError(w, err)
+	return addr
 }
 
 // A running is a worker that runs.

@@ -18,9 +18,9 @@ func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 	w := newWorld(t)
 	const lease = 2 * time.Second
 	dir := t.TempDir()
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: dir, Lease: lease})
+	address := w.address()
+	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir, Lease: lease})
 	require.NoError(t, err)
-	address := server.URL()[len("nats://"):]
 	stop := server.Close
 	defer func() { stop() }()
 	w.fleet, err = fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/wechatws/wechatws/internal/freeport"
 )
 
 // Cut is how a connection ends without a close frame.
@@ -30,7 +32,7 @@ const (
 // from any goroutine.
 type Server struct {
 	network *Network // nil: loopback
-	addr    string
+	addr    string   // empty until the server listens: a free port
 	tls     *tls.Config
 	client  *tls.Config
 	forget  bool // keep no records
@@ -60,8 +62,8 @@ type Option func(*Server)
 // WithAddr says otherwise.
 func OnNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
 
-// WithAddr sets the address to listen on. The default is a free port of
-// 127.0.0.1.
+// WithAddr sets the address to listen on. The default is a free port of 127.0.0.1 that
+// outgoing connections do not use, so that Start finds it free after Stop.
 func WithAddr(addr string) Option { return func(s *Server) { s.addr = addr } }
 
 // WithTLS serves wss, with a certificate made for the occasion, for localhost and
@@ -89,8 +91,6 @@ func NewServer(options ...Option) *Server {
 		s.addr = "server.test:443"
 	case s.network != nil:
 		s.addr = "server.test:80"
-	default:
-		s.addr = "127.0.0.1:0"
 	}
 	s.Start()
 	return s
@@ -129,10 +129,14 @@ func (s *Server) Start() {
 }
 
 func (s *Server) listen() (net.Listener, error) {
-	if s.network != nil {
+	switch {
+	case s.network != nil:
 		return s.network.Listen(s.addr)
+	case s.addr == "":
+		return freeport.Listen("127.0.0.1")
+	default:
+		return net.Listen("tcp", s.addr)
 	}
-	return net.Listen("tcp", s.addr)
 }
 
 // Stop stops listening, so that dials are refused, and cuts every connection,

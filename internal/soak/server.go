@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -51,19 +50,6 @@ func newServer(addr string, accounts []*account) *server {
 	s.OnConn(s.serve)
 	s.OnMessage(s.read)
 	return s
-}
-
-// freeAddr is below the ports that the kernel gives to clients: one of them could
-// sit on the server's while it is down.
-func freeAddr() string {
-	for port := 20000; port < 30000; port++ {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	return "127.0.0.1:0"
 }
 
 func (s *server) clientURL(client int) string { return fmt.Sprintf("%s/?client=%d", s.URL(), client) }

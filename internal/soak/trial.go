@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/freeport"
 )
 
 const (
@@ -33,7 +34,10 @@ type trial struct {
 
 // run returns the first invariant that was broken.
 func (t trial) run() error {
-	addr := freeAddr() // before the census: with the first socket the runtime opens files that it keeps
+	addr, err := freeport.Addr("127.0.0.1") // before the census: with the first socket the runtime opens files that it keeps
+	if err != nil {
+		return err
+	}
 	start := takeCensus()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)

@@ -3,16 +3,17 @@ package trials
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/freeport"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -59,17 +60,30 @@ func nginx(t *testing.T, s *wstest.Server) (addr string, stop func()) {
 		t.Skip("no nginx here; Debian: apt-get install nginx-light")
 	}
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr("127.0.0.1")
 	require.NoError(t, err)
-	addr = l.Addr().String()
-	require.NoError(t, l.Close())
 	config := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, addr, s.Addr()), 0o600))
 	command := exec.Command("nginx", "-c", config, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	var complaint strings.Builder
+	command.Stderr = &complaint
 	require.NoError(t, command.Start())
-	stop = func() { _ = command.Process.Kill(); _ = command.Wait() }
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait()
+	}()
+	stop = func() {
+		_ = command.Process.Kill()
+		<-ended
+	}
 	t.Cleanup(stop)
 	for { // it listens within milliseconds, and does not say when
+		select {
+		case <-ended:
+			require.Fail(t, "nginx has ended", "%s", &complaint)
+		default:
+		}
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()

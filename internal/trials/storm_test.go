@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/freeport"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -27,9 +29,13 @@ func startServer(t *testing.T, addr string) (url string, kill func()) {
 	require.NoError(t, err)
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
+	var complaint strings.Builder
+	command.Stderr = &complaint
 	require.NoError(t, command.Start())
-	_, err = fmt.Fscanln(stdout, &url)
-	require.NoError(t, err)
+	if _, err = fmt.Fscanln(stdout, &url); err != nil { // the end of its output
+		_ = command.Wait()
+		require.NoError(t, err, "the server has ended:\n%s", &complaint)
+	}
 	kill = sync.OnceFunc(func() {
 		_ = command.Process.Kill()
 		_ = stdin.Close()
@@ -43,7 +49,7 @@ func startServer(t *testing.T, addr string) (url string, kill func()) {
 // them from coming back as they went.
 func TestStorm(t *testing.T) {
 	if addr := os.Getenv(stormServer); addr != "" {
-		s := wstest.NewServer(wstest.WithAddr(addr), wstest.WithoutRecords())
+		s := wstest.NewServer(wstest.WithAddr(addr), wstest.WithoutRecords()) // it panics if it cannot listen
 		fmt.Println(s.URL())
 		_, _ = fmt.Scanln() // for ever
 		return
@@ -55,7 +61,9 @@ func TestStorm(t *testing.T) {
 		away    = 5 * time.Second
 		window  = 100 * time.Millisecond
 	)
-	url, kill := startServer(t, "127.0.0.1:0")
+	addr, err := freeport.Addr("127.0.0.1")
+	require.NoError(t, err)
+	url, kill := startServer(t, addr)
 
 	type back struct {
 		at              time.Time
@@ -105,7 +113,6 @@ func TestStorm(t *testing.T) {
 		closing.Wait()
 	}()
 
-	addr := url[len("ws://"):]
 	start := time.Now()
 	kill()
 	time.Sleep(time.Until(start.Add(away)))

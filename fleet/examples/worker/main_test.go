@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/internal/freeport"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
 
@@ -36,13 +36,12 @@ func get(t *testing.T, url string) (int, string) {
 	return r.StatusCode, string(body)
 }
 
-// freeAddress is one on which nobody listens.
+// freeAddress is one on which nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr("127.0.0.1")
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func TestWorker(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/internal/freeport"
 )
 
 const nodes = 3
@@ -35,11 +38,8 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir()}
-	for i := range nodes {
-		c.ports[i], c.routes[i] = freePort(t), freePort(t)
-	}
-	for i := range nodes {
-		c.start(i)
+	for tries := 3; !c.begin(); tries-- {
+		require.Positive(t, tries, "no NATS servers, with other ports each time")
 	}
 	nc, err := nats.Connect(c.url(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.PingInterval(time.Second), nats.Timeout(time.Second),
@@ -51,18 +51,60 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+// begin starts all servers on ports of their own. It returns false if one of them could not
+// listen: something else has taken a port since it was found free.
+func (c *cluster) begin() bool {
+	c.t.Helper()
+	for i := range nodes {
+		c.ports[i], c.routes[i] = freePort(c.t), freePort(c.t)
+	}
+	for i := range nodes {
+		if err := c.launch(i); err != nil {
+			c.t.Log(err)
+			for j := range i {
+				c.kill(j)
+			}
+			return false
+		}
+	}
+	return true
 }
 
+func freePort(t *testing.T) (port int) {
+	t.Helper()
+	addr, err := freeport.Addr("127.0.0.1")
+	require.NoError(t, err)
+	_, text, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	port, err = strconv.Atoi(text)
+	require.NoError(t, err)
+	return port
+}
+
+// start starts a server where it was.
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	c.processes[i] = start(c.t, nil, "nats", "NODE="+strconv.Itoa(i), "DIR="+c.dir,
+	require.NoError(c.t, c.launch(i))
+}
+
+// launch starts a server and waits until it listens.
+func (c *cluster) launch(i int) error {
+	c.t.Helper()
+	lines, out := io.Pipe()
+	p := launch(c.t, out, "nats", "NODE="+strconv.Itoa(i), "DIR="+c.dir,
 		"PORTS="+strings.Trim(fmt.Sprint(c.ports), "[]"), "ROUTES="+strings.Trim(fmt.Sprint(c.routes), "[]"))
+	go func() {
+		<-p.ended
+		out.Close()
+	}()
+	var word string
+	if _, err := fmt.Fscanln(lines, &word); err != nil || word != ready {
+		p.kill()
+		return fmt.Errorf("NATS server %d does not listen: %v\n%s", i+1, p.ProcessState, &p.errors)
+	}
+	p.mustStay(c.t)
+	c.processes[i] = p
+	return nil
 }
 
 func (c *cluster) kill(i int) { c.processes[i].kill() }
@@ -130,9 +172,28 @@ func (c *cluster) untilReplicated(t *testing.T, streams ...string) {
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for began := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
+		require.False(t, t.Failed(), "not waiting any more until %s", what)
 		require.Less(t, time.Since(began), patience, "waiting until %s", what)
 	}
 }
+
+// ready is what a server prints when it listens.
+const ready = "ready"
+
+// fatal ends the process of a server that cannot go on, as when a port is taken. The server
+// itself would stay, without listening.
+type fatal struct{}
+
+func (fatal) Fatalf(format string, v ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", v...)
+	os.Exit(1)
+}
+
+func (fatal) Noticef(string, ...any) {}
+func (fatal) Warnf(string, ...any)   {}
+func (fatal) Errorf(string, ...any)  {}
+func (fatal) Debugf(string, ...any)  {}
+func (fatal) Tracef(string, ...any)  {}
 
 func runNATS() error {
 	number := func(s string) (n int) { n, _ = strconv.Atoi(s); return n }
@@ -150,7 +211,12 @@ func runNATS() error {
 	if err != nil {
 		return err
 	}
+	s.SetLogger(fatal{}, false, false)
 	s.Start()
+	if !s.ReadyForConnections(patience) {
+		return errors.New("does not listen")
+	}
+	fmt.Println(ready)
 	s.WaitForShutdown()
 	return nil
 }

@@ -3,7 +3,6 @@ package trials_test
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,8 +73,7 @@ func (tr *trial) have(name string) {
 func (tr *trial) drain(label string) {
 	tr.Helper()
 	w := tr.workers[label]
-	require.NoError(tr, w.Process.Signal(syscall.SIGTERM))
-	<-w.ended
+	require.NoError(tr, w.terminate())
 	require.True(tr, w.ProcessState.Success(), "worker %s has ended with an error", label)
 	delete(tr.workers, label)
 }

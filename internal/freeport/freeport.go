@@ -1,0 +1,35 @@
+// Package freeport finds ports of servers that listen again after a pause, or that another
+// process listens on. They are outside the range from which the kernel takes the ports of
+// outgoing connections: one of these could have the server's port while the server is down.
+package freeport
+
+import (
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// The ephemeral ports begin at 32768 on Linux, and higher on other systems.
+const first, end = 10000, 32768
+
+// Listen listens on a free port of host. It falls back to an ephemeral port if a hundred
+// ports in a row are taken.
+func Listen(host string) (net.Listener, error) {
+	for range 100 {
+		port := first + rand.IntN(end-first)
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
+}
+
+// Addr returns an address of host, with a port, on which nothing listens. Another process may
+// still take it: a server that cannot listen there must say so.
+func Addr(host string) (string, error) {
+	l, err := Listen(host)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
