@@ -31,8 +31,8 @@ type Config struct {
 	// making one.
 	Existing bool
 	// Replicas is how many servers keep each stream and bucket: 1, 3 or 5. Default 1.
-	// With 3 or 5, one of them may be lost and no room is disturbed. It counts when the
-	// fleet is made.
+	// With 3 or 5, one of them may be lost, or cut off from the others, and no room is
+	// disturbed. It counts when the fleet is made.
 	Replicas int
 
 	// Dir is where an embedded server keeps its files. By default they are temporary and

@@ -31,6 +31,7 @@ type Fleet struct {
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
+	cutOff   cutOff
 }
 
 // settled is what all processes must agree on. It is kept in the bucket of rooms.
@@ -52,6 +53,11 @@ func (s settled) renewal() time.Duration { return s.Lease / 16 }
 // patience is how long one request about a lease may take. It is short, so that a lease is
 // renewed soon after NATS has come back from an absence.
 func (s settled) patience() time.Duration { return max(s.Lease/16, 500*time.Millisecond) }
+
+// cutOffAfter is for how long requests must have been unanswered before the NATS server that
+// takes them is left: longer than one of them may take, and short enough for a lease to be
+// renewed by the next server.
+func (s settled) cutOffAfter() time.Duration { return s.Lease / 4 }
 
 const settledKey = "fleet"
 
@@ -130,7 +136,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &api) && api.Code < 500:
+		case !passing(err) && errors.As(err, &api):
 			return fmt.Errorf("fleet: NATS refuses: %w", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("fleet: NATS is not ready: %w", err)
@@ -148,7 +154,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 func passing(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code >= 500
+		return api.Code >= 500 || api.ErrorCode == inProcess || api.ErrorCode == noPeers
 	}
 	for _, e := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,

@@ -172,7 +172,9 @@ func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consu
 }
 
 func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
+	heard := time.Now() // of the consumer's leader
 	for ctx.Err() == nil {
+		began := time.Now()
 		// The heartbeat is for a request that NATS has lost, as happens.
 		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat))
 		if err != nil {
@@ -183,7 +185,14 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 		var left []jetstream.Msg
 		for {
 			m, err := messages.Next()
+			switch {
+			case !errors.Is(err, jetstream.ErrNoHeartbeat):
+				heard = time.Now()
+			case time.Since(began) > 3*heartbeat: // there were some before
+				heard = time.Now().Add(-2 * heartbeat)
+			}
 			if err != nil {
+				h.f.heard(heard)
 				break
 			}
 			if ctx.Err() != nil || !h.handle(ctx, m) {

@@ -95,8 +95,9 @@ func (h *holding) tryTakeOver(subject string) error {
 	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
 	held.Header.Set("Nats-TTL", "never")  // it stays when the messages of its time go,
 	held.Header.Set("Nats-Rollup", "sub") // until the next one takes its place
+	began := time.Now()
 	ack, err := h.f.js.PublishMsg(ctx, held, jetstream.WithExpectLastSequencePerSubject(last))
-	if err != nil {
+	if h.f.reached(began, err) != nil {
 		return err
 	}
 	h.inbound.marker = ack.Sequence
@@ -157,7 +158,8 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
+	began := time.Now()
 	_, err := h.f.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
 		jetstream.WithExpectLastSequenceForSubject(h.inbound.marker, h.f.inSubject(h.id, heldToken)))
-	return err
+	return h.f.reached(began, err)
 }

@@ -120,8 +120,9 @@ func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, v
 	if ttl > 0 {
 		options = append(options, jetstream.WithMsgTTL(ttl))
 	}
+	began := time.Now()
 	ack, err := f.js.PublishMsg(ctx, m, options...)
-	if err != nil {
+	if f.reached(began, err) != nil {
 		return 0, err
 	}
 	return ack.Sequence, nil

@@ -159,7 +159,8 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 	if s.id != "" {
 		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
 	}
-	if _, err := f.js.PublishMsg(ctx, m, publish...); err != nil {
+	began := time.Now()
+	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reached(began, err) != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)
 	}
 	return nil

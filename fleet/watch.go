@@ -112,8 +112,9 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
+	began := time.Now()
 	c, err := w.f.js.CreatePushConsumer(ctx, "KV_"+w.kv.Bucket(), cfg)
-	if err != nil {
+	if w.f.reached(began, err) != nil {
 		return 0, err
 	}
 	return c.CachedInfo().NumPending, nil

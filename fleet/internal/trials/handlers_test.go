@@ -45,24 +45,29 @@ func (h *handled) add(one handling) {
 }
 
 // count counts messages that were handled, calls that were not the first for their
-// message, and calls that came after one for a later message of the room.
-func (h *handled) count() (messages map[uint64]bool, again, disorder int) {
+// message, and calls that came after one for a later message of the room: the first ones for
+// their message, and others.
+func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound int) {
 	h.mu.Lock()
 	list := slices.Clone(h.list)
 	h.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b handling) int { return cmp.Compare(a.at, b.at) })
 	messages, last := map[uint64]bool{}, map[string]uint64{}
 	for _, one := range list {
-		if messages[one.seq] {
+		late := one.seq < last[one.room]
+		switch {
+		case messages[one.seq] && late:
 			again++
-		}
-		if one.seq < last[one.room] {
+			rewound++
+		case messages[one.seq]:
+			again++
+		case late:
 			disorder++
 		}
 		messages[one.seq] = true
 		last[one.room] = max(last[one.room], one.seq)
 	}
-	return messages, again, disorder
+	return messages, again, disorder, rewound
 }
 
 // handle runs a handler that tells of each message before it is done with it.

@@ -31,6 +31,7 @@ type cluster struct {
 	dir       string
 	ports     [nodes]int // for clients
 	routes    [nodes]int
+	between   [nodes][nodes]*proxy // from one to another
 	processes [nodes]*process
 	js        jetstream.JetStream // the test's own look at it
 }
@@ -57,6 +58,11 @@ func (c *cluster) begin() bool {
 	c.t.Helper()
 	for i := range nodes {
 		c.ports[i], c.routes[i] = freePort(c.t), freePort(c.t)
+	}
+	for i := range nodes {
+		for _, j := range othersThan(i) {
+			c.between[i][j] = newProxy(c.t, fmt.Sprint("127.0.0.1:", c.routes[j]))
+		}
 	}
 	for i := range nodes {
 		if err := c.launch(i); err != nil {
@@ -90,9 +96,13 @@ func (c *cluster) start(i int) {
 // launch starts a server and waits until it listens.
 func (c *cluster) launch(i int) error {
 	c.t.Helper()
+	var peers []string
+	for _, j := range othersThan(i) {
+		peers = append(peers, c.between[i][j].addr())
+	}
 	lines, out := io.Pipe()
 	p := launch(c.t, out, "nats", "NODE="+strconv.Itoa(i), "DIR="+c.dir,
-		"PORTS="+strings.Trim(fmt.Sprint(c.ports), "[]"), "ROUTES="+strings.Trim(fmt.Sprint(c.routes), "[]"))
+		fmt.Sprint("PORT=", c.ports[i]), fmt.Sprint("ROUTE=", c.routes[i]), "PEERS="+strings.Join(peers, " "))
 	go func() {
 		<-p.ended
 		out.Close()
@@ -108,6 +118,22 @@ func (c *cluster) launch(i int) error {
 }
 
 func (c *cluster) kill(i int) { c.processes[i].kill() }
+
+// cutOff takes a server away from its peers. Its clients reach it as before.
+func (c *cluster) cutOff(i int) { c.withPeers(i, (*proxy).cut) }
+
+func (c *cluster) mend(i int) { c.withPeers(i, (*proxy).mend) }
+
+func (c *cluster) withPeers(i int, do func(*proxy)) {
+	for _, j := range othersThan(i) {
+		do(c.between[i][j])
+		do(c.between[j][i])
+	}
+}
+
+func othersThan(i int) []int {
+	return slices.DeleteFunc([]int{0, 1, 2}, func(j int) bool { return j == i })
+}
 
 func (c *cluster) addr(i int) string { return fmt.Sprint("127.0.0.1:", c.ports[i]) }
 
@@ -198,14 +224,16 @@ func (fatal) Tracef(string, ...any)  {}
 func runNATS() error {
 	number := func(s string) (n int) { n, _ = strconv.Atoi(s); return n }
 	i := number(os.Getenv("NODE"))
-	routes := strings.Fields(os.Getenv("ROUTES"))
 	o := &server.Options{
-		ServerName: "node" + strconv.Itoa(i), Host: "127.0.0.1", Port: number(strings.Fields(os.Getenv("PORTS"))[i]),
+		ServerName: "node" + strconv.Itoa(i), Host: "127.0.0.1", Port: number(os.Getenv("PORT")),
 		JetStream: true, StoreDir: filepath.Join(os.Getenv("DIR"), strconv.Itoa(i)), NoLog: true, NoSigs: true,
-		Cluster: server.ClusterOpts{Name: "trials", Host: "127.0.0.1", Port: number(routes[i]), NoAdvertise: true},
+		Cluster: server.ClusterOpts{
+			Name: "trials", Host: "127.0.0.1", Port: number(os.Getenv("ROUTE")), NoAdvertise: true,
+			Advertise: "127.0.0.1:1", // there is no way past the proxies
+		},
 	}
-	for _, r := range routes {
-		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + r})
+	for _, peer := range strings.Fields(os.Getenv("PEERS")) {
+		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: peer})
 	}
 	s, err := server.NewServer(o)
 	if err != nil {

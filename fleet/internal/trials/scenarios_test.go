@@ -145,7 +145,7 @@ func workersComeAndGo(tr *trial) {
 
 func handlersAreLost(tr *trial) {
 	tr.run("a handler is killed", func(s *scenario) {
-		had := func() (n int) { m, _, _ := tr.handled.count(); return len(m) }
+		had := func() (n int) { m, _, _, _ := tr.handled.count(); return len(m) }
 		p := startHandler(s.T, tr.cluster, &tr.handled)
 		before := had()
 		until(s.T, "both handle", func() bool { return had() > before+300/slower })
@@ -163,6 +163,17 @@ func serversAreLost(tr *trial) {
 			tr.cluster.start(node)
 			tr.cluster.untilReplicated(s.T, tr.streams()...)
 			s.undisturbed()
+		})
+	}
+	for node := range nodes {
+		tr.run(fmt.Sprint("NATS server ", node+1, " of 3 is cut off from its peers"), func(s *scenario) {
+			s.forgotten = true
+			s.Logf("it led %v", tr.ledBy(node))
+			tr.cluster.cutOff(node)
+			time.Sleep(away)
+			s.undisturbed()
+			tr.cluster.mend(node)
+			tr.cluster.untilReplicated(s.T, tr.streams()...)
 		})
 	}
 	tr.run("a worker and a NATS server are killed", func(s *scenario) {

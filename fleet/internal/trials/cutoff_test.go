@@ -1,0 +1,86 @@
+package trials_test
+
+import (
+	"context"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
+)
+
+// A NATS server that is cut off from its peers keeps its clients' connections, and answers
+// nothing. Processes that only send and handle leave it as workers do.
+func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
+	const room = "room"
+	c := newCluster(t)
+	opening, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	open := func() *fleet.Fleet { // connected to the first server
+		f, err := fleet.Open(opening, fleet.Config{
+			Name: "left", Lease: lease, URL: c.url(), Replicas: nodes, NATS: []nats.Option{nats.DontRandomize()},
+		})
+		require.NoError(t, err)
+		t.Cleanup(f.Close)
+		return f
+	}
+	sender, handler := open(), open()
+	require.NoError(t, sender.Control().Add(opening, fleet.Spec{ID: room, Endpoint: "ws://server.example"}))
+
+	h, err := handler.NewHandlers(fleet.HandlersConfig{Group: group, FromStart: true})
+	require.NoError(t, err)
+	var last atomic.Int64
+	h.OnMessage(func(_ context.Context, m fleet.Message) error {
+		n, err := strconv.ParseInt(string(m.Data), 10, 64)
+		last.Store(max(n, last.Load()))
+		return err
+	})
+	handling, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- h.Run(handling) }()
+	defer func() {
+		end()
+		require.NoError(t, <-ended)
+	}()
+
+	nc, err := nats.Connect("nats://"+c.addr(1), nats.Timeout(patience))
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	said := int64(0)
+	say := func() bool { // what a worker would have received
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		m := nats.NewMsg("left.in." + strconv.FormatUint(placement.Hash(room)%partitions, 10) + "." + names.Token(room) + ".n")
+		m.Header.Set("Fleet-Type", "n")
+		m.Data = strconv.AppendInt(nil, said+1, 10)
+		if _, err := js.PublishMsg(ctx, m); err != nil {
+			return false
+		}
+		said++
+		return true
+	}
+	send := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return sender.SendText(ctx, room, "{}") == nil
+	}
+	handled := func() bool { return last.Load() == said }
+
+	until(t, "it can be sent", send)
+	until(t, "something is said", say)
+	until(t, "it is handled", handled)
+	c.cutOff(0)
+	defer c.mend(0)
+	until(t, "it can be sent again", send)
+	until(t, "something is said again", say)
+	until(t, "it is handled again", handled)
+}
