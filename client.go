@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // A Client stays connected to one WebSocket server. Make it with New, register
@@ -34,6 +37,7 @@ type Client struct {
 	types typeTable
 
 	mu       sync.Mutex
+	host     string // of the endpoint; with an endpoint function, of the newest
 	state    State
 	attempt  int
 	stats    Stats    // what is counted under mu
@@ -49,7 +53,8 @@ type Client struct {
 	drops  map[error]*DroppedError // by reason, not told to OnError yet
 }
 
-// New makes a client for a ws or wss URL; http and https are taken as those. It
+// New makes a client for a ws or wss URL; http and https are taken as those. Up to three
+// redirects of a handshake are followed, and only on the same host. It
 // does no I/O. All wrong options are reported together, as *OptionError.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig()}
@@ -63,6 +68,7 @@ func New(url string, options ...Option) (*Client, error) {
 	if err := c.cfg.check(url); err != nil {
 		return nil, err
 	}
+	c.host = c.cfg.host
 	c.dispatcher = newDispatcher(c.route)
 	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
 	c.keepJournal()
@@ -287,6 +293,32 @@ func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
+}
+
+// String returns the endpoint's host and the state, such as "client of live.example.com,
+// open". The host of an endpoint function is known from the first attempt on. Printed and
+// in a log a Client shows nothing else: its options hold secrets. It does not block.
+func (c *Client) String() string {
+	host, state := c.shown()
+	if host != "" {
+		host = " of " + host
+	}
+	return fmt.Sprintf("client%s, %v", host, state)
+}
+
+// GoString implements fmt.GoStringer, with what String returns.
+func (c *Client) GoString() string { return "wechatws.Client(" + c.String() + ")" }
+
+// LogValue implements slog.LogValuer: a group of the attributes host and state.
+func (c *Client) LogValue() slog.Value {
+	host, state := c.shown()
+	return slog.GroupValue(slog.String("host", host), slog.String("state", state.String()))
+}
+
+func (c *Client) shown() (host string, state State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return printable.Text(c.host), c.state
 }
 
 // move is the one way from state to state. It returns the change with all that it
