@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // maxRedirects bounds what the transport would follow without end.
@@ -290,7 +291,11 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	if d.url.Port() == "" {
 		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
 	}
-	return &DialError{Step: step, Addr: addr, Err: err, text: d.redact(text)}
+	if resp == nil { // otherwise the *HandshakeError has seen to it
+		text = d.redact(text)
+		err = &networkError{text, err}
+	}
+	return &DialError{Step: step, Addr: addr, Err: err, text: text}
 }
 
 // handshakeError tells of a response that is no valid upgrade.
@@ -300,26 +305,16 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 		e.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		_, e.detail, _ = strings.Cut(err.Error(), "failed to WebSocket dial: ")
-	} else if line := firstLine(e.Body); line != "" {
-		e.detail = fmt.Sprintf("%q", line)
+		_, detail, _ := strings.Cut(err.Error(), "failed to WebSocket dial: ")
+		e.detail = d.redact(detail)
 	}
-	e.detail = d.redact(e.detail)
 	return e
 }
 
-// firstLine is the start of a body, short enough for an error message.
-func firstLine(body []byte) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
-	if r := []rune(line); len(r) > 100 {
-		line = string(r[:100]) + "…"
-	}
-	return line
-}
-
-// redact takes the attempt's secrets out of a text that may echo them: a
-// server's error page, a dialer's error.
+// redact makes a text fit to be shown that may repeat what a peer sent: a malformed status
+// line, a subprotocol, an error of WithNetDial. The attempt's secrets are taken out where
+// they stand as they are, which is all that can be done; so a text that a server writes
+// freely, such as its page, is not shown at all.
 func (d *dialing) redact(text string) string {
 	var secrets []string
 	for _, values := range d.url.Query() {
@@ -332,13 +327,14 @@ func (d *dialing) redact(text string) string {
 		secrets = append(secrets, password)
 	}
 	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
+	secrets = append(secrets, d.cfg.subprotocols...)
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a whole before its parts
 	for _, s := range secrets {
 		if len(s) >= minSecret {
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}
-	return text
+	return printable.Text(text)
 }
 
 // minSecret spares short values such as "1": no secret, and all over the text.
