@@ -213,9 +213,10 @@ func (d *dialing) abandon() {
 	}
 }
 
-// checkRedirect follows a few redirects, and keeps what may be secret from other
-// hosts: net/http itself strips only the headers that it knows, and tells the
-// next host the last URL, query and all.
+// checkRedirect follows a few redirects on the same host. Another one must get neither the
+// header nor the subprotocols, and not the login and the messages after the handshake either:
+// all of them are for the host that the client was given. The Referer, which net/http adds, is
+// the last URL with its query.
 func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("stopped after %d redirects", maxRedirects)
@@ -223,13 +224,23 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
 		return errors.New("redirect from TLS to plain text refused")
 	}
-	req.Header.Del("Referer")
-	if req.URL.Host != via[0].URL.Host {
-		for name := range d.header {
-			req.Header.Del(name)
-		}
+	if !sameHost(req.URL, via[0].URL) {
+		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
 	}
+	req.Header.Del("Referer")
 	return nil
+}
+
+// sameHost reports whether two URLs of http or https lead to the same server: the same
+// port, or the standard ones, since a redirect may lead from http to https.
+func sameHost(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		if p := u.Port(); p != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+			return p
+		}
+		return ""
+	}
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 // begin notes that a step begins.
