@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
-
-	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // A Client stays connected to one WebSocket server. Make it with New, register
@@ -293,32 +290,6 @@ func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
-}
-
-// String returns the endpoint's host and the state, such as "client of live.example.com,
-// open". The host of an endpoint function is known from the first attempt on. Printed and
-// in a log a Client shows nothing else: its options hold secrets. It does not block.
-func (c *Client) String() string {
-	host, state := c.shown()
-	if host != "" {
-		host = " of " + host
-	}
-	return fmt.Sprintf("client%s, %v", host, state)
-}
-
-// GoString implements fmt.GoStringer, with what String returns.
-func (c *Client) GoString() string { return "wechatws.Client(" + c.String() + ")" }
-
-// LogValue implements slog.LogValuer: a group of the attributes host and state.
-func (c *Client) LogValue() slog.Value {
-	host, state := c.shown()
-	return slog.GroupValue(slog.String("host", host), slog.String("state", state.String()))
-}
-
-func (c *Client) shown() (host string, state State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return printable.Text(c.host), c.state
 }
 
 // move is the one way from state to state. It returns the change with all that it

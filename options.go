@@ -141,33 +141,9 @@ type Endpoint struct {
 	Header http.Header // added to the header of WithHeader; may be nil
 }
 
-// String returns the URL's scheme and host.
-func (e Endpoint) String() string {
-	u, err := parseURL(e.URL)
-	if err != nil {
-		return notShown
-	}
-	return shownURL(u)
-}
-
-// GoString implements fmt.GoStringer, with what String returns.
-func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() + ")" }
-
-// LogValue implements slog.LogValuer, with what String returns.
-func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
-
 // An EndpointFunc tells the endpoint of the attempt with the given number; last
 // is the error of the attempt or connection before, or nil. See WithEndpoint.
 type EndpointFunc func(ctx context.Context, attempt int, last error) (Endpoint, error)
-
-// notShown stands for a URL of which no part can be told from a secret.
-const notShown = "not shown"
-
-// shownURL is as much of a URL as can be shown: tokens are in queries, in user info and
-// in paths.
-func shownURL(u *url.URL) string {
-	return printable.Text((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
-}
 
 // parseURL reads a WebSocket URL. Its errors show at most scheme and host.
 func parseURL(raw string) (*url.URL, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"unicode/utf8"
 
@@ -83,15 +82,6 @@ type Handshake struct {
 	// without liveness by bytes: only whole messages and pongs count then.
 	Client *http.Client
 }
-
-// String returns the URL's scheme and host.
-func (h Handshake) String() string { return Endpoint{URL: h.URL}.String() }
-
-// GoString implements fmt.GoStringer, with what String returns.
-func (h Handshake) GoString() string { return "wechatws.Handshake(" + h.String() + ")" }
-
-// LogValue implements slog.LogValuer, with what String returns.
-func (h Handshake) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // A Conn is one WebSocket connection. A Client calls Reader from one goroutine
 // and reads each message to its end; it calls Write from one goroutine at a
