@@ -34,6 +34,7 @@ type Client struct {
 	types typeTable
 
 	mu       sync.Mutex
+	host     string // of the endpoint; with an endpoint function, of the newest
 	state    State
 	attempt  int
 	stats    Stats    // what is counted under mu
@@ -49,7 +50,8 @@ type Client struct {
 	drops  map[error]*DroppedError // by reason, not told to OnError yet
 }
 
-// New makes a client for a ws or wss URL; http and https are taken as those. It
+// New makes a client for a ws or wss URL; http and https are taken as those. Up to three
+// redirects of a handshake are followed, and only on the same host. It
 // does no I/O. All wrong options are reported together, as *OptionError.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig()}
@@ -63,6 +65,7 @@ func New(url string, options ...Option) (*Client, error) {
 	if err := c.cfg.check(url); err != nil {
 		return nil, err
 	}
+	c.host = c.cfg.host
 	c.dispatcher = newDispatcher(c.route)
 	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
 	c.keepJournal()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // maxRedirects bounds what the transport would follow without end.
@@ -212,9 +213,10 @@ func (d *dialing) abandon() {
 	}
 }
 
-// checkRedirect follows a few redirects, and keeps what may be secret from other
-// hosts: net/http itself strips only the headers that it knows, and tells the
-// next host the last URL, query and all.
+// checkRedirect follows a few redirects on the same host. Another one must get neither the
+// header nor the subprotocols, and not the login and the messages after the handshake either:
+// all of them are for the host that the client was given. The Referer, which net/http adds, is
+// the last URL with its query.
 func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("stopped after %d redirects", maxRedirects)
@@ -222,13 +224,23 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
 		return errors.New("redirect from TLS to plain text refused")
 	}
-	req.Header.Del("Referer")
-	if req.URL.Host != via[0].URL.Host {
-		for name := range d.header {
-			req.Header.Del(name)
-		}
+	if !sameHost(req.URL, via[0].URL) {
+		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
 	}
+	req.Header.Del("Referer")
 	return nil
+}
+
+// sameHost reports whether two URLs of http or https lead to the same server: the same
+// port, or the standard ones, since a redirect may lead from http to https.
+func sameHost(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		if p := u.Port(); p != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+			return p
+		}
+		return ""
+	}
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 // begin notes that a step begins.
@@ -290,7 +302,11 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	if d.url.Port() == "" {
 		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
 	}
-	return &DialError{Step: step, Addr: addr, Err: err, text: d.redact(text)}
+	if resp == nil { // otherwise the *HandshakeError has seen to it
+		text = d.redact(text)
+		err = &networkError{text, err}
+	}
+	return &DialError{Step: step, Addr: addr, Err: err, text: text}
 }
 
 // handshakeError tells of a response that is no valid upgrade.
@@ -300,26 +316,16 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 		e.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		_, e.detail, _ = strings.Cut(err.Error(), "failed to WebSocket dial: ")
-	} else if line := firstLine(e.Body); line != "" {
-		e.detail = fmt.Sprintf("%q", line)
+		_, detail, _ := strings.Cut(err.Error(), "failed to WebSocket dial: ")
+		e.detail = d.redact(detail)
 	}
-	e.detail = d.redact(e.detail)
 	return e
 }
 
-// firstLine is the start of a body, short enough for an error message.
-func firstLine(body []byte) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
-	if r := []rune(line); len(r) > 100 {
-		line = string(r[:100]) + "…"
-	}
-	return line
-}
-
-// redact takes the attempt's secrets out of a text that may echo them: a
-// server's error page, a dialer's error.
+// redact makes a text fit to be shown that may repeat what a peer sent: a malformed status
+// line, a subprotocol, an error of WithNetDial. The attempt's secrets are taken out where
+// they stand as they are, which is all that can be done; so a text that a server writes
+// freely, such as its page, is not shown at all.
 func (d *dialing) redact(text string) string {
 	var secrets []string
 	for _, values := range d.url.Query() {
@@ -332,13 +338,14 @@ func (d *dialing) redact(text string) string {
 		secrets = append(secrets, password)
 	}
 	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
+	secrets = append(secrets, d.cfg.subprotocols...)
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a whole before its parts
 	for _, s := range secrets {
 		if len(s) >= minSecret {
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}
-	return text
+	return printable.Text(text)
 }
 
 // minSecret spares short values such as "1": no secret, and all over the text.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // Sentinel errors, for errors.Is. They may come wrapped with more detail.
@@ -101,7 +103,13 @@ const (
 )
 
 // A DialError is a connection attempt that failed, and where. Its text holds
-// the server's host and port, and never a query, user info or header value.
+// the server's host and port, and never a query, user info or header value. What a
+// peer sent that is no valid answer, such as a malformed status line, is cut at 200
+// bytes, with control characters escaped.
+//
+// errors.Is and errors.As find everything below Err. errors.Unwrap goes below it only when
+// it comes from one of the user's functions, so that a program that prints each error of a
+// chain prints no secret either.
 type DialError struct {
 	Step Step
 	Addr string // host:port, empty when not known yet
@@ -120,15 +128,28 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
+// A networkError is the cause of a *DialError in a text that can be shown. It has no
+// Unwrap: the texts of the errors below repeat URLs, and what a peer has sent at any length.
+type networkError struct {
+	text string
+	err  error
+}
+
+func (e *networkError) Error() string        { return e.text }
+func (e *networkError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *networkError) As(target any) bool   { return errors.As(e.err, target) }
+
 // A HandshakeError is a server's answer to the handshake that is not a valid
-// upgrade. It comes inside a *DialError; use errors.As.
+// upgrade. It comes inside a *DialError; use errors.As. Its text has the status and, for
+// an invalid upgrade, what is wrong with it. Header and Body are not part of it: a
+// server's page often repeats the token that it refuses.
 type HandshakeError struct {
 	Status     int           // HTTP status; 101 when the upgrade itself was invalid
 	Header     http.Header   // the response's header; may hold secrets such as cookies
-	Body       []byte        // up to 1 KiB of the response's body
+	Body       []byte        // up to 1 KiB of the response's body; may hold secrets
 	RetryAfter time.Duration // from a 429 or 503; zero when absent or unusable
 
-	detail string // what to say after the status, without secrets
+	detail string // what is wrong with the upgrade, without secrets
 }
 
 func (e *HandshakeError) Error() string {
@@ -150,11 +171,14 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("proxy answered %d %s", e.Status, http.StatusText(e.Status))
 }
 
-// A CloseError says how a connection ended.
+// A CloseError says how a connection ended. Its text has the code and the cause below,
+// and not the reason.
 type CloseError struct {
 	// Code is the close code, 1005 for a close frame without one, and 1006 when
 	// there was no close frame at all.
-	Code   StatusCode
+	Code StatusCode
+	// Reason is the close frame's text. Servers repeat in it the token that they
+	// refuse: do not log it.
 	Reason string
 	// Remote tells that the peer ended the connection.
 	Remote bool
@@ -171,9 +195,6 @@ func (e *CloseError) Error() string {
 		who = "peer closed the connection"
 	}
 	text := fmt.Sprintf("wechatws: %s: %v", who, e.Code)
-	if e.Reason != "" {
-		text += fmt.Sprintf(" %q", e.Reason)
-	}
 	if e.Err != nil {
 		text += ": " + strings.TrimPrefix(e.Err.Error(), "wechatws: ")
 	}
@@ -193,7 +214,7 @@ func (e *ReadLimitError) Error() string {
 }
 
 // A DecodeError is an inbound message that could not be routed or decoded. The
-// connection stays up.
+// connection stays up. In its text the type and the text of Err are cut at 200 bytes.
 type DecodeError struct {
 	Type string // the message's type, when it could be read
 	Data []byte // the whole message; not part of the error's text
@@ -203,10 +224,14 @@ type DecodeError struct {
 func (e *DecodeError) Error() string {
 	of := ""
 	if e.Type != "" {
-		of = fmt.Sprintf(" of type %q", e.Type)
+		of = " of type " + printable.Quote(e.Type)
 	}
-	return fmt.Sprintf("wechatws: cannot use message%s (%d bytes): %v", of, len(e.Data), e.Err)
+	return fmt.Sprintf("wechatws: cannot use message%s (%d bytes): %s", of, len(e.Data), e.why())
 }
+
+// why is the text of Err, which names parts of the message, such as the keys on the way
+// to a value that does not fit.
+func (e *DecodeError) why() string { return printable.Text(fmt.Sprint(e.Err)) }
 
 func (e *DecodeError) Unwrap() error { return e.Err }
 

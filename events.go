@@ -86,7 +86,7 @@ type Timings struct {
 type CloseEvent struct {
 	Connection int        // its number, as in Message
 	Code       StatusCode // see CloseError
-	Reason     string
-	Remote     bool  // the peer ended it
-	Err        error // why; nil after Close
+	Reason     string     // see CloseError; may hold secrets
+	Remote     bool       // the peer ended it
+	Err        error      // why; nil after Close
 }

@@ -94,7 +94,7 @@ func ExampleClient_Connect() {
 	err = client.Connect(context.Background()) // a final error; a passing one is retried
 	var he *wechatws.HandshakeError
 	if errors.As(err, &he) {
-		fmt.Println(he)
+		fmt.Printf("%v: %q\n", he, he.Body) // what the server says is not part of the error
 	}
 	fmt.Println(client.State())
 
@@ -404,7 +404,7 @@ func ExampleWithEndpoint() {
 	fmt.Println(client.Connect(context.Background()))
 	_ = client.Close(wechatws.StatusNormalClosure, "")
 	// Output:
-	// after: server answered 401 Unauthorized: "token expired"
+	// after: server answered 401 Unauthorized
 	// <nil>
 }
 

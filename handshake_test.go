@@ -129,7 +129,7 @@ func TestFailuresNameTheirStep(t *testing.T) {
 	}{
 		"reset":        {wstest.CutHandshake(wstest.RST), wechatws.StepHandshake, "connection reset by peer"},
 		"eof":          {wstest.CutHandshake(wstest.FIN), wechatws.StepHandshake, "wechatws: handshake server.test:80: EOF"},
-		"a page":       {wstest.Status(200, nil, "<html>\n<title>Sign in</title>"), wechatws.StepHandshake, `server answered 200 OK: "<html>"`},
+		"a page":       {wstest.Status(200, nil, "<html>\n<title>Sign in</title>"), wechatws.StepHandshake, "wechatws: handshake server.test:80: server answered 200 OK"},
 		"502":          {wstest.Status(502, nil, ""), wechatws.StepHandshake, "wechatws: handshake server.test:80: server answered 502 Bad Gateway"},
 		"no HTTP":      {wstest.Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"), wechatws.StepHandshake, "malformed HTTP response"},
 		"wrong accept": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: nonsense\r\n\r\n"), wechatws.StepHandshake, "server answered 101 Switching Protocols: WebSocket protocol violation: invalid Sec-WebSocket-Accept"},
@@ -204,9 +204,6 @@ func TestRedirects(t *testing.T) {
 		"Authorization": {"Bearer secret"}, "X-Token": {"secret"}, "x-lower-case": {"secret"}, "Cookie": {"s=secret"},
 	})}
 	virtual(t, func(t *testing.T, w *world) {
-		other := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("other.test:80"))
-		defer other.Close()
-
 		w.srv.Answer(to("/b"), to("/c"), to("/d"), wstest.Accept())
 		c := w.clientOf(w.srv.URL()+"/a", secrets...).connect()
 		r := w.conn().Request()
@@ -217,24 +214,6 @@ func TestRedirects(t *testing.T) {
 		w.srv.Answer(to("/1"), to("/2"), to("/3"), to("/4"))
 		err := w.clientOf(w.srv.URL()+"/?token=secret", secrets...).Connect(t.Context())
 		assert.EqualError(t, err, "wechatws: handshake server.test:80: stopped after 3 redirects")
-
-		w.srv.Answer(to("http://other.test:80/ws"))
-		c = w.clientOf(w.srv.URL()+"/?token=secret", secrets...).connect()
-		conn, err := other.NextConn(t.Context())
-		require.NoError(t, err)
-		for name, values := range conn.Request().Header {
-			assert.NotContains(t, strings.Join(values, " "), "secret", name)
-		}
-		c.close()
-
-		w.srv.Answer(to("http://other.test:80/ws"))
-		c = w.clientOf("ws://user:secret@server.test:80/").connect()
-		conn, err = other.NextConn(t.Context())
-		require.NoError(t, err)
-		assert.Empty(t, conn.Request().Header.Get("Authorization"))
-		handshakes := w.srv.Handshakes()
-		assert.NotEmpty(t, handshakes[len(handshakes)-1].Header.Get("Authorization"))
-		c.close()
 	})
 }
 
@@ -268,19 +247,17 @@ func TestTLS(t *testing.T) {
 	assert.ErrorContains(t, c.Connect(t.Context()), "redirect from TLS to plain text refused")
 }
 
-// A server's page may echo what it was asked for.
+// What is no answer is shown, and may echo what the server was asked for.
 func TestSecretsAreTakenOutOfEchoes(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
 			user, password, _ := r.BasicAuth()
-			return wstest.Status(500, nil, "no "+r.URL.RawQuery+" "+user+" "+password+" "+r.Header.Get("X-Token"))
+			return wstest.Raw("no:" + r.URL.RawQuery + ":" + user + ":" + password + ":" + r.Header.Get("X-Token") + "\r\n\r\n")
 		})
 		c := w.clientOf("ws://hunter1:hunter22@server.test:80/?token=hunter333&n=1", wechatws.WithoutReconnect(),
 			wechatws.WithHeader(http.Header{"X-Token": {"hunter4444"}}))
 		err := c.Connect(t.Context())
-		assert.EqualError(t, err, `wechatws: handshake server.test:80: server answered 500 Internal Server Error: "no [redacted] [redacted] [redacted] [redacted]"`)
-		var he *wechatws.HandshakeError
-		require.ErrorAs(t, err, &he)
-		assert.NotContains(t, he.Error(), "hunter")
+		assert.ErrorContains(t, err, `malformed HTTP response "no:[redacted]:[redacted]:[redacted]:[redacted]"`)
+		assert.NotContains(t, errors.Unwrap(err).Error(), "hunter")
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // WithLogger has the client log what it does: one line for each event that matters, in
@@ -14,7 +16,7 @@ import (
 //
 //	Debug  dialling            attempt
 //	Info   connected           connection, attempt, took; after an outage: away, failures
-//	Warn   connection lost     connection, lasted, code, reason, err
+//	Warn   connection lost     connection, lasted, code, err
 //	Warn   attempt failed      attempt, failures, away, delay, err
 //	Info   no network          attempt
 //	Info   network             connected, type
@@ -29,8 +31,8 @@ import (
 // first is logged, the second, the fourth, the eighth and so on; the others are on level
 // Debug. An attempt that fails for another reason than the one before is logged too.
 // Attributes are the same words everywhere, in a group named wechatws. There is nothing
-// in them that is not in the client's errors, which hold no secrets, and no message's
-// data.
+// in them that is not in the texts of the client's errors, which hold no secrets: no
+// server's page, no close reason, and no message's data. Types are cut at 200 bytes.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -108,7 +110,7 @@ func (j *journal) close(e CloseEvent) {
 	if e.Err == nil { // Close, which the last move of the state tells of
 		return
 	}
-	j.line(slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "reason", e.Reason, "err", e.Err)
+	j.line(slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "err", e.Err)
 }
 
 func (j *journal) retry(e StateChange) {
@@ -157,7 +159,7 @@ func (j *journal) error(err error) {
 		j.unused++
 		n := j.unused
 		j.mu.Unlock()
-		j.line(often(n, slog.LevelWarn), "message not used", "count", n, "type", unused.Type, "size", len(unused.Data), "err", unused.Err)
+		j.line(often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
 	case errors.As(err, &panicky):
 		j.line(slog.LevelError, "panic in a callback", "value", panicky.Value, "stack", string(panicky.Stack))
 	default:

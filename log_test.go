@@ -82,7 +82,7 @@ func TestLogLines(t *testing.T) {
 			`level=WARN msg="message not used" count=8 `,
 			`level=DEBUG msg="message not used" count=9 `,
 			`level=ERROR msg="panic in a callback" value=oops stack="goroutine `,
-			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 reason=kicked err=`,
+			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 err="wechatws: peer closed the connection: close code 4001"`,
 			`level=INFO msg=connected connection=2 attempt=2 took=0s`,
 			`err="wechatws: connection ended: close code 1006: reconnect requested"`,
 		} {
@@ -99,6 +99,6 @@ func TestLogOfAFinalError(t *testing.T) {
 		c := w.client(wechatws.WithLogger(logger))
 		require.Error(t, c.Connect(t.Context()))
 		w.sleep(0)
-		require.Equal(t, []string{`time=0s level=ERROR msg=failed attempt=1 err="wechatws: handshake server.test:80: server answered 403 Forbidden: \"banned\""`}, lines())
+		require.Equal(t, []string{`time=0s level=ERROR msg=failed attempt=1 err="wechatws: handshake server.test:80: server answered 403 Forbidden"`}, lines())
 	})
 }

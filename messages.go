@@ -14,6 +14,8 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	jsonv1 "github.com/go-json-experiment/json/v1"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // A Codec encodes and decodes messages. encoding/json has these two functions,
@@ -167,7 +169,7 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 
 // A typeTable has the callbacks of each message type. A type is added with its first
 // callback, and stays. Types that nobody has asked for are added too, the first few of
-// them, so that their names need not be made anew for each message.
+// them that are short, so that their names need not be made anew for each message.
 type typeTable struct {
 	mu     sync.Mutex
 	types  atomic.Pointer[map[string]*typeHooks] // replaced, never changed in place
@@ -191,6 +193,9 @@ func (t *typeTable) all() map[string]*typeHooks {
 // find returns a type's name, and the callbacks for it.
 func (t *typeTable) find(name []byte) (string, []*hook[Message]) {
 	h := t.all()[string(name)]
+	if h == nil && len(name) > printable.Limit {
+		return string(name), nil
+	}
 	if h == nil {
 		h = t.added(string(name), &t.others, maxOthers)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // An Option sets one thing about a Client. Options are plain values and may be
@@ -24,7 +26,8 @@ type Option func(*config)
 // config is what the options make. It does not change after New.
 type config struct {
 	endpoint     EndpointFunc
-	fixed        bool // endpoint is the URL given to New
+	fixed        bool   // endpoint is the URL given to New
+	host         string // of that URL
 	header       http.Header
 	subprotocols []string
 	tls          *tls.Config
@@ -109,7 +112,7 @@ func (c *config) check(rawURL string) error {
 		} else {
 			ep := Endpoint{URL: u.String()}
 			c.endpoint = func(context.Context, int, error) (Endpoint, error) { return ep, nil }
-			c.fixed = true
+			c.fixed, c.host = true, u.Host
 		}
 	}
 	h, l := c.heartbeat, c.liveness
@@ -131,7 +134,8 @@ func (c *config) check(rawURL string) error {
 	return errors.Join(c.errs...)
 }
 
-// Endpoint is where to connect, and with which header.
+// Endpoint is where to connect, and with which header. Printed and in a log it shows the
+// URL's scheme and host only.
 type Endpoint struct {
 	URL    string      // ws or wss; http and https are taken as those
 	Header http.Header // added to the header of WithHeader; may be nil
@@ -141,7 +145,7 @@ type Endpoint struct {
 // is the error of the attempt or connection before, or nil. See WithEndpoint.
 type EndpointFunc func(ctx context.Context, attempt int, last error) (Endpoint, error)
 
-// parseURL reads a WebSocket URL. Its errors show at most scheme, host and path.
+// parseURL reads a WebSocket URL. Its errors show at most scheme and host.
 func parseURL(raw string) (*url.URL, error) {
 	wrong := func(value, want string) error { return &OptionError{Option: "url", Value: value, Want: want} }
 	u, err := url.Parse(raw)
@@ -150,9 +154,13 @@ func parseURL(raw string) (*url.URL, error) {
 		if errors.As(err, &ue) { // its text holds the whole URL
 			err = ue.Err
 		}
-		return nil, wrong("not shown", "cannot be parsed: "+err.Error())
+		why, _, _ := strings.Cut(err.Error(), `"`) // quoted is a part of the URL, perhaps of a password
+		return nil, wrong(notShown, "cannot be parsed: "+strings.TrimRight(why, " ("))
 	}
-	shown := fmt.Sprintf("%q", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+	shown := printable.Quote(shownURL(u))
+	if shown == `""` && raw != "" {
+		shown = notShown
+	}
 	switch u.Scheme {
 	case "ws", "wss":
 	case "http":
@@ -186,9 +194,8 @@ func WithEndpoint(fn EndpointFunc) Option {
 	}
 }
 
-// WithHeader sends h with every handshake: cookies, tokens, an Origin. On a
-// redirect to another host it is left out. The names that make up the handshake
-// itself are refused.
+// WithHeader sends h with every handshake: cookies, tokens, an Origin. The names that
+// make up the handshake itself are refused.
 func WithHeader(h http.Header) Option {
 	return func(c *config) {
 		for name := range h {
@@ -207,9 +214,9 @@ func WithHeader(h http.Header) Option {
 // OpenEvent tells which one the server chose.
 func WithSubprotocols(names ...string) Option {
 	return func(c *config) {
-		for _, n := range names {
+		for i, n := range names {
 			if n == "" || strings.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) }) {
-				c.wrong("WithSubprotocols", fmt.Sprintf("%q", n), "must be an HTTP token such as \"chat.v1\"")
+				c.wrong("WithSubprotocols", fmt.Sprintf("name %d of %d", i+1, len(names)), "must be an HTTP token such as \"chat.v1\"")
 			}
 		}
 		c.subprotocols = slices.Clone(names)

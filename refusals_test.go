@@ -49,7 +49,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 				var he *wechatws.HandshakeError
 				require.ErrorAs(t, c.errors()[0], &he)
 				require.Equal(t, tt.status, he.Status)
-				require.ErrorContains(t, he, `: "busy"`)
+				require.Equal(t, "busy\nvery busy", string(he.Body))
 				c.close()
 			})
 		})

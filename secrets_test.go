@@ -71,7 +71,7 @@ func TestNoSecretIsTold(t *testing.T) {
 			w.sleep(100 * time.Millisecond)
 			during(c)
 			w.sleep(10 * time.Second)
-			check(what, c.Stats(), c.State())
+			check(what, c.Stats(), c.State(), c)
 			check(what, c.Close(wechatws.StatusNormalClosure, ""), <-over)
 		}
 		nothing := func(*wechatws.Client) {}

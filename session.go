@@ -282,6 +282,11 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
+	if u, err := parseURL(ep.URL); err == nil && !cfg.fixed {
+		s.client.mu.Lock()
+		s.client.host = u.Host
+		s.client.mu.Unlock()
+	}
 	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, event, err

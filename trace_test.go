@@ -70,7 +70,7 @@ func TestTrace(t *testing.T) {
 		require.ElementsMatch(t, []string{ // the order within an instant is open
 			"0s dropped lost: wechatws: outbound queue is full",
 			"0s dial 1",
-			`20ms dialled 1: 20ms, wechatws: handshake server.test:80: server answered 502 Bad Gateway: "no"`,
+			`20ms dialled 1: 20ms, wechatws: handshake server.test:80: server answered 502 Bad Gateway`,
 			"20ms connecting to waiting: 2 in 3s",
 			"3.02s dial 2",
 			"3.04s dialled 2: 20ms, <nil>",

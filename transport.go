@@ -70,7 +70,8 @@ type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
 
-// A Handshake is what a Dialer needs to know.
+// A Handshake is what a Dialer needs to know. Printed and in a log it shows the URL's
+// scheme and host only.
 type Handshake struct {
 	URL          string // ws or wss
 	Header       http.Header

@@ -107,7 +107,7 @@ func TestSpecs(t *testing.T) {
 		"no ID":         {fleet.Spec{}, "fleet.Spec.ID"},
 		"a long ID":     {fleet.Spec{ID: string(make([]byte, 129))}, "fleet.Spec.ID"},
 		"no URL":        {fleet.Spec{ID: "r", Endpoint: "ws://hunter2 x:y/%"}, "fleet.Spec.Endpoint"},
-		"user info":     {fleet.Spec{ID: "r", Endpoint: "ws://me:hunter2@host"}, "fleet.Spec.Endpoint"},
+		"user info":     {fleet.Spec{ID: "r", Endpoint: "ws://hunter2:hunter2@host/hunter2?token=hunter2"}, "fleet.Spec.Endpoint"},
 		"secret itself": {fleet.Spec{ID: "r", Secrets: map[string]string{"token": "hunter2"}}, "fleet.Spec.Secrets"},
 		"no name":       {fleet.Spec{ID: "r", Secrets: map[string]string{"token": "env:"}}, "fleet.Spec.Secrets"},
 	} {

@@ -47,7 +47,7 @@ func (s Spec) check() error {
 	if u, err := url.Parse(s.Endpoint); err != nil {
 		return wrong("Spec.Endpoint", "(not told)", "must be a URL")
 	} else if u.User != nil {
-		return wrong("Spec.Endpoint", u.Redacted(), "must not have user info: everybody can read it; put a reference into Secrets")
+		return wrong("Spec.Endpoint", u.Scheme+"://"+u.Host, "must not have user info: everybody can read it; put a reference into Secrets")
 	}
 	for name, ref := range s.Secrets {
 		if kind, rest, _ := strings.Cut(ref, ":"); kind == "" || rest == "" {

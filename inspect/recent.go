@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 const (
 	recentErrors   = 8
 	longestError   = 300 // bytes
 	libraryPrefix  = "wechatws: "
-	abbreviated    = "…"
 	noRecentErrors = "[]"
 )
 
@@ -63,13 +63,6 @@ func (r *recent) json() string {
 // plain is an error's text without the library's name, which says nothing here, and
 // no longer than is of use: a program's own errors may be of any length.
 func plain(err error) string {
-	text := strings.TrimPrefix(err.Error(), libraryPrefix)
-	if len(text) <= longestError {
-		return strings.Clone(text) // not a part of something longer
-	}
-	end := longestError
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + abbreviated
+	text := printable.Cut(strings.TrimPrefix(err.Error(), libraryPrefix), longestError)
+	return strings.Clone(text) // not a part of something longer
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // incoming are the messages from the server. Together with the MsgType methods
@@ -42,7 +43,7 @@ type Incoming interface{ MsgType() string }
 func Read(m wechatws.Message) (Incoming, error) {
 	read, ok := incoming[m.Type]
 	if !ok {
-		return nil, &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: fmt.Errorf("liveroom: unknown message type %q", m.Type)}
+		return nil, &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: fmt.Errorf("liveroom: unknown message type %s", printable.Quote(m.Type))}
 	}
 	return read(m)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // Config says which room, and who we are in it. It is set once.
@@ -89,21 +90,31 @@ func (c *Config) check() error {
 var ErrSilentRoom = errors.New("liveroom: the room is silent, we seem to have been thrown out")
 
 // A JoinError is why a connection could not be used: the room was not joined in
-// time. It comes inside a *wechatws.DialError.
+// time. It comes inside a *wechatws.DialError. Its text lists the types of what came
+// instead, cut at 200 bytes.
 type JoinError struct {
-	Missing string             // what did not come: init or join
-	After   time.Duration      // within this time
-	Got     []wechatws.Message // what came instead; it may say why
+	Missing string        // what did not come: init or join
+	After   time.Duration // within this time
+	// Got is what came instead; it may say why. Only the first 32 messages are kept, and
+	// no more than 64 KiB of data.
+	Got []wechatws.Message
 }
+
+// What is kept of the messages that come instead of what is waited for: a client holds on
+// to its newest error.
+const (
+	gotMessages = 32
+	gotBytes    = 64 << 10
+)
 
 func (e *JoinError) Error() string {
 	text := fmt.Sprintf("liveroom: no %s from the server within %v", e.Missing, e.After)
 	var types []string
 	for _, m := range e.Got {
-		types = append(types, fmt.Sprintf("%q", m.Type))
+		types = append(types, printable.Quote(m.Type))
 	}
 	if len(types) > 0 {
-		text += ", only " + strings.Join(types, ", ")
+		text += ", only " + printable.Text(strings.Join(types, ", "))
 	}
 	return text
 }
@@ -195,6 +206,7 @@ func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, t
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var got []wechatws.Message
+	size := 0
 	for {
 		m, err := o.Receive(waiting)
 		switch {
@@ -203,7 +215,9 @@ func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, t
 		case err != nil:
 			return err
 		}
-		got = append(got, m)
+		if len(got) < gotMessages && size+len(m.Data) <= gotBytes {
+			got, size = append(got, m), size+len(m.Data)
+		}
 		id := r.sniff(m)
 		if m.Type == (Init{}).MsgType() {
 			if err := o.Send(waiting, r.joinCommand(id)); err != nil {

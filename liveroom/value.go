@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // A Value is an id or a price: in JSON a string or a number, and backends differ.
@@ -129,10 +131,7 @@ func trim(data []byte) []byte { return bytes.Trim(data, " \t\r\n") }
 
 // unfit says what was found, shortly: it may be large.
 func unfit(data []byte, want string) error {
-	if len(data) > 40 {
-		data = append(data[:40:40], "…"...)
-	}
-	return fmt.Errorf("liveroom: %q is not %s", data, want)
+	return fmt.Errorf("liveroom: %s is not %s", printable.Quote(string(data)), want)
 }
 
 // History is a list of earlier comments, oldest first. PHP writes an empty one as

@@ -106,8 +106,8 @@ func TestNginx(t *testing.T) {
 		wait   time.Duration // at least, until the next attempt; negative: there is none
 	}{
 		"/loop":   {0, "stopped after 3 redirects", 0},
-		"/portal": {200, `server answered 200 OK: "<title>Sign in</title>"`, 0},
-		"/401":    {401, `server answered 401 Unauthorized: "<html>"`, -1},
+		"/portal": {200, "server answered 200 OK", 0},
+		"/401":    {401, "server answered 401 Unauthorized", -1},
 		"/403":    {403, "server answered 403 Forbidden", -1},
 		"/429":    {429, "server answered 429 Too Many Requests", 2 * time.Second},
 		"/503":    {503, "server answered 503 Service Unavailable", 0},

@@ -1,0 +1,62 @@
+// Package printable makes text from outside fit for an error or a log line: short, valid
+// UTF-8, and with its control characters visible.
+package printable
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limit is the length, in bytes, at which [Text] and [Quote] cut.
+const Limit = 200
+
+// mark stands at the end of text that was cut.
+const mark = "…"
+
+// Text returns s with everything that is not graphic escaped as in a Go string, cut at
+// [Limit] bytes. Text that was cut ends in "…". Text of Text is the same again.
+func Text(s string) string { return Cut(s, Limit) }
+
+// Cut is [Text] with a limit of its own.
+func Cut(s string, limit int) string {
+	if len(s) <= limit && !strings.ContainsFunc(s, escaped) && utf8.ValidString(s) {
+		return s
+	}
+	return string(appendCut(nil, s, limit, ""))
+}
+
+// Quote is [Text] in double quotes. A quote or a backslash in s is escaped, so that the end
+// of s cannot be mistaken.
+func Quote(s string) string {
+	return string(append(appendCut([]byte{'"'}, s, Limit, `"\`), '"'))
+}
+
+// escaped reports whether r could be invisible, or change how the text around it is shown.
+func escaped(r rune) bool { return !unicode.IsGraphic(r) }
+
+// appendCut appends up to limit bytes of s, whose runes are kept whole, and so are their
+// escapes. It reads no more of s than that.
+func appendCut(b []byte, s string, limit int, special string) []byte {
+	limit += len(b)
+	for i, size := 0, 0; i < len(s); i += size {
+		var r rune
+		r, size = utf8.DecodeRuneInString(s[i:])
+		shown := s[i : i+size]
+		switch {
+		case r == utf8.RuneError && size == 1:
+			shown = `\x` + string("0123456789abcdef"[s[i]>>4]) + string("0123456789abcdef"[s[i]&15])
+		case strings.ContainsRune(special, r):
+			shown = `\` + shown
+		case escaped(r):
+			shown = strconv.QuoteRune(r)
+			shown = shown[1 : len(shown)-1]
+		}
+		if len(b)+len(shown) > limit {
+			return append(b, mark...)
+		}
+		b = append(b, shown...)
+	}
+	return b
+}
