@@ -3,7 +3,6 @@ package wechatws
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,9 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	jsonv2 "github.com/go-json-experiment/json"
-	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // A Codec encodes and decodes messages. encoding/json has these two functions,
@@ -24,18 +20,6 @@ type Codec interface {
 	Marshal(v any) ([]byte, error)
 	Unmarshal(data []byte, v any) error
 }
-
-// jsonCodec takes what encoding/json takes, and encodes as it does. It decodes by
-// what is going to be its successor, which takes less than half the time.
-type jsonCodec struct{}
-
-func (jsonCodec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error {
-	return jsonv2.Unmarshal(data, v, likeEncodingJSON)
-}
-
-// The old kind of errors costs a third of the time, and says no more.
-var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
 // A Message is an inbound message as it arrived.
 type Message struct {

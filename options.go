@@ -485,7 +485,8 @@ func WithTypeField(name string) Option {
 }
 
 // WithCodec sets how messages are encoded and decoded. The default encodes as
-// encoding/json does and decodes what encoding/json decodes, at less than half its cost.
+// encoding/json does and decodes what encoding/json decodes, [json.Number] included, at
+// less than half its cost; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return func(c *config) {
 		if codec == nil {
