@@ -303,7 +303,7 @@ func WithDialTimeout(d time.Duration) Option {
 
 // WithReadLimit sets the largest message that is accepted, in bytes after
 // decompression. A larger one ends the connection with a *ReadLimitError, and a
-// reconnect follows. The default is 1 MiB.
+// reconnect follows. The default is 1 MiB; math.MaxInt64 is no limit.
 func WithReadLimit(bytes int64) Option {
 	return func(c *config) {
 		if bytes <= 0 {
@@ -485,7 +485,7 @@ func WithTypeField(name string) Option {
 }
 
 // WithCodec sets how messages are encoded and decoded. The default encodes as
-// encoding/json does and decodes what encoding/json decodes, [json.Number] included, at
+// encoding/json does and decodes what encoding/json decodes, [encoding/json.Number] included, at
 // less than half its cost; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return func(c *config) {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -225,7 +226,10 @@ func (s *schedule) next(err error) (wait time.Duration, final bool) {
 		return 0, true
 	}
 	if j := s.cfg.jitter; j > 0 {
-		wait = time.Duration(float64(wait) * (1 - j + 2*j*rand.Float64()))
+		// A product that is too large for a Duration would become negative.
+		if spread := float64(wait) * (1 - j + 2*j*rand.Float64()); spread < math.MaxInt64 {
+			wait = time.Duration(spread)
+		}
 	}
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		wait = max(wait, he.RetryAfter)
