@@ -23,8 +23,9 @@ type Codec interface {
 
 // A Message is an inbound message as it arrived.
 type Message struct {
-	// Type is the string in the message's type field; empty for a binary
-	// message and for text that has none.
+	// Type is the string in the message's type field, or the JSON text of a number or
+	// boolean there, such as 4 or true. It is empty for a binary message and for text
+	// that has none of these.
 	Type string
 	// Data is the message. It must not be changed. It may be kept, but for that
 	// of OnMessageBorrowed and Heartbeat.Pong.
@@ -70,28 +71,35 @@ func (c *Client) route(in inbound) {
 		return
 	}
 	m, typed, err := in.read(c)
-	if err == nil && in.link.heartbeat.isPong(m) {
+	garbled := errors.Is(err, ErrNotUTF8)
+	if !garbled && in.link.heartbeat.isPong(m) {
 		return
 	}
 	if c.cfg.trace.MessageIn != nil || c.cfg.trace.Callback != nil {
 		defer c.traced(m)()
 	}
 	failed := func(err error) { c.report(ctx, err) }
-	raw, unknown := c.onMessage.all(), c.onUnknown.all()
-	if err == nil && len(typed) == 0 && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
-		err = ErrNotJSON // nobody is going to decode it and to find out
-	}
-	if err != nil && (len(raw) == 0 || errors.Is(err, ErrNotUTF8)) {
+	if garbled {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
+	raw, unknown := c.onMessage.all(), c.onUnknown.all()
 	call(ctx, raw, m, failed)
-	switch {
-	case err != nil:
-	case len(typed) > 0:
+	if len(typed) > 0 {
 		call(ctx, typed, m, failed)
-	case len(unknown) > 0:
+		return
+	}
+	if !m.Binary && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
+		err = ErrNotJSON // no callback decodes it and finds out
+	}
+	routable := err == nil || errors.Is(err, ErrNoType)
+	switch {
+	case routable && len(unknown) > 0:
 		call(ctx, unknown, m, failed)
+	case err != nil && len(raw) == 0:
+		if err := in.claim.untaken(&DecodeError{Data: m.own().Data, Err: err}); err != nil {
+			failed(err)
+		}
 	}
 }
 
@@ -204,8 +212,9 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 }
 
 // OnMessage registers fn for every message, before the typed callbacks: also
-// those that cannot be routed, such as binary ones and text that is not JSON,
-// which are then no errors. Only text that is not valid UTF-8 is kept from it.
+// those that cannot be routed, such as JSON without a type, binary messages and text
+// that is not JSON, which are then no errors. Only text that is not valid UTF-8 is kept
+// from it.
 // See On for the rules that all callbacks share.
 func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessage", &c.onMessage, owned(fn))
@@ -226,7 +235,9 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
-// OnUnknown registers fn for messages of a type that no On callback takes.
+// OnUnknown registers fn for JSON messages that no On callback takes: those of another
+// type, and those without a type. Binary messages and text that is not JSON are for
+// OnMessage.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }
@@ -305,7 +316,8 @@ func (c *Client) reportLater(s *session, err error) {
 	c.dispatcher.event(func() { c.report(s.eventContext(), err) })
 }
 
-// Messages returns all messages as an iterator, for a loop instead of callbacks:
+// Messages returns all messages that OnMessage is called with as an iterator, for a loop
+// instead of callbacks:
 //
 //	for m := range client.Messages(ctx) { … }
 //

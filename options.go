@@ -474,7 +474,8 @@ func WithNetworkMonitor(m NetworkMonitor) Option {
 }
 
 // WithTypeField sets the name of the field that messages are routed by, at the
-// top level of each message. The default is "msg_type".
+// top level of each message. The default is "msg_type". Its value is a string, or a number
+// or boolean, which is routed by its JSON text: On(client, "4", …) is called for "op":4.
 func WithTypeField(name string) Option {
 	return func(c *config) {
 		if name == "" {
