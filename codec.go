@@ -12,9 +12,9 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// jsonCodec takes what encoding/json takes, and encodes as it does. It decodes with
-// its designated successor, which takes less than half the time, whatever types that
-// one decodes in the same way.
+// jsonCodec decodes what encoding/json decodes, and encodes as it does. Types that json v2
+// decodes in the same way are decoded by json v2, in less than half the time, and all
+// others by encoding/json.
 type jsonCodec struct{}
 
 func (jsonCodec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
@@ -33,8 +33,8 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 // The old kind of errors costs a third of the time, and says no more.
 var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
-// The successor has a json.Number of its own, and takes encoding/json's for a string.
-// The option costs a look-up for each value.
+// json v2 has a json.Number of its own, and decodes encoding/json's as a string. The
+// option costs a look-up for each value.
 var numbersToo = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, n *json.Number) error {
 	return (*jsonv1.Number)(n).UnmarshalJSONFrom(d)
 }))
@@ -45,7 +45,7 @@ type traits int
 const (
 	ordinary traits = iota + 1
 	dynamic         // an interface, which may hold a pointer to a json.Number
-	legacy          // json.Number, or what only encoding/json puts up with
+	legacy          // json.Number, or what only encoding/json accepts
 )
 
 var (
@@ -94,7 +94,7 @@ func inspect(t reflect.Type, seen map[reflect.Type]bool) traits {
 }
 
 // inspectStruct looks for what encoding/json ignores in the definition of a struct and
-// its successor refuses: unknown tags, two fields of one name, ",string" where it
+// json v2 refuses: unknown tags, two fields of one name, ",string" where it
 // means nothing, and the like.
 func inspectStruct(t reflect.Type, seen map[reflect.Type]bool) traits {
 	if jsonv2.Unmarshal([]byte("{}"), reflect.New(t).Interface(), likeEncodingJSON) != nil {
