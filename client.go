@@ -425,8 +425,9 @@ func (c *Client) Drop(connection int, cause error) error {
 }
 
 // Request sends v as Send does, and waits for the message that match recognises
-// among all that arrive from then on. The answer reaches the callbacks as well.
-// match runs on the caller's goroutine.
+// among all that arrive from then on, with or without a type. The answer reaches the
+// callbacks as well; when none of them takes it, that is no error. match runs on the
+// caller's goroutine.
 //
 // Request may be called from inside a callback, where it does not wait for that
 // callback to return; see ErrInboxFull for the one case in which that cannot

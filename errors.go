@@ -62,16 +62,17 @@ var (
 	// inbound (in a *DecodeError) and outbound (from SendText).
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
-	// ErrNoType is wrapped by the *DecodeError about a message that has no type
-	// field, or one that is no string.
+	// ErrNoType is wrapped by the *DecodeError about a JSON message whose type field is
+	// missing or holds no string, number or boolean, and that nothing took: no OnMessage
+	// or OnUnknown callback, no Request and no SendConfirmed.
 	ErrNoType = errors.New("no string in the message's type field")
 
 	// ErrNotJSON is wrapped by the *DecodeError about a text message that is not
-	// one JSON value.
+	// one JSON value, and that no OnMessage callback, Request or SendConfirmed took.
 	ErrNotJSON = errors.New("not valid JSON")
 
 	// ErrBinary is wrapped by the *DecodeError about a binary message that no
-	// OnMessage callback takes.
+	// OnMessage callback, Request or SendConfirmed took.
 	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 

@@ -26,8 +26,9 @@ type Heartbeat struct {
 	// Pong recognises the server's answer, for servers that answer in JSON and
 	// not to protocol pings. With it no protocol pings are sent; round-trip
 	// times come from the answers; and what it recognises reaches no callback.
-	// It is called on the dispatcher, for every message that has a type, and must
-	// not keep the message's Data.
+	// It is called on the dispatcher, for every message that OnMessage is called
+	// with, so that an answer need not have a type nor be JSON, and must not keep the
+	// message's Data.
 	Pong func(Message) bool
 }
 

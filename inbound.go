@@ -15,6 +15,7 @@ type inbound struct {
 	data     []byte
 	at       time.Time
 	borrowed bool // data is used again once the message is handled
+	claim    *claim
 }
 
 // own makes data the message's own.
@@ -53,7 +54,8 @@ type batch struct {
 	link     *link
 	at       time.Time
 	messages []packed
-	arena    []byte // what their data is part of; nil: it is their own
+	claims   []*claim // of the messages; nil: nothing but a callback can take them
+	arena    []byte   // what their data is part of; nil: it is their own
 }
 
 type packed struct {
@@ -63,11 +65,31 @@ type packed struct {
 
 // single is a batch of one message that owns its data.
 func single(in inbound) *batch {
-	return &batch{link: in.link, at: in.at, messages: []packed{{in.typ, in.data}}}
+	b := &batch{link: in.link, at: in.at, messages: []packed{{in.typ, in.data}}}
+	if in.claim != nil {
+		b.claims = []*claim{in.claim}
+	}
+	return b
 }
 
 func (b *batch) message(i int) inbound {
-	return inbound{link: b.link, typ: b.messages[i].typ, data: b.messages[i].data, at: b.at, borrowed: b.arena != nil}
+	in := inbound{link: b.link, typ: b.messages[i].typ, data: b.messages[i].data, at: b.at, borrowed: b.arena != nil}
+	if b.claims != nil {
+		in.claim = b.claims[i]
+	}
+	return in
+}
+
+// offered is message for a request, which is going to look at it.
+func (b *batch) offered(i int) inbound {
+	if b.claims == nil {
+		b.claims = make([]*claim, len(b.messages))
+	}
+	if b.claims[i] == nil {
+		b.claims[i] = new(claim)
+	}
+	b.claims[i].offered()
+	return b.message(i).own()
 }
 
 func (b *batch) size() (bytes int) {
@@ -112,6 +134,6 @@ func (b *batch) release() {
 	}
 	class := bits.Len(uint(cap(b.arena)-1)) - minBatch
 	clear(b.messages)
-	b.link, b.messages, b.arena = nil, b.messages[:0], b.arena[:0]
+	b.link, b.messages, b.claims, b.arena = nil, b.messages[:0], nil, b.arena[:0]
 	batches[class].Put(b)
 }

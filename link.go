@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -260,7 +261,10 @@ func (l *link) next() (inbound, error) {
 		return inbound{}, err
 	}
 	limit := l.client.cfg.readLimit
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if limit < math.MaxInt64 { // the byte beyond the limit reveals a larger message
+		r = io.LimitReader(r, limit+1)
+	}
+	data, err := io.ReadAll(r)
 	if err != nil {
 		return inbound{}, err
 	}

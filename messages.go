@@ -3,7 +3,6 @@ package wechatws
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,9 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	jsonv2 "github.com/go-json-experiment/json"
-	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/wechatws/wechatws/internal/printable"
 )
@@ -27,22 +23,11 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
-// jsonCodec takes what encoding/json takes, and encodes as it does. It decodes by
-// what is going to be its successor, which takes less than half the time.
-type jsonCodec struct{}
-
-func (jsonCodec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error {
-	return jsonv2.Unmarshal(data, v, likeEncodingJSON)
-}
-
-// The old kind of errors costs a third of the time, and says no more.
-var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
-
 // A Message is an inbound message as it arrived.
 type Message struct {
-	// Type is the string in the message's type field; empty for a binary
-	// message and for text that has none.
+	// Type is the string in the message's type field, or the JSON text of a number or
+	// boolean there, such as 4 or true. It is empty for a binary message and for text
+	// that has none of these.
 	Type string
 	// Data is the message. It must not be changed. It may be kept, but for that
 	// of OnMessageBorrowed and Heartbeat.Pong.
@@ -88,28 +73,35 @@ func (c *Client) route(in inbound) {
 		return
 	}
 	m, typed, err := in.read(c)
-	if err == nil && in.link.heartbeat.isPong(m) {
+	garbled := errors.Is(err, ErrNotUTF8)
+	if !garbled && in.link.heartbeat.isPong(m) {
 		return
 	}
 	if c.cfg.trace.MessageIn != nil || c.cfg.trace.Callback != nil {
 		defer c.traced(m)()
 	}
 	failed := func(err error) { c.report(ctx, err) }
-	raw, unknown := c.onMessage.all(), c.onUnknown.all()
-	if err == nil && len(typed) == 0 && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
-		err = ErrNotJSON // nobody is going to decode it and to find out
-	}
-	if err != nil && (len(raw) == 0 || errors.Is(err, ErrNotUTF8)) {
+	if garbled {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
+	raw, unknown := c.onMessage.all(), c.onUnknown.all()
 	call(ctx, raw, m, failed)
-	switch {
-	case err != nil:
-	case len(typed) > 0:
+	if len(typed) > 0 {
 		call(ctx, typed, m, failed)
-	case len(unknown) > 0:
+		return
+	}
+	if !m.Binary && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
+		err = ErrNotJSON // no callback decodes it and finds out
+	}
+	routable := err == nil || errors.Is(err, ErrNoType)
+	switch {
+	case routable && len(unknown) > 0:
 		call(ctx, unknown, m, failed)
+	case err != nil && len(raw) == 0:
+		if err := in.claim.untaken(&DecodeError{Data: m.own().Data, Err: err}); err != nil {
+			failed(err)
+		}
 	}
 }
 
@@ -225,8 +217,9 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 }
 
 // OnMessage registers fn for every message, before the typed callbacks: also
-// those that cannot be routed, such as binary ones and text that is not JSON,
-// which are then no errors. Only text that is not valid UTF-8 is kept from it.
+// those that cannot be routed, such as JSON without a type, binary messages and text
+// that is not JSON, which are then no errors. Only text that is not valid UTF-8 is kept
+// from it.
 // See On for the rules that all callbacks share.
 func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessage", &c.onMessage, owned(fn))
@@ -247,7 +240,9 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
-// OnUnknown registers fn for messages of a type that no On callback takes.
+// OnUnknown registers fn for JSON messages that no On callback takes: those of another
+// type, and those without a type. Binary messages and text that is not JSON are for
+// OnMessage.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }
@@ -326,7 +321,8 @@ func (c *Client) reportLater(s *session, err error) {
 	c.dispatcher.event(func() { c.report(s.eventContext(), err) })
 }
 
-// Messages returns all messages as an iterator, for a loop instead of callbacks:
+// Messages returns all messages that OnMessage is called with as an iterator, for a loop
+// instead of callbacks:
 //
 //	for m := range client.Messages(ctx) { … }
 //

@@ -112,7 +112,7 @@ func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
 		{"malformed", `{"msg_type":"x"`, false, wechatws.ErrNotJSON, "wechatws: cannot use message (15 bytes): not valid JSON"},
 		{"empty", ``, false, wechatws.ErrNotJSON, "wechatws: cannot use message (0 bytes): not valid JSON"},
 		{"no type", `{"a":1}`, false, wechatws.ErrNoType, "wechatws: cannot use message (7 bytes): no string in the message's type field"},
-		{"type is no string", `{"msg_type":7}`, false, wechatws.ErrNoType, "wechatws: cannot use message (14 bytes): no string in the message's type field"},
+		{"type is null", `{"msg_type":null}`, false, wechatws.ErrNoType, "wechatws: cannot use message (17 bytes): no string in the message's type field"},
 		{"no object", `[1]`, false, wechatws.ErrNoType, "wechatws: cannot use message (3 bytes): no string in the message's type field"},
 		{"binary", "\x00\x01", true, wechatws.ErrBinary, "wechatws: cannot use message (2 bytes): binary message and no OnMessage callback"},
 		{"empty binary", "", true, wechatws.ErrBinary, "wechatws: cannot use message (0 bytes): binary message and no OnMessage callback"},

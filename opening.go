@@ -100,9 +100,10 @@ func (o *Opening) Send(ctx context.Context, v any) error {
 	return o.link.until(ctx, func() error { return o.link.conn.Write(TextMessage, m.Data) })
 }
 
-// Receive waits for the next message that has a type. When ctx ends the
-// connection is dropped and the error is the cause of that. A *CloseError means
-// that the connection has ended. More messages than the inbox holds are an error.
+// Receive waits for the next message, with or without a type. Only text that is not
+// valid UTF-8 is skipped. When ctx ends the connection is dropped and the error is the
+// cause of that. A *CloseError means that the connection has ended. More messages than
+// the inbox holds are an error.
 func (o *Opening) Receive(ctx context.Context) (Message, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -119,9 +120,13 @@ func (o *Opening) Receive(ctx context.Context) (Message, error) {
 			}
 			return Message{}, err
 		}
+		m, _, err := in.read(l.client)
+		if err == nil || errors.Is(err, ErrNoType) {
+			in.claim = &claim{taken: true}
+		}
 		l.early = append(l.early, in)
 		o.bytes += len(in.data)
-		if m, _, err := in.read(l.client); err == nil {
+		if !errors.Is(err, ErrNotUTF8) {
 			return m, nil
 		}
 	}

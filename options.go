@@ -310,7 +310,7 @@ func WithDialTimeout(d time.Duration) Option {
 
 // WithReadLimit sets the largest message that is accepted, in bytes after
 // decompression. A larger one ends the connection with a *ReadLimitError, and a
-// reconnect follows. The default is 1 MiB.
+// reconnect follows. The default is 1 MiB; math.MaxInt64 is no limit.
 func WithReadLimit(bytes int64) Option {
 	return func(c *config) {
 		if bytes <= 0 {
@@ -481,7 +481,8 @@ func WithNetworkMonitor(m NetworkMonitor) Option {
 }
 
 // WithTypeField sets the name of the field that messages are routed by, at the
-// top level of each message. The default is "msg_type".
+// top level of each message. The default is "msg_type". Its value is a string, or a number
+// or boolean, which is routed by its JSON text: On(client, "4", …) is called for "op":4.
 func WithTypeField(name string) Option {
 	return func(c *config) {
 		if name == "" {
@@ -492,7 +493,8 @@ func WithTypeField(name string) Option {
 }
 
 // WithCodec sets how messages are encoded and decoded. The default encodes as
-// encoding/json does and decodes what encoding/json decodes, at less than half its cost.
+// encoding/json does and decodes what encoding/json decodes, [encoding/json.Number] included, at
+// less than half its cost; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return func(c *config) {
 		if codec == nil {

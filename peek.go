@@ -10,8 +10,8 @@ import (
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
 const maxDepth = 10000
 
-// peekType returns the string that a JSON object has in a top-level field, or
-// ErrNoType. It looks no further than that field, the first of its name; what comes
+// peekType returns what a JSON object has in a top-level field: the string, or the text
+// of a number or boolean. It returns ErrNoType for anything else. It looks no further than that field, the first of its name; what comes
 // behind it is for who decodes. Up to there, or to the end when the field is not found,
 // it checks that data is JSON, and returns ErrNotJSON otherwise. It takes no recursion:
 // what a server sends must not be able to exhaust the stack. It does not check UTF-8.
@@ -23,13 +23,19 @@ func peekType(data []byte, field string) (typ []byte, err error) {
 	}
 	p := peeker{data: data}
 	raw, ok := p.scan(field)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, ErrNotJSON
-	case len(raw) < 2 || raw[0] != '"':
-		return nil, ErrNoType
 	}
-	return unquote(raw), nil
+	if len(raw) > 0 {
+		switch raw[0] {
+		case '"':
+			return unquote(raw), nil
+		case '{', '[', 'n':
+		default: // numbers and booleans are all that is left
+			return raw, nil
+		}
+	}
+	return nil, ErrNoType
 }
 
 // leading is peekType for how nearly all messages begin: {"msg_type":"message"
@@ -98,7 +104,7 @@ func (p *peeker) scan(field string) (found []byte, ok bool) {
 			return nil, false
 		}
 		if wanted {
-			return p.data[start:p.at], true
+			return p.data[start:p.at], p.ended(start)
 		}
 		if !entered && !p.leave(&open) {
 			return nil, len(open) == 0 && p.at == len(p.data)
@@ -281,6 +287,20 @@ func (p *peeker) number() bool {
 		return p.digits()
 	}
 	return true
+}
+
+// ended reports whether the token that began at start ends here: 12 may be the beginning
+// of 123, or of what is no JSON.
+func (p *peeker) ended(start int) bool {
+	switch p.data[start] {
+	case '"', '{', '[':
+		return true
+	}
+	switch p.peek() {
+	case ' ', '\t', '\r', '\n', ',', '}':
+		return true
+	}
+	return false
 }
 
 // digits moves past one digit or more.

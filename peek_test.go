@@ -3,6 +3,7 @@ package wechatws
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -24,7 +25,8 @@ func TestPeekType(t *testing.T) {
 		{`{"msg\u005ftype":"escaped name"}`, "escaped name", nil},
 		{`{"msg_type":"a\/b\n"}`, "a/b\n", nil},
 		{`{"msg_type":"first","msg_type":"last"}`, "first", nil},
-		{`{"msg_type":2,"msg_type":"last"}`, "", ErrNoType},
+		{`{"msg_type":2,"msg_type":"last"}`, "2", nil},
+		{`{"msg_type":null,"msg_type":"last"}`, "", ErrNoType},
 		{`{"msg_type":"x","later":`, "x", nil},
 		{`{"msg_type":"x"}}`, "x", nil},
 		{`{"msg_type":{`, "", ErrNoType},
@@ -35,7 +37,19 @@ func TestPeekType(t *testing.T) {
 		{`{"msg_type":"a\tb"}`, "a\tb", nil},
 		{`{"a":{},"b":[],"c":-1.5e+3,"d":true,"e":null,"msg_type":"x"}`, "x", nil},
 		{`{"Msg_Type":"wrong case"}`, "", ErrNoType},
-		{`{"msg_type":1}`, "", ErrNoType},
+		{`{"msg_type":1}`, "1", nil},
+		{`{"msg_type":-1.50E+3}`, "-1.50E+3", nil},
+		{`{"a":7,"msg_type" : 12 , "b":8}`, "12", nil},
+		{`{"msg_type":0,"later":`, "0", nil},
+		{`{"msg_type":true}`, "true", nil},
+		{`{"msg_type":false}`, "false", nil},
+		{`{"msg_type":12`, "", ErrNotJSON},
+		{`{"msg_type":12x}`, "", ErrNotJSON},
+		{`{"msg_type":01}`, "", ErrNotJSON},
+		{`{"msg_type":1]`, "", ErrNotJSON},
+		{`{"msg_type":truely}`, "", ErrNotJSON},
+		{`{"msg_type":nulls}`, "", ErrNotJSON},
+		{`{"msg_type": { "a":1}}`, "", ErrNoType},
 		{`{"msg_type":null}`, "", ErrNoType},
 		{`{"msg_type":{}}`, "", ErrNoType},
 		{`{"msg_type":{"msg_type":"inner"}}`, "", ErrNoType},
@@ -98,7 +112,7 @@ func FuzzPeekType(f *testing.F) {
 	for _, seed := range []string{
 		`{"msg_type":"join","online_num":"12","message_list":[{"name":"a","content":"b\u4e2d"}]}`,
 		`{"a":[1,-0.5e-7,true,null,"\\\""],"msg\u005ftype":"x"}`, `[[],{}]`, `"`, `{"msg_type":1}`,
-		`{"a":1,"msg_type":"x","msg_type":2`, `{"":"x","msg_type":"y"}`,
+		`{"a":1,"msg_type":"x","msg_type":2`, `{"":"x","msg_type":"y"}`, `{"msg_type" :-1.5e3 ,"a":true}`, `{"msg_type":true}`, `{"msg_type":1`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -123,6 +137,7 @@ func FuzzPeekType(f *testing.F) {
 // what is no JSON.
 func firstType(data []byte) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {
 		return "", ErrNoType
 	}
@@ -133,8 +148,17 @@ func firstType(data []byte) (string, error) {
 		}
 		if key == "msg_type" {
 			value, err := d.Token()
-			if typ, ok := value.(string); ok && err == nil {
-				return typ, nil
+			if err != nil {
+				return "", ErrNoType
+			}
+			switch value := value.(type) {
+			case string:
+				return value, nil
+			case json.Number, bool:
+				if rest := data[d.InputOffset():]; len(rest) > 0 && strings.ContainsRune(" \t\r\n,}", rune(rest[0])) {
+					return fmt.Sprint(value), nil
+				}
+				return "", ErrNotJSON
 			}
 			return "", ErrNoType
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -101,8 +102,10 @@ const patience = 3
 // IsFinal is the default judgement of what is not worth another attempt.
 //
 // Before the first open, a wrong set-up is reported at once: the handshake's
-// 400, 401, 403, 404, 405, 407, 410, 426 and 501, and TLS certificate errors. With an
-// endpoint function a first 401, 403 or 407 gets one more try.
+// 400, 401, 403, 404, 405, 407, 410, 426 and 501, and TLS certificates that are wrong
+// in anything but their dates: those that have expired or are not yet valid are retried,
+// since certificates are renewed late and clocks are set late. With an endpoint function
+// a first 401, 403 or 407 gets one more try.
 //
 // Once the client has been open, staying connected comes first: 401, 403, 407 and
 // 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are final
@@ -130,7 +133,7 @@ func IsFinal(f Failure) bool {
 			http.StatusGone, http.StatusUpgradeRequired, http.StatusNotImplemented:
 			return true
 		}
-		if isCertificateError(f.Err) {
+		if isCertificateError(f.Err) && !isOutOfDate(f.Err) {
 			return true
 		}
 	}
@@ -157,6 +160,12 @@ func isCertificateError(err error) bool {
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) ||
 		errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// isOutOfDate reports whether a certificate has expired or is not yet valid.
+func isOutOfDate(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
 }
 
 // kind is what makes two failures the same: the HTTP status, below zero when it is a
@@ -225,7 +234,10 @@ func (s *schedule) next(err error) (wait time.Duration, final bool) {
 		return 0, true
 	}
 	if j := s.cfg.jitter; j > 0 {
-		wait = time.Duration(float64(wait) * (1 - j + 2*j*rand.Float64()))
+		// A product that is too large for a Duration would become negative.
+		if spread := float64(wait) * (1 - j + 2*j*rand.Float64()); spread < math.MaxInt64 {
+			wait = time.Duration(spread)
+		}
 	}
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		wait = max(wait, he.RetryAfter)

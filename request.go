@@ -52,8 +52,28 @@ func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool)
 				return Message{}, r.err
 			}
 		}
-		if m, _, err := in.read(c); !errors.Is(err, ErrNotUTF8) && match(m) {
+		if m, ok := in.matches(c, match); ok {
 			return m, nil
+		}
+	}
+}
+
+// matches has a request look at the message.
+func (in inbound) matches(c *Client, match func(Message) bool) (m Message, ok bool) {
+	defer func() { in.looked(ok) }() // also when match panics
+	m, _, err := in.read(c)
+	ok = !errors.Is(err, ErrNotUTF8) && match(m)
+	return m, ok
+}
+
+// decline does without what has come and was not looked at.
+func (r *request) decline() {
+	for {
+		select {
+		case in := <-r.in:
+			in.looked(false)
+		default:
+			return
 		}
 	}
 }
@@ -91,6 +111,7 @@ func (rs *requests) remove(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	close(r.done)
+	r.decline()
 	rs.replace(slices.DeleteFunc(slices.Clone(rs.all()), func(other *request) bool { return other == r }))
 }
 
@@ -99,20 +120,27 @@ func (rs *requests) remove(r *request) {
 func (rs *requests) offer(b *batch, stall, resume func()) {
 	for i := range b.messages {
 		for _, r := range rs.all() {
-			in := b.message(i).own()
+			in := b.offered(i)
 			select {
 			case r.in <- in:
-				continue
+			default:
+				stall()
+				select {
+				case r.in <- in:
+				case <-r.done:
+					in.looked(false)
+				case <-b.link.dead:
+					in.looked(false)
+				case <-b.link.session.ctx.Done():
+					in.looked(false)
+				}
+				resume()
+			}
+			select {
+			case <-r.done: // perhaps since before in was sent
+				r.decline()
 			default:
 			}
-			stall()
-			select {
-			case r.in <- in:
-			case <-r.done:
-			case <-b.link.dead:
-			case <-b.link.session.ctx.Done():
-			}
-			resume()
 		}
 	}
 }

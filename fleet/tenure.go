@@ -421,8 +421,15 @@ func (t *tenure) schedule() {
 		if t.draining {
 			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.DrainTimeout.Seconds())
 		}
-		t.mover = time.NewTicker(max(time.Microsecond, time.Duration(float64(time.Second)/rate)))
+		t.mover = time.NewTicker(interval(rate))
 	}
+}
+
+// interval is the time between two rooms at a rate of so many a second. A quotient that is
+// too large for a Duration would become negative.
+func interval(rate float64) time.Duration {
+	const most = 1 << 62
+	return max(time.Microsecond, time.Duration(min(float64(time.Second)/rate, most)))
 }
 
 func (t *tenure) stopMover() {

@@ -1,0 +1,128 @@
+package wechatws
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"sync"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+)
+
+// jsonCodec decodes what encoding/json decodes, and encodes as it does. Types that json v2
+// decodes in the same way are decoded by json v2, in less than half the time, and all
+// others by encoding/json.
+type jsonCodec struct{}
+
+func (jsonCodec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+func (jsonCodec) Unmarshal(data []byte, v any) error {
+	switch traitsOf(reflect.TypeOf(v)) {
+	case ordinary:
+		return jsonv2.Unmarshal(data, v, likeEncodingJSON)
+	case dynamic:
+		return jsonv2.Unmarshal(data, v, likeEncodingJSON, numbersToo)
+	default:
+		return json.Unmarshal(data, v)
+	}
+}
+
+// The old kind of errors costs a third of the time, and says no more.
+var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
+
+// json v2 has a json.Number of its own, and decodes encoding/json's as a string. The
+// option costs a look-up for each value.
+var numbersToo = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, n *json.Number) error {
+	return (*jsonv1.Number)(n).UnmarshalJSONFrom(d)
+}))
+
+// traits are what decoding into a type depends on. Of several the largest counts.
+type traits int
+
+const (
+	ordinary traits = iota + 1
+	dynamic         // an interface, which may hold a pointer to a json.Number
+	legacy          // json.Number, or what only encoding/json accepts
+)
+
+var (
+	knownTraits sync.Map // from reflect.Type
+
+	numberType          = reflect.TypeFor[json.Number]()
+	unmarshalerType     = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+func traitsOf(t reflect.Type) traits {
+	if known, ok := knownTraits.Load(t); ok {
+		return known.(traits)
+	}
+	found := inspect(t, map[reflect.Type]bool{})
+	knownTraits.Store(t, found)
+	return found
+}
+
+// inspect looks at a type and at all that it is made of.
+func inspect(t reflect.Type, seen map[reflect.Type]bool) traits {
+	switch {
+	case t == nil || seen[t]:
+		return ordinary
+	case t == numberType:
+		return legacy
+	}
+	seen[t] = true
+	if p := reflect.PointerTo(t); p.Implements(unmarshalerType) || p.Implements(textUnmarshalerType) {
+		return ordinary // it decodes itself
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		return dynamic
+	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+		return legacy
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return inspect(t.Elem(), seen)
+	case reflect.Map:
+		return max(inspect(t.Key(), seen), inspect(t.Elem(), seen))
+	case reflect.Struct:
+		return inspectStruct(t, seen)
+	default:
+		return ordinary
+	}
+}
+
+// inspectStruct looks for what encoding/json ignores in the definition of a struct and
+// json v2 refuses: unknown tags, two fields of one name, ",string" where it
+// means nothing, and the like.
+func inspectStruct(t reflect.Type, seen map[reflect.Type]bool) traits {
+	if jsonv2.Unmarshal([]byte("{}"), reflect.New(t).Interface(), likeEncodingJSON) != nil {
+		return legacy
+	}
+	found := ordinary
+	for f := range t.Fields() {
+		tag := f.Tag.Get("json")
+		if !f.IsExported() && !f.Anonymous || tag == "-" {
+			continue
+		}
+		if _, options, _ := strings.Cut(tag, ","); strings.Contains(options, "string") && !quotable(f.Type) {
+			return legacy
+		}
+		found = max(found, inspect(f.Type, seen))
+	}
+	return found
+}
+
+// quotable reports whether ",string" means something for a field of type t.
+func quotable(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch k := t.Kind(); k {
+	case reflect.Bool, reflect.String:
+		return true
+	default:
+		return k >= reflect.Int && k <= reflect.Float64
+	}
+}
