@@ -31,7 +31,7 @@ type session struct {
 	// Guarded by the client's mutex.
 	link         *link                   // while open
 	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
-	wake         chan struct{}           // ends StateWaiting and StateOffline
+	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
 	forced       bool                    // Reconnect asks for an attempt even without a network
 	network      NetworkStatus
 	networkKnown bool  // from a change
@@ -140,7 +140,6 @@ func (s *session) awaitNetwork(attempt int) bool {
 		if c.state != StateOffline {
 			c.move(StateChange{To: StateOffline, Attempt: attempt})
 		}
-		s.drainWake()
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
@@ -149,11 +148,11 @@ func (s *session) awaitNetwork(attempt int) bool {
 	}
 }
 
-// wait spends the time until the next attempt, unless something cuts it short.
+// wait spends the time until the next attempt, unless tryNow ends it, or was called
+// already since the last attempt.
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
-	s.drainWake()
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(c, c.cfg.trace.Retry, change)
@@ -166,28 +165,17 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	}
 }
 
-// drainWake forgets what was meant for an earlier wait. It is called with the
-// client's mutex held.
-func (s *session) drainWake() {
+// tryNow replaces the next wait by an attempt at once, whether that wait is under way
+// or still to come: the user's functions may ask for it at any moment between the end
+// of an attempt or a connection and the wait that follows. With anew the attempt under
+// way is given up for another one. It is called with the client's mutex held.
+func (s *session) tryNow(anew bool) {
 	select {
-	case <-s.wake:
+	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// tryNow does at once what the schedule would do later: it cuts a wait short, or
-// makes the attempt under way anew. It is called with the client's mutex held.
-func (s *session) tryNow() {
-	switch s.client.state {
-	case StateWaiting, StateOffline:
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	case StateConnecting:
-		if s.retry != nil {
-			s.retry(errTryNow)
-		}
+	if anew && s.retry != nil {
+		s.retry(errTryNow)
 	}
 }
 
@@ -203,10 +191,11 @@ func (s *session) networkChanged(status NetworkStatus) {
 	}
 	s.network, s.networkKnown = status, true
 	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
-	s.tryNow()
-	if s.link != nil {
+	if s.link != nil && !s.link.over() {
 		s.link.heartbeat.probeNow()
+		return
 	}
+	s.tryNow(true)
 }
 
 // attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
@@ -239,6 +228,10 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		cancel(context.Canceled)
 	}
 	s.retry, s.forced = cancel, false
+	select { // this is the attempt that tryNow asked for
+	case <-s.wake:
+	default:
+	}
 	c.stats.Attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
@@ -250,6 +243,9 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		trace(c, c.cfg.trace.Open, event)
 		return l, nil
 	}
+	c.mu.Lock()
+	s.retry = nil // from here on tryNow is about the next attempt, and this one has failed
+	c.mu.Unlock()
 	cause := err
 	if cause == nil {
 		cause = context.Cause(ctx)
@@ -258,9 +254,6 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	if l != nil {
 		l.end(err)
 	}
-	c.mu.Lock()
-	s.retry = nil
-	c.mu.Unlock()
 	switch {
 	case errors.Is(context.Cause(ctx), errTryNow):
 		return nil, errTryNow
