@@ -462,6 +462,12 @@ func WithFinalWhen(fn func(Failure) bool) Option {
 // SystemNetwork is the one for the machine's own network. There is none by
 // default.
 //
+// Each change that the monitor reports cuts a wait short, and asks the peer of an open
+// connection to prove itself within half the liveness timeout. An attempt under way is
+// restarted only when the network comes or goes, or when the source address for the
+// server that it dials has changed; otherwise it goes on, and if it fails, the next one
+// follows at once.
+//
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {
 	return func(c *config) {

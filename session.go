@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -31,6 +32,7 @@ type session struct {
 	// Guarded by the client's mutex.
 	link         *link                   // while open
 	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
+	route        *dialRoute              // of that attempt
 	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
 	forced       bool                    // Reconnect asks for an attempt even without a network
 	network      NetworkStatus
@@ -182,6 +184,13 @@ func (s *session) tryNow(anew bool) {
 // networkChanged is called by the network monitor. A change may make everything
 // that is being waited for succeed now, and may have cut an open connection off
 // without a word.
+//
+// An attempt goes on as long as its route is there: most changes concern other
+// interfaces, and where they come faster than an attempt succeeds, as on a container
+// host, a restart each time would keep the client from ever being open. How long the
+// attempt has taken already makes no difference, or one that is slow for a good reason
+// would never succeed there; each of its steps has a timeout. Should it fail, the next
+// one follows at once.
 func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
@@ -189,13 +198,14 @@ func (s *session) networkChanged(status NetworkStatus) {
 	if c.session != s { // a call that was under way when the watch was stopped
 		return
 	}
+	before := s.network
 	s.network, s.networkKnown = status, true
 	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
 	if s.link != nil && !s.link.over() {
 		s.link.heartbeat.probeNow()
 		return
 	}
-	s.tryNow(true)
+	s.tryNow(s.retry != nil && (status.Connected != before.Connected || s.route.gone()))
 }
 
 // attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
@@ -227,7 +237,8 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	if s.closing {
 		cancel(context.Canceled)
 	}
-	s.retry, s.forced = cancel, false
+	route := &dialRoute{}
+	s.retry, s.route, s.forced = cancel, route, false
 	select { // this is the attempt that tryNow asked for
 	case <-s.wake:
 	default:
@@ -237,14 +248,14 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.mu.Unlock()
 
 	trace(c, c.cfg.trace.DialStart, DialStart{number})
-	l, event, err := s.connect(ctx, number, last)
+	l, event, err := s.connect(ctx, route, number, last)
 	if err == nil && s.open(ctx, l, event) {
 		trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, nil})
 		trace(c, c.cfg.trace.Open, event)
 		return l, nil
 	}
 	c.mu.Lock()
-	s.retry = nil // from here on tryNow is about the next attempt, and this one has failed
+	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
 	c.mu.Unlock()
 	cause := err
 	if cause == nil {
@@ -265,7 +276,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 
 // connect asks for the endpoint, dials, logs in and lets protocol layers settle
 // what they must. With an error it may return a link, which has to be ended.
-func (s *session) connect(ctx context.Context, number int, last error) (*link, OpenEvent, error) {
+func (s *session) connect(ctx context.Context, route *dialRoute, number int, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
 	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
@@ -275,7 +286,11 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
+	dialCtx := ctx // not the one that the user's functions get: they may dial other hosts
+	if cfg.network != nil {
+		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
+	}
+	got, event, err := cfg.dial(dialCtx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, event, err
 	}
@@ -333,7 +348,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	s.retry = nil
+	s.retry, s.route = nil, nil
 	s.link, l.opened = l, time.Now()
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
