@@ -375,9 +375,14 @@ func encode(codec Codec, v any) (Outgoing, error) {
 func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
 
 // Reconnect drops the open connection, or cuts a wait short, or starts the
-// attempt under way anew, and tries now; without a network too. It does not
-// block. It returns ErrNotOpen before the first Connect, and ErrClosed after
-// Close or a failure.
+// attempt under way anew, and tries now; without a network too. Called after a
+// connection has ended and before the wait that follows, as in OnClose, OnError, a
+// trace hook or the function of WithFinalWhen, it replaces that wait. A failure that
+// is final ends the client all the same. A client that calls Reconnect after each
+// failure has no schedule: it tries again and again without a pause.
+//
+// Reconnect does not block. It returns ErrNotOpen before the first Connect, and
+// ErrClosed after Close or a failure.
 func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
@@ -390,7 +395,7 @@ func (c *Client) Reconnect() error {
 		return ErrClosed
 	}
 	s.forced = true
-	s.tryNow()
+	s.tryNow(true)
 	l := s.link
 	c.mu.Unlock()
 	if l != nil {

@@ -233,15 +233,22 @@ func (h *heartbeat) probe(now time.Time) {
 	}
 }
 
-// probeNow is for a change of the network.
+// probeNow is for a change of the network. A peer that has been silent for the timeout
+// and leaves a probe unanswered gets no more time: where changes do not end, it would
+// never be found dead.
 func (h *heartbeat) probeNow() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.timer != nil && h.cfg.liveness.Timeout > 0 {
-		now := time.Now()
-		h.probe(now)
-		h.arm(now)
+	timeout := h.cfg.liveness.Timeout
+	if h.timer == nil || timeout == 0 {
+		return
 	}
+	now, heard := time.Now(), h.link.heard()
+	if h.probing && !heard.After(h.from) && now.Sub(heard) >= timeout {
+		return
+	}
+	h.probe(now)
+	h.arm(now)
 }
 
 // resume is called when the link reads again after it was stalled.

@@ -668,7 +668,7 @@ func TestCloseByThePeerIsRetriedWhateverTheCode(t *testing.T) {
 
 func TestPolicyCloseIsBelievedTheThirdTime(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...)
+		c := w.client(append(quiet(), wechatws.WithFinalAfter(0))...)
 		over := make(chan error, 1)
 		go func() { over <- c.Run(t.Context()) }()
 		for range 3 {

@@ -40,8 +40,8 @@ var errOpeningOver = errors.New("wechatws: the opening is over")
 // callbacks as well, after OnOpen; those of an opening that failed reach none.
 // While fn runs no heartbeat is sent. A Send, Flush or Request of the Client
 // inside fn waits for what comes after fn. The context of fn ends with the
-// timeout, with Close, and when the attempt is made anew because the network has
-// changed.
+// timeout, with Close, and when the attempt is restarted: by Reconnect, or because the
+// network that it uses has gone.
 //
 // Call OnOpening before Connect; it has no effect on a connection that is there
 // already. A nil fn or a timeout that is not above zero is an error, reported to

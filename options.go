@@ -49,6 +49,7 @@ type config struct {
 	stableAfter time.Duration
 	neverReset  bool // the original's counting
 	finalWhen   func(Failure) bool
+	finalAfter  time.Duration // of the same refusal
 	network     NetworkMonitor
 
 	typeField string
@@ -86,6 +87,7 @@ func defaultConfig() config {
 		newBackOff:    func() backoff.BackOff { return newTiers(DefaultTiers()) },
 		stableAfter:   5 * time.Second,
 		finalWhen:     IsFinal,
+		finalAfter:    15 * time.Minute,
 		typeField:     "msg_type",
 		codec:         jsonCodec{},
 		trace:         &untraced,
@@ -464,10 +466,32 @@ func WithFinalWhen(fn func(Failure) bool) Option {
 	}
 }
 
+// WithFinalAfter sets how long a client that has been open tries again although the
+// server answers nothing but the same refusal, such as a 403 or a close with 1008: 15
+// minutes by default. The first try after that time that is refused too ends the
+// client, so that it ends one wait of the schedule later at most. With 0 the number
+// alone decides: the third refusal in a row. IsFinal says which refusals these are, and
+// what holds before the first open; with a policy of WithFinalWhen it is
+// Failure.Persistent that changes.
+func WithFinalAfter(d time.Duration) Option {
+	return func(c *config) {
+		if d < 0 {
+			c.wrong("WithFinalAfter", d, "must be zero or longer")
+		}
+		c.finalAfter = d
+	}
+}
+
 // WithNetworkMonitor makes the client aware of the network: with none it does
 // not dial and waits in StateOffline, and when it comes back it tries at once.
 // SystemNetwork is the one for the machine's own network. There is none by
 // default.
+//
+// Each change that the monitor reports cuts a wait short, and asks the peer of an open
+// connection to prove itself within half the liveness timeout. An attempt under way is
+// restarted only when the network comes or goes, or when the source address for the
+// server that it dials has changed; otherwise it goes on, and if it fails, the next one
+// follows at once.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {

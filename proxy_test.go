@@ -66,19 +66,19 @@ func TestAProxyThatWantsAPasswordIsFinal(t *testing.T) {
 	}
 }
 
-// Once it has been open it is believed the third time, as a server's refusal is.
+// Once it has been open it is believed when it lasts, as a server's refusal is.
 func TestAProxyThatWantsAPasswordLater(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		secure := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
 		defer secure.Close()
 		proxy, through := w.proxy(http.StatusProxyAuthRequired)
-		c := w.clientOf(secure.URL(), through, wechatws.WithTLSConfig(secure.ClientTLS())).connect()
+		c := w.clientOf(secure.URL(), through, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithFinalAfter(time.Minute)).connect()
 		w.sleep(time.Minute)
 		proxy.on.Store(true)
 		secure.Stop(wstest.RST)
 		w.sleep(time.Hour)
 		require.Equal(t, wechatws.StateFailed, c.State())
-		require.EqualValues(t, 3, proxy.requests.Load())
+		require.EqualValues(t, 21, proxy.requests.Load(), "each 3 s, for a minute")
 		var refused *wechatws.ProxyError
 		require.ErrorAs(t, c.lastChange().Err, &refused)
 		require.Equal(t, http.StatusProxyAuthRequired, refused.Status)

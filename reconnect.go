@@ -89,14 +89,18 @@ type Failure struct {
 	// Repeats counts how often the same HTTP status, of the server or of a proxy,
 	// or the same close code has come in a row, this time included, with no stable connection in between.
 	Repeats int
+	// Persistent reports that Repeats is three or more, and that the first of them is
+	// as long ago as WithFinalAfter says, 15 minutes by default.
+	Persistent bool
 	// FreshEndpoint tells that an endpoint function will be asked again before
 	// the next attempt, and may bring fresh credentials.
 	FreshEndpoint bool
 }
 
-// patience is how often in a row a refusal must come, once the client has been
-// open, to be believed: gateways answer 403 or 404 during a deploy, and a
-// policy close can be a rate limit.
+// patience is how often in a row a refusal must come to be believed: a policy close
+// can be a rate limit. Once the client has been open, it must also have lasted, since
+// tries follow each other within seconds: gateways answer 403 during a deploy, and a
+// server may refuse a client until it has found out that the connection before is dead.
 const patience = 3
 
 // IsFinal is the default judgement of what is not worth another attempt.
@@ -105,12 +109,16 @@ const patience = 3
 // 400, 401, 403, 404, 405, 407, 410, 426 and 501, and TLS certificates that are wrong
 // in anything but their dates: those that have expired or are not yet valid are retried,
 // since certificates are renewed late and clocks are set late. With an endpoint function
-// a first 401, 403 or 407 gets one more try.
+// a first 401, 403 or 407 gets one more try. A close code listed below, which the peer may
+// send while OnOpening runs, is final the third time in a row. Time does not count: the
+// caller of Connect waits for the verdict.
 //
-// Once the client has been open, staying connected comes first: 401, 403, 407 and
-// 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are final
-// when the same has come three times in a row with no stable connection in
-// between. Everything else is retried, a 1000 or 1001 from the peer included.
+// Once the client has been open since Connect, staying connected comes first: 401,
+// 403, 407 and 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer,
+// are final when the same has come three times in a row and for 15 minutes
+// (WithFinalAfter), with no stable connection in between. With DefaultTiers that is
+// 21 minutes after the first refusal, since the waits are longer by then. Everything
+// else is retried, a 1000 or 1001 from the peer included.
 //
 // 407 is a proxy that wants other credentials, whether it refuses a tunnel (a
 // *ProxyError) or answers in the server's place. Whatever else a proxy answers when
@@ -139,13 +147,13 @@ func IsFinal(f Failure) bool {
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusGone:
-		return f.Repeats >= patience
+		return f.Persistent
 	}
 	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
 		switch ce.Code {
 		case StatusProtocolError, StatusUnsupportedData, StatusInvalidPayload,
 			StatusPolicyViolation, StatusMissingExtension:
-			return f.Repeats >= patience
+			return f.Persistent || !f.Opened && f.Repeats >= patience
 		}
 	}
 	return false
@@ -191,6 +199,7 @@ type schedule struct {
 	opened  bool
 	kind    int // of the last failure
 	repeats int
+	since   time.Time // when the first of these repeats came
 }
 
 func newSchedule(cfg *config) *schedule {
@@ -220,13 +229,15 @@ func (s *schedule) ended(lasted time.Duration) {
 // next tells how long to wait after err, or that err is final.
 func (s *schedule) next(err error) (wait time.Duration, final bool) {
 	if k := kind(err); k != s.kind || k == 0 {
-		s.kind, s.repeats = k, 0
+		s.kind, s.repeats, s.since = k, 0, time.Now()
 	}
 	s.repeats++
 	if p := (*backoff.PermanentError)(nil); s.backoff == nil || errors.As(err, &p) {
 		return 0, true
 	}
-	if s.cfg.finalWhen(Failure{Err: err, Opened: s.opened, Repeats: s.repeats, FreshEndpoint: !s.cfg.fixed}) {
+	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, FreshEndpoint: !s.cfg.fixed}
+	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.finalAfter
+	if s.cfg.finalWhen(f) {
 		return 0, true
 	}
 	wait = s.backoff.NextBackOff()

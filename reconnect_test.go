@@ -70,8 +70,12 @@ func TestIsFinal(t *testing.T) {
 		assert.Equal(t, finalFirst[code], IsFinal(Failure{Err: status(code), Repeats: 1}), "%d before the first open", code)
 		for repeats := 1; repeats <= 4; repeats++ {
 			want := finalThird[code] && repeats >= 3
-			assert.Equal(t, want, IsFinal(Failure{Err: status(code), Opened: true, Repeats: repeats}), "%d, time %d", code, repeats)
-			assert.Equal(t, want && code == 407, IsFinal(Failure{Err: tunnel(code), Opened: true, Repeats: repeats}), "no tunnel: %d, time %d", code, repeats)
+			f := Failure{Opened: true, Repeats: repeats, Persistent: repeats >= 3}
+			f.Err = status(code)
+			assert.Equal(t, want, IsFinal(f), "%d, time %d", code, repeats)
+			f.Err = tunnel(code)
+			assert.Equal(t, want && code == 407, IsFinal(f), "no tunnel: %d, time %d", code, repeats)
+			assert.False(t, IsFinal(Failure{Err: status(code), Opened: true, Repeats: repeats}), "%d, time %d within seconds", code, repeats)
 		}
 		assert.Equal(t, code == 407, IsFinal(Failure{Err: tunnel(code), Repeats: 1}), "no tunnel: %d before the first open", code)
 	}
@@ -79,7 +83,9 @@ func TestIsFinal(t *testing.T) {
 	for code := StatusCode(1000); code < 5000; code++ {
 		for repeats := 1; repeats <= 3; repeats++ {
 			want := finalClose[code] && repeats >= 3
-			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats}), "close %d, time %d", code, repeats)
+			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats, Persistent: repeats >= 3}), "close %d, time %d", code, repeats)
+			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Repeats: repeats}), "close %d before the first open, time %d", code, repeats)
+			assert.False(t, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats}), "close %d, time %d within seconds", code, repeats)
 		}
 		assert.False(t, IsFinal(Failure{Err: &CloseError{Code: code}, Opened: true, Repeats: 9}), "own close %d", code)
 	}
@@ -103,7 +109,7 @@ func testSchedule(t *testing.T, options ...Option) *schedule {
 }
 
 func TestScheduleCountsTheSameFailureInARow(t *testing.T) {
-	s := testSchedule(t)
+	s := testSchedule(t, WithFinalAfter(0))
 	s.opened = true
 	policy := &CloseError{Code: StatusPolicyViolation, Remote: true}
 	next := func(err error) bool { _, final := s.next(err); return final }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -31,7 +32,8 @@ type session struct {
 	// Guarded by the client's mutex.
 	link         *link                   // while open
 	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
-	wake         chan struct{}           // ends StateWaiting and StateOffline
+	route        *dialRoute              // of that attempt
+	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
 	forced       bool                    // Reconnect asks for an attempt even without a network
 	network      NetworkStatus
 	networkKnown bool  // from a change
@@ -140,7 +142,6 @@ func (s *session) awaitNetwork(attempt int) bool {
 		if c.state != StateOffline {
 			c.move(StateChange{To: StateOffline, Attempt: attempt})
 		}
-		s.drainWake()
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
@@ -149,11 +150,11 @@ func (s *session) awaitNetwork(attempt int) bool {
 	}
 }
 
-// wait spends the time until the next attempt, unless something cuts it short.
+// wait spends the time until the next attempt, unless tryNow ends it, or was called
+// already since the last attempt.
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
-	s.drainWake()
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(c, c.cfg.trace.Retry, change)
@@ -166,34 +167,30 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	}
 }
 
-// drainWake forgets what was meant for an earlier wait. It is called with the
-// client's mutex held.
-func (s *session) drainWake() {
+// tryNow replaces the next wait by an attempt at once, whether that wait is under way
+// or still to come: the user's functions may ask for it at any moment between the end
+// of an attempt or a connection and the wait that follows. With anew the attempt under
+// way is given up for another one. It is called with the client's mutex held.
+func (s *session) tryNow(anew bool) {
 	select {
-	case <-s.wake:
+	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// tryNow does at once what the schedule would do later: it cuts a wait short, or
-// makes the attempt under way anew. It is called with the client's mutex held.
-func (s *session) tryNow() {
-	switch s.client.state {
-	case StateWaiting, StateOffline:
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	case StateConnecting:
-		if s.retry != nil {
-			s.retry(errTryNow)
-		}
+	if anew && s.retry != nil {
+		s.retry(errTryNow)
 	}
 }
 
 // networkChanged is called by the network monitor. A change may make everything
 // that is being waited for succeed now, and may have cut an open connection off
 // without a word.
+//
+// An attempt goes on as long as its route is there: most changes concern other
+// interfaces, and where they come faster than an attempt succeeds, as on a container
+// host, a restart each time would keep the client from ever being open. How long the
+// attempt has taken already makes no difference, or one that is slow for a good reason
+// would never succeed there; each of its steps has a timeout. Should it fail, the next
+// one follows at once.
 func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
@@ -201,12 +198,14 @@ func (s *session) networkChanged(status NetworkStatus) {
 	if c.session != s { // a call that was under way when the watch was stopped
 		return
 	}
+	before := s.network
 	s.network, s.networkKnown = status, true
 	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
-	s.tryNow()
-	if s.link != nil {
+	if s.link != nil && !s.link.over() {
 		s.link.heartbeat.probeNow()
+		return
 	}
+	s.tryNow(s.retry != nil && (status.Connected != before.Connected || s.route.gone()))
 }
 
 // attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
@@ -238,18 +237,26 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	if s.closing {
 		cancel(context.Canceled)
 	}
-	s.retry, s.forced = cancel, false
+	route := &dialRoute{}
+	s.retry, s.route, s.forced = cancel, route, false
+	select { // this is the attempt that tryNow asked for
+	case <-s.wake:
+	default:
+	}
 	c.stats.Attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
 
 	trace(c, c.cfg.trace.DialStart, DialStart{number})
-	l, event, err := s.connect(ctx, number, last)
+	l, event, err := s.connect(ctx, route, number, last)
 	if err == nil && s.open(ctx, l, event) {
 		trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, nil})
 		trace(c, c.cfg.trace.Open, event)
 		return l, nil
 	}
+	c.mu.Lock()
+	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
+	c.mu.Unlock()
 	cause := err
 	if cause == nil {
 		cause = context.Cause(ctx)
@@ -258,9 +265,6 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	if l != nil {
 		l.end(err)
 	}
-	c.mu.Lock()
-	s.retry = nil
-	c.mu.Unlock()
 	switch {
 	case errors.Is(context.Cause(ctx), errTryNow):
 		return nil, errTryNow
@@ -272,7 +276,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 
 // connect asks for the endpoint, dials, logs in and lets protocol layers settle
 // what they must. With an error it may return a link, which has to be ended.
-func (s *session) connect(ctx context.Context, number int, last error) (*link, OpenEvent, error) {
+func (s *session) connect(ctx context.Context, route *dialRoute, number int, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
 	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
@@ -287,7 +291,11 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 		s.client.host = u.Host
 		s.client.mu.Unlock()
 	}
-	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
+	dialCtx := ctx // not the one that the user's functions get: they may dial other hosts
+	if cfg.network != nil {
+		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
+	}
+	got, event, err := cfg.dial(dialCtx, ep, cfg.compression && !s.client.uncompressed.Load())
 	if err != nil {
 		return nil, event, err
 	}
@@ -345,7 +353,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	s.retry = nil
+	s.retry, s.route = nil, nil
 	s.link, l.opened = l, time.Now()
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})

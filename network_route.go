@@ -1,0 +1,76 @@
+package wechatws
+
+import (
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"sync"
+)
+
+// A dialRoute is how an attempt reaches its server, or its proxy: the addresses that
+// it connects to, and the source address that the system has chosen for each. It is
+// empty where that is not known, as with a WithNetDial that does not use package net.
+type dialRoute struct {
+	mu      sync.Mutex
+	sources map[netip.AddrPort]netip.Addr // by address; several while they are raced
+}
+
+// trace notes the addresses as they are dialed.
+func (r *dialRoute) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		ConnectStart: func(_, address string) {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil { // a Unix socket, or a name
+				return
+			}
+			source, ok := sourceOf(to)
+			if !ok {
+				return
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.sources == nil {
+				r.sources = map[netip.AddrPort]netip.Addr{}
+			}
+			r.sources[to] = source
+		},
+		ConnectDone: func(_, address string, err error) {
+			to, _ := netip.ParseAddrPort(address)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			source, ok := r.sources[to]
+			switch {
+			case !ok:
+			case err != nil:
+				delete(r.sources, to)
+			default: // the others of the race have lost it
+				clear(r.sources)
+				r.sources[to] = source
+			}
+		},
+	}
+}
+
+// gone reports whether packets to the server would be sent from other addresses now,
+// or not at all. An unknown route is not gone.
+func (r *dialRoute) gone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for to, source := range r.sources {
+		if now, ok := sourceOf(to); ok && now == source {
+			return false
+		}
+	}
+	return len(r.sources) > 0
+}
+
+// sourceOf is the address that the system would send from. Connecting a UDP socket
+// looks the route up and sends nothing.
+func sourceOf(to netip.AddrPort) (source netip.Addr, ok bool) {
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), true
+}
