@@ -27,6 +27,7 @@ type dialing struct {
 	ctx    context.Context
 	url    *url.URL
 	header http.Header
+	choice addressChoice
 	dials  sync.WaitGroup // calls of netDial
 
 	mu      sync.Mutex // the trace is called from net/http's goroutines
@@ -47,12 +48,12 @@ type dialed struct {
 }
 
 // dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (dialed, OpenEvent, error) {
+func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header)}
+	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header), choice: addressChoice{memory: memory}}
 	d.begin(StepHandshake)
 	d.timings.Start = d.began
 
@@ -75,6 +76,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+		}
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			d.choice.attemptFailed()
 		}
 		cancel()
 		d.abandon()
@@ -177,10 +181,15 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if over {
 		return nil, net.ErrClosed
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	deadline, _ := d.ctx.Deadline() // net/http has taken it away; net.Dialer shares it out among addresses
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
 
+	netDial := d.cfg.netDial
+	if netDial == nil {
+		netDial = d.choice.dial
+	}
 	var c net.Conn
 	err := protect(func() (err error) {
 		if d.cfg.guard != nil {
@@ -188,7 +197,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 				return err
 			}
 		}
-		c, err = d.cfg.netDial(ctx, network, addr)
+		c, err = netDial(ctx, network, addr)
 		return err
 	})
 	if err != nil {

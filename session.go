@@ -282,7 +282,7 @@ func (s *session) connect(ctx context.Context, number int, last error) (*link, O
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load())
+	got, event, err := cfg.dial(ctx, ep, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
 	if err != nil {
 		return nil, event, err
 	}
