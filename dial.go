@@ -61,6 +61,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 	ctx, cancel := context.WithTimeoutCause(ctx, c.dialTimeout, timeout)
 	defer cancel()
 	d.ctx = ctx
+	stopCut := context.AfterFunc(ctx, d.cut)
 	var conn Conn
 	var resp *http.Response
 	err = protect(func() (err error) {
@@ -73,8 +74,12 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 		})
 		return err
 	})
+	if !stopCut() && err == nil { // its wire is closed
+		_ = protect(conn.CloseNow)
+		resp, err = nil, context.Cause(ctx)
+	}
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && resp == nil { // with a response, err says what is wrong with it
 			err = context.Cause(ctx)
 		}
 		if !errors.Is(ctx.Err(), context.Canceled) {
@@ -206,8 +211,25 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	w := newWire(c, d.cfg.guard)
 	d.mu.Lock()
 	d.wires = append(d.wires, w)
+	over = d.over
 	d.mu.Unlock()
+	if over { // cut has been too early for this one
+		w.abort()
+		return nil, net.ErrClosed
+	}
 	return w, nil
+}
+
+// cut closes the connections of an attempt whose context has ended, so that a Dialer that
+// reads from one returns. After a 101, net/http no longer does so.
+func (d *dialing) cut() {
+	d.mu.Lock()
+	d.over = true
+	wires := slices.Clone(d.wires)
+	d.mu.Unlock()
+	for _, w := range wires {
+		_ = protect(w.Conn.Close) // it may be a function of the user's
+	}
 }
 
 // abandon leaves nothing of an attempt that has failed. The context has ended.
