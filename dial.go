@@ -228,7 +228,7 @@ func (d *dialing) cut() {
 	wires := slices.Clone(d.wires)
 	d.mu.Unlock()
 	for _, w := range wires {
-		_ = protect(w.Conn.Close) // it may be a function of the user's
+		_ = protect(w.Conn.Close) // the connection may be the user's
 	}
 }
 
