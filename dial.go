@@ -79,6 +79,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 		resp, err = nil, context.Cause(ctx)
 	}
 	if err != nil {
+		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
+			<-ctx.Done() // a timer below with the same deadline was first
+		}
 		if ctx.Err() != nil && resp == nil { // with a response, err says what is wrong with it
 			err = context.Cause(ctx)
 		}
