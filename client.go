@@ -30,6 +30,7 @@ type Client struct {
 	onNetworkChange      hooks[NetworkStatus]
 
 	uncompressed atomic.Bool // the server has shown that it cannot compress
+	addresses    addresses
 
 	types typeTable
 

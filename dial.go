@@ -28,6 +28,7 @@ type dialing struct {
 	ctx    context.Context
 	url    *url.URL
 	header http.Header
+	choice addressChoice
 	dials  sync.WaitGroup // calls of netDial
 
 	mu      sync.Mutex // the trace is called from net/http's goroutines
@@ -48,12 +49,12 @@ type dialed struct {
 }
 
 // dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (dialed, OpenEvent, error) {
+func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header)}
+	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header), choice: addressChoice{memory: memory}}
 	d.begin(StepHandshake)
 	d.timings.Start = d.began
 
@@ -61,6 +62,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 	ctx, cancel := context.WithTimeoutCause(ctx, c.dialTimeout, timeout)
 	defer cancel()
 	d.ctx = ctx
+	stopCut := context.AfterFunc(ctx, d.cut)
 	var conn Conn
 	var resp *http.Response
 	err = protect(func() (err error) {
@@ -73,9 +75,19 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool) (diale
 		})
 		return err
 	})
+	if !stopCut() && err == nil { // its wire is closed
+		_ = protect(conn.CloseNow)
+		resp, err = nil, context.Cause(ctx)
+	}
 	if err != nil {
-		if ctx.Err() != nil {
+		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
+			<-ctx.Done() // a timer below with the same deadline was first
+		}
+		if ctx.Err() != nil && resp == nil { // with a response, err says what is wrong with it
 			err = context.Cause(ctx)
+		}
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			d.choice.attemptFailed()
 		}
 		cancel()
 		d.abandon()
@@ -178,10 +190,15 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if over {
 		return nil, net.ErrClosed
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	deadline, _ := d.ctx.Deadline() // net/http has taken it away; net.Dialer shares it out among addresses
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
 
+	netDial := d.cfg.netDial
+	if netDial == nil {
+		netDial = d.choice.dial
+	}
 	var c net.Conn
 	err := protect(func() (err error) {
 		if d.cfg.guard != nil {
@@ -189,7 +206,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 				return err
 			}
 		}
-		c, err = d.cfg.netDial(ctx, network, addr)
+		c, err = netDial(ctx, network, addr)
 		return err
 	})
 	if err != nil {
@@ -198,8 +215,25 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	w := newWire(c, d.cfg.guard)
 	d.mu.Lock()
 	d.wires = append(d.wires, w)
+	over = d.over
 	d.mu.Unlock()
+	if over { // cut has been too early for this one
+		w.abort()
+		return nil, net.ErrClosed
+	}
 	return w, nil
+}
+
+// cut closes the connections of an attempt whose context has ended, so that a Dialer that
+// reads from one returns. After a 101, net/http no longer does so.
+func (d *dialing) cut() {
+	d.mu.Lock()
+	d.over = true
+	wires := slices.Clone(d.wires)
+	d.mu.Unlock()
+	for _, w := range wires {
+		_ = protect(w.Conn.Close) // the connection may be the user's
+	}
 }
 
 // abandon leaves nothing of an attempt that has failed. The context has ended.

@@ -32,7 +32,7 @@ type config struct {
 	subprotocols []string
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
-	netDial      func(ctx context.Context, network, addr string) (net.Conn, error)
+	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
 	guard        func() error
 	dialer       Dialer
 	dialTimeout  time.Duration
@@ -69,16 +69,12 @@ type config struct {
 	errs []error
 }
 
-// What clients share that were given nothing else.
-var (
-	netDialer net.Dialer
-	untraced  Trace
-)
+// untraced is shared by the clients that were given no trace.
+var untraced Trace
 
 func defaultConfig() config {
 	return config{
 		proxy:         http.ProxyFromEnvironment,
-		netDial:       netDialer.DialContext,
 		dialer:        CoderDialer{},
 		dialTimeout:   10 * time.Second,
 		readLimit:     1 << 20,
@@ -251,7 +247,12 @@ func WithProxy(fn func(*http.Request) (*url.URL, error)) Option {
 
 // WithNetDial makes the network connections below TLS and HTTP, for choosing an
 // interface, setting socket options, or a network in memory. The default is a
-// zero net.Dialer, whose connections have TCP_NODELAY set.
+// zero net.Dialer, whose connections have TCP_NODELAY set; for 10 minutes, an address
+// of a name that has failed is tried after the others.
+//
+// fn runs on a goroutine of its own and must return when its context ends. The
+// context has the deadline of the dial timeout, which net.Dialer shares out among the
+// addresses of a name. The order of the addresses is fn's.
 func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return func(c *config) {
 		if fn == nil {

@@ -295,7 +295,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, number int, las
 	if cfg.network != nil {
 		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
 	}
-	got, event, err := cfg.dial(dialCtx, ep, cfg.compression && !s.client.uncompressed.Load())
+	got, event, err := cfg.dial(dialCtx, ep, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
 	if err != nil {
 		return nil, event, err
 	}

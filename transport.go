@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+
+	"github.com/wechatws/wechatws/internal/handshake"
 )
 
 // MessageType tells text messages from binary ones, with the opcodes of
@@ -65,7 +67,7 @@ func checkClose(code StatusCode, reason string) error {
 //
 // Dial performs one handshake. On failure it returns the server's response as
 // far as there was one, with up to 1 KiB of its body. It must return when ctx
-// ends.
+// ends; the connections of Handshake.Client are closed then.
 type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
@@ -111,7 +113,8 @@ type CoderDialer struct{}
 
 // Dial implements Dialer.
 func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error) {
-	opts := &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	client, accept := handshake.Client(h.Client)
+	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
@@ -119,6 +122,7 @@ func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response,
 	if err != nil {
 		return nil, resp, err
 	}
+	accept()
 	c.SetReadLimit(-1)
 	return coderConn{c}, resp, nil
 }

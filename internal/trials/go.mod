@@ -10,6 +10,7 @@ require (
 	github.com/wechatws/wechatws v0.0.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.53.0
+	golang.org/x/sys v0.43.0
 )
 
 require (
@@ -32,7 +33,6 @@ require (
 	github.com/rs/xid v1.4.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.20.0 // indirect
-	golang.org/x/sys v0.43.0 // indirect
 	google.golang.org/protobuf v1.28.1 // indirect
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )

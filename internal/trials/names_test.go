@@ -71,11 +71,16 @@ func fails(code dnsmessage.RCode) func(*dnsmessage.Message) bool {
 
 func silent(*dnsmessage.Message) bool { return false }
 
+// resolver asks this name server.
+func (n *names) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", n.conn.LocalAddr().String())
+	}}
+}
+
 // dial asks this name server.
 func (n *names) dial() wechatws.Option {
-	d := net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", n.conn.LocalAddr().String())
-	}}}
+	d := net.Dialer{Resolver: n.resolver()}
 	return wechatws.WithNetDial(d.DialContext)
 }
 

@@ -24,6 +24,7 @@ import (
 	"nhooyr.io/websocket"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/handshake"
 )
 
 // Dialer implements wechatws.Dialer. The zero value is ready for use.
@@ -31,7 +32,8 @@ type Dialer struct{}
 
 // Dial implements wechatws.Dialer.
 func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
-	opts := &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	client, accept := handshake.Client(h.Client)
+	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
@@ -39,6 +41,7 @@ func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *h
 	if err != nil {
 		return nil, resp, err
 	}
+	accept()
 	c.SetReadLimit(-1)
 	return conn{c}, resp, nil
 }

@@ -1,0 +1,157 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// avoidFor is how long an address that has failed is tried after the others. It ends so
+// that a server that is back gets its share of the clients again.
+const avoidFor = 10 * time.Minute
+
+// addresses are the addresses of a client's servers that failed lately. net.Dialer tries
+// the addresses of a name in the resolver's order. Without a memory, an address that
+// accepts connections and never answers would be the first one in every attempt.
+type addresses struct {
+	mu     sync.Mutex
+	failed map[netip.Addr]time.Time // when; the older ones count no more after avoidFor
+}
+
+func (a *addresses) fail(ip netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failed == nil {
+		a.failed = map[netip.Addr]time.Time{}
+	}
+	maps.DeleteFunc(a.failed, func(_ netip.Addr, at time.Time) bool { return time.Since(at) >= avoidFor })
+	a.failed[ip] = time.Now()
+}
+
+func (a *addresses) avoids(ip netip.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.avoidsLocked(ip)
+}
+
+func (a *addresses) avoidsLocked(ip netip.Addr) bool {
+	at, failed := a.failed[ip]
+	return failed && time.Since(at) < avoidFor
+}
+
+// resolved begins a new round when every address of a name has failed: all of them are
+// tried again, in the resolver's order.
+func (a *addresses) resolved(ips []netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !a.avoidsLocked(ip) }) {
+		return
+	}
+	for _, ip := range ips {
+		delete(a.failed, ip)
+	}
+}
+
+// errAvoided makes net.Dialer go on to the next address.
+var errAvoided = errors.New("the address has failed lately")
+
+// An addressChoice is the part of addresses in one attempt.
+type addressChoice struct {
+	memory *addresses
+
+	mu        sync.Mutex // net.Dialer may try two addresses at a time
+	several   bool       // the name has more than one address
+	failed    bool       // an address of this attempt could not be connected to
+	connected netip.Addr // the last one that could
+}
+
+// dial is net.Dialer's DialContext, but for the addresses that failed lately: they are
+// tried when the others have failed. ctx must have a deadline, which net.Dialer shares
+// out among the addresses.
+func (c *addressChoice) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c.mu.Lock()
+	c.several, c.connected = false, netip.Addr{}
+	c.mu.Unlock()
+	deadline, _ := ctx.Deadline()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSDone: func(i httptrace.DNSDoneInfo) { c.resolved(i.Addrs) },
+		ConnectDone: func(_, addr string, err error) {
+			// Before the deadline, a dial is canceled because another address was faster
+			// or the attempt is not wanted any more. Neither is the address's fault.
+			canceled := errors.Is(err, context.Canceled) && time.Now().Before(deadline)
+			if err != nil && !canceled && !errors.Is(err, errAvoided) {
+				c.connectFailed(addr)
+			}
+		},
+	})
+	var avoided atomic.Bool
+	dialer := net.Dialer{Control: func(_, addr string, _ syscall.RawConn) error {
+		if c.avoids(addr) {
+			avoided.Store(true)
+			return errAvoided
+		}
+		return nil
+	}}
+	conn, err := dialer.DialContext(ctx, network, addr)
+	if err != nil && avoided.Load() && ctx.Err() == nil {
+		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.connected = ipOf(conn.RemoteAddr().String())
+	c.mu.Unlock()
+	return conn, nil
+}
+
+func (c *addressChoice) resolved(addrs []net.IPAddr) {
+	ips := make([]netip.Addr, 0, len(addrs))
+	for _, a := range addrs {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			ips = append(ips, ip.Unmap().WithZone(a.Zone))
+		}
+	}
+	c.mu.Lock()
+	c.several = len(ips) > 1
+	c.mu.Unlock()
+	c.memory.resolved(ips)
+}
+
+func (c *addressChoice) avoids(addr string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.several && c.memory.avoids(ipOf(addr))
+}
+
+func (c *addressChoice) connectFailed(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.several {
+		c.failed = true
+		c.memory.fail(ipOf(addr))
+	}
+}
+
+// attemptFailed blames the address that was connected to, unless others have used up
+// part of its time: it has the whole of it in the next attempt, which avoids those.
+func (c *addressChoice) attemptFailed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.several && !c.failed && c.connected.IsValid() {
+		c.memory.fail(c.connected)
+	}
+}
+
+func ipOf(addr string) netip.Addr {
+	ap, _ := netip.ParseAddrPort(addr)
+	return ap.Addr().Unmap()
+}
