@@ -339,7 +339,7 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	if err != nil {
 		return err
 	}
-	return c.queue.push(ctx, newOutgoing(m, v, options))
+	return c.accept(ctx, "Send", m, v, options)
 }
 
 // SendText is Send for text that is encoded already. It must be valid UTF-8.
@@ -347,12 +347,20 @@ func (c *Client) SendText(ctx context.Context, text string, options ...SendOptio
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
 	}
-	return c.queue.push(ctx, newOutgoing(Outgoing{TextMessage, []byte(text)}, nil, options))
+	return c.accept(ctx, "SendText", Outgoing{TextMessage, []byte(text)}, nil, options)
 }
 
 // SendBinary is Send for a binary message. data is copied.
 func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOption) error {
-	return c.queue.push(ctx, newOutgoing(Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options))
+	return c.accept(ctx, "SendBinary", Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options)
+}
+
+func (c *Client) accept(ctx context.Context, verb string, m Outgoing, v any, options []SendOption) error {
+	out, err := newOutgoing(verb, m, v, options)
+	if err != nil {
+		return err
+	}
+	return c.queue.push(ctx, out)
 }
 
 func encode(codec Codec, v any) (Outgoing, error) {
