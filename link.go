@@ -92,16 +92,21 @@ func (l *link) blame(cause *CloseError) {
 	}
 }
 
-// fail ends the link at once, without a close handshake.
+// fail ends the link at once, without a close handshake. end waits for a call under way
+// on another goroutine, or the next connection would be made before this one is closed.
 func (l *link) fail(cause *CloseError) {
 	l.blame(cause)
 	l.mu.Lock()
 	first := !l.ended
-	l.ended = true
+	if first {
+		l.ended = true
+		l.helpers.Add(1)
+	}
 	l.mu.Unlock()
 	if !first {
 		return
 	}
+	defer l.helpers.Done()
 	close(l.dead)
 	l.client.dispatcher.wake()
 	if l.wire != nil {
@@ -172,6 +177,10 @@ func bare(op *net.OpError) error {
 func (l *link) close(code StatusCode, reason string) {
 	cause := &CloseError{Code: code, Reason: reason}
 	l.blame(cause)
+	if !l.enter() { // end waits for this as it does for fail
+		return
+	}
+	defer l.helpers.Done()
 	if l.wire != nil {
 		defer time.AfterFunc(closeTimeout, l.wire.abort).Stop()
 	}
