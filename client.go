@@ -123,7 +123,7 @@ func (c *Client) Run(ctx context.Context) error {
 // start begins a session.
 func (c *Client) start(ctx context.Context) (*session, error) {
 	var schedule *schedule
-	if err := protect(func() error { schedule = newSchedule(&c.cfg); return nil }); err != nil {
+	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {
@@ -165,7 +165,7 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	c.session = s
 	c.queue.accept(nil)
-	go s.start()
+	go s.run(0, nil)
 	return s, nil
 }
 

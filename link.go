@@ -66,6 +66,9 @@ func newLink(s *session, got dialed) *link {
 	l := &link{client: c, session: s, number: c.connections, dialed: got, born: time.Now(), dead: make(chan struct{})}
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
+	if u, ok := l.conn.(*userConn); ok {
+		u.panicked = l.connPanicked
+	}
 	if l.wire != nil {
 		l.wire.goLive()
 	}
@@ -120,6 +123,18 @@ func (l *link) fail(cause *CloseError) {
 	}
 }
 
+// connPanicked ends the link because a method of its connection has panicked. The panic
+// is the cause, or is reported when there is another one.
+func (l *link) connPanicked(err error) {
+	cause := &CloseError{Code: StatusAbnormal, Err: err}
+	l.fail(cause)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause != cause {
+		l.client.reportLater(l.session, err)
+	}
+}
+
 // end waits until all that belongs to the link is gone, and tells why it ended.
 // readErr is what the reader met.
 func (l *link) end(readErr error) *CloseError {
@@ -141,8 +156,11 @@ func (l *link) closeError(err error) *CloseError {
 		limit *ReadLimitError
 		op    *net.OpError
 		flaw  flate.CorruptInputError
+		pe    *PanicError
 	)
 	switch { // without what the library says around it
+	case errors.As(err, &pe):
+		return &CloseError{Code: StatusAbnormal, Err: pe}
 	case l.wire != nil && l.wire.refusal.Load() != nil:
 		return &CloseError{Code: StatusAbnormal, Err: *l.wire.refusal.Load()}
 	case errors.As(err, &ce):

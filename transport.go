@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+
+	"github.com/wechatws/wechatws/internal/frames"
 )
 
 // MessageType tells text messages from binary ones, with the opcodes of
@@ -65,7 +67,7 @@ func checkClose(code StatusCode, reason string) error {
 //
 // Dial performs one handshake. On failure it returns the server's response as
 // far as there was one, with up to 1 KiB of its body. It must return when ctx
-// ends.
+// ends. Returning neither a Conn nor an error is an error, and so is a panic.
 type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
@@ -84,7 +86,8 @@ type Handshake struct {
 
 // A Conn is one WebSocket connection. A Client calls Reader from one goroutine
 // and reads each message to its end; it calls Write from one goroutine at a
-// time; Ping, Close and CloseNow may come at any time from any goroutine.
+// time; Ping, Close and CloseNow may come at any time from any goroutine. A panic
+// in a method ends the connection, with a *PanicError as the cause.
 type Conn interface {
 	// Reader waits for the next message. A close frame from the peer is
 	// returned as a *CloseError with Remote set. There must be no read limit:
@@ -110,7 +113,8 @@ type CoderDialer struct{}
 
 // Dial implements Dialer.
 func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error) {
-	opts := &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	client, found := frames.Find(h.Client)
+	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
@@ -119,12 +123,18 @@ func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response,
 		return nil, resp, err
 	}
 	c.SetReadLimit(-1)
-	return coderConn{c}, resp, nil
+	return coderConn{c, found.Stream}, resp, nil
 }
 
 // coderConn uses the background context throughout: a context that can end
 // costs an allocation per operation, and ends the connection anyway.
-type coderConn struct{ *websocket.Conn }
+type coderConn struct {
+	*websocket.Conn
+	stream *frames.Stream
+}
+
+// Stream implements frames.Streamer.
+func (c coderConn) Stream() *frames.Stream { return c.stream }
 
 func (c coderConn) Reader() (MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())

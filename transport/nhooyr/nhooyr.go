@@ -24,6 +24,7 @@ import (
 	"nhooyr.io/websocket"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/frames"
 )
 
 // Dialer implements wechatws.Dialer. The zero value is ready for use.
@@ -31,7 +32,8 @@ type Dialer struct{}
 
 // Dial implements wechatws.Dialer.
 func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
-	opts := &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	client, found := frames.Find(h.Client)
+	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
@@ -40,10 +42,16 @@ func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *h
 		return nil, resp, err
 	}
 	c.SetReadLimit(-1)
-	return conn{c}, resp, nil
+	return conn{c, found.Stream}, resp, nil
 }
 
-type conn struct{ *websocket.Conn }
+type conn struct {
+	*websocket.Conn
+	stream *frames.Stream
+}
+
+// Stream implements frames.Streamer.
+func (c conn) Stream() *frames.Stream { return c.stream }
 
 func (c conn) Reader() (wechatws.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())
