@@ -127,7 +127,7 @@ func (c *Client) Run(ctx context.Context) error {
 // start begins a session.
 func (c *Client) start(ctx context.Context) (*session, error) {
 	var schedule *schedule
-	if err := protect(func() error { schedule = newSchedule(&c.cfg); return nil }); err != nil {
+	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {
@@ -169,7 +169,7 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	c.session = s
 	c.queue.accept(nil)
-	go s.start()
+	go s.run(0, nil)
 	return s, nil
 }
 
@@ -343,7 +343,7 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	if err != nil {
 		return err
 	}
-	return c.queue.push(ctx, newOutgoing(m, v, options))
+	return c.accept(ctx, "Send", m, v, options)
 }
 
 // SendText is Send for text that is encoded already. It must be valid UTF-8.
@@ -351,12 +351,20 @@ func (c *Client) SendText(ctx context.Context, text string, options ...SendOptio
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
 	}
-	return c.queue.push(ctx, newOutgoing(Outgoing{TextMessage, []byte(text)}, nil, options))
+	return c.accept(ctx, "SendText", Outgoing{TextMessage, []byte(text)}, nil, options)
 }
 
 // SendBinary is Send for a binary message. data is copied.
 func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOption) error {
-	return c.queue.push(ctx, newOutgoing(Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options))
+	return c.accept(ctx, "SendBinary", Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options)
+}
+
+func (c *Client) accept(ctx context.Context, verb string, m Outgoing, v any, options []SendOption) error {
+	out, err := newOutgoing(verb, m, v, options)
+	if err != nil {
+		return err
+	}
+	return c.queue.push(ctx, out)
 }
 
 func encode(codec Codec, v any) (Outgoing, error) {

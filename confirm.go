@@ -36,8 +36,10 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	if err != nil {
 		return Message{}, err
 	}
-	out := newOutgoing(m, v, options)
+	out, err := newOutgoing("SendConfirmed", m, v, options)
 	switch {
+	case err != nil:
+		return Message{}, err
 	case out.tryTimeout < 0:
 		return Message{}, &OptionError{Option: "TryTimeout", Value: out.tryTimeout.String(), Want: "must be longer than zero"}
 	case out.tryTimeout == 0:

@@ -36,15 +36,14 @@ type dialing struct {
 	began   time.Time // the step
 	timings Timings
 	wires   []*wire // redirects make several; the last one is the connection's
-	stream  *frames.Stream
-	over    bool // no more
+	over    bool    // no more
 }
 
 // What a dial that succeeds has brought.
 type dialed struct {
 	conn       Conn
 	wire       *wire          // nil when the Dialer makes connections of its own
-	stream     *frames.Stream // nil when the library is to see every frame
+	stream     *frames.Stream // nil when the Conn is to see every frame
 	compressed bool           // perhaps: it was offered
 }
 
@@ -65,6 +64,8 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 	stopCut := context.AfterFunc(ctx, d.cut)
 	var conn Conn
 	var resp *http.Response
+	var stream *frames.Stream
+	var event OpenEvent
 	err = protect(func() (err error) {
 		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
 			URL:          u.String(),
@@ -73,13 +74,25 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 			Compression:  compression,
 			Client:       d.client(),
 		})
+		if isNil(conn) {
+			if conn = nil; err == nil {
+				resp, err = nil, errNoConn
+			}
+			return err
+		}
+		if conn, stream = bounded(conn); err == nil {
+			event.Subprotocol = conn.Subprotocol()
+		}
 		return err
 	})
 	if !stopCut() && err == nil { // its wire is closed
-		_ = protect(conn.CloseNow)
-		resp, err = nil, context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
 	if err != nil {
+		if conn != nil { // the server is not at fault
+			_ = conn.CloseNow()
+			resp = nil
+		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
 			<-ctx.Done() // a timer below with the same deadline was first
 		}
@@ -96,8 +109,8 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 	timings := d.timed()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	got := dialed{conn: conn, stream: d.stream, compressed: compression}
-	event := OpenEvent{Subprotocol: conn.Subprotocol(), Timings: timings}
+	got := dialed{conn: conn, stream: stream, compressed: compression}
+	event.Timings = timings
 	if resp != nil {
 		event.Header = resp.Header
 	}
@@ -147,17 +160,14 @@ func (d *dialing) client() *http.Client {
 	}
 	var transport http.RoundTripper = t
 	if !d.cfg.everyFrame {
-		transport = upgrade{t, d}
+		transport = upgrade{t}
 	}
 	return &http.Client{Transport: transport, CheckRedirect: d.checkRedirect}
 }
 
 // An upgrade puts a stream between the WebSocket library and its connection, which
 // is the body of the response.
-type upgrade struct {
-	http.RoundTripper
-	d *dialing
-}
+type upgrade struct{ http.RoundTripper }
 
 func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := u.RoundTripper.RoundTrip(r)
@@ -165,8 +175,7 @@ func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
-		u.d.stream = frames.NewStream(body)
-		resp.Body = u.d.stream
+		resp.Body = frames.NewStream(body)
 	}
 	return resp, nil
 }
@@ -199,20 +208,25 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if netDial == nil {
 		netDial = d.choice.dial
 	}
-	var c net.Conn
+	var w *wire
 	err := protect(func() (err error) {
 		if d.cfg.guard != nil {
 			if err := d.cfg.guard(); err != nil {
 				return err
 			}
 		}
-		c, err = netDial(ctx, network, addr)
+		c, err := netDial(ctx, network, addr)
+		if err == nil && isNil(c) {
+			err = errNoNetConn
+		}
+		if err == nil {
+			w = newWire(c, d.cfg.guard)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	w := newWire(c, d.cfg.guard)
 	d.mu.Lock()
 	d.wires = append(d.wires, w)
 	over = d.over

@@ -3,7 +3,6 @@ package wechatws
 import (
 	"reflect"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -239,13 +238,3 @@ func inside() (dispatching, owned bool) {
 
 // entry is the address that a function has in a stack frame.
 func entry(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
-
-// protect runs one of the user's functions, and makes a panic in it an error.
-func protect(fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return fn()
-}

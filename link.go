@@ -67,6 +67,9 @@ func newLink(s *session, got dialed) *link {
 	l := &link{client: c, session: s, number: c.connections, dialed: got, born: time.Now(), dead: make(chan struct{})}
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
+	if u, ok := l.conn.(*userConn); ok {
+		u.panicked = l.connPanicked
+	}
 	if l.wire != nil {
 		l.wire.goLive()
 	}
@@ -93,16 +96,21 @@ func (l *link) blame(cause *CloseError) {
 	}
 }
 
-// fail ends the link at once, without a close handshake.
+// fail ends the link at once, without a close handshake. end waits for a call under way
+// on another goroutine, or the next connection would be made before this one is closed.
 func (l *link) fail(cause *CloseError) {
 	l.blame(cause)
 	l.mu.Lock()
 	first := !l.ended
-	l.ended = true
+	if first {
+		l.ended = true
+		l.helpers.Add(1)
+	}
 	l.mu.Unlock()
 	if !first {
 		return
 	}
+	defer l.helpers.Done()
 	close(l.dead)
 	l.client.dispatcher.wake()
 	if l.wire != nil {
@@ -113,6 +121,18 @@ func (l *link) fail(cause *CloseError) {
 		}
 	} else {
 		l.conn.CloseNow()
+	}
+}
+
+// connPanicked ends the link because a method of its connection has panicked. The panic
+// is the cause, or is reported when there is another one.
+func (l *link) connPanicked(err error) {
+	cause := &CloseError{Code: StatusAbnormal, Err: err}
+	l.fail(cause)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause != cause {
+		l.client.reportLater(l.session, err)
 	}
 }
 
@@ -137,8 +157,11 @@ func (l *link) closeError(err error) *CloseError {
 		limit *ReadLimitError
 		op    *net.OpError
 		flaw  flate.CorruptInputError
+		pe    *PanicError
 	)
 	switch { // without what the library says around it
+	case errors.As(err, &pe):
+		return &CloseError{Code: StatusAbnormal, Err: pe}
 	case l.wire != nil && l.wire.refusal.Load() != nil:
 		return &CloseError{Code: StatusAbnormal, Err: *l.wire.refusal.Load()}
 	case errors.As(err, &ce):
@@ -173,6 +196,10 @@ func bare(op *net.OpError) error {
 func (l *link) close(code StatusCode, reason string) {
 	cause := &CloseError{Code: code, Reason: reason}
 	l.blame(cause)
+	if !l.enter() { // end waits for this as it does for fail
+		return
+	}
+	defer l.helpers.Done()
 	if l.wire != nil {
 		defer time.AfterFunc(closeTimeout, l.wire.abort).Stop()
 	}

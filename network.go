@@ -30,7 +30,9 @@ type NetworkStatus struct {
 
 // A NetworkMonitor tells whether there is a network and when it changes. Its
 // methods may be called from any goroutine, also from inside the function given
-// to Watch. SystemNetwork is one; a program that knows better brings its own.
+// to Watch. SystemNetwork is one; a program that knows better brings its own. If
+// Status or Watch panics, or Watch returns nil, OnError receives the error and the
+// client assumes that there is a network.
 type NetworkMonitor interface {
 	// Status is the network as it is now. It reads, which may take a few
 	// milliseconds, and waits for nothing else.
@@ -55,7 +57,8 @@ type NetworkMonitor interface {
 }
 
 // SystemNetwork is the monitor of the machine's own network, one shared by the
-// whole process. It never fails. While anybody watches it costs one goroutine,
+// whole process. It never fails, and logs a panic in a function given to Watch with
+// slog.Default. While anybody watches it costs one goroutine,
 // however many watchers there are, and on Linux one netlink socket, on which the
 // kernel tells of changes; otherwise nothing. Where there is no such socket,
 // which is everywhere but Linux and in some Linux sandboxes, it looks every 5 s.

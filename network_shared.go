@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -122,7 +123,10 @@ func (n *sharedNetwork) call(w *networkWatch, watcher *networkWatcher, status Ne
 	if !calling {
 		return
 	}
-	watcher.fn(status)
+	if err := protect(func() error { watcher.fn(status); return nil }); err != nil {
+		// There is no client to report it to, and all clients depend on this goroutine.
+		slog.Error("wechatws: panic in a function that watches the network", "err", err)
+	}
 	n.mu.Lock()
 	w.calling = false
 	n.mu.Unlock()

@@ -235,6 +235,7 @@ func WithTLSConfig(t *tls.Config) Option {
 			}
 		}
 		c.tls = t.Clone()
+		protectTLS(c.tls)
 	}
 }
 
@@ -285,7 +286,8 @@ func WithGuard(fn func() error) Option {
 }
 
 // WithDialer sets the WebSocket library under the client. The default is
-// CoderDialer; nhooyr.Dialer in transport/nhooyr is another one.
+// CoderDialer; nhooyr.Dialer in transport/nhooyr is another one. A Dialer may wrap the
+// Conn of one of these, which then reads and writes every message; see WithoutShortCut.
 func WithDialer(d Dialer) Option {
 	return func(c *config) {
 		if d == nil {
@@ -331,7 +333,9 @@ func WithCompression() Option { return func(c *config) { c.compression = true } 
 
 // WithoutShortCut has the WebSocket library read and write every frame. By default
 // whole, unfragmented, uncompressed messages, which nearly all are, are taken out of
-// what comes in and put into what goes out without it, which costs a fraction.
+// what comes in and put into what goes out without it, which costs a fraction. Only the
+// connections of CoderDialer and of transport/nhooyr are gone around like this: the Conn
+// of any other Dialer reads and writes every message.
 func WithoutShortCut() Option { return func(c *config) { c.everyFrame = true } }
 
 // WithLogin sends what fn returns, encoded by the codec, as the first message

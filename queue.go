@@ -49,16 +49,19 @@ type outgoing struct {
 	err      error
 }
 
-func newOutgoing(m Outgoing, v any, options []SendOption) *outgoing {
+func newOutgoing(verb string, m Outgoing, v any, options []SendOption) (*outgoing, error) {
 	o := &outgoing{Outgoing: m}
 	for _, option := range options {
+		if option == nil {
+			return nil, &OptionError{Option: verb, Value: "nil", Want: "an option must not be nil"}
+		}
 		option(o)
 	}
 	o.late = o.late && v != nil
 	if o.late {
 		o.value = v
 	}
-	return o
+	return o, nil
 }
 
 func (o *outgoing) expired(now time.Time) bool {

@@ -17,7 +17,7 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for range maxBatch {
-			if err := c.queue.push(ctx, newOutgoing(Outgoing{TextMessage, comment}, nil, nil)); err != nil {
+			if err := c.queue.push(ctx, &outgoing{Outgoing: Outgoing{TextMessage, comment}}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -202,13 +202,15 @@ type schedule struct {
 	since   time.Time // when the first of these repeats came
 }
 
-func newSchedule(cfg *config) *schedule {
+func newSchedule(cfg *config) (*schedule, error) {
 	s := &schedule{cfg: cfg, attempt: 1}
 	if cfg.newBackOff != nil {
-		s.backoff = cfg.newBackOff()
+		if s.backoff = cfg.newBackOff(); s.backoff == nil {
+			return nil, &OptionError{Option: "WithBackOff", Value: "nil", Want: "the function must return a backoff.BackOff"}
+		}
 		s.backoff.Reset()
 	}
-	return s
+	return s, nil
 }
 
 // ended takes note of a connection that was open for so long.

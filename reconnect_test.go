@@ -105,7 +105,9 @@ func testSchedule(t *testing.T, options ...Option) *schedule {
 	t.Helper()
 	c, err := New("ws://localhost", options...)
 	require.NoError(t, err)
-	return newSchedule(&c.cfg)
+	s, err := newSchedule(&c.cfg)
+	require.NoError(t, err)
+	return s
 }
 
 func TestScheduleCountsTheSameFailureInARow(t *testing.T) {

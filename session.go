@@ -21,7 +21,7 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	unwatch func()       // ends the watch of the network
+	unwatch func()       // ends the watch of the network; nil: there is none
 	reliefs atomic.Int32 // how often its goroutine was relieved
 
 	opened chan struct{} // closed at the first open
@@ -44,19 +44,39 @@ type session struct {
 // errTryNow ends an attempt that is to be made again at once.
 var errTryNow = errors.New("trying again at once")
 
-// start begins the session.
-func (s *session) start() {
-	s.unwatch = func() {}
-	if m := s.client.cfg.network; m != nil {
-		s.unwatch = m.Watch(s.networkChanged)
-		status := m.Status()
-		s.client.mu.Lock()
-		if !s.networkKnown { // otherwise there has been a change since
-			s.network = status
-		}
-		s.client.mu.Unlock()
+// watchNetwork begins to watch the network. With a monitor that panics or cannot be
+// stopped there counts as being a network: nothing might report its return.
+func (s *session) watchNetwork() {
+	m := s.client.cfg.network
+	if m == nil {
+		return
 	}
-	s.run(0, nil)
+	status := NetworkStatus{Connected: true, Type: NetworkUnknown}
+	err := protect(func() error {
+		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
+			return errNoStop
+		}
+		status = m.Status()
+		return nil
+	})
+	if err != nil {
+		s.client.reportLater(s, err)
+	}
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if !s.networkKnown { // otherwise there has been a change since
+		s.network = status
+	}
+}
+
+// unwatchNetwork ends the watch.
+func (s *session) unwatchNetwork() {
+	if s.unwatch == nil {
+		return
+	}
+	if err := protect(func() error { s.unwatch(); return nil }); err != nil {
+		s.client.reportLater(s, err)
+	}
 }
 
 // run is the session's goroutine. It begins with a link, when it relieves another one
@@ -65,11 +85,14 @@ func (s *session) run(number int32, l *link) {
 	err := errGoexit
 	defer func() { // also when one of the user's functions calls runtime.Goexit
 		if s.reliefs.Load() == number {
-			s.unwatch()
-			s.finish(err)
-			close(s.done)
+			defer close(s.done)
+			defer func() { s.finish(err) }()
+			s.unwatchNetwork()
 		}
 	}()
+	if number == 0 {
+		s.watchNetwork()
+	}
 	err = s.stayConnected(l)
 }
 
@@ -90,11 +113,14 @@ func (s *session) stayConnected(l *link) error {
 				return err
 			}
 			cause := l.end(err)
-			schedule.ended(time.Since(l.opened))
+			err = protect(func() error { schedule.ended(time.Since(l.opened)); return nil })
 			s.linkEnded(l, cause)
 			l = nil
 			if s.ctx.Err() != nil {
 				return nil
+			}
+			if err != nil { // without a schedule there is no going on
+				return errors.Join(err, cause)
 			}
 			if last = cause; errors.Is(last, ErrReconnect) {
 				schedule.attempt++
@@ -114,7 +140,7 @@ func (s *session) stayConnected(l *link) error {
 		var wait time.Duration
 		var final bool
 		err = protect(func() error { wait, final = schedule.next(last); return nil })
-		if err != nil { // without a schedule there is no going on
+		if err != nil { // as above
 			return errors.Join(err, last)
 		}
 		if final {

@@ -67,7 +67,7 @@ func benchmarkSend(b *testing.B, c *Client) {
 	c.queue.link = l
 	for b.Loop() {
 		for range maxBatch {
-			if err := c.queue.push(context.Background(), newOutgoing(Outgoing{TextMessage, comment}, nil, nil)); err != nil {
+			if err := c.queue.push(context.Background(), &outgoing{Outgoing: Outgoing{TextMessage, comment}}); err != nil {
 				b.Fatal(err)
 			}
 		}

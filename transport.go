@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/handshake"
 )
 
@@ -67,7 +68,8 @@ func checkClose(code StatusCode, reason string) error {
 //
 // Dial performs one handshake. On failure it returns the server's response as
 // far as there was one, with up to 1 KiB of its body. It must return when ctx
-// ends; the connections of Handshake.Client are closed then.
+// ends; the connections of Handshake.Client are closed then. Returning neither a Conn nor
+// an error is an error, and so is a panic.
 type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
@@ -87,7 +89,8 @@ type Handshake struct {
 
 // A Conn is one WebSocket connection. A Client calls Reader from one goroutine
 // and reads each message to its end; it calls Write from one goroutine at a
-// time; Ping, Close and CloseNow may come at any time from any goroutine.
+// time; Ping, Close and CloseNow may come at any time from any goroutine. A panic
+// in a method ends the connection, with a *PanicError as the cause.
 type Conn interface {
 	// Reader waits for the next message. A close frame from the peer is
 	// returned as a *CloseError with Remote set. There must be no read limit:
@@ -113,7 +116,8 @@ type CoderDialer struct{}
 
 // Dial implements Dialer.
 func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error) {
-	client, accept := handshake.Client(h.Client)
+	client, found := frames.Find(h.Client)
+	client, accept := handshake.Client(client)
 	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
@@ -124,12 +128,18 @@ func (CoderDialer) Dial(ctx context.Context, h Handshake) (Conn, *http.Response,
 	}
 	accept()
 	c.SetReadLimit(-1)
-	return coderConn{c}, resp, nil
+	return coderConn{c, found.Stream}, resp, nil
 }
 
 // coderConn uses the background context throughout: a context that can end
 // costs an allocation per operation, and ends the connection anyway.
-type coderConn struct{ *websocket.Conn }
+type coderConn struct {
+	*websocket.Conn
+	stream *frames.Stream
+}
+
+// Stream implements frames.Streamer.
+func (c coderConn) Stream() *frames.Stream { return c.stream }
 
 func (c coderConn) Reader() (MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())

@@ -25,7 +25,7 @@ import (
 type wire struct {
 	net.Conn
 	born  time.Time
-	raw   syscall.RawConn // nil: the connection has none
+	raw   syscall.RawConn // nil: the connection is no socket of the standard library
 	guard func() error    // see WithGuard; may be nil
 
 	refusal atomic.Pointer[error] // what guard said
@@ -70,8 +70,13 @@ var pendingPool = sync.Pool{New: func() any {
 func newWire(c net.Conn, guard func() error) *wire {
 	w := &wire{Conn: c, born: time.Now(), guard: guard}
 	w.changed.L = &w.mu
-	if socket, ok := c.(syscall.Conn); ok {
+	switch socket := c.(type) {
+	case *net.TCPConn:
 		w.raw, _ = socket.SyscallConn()
+	case *net.UnixConn:
+		w.raw, _ = socket.SyscallConn()
+	default: // a type that embeds one of these has a Write of its own
+		w.Conn = userNetConn{c}
 	}
 	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && guard != nil {
 		// What the kernel has not got through when the connection ends must not arrive

@@ -24,6 +24,7 @@ import (
 	"nhooyr.io/websocket"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/handshake"
 )
 
@@ -32,7 +33,8 @@ type Dialer struct{}
 
 // Dial implements wechatws.Dialer.
 func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
-	client, accept := handshake.Client(h.Client)
+	client, found := frames.Find(h.Client)
+	client, accept := handshake.Client(client)
 	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
@@ -43,10 +45,16 @@ func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *h
 	}
 	accept()
 	c.SetReadLimit(-1)
-	return conn{c}, resp, nil
+	return conn{c, found.Stream}, resp, nil
 }
 
-type conn struct{ *websocket.Conn }
+type conn struct {
+	*websocket.Conn
+	stream *frames.Stream
+}
+
+// Stream implements frames.Streamer.
+func (c conn) Stream() *frames.Stream { return c.stream }
 
 func (c conn) Reader() (wechatws.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())
