@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -96,36 +95,37 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool)
 func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	bytes := len(m.Data)
-	for _, other := range q.unconfirmed {
-		bytes += len(other.Data)
-	}
+	n, bytes := q.unconfirmed.n, q.unconfirmedBytes
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case q.refuse != nil:
 		return q.refuse
-	case len(q.unconfirmed) > 0 && (len(q.unconfirmed) >= q.cfg.queueMessages || bytes > q.cfg.queueBytes):
-		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, len(q.unconfirmed), bytes-len(m.Data))
+	case n > 0 && (n >= q.cfg.queueMessages || bytes+len(m.Data) > q.cfg.queueBytes):
+		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, n, bytes)
 	}
 	q.seq++
-	m.seq = q.seq
-	q.unconfirmed = append(q.unconfirmed, m)
+	m.seq, m.size = q.seq, len(m.Data)
+	q.unconfirmed.pushBack(m)
+	q.unconfirmedBytes += m.size
 	return nil
 }
 
 func (q *queue) removeUnconfirmed(m *outgoing) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.unconfirmed = slices.DeleteFunc(q.unconfirmed, func(other *outgoing) bool { return other == m })
-	q.change()
+	if m.waits {
+		q.unconfirmed.remove(m)
+		q.unconfirmedBytes -= m.size
+		q.change()
+	}
 }
 
 // turn waits until all that came before are confirmed or given up.
 func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first := func() bool { return len(q.unconfirmed) > 0 && q.unconfirmed[0] == m }
+	first := func() bool { return q.unconfirmed.first == m }
 	if err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() }); err != nil {
 		return err
 	}
@@ -153,10 +153,11 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refuse = ErrClosed
-	for _, m := range q.unconfirmed {
+	for m := q.unconfirmed.first; m != nil; m = q.unconfirmed.first {
+		q.unconfirmed.remove(m)
 		m.gone, m.err = true, ErrClosed
+		q.given = append(q.given, m)
 	}
-	q.given = append(q.given, q.unconfirmed...)
-	q.unconfirmed = nil
+	q.unconfirmedBytes = 0
 	q.change()
 }
