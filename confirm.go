@@ -51,11 +51,12 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 		return Message{}, err
 	}
 	defer c.queue.removeUnconfirmed(out)
-	if err := c.queue.turn(ctx, out); err != nil {
+	callback := c.insideOwnCallback(ctx)
+	if err := c.awaitTurn(ctx, out, callback); err != nil {
 		return Message{}, err
 	}
 	for {
-		answer, err := c.try(ctx, out, match)
+		answer, err := c.try(ctx, out, match, callback)
 		if !errors.Is(err, errTryAgain) && !errors.Is(err, ErrConnectionLost) {
 			return answer, err
 		}
@@ -64,17 +65,34 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 
 var errTryAgain = errors.New("not confirmed in time")
 
+// awaitTurn waits until all that came before are confirmed or given up. Inside a callback
+// a full inbox ends the wait as it ends that for a confirmation, or the reader would wait
+// for the callback, and the callback for what only the reader can bring about.
+func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) error {
+	if !callback {
+		return c.queue.turn(ctx, m)
+	}
+	r := newRequest(ctx, m.Outgoing, true)
+	c.requests.add(r)
+	defer c.requests.remove(r)
+	if c.dispatcher.isFull() {
+		return ErrInboxFull
+	}
+	c.relieveReader()
+	return c.queue.turn(r.ctx, m)
+}
+
 // try sends a message once, and waits for its confirmation until it is time for
 // another try.
-func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool) (Message, error) {
-	r := newRequest(m.Outgoing, c.insideOwnCallback(ctx))
+func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
+	r := newRequest(ctx, m.Outgoing, callback)
 	r.sent.late, r.sent.value, r.sent.of = m.late, m.value, m
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {
 		return Message{}, ErrInboxFull
 	}
-	if err := c.queue.push(ctx, r.sent); err != nil {
+	if err := c.queue.push(r.ctx, r.sent); err != nil {
 		return Message{}, err
 	}
 	defer c.queue.takeOut(r.sent)
@@ -126,13 +144,14 @@ func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	first := func() bool { return q.unconfirmed.first == m }
-	if err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() }); err != nil {
-		return err
-	}
-	if m.gone {
+	err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() })
+	switch {
+	case m.gone:
 		return m.err
+	case q.refuse != nil:
+		return q.refuse
 	}
-	return q.refuse
+	return err
 }
 
 // patience is how long a try that timed out has left: all of it as long as the

@@ -36,6 +36,7 @@ type outgoing struct {
 	expires    time.Time     // when it is worth nothing any more; zero: never
 	tryTimeout time.Duration // of SendConfirmed
 	of         *outgoing     // the message of SendConfirmed that this is a try of
+	request    *request      // that waits for the answer; nil: none does
 
 	late   bool // to be encoded again for the connection that it is written to
 	direct bool // it is not to wait for a connection
@@ -146,7 +147,8 @@ func (q *queue) full(size int) bool {
 	return q.len()+1 > q.cfg.queueMessages || q.bytes+size > q.cfg.queueBytes
 }
 
-// push accepts a message. A direct one has been written when push returns.
+// push accepts a message. A direct one has been written when push returns, unless it is
+// a request: the caller has to look at what arrives meanwhile.
 func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -175,6 +177,9 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 		m.accepted = time.Now()
 	}
 	q.waiting.pushBack(m)
+	if m.request != nil {
+		m.request.accepted.Store(true)
+	}
 	q.bytes += m.size
 	q.most = max(q.most, q.len())
 	if l := q.link; l != nil && l.becomeWriter() {
@@ -187,7 +192,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 			go l.write(nil)
 		}
 	}
-	if !m.direct {
+	if !m.direct || m.request != nil {
 		return nil
 	}
 	if err := q.await(ctx, func() bool { return m.gone }); err != nil {
@@ -223,17 +228,22 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 		return fmt.Errorf("%w: %d messages, %d bytes", ErrQueueFull, q.len(), q.bytes)
 	}
 	// What is being written cannot be dropped any more, but will be gone soon.
-	if err := q.await(ctx, func() bool { return q.refuse != nil || !q.full(size) }); err != nil {
+	err := q.await(ctx, func() bool { return q.refuse != nil || !q.full(size) })
+	if q.refuse == nil && err != nil {
 		return fmt.Errorf("%w: %w", ErrQueueFull, err)
 	}
 	return q.refuse
 }
 
-// remove takes a message that waits out. It is called with mu held.
+// remove takes a message that waits out, and fails the request that it is. It is called
+// with mu held.
 func (q *queue) remove(m *outgoing, err error) {
 	q.waiting.remove(m)
 	m.gone, m.err = true, err
 	q.bytes -= m.size
+	if m.request != nil {
+		m.request.fail(err)
+	}
 	q.change()
 }
 
