@@ -25,7 +25,8 @@ const defaultTryTimeout = 10 * time.Second
 // SendConfirmed gives up with the cause when ctx ends; give it a deadline. It
 // returns ErrClosed when the client is closed, and then the message is among those
 // that Close hands back; ErrClosed with the cause when the client fails; ErrExpired
-// with ExpireAfter; ErrInboxFull inside a callback as Request does. FailFast means
+// with ExpireAfter; a *DroppedError when the peer refuses the message (see
+// ErrMessageTooBig); ErrInboxFull inside a callback as Request does. FailFast means
 // nothing to it.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {
@@ -135,6 +136,7 @@ func (q *queue) removeUnconfirmed(m *outgoing) {
 	if m.waits {
 		q.unconfirmed.remove(m)
 		q.unconfirmedBytes -= m.size
+		q.endTrial(m)
 		q.change()
 	}
 }
@@ -175,6 +177,7 @@ func (q *queue) close() {
 	for m := q.unconfirmed.first; m != nil; m = q.unconfirmed.first {
 		q.unconfirmed.remove(m)
 		m.gone, m.err = true, ErrClosed
+		q.endTrial(m)
 		q.given = append(q.given, m)
 	}
 	q.unconfirmedBytes = 0

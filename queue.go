@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -38,10 +39,11 @@ type outgoing struct {
 	of         *outgoing     // the message of SendConfirmed that this is a try of
 	request    *request      // that waits for the answer; nil: none does
 
-	late   bool // to be encoded again for the connection that it is written to
-	direct bool // it is not to wait for a connection
-	waits  bool // it is in a line
-	gone   bool // it left the queue: written, or given up with err
+	late    bool // to be encoded again for the connection that it is written to
+	direct  bool // it is not to wait for a connection
+	waits   bool // it is in a line
+	suspect bool // the peer may have refused it; not set for tries
+	gone    bool // it left the queue: written, or given up with err
 
 	size       int       // when it was accepted
 	written    time.Time // when it was, if it is a try
@@ -90,7 +92,13 @@ type queue struct {
 	unconfirmedBytes int
 	given            []*outgoing // the same, when Close has begun
 
-	link    *link // the connection that may write; nil while there is none
+	link *link // the connection that may write; nil while there is none
+
+	// See refused.go.
+	trial      *outgoing   // written to link alone
+	quietSince time.Time   // when link opened, or has written a message last
+	goOn       *time.Timer // ends the quiet time; nil while nothing waits for that
+
 	changed chan struct{}
 
 	most                  int // messages at a time
@@ -182,7 +190,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	}
 	q.bytes += m.size
 	q.most = max(q.most, q.len())
-	if l := q.link; l != nil && l.becomeWriter() {
+	if l := q.link; l != nil && !q.holds(l) && l.becomeWriter() {
 		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
 			q.mu.Unlock()
@@ -291,9 +299,13 @@ func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 // next is take with mu held.
 func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	signs, l.due = l.due, signs
-	if q.link != l || (q.waiting.n == 0 && !signs.any()) {
+	held := q.link == l && q.holds(l)
+	if q.link != l || ((q.waiting.n == 0 || held) && !signs.any()) {
 		l.writing = false
 		return nil, signs, false
+	}
+	if held {
+		return nil, signs, true
 	}
 	now, size := time.Now(), 0
 	batch = make([]*outgoing, 0, min(q.waiting.n, maxBatch))
@@ -302,11 +314,17 @@ func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 		if m.expired(now) {
 			q.drop(m, ErrExpired)
 		} else {
-			if size += len(m.Data); size > maxPending && len(batch) > 0 {
+			suspect := m.origin().suspect
+			if size += len(m.Data); len(batch) > 0 && (suspect || size > maxPending) {
 				break
 			}
 			q.waiting.remove(m)
+			m.start = math.MaxInt64
 			batch = append(batch, m)
+			if suspect {
+				q.trial = m.origin()
+				break
+			}
 		}
 		m = next
 	}
@@ -320,20 +338,29 @@ func (q *queue) rest(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.writing = false
-	if q.link == l && (q.waiting.n > 0 || l.due.any()) {
+	if q.link == l && (q.waiting.n > 0 && !q.holds(l) || l.due.any()) {
 		l.startWriter()
 	}
 }
 
 // wrote ends the writing of a batch, of which the first n are written. With an error the
-// rest goes back to waiting, and l writes no more.
-func (q *queue) wrote(l *link, n int, err error) {
+// rest goes back to waiting, and l writes no more; begun tells that part of the first of
+// these was written.
+func (q *queue) wrote(l *link, n int, begun bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n > 0 {
+		q.quietSince = time.Now()
+	} else if !begun && len(q.flying) > 0 {
+		q.trial = nil // it has not taken place
+	}
+	if begun {
+		l.cut = q.flying[n]
+	}
 	for _, m := range q.flying[:n] {
 		m.gone, m.link = true, l
 		if m.of != nil {
-			m.written = time.Now()
+			m.written, m.of.link = time.Now(), l
 		}
 		q.bytes -= m.size
 		q.messagesOut++
@@ -355,7 +382,7 @@ func (q *queue) wrote(l *link, n int, err error) {
 func (q *queue) attach(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.link = l
+	q.link, q.trial, q.quietSince = l, nil, time.Now()
 	if q.waiting.n > 0 {
 		l.startWriter()
 	}
@@ -375,6 +402,7 @@ func (q *queue) detach(l *link, cause error) {
 		return
 	}
 	q.link = nil
+	q.stopQuiet()
 	for m := q.waiting.first; m != nil; {
 		next := m.next
 		if m.direct {
