@@ -40,10 +40,22 @@ func (c *client) refused() (texts []string) {
 
 // refuseHalf has the server refuse each message that is larger than its buffers once it
 // has the beginning of it, as servers do that look at the size in the header.
-func (w *world) refuseHalf(conns int) {
+// It is called before the client connects, and returns how to wait until it has happened.
+func (w *world) refuseHalf(conns int) (wait func()) {
+	w.net.SetLatency(5 * time.Millisecond) // it has stopped before anything arrives
+	stopped := 0
+	w.srv.OnConn(func(conn *wstest.Conn) {
+		if stopped < conns {
+			stopped++
+			conn.StopReading()
+		}
+	})
+	return func() { w.closeTooBig(conns) }
+}
+
+func (w *world) closeTooBig(conns int) {
 	for range conns {
 		conn := w.conn()
-		conn.StopReading()
 		w.sleep(10 * time.Second)
 		_ = conn.Close(int(wechatws.StatusMessageTooBig), "too big")
 		w.sleep(time.Second)
@@ -59,8 +71,9 @@ func TestAMessageThatThePeerRefusesIsDroppedAndTheRestGoesOn(t *testing.T) {
 				big := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 				require.NoError(t, c.Send(t.Context(), big, options...))
 				c.send("1", "2", "3")
+				refused := w.refuseHalf(2)
 				c.connect()
-				w.refuseHalf(2)
+				refused()
 				conn := w.conn()
 				w.sleep(time.Second)
 				require.Len(t, received(conn), 3)
@@ -85,8 +98,9 @@ func TestTheNeighboursOfARefusedMessageAreNotDropped(t *testing.T) {
 			}
 			c := w.client(quiet()...)
 			c.send(a, b, "3")
+			refused := w.refuseHalf(refusals)
 			c.connect()
-			w.refuseHalf(refusals)
+			refused()
 			conn := w.conn()
 			w.sleep(10 * time.Second)
 			require.True(t, slices.Equal(want, received(conn)))
