@@ -445,7 +445,8 @@ func (c *Client) Drop(connection int, cause error) error {
 //
 // Request may be called from inside a callback, where it does not wait for that
 // callback to return; see ErrInboxFull for the one case in which that cannot
-// work. It returns the errors of Send; ErrConnectionLost when the connection ends
+// work. It returns the errors of Send; ErrQueueFull when the message is dropped by
+// QueueDropOldest; ErrConnectionLost when the connection ends
 // after the request was written; ErrClosed; or the cause of ctx's end, and v is
 // not sent any more then if it still was in the queue.
 func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (Message, error) {
@@ -456,13 +457,13 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 	if err != nil {
 		return Message{}, err
 	}
-	r := newRequest(m, c.insideOwnCallback(ctx))
+	r := newRequest(ctx, m, c.insideOwnCallback(ctx))
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {
 		return Message{}, ErrInboxFull
 	}
-	if err := c.queue.push(ctx, r.sent); err != nil {
+	if err := c.queue.push(r.ctx, r.sent); err != nil {
 		return Message{}, err
 	}
 	answer, err := r.wait(ctx, c, match)

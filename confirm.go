@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -26,7 +25,8 @@ const defaultTryTimeout = 10 * time.Second
 // SendConfirmed gives up with the cause when ctx ends; give it a deadline. It
 // returns ErrClosed when the client is closed, and then the message is among those
 // that Close hands back; ErrClosed with the cause when the client fails; ErrExpired
-// with ExpireAfter; ErrInboxFull inside a callback as Request does. FailFast means
+// with ExpireAfter; a *DroppedError when the peer refuses the message (see
+// ErrMessageTooBig); ErrInboxFull inside a callback as Request does. FailFast means
 // nothing to it.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {
@@ -54,11 +54,12 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 		return Message{}, err
 	}
 	defer c.queue.removeUnconfirmed(out)
-	if err := c.queue.turn(ctx, out); err != nil {
+	callback := c.insideOwnCallback(ctx)
+	if err := c.awaitTurn(ctx, out, callback); err != nil {
 		return Message{}, err
 	}
 	for {
-		answer, err := c.try(ctx, out, match)
+		answer, err := c.try(ctx, out, match, callback)
 		if !errors.Is(err, errTryAgain) && !errors.Is(err, ErrConnectionLost) {
 			return answer, err
 		}
@@ -67,17 +68,34 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 
 var errTryAgain = errors.New("not confirmed in time")
 
+// awaitTurn waits until all that came before are confirmed or given up. Inside a callback
+// a full inbox ends the wait as it ends that for a confirmation, or the reader would wait
+// for the callback, and the callback for what only the reader can bring about.
+func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) error {
+	if !callback {
+		return c.queue.turn(ctx, m)
+	}
+	r := newRequest(ctx, m.Outgoing, true)
+	c.requests.add(r)
+	defer c.requests.remove(r)
+	if c.dispatcher.isFull() {
+		return ErrInboxFull
+	}
+	c.relieveReader()
+	return c.queue.turn(r.ctx, m)
+}
+
 // try sends a message once, and waits for its confirmation until it is time for
 // another try.
-func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool) (Message, error) {
-	r := newRequest(m.Outgoing, c.insideOwnCallback(ctx))
+func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
+	r := newRequest(ctx, m.Outgoing, callback)
 	r.sent.late, r.sent.value, r.sent.of = m.late, m.value, m
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {
 		return Message{}, ErrInboxFull
 	}
-	if err := c.queue.push(ctx, r.sent); err != nil {
+	if err := c.queue.push(r.ctx, r.sent); err != nil {
 		return Message{}, err
 	}
 	defer c.queue.takeOut(r.sent)
@@ -98,43 +116,46 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool)
 func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	bytes := len(m.Data)
-	for _, other := range q.unconfirmed {
-		bytes += len(other.Data)
-	}
+	n, bytes := q.unconfirmed.n, q.unconfirmedBytes
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case q.refuse != nil:
 		return q.refuse
-	case len(q.unconfirmed) > 0 && (len(q.unconfirmed) >= q.cfg.queueMessages || bytes > q.cfg.queueBytes):
-		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, len(q.unconfirmed), bytes-len(m.Data))
+	case n > 0 && (n >= q.cfg.queueMessages || bytes+len(m.Data) > q.cfg.queueBytes):
+		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, n, bytes)
 	}
 	q.seq++
-	m.seq = q.seq
-	q.unconfirmed = append(q.unconfirmed, m)
+	m.seq, m.size = q.seq, len(m.Data)
+	q.unconfirmed.pushBack(m)
+	q.unconfirmedBytes += m.size
 	return nil
 }
 
 func (q *queue) removeUnconfirmed(m *outgoing) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.unconfirmed = slices.DeleteFunc(q.unconfirmed, func(other *outgoing) bool { return other == m })
-	q.change()
+	if m.waits {
+		q.unconfirmed.remove(m)
+		q.unconfirmedBytes -= m.size
+		q.endTrial(m)
+		q.change()
+	}
 }
 
 // turn waits until all that came before are confirmed or given up.
 func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first := func() bool { return len(q.unconfirmed) > 0 && q.unconfirmed[0] == m }
-	if err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() }); err != nil {
-		return err
-	}
-	if m.gone {
+	first := func() bool { return q.unconfirmed.first == m }
+	err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() })
+	switch {
+	case m.gone:
 		return m.err
+	case q.refuse != nil:
+		return q.refuse
 	}
-	return q.refuse
+	return err
 }
 
 // patience is how long a try that timed out has left: all of it as long as the
@@ -155,10 +176,12 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refuse = ErrClosed
-	for _, m := range q.unconfirmed {
+	for m := q.unconfirmed.first; m != nil; m = q.unconfirmed.first {
+		q.unconfirmed.remove(m)
 		m.gone, m.err = true, ErrClosed
+		q.endTrial(m)
+		q.given = append(q.given, m)
 	}
-	q.given = append(q.given, q.unconfirmed...)
-	q.unconfirmed = nil
+	q.unconfirmedBytes = 0
 	q.change()
 }

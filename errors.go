@@ -20,6 +20,12 @@ var (
 	// client is closed or has failed. After a failure it wraps the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
+	// ErrMessageTooBig is why a message was dropped that the peer refuses: two
+	// connections ended with its close code 1009 while this message was being
+	// written, or waited for its confirmation, and on the second one it was the only
+	// message.
+	ErrMessageTooBig = errors.New("wechatws: peer refuses the message as too big (close code 1009)")
+
 	// ErrNotOpen is returned by Send when there is no open connection and the
 	// queue is switched off (WithQueue with zero messages).
 	ErrNotOpen = errors.New("wechatws: not open")
@@ -264,17 +270,18 @@ func (e *UndeliveredError) Error() string {
 }
 
 // A DroppedError tells OnError which messages were thrown away: by QueueDropOldest,
-// or because they had expired.
+// because they had expired, or because the peer refuses them. SendConfirmed returns it
+// to its caller instead.
 type DroppedError struct {
-	Err      error      // ErrQueueFull or ErrExpired
-	Messages []Outgoing // oldest first
+	Err      error      // ErrQueueFull, ErrExpired or ErrMessageTooBig
+	Messages []Outgoing // in the order in which they were dropped
 	// More counts drops that are not in Messages: while a callback runs for
 	// long, no more than a queueful of dropped messages is kept for it.
 	More int
 }
 
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("%v: %d oldest message(s) dropped", e.Err, len(e.Messages)+e.More)
+	return fmt.Sprintf("%v: %d message(s) dropped", e.Err, len(e.Messages)+e.More)
 }
 
 func (e *DroppedError) Unwrap() error { return e.Err }

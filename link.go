@@ -49,6 +49,7 @@ type link struct {
 	writing bool      // somebody writes
 	wrote   time.Time // when that was over last
 	due     signs
+	cut     *outgoing // whose writing has failed half-way
 
 	relief   relief
 	lastRead time.Time // when messages came last; the reader's
@@ -447,6 +448,7 @@ func (l *link) gather(batch []*outgoing, signs signs) *writing {
 // finish waits until the socket has taken what was gathered, and reports false when the
 // link is over.
 func (l *link) finish(w *writing) bool {
+	begun := w.err != nil && w.n < len(w.batch)
 	if l.wire != nil {
 		taken, err := l.wire.uncork()
 		if w.err == nil {
@@ -455,8 +457,9 @@ func (l *link) finish(w *writing) bool {
 		for w.n > 0 && w.batch[w.n-1].end > taken {
 			w.n--
 		}
+		begun = w.n < len(w.batch) && w.batch[w.n].start < taken
 	}
-	l.client.queue.wrote(l, w.n, w.err)
+	l.client.queue.wrote(l, w.n, begun, w.err)
 	if out := l.client.cfg.trace.MessageOut; out != nil {
 		for _, m := range w.batch[:w.n] {
 			trace(l.client, out, MessageOut{l.number, m.Type == BinaryMessage, len(m.Data), time.Since(m.accepted)})
@@ -506,6 +509,9 @@ func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 		err = l.stream.WritePong(signs.pong)
 	}
 	for ; n < len(batch) && err == nil; n++ {
+		if l.wire != nil {
+			batch[n].start = l.wire.mark()
+		}
 		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {
 			break
 		}

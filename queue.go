@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -32,21 +33,28 @@ type Outgoing struct {
 // An outgoing is an Outgoing in the queue.
 type outgoing struct {
 	Outgoing
-	late       bool          // to be encoded again for the connection that it is written to
-	value      any           // from which
+	value      any           // to be encoded again, if late
 	expires    time.Time     // when it is worth nothing any more; zero: never
-	direct     bool          // it is not to wait for a connection
 	tryTimeout time.Duration // of SendConfirmed
 	of         *outgoing     // the message of SendConfirmed that this is a try of
+	request    *request      // that waits for the answer; nil: none does
 
-	size     int       // when it was accepted
-	written  time.Time // when it was, if it is a try
-	accepted time.Time // when it was, if that is traced
-	end      int64     // where it ends in the stream of the wire, for who writes it
-	seq      uint64    // position among all that was ever accepted
-	link     *link     // that wrote it
-	gone     bool      // it left the queue: written, or given up with err
-	err      error
+	late    bool // to be encoded again for the connection that it is written to
+	direct  bool // it is not to wait for a connection
+	waits   bool // it is in a line
+	suspect bool // the peer may have refused it; not set for tries
+	gone    bool // it left the queue: written, or given up with err
+
+	size       int       // when it was accepted
+	written    time.Time // when it was, if it is a try
+	accepted   time.Time // when it was, if that is traced
+	start, end int64     // where it is in the stream of the wire, for who writes it
+	seq        uint64    // position among all that was ever accepted
+	link       *link     // that wrote it; of a message of SendConfirmed, its last try
+	err        error
+
+	prev, next *outgoing // in the line that it is in
+	place      int       // among those that can expire
 }
 
 func newOutgoing(verb string, m Outgoing, v any, options []SendOption) (*outgoing, error) {
@@ -69,25 +77,31 @@ func (o *outgoing) expired(now time.Time) bool {
 }
 
 // A queue holds what was accepted and is not written yet, across connections.
-// A message stays at the front while it is being written and leaves when the
-// write has succeeded, so a failed write leaves it first in line for the next
-// connection.
+// A message is out of the line while it is being written; after a failed write it is
+// first in line for the next connection.
 type queue struct {
 	cfg     *config
 	dropped func(m Outgoing, why error) // told of each dropped message
 
 	mu        sync.Mutex
-	items     []*outgoing
-	bytes     int
-	inFlight  int    // this many at the front are being written
-	seq       uint64 // of the message accepted last
-	takenBack uint64 // of the last message that was taken back
-	refuse    error  // why nothing is accepted; nil while things are
+	waiting   line
+	flying    []*outgoing // being written
+	bytes     int         // of both
+	seq       uint64      // of the message accepted last
+	takenBack uint64      // of the last message that was taken back
+	refuse    error       // why nothing is accepted; nil while things are
 
-	unconfirmed []*outgoing // of SendConfirmed, in the order of the calls
-	given       []*outgoing // the same, when Close has begun
+	unconfirmed      line // of SendConfirmed, in the order of the calls
+	unconfirmedBytes int
+	given            []*outgoing // the same, when Close has begun
 
-	link    *link // the connection that may write; nil while there is none
+	link *link // the connection that may write; nil while there is none
+
+	// See refused.go.
+	trial      *outgoing   // written to link alone
+	quietSince time.Time   // when link opened, or has written a message last
+	goOn       *time.Timer // ends the quiet time; nil while nothing waits for that
+
 	changed chan struct{}
 
 	most                  int // messages at a time
@@ -128,11 +142,24 @@ func (q *queue) await(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-func (q *queue) full(size int) bool {
-	return len(q.items)+1 > q.cfg.queueMessages || q.bytes+size > q.cfg.queueBytes
+// len is how many messages wait or are being written. It is called with mu held.
+func (q *queue) len() int { return len(q.flying) + q.waiting.n }
+
+// oldest is the one of these that was accepted first; nil: there is none. It is called
+// with mu held.
+func (q *queue) oldest() *outgoing {
+	if len(q.flying) > 0 {
+		return q.flying[0]
+	}
+	return q.waiting.first
 }
 
-// push accepts a message. A direct one has been written when push returns.
+func (q *queue) full(size int) bool {
+	return q.len()+1 > q.cfg.queueMessages || q.bytes+size > q.cfg.queueBytes
+}
+
+// push accepts a message. A direct one has been written when push returns, unless it is
+// a request: the caller has to look at what arrives meanwhile.
 func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -160,10 +187,13 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	if q.cfg.trace.MessageOut != nil {
 		m.accepted = time.Now()
 	}
-	q.items = append(q.items, m)
+	q.waiting.pushBack(m)
+	if m.request != nil {
+		m.request.accepted.Store(true)
+	}
 	q.bytes += m.size
-	q.most = max(q.most, len(q.items))
-	if l := q.link; l != nil && l.becomeWriter() {
+	q.most = max(q.most, q.len())
+	if l := q.link; l != nil && !q.holds(l) && l.becomeWriter() {
 		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
 			q.mu.Unlock()
@@ -173,7 +203,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 			go l.write(nil)
 		}
 	}
-	if !m.direct {
+	if !m.direct || m.request != nil {
 		return nil
 	}
 	if err := q.await(ctx, func() bool { return m.gone }); err != nil {
@@ -186,58 +216,61 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 // makeRoom does what the policy says about a queue that is full. It is called
 // with mu held.
 func (q *queue) makeRoom(ctx context.Context, size int) error {
-	for now, i := time.Now(), q.inFlight; i < len(q.items); {
-		if q.items[i].expired(now) {
-			q.drop(i, ErrExpired)
-		} else {
-			i++
+	for now := time.Now(); ; {
+		m := q.waiting.expired(now)
+		if m == nil {
+			break
 		}
+		q.drop(m, ErrExpired)
 	}
 	if !q.full(size) {
 		return nil
 	}
 	if q.cfg.whenFull == QueueDropOldest {
-		for i := q.inFlight; q.full(size) && i < len(q.items); {
-			if q.items[i].of != nil { // it is not lost without a word
-				i++
-			} else {
-				q.drop(i, ErrQueueFull)
+		for m := q.waiting.first; m != nil && q.full(size); {
+			next := m.next
+			if m.of == nil { // a try is not lost without a word
+				q.drop(m, ErrQueueFull)
 			}
+			m = next
 		}
 	}
 	if q.cfg.whenFull == QueueFail {
-		return fmt.Errorf("%w: %d messages, %d bytes", ErrQueueFull, len(q.items), q.bytes)
+		return fmt.Errorf("%w: %d messages, %d bytes", ErrQueueFull, q.len(), q.bytes)
 	}
 	// What is being written cannot be dropped any more, but will be gone soon.
-	if err := q.await(ctx, func() bool { return q.refuse != nil || !q.full(size) }); err != nil {
+	err := q.await(ctx, func() bool { return q.refuse != nil || !q.full(size) })
+	if q.refuse == nil && err != nil {
 		return fmt.Errorf("%w: %w", ErrQueueFull, err)
 	}
 	return q.refuse
 }
 
-// remove takes one message out. It is called with mu held.
-func (q *queue) remove(i int, err error) *outgoing {
-	item := q.items[i]
-	item.gone, item.err = true, err
-	q.bytes -= item.size
-	q.items = slices.Delete(q.items, i, i+1)
+// remove takes a message that waits out, and fails the request that it is. It is called
+// with mu held.
+func (q *queue) remove(m *outgoing, err error) {
+	q.waiting.remove(m)
+	m.gone, m.err = true, err
+	q.bytes -= m.size
+	if m.request != nil {
+		m.request.fail(err)
+	}
 	q.change()
-	return item
 }
 
-// drop throws one message away, and tells. Who waits for a direct one is told by
-// its error. It is called with mu held.
-func (q *queue) drop(i int, why error) {
-	if item := q.remove(i, why); !item.direct {
-		q.dropped(item.Outgoing, why)
+// drop throws a message that waits away, and tells. Who waits for a direct one is told
+// by its error. It is called with mu held.
+func (q *queue) drop(m *outgoing, why error) {
+	if q.remove(m, why); !m.direct {
+		q.dropped(m.Outgoing, why)
 	}
 }
 
 // withdraw takes a message back unless it is being written or gone. It is called
 // with mu held.
-func (q *queue) withdraw(item *outgoing) {
-	if i := slices.Index(q.items, item); i >= q.inFlight {
-		q.remove(i, context.Canceled)
+func (q *queue) withdraw(m *outgoing) {
+	if m.waits {
+		q.remove(m, context.Canceled)
 	}
 }
 
@@ -256,8 +289,8 @@ const (
 	alone = 5 * time.Microsecond
 )
 
-// take gives the writer of l what to write next: messages at the front, which
-// stay there until wrote is called, and the signs of life that are due, which go
+// take gives the writer of l what to write next: messages from the front, which
+// are the writer's until it calls wrote, and the signs of life that are due, which go
 // first. It reports false, and the writer has to end, when there is nothing or
 // when l is not the connection that may write.
 func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
@@ -269,24 +302,36 @@ func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 // next is take with mu held.
 func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	signs, l.due = l.due, signs
-	if q.link != l || (len(q.items) == 0 && !signs.any()) {
+	held := q.link == l && q.holds(l)
+	if q.link != l || ((q.waiting.n == 0 || held) && !signs.any()) {
 		l.writing = false
 		return nil, signs, false
 	}
-	now, size := time.Now(), 0
-	batch = make([]*outgoing, 0, min(len(q.items), maxBatch))
-	for len(batch) < min(len(q.items), maxBatch) {
-		item := q.items[len(batch)]
-		if item.expired(now) {
-			q.drop(len(batch), ErrExpired)
-			continue
-		}
-		if size += len(item.Data); size > maxPending && len(batch) > 0 {
-			break
-		}
-		batch = append(batch, item)
+	if held {
+		return nil, signs, true
 	}
-	q.inFlight = len(batch)
+	now, size := time.Now(), 0
+	batch = make([]*outgoing, 0, min(q.waiting.n, maxBatch))
+	for m := q.waiting.first; m != nil && len(batch) < maxBatch; {
+		next := m.next
+		if m.expired(now) {
+			q.drop(m, ErrExpired)
+		} else {
+			suspect := m.origin().suspect
+			if size += len(m.Data); len(batch) > 0 && (suspect || size > maxPending) {
+				break
+			}
+			q.waiting.remove(m)
+			m.start = math.MaxInt64
+			batch = append(batch, m)
+			if suspect {
+				q.trial = m.origin()
+				break
+			}
+		}
+		m = next
+	}
+	q.flying = batch
 	return batch, signs, true
 }
 
@@ -296,31 +341,38 @@ func (q *queue) rest(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.writing = false
-	if q.link == l && (len(q.items) > 0 || l.due.any()) {
+	if q.link == l && (q.waiting.n > 0 && !q.holds(l) || l.due.any()) {
 		l.startWriter()
 	}
 }
 
-// wrote takes the first n of a batch out of the queue. With an error the rest
-// goes back to waiting, and l writes no more.
-func (q *queue) wrote(l *link, n int, err error) {
+// wrote ends the writing of a batch, of which the first n are written. With an error the
+// rest goes back to waiting, and l writes no more; begun tells that part of the first of
+// these was written.
+func (q *queue) wrote(l *link, n int, begun bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, item := range q.items[:n] {
-		item.gone, item.link = true, l
-		if item.of != nil {
-			item.written = time.Now()
+	if n > 0 {
+		q.quietSince = time.Now()
+	} else if !begun && len(q.flying) > 0 {
+		q.trial = nil // it has not taken place
+	}
+	if begun {
+		l.cut = q.flying[n]
+	}
+	for _, m := range q.flying[:n] {
+		m.gone, m.link = true, l
+		if m.of != nil {
+			m.written, m.of.link = time.Now(), l
 		}
-		q.bytes -= item.size
+		q.bytes -= m.size
 		q.messagesOut++
-		q.bytesOut += int64(len(item.Data))
+		q.bytesOut += int64(len(m.Data))
 	}
-	clear(q.items[:n])
-	q.items = q.items[n:]
-	if len(q.items) == 0 {
-		q.items = nil
+	for _, m := range slices.Backward(q.flying[n:]) {
+		q.waiting.pushFront(m)
 	}
-	q.inFlight = 0
+	q.flying = nil
 	l.wrote = time.Now()
 	if err != nil {
 		l.writing = false
@@ -333,8 +385,8 @@ func (q *queue) wrote(l *link, n int, err error) {
 func (q *queue) attach(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.link = l
-	if len(q.items) > 0 {
+	q.link, q.trial, q.quietSince = l, nil, time.Now()
+	if q.waiting.n > 0 {
 		l.startWriter()
 	}
 	q.change()
@@ -353,12 +405,13 @@ func (q *queue) detach(l *link, cause error) {
 		return
 	}
 	q.link = nil
-	for i := q.inFlight; i < len(q.items); {
-		if q.items[i].direct {
-			q.remove(i, fmt.Errorf("%w: %w", ErrNotOpen, cause))
-		} else {
-			i++
+	q.stopQuiet()
+	for m := q.waiting.first; m != nil; {
+		next := m.next
+		if m.direct {
+			q.remove(m, fmt.Errorf("%w: %w", ErrNotOpen, cause))
 		}
+		m = next
 	}
 	q.change()
 }
@@ -386,11 +439,12 @@ func (q *queue) sendSigns(l *link, s signs) bool {
 func (q *queue) flush(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.items) == 0 {
+	oldest := q.oldest()
+	if oldest == nil {
 		return nil
 	}
-	from, upTo := q.items[0].seq, q.seq
-	left := func() bool { return len(q.items) == 0 || q.items[0].seq > upTo }
+	from, upTo := oldest.seq, q.seq
+	left := func() bool { oldest := q.oldest(); return oldest == nil || oldest.seq > upTo }
 	if err := q.await(ctx, func() bool { return left() || q.refuse != nil && q.link == nil }); err != nil {
 		return err
 	}
@@ -415,7 +469,7 @@ func (q *queue) accept(err error) {
 func (q *queue) drain(ctx context.Context, l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_ = q.await(ctx, func() bool { return len(q.items) == 0 || q.link != l })
+	_ = q.await(ctx, func() bool { return q.len() == 0 || q.link != l })
 	q.detach(l, net.ErrClosed) // nothing may follow a close frame
 }
 
@@ -424,22 +478,22 @@ func (q *queue) drain(ctx context.Context, l *link) {
 func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_ = q.await(context.Background(), func() bool { return q.inFlight == 0 })
-	if len(q.items) > 0 {
+	_ = q.await(context.Background(), func() bool { return len(q.flying) == 0 })
+	if q.waiting.n > 0 {
 		q.takenBack = q.seq
 	}
 	left := q.given
 	q.given = nil
-	for len(q.items) > 0 {
-		if item := q.remove(0, err); item.of == nil {
-			left = append(left, item)
+	for m := q.waiting.first; m != nil; m = q.waiting.first {
+		if q.remove(m, err); m.of == nil {
+			left = append(left, m)
 		}
 	}
 	if len(left) == 0 {
 		return nil
 	}
 	slices.SortFunc(left, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
-	e := &UndeliveredError{}
+	e := &UndeliveredError{Messages: make([]Outgoing, 0, len(left))}
 	for _, item := range left {
 		e.Messages = append(e.Messages, item.Outgoing)
 	}
@@ -449,6 +503,6 @@ func (q *queue) takeBack(err error) error {
 func (q *queue) stats(s *Stats) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.Queued, s.QueuedBytes, s.QueuedMost = len(q.items), q.bytes, q.most
+	s.Queued, s.QueuedBytes, s.QueuedMost = q.len(), q.bytes, q.most
 	s.MessagesOut, s.BytesOut = q.messagesOut, q.bytesOut
 }

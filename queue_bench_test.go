@@ -22,7 +22,7 @@ func BenchmarkQueue(b *testing.B) {
 			}
 		}
 		batch, _, _ := c.queue.take(l)
-		c.queue.wrote(l, len(batch), nil)
+		c.queue.wrote(l, len(batch), false, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxBatch), "ns/message")
 }

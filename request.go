@@ -21,19 +21,27 @@ type request struct {
 	in       chan inbound
 	done     chan struct{} // closed when Request returns
 
-	once sync.Once
-	over chan struct{} // closed when no answer will come
-	err  error         // why
+	// An answer can come once the message is accepted. Before that the caller may wait,
+	// for room in the queue or for its turn, and looks at nothing.
+	accepted atomic.Bool
+
+	once   sync.Once
+	ctx    context.Context // for what the caller waits for before that; ends with over
+	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when no answer will come
+	err    error         // why
 }
 
-func newRequest(m Outgoing, callback bool) *request {
-	return &request{
-		sent:     &outgoing{Outgoing: m},
+func newRequest(ctx context.Context, m Outgoing, callback bool) *request {
+	r := &request{
 		callback: callback,
 		in:       make(chan inbound, requestBacklog),
 		done:     make(chan struct{}),
 		over:     make(chan struct{}),
 	}
+	r.sent = &outgoing{Outgoing: m, request: r}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	return r
 }
 
 // wait returns the first message that matches.
@@ -83,6 +91,7 @@ func (r *request) fail(err error) {
 	r.once.Do(func() {
 		r.err = err
 		close(r.over)
+		r.cancel(err)
 	})
 }
 
@@ -112,14 +121,18 @@ func (rs *requests) remove(r *request) {
 	defer rs.mu.Unlock()
 	close(r.done)
 	r.decline()
+	r.cancel(nil)
 	rs.replace(slices.DeleteFunc(slices.Clone(rs.all()), func(other *request) bool { return other == r }))
 }
 
-// offer gives messages to all who wait, and waits for those who are slow to look at
-// them.
+// offer gives messages to all who wait for an answer, and waits for those who are slow
+// to look at them.
 func (rs *requests) offer(b *batch, stall, resume func()) {
 	for i := range b.messages {
 		for _, r := range rs.all() {
+			if !r.accepted.Load() {
+				continue
+			}
 			in := b.offered(i)
 			select {
 			case r.in <- in:

@@ -407,6 +407,9 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 		c.stats.Drops.count(cause)
 	}
 	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
+	if !s.closing && cause.Remote && cause.Code == StatusMessageTooBig {
+		c.queue.refused(l)
+	}
 	c.mu.Unlock()
 	trace(c, c.cfg.trace.Close, event)
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))

@@ -1,0 +1,155 @@
+package wechatws_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// refuse has the server end a connection with 1009 as soon as it has got a message that
+// contains the word. Other numbers it echoes.
+func (w *world) refuse(word string) {
+	w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
+		if strings.Contains(m.Text(), word) {
+			_ = c.Close(int(wechatws.StatusMessageTooBig), "too big")
+			return
+		}
+		_ = c.Send(fmt.Sprintf(`{"msg_type":"echo","echo":%s}`, m.Data))
+	})
+}
+
+// refused returns what the client has dropped since the peer refuses it.
+func (c *client) refused() (texts []string) {
+	for _, err := range c.errors() {
+		var de *wechatws.DroppedError
+		require.ErrorAs(c.t, err, &de)
+		require.ErrorIs(c.t, err, wechatws.ErrMessageTooBig)
+		texts = append(texts, outgoing(de.Messages)...)
+	}
+	return texts
+}
+
+// refuseHalf has the server refuse each message that is larger than its buffers once it
+// has the beginning of it, as servers do that look at the size in the header.
+// It is called before the client connects, and returns how to wait until it has happened.
+func (w *world) refuseHalf(conns int) (wait func()) {
+	w.net.SetLatency(5 * time.Millisecond) // it has stopped before anything arrives
+	stopped := 0
+	w.srv.OnConn(func(conn *wstest.Conn) {
+		if stopped < conns {
+			stopped++
+			conn.StopReading()
+		}
+	})
+	return func() { w.closeTooBig(conns) }
+}
+
+func (w *world) closeTooBig(conns int) {
+	for range conns {
+		conn := w.conn()
+		w.sleep(10 * time.Second)
+		_ = conn.Close(int(wechatws.StatusMessageTooBig), "too big")
+		w.sleep(time.Second)
+		conn.Cut(wstest.RST)
+	}
+}
+
+func TestAMessageThatThePeerRefusesIsDroppedAndTheRestGoesOn(t *testing.T) {
+	for name, options := range map[string][]wechatws.SendOption{"Send": nil, "EncodeLate": {wechatws.EncodeLate()}} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(quiet()...)
+				big := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
+				require.NoError(t, c.Send(t.Context(), big, options...))
+				c.send("1", "2", "3")
+				refused := w.refuseHalf(2)
+				c.connect()
+				refused()
+				conn := w.conn()
+				w.sleep(time.Second)
+				require.Len(t, received(conn), 3)
+				require.Equal(t, []string{"1", "2", "3"}, received(conn))
+				require.Equal(t, []string{string(big)}, c.refused())
+				require.EqualError(t, c.errors()[0], "wechatws: peer refuses the message as too big (close code 1009): 1 message(s) dropped")
+				require.EqualValues(t, 1, c.Stats().Dropped)
+				c.close()
+			})
+		})
+	}
+}
+
+// A message that was cut when the peer refused another one, or that is as large, is
+// written.
+func TestTheNeighboursOfARefusedMessageAreNotDropped(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		a, b := "a"+strings.Repeat("x", 1<<20), "b"+strings.Repeat("x", 1<<20)
+		for refusals, want := range [][]string{1: {a, b, "3"}, 2: {b, "3"}} {
+			if refusals == 0 {
+				continue
+			}
+			c := w.client(quiet()...)
+			c.send(a, b, "3")
+			refused := w.refuseHalf(refusals)
+			c.connect()
+			refused()
+			conn := w.conn()
+			w.sleep(10 * time.Second)
+			require.True(t, slices.Equal(want, received(conn)))
+			require.Len(t, c.refused(), refusals-1)
+			c.close()
+		}
+	})
+}
+
+func TestAConfirmedMessageThatThePeerRefusesIsDropped(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.refuse("7")
+		c := w.client(quiet()...).connect()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		seven := c.confirm(ctx, 7)
+		w.sleep(time.Millisecond)
+		eight := c.confirm(t.Context(), 8)
+		err := <-seven
+		var de *wechatws.DroppedError
+		require.ErrorAs(t, err, &de)
+		require.ErrorIs(t, err, wechatws.ErrMessageTooBig)
+		require.Equal(t, []string{"7"}, outgoing(de.Messages))
+		require.NoError(t, <-eight)
+		require.Len(t, w.srv.Conns(), 3)
+		require.Empty(t, c.errors(), "the caller has the error")
+		c.close()
+	})
+}
+
+// While a message waits for its confirmation, others are refused again and again.
+func TestAnUnconfirmedMessageIsNotBlamedForOthers(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.refuse("big")
+		c := w.client(quiet()...).connect()
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		go func() {
+			_, err := c.SendConfirmed(ctx, 7, func(wechatws.Message) bool { return false })
+			done <- err
+		}()
+		for range 50 {
+			w.sleep(5 * time.Second)
+			c.send(`"big"`)
+		}
+		require.ErrorIs(t, <-done, context.DeadlineExceeded)
+		require.Empty(t, c.errors())
+		require.Greater(t, c.Stats().Opens, 10)
+		c.close()
+	})
+}
