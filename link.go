@@ -37,8 +37,9 @@ type link struct {
 	opened time.Time // set once it is
 
 	heartbeat heartbeat
-	early     []inbound // what came while it was opening; the reader's
-	taken     *[]packed // by the stream, and not handed over yet; the reader's
+	early     []inbound     // what came while it was opening; the reader's
+	hold      time.Duration // see Opening.HoldQueue; set before it is open
+	taken     *[]packed     // by the stream, and not handed over yet; the reader's
 
 	inMessage atomic.Bool  // the library has read the beginning of a message, and not its end
 	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
@@ -49,6 +50,8 @@ type link struct {
 	writing bool      // somebody writes
 	wrote   time.Time // when that was over last
 	due     signs
+	held    bool        // no message may be written yet
+	holding *time.Timer // ends that; nil: it never was
 
 	relief   relief
 	lastRead time.Time // when messages came last; the reader's

@@ -160,7 +160,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.items = append(q.items, m)
 	q.bytes += m.size
 	q.most = max(q.most, len(q.items))
-	if l := q.link; l != nil && l.becomeWriter() {
+	if l := q.link; l != nil && !l.held && l.becomeWriter() {
 		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
 			q.mu.Unlock()
@@ -266,13 +266,13 @@ func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 // next is take with mu held.
 func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	signs, l.due = l.due, signs
-	if q.link != l || (len(q.items) == 0 && !signs.any()) {
+	if q.link != l || (!q.ready(l) && !signs.any()) {
 		l.writing = false
 		return nil, signs, false
 	}
 	now, size := time.Now(), 0
 	batch = make([]*outgoing, 0, min(len(q.items), maxBatch))
-	for len(batch) < min(len(q.items), maxBatch) {
+	for q.ready(l) && len(batch) < min(len(q.items), maxBatch) {
 		item := q.items[len(batch)]
 		if item.expired(now) {
 			q.drop(len(batch), ErrExpired)
@@ -293,7 +293,7 @@ func (q *queue) rest(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.writing = false
-	if q.link == l && (len(q.items) > 0 || l.due.any()) {
+	if q.link == l && (q.ready(l) || l.due.any()) {
 		l.startWriter()
 	}
 }
@@ -326,15 +326,32 @@ func (q *queue) wrote(l *link, n int, err error) {
 	q.change()
 }
 
-// attach lets l write.
+// ready reports whether there is a message that l may write. It is called with mu held.
+func (q *queue) ready(l *link) bool { return len(q.items) > 0 && !l.held }
+
+// attach lets l write, messages no sooner than its hold says.
 func (q *queue) attach(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.link = l
-	if len(q.items) > 0 {
+	if l.hold > 0 {
+		l.held = true
+		l.holding = time.AfterFunc(l.hold, func() { q.release(l) })
+	}
+	if q.ready(l) {
 		l.startWriter()
 	}
 	q.change()
+}
+
+// release ends the hold of l.
+func (q *queue) release(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.held = false
+	if q.link == l && q.ready(l) {
+		l.startWriter()
+	}
 }
 
 // detached ends the writing of l.
@@ -348,6 +365,9 @@ func (q *queue) detached(l *link) {
 func (q *queue) detach(l *link, cause error) {
 	if q.link != l && q.link != nil {
 		return
+	}
+	if q.link != nil && q.link.holding != nil {
+		q.link.holding.Stop()
 	}
 	q.link = nil
 	for i := q.inFlight; i < len(q.items); {
