@@ -95,10 +95,20 @@ func (v *visitor) note(keep func()) {
 	keep()
 }
 
-func (v *visitor) enter() *visitor {
+// join connects and joins the room.
+func (v *visitor) join() *visitor {
 	v.t.Helper()
 	require.NoError(v.t, v.Connect(v.t.Context()))
 	require.NoError(v.t, v.Joined(v.t.Context()))
+	synctest.Wait()
+	return v
+}
+
+// enter is join, and returns when what is said goes out at once.
+func (v *visitor) enter() *visitor {
+	v.t.Helper()
+	v.join()
+	time.Sleep(200 * time.Millisecond)
 	synctest.Wait()
 	return v
 }
@@ -124,6 +134,12 @@ func (v *visitor) errors() []error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.errs)
+}
+
+func (v *visitor) ends() []wechatws.CloseEvent {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.closes)
 }
 
 // texts are what a list of comments says.

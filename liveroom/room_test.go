@@ -30,7 +30,7 @@ func TestJoinsBeforeAnythingQueuedGoesOut(t *testing.T) {
 		w.sleep(time.Second)
 		require.False(t, v.Snapshot().Joined)
 		v.say("queued in between")
-		w.sleep(2 * time.Second)
+		w.sleep(2*time.Second + 200*time.Millisecond)
 		require.Equal(t, []string{
 			`{"msg_type":"join","room_id":"9527","live_id":1,"from_uid":"u-小明","client_id":"7f0000010b5400000002","is_anchor":false,"from_name":"小明"}`,
 			`{"msg_type":"message","room_id":"9527","live_id":1,"from_uid":"u-小明","client_id":"7f0000010b5400000002","from_name":"小明","content":"queued in between"}`,
