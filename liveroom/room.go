@@ -51,6 +51,10 @@ type Config struct {
 	// Comments and Notices are how many of the newest are kept: 200 and 50 by
 	// default.
 	Comments, Notices int
+
+	// Bytes is how many bytes of comments, notices and goods are kept together, 1 MiB
+	// by default. What is more has the oldest go, of the kind that takes most.
+	Bytes int
 }
 
 // check completes the configuration.
@@ -87,7 +91,7 @@ func (c *Config) check() error {
 		field    string
 		value    *int
 		standard int
-	}{{"Comments", &c.Comments, 200}, {"Notices", &c.Notices, 50}} {
+	}{{"Comments", &c.Comments, 200}, {"Notices", &c.Notices, 50}, {"Bytes", &c.Bytes, 1 << 20}} {
 		if *n.value < 0 {
 			wrong(n.field, *n.value, "must not be below zero")
 		} else if *n.value == 0 {
@@ -284,9 +288,10 @@ func (r *Room) sniff(m wechatws.Message) Value {
 }
 
 // keepID keeps a client_id, unless it is somebody else's: servers put it into what
-// they tell everybody about one. It is called with mu held.
+// they tell everybody about one. One that is longer than any text that is kept is none.
+// It is called with mu held.
 func (r *Room) keepID(s Sender) {
-	if s.ClientID.IsZero() || r.isLost(s.ClientID) ||
+	if s.ClientID.IsZero() || len(s.ClientID.text) > maxField || r.isLost(s.ClientID) ||
 		!s.FromUID.IsZero() && s.FromUID.String() != r.cfg.UserID.String() ||
 		s.FromName != "" && string(s.FromName) != r.cfg.Name {
 		return
