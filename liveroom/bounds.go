@@ -69,12 +69,21 @@ func (g Goods) size() int {
 	return int(unsafe.Sizeof(g)) + len(g.ID.text) + len(g.Name) + len(g.Price.text) + len(g.Image)
 }
 
-// A kept is a list of things that a room keeps, oldest first, and how many bytes they
-// take.
-type kept[T interface {
+// A keepable can be cut to what a room keeps of it, and takes so many bytes then.
+type keepable[T any] interface {
 	cut() T
 	size() int
-}] struct {
+}
+
+var (
+	_ keepable[Comment] = Comment{}
+	_ keepable[Notice]  = Notice{}
+	_ keepable[Goods]   = Goods{}
+)
+
+// A kept is a list of things that a room keeps, oldest first, and how many bytes they
+// take.
+type kept[T keepable[T]] struct {
 	items []T
 	bytes int
 }

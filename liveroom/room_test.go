@@ -412,8 +412,8 @@ func TestCallbacks(t *testing.T) {
 func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(config("a")).enter()
-		_, err := liveroom.New(v.Client, liveroom.Config{InitTimeout: -1, JoinTimeout: -1, SilenceTimeout: -1, Comments: -1, Notices: -1})
-		for _, want := range []string{"RoomID", "InitTimeout(-1ns)", "JoinTimeout", "SilenceTimeout", "Comments(-1)", "Notices", "client that is open"} {
+		_, err := liveroom.New(v.Client, liveroom.Config{InitTimeout: -1, JoinTimeout: -1, SilenceTimeout: -1, Comments: -1, Notices: -1, Bytes: -1})
+		for _, want := range []string{"RoomID", "InitTimeout(-1ns)", "JoinTimeout", "SilenceTimeout", "Comments(-1)", "Notices", "Bytes(-1)", "client that is open"} {
 			require.ErrorContains(t, err, want)
 		}
 		var oe *wechatws.OptionError
