@@ -43,7 +43,8 @@ type Client struct {
 	sessions int      // how many there have been
 	misuses  []error  // for the next Connect
 
-	connections int // how many there have been, also those that did not open
+	connections int   // how many there have been, also those that did not open
+	newest      *link // the last of them, also while it is opening; nil once it has ended
 
 	messagesIn, bytesIn, droppedCount atomic.Int64
 

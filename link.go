@@ -38,9 +38,11 @@ type link struct {
 	opened time.Time // set once it is
 
 	heartbeat heartbeat
-	early     []inbound // what came while it was opening; the reader's
-	taken     *[]packed // by the stream, and not handed over yet; the reader's
+	early     []inbound     // what came while it was opening; the reader's
+	hold      time.Duration // see Opening.HoldQueue; set before it is open
+	taken     *[]packed     // by the stream, and not handed over yet; the reader's
 
+	inMessage atomic.Bool  // the library has read the beginning of a message, and not its end
 	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
 	stalled   atomic.Bool  // the reader waits for room and does not read
 	stalls    atomic.Int64 // how often it did
@@ -49,7 +51,9 @@ type link struct {
 	writing bool      // somebody writes
 	wrote   time.Time // when that was over last
 	due     signs
-	cut     *outgoing // whose writing has failed half-way
+	cut     *outgoing   // whose writing has failed half-way
+	held    bool        // no message may be written yet
+	holding *time.Timer // ends that; nil: it never was
 
 	relief   relief
 	lastRead time.Time // when messages came last; the reader's
@@ -66,6 +70,7 @@ func newLink(s *session, got dialed) *link {
 	c.mu.Lock()
 	c.connections++
 	l := &link{client: c, session: s, number: c.connections, dialed: got, born: time.Now(), dead: make(chan struct{})}
+	c.newest = l
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
 	if u, ok := l.conn.(*userConn); ok {
@@ -142,6 +147,7 @@ func (l *link) connPanicked(err error) {
 func (l *link) end(readErr error) *CloseError {
 	l.fail(l.closeError(readErr))
 	l.client.queue.detached(l)
+	l.client.gone(l)
 	l.heartbeat.stop()
 	l.conn.CloseNow()
 	l.helpers.Wait()
@@ -288,6 +294,8 @@ func (l *link) next() (inbound, error) {
 	if err != nil {
 		return inbound{}, err
 	}
+	l.inMessage.Store(true)
+	defer l.inMessage.Store(false)
 	limit := l.client.cfg.readLimit
 	if limit < math.MaxInt64 { // the byte beyond the limit reveals a larger message
 		r = io.LimitReader(r, limit+1)
@@ -301,6 +309,16 @@ func (l *link) next() (inbound, error) {
 	}
 	l.hear()
 	return inbound{link: l, typ: typ, data: data, at: time.Now()}, nil
+}
+
+// partial is when bytes last came in of a message that is not complete; zero when there
+// is none, or no wire to see them on. While there is one all bytes belong to it, but for
+// signs of life between fragments.
+func (l *link) partial() time.Time {
+	if l.wire == nil || !l.inMessage.Load() && (l.stream == nil || !l.stream.Partial()) {
+		return time.Time{}
+	}
+	return l.wire.born.Add(time.Duration(l.wire.lastRead.Load()))
 }
 
 // deliver hands messages to who wants them, and runs the callbacks when the connection

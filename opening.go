@@ -132,3 +132,16 @@ func (o *Opening) Receive(ctx context.Context) (Message, error) {
 	}
 	return Message{}, errOpeningOver
 }
+
+// HoldQueue has the messages that wait in the queue, and those that are sent meanwhile,
+// wait for another d after the connection is open. It is for servers that need a moment
+// between their answer and what they accept. Everything else goes on: messages are
+// received, heartbeats are sent, and when the connection ends in that time the messages
+// wait for the next one. The longest d counts. It does not block.
+func (o *Opening) HoldQueue(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.over {
+		o.link.hold = max(o.link.hold, d)
+	}
+}

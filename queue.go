@@ -193,7 +193,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	}
 	q.bytes += m.size
 	q.most = max(q.most, q.len())
-	if l := q.link; l != nil && !q.holds(l) && l.becomeWriter() {
+	if l := q.link; l != nil && q.ready(l) && l.becomeWriter() {
 		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
 			q.mu.Unlock()
@@ -302,12 +302,12 @@ func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 // next is take with mu held.
 func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	signs, l.due = l.due, signs
-	held := q.link == l && q.holds(l)
-	if q.link != l || ((q.waiting.n == 0 || held) && !signs.any()) {
+	ready := q.link == l && q.ready(l)
+	if q.link != l || !ready && !signs.any() {
 		l.writing = false
 		return nil, signs, false
 	}
-	if held {
+	if !ready {
 		return nil, signs, true
 	}
 	now, size := time.Now(), 0
@@ -341,7 +341,7 @@ func (q *queue) rest(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.writing = false
-	if q.link == l && (q.waiting.n > 0 && !q.holds(l) || l.due.any()) {
+	if q.link == l && (q.ready(l) || l.due.any()) {
 		l.startWriter()
 	}
 }
@@ -381,15 +381,32 @@ func (q *queue) wrote(l *link, n int, begun bool, err error) {
 	q.change()
 }
 
-// attach lets l write.
+// ready reports whether there is a message that l may write. It is called with mu held.
+func (q *queue) ready(l *link) bool { return q.waiting.n > 0 && !l.held && !q.holds(l) }
+
+// attach lets l write, messages no sooner than its hold says.
 func (q *queue) attach(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.link, q.trial, q.quietSince = l, nil, time.Now()
-	if q.waiting.n > 0 {
+	if l.hold > 0 {
+		l.held = true
+		l.holding = time.AfterFunc(l.hold, func() { q.release(l) })
+	}
+	if q.ready(l) {
 		l.startWriter()
 	}
 	q.change()
+}
+
+// release ends the hold of l.
+func (q *queue) release(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.held = false
+	if q.link == l && q.ready(l) {
+		l.startWriter()
+	}
 }
 
 // detached ends the writing of l.
@@ -403,6 +420,9 @@ func (q *queue) detached(l *link) {
 func (q *queue) detach(l *link, cause error) {
 	if q.link != l && q.link != nil {
 		return
+	}
+	if q.link != nil && q.link.holding != nil {
+		q.link.holding.Stop()
 	}
 	q.link = nil
 	q.stopQuiet()

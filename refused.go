@@ -53,7 +53,7 @@ func (q *queue) endQuiet(l *link) {
 		return
 	}
 	q.stopQuiet()
-	if q.waiting.n > 0 && !q.holds(l) {
+	if q.ready(l) {
 		l.startWriter()
 	}
 }
@@ -73,7 +73,7 @@ func (q *queue) endTrial(m *outgoing) {
 	}
 	q.trial = nil
 	q.stopQuiet()
-	if l := q.link; l != nil && q.waiting.n > 0 && !q.holds(l) {
+	if l := q.link; l != nil && q.ready(l) {
 		l.startWriter()
 	}
 }

@@ -22,6 +22,9 @@ type Stats struct {
 	// Messages that have arrived, and the size of their data; answers to heartbeats
 	// are among them.
 	MessagesIn, BytesIn int64
+	// PartialAt is when bytes last came in of a message that is incomplete; zero while
+	// there is none, and with a Dialer whose connections the client cannot see into.
+	PartialAt time.Time
 	// Messages of Send, Request and SendConfirmed that a socket has taken, and the
 	// size of their data.
 	MessagesOut, BytesOut int64
@@ -85,6 +88,9 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	s := c.stats
 	s.State, s.Attempt = c.state, c.attempt
+	if c.newest != nil {
+		s.PartialAt = c.newest.partial()
+	}
 	c.mu.Unlock()
 	c.queue.stats(&s)
 	c.dispatcher.stats(&s)
@@ -92,6 +98,15 @@ func (c *Client) Stats() Stats {
 	s.MessagesIn, s.BytesIn = c.messagesIn.Load(), c.bytesIn.Load()
 	s.Dropped = c.droppedCount.Load()
 	return s
+}
+
+// gone is called when a connection has ended.
+func (c *Client) gone(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.newest == l {
+		c.newest = nil
+	}
 }
 
 // roundTrips keeps measured round-trip times.

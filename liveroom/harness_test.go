@@ -71,6 +71,16 @@ type visitor struct {
 
 func (w *world) visitor(cfg liveroom.Config, options ...wechatws.Option) *visitor {
 	w.Helper()
+	v := w.plain(cfg, options...)
+	v.Room.OnComment(func(_ context.Context, c liveroom.Comment) { v.note(func() { v.comments = append(v.comments, c) }) })
+	v.Room.OnJoin(func(_ context.Context, j liveroom.Join) { v.note(func() { v.joins = append(v.joins, j) }) })
+	v.Room.OnLeave(func(_ context.Context, l liveroom.Leave) { v.note(func() { v.leaves = append(v.leaves, l) }) })
+	return v
+}
+
+// plain is a visitor that keeps no messages.
+func (w *world) plain(cfg liveroom.Config, options ...wechatws.Option) *visitor {
+	w.Helper()
 	options = append([]wechatws.Option{wechatws.WithProxy(nil), wechatws.WithNetDial(w.backend.DialContext)}, options...)
 	client, err := wechatws.New(w.backend.URL(), options...)
 	require.NoError(w, err)
@@ -78,9 +88,6 @@ func (w *world) visitor(cfg liveroom.Config, options ...wechatws.Option) *visito
 	require.NoError(w, err)
 	v := &visitor{Room: room, Client: client, t: w.T}
 	w.visitors = append(w.visitors, v)
-	room.OnComment(func(_ context.Context, c liveroom.Comment) { v.note(func() { v.comments = append(v.comments, c) }) })
-	room.OnJoin(func(_ context.Context, j liveroom.Join) { v.note(func() { v.joins = append(v.joins, j) }) })
-	room.OnLeave(func(_ context.Context, l liveroom.Leave) { v.note(func() { v.leaves = append(v.leaves, l) }) })
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		v.note(func() { v.changes = append(v.changes, c) })
 	})
@@ -95,10 +102,20 @@ func (v *visitor) note(keep func()) {
 	keep()
 }
 
-func (v *visitor) enter() *visitor {
+// join connects and joins the room.
+func (v *visitor) join() *visitor {
 	v.t.Helper()
 	require.NoError(v.t, v.Connect(v.t.Context()))
 	require.NoError(v.t, v.Joined(v.t.Context()))
+	synctest.Wait()
+	return v
+}
+
+// enter is join, and returns when what is said goes out at once.
+func (v *visitor) enter() *visitor {
+	v.t.Helper()
+	v.join()
+	time.Sleep(200 * time.Millisecond)
 	synctest.Wait()
 	return v
 }
@@ -124,6 +141,12 @@ func (v *visitor) errors() []error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.errs)
+}
+
+func (v *visitor) ends() []wechatws.CloseEvent {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.closes)
 }
 
 // texts are what a list of comments says.

@@ -26,19 +26,20 @@ func text(list []Comment) string {
 
 func TestMergeHistory(t *testing.T) {
 	for name, tt := range map[string]struct{ seen, history, want string }{
-		"the first join":             {"", "a b", "a b"},
-		"no history":                 {"a b", "", "a b"},
-		"nothing missed":             {"a b c", "b c", "a b c"},
-		"something missed":           {"a b c", "b c d e", "a b c d e"},
-		"the same words again":       {"a 6 6 6", "6 6 6 6", "a 6 6 6 6"},
-		"no overlap":                 {"a b", "x y", "a b x y"},
-		"a word in common":           {"a 6 b", "x 6 y", "a 6 b x 6 y"},
-		"the history is older":       {"a b c", "a b", "a b c"},
-		"one removed by a moderator": {"a b bad c d", "a b c d e", "a b bad c d e"},
-		"a gap from an outage":       {"a b e f", "a b c d e f g", "a b c d e f g"},
-		"as much for as against":     {"a b", "x b", "a b x b"},
-		"all of it is new":           {"a", "b", "a b"},
-		"longer than what was seen":  {"c d", "a b c d e", "a b c d e"},
+		"the first join":              {"", "a b", "a b"},
+		"no history":                  {"a b", "", "a b"},
+		"nothing missed":              {"a b c", "b c", "a b c"},
+		"something missed":            {"a b c", "b c d e", "a b c d e"},
+		"the same words again":        {"a 6 6 6", "6 6 6 6", "a 6 6 6 6"},
+		"no overlap":                  {"a b", "x y", "a b x y"},
+		"a word in common":            {"a 6 b", "x 6 y", "a 6 b x 6 y"},
+		"the history is older":        {"a b c", "a b", "a b c"},
+		"one removed by a moderator":  {"a b bad c d", "a b c d e", "a b bad c d e"},
+		"a gap from an outage":        {"a b e f", "a b c d e f g", "a b c d e f g"},
+		"as much for as against":      {"a b", "x b", "a b x b"},
+		"all of it is new":            {"a", "b", "a b"},
+		"all say the same, and a gap": {"a b a b b a a b", "b a b b b a a b a", "a b a b b b a a b a"},
+		"longer than what was seen":   {"c d", "a b c d e", "a b c d e"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, tt.want, text(mergeHistory(words(tt.seen), words(tt.history))))

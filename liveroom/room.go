@@ -26,7 +26,17 @@ type Config struct {
 	// connection, to say init, and to answer our join. Then the connection is
 	// dropped and the schedule goes on: a frozen backend accepts, answers pings
 	// and says nothing. Each is 10 s by default.
+	//
+	// None of the timeouts here ends while a message is coming in, or within its
+	// length after the last byte of it: a long history takes its time on a slow
+	// link. A connection may be opening for 5 minutes more than these two, though.
 	InitTimeout, JoinTimeout time.Duration
+
+	// Settle is how long what was queued waits behind the server's answer to our
+	// join: 200 ms by default, below zero for not at all. A GatewayWorker stores its
+	// session a moment after it has answered, and refuses what comes earlier. The
+	// room is joined, and its callbacks run, from the answer on.
+	Settle time.Duration
 
 	// EchoTimeout is how long the room may be silent after we have said
 	// something. Then the connection is dropped with ErrSilentRoom, since
@@ -42,6 +52,10 @@ type Config struct {
 	// Comments and Notices are how many of the newest are kept: 200 and 50 by
 	// default.
 	Comments, Notices int
+
+	// Bytes is how many bytes of comments, notices and goods are kept together, 1 MiB
+	// by default. What is more has the oldest go, of the kind that takes most.
+	Bytes int
 }
 
 // check completes the configuration.
@@ -68,6 +82,9 @@ func (c *Config) check() error {
 			*d.value = d.standard
 		}
 	}
+	if c.Settle == 0 {
+		c.Settle = 200 * time.Millisecond
+	}
 	if c.EchoTimeout == 0 {
 		c.EchoTimeout = 10 * time.Second
 	}
@@ -75,7 +92,7 @@ func (c *Config) check() error {
 		field    string
 		value    *int
 		standard int
-	}{{"Comments", &c.Comments, 200}, {"Notices", &c.Notices, 50}} {
+	}{{"Comments", &c.Comments, 200}, {"Notices", &c.Notices, 50}, {"Bytes", &c.Bytes, 1 << 20}} {
 		if *n.value < 0 {
 			wrong(n.field, *n.value, "must not be below zero")
 		} else if *n.value == 0 {
@@ -169,7 +186,7 @@ func New(client *wechatws.Client, cfg Config) (*Room, error) {
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
-	client.OnOpening(cfg.InitTimeout+cfg.JoinTimeout, r.open)
+	client.OnOpening(cfg.InitTimeout+cfg.JoinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
 	client.OnStateChange(r.stateChanged)
@@ -198,13 +215,22 @@ func (r *Room) open(ctx context.Context, o *wechatws.Opening) error {
 	if err := r.await(ctx, o, Init{}.MsgType(), r.cfg.InitTimeout); err != nil {
 		return err
 	}
-	return r.await(ctx, o, Join{}.MsgType(), r.cfg.JoinTimeout)
+	if err := r.await(ctx, o, Join{}.MsgType(), r.cfg.JoinTimeout); err != nil {
+		return err
+	}
+	o.HoldQueue(r.cfg.Settle)
+	return nil
 }
+
+// slowest is how long messages may be coming in while a connection is opening, besides
+// the timeouts: 1 MiB, the read limit, at 28 kbit/s.
+const slowest = 5 * time.Minute
 
 // await waits for the message that is missing, and answers each init.
 func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, timeout time.Duration) error {
-	waiting, cancel := context.WithTimeout(ctx, timeout)
+	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go r.endWait(waiting, cancel, timeout)
 	var got []wechatws.Message
 	size := 0
 	for {
@@ -233,6 +259,26 @@ func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, t
 	}
 }
 
+// endWait calls end after the timeout, or when it has passed since the last byte of a
+// message that is still coming in.
+func (r *Room) endWait(waiting context.Context, end func(), timeout time.Duration) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-waiting.Done():
+			return
+		}
+		left := time.Until(r.client.Stats().PartialAt.Add(timeout))
+		if left <= 0 {
+			end()
+			return
+		}
+		timer.Reset(left)
+	}
+}
+
 func (r *Room) joinCommand(clientID Value) JoinCommand {
 	return JoinCommand{
 		RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
@@ -256,9 +302,10 @@ func (r *Room) sniff(m wechatws.Message) Value {
 }
 
 // keepID keeps a client_id, unless it is somebody else's: servers put it into what
-// they tell everybody about one. It is called with mu held.
+// they tell everybody about one. One that is longer than any text that is kept is none.
+// It is called with mu held.
 func (r *Room) keepID(s Sender) {
-	if s.ClientID.IsZero() || r.isLost(s.ClientID) ||
+	if s.ClientID.IsZero() || len(s.ClientID.text) > maxField || r.isLost(s.ClientID) ||
 		!s.FromUID.IsZero() && s.FromUID.String() != r.cfg.UserID.String() ||
 		s.FromName != "" && string(s.FromName) != r.cfg.Name {
 		return

@@ -30,7 +30,7 @@ func TestJoinsBeforeAnythingQueuedGoesOut(t *testing.T) {
 		w.sleep(time.Second)
 		require.False(t, v.Snapshot().Joined)
 		v.say("queued in between")
-		w.sleep(2 * time.Second)
+		w.sleep(2*time.Second + 200*time.Millisecond)
 		require.Equal(t, []string{
 			`{"msg_type":"join","room_id":"9527","live_id":1,"from_uid":"u-小明","client_id":"7f0000010b5400000002","is_anchor":false,"from_name":"小明"}`,
 			`{"msg_type":"message","room_id":"9527","live_id":1,"from_uid":"u-小明","client_id":"7f0000010b5400000002","from_name":"小明","content":"queued in between"}`,
@@ -412,8 +412,8 @@ func TestCallbacks(t *testing.T) {
 func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(config("a")).enter()
-		_, err := liveroom.New(v.Client, liveroom.Config{InitTimeout: -1, JoinTimeout: -1, SilenceTimeout: -1, Comments: -1, Notices: -1})
-		for _, want := range []string{"RoomID", "InitTimeout(-1ns)", "JoinTimeout", "SilenceTimeout", "Comments(-1)", "Notices", "client that is open"} {
+		_, err := liveroom.New(v.Client, liveroom.Config{InitTimeout: -1, JoinTimeout: -1, SilenceTimeout: -1, Comments: -1, Notices: -1, Bytes: -1})
+		for _, want := range []string{"RoomID", "InitTimeout(-1ns)", "JoinTimeout", "SilenceTimeout", "Comments(-1)", "Notices", "Bytes(-1)", "client that is open"} {
 			require.ErrorContains(t, err, want)
 		}
 		var oe *wechatws.OptionError

@@ -10,7 +10,9 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A Snapshot is the room as the page of the original kept it, at one moment.
+// A Snapshot is the room as the page of the original kept it, at one moment. Its lists
+// have at most Config.Bytes together. Texts of more than 4 KiB are cut there and end with
+// "…", and the URL of an image that is longer is left out; callbacks get messages whole.
 type Snapshot struct {
 	// Version grows with each change: while it is the same, so is all else.
 	Version uint64
@@ -21,7 +23,7 @@ type Snapshot struct {
 	Followers int64
 	Comments  []Comment // the newest, oldest first
 	Notices   []Notice  // the newest, oldest first
-	Goods     []Goods   // on the shelf, in the order in which they came there
+	Goods     []Goods   // on the shelf, in the order in which they came there; the newest 1,000
 }
 
 // A Notice is a line that a page shows for a moment.
@@ -39,14 +41,20 @@ func (r *Room) Snapshot() Snapshot {
 	defer r.mu.Unlock()
 	s := r.state.Snapshot
 	s.ClientID = r.clientID
-	s.Comments, s.Notices, s.Goods = slices.Clone(s.Comments), slices.Clone(s.Notices), slices.Clone(s.Goods)
+	s.Comments = slices.Clone(r.state.comments.items)
+	s.Notices = slices.Clone(r.state.notices.items)
+	s.Goods = slices.Clone(r.state.goods.items)
 	return s
 }
 
 // A state is what Snapshot shows, and what it takes to keep it. It is guarded by
 // the room's mutex.
 type state struct {
-	Snapshot
+	Snapshot // without its lists
+	comments kept[Comment]
+	notices  kept[Notice]
+	goods    kept[Goods]
+
 	fresh      int       // so many comments at the end came on this connection before its first join
 	echoed     bool      // that join has come
 	joinedLast time.Time // when
@@ -141,12 +149,14 @@ func (r *Room) join(ctx context.Context, m Join) {
 	}
 	if len(m.MessageList) > 0 {
 		history := slices.Clone(m.MessageList[max(0, len(m.MessageList)-r.cfg.Comments):])
-		for i := range history {
-			history[i].Own = r.isOwn(history[i].Sender, "")
+		for i, c := range history {
+			c.Own = r.isOwn(c.Sender, "")
+			history[i] = c.cut()
 		}
-		before := len(s.Comments) - s.fresh
-		s.Comments = mergeHistory(mergeHistory(s.Comments[:before:before], history), s.Comments[before:])
-		s.Comments = newest(s.Comments, r.cfg.Comments)
+		seen := s.comments.items
+		before := max(0, len(seen)-s.fresh) // the oldest of the fresh ones may be gone
+		s.comments.replace(mergeHistory(mergeHistory(seen[:before:before], history), seen[before:]))
+		r.bound()
 	}
 	s.change()
 	r.mu.Unlock()
@@ -174,7 +184,8 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	r.mu.Lock()
 	m.Own = r.isOwn(m.Sender, "")
 	s := &r.state
-	s.Comments = newest(append(s.Comments, m), r.cfg.Comments)
+	s.comments.add(m)
+	r.bound()
 	if !s.echoed {
 		s.fresh++
 	}
@@ -220,18 +231,19 @@ func (r *Room) buy(ctx context.Context, m Buy) {
 
 func (r *Room) shelf(ctx context.Context, m Shelf) {
 	r.hear(m.Sender)
-	goods := m.Goods()
+	goods := m.Goods().cut()
 	r.mu.Lock()
 	s := &r.state
-	at := slices.IndexFunc(s.Goods, func(g Goods) bool { return g.ID.String() == goods.ID.String() })
+	at := slices.IndexFunc(s.goods.items, func(g Goods) bool { return g.ID.String() == goods.ID.String() })
 	switch {
 	case m.Status == ShelfOff && at >= 0:
-		s.Goods = slices.Delete(s.Goods, at, at+1)
+		s.goods.remove(at)
 	case m.Status == ShelfOn && at >= 0:
-		s.Goods[at] = goods
+		s.goods.set(at, goods)
 	case m.Status == ShelfOn:
-		s.Goods = append(s.Goods, goods)
+		s.goods.add(goods)
 	}
+	r.bound()
 	s.change()
 	r.mu.Unlock()
 	r.onShelf.call(ctx, m)
@@ -242,7 +254,8 @@ func (r *Room) notice(ctx context.Context, n Notice) {
 		return
 	}
 	r.mu.Lock()
-	r.state.Notices = newest(append(r.state.Notices, n), r.cfg.Notices)
+	r.state.notices.add(n)
+	r.bound()
 	r.state.change()
 	r.mu.Unlock()
 	r.onNotice.call(ctx, n)
@@ -271,7 +284,3 @@ func (r *Room) isGhost(s Sender, now time.Time) bool {
 	}
 	return r.ghosts > 0 && now.Sub(r.state.joinedLast) < ghostFor
 }
-
-// newest cuts a list down to its end. What was cut off goes when the list is next
-// appended to and has to move.
-func newest[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }

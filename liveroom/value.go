@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/wechatws/wechatws/internal/printable"
 )
@@ -136,28 +139,16 @@ func unfit(data []byte, want string) error {
 
 // History is a list of earlier comments, oldest first. PHP writes an empty one as
 // [] or {}, none as null, and a list with gaps as an object; items that are no
-// comments are left out.
+// comments are left out. Of a longer one the newest 10,000 items are read.
 type History []Comment
+
+const maxHistory = 10_000
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (h *History) UnmarshalJSON(data []byte) error {
-	var items []json.RawMessage
-	data = trim(data)
-	switch {
-	case !json.Valid(data):
-		return unfit(data, "valid JSON")
-	case data[0] == '[':
-		if err := json.Unmarshal(data, &items); err != nil {
-			return err
-		}
-	case data[0] == '{':
-		var err error
-		if items, err = members(data); err != nil {
-			return err
-		}
-	case string(data) == "null", string(data) == `""`, string(data) == "false":
-	default:
-		return unfit(data, "a list of comments")
+	items, err := values(trim(data))
+	if err != nil {
+		return err
 	}
 	*h = nil
 	for _, item := range items {
@@ -176,22 +167,47 @@ func (h *History) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// members are the values of an object, in their order.
-func members(data []byte) (values []json.RawMessage, err error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if _, err := d.Token(); err != nil { // {
+// values are the newest values of a list or an object, in their order and undecoded. It
+// goes through data once.
+func values(data []byte) (items [][]byte, err error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	kind := d.PeekKind()
+	switch kind {
+	case '[', '{':
+		if _, err := d.ReadToken(); err != nil {
+			return nil, err
+		}
+	default:
+		switch string(data) {
+		case "null", `""`, "false":
+			return nil, nil
+		}
+		if !json.Valid(data) {
+			return nil, unfit(data, "valid JSON")
+		}
+		return nil, unfit(data, "a list of comments")
+	}
+	for k := d.PeekKind(); k != ']' && k != '}'; k = d.PeekKind() {
+		if kind == '{' {
+			if err := d.SkipValue(); err != nil { // the key
+				return nil, err
+			}
+		}
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 2*maxHistory {
+			items = items[:copy(items, items[maxHistory:])]
+		}
+		end := d.InputOffset()
+		items = append(items, data[end-int64(len(value)):end])
+	}
+	if _, err := d.ReadToken(); err != nil { // the end
 		return nil, err
 	}
-	for d.More() {
-		if _, err := d.Token(); err != nil { // the key
-			return nil, err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		values = append(values, value)
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, unfit(data, "valid JSON")
 	}
-	_, err = d.Token() // }
-	return values, err
+	return items[max(0, len(items)-maxHistory):], nil
 }

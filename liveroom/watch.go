@@ -98,15 +98,21 @@ func (w *watch) arm() {
 }
 
 // judge drops the connection when its time has come. It does not while messages
-// wait, to be written or for a callback: the silence may be ours then.
+// wait, to be written or for a callback: the silence may be ours then. Nor does it
+// while a message is coming in, behind which the echo may be.
 func (w *watch) judge() {
 	stats := w.room.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	excused := stats.PartialAt
 	if stats.Queued > 0 || stats.Inbox > 0 {
-		if w.lastHeard = time.Now(); !w.asked.IsZero() {
-			w.asked = w.lastHeard
-		}
+		excused = time.Now()
+	}
+	if excused.After(w.lastHeard) {
+		w.lastHeard = excused
+	}
+	if !w.asked.IsZero() && excused.After(w.asked) {
+		w.asked = excused
 	}
 	if at := w.deadline(); w.connection == 0 || at.IsZero() || time.Now().Before(at) {
 		w.arm()

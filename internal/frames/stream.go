@@ -38,6 +38,7 @@ var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &
 type Stream struct {
 	below   io.ReadWriteCloser
 	passing atomic.Bool // Pass was called
+	partial atomic.Bool // see Partial
 
 	// Full while somebody reads. A library's Close reads too, when nobody else does by
 	// the library's count, which knows nothing of Await. It guards all that follows.
@@ -116,6 +117,10 @@ func (s *Stream) Await() (library bool) {
 	}
 }
 
+// Partial reports whether a part of a frame has been read that is not for the library,
+// and the rest has not come yet. It may be called from any goroutine.
+func (s *Stream) Partial() bool { return s.partial.Load() }
+
 // Read is for the library. It returns only with something that is for it.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -148,8 +153,17 @@ const (
 	unfinished                 // a frame that is not there in full
 )
 
-// advance deals with what has been read, one frame at a time.
+// advance is step, and keeps partial.
 func (s *Stream) advance() progress {
+	p := s.step()
+	if partial := p == unfinished && s.from < s.upTo; partial != s.partial.Load() {
+		s.partial.Store(partial)
+	}
+	return p
+}
+
+// step deals with what has been read, one frame at a time.
+func (s *Stream) step() progress {
 	if s.pass > 0 {
 		return forLibrary
 	}

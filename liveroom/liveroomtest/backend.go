@@ -270,6 +270,7 @@ func (b *Backend) comment(r *room, name, content string, f fields, but *member) 
 
 // join lets a member in, and tells everybody.
 func (b *Backend) join(m *member, c liveroom.JoinCommand) {
+	m.joined, m.before, m.behind = time.Now(), m.room, 0
 	if m.room != nil {
 		m.room.members = slices.DeleteFunc(m.room.members, func(other *member) bool { return other == m })
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -14,6 +16,7 @@ import (
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,6 +102,43 @@ func TestNobodyHearsWhatIsSaidOutsideARoom(t *testing.T) {
 	require.Contains(t, read(t, c), "in room 1")
 	require.Equal(t, 1, b.Viewers("1"))
 	require.Zero(t, b.Kick("1", "b"))
+}
+
+// The first message behind a join is accepted, those that follow it at once are not.
+func TestSessionDelay(t *testing.T) {
+	const refusal = `{"msg_type":"error","msg_content":"not in a room"}`
+	synctest.Test(t, func(t *testing.T) {
+		b := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.OnNetwork(wstest.NewNetwork()))
+		defer b.Close()
+		c, _, err := websocket.Dial(t.Context(), b.URL(), &websocket.DialOptions{
+			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: b.DialContext}},
+		})
+		require.NoError(t, err)
+		defer func() { _ = c.CloseNow() }()
+		say := func(text string) { write(t, c, liveroom.CommentCommand{FromName: "a", Content: text}) }
+		join := liveroom.JoinCommand{RoomID: liveroom.Str("1"), FromName: "a"}
+		require.Contains(t, read(t, c), `"init"`)
+		write(t, c, join)
+		require.Contains(t, read(t, c), `"join"`)
+		say("1")
+		say("2")
+		say("3")
+		require.Contains(t, read(t, c), `"content":"1"`)
+		require.JSONEq(t, refusal, read(t, c))
+		require.JSONEq(t, refusal, read(t, c))
+		time.Sleep(50 * time.Millisecond)
+		say("4")
+		say("5")
+		require.Contains(t, read(t, c), `"content":"4"`)
+		require.Contains(t, read(t, c), `"content":"5"`)
+
+		write(t, c, join) // once more: the session from before is good
+		require.Contains(t, read(t, c), `"join"`)
+		say("6")
+		say("7")
+		require.Contains(t, read(t, c), `"content":"6"`)
+		require.Contains(t, read(t, c), `"content":"7"`)
+	})
 }
 
 // Recovery, to the time: refused while it is down, cut in the handshake for a

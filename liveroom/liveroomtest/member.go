@@ -19,6 +19,10 @@ type member struct {
 	uid     liveroom.Value
 	gone    bool // the connection has ended
 
+	joined time.Time // when the last join came
+	before *room     // the room that it was in until then
+	behind int       // messages since, as far as they may find the old session
+
 	lastData time.Time
 	pings    int // that have been counted
 	out      [][]byte
@@ -142,6 +146,7 @@ func (m *member) receive(in wstest.Message) {
 	if b.frozen || json.Unmarshal(in.Data, &head) != nil {
 		return
 	}
+	r := m.session()
 	switch head.MsgType {
 	case liveroom.JoinCommand{}.MsgType():
 		var c liveroom.JoinCommand
@@ -150,7 +155,8 @@ func (m *member) receive(in wstest.Message) {
 		}
 	case liveroom.CommentCommand{}.MsgType():
 		var c liveroom.CommentCommand
-		if json.Unmarshal(in.Data, &c) != nil || m.room == nil {
+		if json.Unmarshal(in.Data, &c) != nil || r == nil {
+			m.refuse()
 			return
 		}
 		var but *member
@@ -159,14 +165,35 @@ func (m *member) receive(in wstest.Message) {
 		}
 		f := b.say(m, fields{"msg_type": head.MsgType})
 		f["from_name"], f["content"] = c.FromName, c.Content
-		b.comment(m.room, c.FromName, c.Content, f, but)
+		b.comment(r, c.FromName, c.Content, f, but)
 	case liveroom.ShelfCommand{}.MsgType():
 		var f fields
-		if json.Unmarshal(in.Data, &f) == nil && m.room != nil {
-			if !b.quirks.SayWho {
-				delete(f, "client_id")
-			}
-			b.broadcast(m.room, f, nil)
+		if json.Unmarshal(in.Data, &f) != nil || r == nil {
+			m.refuse()
+			return
 		}
+		if !b.quirks.SayWho {
+			delete(f, "client_id")
+		}
+		b.broadcast(r, f, nil)
+	}
+}
+
+// session is the room that a message finds in its session; nil: none. The gateway
+// notices that the first message behind a join carries an old session, and then takes
+// that one for the latest.
+func (m *member) session() *room {
+	if time.Since(m.joined) < m.backend.quirks.SessionDelay {
+		if m.behind++; m.behind > 1 {
+			return m.before
+		}
+	}
+	return m.room
+}
+
+// refuse answers a message that found an old session. Without a room there is no answer.
+func (m *member) refuse() {
+	if m.room != nil {
+		m.send(m.backend.quirks.encode(fields{"msg_type": "error", "msg_content": "not in a room"}))
 	}
 }

@@ -31,6 +31,14 @@ type Quirks struct {
 	// ClientID is given to every connection. By default each gets one of its own.
 	ClientID string
 
+	// SessionDelay is how long the messages behind a join may find the session from
+	// before it. A GatewayWorker stores the session when the handler of the join has
+	// returned, after the broadcast: a client that sends several messages as soon as
+	// it has received the broadcast has the first one accepted, and those that follow it
+	// within the delay answered with {"msg_type":"error","msg_content":"not in a room"}.
+	// Zero is for servers that handle the messages of a connection one at a time.
+	SessionDelay time.Duration
+
 	// CloseFrames ends connections with a close frame (1001), and not with a bare
 	// FIN.
 	CloseFrames bool
@@ -59,6 +67,7 @@ func GatewayWorker() Quirks {
 		EscapedText:      true,
 		EmptyList:        "[]",
 		HistoryName:      true,
+		SessionDelay:     50 * time.Millisecond,
 		KickAfter:        15 * time.Second,
 		Linger:           5 * time.Second,
 		Recovery:         100 * time.Millisecond,

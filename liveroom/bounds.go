@@ -1,0 +1,144 @@
+package liveroom
+
+import (
+	"slices"
+	"unicode/utf8"
+	"unsafe"
+)
+
+const (
+	// maxField is how many bytes of one text a room keeps. What people type is far
+	// shorter.
+	maxField = 4 << 10
+	// maxGoods is how many goods a shelf holds. Each message about goods looks through
+	// all of them.
+	maxGoods = 1000
+	// cutMark ends a text that was longer.
+	cutMark = "…"
+)
+
+// cut is s, or its beginning and a mark. It does not hold on to a long s.
+func cut[S ~string](s S) S {
+	if len(s) <= maxField {
+		return s
+	}
+	end := maxField - len(cutMark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + cutMark
+}
+
+func (v Value) cut() Value {
+	if len(v.text) <= maxField {
+		return v
+	}
+	return Value{text: cut(v.text)} // a number with a mark is none
+}
+
+func (s Sender) cut() Sender {
+	return Sender{ClientID: s.ClientID.cut(), FromUID: s.FromUID.cut(), FromName: cut(s.FromName)}
+}
+
+func (c Comment) cut() Comment {
+	c.Sender, c.Content = c.Sender.cut(), cut(c.Content)
+	return c
+}
+
+func (n Notice) cut() Notice {
+	n.Text = cut(n.Text)
+	return n
+}
+
+// The beginning of a URL leads somewhere else: one that is too long is left out.
+func (g Goods) cut() Goods {
+	g.ID, g.Name, g.Price = g.ID.cut(), cut(g.Name), g.Price.cut()
+	if len(g.Image) > maxField {
+		g.Image = ""
+	}
+	return g
+}
+
+func (c Comment) size() int {
+	return int(unsafe.Sizeof(c)) + len(c.ClientID.text) + len(c.FromUID.text) + len(c.FromName) + len(c.Content)
+}
+
+func (n Notice) size() int { return int(unsafe.Sizeof(n)) + len(n.Text) }
+
+func (g Goods) size() int {
+	return int(unsafe.Sizeof(g)) + len(g.ID.text) + len(g.Name) + len(g.Price.text) + len(g.Image)
+}
+
+// A keepable can be cut to what a room keeps of it, and takes so many bytes then.
+type keepable[T any] interface {
+	cut() T
+	size() int
+}
+
+var (
+	_ keepable[Comment] = Comment{}
+	_ keepable[Notice]  = Notice{}
+	_ keepable[Goods]   = Goods{}
+)
+
+// A kept is a list of things that a room keeps, oldest first, and how many bytes they
+// take.
+type kept[T keepable[T]] struct {
+	items []T
+	bytes int
+}
+
+func (k *kept[T]) add(v T) {
+	v = v.cut()
+	k.items = append(k.items, v)
+	k.bytes += v.size()
+}
+
+func (k *kept[T]) set(i int, v T) {
+	v = v.cut()
+	k.bytes += v.size() - k.items[i].size()
+	k.items[i] = v
+}
+
+func (k *kept[T]) remove(i int) {
+	k.bytes -= k.items[i].size()
+	k.items = slices.Delete(k.items, i, i+1)
+}
+
+// replace takes items that are cut already.
+func (k *kept[T]) replace(items []T) {
+	k.items, k.bytes = items, 0
+	for _, v := range items {
+		k.bytes += v.size()
+	}
+}
+
+// drop removes the oldest n. Their place in the array is let go of when the list has
+// to move; what they hold is let go of now.
+func (k *kept[T]) drop(n int) {
+	for _, v := range k.items[:max(n, 0)] {
+		k.bytes -= v.size()
+	}
+	clear(k.items[:max(n, 0)])
+	k.items = k.items[max(n, 0):]
+}
+
+// bound drops the oldest of what is more than the room is to keep; of the list that
+// takes most, so that a flood of one kind leaves the others alone. It is called with mu
+// held.
+func (r *Room) bound() {
+	comments, notices, goods := &r.state.comments, &r.state.notices, &r.state.goods
+	comments.drop(len(comments.items) - r.cfg.Comments)
+	notices.drop(len(notices.items) - r.cfg.Notices)
+	goods.drop(len(goods.items) - maxGoods)
+	for comments.bytes+notices.bytes+goods.bytes > r.cfg.Bytes {
+		switch max(comments.bytes, notices.bytes, goods.bytes) {
+		case comments.bytes:
+			comments.drop(1)
+		case notices.bytes:
+			notices.drop(1)
+		default:
+			goods.drop(1)
+		}
+	}
+}
