@@ -101,7 +101,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		if f.embedded, err = startEmbedded(f.cfg); err != nil {
 			return err
 		}
-		options = append(options, nats.InProcessServer(f.embedded))
+		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.Token))
 	}
 	if f.nc, err = nats.Connect(url, options...); err != nil {
 		return fmt.Errorf("fleet: NATS: %w", err)
@@ -239,16 +239,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 
 // settle agrees with the other processes.
 func (f *Fleet) settle(ctx context.Context) error {
-	mine := settled{f.cfg.Lease, f.cfg.Replicas, f.cfg.Partitions, f.cfg.KeepIn}
-	if mine.Lease == 0 {
-		mine.Lease = defaultLease
-	}
-	if mine.Partitions == 0 {
-		mine.Partitions = defaultPartitions
-	}
-	if mine.KeepIn == 0 {
-		mine.KeepIn = defaultKeepIn
-	}
+	mine := f.cfg.settings()
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return err
@@ -270,14 +261,23 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The bucket is not to be believed: a client of NATS can write anything into it.
 	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
-		return fmt.Errorf("fleet: what %q was made with cannot be read: %w", f.name, err)
+		return fmt.Errorf("fleet: %s cannot be read: %w", f.whereSettled(), err)
+	}
+	if name, value, want := f.settled.wrong(); name != "" {
+		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
 		mustBe("Config.Lease", f.cfg.Lease, f.settled.Lease),
 		mustBe("Config.Partitions", f.cfg.Partitions, f.settled.Partitions),
 		mustBe("Config.KeepIn", f.cfg.KeepIn, f.settled.KeepIn),
 	)
+}
+
+// whereSettled names the settings that the fleet was made with, for an error.
+func (f *Fleet) whereSettled() string {
+	return fmt.Sprintf("key %q of bucket %q, with which the fleet was made,", settledKey, f.rooms.Bucket())
 }
 
 func mustBe[T comparable](option string, asked, is T) error {
@@ -288,7 +288,8 @@ func mustBe[T comparable](option string, asked, is T) error {
 	return wrong(option, asked, fmt.Sprint("must be ", is, " or zero: the fleet was made with that"))
 }
 
-// URL is where an embedded server can be reached by other processes, or empty.
+// URL returns where an embedded server can be reached by other processes, or "" if there is
+// none or it does not listen. Config.Token is not part of it.
 func (f *Fleet) URL() string {
 	if f.embedded == nil || f.cfg.Listen == "" {
 		return ""
