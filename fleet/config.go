@@ -58,8 +58,17 @@ type Config struct {
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
 	Partitions int
-	// KeepIn is for how long messages from rooms are kept for handlers. Default 24 h.
+	// KeepIn is for how long messages from rooms are kept for handlers, within MaxIn. Default 24 h.
 	KeepIn time.Duration
+	// MaxIn is how many bytes of messages from rooms are kept for handlers. Default 1 GiB, or
+	// less on the small disk of an embedded server; at least 16 MiB. When there are more, the
+	// oldest are discarded, handled or not. NATS reserves that much storage, on each of
+	// Replicas servers. Zero takes what the stream has; see docs/fleet-operating.md for
+	// changing it.
+	MaxIn int64
+	// MaxOut is how many bytes of messages to rooms may wait to be delivered. Default 256 MiB;
+	// all else as of MaxIn, but nothing is discarded: when there are more, Send returns an error.
+	MaxOut int64
 
 	// Codec encodes what Send is given, and decodes for On. Default encoding/json, as
 	// for a wechatws.Client.
@@ -68,7 +77,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Lease, Partitions and KeepIn must be the same in all processes, and are: who opens a
+// Lease, Partitions, KeepIn, MaxIn and MaxOut must be the same in all processes, and are: who opens a
 // fleet first decides, and zero takes what there is.
 const (
 	defaultLease      = 8 * time.Second
@@ -104,6 +113,10 @@ func (c *Config) check() error {
 		return wrong("Config.Token", "(not told)", "is for an embedded server with Config.Listen")
 	case !validURLs(c.URL):
 		return wrong("Config.URL", "(not told)", "must be nats, tls, ws or wss URLs, separated by commas")
+	case c.MaxIn != 0 && c.MaxIn < leastMax:
+		return wrong("Config.MaxIn", c.MaxIn, "must be 16 MiB (16777216) or more")
+	case c.MaxOut != 0 && c.MaxOut < leastMax:
+		return wrong("Config.MaxOut", c.MaxOut, "must be 16 MiB (16777216) or more")
 	}
 	if name, value, want := c.settings().wrong(); name != "" {
 		return wrong("Config."+name, value, want)

@@ -30,6 +30,8 @@ func TestConfigs(t *testing.T) {
 		"options of none":     {fleet.Config{NATS: []nats.Option{nats.Name("x")}}, "fleet.Config.NATS"},
 		"dir of another":      {fleet.Config{URL: "nats://h", Dir: "x"}, "fleet.Config.Dir, Config.Listen"},
 		"listen of another":   {fleet.Config{URL: "nats://h", Listen: "x"}, "fleet.Config.Dir, Config.Listen"},
+		"little in":           {fleet.Config{MaxIn: 1000}, "fleet.Config.MaxIn"},
+		"less than no out":    {fleet.Config{MaxOut: -1}, "fleet.Config.MaxOut"},
 		"token of none":       {fleet.Config{Token: "hunter2"}, "fleet.Config.Token"},
 		"token of another":    {fleet.Config{URL: "nats://h", Token: "hunter2"}, "fleet.Config.Token"},
 		"URL":                 {fleet.Config{URL: "nats://me:hunter2@h:port"}, "fleet.Config.URL"},
