@@ -10,10 +10,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A full store of NATS refuses all that is written, renewals of leases included, whichever
-// stream has filled it. So everything of a fleet has a maximum size. NATS reserves that much for
-// a stream when it is made, and refuses to make one that it has no room for: what one stream
-// may take up is not taken from the others.
+// When its store is full NATS refuses every write, renewals of leases included, whichever stream
+// has filled it. So every stream and bucket of a fleet has a maximum size. NATS reserves that much
+// when it makes the stream, and refuses to make one that it has no room for: a stream that is full
+// takes nothing from the others.
 const (
 	defaultMaxIn  = 1 << 30
 	defaultMaxOut = 256 << 20
@@ -29,8 +29,8 @@ const (
 	leastMax = 16 << 20
 )
 
-// standard returns one of the sizes above, or less of it on the small disk of an embedded server,
-// which is set up by nobody who could give it more.
+// standard returns one of the sizes above, or less of it on the small disk of an embedded server:
+// that one must work without any setup.
 func (f *Fleet) standard(size int64) int64 {
 	if f.embedded == nil {
 		return size
@@ -49,7 +49,7 @@ func standardIn(store, size int64) int64 {
 	return int64(float64(size) * min(1, float64(store)/twice))
 }
 
-// A bound is the maximum size of a stream, and what becomes of a message that is too much.
+// A bound is the maximum size of a stream, and which message is discarded beyond it.
 type bound struct {
 	option   string // of Config, or empty
 	asked    int64  // its value
@@ -59,8 +59,9 @@ type bound struct {
 
 func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }
 
-// apply gives a stream that was made without a maximum size one. Unless a size is asked for, it is
-// so large that the stream keeps what it holds. A stream that has one keeps it: see mustBe.
+// apply sets the bound of a stream that an earlier version made without one. Unless a size is asked
+// for, it is large enough for the stream to keep what it holds. A bound that is there stays; it is
+// an error if another size is asked for.
 func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstream.Stream, error) {
 	info := s.CachedInfo()
 	cfg := info.Config
@@ -75,7 +76,7 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	switch {
 	case bounded && cfg.Discard == b.discard:
 		return s, nil
-	case f.cfg.Existing: // which may not be permitted to
+	case f.cfg.Existing: // it may not be permitted to write
 		f.log.Warn("a stream can fill the store of NATS: Open without Existing gives it a maximum size", "stream", cfg.Name)
 		return s, nil
 	}
@@ -88,8 +89,8 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	return s, nil
 }
 
-// refused returns an error that says what to change if NATS has no room for a stream, and
-// err if it is another one.
+// refused returns err, or an error that says what to change if err means that NATS has no
+// room for the stream.
 func (b bound) refused(stream string, bytes int64, err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {

@@ -72,7 +72,7 @@ var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_w
 // When the streams of messages are full, and NATS has no byte that is not reserved, workers
 // go on: leases are renewed, rooms added and taken, messages published. The oldest messages from
 // rooms are discarded, the newest to rooms refused.
-func TestFullStreamsStarveNobody(t *testing.T) {
+func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	w := newStoredWorld(t, (256+512+16+16+16)*mib) // specs, claims, leases, in, out
 	f, err := w.open(fleet.Config{Lease: 2 * time.Second, MaxIn: 16 * mib, MaxOut: 16 * mib})
 	require.NoError(t, err)
@@ -95,9 +95,9 @@ func TestFullStreamsStarveNobody(t *testing.T) {
 	in := w.info("wechatws-in")
 	assert.LessOrEqual(t, in.State.Bytes, uint64(16*mib))
 	assert.Greater(t, in.State.FirstSeq, uint64(2), "what the room has published is discarded, and its fence with it")
-	require.NoError(t, f.Control().Add(w.ctx(), fleet.Spec{ID: "nobody's", Endpoint: "ws://127.0.0.1:1"}))
+	require.NoError(t, f.Control().Add(w.ctx(), fleet.Spec{ID: "closed", Endpoint: "ws://127.0.0.1:1"}))
 	for err = nil; err == nil; {
-		err = f.SendText(w.ctx(), "nobody's", string(big))
+		err = f.SendText(w.ctx(), "closed", string(big))
 	}
 	require.ErrorContains(t, err, "maximum bytes exceeded")
 	assert.Greater(t, w.info("wechatws-out").State.Bytes, uint64(14*mib), "nothing is discarded")
@@ -140,7 +140,7 @@ func TestEveryStreamHasAMaximumSize(t *testing.T) {
 	assert.EqualValues(t, 1<<30, w.info("wechatws-in").Config.MaxBytes)
 	assert.EqualValues(t, 256*mib, w.info("wechatws-out").Config.MaxBytes)
 
-	// What was settled is settled.
+	// A size that was set stays.
 	_, err = w.open(fleet.Config{MaxIn: 1 << 30, MaxOut: 256 * mib})
 	require.NoError(t, err)
 	_, err = w.open(fleet.Config{MaxIn: 2 << 30})
@@ -172,8 +172,8 @@ func (w *storedWorld) unbound() {
 	}
 }
 
-// A fleet that was made without maximum sizes gets them when it is opened, and loses nothing by
-// that unless it is asked to.
+// A fleet that was made without maximum sizes gets them from Open, which discards nothing unless a
+// size is asked for.
 func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
 	_, err := w.open(fleet.Config{})
@@ -185,7 +185,7 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	}
 	_, err = w.open(fleet.Config{Existing: true}) // such as fleetctl
 	require.NoError(t, err)
-	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it was not changed by who only looks")
+	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it is not permitted to write")
 
 	_, err = w.open(fleet.Config{})
 	require.NoError(t, err)
@@ -206,11 +206,11 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	require.NoError(t, err)
 	in = w.info("wechatws-in")
 	assert.EqualValues(t, 16*mib, in.Config.MaxBytes)
-	assert.Less(t, in.State.Msgs, uint64(20), "which it was asked to")
+	assert.Less(t, in.State.Msgs, uint64(20), "the size was asked for")
 }
 
-// Where NATS has no room for the sizes, Open says so at once, and by name.
-func TestOpenSaysWhatNATSHasNoRoomFor(t *testing.T) {
+// If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
+func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w := newStoredWorld(t, 100*mib)
 	_, err := w.open(fleet.Config{})
 	require.ErrorContains(t, err, "cannot reserve 268435456 bytes for bucket wechatws-rooms")

@@ -273,7 +273,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The bucket is not to be believed: a client of NATS can write anything into it.
+	// A client of NATS can write anything into the bucket.
 	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
 		return fmt.Errorf("fleet: %s cannot be read: %w", f.whereSettled(), err)
 	}

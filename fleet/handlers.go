@@ -109,8 +109,8 @@ func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
 // also when the process dies before that, so that fn must not mind a message that it has
 // seen (see Message.Seq). The context of fn ends with that of Run.
 //
-// A message that does not decode into a T never will: fn is not called, OnError is, and as far
-// as fn is concerned the message is handled. Other callbacks for it are called.
+// If a message does not decode into a T, HandlersConfig.OnError is called instead of fn, and the
+// message counts as handled by fn: it never will decode. Other callbacks for it are called.
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

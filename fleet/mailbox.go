@@ -148,16 +148,16 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	case passes(err):
 		return err
 	}
-	// It is about the message: any later attempt ends in the same way, and those behind it
-	// would wait for ever.
+	// Any later attempt would fail in the same way, and the messages behind this one would wait
+	// for ever.
 	h.worker.counters.undeliverable.Add(1)
 	h.worker.report(h.id, fmt.Errorf("message %d to the room can never be delivered: %w", m.Seq, err))
 	return nil
 }
 
-// passes reports whether an error of a client is about its state at that moment, so that
-// sending the same message later can succeed. These are all that the client documents;
-// what remains is about the message.
+// passes reports whether sending the same message later can succeed: whether the error is about
+// the state of the client, and not about the message. The list has all errors of Send and
+// SendConfirmed that are about the client; the others are permanent.
 func passes(err error) bool {
 	if errors.Is(err, wechatws.ErrTooLarge) {
 		return false

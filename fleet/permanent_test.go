@@ -18,7 +18,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// newWorldOf is a world whose fleet is of one's own making.
+// newWorldOf is a world with a fleet of its own configuration.
 func newWorldOf(t *testing.T, cfg fleet.Config) *world {
 	t.Helper()
 	w := newWorld(t)
@@ -29,8 +29,8 @@ func newWorldOf(t *testing.T, cfg fleet.Config) *world {
 	return w
 }
 
-// A message that does not decode is given to its callback's type once, reported, counted and
-// acknowledged. The other rooms of its partition do not wait for it.
+// A message that does not decode is reported, counted and acknowledged at the first attempt. The
+// other rooms of its partition do not wait for it.
 func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 	w := newWorldOf(t, fleet.Config{Partitions: 1})
 	w.add(2)
@@ -68,8 +68,7 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
 }
 
-// A DecodeError that a callback returns is an error like any other: what it has decoded may be
-// another one next time.
+// A DecodeError that a callback itself returns is an error like any other, and tried again.
 func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -149,7 +148,7 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// jetStream is the NATS of a fleet that listens, for what its methods do not do.
+// jetStream is the NATS of a fleet that listens.
 func (w *world) jetStream() jetstream.JetStream {
 	w.Helper()
 	nc, err := nats.Connect(w.fleet.URL())
@@ -167,7 +166,7 @@ func (w *world) stream(name string) jetstream.Stream {
 	return s
 }
 
-// raw says something to NATS in its protocol, and returns when NATS has taken it.
+// raw writes a command of the NATS protocol, and returns when NATS has processed it.
 func (w *world) raw(text string) error {
 	c, err := net.Dial("tcp", strings.TrimPrefix(w.fleet.URL(), "nats://"))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// Whatever a spec refers to: a worker whose program permits nothing reads no file and no variable.
+// A worker whose program permits nothing reads no file and no variable, whatever a spec refers to.
 func TestByDefaultNoSecretIsLookedUp(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "secret")

@@ -115,7 +115,8 @@ func WithID(id string) SendOption {
 // A message that the room's client can never write, because it is larger than the client's
 // whole queue for instance, is removed by the holder, which calls WorkerConfig.OnError.
 //
-// It returns ErrNoRoom, the codec's error, or why NATS could not store it; after an error
+// It returns ErrNoRoom, the codec's error, or why NATS could not store it, such as that messages
+// of Config.MaxOut bytes wait already; after an error
 // that is a timeout it may have been stored (see WithID). It is safe in callbacks and
 // handlers.
 func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOption) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// What a fleet was made with is in a bucket, into which a client of NATS can write anything.
+// The settings of a fleet are in a bucket, into which a client of NATS can write anything.
 func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
 	w := newWorldOf(t, fleet.Config{Listen: "127.0.0.1:0"})
 	rooms, err := w.jetStream().KeyValue(w.ctx(), "wechatws-rooms")
@@ -54,8 +54,8 @@ func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
 	f.Close()
 }
 
-// An embedded server that others can reach asks for a token.
-func TestNobodyListensToTheWorldWithoutAToken(t *testing.T) {
+// An embedded server that other machines can reach needs a token, and refuses connections without it.
+func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:4222", "host.example:4222"} {
 		f, err := fleet.Open(t.Context(), fleet.Config{Listen: listen})
 		if err == nil {

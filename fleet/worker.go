@@ -28,9 +28,9 @@ type WorkerConfig struct {
 	// the room is given up. An error is reported, and it is tried again.
 	Connect func(ctx context.Context, r *Room) (*wechatws.Client, error)
 
-	// Secret looks up a reference in Spec.Secrets: see LookUpSecret. A client that may add rooms
-	// chooses the references and the endpoint that the secrets are sent to: permit no more
-	// than what is meant for rooms. Default none: Room.Secret returns an error.
+	// Secret looks up a reference in Spec.Secrets: see LookUpSecret. A program that adds rooms
+	// chooses the references, and the endpoints that the secrets are sent to: permit only secrets
+	// that are meant for rooms. Default none: Room.Secret returns an error.
 	Secret func(ctx context.Context, ref string) (string, error)
 
 	// MoveRate is how many rooms a second are handed over to other workers, when one has
