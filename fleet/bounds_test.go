@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -74,7 +73,7 @@ var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_w
 // rooms are discarded, the newest to rooms refused.
 func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	w := newStoredWorld(t, (256+512+16+16+16)*mib) // specs, claims, leases, in, out
-	f, err := w.open(fleet.Config{Lease: 2 * time.Second, MaxIn: 16 * mib, MaxOut: 16 * mib})
+	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
 	require.NoError(t, err)
 	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another"})
 	require.ErrorContains(t, err, "insufficient storage", "all is reserved")
@@ -109,8 +108,8 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 			renewals++
 		}
 		left = now
-		return renewals >= 2*16
-	}, patience, tick, "two leases long")
+		return renewals >= 20
+	}, patience, tick, "longer than a lease, of 16 renewals")
 	assert.Equal(t, session, a.Stats().Session)
 	require.NoError(t, f.Control().Add(w.ctx(), w.spec("new")))
 	require.NoError(t, w.conn("new").Send(`{"msg_type":"new"}`))

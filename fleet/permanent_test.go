@@ -16,6 +16,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // newWorldOf is a world with a fleet of its own configuration.
@@ -35,7 +36,12 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 	w := newWorldOf(t, fleet.Config{Partitions: 1})
 	w.add(2)
 	a := w.worker("a")
-	require.Eventually(t, func() bool { return a.Stats().Open == 2 }, patience, tick)
+	conns := map[string]*wstest.Conn{}
+	for range 2 {
+		c, err := w.srv.NextConn(w.ctx())
+		require.NoError(t, err)
+		conns[c.Request().URL.Query().Get("room")] = c
+	}
 	var o told
 	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
 	got := make(chan string, 10)
@@ -48,9 +54,9 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 		return nil
 	})
 	w.runHandlers(h)
-	require.NoError(t, w.conns("r0")[0].Send(`{"msg_type":"message","content":[1]}`))
+	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":[1]}`))
 	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick, "it is in front of the other one")
-	require.NoError(t, w.conns("r1")[0].Send(`{"msg_type":"message","content":"good"}`))
+	require.NoError(t, conns["r1"].Send(`{"msg_type":"message","content":"good"}`))
 	for _, want := range []string{"r0 any [1]", "r1 good", "r1 any good"} {
 		select {
 		case text := <-got:
