@@ -34,6 +34,10 @@ var (
 	// outbound queue.
 	ErrQueueFull = errors.New("wechatws: outbound queue is full")
 
+	// ErrTooLarge is wrapped, together with ErrQueueFull, by the error about a message
+	// that is larger than the whole outbound queue: no later attempt can succeed.
+	ErrTooLarge = errors.New("message is larger than the whole queue")
+
 	// ErrExpired is why a message was dropped that had ExpireAfter.
 	ErrExpired = errors.New("wechatws: message has expired")
 

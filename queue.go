@@ -176,7 +176,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	case m.direct && q.link == nil:
 		return ErrNotOpen
 	case bounded && len(m.Data) > q.cfg.queueBytes:
-		return fmt.Errorf("%w: message of %d bytes is larger than the whole queue (%d bytes, see WithQueue)", ErrQueueFull, len(m.Data), q.cfg.queueBytes)
+		return fmt.Errorf("%w: %w: %d bytes of at most %d, see WithQueue", ErrQueueFull, ErrTooLarge, len(m.Data), q.cfg.queueBytes)
 	case bounded && q.full(len(m.Data)):
 		if err := q.makeRoom(ctx, len(m.Data)); err != nil {
 			return err

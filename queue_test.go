@@ -118,6 +118,7 @@ func TestQueueIsBounded(t *testing.T) {
 				assert.EqualError(t, err, fmt.Sprintf("wechatws: outbound queue is full: %d messages, %d bytes", tt.fit, tt.fit*tt.size))
 				err = c.SendBinary(t.Context(), make([]byte, tt.bytes+1))
 				assert.ErrorIs(t, err, wechatws.ErrQueueFull)
+				assert.ErrorIs(t, err, wechatws.ErrTooLarge)
 				assert.ErrorContains(t, err, "larger than the whole queue")
 				var left *wechatws.UndeliveredError
 				require.ErrorAs(t, c.Close(1000, ""), &left)

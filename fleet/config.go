@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -39,8 +40,13 @@ type Config struct {
 	// removed by Close.
 	Dir string
 	// Listen is host:port where an embedded server listens for other processes; port 0
-	// takes any. By default it does not listen. See Fleet.URL.
+	// takes any. By default it does not listen. See Fleet.URL. A connection needs no password
+	// unless there is a Token, so that without one only a loopback address is permitted.
 	Listen string
+	// Token is what a connection to Listen must present, with nats.Token in Config.NATS or as
+	// the user of the URL: nats://TOKEN@host:port. A connection that does may do everything, in
+	// all fleets of that server; it is not encrypted. Default none.
+	Token string
 
 	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
 	// it takes until the rooms of a lost worker are taken by others. A worker that cannot
@@ -52,8 +58,17 @@ type Config struct {
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
 	Partitions int
-	// KeepIn is for how long messages from rooms are kept for handlers. Default 24 h.
+	// KeepIn is for how long messages from rooms are kept for handlers, within MaxIn. Default 24 h.
 	KeepIn time.Duration
+	// MaxIn is how many bytes of messages from rooms are kept for handlers. Default 1 GiB, or
+	// less on the small disk of an embedded server; at least 16 MiB. When there are more, the
+	// oldest are discarded, handled or not. NATS reserves that much storage, on each of
+	// Replicas servers. Zero takes what the stream has; see docs/fleet-operating.md for
+	// changing it.
+	MaxIn int64
+	// MaxOut is how many bytes of messages to rooms may wait to be delivered. Default 256 MiB;
+	// all else as of MaxIn, but nothing is discarded: when there are more, Send returns an error.
+	MaxOut int64
 
 	// Codec encodes what Send is given, and decodes for On. Default encoding/json, as
 	// for a wechatws.Client.
@@ -62,7 +77,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Lease, Partitions and KeepIn must be the same in all processes, and are: who opens a
+// Lease, Partitions, KeepIn, MaxIn and MaxOut must be the same in all processes, and are: who opens a
 // fleet first decides, and zero takes what there is.
 const (
 	defaultLease      = 8 * time.Second
@@ -88,26 +103,53 @@ func (c *Config) check() error {
 	switch {
 	case !validName.MatchString(c.Name):
 		return wrong("Config.Name", c.Name, "must be 1 to 32 letters, digits, - and _")
-	case c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5:
-		return wrong("Config.Replicas", c.Replicas, "must be 1, 3 or 5")
 	case c.URL == "" && c.Replicas > 1:
 		return wrong("Config.Replicas", c.Replicas, "must be 1 without a URL: the embedded server is alone")
 	case c.URL == "" && len(c.NATS) > 0:
 		return wrong("Config.NATS", fmt.Sprint(len(c.NATS), " options"), "is for a NATS given by URL")
 	case c.URL != "" && (c.Dir != "" || c.Listen != ""):
 		return wrong("Config.Dir, Config.Listen", "set", "are for the embedded server, and there is a URL")
+	case c.Token != "" && c.Listen == "":
+		return wrong("Config.Token", "(not told)", "is for an embedded server with Config.Listen")
 	case !validURLs(c.URL):
 		return wrong("Config.URL", "(not told)", "must be nats, tls, ws or wss URLs, separated by commas")
-	case c.Lease != 0 && c.Lease < 2*time.Second:
-		return wrong("Config.Lease", c.Lease, "must be 2 s or longer")
-	case c.Lease%time.Second != 0: // the worker would think that it has the lease when NATS has let it go
-		return wrong("Config.Lease", c.Lease, "must be whole seconds")
-	case c.Partitions < 0 || c.Partitions > 256:
-		return wrong("Config.Partitions", c.Partitions, "must be 1 to 256")
-	case c.KeepIn != 0 && c.KeepIn < time.Minute:
-		return wrong("Config.KeepIn", c.KeepIn, "must be a minute or longer")
+	case c.MaxIn != 0 && c.MaxIn < leastMax:
+		return wrong("Config.MaxIn", c.MaxIn, "must be 16 MiB (16777216) or more")
+	case c.MaxOut != 0 && c.MaxOut < leastMax:
+		return wrong("Config.MaxOut", c.MaxOut, "must be 16 MiB (16777216) or more")
+	}
+	if name, value, want := c.settings().wrong(); name != "" {
+		return wrong("Config."+name, value, want)
 	}
 	return nil
+}
+
+// settings are what a fleet that is made by c is made with.
+func (c *Config) settings() settled {
+	return settled{
+		Lease:      cmp.Or(c.Lease, defaultLease),
+		LeasedBy:   c.Replicas,
+		Partitions: cmp.Or(c.Partitions, defaultPartitions),
+		KeepIn:     cmp.Or(c.KeepIn, defaultKeepIn),
+	}
+}
+
+// wrong returns the name of the first setting that is out of range, its value and what would be
+// right; an empty name if there is none.
+func (s settled) wrong() (name string, value any, want string) {
+	switch {
+	case s.Lease < 2*time.Second:
+		return "Lease", s.Lease, "must be 2 s or longer"
+	case s.Lease%time.Second != 0: // the worker would think that it has the lease when NATS has let it go
+		return "Lease", s.Lease, "must be whole seconds"
+	case s.LeasedBy != 1 && s.LeasedBy != 3 && s.LeasedBy != 5:
+		return "Replicas", s.LeasedBy, "must be 1, 3 or 5"
+	case s.Partitions < 1 || s.Partitions > 256:
+		return "Partitions", s.Partitions, "must be 1 to 256"
+	case s.KeepIn < time.Minute:
+		return "KeepIn", s.KeepIn, "must be a minute or longer"
+	}
+	return "", nil, ""
 }
 
 // validURLs looks before NATS does, whose errors tell passwords.

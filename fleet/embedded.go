@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -19,10 +20,13 @@ type embedded struct {
 
 // startEmbedded starts one. When it does not listen, only this process can reach it.
 func startEmbedded(cfg Config) (*embedded, error) {
+	host, port, err := listenAddress(cfg)
+	if err != nil {
+		return nil, err
+	}
 	e := &embedded{}
 	dir := cfg.Dir
 	if dir == "" {
-		var err error
 		if dir, err = os.MkdirTemp("", "wechatws-fleet-"); err != nil {
 			return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
 		}
@@ -33,26 +37,14 @@ func startEmbedded(cfg Config) (*embedded, error) {
 		JetStream:  true,
 		StoreDir:   dir,
 		DontListen: cfg.Listen == "",
+		Host:       host,
+		Port:       port,
 		NoSigs:     true, // the process is not ours
 		NoLog:      true,
 		MaxPayload: 8 << 20,
+
+		Authorization: cfg.Token,
 	}
-	if cfg.Listen != "" {
-		host, port, err := net.SplitHostPort(cfg.Listen)
-		if err != nil {
-			e.remove()
-			return nil, wrong("Config.Listen", cfg.Listen, "must be host:port, such as 127.0.0.1:4222")
-		}
-		options.Host = host
-		if options.Port, err = strconv.Atoi(port); err != nil {
-			e.remove()
-			return nil, wrong("Config.Listen", cfg.Listen, "must end with a port number")
-		}
-		if options.Port == 0 {
-			options.Port = server.RANDOM_PORT
-		}
-	}
-	var err error
 	if e.Server, err = server.NewServer(options); err != nil {
 		e.remove()
 		return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
@@ -63,6 +55,28 @@ func startEmbedded(cfg Config) (*embedded, error) {
 		return nil, errors.New("fleet: embedded NATS did not start within 10 s; is its folder in use, or its port?")
 	}
 	return e, nil
+}
+
+// listenAddress reads Config.Listen.
+func listenAddress(cfg Config) (host string, port int, err error) {
+	if cfg.Listen == "" {
+		return "", 0, nil
+	}
+	host, number, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return "", 0, wrong("Config.Listen", cfg.Listen, "must be host:port, such as 127.0.0.1:4222")
+	}
+	if port, err = strconv.Atoi(number); err != nil {
+		return "", 0, wrong("Config.Listen", cfg.Listen, "must end with a port number")
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	// A name may stand for any address, and none for all of them.
+	if ip, err := netip.ParseAddr(host); cfg.Token == "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return "", 0, wrong("Config.Listen", cfg.Listen, "must be a loopback address without Config.Token: whatever reaches it could do everything")
+	}
+	return host, port, nil
 }
 
 func (e *embedded) stop() {

@@ -121,15 +121,18 @@ func ExampleRoom_Secret() {
 	defer f.Close()
 
 	connected := make(chan bool, 1)
-	w, err := f.NewWorker(fleet.WorkerConfig{Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
-		token, err := r.Secret(ctx, "token")
-		if err != nil {
-			return nil, err
-		}
-		fmt.Printf("room %s, user %s, a token of %d letters\n", r.ID, r.IDs["user"], len(token))
-		connected <- true
-		return r.NewClient(r.Endpoint + "?token=" + token)
-	}})
+	w, err := f.NewWorker(fleet.WorkerConfig{
+		Secret: fleet.LookUpSecret("env:LIVE_*", "file:/run/secrets/live/"), // and nothing else
+		Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+			token, err := r.Secret(ctx, "token")
+			if err != nil {
+				return nil, err
+			}
+			fmt.Printf("room %s, user %s, a token of %d letters\n", r.ID, r.IDs["user"], len(token))
+			connected <- true
+			return r.NewClient(r.Endpoint + "?token=" + token)
+		},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -141,7 +144,7 @@ func ExampleRoom_Secret() {
 		Endpoint: backend.URL(),
 		IDs:      map[string]string{"room": "9527", "user": "42"},
 		Options:  map[string]string{"name": "bot"},
-		Secrets:  map[string]string{"token": "env:LIVE_TOKEN"}, // or file:/run/secrets/live
+		Secrets:  map[string]string{"token": "env:LIVE_TOKEN"}, // or file:/run/secrets/live/token
 	})
 	if err != nil {
 		log.Fatal(err)

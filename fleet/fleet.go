@@ -107,7 +107,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		if f.embedded, err = startEmbedded(f.cfg); err != nil {
 			return err
 		}
-		options = append(options, nats.InProcessServer(f.embedded))
+		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.Token))
 	}
 	if f.nc, err = nats.Connect(url, options...); err != nil {
 		return fmt.Errorf("fleet: NATS: %w", err)
@@ -170,18 +170,18 @@ func passing(err error) bool {
 
 // make makes buckets and streams, unless they are there.
 func (f *Fleet) make(ctx context.Context) (err error) {
-	if f.rooms, err = f.bucket(ctx, "rooms", "what rooms there are"); err != nil {
+	if f.rooms, err = f.bucket(ctx, "rooms", "what rooms there are", maxRooms); err != nil {
 		return err
 	}
 	if err = f.settle(ctx); err != nil {
 		return err
 	}
-	if f.claims, err = f.bucket(ctx, "claims", "which session holds which room"); err != nil {
+	if f.claims, err = f.bucket(ctx, "claims", "which session holds which room", maxClaims); err != nil {
 		return err
 	}
 	f.leases = nil
 	for i := range f.settled.LeasedBy {
-		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "which sessions live")
+		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "which sessions live", maxLeases)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
 		AllowRollup: true,
-	})
+	}, bound{"Config.MaxIn", f.cfg.MaxIn, f.standard(defaultMaxIn), jetstream.DiscardOld})
 	if err != nil {
 		return err
 	}
@@ -205,56 +205,59 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Subjects:    []string{f.name + ".out.>"},
 		AllowMsgTTL: true,
 		RePublish:   &jetstream.RePublish{Source: f.name + ".out.>", Destination: f.name + ".wake.>", HeadersOnly: true},
-	})
+	}, bound{"Config.MaxOut", f.cfg.MaxOut, f.standard(defaultMaxOut), jetstream.DiscardNew})
 	return err
 }
 
-func (f *Fleet) bucket(ctx context.Context, name, what string) (jetstream.KeyValue, error) {
-	kv, err := f.js.KeyValue(ctx, f.name+"-"+name)
-	if !errors.Is(err, jetstream.ErrBucketNotFound) {
-		return kv, err
+func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (jetstream.KeyValue, error) {
+	name = f.name + "-" + name
+	b := bound{standard: f.standard(maxBytes), discard: jetstream.DiscardNew}
+	kv, err := f.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		if f.cfg.Existing {
+			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+		}
+		kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: name, Description: what, Replicas: f.cfg.Replicas, MaxBytes: b.bytes(),
+			LimitMarkerTTL: tombstone, // it also allows keys with a time to live
+		})
+		if !errors.Is(err, jetstream.ErrBucketExists) {
+			return kv, b.refused("bucket "+name, b.bytes(), err)
+		}
+		kv, err = f.js.KeyValue(ctx, name) // another process was faster
 	}
-	if f.cfg.Existing {
-		return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	if err != nil {
+		return nil, err
 	}
-	kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: f.name + "-" + name, Description: what, Replicas: f.cfg.Replicas,
-		LimitMarkerTTL: tombstone, // it also allows keys with a time to live
-	})
-	if errors.Is(err, jetstream.ErrBucketExists) {
-		return f.js.KeyValue(ctx, f.name+"-"+name)
+	s, err := f.js.Stream(ctx, "KV_"+name)
+	if err == nil {
+		_, err = b.apply(ctx, f, s)
 	}
 	return kv, err
 }
 
-func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound) (jetstream.Stream, error) {
 	s, err := f.js.Stream(ctx, cfg.Name)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return s, err
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if f.cfg.Existing {
+			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+		}
+		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.Replicas, b.bytes(), b.discard
+		s, err = f.js.CreateStream(ctx, cfg)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return s, b.refused("stream "+cfg.Name, cfg.MaxBytes, err)
+		}
+		s, err = f.js.Stream(ctx, cfg.Name) // another process was faster
 	}
-	if f.cfg.Existing {
-		return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	if err != nil {
+		return nil, err
 	}
-	cfg.Replicas = f.cfg.Replicas
-	s, err = f.js.CreateStream(ctx, cfg)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return f.js.Stream(ctx, cfg.Name)
-	}
-	return s, err
+	return b.apply(ctx, f, s)
 }
 
 // settle agrees with the other processes.
 func (f *Fleet) settle(ctx context.Context) error {
-	mine := settled{f.cfg.Lease, f.cfg.Replicas, f.cfg.Partitions, f.cfg.KeepIn}
-	if mine.Lease == 0 {
-		mine.Lease = defaultLease
-	}
-	if mine.Partitions == 0 {
-		mine.Partitions = defaultPartitions
-	}
-	if mine.KeepIn == 0 {
-		mine.KeepIn = defaultKeepIn
-	}
+	mine := f.cfg.settings()
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return err
@@ -276,14 +279,23 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A client of NATS can write anything into the bucket.
 	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
-		return fmt.Errorf("fleet: what %q was made with cannot be read: %w", f.name, err)
+		return fmt.Errorf("fleet: %s cannot be read: %w", f.whereSettled(), err)
+	}
+	if name, value, want := f.settled.wrong(); name != "" {
+		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
 		mustBe("Config.Lease", f.cfg.Lease, f.settled.Lease),
 		mustBe("Config.Partitions", f.cfg.Partitions, f.settled.Partitions),
 		mustBe("Config.KeepIn", f.cfg.KeepIn, f.settled.KeepIn),
 	)
+}
+
+// whereSettled names the settings that the fleet was made with, for an error.
+func (f *Fleet) whereSettled() string {
+	return fmt.Sprintf("key %q of bucket %q, with which the fleet was made,", settledKey, f.rooms.Bucket())
 }
 
 func mustBe[T comparable](option string, asked, is T) error {
@@ -294,7 +306,8 @@ func mustBe[T comparable](option string, asked, is T) error {
 	return wrong(option, asked, fmt.Sprint("must be ", is, " or zero: the fleet was made with that"))
 }
 
-// URL is where an embedded server can be reached by other processes, or empty.
+// URL returns where an embedded server can be reached by other processes, or "" if there is
+// none or it does not listen. Config.Token is not part of it.
 func (f *Fleet) URL() string {
 	if f.embedded == nil || f.cfg.Listen == "" {
 		return ""

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,8 +35,10 @@ type HandlersConfig struct {
 	// AckWait is after how long another process gets a message whose handler is not heard of
 	// any more. A callback may take any time: it is heard of while it runs. Default 10 s.
 	AckWait time.Duration
-	// OnError is told of callbacks that failed, and of messages that do not fit their
-	// callback's type. It may be called from several goroutines, and should not block.
+	// OnError is called with each error and panic of a callback, and with the
+	// *wechatws.DecodeError of a message that does not decode into its callback's type. Such a
+	// message is not tried again. All of these are in the log, too. OnError may be called from
+	// several goroutines, and should not block. Default none.
 	OnError func(m Message, err error)
 }
 
@@ -64,6 +67,8 @@ type Message struct {
 type Handlers struct {
 	f   *Fleet
 	cfg HandlersConfig
+
+	undecodable, givenUp atomic.Int64
 
 	mu        sync.RWMutex
 	callbacks map[string][]func(ctx context.Context, m Message) error // by type
@@ -103,17 +108,24 @@ func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
 // callbacks have returned nil; an error or a panic has it handled again. It is handled once more
 // also when the process dies before that, so that fn must not mind a message that it has
 // seen (see Message.Seq). The context of fn ends with that of Run.
+//
+// If a message does not decode into a T, HandlersConfig.OnError is called instead of fn, and the
+// message counts as handled by fn: it never will decode. Other callbacks for it are called.
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.callbacks[msgType] = append(h.callbacks[msgType], func(ctx context.Context, m Message) error {
 		var v T
 		if err := h.f.cfg.Codec.Unmarshal(m.Data, &v); err != nil {
-			return &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: err}
+			return undecodable{&wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: err}}
 		}
 		return fn(ctx, m, v)
 	})
 }
+
+// undecodable is the error of a callback whose message does not decode: no later attempt can
+// succeed. A DecodeError that fn itself returns is an error like any other.
+type undecodable struct{ error }
 
 // OnMessage registers fn for every message, before the typed callbacks.
 func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
@@ -217,18 +229,23 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 		return true
 	}
 	stop := h.sayAlive(jm)
-	err := h.call(ctx, m)
+	unfit, err := h.call(ctx, m)
 	stop()
 	switch {
 	case err == nil:
+		if unfit != nil {
+			h.undecodable.Add(1)
+			h.report(m, unfit)
+		}
 		h.acknowledge(ctx, jm)
 	case ctx.Err() != nil: // perhaps for that reason
 		return false
 	case h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts:
-		h.cfg.OnError(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
+		h.givenUp.Add(1)
+		h.report(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
 		_ = jm.Term()
 	default:
-		h.cfg.OnError(m, err)
+		h.report(m, err)
 		delay := time.Minute
 		if m.Attempt < 16 {
 			delay = min(delay, h.cfg.RetryAfter<<(m.Attempt-1))
@@ -236,6 +253,12 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 		_ = jm.NakWithDelay(delay)
 	}
 	return true
+}
+
+// report logs what went wrong with a message, and calls OnError.
+func (h *Handlers) report(m Message, err error) {
+	h.f.log.Error("message", "group", h.cfg.Group, "room", m.Room, "seq", m.Seq, "attempt", m.Attempt, "err", err)
+	h.cfg.OnError(m, err)
 }
 
 // acknowledge waits until it is known to be: else the next message might be handled
@@ -301,7 +324,9 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 	return m, true
 }
 
-func (h *Handlers) call(ctx context.Context, m Message) (err error) {
+// call gives a message to its callbacks. It stops at the first error; those to which the
+// message does not decode are in unfit.
+func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
@@ -311,9 +336,12 @@ func (h *Handlers) call(ctx context.Context, m Message) (err error) {
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
 	h.mu.RUnlock()
 	for _, fn := range list {
-		if err := fn(ctx, m); err != nil {
-			return err
+		err := fn(ctx, m)
+		if e, ok := err.(undecodable); ok {
+			unfit = errors.Join(unfit, e.error)
+		} else if err != nil {
+			return unfit, err
 		}
 	}
-	return nil
+	return unfit, nil
 }

@@ -47,7 +47,7 @@ func TestASessionOutlivesBuckets(t *testing.T) {
 			require.False(t, ended && err == nil)
 		}
 		for _, i := range lost {
-			_, err := f.bucket(t.Context(), f.leases[i].Bucket()[len(f.name)+1:], "")
+			_, err := f.bucket(t.Context(), f.leases[i].Bucket()[len(f.name)+1:], "", maxLeases)
 			require.NoError(t, err)
 		}
 	}
@@ -116,7 +116,7 @@ func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
 	f := &Fleet{name: cfg.Name, cfg: cfg, log: cfg.Logger}
 	require.NoError(t, f.connect(t.Context()))
 	t.Cleanup(f.Close)
-	rooms, err := f.bucket(t.Context(), "rooms", "")
+	rooms, err := f.bucket(t.Context(), "rooms", "", maxRooms)
 	require.NoError(t, err)
 	value, err := json.Marshal(settled{Lease: lease, LeasedBy: 3, Partitions: defaultPartitions, KeepIn: defaultKeepIn})
 	require.NoError(t, err)

@@ -18,8 +18,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Who only looks needs no more than the permissions in docs/fleet-operating.md, and can
-// change nothing with them.
+// Looking needs no more than the permissions in docs/fleet-operating.md, and the methods of a
+// Fleet change nothing with them. (Requests made by hand do: the document says so.)
 func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 	ns, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,

@@ -116,8 +116,8 @@ func (b *mailbox) next() (*stored, error) {
 	return h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
 }
 
-// deliver writes one message and waits for its confirmation, or throws away what has
-// expired or can never be sent.
+// deliver writes one message and waits for its confirmation. What has expired, or can never
+// be delivered, is reported and counted. After nil the message is to be removed.
 func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	h := b.h
 	var options []wechatws.SendOption
@@ -139,17 +139,38 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	case err == nil:
 		h.worker.counters.out.Add(1)
 		return nil
-	case h.ctx.Err() != nil, errors.Is(err, wechatws.ErrClosed):
-		return err // the next holder, or the next client, sends it
+	case h.ctx.Err() != nil:
+		return err // the next holder sends it
 	case errors.Is(err, wechatws.ErrExpired):
 		h.worker.counters.expired.Add(1)
 		h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, err))
 		return nil
-	case errors.Is(err, wechatws.ErrNotUTF8):
-		h.worker.report(h.id, fmt.Errorf("message %d to the room can never be sent: %w", m.Seq, err))
-		return nil
+	case passes(err):
+		return err
 	}
-	return err
+	// Any later attempt would fail in the same way, and the messages behind this one would wait
+	// for ever.
+	h.worker.counters.undeliverable.Add(1)
+	h.worker.report(h.id, fmt.Errorf("message %d to the room can never be delivered: %w", m.Seq, err))
+	return nil
+}
+
+// passes reports whether sending the same message later can succeed: whether the error is about
+// the state of the client, and not about the message. The list has all errors of Send and
+// SendConfirmed that are about the client; the others are permanent.
+func passes(err error) bool {
+	if errors.Is(err, wechatws.ErrTooLarge) {
+		return false
+	}
+	for _, e := range []error{
+		wechatws.ErrClosed, wechatws.ErrNotOpen, wechatws.ErrQueueFull, wechatws.ErrInboxFull, wechatws.ErrConnectionLost,
+		ErrLeaseLost, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *mailbox) note(sending string) {
@@ -171,10 +192,13 @@ func (b *mailbox) disown(left *wechatws.UndeliveredError) {
 }
 
 func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.SendOption) error {
+	if m.badHdrs != nil { // they may have asked for a confirmation
+		return m.badHdrs
+	}
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
 		if err := decodeExactly([]byte(match), &want); err != nil {
-			return err
+			return fmt.Errorf("ConfirmedBy: %w", err)
 		}
 		_, err := client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
 		return err

@@ -75,6 +75,7 @@ func decodeExactly(data []byte, v any) error {
 // ConfirmedBy has the message count as delivered when the room answers with a message
 // that matches, such as the echo of a comment. Until then it is sent again, on every
 // connection and by every holder, and what is behind it waits: give it an ExpireAfter as well.
+// The message must be JSON: one that is not can never be delivered (see Send).
 // Without ConfirmedBy it counts as delivered when it was written to the holder's socket.
 func ConfirmedBy(match Match) SendOption {
 	return func(s *sending) {
@@ -111,7 +112,11 @@ func WithID(id string) SendOption {
 // stored it; from then on it is delivered by the room's holder, in the order of Sends that
 // came after each other, at least once, and waits for as long as nobody holds the room.
 //
-// It returns ErrNoRoom, the codec's error, or why NATS could not store it; after an error
+// A message that the room's client can never write, because it is larger than the client's
+// whole queue for instance, is removed by the holder, which calls WorkerConfig.OnError.
+//
+// It returns ErrNoRoom, the codec's error, or why NATS could not store it, such as that messages
+// of Config.MaxOut bytes wait already; after an error
 // that is a timeout it may have been stored (see WithID). It is safe in callbacks and
 // handlers.
 func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOption) error {

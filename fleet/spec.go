@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -25,7 +24,8 @@ type Spec struct {
 	// Options are settings by name.
 	Options map[string]string `json:"options,omitempty"`
 	// Secrets are references by name, such as env:LIVE_TOKEN or file:/run/secrets/live,
-	// and never the secrets themselves. The worker looks them up; see Room.Secret.
+	// and never the secrets themselves. The worker looks them up, if its WorkerConfig.Secret
+	// permits it; see Room.Secret.
 	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
@@ -87,19 +87,67 @@ func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 	return secret, nil
 }
 
-// LookUpSecret is the default for WorkerConfig.Secret: env:NAME is an environment variable,
-// file:/path the content of a file without a newline at its end.
-func LookUpSecret(_ context.Context, ref string) (string, error) {
-	kind, name, _ := strings.Cut(ref, ":")
+// LookUpSecret returns a function for WorkerConfig.Secret that looks up what the program
+// permits, and nothing else:
+//
+//	env:LIVE_TOKEN       the environment variable LIVE_TOKEN
+//	env:LIVE_*           all environment variables whose names begin with LIVE_
+//	file:/run/live/key   this file
+//	file:/run/live/      all files in this folder and below it; no symbolic link leads out of it
+//
+// A reference names one variable or file, in the same form. Of a file one newline at its end
+// is left out. A permission of another form permits nothing.
+func LookUpSecret(permitted ...string) func(ctx context.Context, ref string) (string, error) {
+	return func(_ context.Context, ref string) (string, error) {
+		for _, p := range permitted {
+			if secret, ok, err := lookUp(p, ref); ok {
+				return secret, err
+			}
+		}
+		return "", fmt.Errorf("%q is not permitted: permitted are %q", ref, permitted)
+	}
+}
+
+// lookUp looks ref up if this permission covers it, which it reports.
+func lookUp(permission, ref string) (secret string, ok bool, err error) {
+	kind, may, _ := strings.Cut(permission, ":")
+	asked, name, _ := strings.Cut(ref, ":")
+	if asked != kind || name == "" || may == "" {
+		return "", false, nil
+	}
 	switch kind {
 	case "env":
-		if s, ok := os.LookupEnv(name); ok {
-			return s, nil
+		prefix, many := strings.CutSuffix(may, "*")
+		if name != may && !(many && strings.HasPrefix(name, prefix)) {
+			return "", false, nil
 		}
-		return "", fmt.Errorf("environment variable %s is not set", name)
+		secret, ok = os.LookupEnv(name)
+		if !ok {
+			err = fmt.Errorf("environment variable %s is not set", name)
+		}
+		return secret, true, err
 	case "file":
-		b, err := os.ReadFile(name)
-		return strings.TrimSuffix(string(b), "\n"), err
+		inside, below := strings.CutPrefix(name, may)
+		var text []byte
+		switch {
+		case name == may:
+			text, err = os.ReadFile(name)
+		case below && strings.HasSuffix(may, "/"):
+			text, err = readBelow(may, inside)
+		default:
+			return "", false, nil
+		}
+		return strings.TrimSuffix(string(text), "\n"), true, err
 	}
-	return "", errors.New("the reference must be of the form env:NAME or file:/path")
+	return "", false, nil
+}
+
+// readBelow reads a file in a folder, out of which neither .. nor a symbolic link leads.
+func readBelow(folder, name string) ([]byte, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.ReadFile(name)
 }

@@ -10,7 +10,7 @@ import (
 
 // counters count since the worker was made.
 type counters struct {
-	taken, released, in, out, unpublished, expired, errors atomic.Int64
+	taken, released, in, out, unpublished, expired, undeliverable, errors atomic.Int64
 }
 
 // WorkerStats is what a worker does, and has done since it was made.
@@ -29,7 +29,22 @@ type WorkerStats struct {
 	Unpublished int64 // messages from rooms that could not be published
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
-	Errors      int64 // calls of OnError
+	// Undeliverable counts messages to rooms that no client can write, and which were removed:
+	// larger than the client's whole queue, or not JSON and with ConfirmedBy.
+	Undeliverable int64
+	Errors        int64 // calls of OnError
+}
+
+// HandlersStats is what became of messages that no callback has handled. It counts since the
+// Handlers was made.
+type HandlersStats struct {
+	Undecodable int64 // messages that did not decode into the type of one of their callbacks
+	GivenUp     int64 // messages whose callbacks failed HandlersConfig.Attempts times
+}
+
+// Stats returns a snapshot. It does not block.
+func (h *Handlers) Stats() HandlersStats {
+	return HandlersStats{Undecodable: h.undecodable.Load(), GivenUp: h.givenUp.Load()}
 }
 
 // Stats returns a snapshot. It does not block; it looks at each room.
@@ -38,7 +53,7 @@ func (w *Worker) Stats() WorkerStats {
 	s := WorkerStats{
 		Name: w.cfg.Name, Ready: w.Ready(), Known: int(w.known.Load()),
 		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(),
-		Out: c.out.Load(), Expired: c.expired.Load(), Errors: c.errors.Load(),
+		Out: c.out.Load(), Expired: c.expired.Load(), Undeliverable: c.undeliverable.Load(), Errors: c.errors.Load(),
 	}
 	if session := w.leased.Load(); session != nil {
 		s.Session, s.Lease = session.id, max(0, session.left())

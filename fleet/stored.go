@@ -16,6 +16,7 @@ type stored struct {
 	Hdrs    []byte `json:"hdrs"`
 	Data    []byte `json:"data"`
 	Header  nats.Header
+	badHdrs error // why Hdrs could not be read
 }
 
 // lastMessage is the last message with a subject.
@@ -60,9 +61,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 		return nil, jetstream.ErrMsgNotFound
 	}
 	if len(answer.Message.Hdrs) > 0 {
-		if answer.Message.Header, err = nats.DecodeHeadersMsg(answer.Message.Hdrs); err != nil {
-			return nil, err
-		}
+		answer.Message.Header, answer.Message.badHdrs = nats.DecodeHeadersMsg(answer.Message.Hdrs)
 	}
 	return answer.Message, nil
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -27,7 +28,9 @@ type WorkerConfig struct {
 	// the room is given up. An error is reported, and it is tried again.
 	Connect func(ctx context.Context, r *Room) (*wechatws.Client, error)
 
-	// Secret looks up a reference in Spec.Secrets. Default LookUpSecret.
+	// Secret looks up a reference in Spec.Secrets: see LookUpSecret. A program that adds rooms
+	// chooses the references, and the endpoints that the secrets are sent to: permit only secrets
+	// that are meant for rooms. Default none: Room.Secret returns an error.
 	Secret func(ctx context.Context, ref string) (string, error)
 
 	// MoveRate is how many rooms a second are handed over to other workers, when one has
@@ -70,7 +73,9 @@ func (f *Fleet) NewWorker(cfg WorkerConfig) (*Worker, error) {
 		cfg.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	if cfg.Secret == nil {
-		cfg.Secret = LookUpSecret
+		cfg.Secret = func(context.Context, string) (string, error) {
+			return "", errors.New("WorkerConfig.Secret is not set: it must permit the references that rooms may have")
+		}
 	}
 	if cfg.MoveRate == 0 {
 		cfg.MoveRate = 50

@@ -162,7 +162,7 @@ func TestSecrets(t *testing.T) {
 		err    error
 	}
 	got := make(chan map[string]looked, 1)
-	w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w.workerWith(fleet.WorkerConfig{Name: "a", Secret: fleet.LookUpSecret("env:FLEET_TEST_*", "file:"+filepath.Dir(file)+"/"), Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		found := map[string]looked{}
 		for _, name := range []string{"env", "file", "unset", "no file", "other", "none"} {
 			s, err := r.Secret(ctx, name)
@@ -182,7 +182,7 @@ func TestSecrets(t *testing.T) {
 	assert.Equal(t, looked{secret: "from a file"}, found["file"])
 	require.ErrorContains(t, found["unset"].err, "FLEET_TEST_NO_SECRET")
 	require.ErrorIs(t, found["no file"].err, os.ErrNotExist)
-	require.ErrorContains(t, found["other"].err, "env:NAME or file:/path")
+	require.ErrorContains(t, found["other"].err, "not permitted")
 	require.ErrorContains(t, found["none"].err, `no secret "none"`)
 	w.conn("r")
 	s, err := w.fleet.Control().Get(w.ctx(), "r")

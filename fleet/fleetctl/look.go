@@ -86,17 +86,18 @@ type workerLine struct {
 
 // A statsLine is fleet.WorkerStats with names that stay.
 type statsLine struct {
-	Ready       bool    `json:"ready"`
-	Lease       float64 `json:"lease_seconds"`
-	Rooms       int     `json:"rooms"`
-	Open        int     `json:"open"`
-	Taken       int64   `json:"taken"`
-	Released    int64   `json:"released"`
-	In          int64   `json:"in"`
-	Unpublished int64   `json:"unpublished"`
-	Out         int64   `json:"out"`
-	Expired     int64   `json:"expired"`
-	Errors      int64   `json:"errors"`
+	Ready         bool    `json:"ready"`
+	Lease         float64 `json:"lease_seconds"`
+	Rooms         int     `json:"rooms"`
+	Open          int     `json:"open"`
+	Taken         int64   `json:"taken"`
+	Released      int64   `json:"released"`
+	In            int64   `json:"in"`
+	Unpublished   int64   `json:"unpublished"`
+	Out           int64   `json:"out"`
+	Expired       int64   `json:"expired"`
+	Undeliverable int64   `json:"undeliverable"`
+	Errors        int64   `json:"errors"`
 }
 
 // workers lists workers, with what they say of themselves.
@@ -124,7 +125,7 @@ func (s *settings) workers() *cobra.Command {
 				if said := stats[i]; said != nil {
 					line.Stats = &statsLine{
 						said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
-						said.In, said.Unpublished, said.Out, said.Expired, said.Errors,
+						said.In, said.Unpublished, said.Out, said.Expired, said.Undeliverable, said.Errors,
 					}
 				}
 				if err := writeJSON(c.OutOrStdout(), line); err != nil {

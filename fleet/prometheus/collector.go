@@ -71,5 +71,6 @@ var families = []family{
 	{"unpublished_messages_total", "Messages from rooms that could not be published.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Unpublished) }},
 	{"delivered_messages_total", "Messages to rooms that were delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Out) }},
 	{"expired_messages_total", "Messages to rooms that had expired before they could be delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Expired) }},
+	{"undeliverable_messages_total", "Messages to rooms that no client can write, and that were removed.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
 	{"errors_total", "What went wrong with rooms and was told to OnError.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Errors) }},
 }

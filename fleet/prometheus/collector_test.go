@@ -84,7 +84,7 @@ func TestMetrics(t *testing.T) {
 	for name, value := range map[string]string{
 		"rooms": "3", "rooms_open": "2", "known_rooms": "3", "ready": "1", "rooms_taken_total": "3", "rooms_released_total": "0",
 		"received_messages_total": "1", "unpublished_messages_total": "0", "delivered_messages_total": "1",
-		"expired_messages_total": "0", "errors_total": "0",
+		"expired_messages_total": "0", "undeliverable_messages_total": "0", "errors_total": "0",
 	} {
 		assert.Contains(t, text, "wechatws_fleet_"+name+`{worker="worker-a"} `+value+"\n")
 	}

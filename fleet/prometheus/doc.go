@@ -8,21 +8,22 @@
 //
 // # Metrics
 //
-// All have the label worker, and no other: twelve series a worker, however many rooms it
+// All have the label worker, and no other: thirteen series a worker, however many rooms it
 // holds.
 //
-//	wechatws_fleet_rooms                       gauge    that it holds
-//	wechatws_fleet_rooms_open                  gauge    of these, with an open connection
-//	wechatws_fleet_known_rooms                 gauge    of the whole fleet, held by whomever or nobody
-//	wechatws_fleet_ready                       gauge    1: it has a lease and knows all rooms
-//	wechatws_fleet_lease_remaining_seconds     gauge    how long it may hold them without another renewal
-//	wechatws_fleet_rooms_taken_total           counter
-//	wechatws_fleet_rooms_released_total        counter
-//	wechatws_fleet_received_messages_total     counter  from rooms, that are in the stream
-//	wechatws_fleet_unpublished_messages_total  counter  from rooms, that could not be published
-//	wechatws_fleet_delivered_messages_total    counter  to rooms
-//	wechatws_fleet_expired_messages_total      counter  to rooms, that had expired
-//	wechatws_fleet_errors_total                counter  calls of OnError
+//	wechatws_fleet_rooms                        gauge    that it holds
+//	wechatws_fleet_rooms_open                   gauge    of these, with an open connection
+//	wechatws_fleet_known_rooms                  gauge    of the whole fleet, held by whomever or nobody
+//	wechatws_fleet_ready                        gauge    1: it has a lease and knows all rooms
+//	wechatws_fleet_lease_remaining_seconds      gauge    how long it may hold them without another renewal
+//	wechatws_fleet_rooms_taken_total            counter
+//	wechatws_fleet_rooms_released_total         counter
+//	wechatws_fleet_received_messages_total      counter  from rooms, that are in the stream
+//	wechatws_fleet_unpublished_messages_total   counter  from rooms, that could not be published
+//	wechatws_fleet_delivered_messages_total     counter  to rooms
+//	wechatws_fleet_expired_messages_total       counter  to rooms, that had expired
+//	wechatws_fleet_undeliverable_messages_total counter  to rooms, that no client can write
+//	wechatws_fleet_errors_total                 counter  calls of OnError
 //
 // # What to watch
 //
@@ -36,6 +37,8 @@
 //	wechatws_fleet_lease_remaining_seconds < 4
 //	# rooms change hands all the time; with "for: 15m"
 //	sum(rate(wechatws_fleet_rooms_taken_total[5m])) > 1
+//	# messages to rooms are removed because no client can write them
+//	rate(wechatws_fleet_undeliverable_messages_total[5m]) > 0
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
 //

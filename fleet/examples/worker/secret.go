@@ -16,8 +16,8 @@ import (
 func secret(ctx context.Context, ref string) (string, error) {
 	kind, name, _ := strings.Cut(ref, ":")
 	switch {
-	case kind == "env" && strings.HasPrefix(name, "LIVE_"):
-		return fleet.LookUpSecret(ctx, ref)
+	case kind == "env":
+		return fleet.LookUpSecret("env:LIVE_*")(ctx, ref)
 	case kind != "credential":
 		return "", errors.New("the reference must be of the form credential:NAME or env:LIVE_…")
 	}

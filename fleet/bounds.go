@@ -1,0 +1,110 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// When its store is full NATS refuses every write, renewals of leases included, whichever stream
+// has filled it. So every stream and bucket of a fleet has a maximum size. NATS reserves that much
+// when it makes the stream, and refuses to make one that it has no room for: a stream that is full
+// takes nothing from the others.
+const (
+	defaultMaxIn  = 1 << 30
+	defaultMaxOut = 256 << 20
+
+	// The buckets do not grow with what rooms or senders say, but with rooms and workers. A spec
+	// takes more than a claim, so that Add is refused before a room that was added cannot be
+	// claimed.
+	maxRooms  = 256 << 20
+	maxClaims = 512 << 20
+	maxLeases = 16 << 20 // each bucket
+
+	// leastMax is room for two of the largest messages that the embedded server takes.
+	leastMax = 16 << 20
+)
+
+// standard returns one of the sizes above, or less of it on the small disk of an embedded server:
+// that one must work without any setup.
+func (f *Fleet) standard(size int64) int64 {
+	if f.embedded == nil {
+		return size
+	}
+	js := f.embedded.JetStreamConfig()
+	if js == nil { // it could not be started
+		return size
+	}
+	return standardIn(js.MaxStore, size)
+}
+
+// standardIn returns size, or less of it in a small store, so that a fleet
+// reserves half of that.
+func standardIn(store, size int64) int64 {
+	const twice = 2 * (defaultMaxIn + defaultMaxOut + maxRooms + maxClaims + maxLeases)
+	return int64(float64(size) * min(1, float64(store)/twice))
+}
+
+// A bound is the maximum size of a stream, and which message is discarded beyond it.
+type bound struct {
+	option   string // of Config, or empty
+	asked    int64  // its value
+	standard int64  // without
+	discard  jetstream.DiscardPolicy
+}
+
+func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }
+
+// apply sets the bound of a stream that an earlier version made without one. Unless a size is asked
+// for, it is large enough for the stream to keep what it holds. A bound that is there stays; it is
+// an error if another size is asked for.
+func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstream.Stream, error) {
+	info := s.CachedInfo()
+	cfg := info.Config
+	bounded := cfg.MaxBytes > 0
+	if bounded {
+		if err := mustBe(b.option, b.asked, cfg.MaxBytes); err != nil {
+			return nil, err
+		}
+	} else if cfg.MaxBytes = b.asked; b.asked == 0 {
+		cfg.MaxBytes = b.standard + int64(info.State.Bytes)
+	}
+	switch {
+	case bounded && cfg.Discard == b.discard:
+		return s, nil
+	case f.cfg.Existing: // it may not be permitted to write
+		f.log.Warn("a stream can fill the store of NATS: Open without Existing gives it a maximum size", "stream", cfg.Name)
+		return s, nil
+	}
+	cfg.Discard = b.discard
+	s, err := f.js.UpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, b.refused("stream "+cfg.Name, cfg.MaxBytes, fmt.Errorf("stream %s cannot be given a maximum size: %w", cfg.Name, err))
+	}
+	f.log.Info("a stream has a maximum size now", "stream", cfg.Name, "bytes", cfg.MaxBytes)
+	return s, nil
+}
+
+// refused returns err, or an error that says what to change if err means that NATS has no
+// room for the stream.
+func (b bound) refused(stream string, bytes int64, err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return err
+	}
+	const noPeers, storageExceeded, streamExceeded = 10005, 10047, 10122
+	switch {
+	case api.ErrorCode == storageExceeded, api.ErrorCode == streamExceeded:
+	case api.ErrorCode == noPeers && strings.Contains(api.Description, "insufficient storage"):
+	default:
+		return err
+	}
+	if b.option == "" {
+		return fmt.Errorf("fleet: NATS cannot reserve %d bytes for %s: %s; it must have more file storage", bytes, stream, api.Description)
+	}
+	return wrong(b.option, bytes, fmt.Sprintf("must be smaller, or NATS must have more file storage: it cannot reserve that for %s: %s", stream, api.Description))
+}

@@ -1,0 +1,235 @@
+package fleet_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+const mib = 1 << 20
+
+// A storedWorld has a NATS of its own, with a store of so many bytes.
+type storedWorld struct {
+	*world
+	url string
+	js  jetstream.JetStream
+}
+
+func newStoredWorld(t *testing.T, store int64) *storedWorld {
+	t.Helper()
+	ns, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: store,
+		NoSigs: true, NoLog: true, MaxPayload: 8 * mib,
+	})
+	require.NoError(t, err)
+	ns.Start()
+	t.Cleanup(func() {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	})
+	require.True(t, ns.ReadyForConnections(patience))
+	nc, err := nats.Connect(ns.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	w := &world{T: t, srv: wstest.NewServer()}
+	t.Cleanup(w.srv.Close)
+	return &storedWorld{w, ns.ClientURL(), js}
+}
+
+func (w *storedWorld) open(cfg fleet.Config) (*fleet.Fleet, error) {
+	w.Helper()
+	cfg.URL, cfg.Logger = w.url, slog.New(slog.NewTextHandler(w.Output(), nil))
+	f, err := fleet.Open(w.ctx(), cfg)
+	if err == nil {
+		w.Cleanup(f.Close)
+	}
+	return f, err
+}
+
+func (w *storedWorld) info(stream string) *jetstream.StreamInfo {
+	w.Helper()
+	s, err := w.js.Stream(w.ctx(), stream)
+	require.NoError(w, err)
+	return s.CachedInfo()
+}
+
+// streams are all of a fleet with one replica.
+var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_wechatws-claims", "KV_wechatws-leases-1"}
+
+// When the streams of messages are full, and NATS has no byte that is not reserved, workers
+// go on: leases are renewed, rooms added and taken, messages published. The oldest messages from
+// rooms are discarded, the newest to rooms refused.
+func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
+	w := newStoredWorld(t, (256+512+16+16+16)*mib) // specs, claims, leases, in, out
+	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
+	require.NoError(t, err)
+	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another"})
+	require.ErrorContains(t, err, "insufficient storage", "all is reserved")
+	w.fleet = f
+	w.add(1)
+	a := w.worker("a")
+	conn := w.conn("r0")
+	require.Eventually(t, func() bool { return a.Stats().Open == 1 }, patience, tick)
+	session := a.Stats().Session
+	require.NoError(t, conn.Send(`{"msg_type":"first"}`))
+	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick)
+
+	big := []byte(strings.Repeat("x", mib))
+	for range 64 {
+		_, err := w.js.Publish(w.ctx(), "wechatws.in.0.flood.x", big)
+		require.NoError(t, err)
+	}
+	in := w.info("wechatws-in")
+	assert.LessOrEqual(t, in.State.Bytes, uint64(16*mib))
+	assert.Greater(t, in.State.FirstSeq, uint64(2), "what the room has published is discarded, and its fence with it")
+	require.NoError(t, f.Control().Add(w.ctx(), fleet.Spec{ID: "closed", Endpoint: "ws://127.0.0.1:1"}))
+	for err = nil; err == nil; {
+		err = f.SendText(w.ctx(), "closed", string(big))
+	}
+	require.ErrorContains(t, err, "maximum bytes exceeded")
+	assert.Greater(t, w.info("wechatws-out").State.Bytes, uint64(14*mib), "nothing is discarded")
+
+	renewals, left := 0, a.Stats().Lease
+	require.Eventually(t, func() bool {
+		now := a.Stats().Lease
+		if now > left {
+			renewals++
+		}
+		left = now
+		return renewals >= 20
+	}, patience, tick, "longer than a lease, of 16 renewals")
+	assert.Equal(t, session, a.Stats().Session)
+	require.NoError(t, f.Control().Add(w.ctx(), w.spec("new")))
+	require.NoError(t, w.conn("new").Send(`{"msg_type":"new"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"second"}`))
+	got := w.handle("g")
+	types := map[string]bool{}
+	for len(types) < 2 {
+		types[got.next().Type] = true
+	}
+	assert.Equal(t, map[string]bool{"new": true, "second": true}, types)
+	assert.Zero(t, a.Stats().Unpublished)
+	select {
+	case <-conn.Done():
+		assert.Fail(t, "the room was disturbed")
+	default:
+	}
+}
+
+// By default each stream has a maximum size.
+func TestEveryStreamHasAMaximumSize(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	for _, name := range streams {
+		assert.Positive(t, w.info(name).Config.MaxBytes, name)
+	}
+	assert.EqualValues(t, 1<<30, w.info("wechatws-in").Config.MaxBytes)
+	assert.EqualValues(t, 256*mib, w.info("wechatws-out").Config.MaxBytes)
+
+	// A size that was set stays.
+	_, err = w.open(fleet.Config{MaxIn: 1 << 30, MaxOut: 256 * mib})
+	require.NoError(t, err)
+	_, err = w.open(fleet.Config{MaxIn: 2 << 30})
+	w.wrongOption(err, "fleet.Config.MaxIn", "2147483648", "1073741824")
+	_, err = w.open(fleet.Config{MaxOut: 16 * mib, Existing: true})
+	w.wrongOption(err, "fleet.Config.MaxOut", "16777216", "268435456")
+}
+
+func (w *storedWorld) wrongOption(err error, option, value, want string) {
+	w.Helper()
+	var wrong *wechatws.OptionError
+	require.ErrorAs(w, err, &wrong)
+	assert.Equal(w, option, wrong.Option)
+	assert.Equal(w, value, wrong.Value)
+	assert.Contains(w, wrong.Want, want)
+}
+
+// unbound makes a fleet's streams as they were made before they had a maximum size.
+func (w *storedWorld) unbound() {
+	w.Helper()
+	for _, name := range streams {
+		cfg := w.info(name).Config
+		cfg.MaxBytes = -1
+		if !strings.HasPrefix(name, "KV_") {
+			cfg.Discard = jetstream.DiscardOld
+		}
+		_, err := w.js.UpdateStream(w.ctx(), cfg)
+		require.NoError(w, err)
+	}
+}
+
+// A fleet that was made without maximum sizes gets them from Open, which discards nothing unless a
+// size is asked for.
+func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	w.unbound()
+	for range 20 {
+		_, err := w.js.Publish(w.ctx(), "wechatws.in.0.r.x", make([]byte, mib))
+		require.NoError(t, err)
+	}
+	_, err = w.open(fleet.Config{Existing: true}) // such as fleetctl
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it is not permitted to write")
+
+	_, err = w.open(fleet.Config{})
+	require.NoError(t, err)
+	for _, name := range streams {
+		assert.Positive(t, w.info(name).Config.MaxBytes, name)
+	}
+	in := w.info("wechatws-in")
+	assert.EqualValues(t, 1<<30+int64(in.State.Bytes), in.Config.MaxBytes)
+	assert.EqualValues(t, 20, in.State.Msgs)
+	assert.Equal(t, jetstream.DiscardOld, in.Config.Discard)
+	assert.True(t, in.Config.AllowMsgTTL, "else it is as it was")
+	out := w.info("wechatws-out")
+	assert.Equal(t, jetstream.DiscardNew, out.Config.Discard)
+	assert.NotNil(t, out.Config.RePublish)
+
+	w.unbound()
+	_, err = w.open(fleet.Config{MaxIn: 16 * mib})
+	require.NoError(t, err)
+	in = w.info("wechatws-in")
+	assert.EqualValues(t, 16*mib, in.Config.MaxBytes)
+	assert.Less(t, in.State.Msgs, uint64(20), "the size was asked for")
+}
+
+// If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
+func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
+	w := newStoredWorld(t, 100*mib)
+	_, err := w.open(fleet.Config{})
+	require.ErrorContains(t, err, "cannot reserve 268435456 bytes for bucket wechatws-rooms")
+	assert.ErrorContains(t, err, "insufficient storage")
+
+	w = newStoredWorld(t, 1<<30)
+	_, err = w.open(fleet.Config{})
+	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
+	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 1 << 30})
+	w.wrongOption(err, "fleet.Config.MaxOut", "1073741824", "must be smaller")
+	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 64 * mib})
+	require.NoError(t, err)
+
+	// The same of a fleet that was made before.
+	w = newStoredWorld(t, 2200*mib)
+	_, err = w.open(fleet.Config{})
+	require.NoError(t, err)
+	w.unbound()
+	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 1 << 30})
+	require.NoError(t, err)
+	_, err = w.open(fleet.Config{})
+	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
+}

@@ -1,0 +1,196 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// newWorldOf is a world with a fleet of its own configuration.
+func newWorldOf(t *testing.T, cfg fleet.Config) *world {
+	t.Helper()
+	w := newWorld(t)
+	f, err := fleet.Open(w.ctx(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(f.Close)
+	w.fleet = f
+	return w
+}
+
+// A message that does not decode is reported, counted and acknowledged at the first attempt. The
+// other rooms of its partition do not wait for it.
+func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
+	w := newWorldOf(t, fleet.Config{Partitions: 1})
+	w.add(2)
+	a := w.worker("a")
+	conns := map[string]*wstest.Conn{}
+	for range 2 {
+		c, err := w.srv.NextConn(w.ctx())
+		require.NoError(t, err)
+		conns[c.Request().URL.Query().Get("room")] = c
+	}
+	var o told
+	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
+	got := make(chan string, 10)
+	fleet.On(h, "message", func(_ context.Context, m fleet.Message, c comment) error {
+		got <- m.Room + " " + c.Content
+		return nil
+	})
+	fleet.On(h, "message", func(_ context.Context, m fleet.Message, v struct{ Content any }) error {
+		got <- fmt.Sprint(m.Room, " any ", v.Content)
+		return nil
+	})
+	w.runHandlers(h)
+	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":[1]}`))
+	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick, "it is in front of the other one")
+	require.NoError(t, conns["r1"].Send(`{"msg_type":"message","content":"good"}`))
+	for _, want := range []string{"r0 any [1]", "r1 good", "r1 any good"} {
+		select {
+		case text := <-got:
+			assert.Equal(t, want, text)
+		case <-w.ctx().Done():
+			require.Fail(t, "no message came")
+		}
+	}
+	errs := o.all()
+	require.Len(t, errs, 1)
+	var decode *wechatws.DecodeError
+	require.ErrorAs(t, errs[0], &decode)
+	assert.Equal(t, "message", decode.Type)
+	assert.Equal(t, "r0", o.msgs[0].Room)
+	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
+}
+
+// A DecodeError that a callback itself returns is an error like any other, and tried again.
+func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	h := w.handlers(fleet.HandlersConfig{Attempts: 2})
+	attempts := make(chan int, 10)
+	fleet.On(h, "message", func(_ context.Context, m fleet.Message, _ comment) error {
+		attempts <- m.Attempt
+		return &wechatws.DecodeError{Err: errors.New("of a file")}
+	})
+	last := make(chan bool, 1)
+	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
+	w.runHandlers(h)
+	require.NoError(t, conn.Send(`{"msg_type":"message"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"last"}`))
+	<-last
+	assert.Equal(t, 1, <-attempts)
+	assert.Equal(t, 2, <-attempts)
+	assert.Equal(t, fleet.HandlersStats{GivenUp: 1}, h.Stats())
+}
+
+// A message to a room that its client can never write is reported, counted and removed, and
+// what is behind it is written.
+func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
+	for name, one := range map[string]struct {
+		put  func(w *world) error
+		told string
+	}{
+		"not JSON, with ConfirmedBy": {func(w *world) error {
+			return w.fleet.SendText(w.ctx(), "r0", "hello", fleet.ConfirmedBy(fleet.Match{Type: "echo"}))
+		}, "cannot encode json.RawMessage"},
+		"larger than the queue": {func(w *world) error {
+			return w.fleet.SendText(w.ctx(), "r0", `"`+strings.Repeat("x", 2000)+`"`)
+		}, "larger than the whole queue"},
+		"a header that is no Match": {func(w *world) error {
+			m := nats.NewMsg("wechatws.out.r0")
+			m.Header.Set("Fleet-Match", `{"type":7}`)
+			_, err := w.jetStream().PublishMsg(w.ctx(), m)
+			return err
+		}, "ConfirmedBy"},
+		"headers that are none": {func(w *world) error {
+			const headers = "NATS/1.0\r\nno header\r\n\r\n"
+			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
+		}, "could not decode headers"},
+		"not UTF-8": {func(w *world) error {
+			_, err := w.jetStream().Publish(w.ctx(), "wechatws.out.r0", []byte("\xff"))
+			return err
+		}, "not valid UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldOf(t, fleet.Config{Listen: "127.0.0.1:0"})
+			w.add(1)
+			require.NoError(t, one.put(w))
+			require.NoError(t, w.fleet.SendText(w.ctx(), "r0", "behind it"))
+			errs := make(chan error, 10)
+			a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+				return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness(), wechatws.WithQueue(10, 1000, wechatws.QueueFail))
+			}, OnError: func(room string, err error) {
+				assert.Equal(t, "r0", room)
+				errs <- err
+			}})
+			assert.Equal(t, "behind it", w.receive(w.conn("r0")))
+			err := <-errs
+			require.ErrorContains(t, err, "can never be delivered")
+			require.ErrorContains(t, err, one.told)
+			require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
+			s := a.Stats()
+			assert.EqualValues(t, 1, s.Undeliverable)
+			assert.EqualValues(t, 1, s.Errors)
+			out := w.stream("wechatws-out")
+			require.Eventually(t, func() bool {
+				info, err := out.Info(w.ctx())
+				return err == nil && info.State.Msgs == 0
+			}, patience, tick, "both are out of the stream")
+		})
+	}
+}
+
+// jetStream is the NATS of a fleet that listens.
+func (w *world) jetStream() jetstream.JetStream {
+	w.Helper()
+	nc, err := nats.Connect(w.fleet.URL())
+	require.NoError(w, err)
+	w.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(w, err)
+	return js
+}
+
+func (w *world) stream(name string) jetstream.Stream {
+	w.Helper()
+	s, err := w.jetStream().Stream(w.ctx(), name)
+	require.NoError(w, err)
+	return s
+}
+
+// raw writes a command of the NATS protocol, and returns when NATS has processed it.
+func (w *world) raw(text string) error {
+	c, err := net.Dial("tcp", strings.TrimPrefix(w.fleet.URL(), "nats://"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := fmt.Fprint(c, `CONNECT {"headers":true}`+"\r\n"+text+"PING\r\n"); err != nil {
+		return err
+	}
+	for answer, buffer := "", make([]byte, 1<<16); !strings.Contains(answer, "PONG\r\n"); {
+		n, err := c.Read(buffer)
+		if err != nil {
+			return err
+		}
+		answer += string(buffer[:n])
+		if strings.Contains(answer, "-ERR") {
+			return errors.New(answer)
+		}
+	}
+	return nil
+}

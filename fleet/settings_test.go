@@ -1,0 +1,90 @@
+package fleet_test
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// The settings of a fleet are in a bucket, into which a client of NATS can write anything.
+func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
+	w := newWorldOf(t, fleet.Config{Listen: "127.0.0.1:0"})
+	rooms, err := w.jetStream().KeyValue(w.ctx(), "wechatws-rooms")
+	require.NoError(t, err)
+	good, err := rooms.Get(w.ctx(), "fleet")
+	require.NoError(t, err)
+	for _, one := range []struct {
+		settings string
+		told     []string // setting, value, what would be right
+	}{
+		{`{"type":"io.nats.jetstream.api.v1.account_info_response"}`, []string{"Lease", "0s", "2 s or longer"}},
+		{`{"lease":1000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "1s", "2 s or longer"}},
+		{`{"lease":2900000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2.9s", "whole seconds"}},
+		{`{"lease":-8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "-8s", "2 s or longer"}},
+		{`{"lease":8000000000,"leased_by":0,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "0", "1, 3 or 5"}},
+		{`{"lease":8000000000,"leased_by":9,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "9", "1, 3 or 5"}},
+		{`{"lease":8000000000,"leased_by":1,"partitions":0,"keep_in":86400000000000}`, []string{"Partitions", "0", "1 to 256"}},
+		{`{"lease":8000000000,"leased_by":1,"partitions":1000000000,"keep_in":86400000000000}`, []string{"Partitions", "1000000000", "1 to 256"}},
+		{`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":-1}`, []string{"KeepIn", "-1ns", "a minute or longer"}},
+		{`{"lease":"8s"}`, []string{"cannot be read"}},
+		{`no JSON`, []string{"cannot be read"}},
+	} {
+		_, err := rooms.Put(w.ctx(), "fleet", []byte(one.settings))
+		require.NoError(t, err)
+		f, err := fleet.Open(w.ctx(), fleet.Config{URL: w.fleet.URL()})
+		if !assert.Error(t, err, one.settings) {
+			f.Close()
+			continue
+		}
+		assert.Nil(t, f)
+		assert.NotContains(t, err.Error(), "not ready", "it is not tried again")
+		for _, part := range append(one.told, "wechatws-rooms") {
+			assert.ErrorContains(t, err, part)
+		}
+	}
+	_, err = rooms.Put(w.ctx(), "fleet", good.Value())
+	require.NoError(t, err)
+	f, err := fleet.Open(w.ctx(), fleet.Config{URL: w.fleet.URL()})
+	require.NoError(t, err)
+	f.Close()
+}
+
+// An embedded server that other machines can reach needs a token, and refuses connections without it.
+func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:4222", "host.example:4222"} {
+		f, err := fleet.Open(t.Context(), fleet.Config{Listen: listen})
+		if err == nil {
+			f.Close()
+		}
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, listen)
+		assert.Equal(t, "fleet.Config.Listen", wrong.Option)
+		assert.Equal(t, listen, wrong.Value)
+		assert.Contains(t, wrong.Want, "Config.Token")
+	}
+	for _, listen := range []string{"127.0.0.1:0", "127.7.7.7:0", "localhost:0"} {
+		f, err := fleet.Open(t.Context(), fleet.Config{Listen: listen})
+		require.NoError(t, err, listen)
+		f.Close()
+	}
+
+	const token = "s3cret"
+	w := newWorldOf(t, fleet.Config{Listen: "0.0.0.0:0", Token: token})
+	url := w.fleet.URL()
+	assert.NotContains(t, url, token)
+	_, err := nats.Connect(url)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = nats.Connect(url, nats.Token("another"))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	f, err := fleet.Open(w.ctx(), fleet.Config{URL: "nats://" + token + "@" + url[len("nats://"):], Existing: true})
+	require.NoError(t, err)
+	f.Close()
+	f, err = fleet.Open(w.ctx(), fleet.Config{URL: url, Existing: true, NATS: []nats.Option{nats.Token(token)}})
+	require.NoError(t, err)
+	f.Close()
+}
