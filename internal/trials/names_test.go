@@ -73,8 +73,9 @@ func silent(*dnsmessage.Message) bool { return false }
 
 // resolver asks this name server.
 func (n *names) resolver() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", n.conn.LocalAddr().String())
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		// Not net.Dialer: a late query would read net.DefaultResolver, which asDefault sets.
+		return net.DialUDP("udp", nil, n.conn.LocalAddr().(*net.UDPAddr))
 	}}
 }
 
