@@ -11,12 +11,11 @@ import (
 const maxDepth = 10000
 
 // peekType returns what a JSON object has in a top-level field: the string, or the text
-// of a number or boolean. It returns ErrNoType for anything else. It looks no further than that field, the first of its name; what comes
-// behind it is for who decodes. Up to there, or to the end when the field is not found,
-// it checks that data is JSON, and returns ErrNotJSON otherwise. It takes no recursion:
-// what a server sends must not be able to exhaust the stack. It does not check UTF-8.
-//
-// What it returns is part of data, unless it has to be unescaped.
+// of a number or boolean. It returns ErrNoType for anything else. It looks no further than
+// that field, the first of its name; what comes behind it is checked when the message is
+// decoded. Up to there, or to the end when the field is not found, it checks that data is
+// JSON, and returns ErrNotJSON otherwise. It does not use recursion: what a server sends
+// must not be able to exhaust the stack. It does not check UTF-8.
 func peekType(data []byte, field string) (typ []byte, err error) {
 	if typ, ok := leading(data, field); ok {
 		return typ, nil
