@@ -157,13 +157,14 @@ func (h *heartbeat) deadline() time.Time {
 		return time.Time{}
 	}
 	heard := h.link.heard()
-	if !heard.After(h.from) {
+	switch {
+	case h.link.received().After(h.from):
+		h.probing = false
+	case !heard.After(h.from): // otherwise something is being written, which answers no probe
 		heard = h.from
 		if h.probing {
 			timeout /= 2
 		}
-	} else {
-		h.probing = false
 	}
 	return heard.Add(timeout)
 }
@@ -243,8 +244,8 @@ func (h *heartbeat) probeNow() {
 	if h.timer == nil || timeout == 0 {
 		return
 	}
-	now, heard := time.Now(), h.link.heard()
-	if h.probing && !heard.After(h.from) && now.Sub(heard) >= timeout {
+	now, received := time.Now(), h.link.received()
+	if h.probing && !received.After(h.from) && now.Sub(received) >= timeout {
 		return
 	}
 	h.probe(now)

@@ -318,7 +318,7 @@ func (l *link) partial() time.Time {
 	if l.wire == nil || !l.inMessage.Load() && (l.stream == nil || !l.stream.Partial()) {
 		return time.Time{}
 	}
-	return l.wire.born.Add(time.Duration(l.wire.lastRead.Load()))
+	return l.received()
 }
 
 // deliver hands messages to who wants them, and runs the callbacks when the connection
@@ -386,10 +386,18 @@ func (l *link) over() bool {
 // hear notes a sign of life that is seen above the wire.
 func (l *link) hear() { l.lastHeard.Store(int64(time.Since(l.born))) }
 
-// heard is when the last sign of life came.
+// heard is when the last sign of life came. A write that is under way counts as one.
 func (l *link) heard() time.Time {
 	if l.wire != nil {
 		return time.Now().Add(-l.wire.silent())
+	}
+	return l.received()
+}
+
+// received is when something last came in.
+func (l *link) received() time.Time {
+	if l.wire != nil {
+		return l.wire.born.Add(time.Duration(l.wire.lastRead.Load()))
 	}
 	return l.born.Add(time.Duration(l.lastHeard.Load()))
 }
