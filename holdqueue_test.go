@@ -23,7 +23,7 @@ func holding(w *world, options ...wechatws.Option) *client {
 	return c
 }
 
-// What was queued before and what is sent meanwhile waits, whoever sends it, and goes
+// What was queued before and what any call sends meanwhile waits, and goes
 // out in order. What comes in, and the heartbeat, does not wait.
 func TestHoldQueueKeepsMessagesBack(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

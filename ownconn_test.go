@@ -245,7 +245,7 @@ func (d *slowDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.C
 	return &slowConn{Conn: conn, open: &d.open}, resp, err
 }
 
-// The next connection is not made before the one before is closed, whoever closes it.
+// The next connection is not made before the one before is closed, by whichever call.
 func TestTheNextConnectionWaitsForTheEndOfTheOneBefore(t *testing.T) {
 	for name, end := range map[string]func(c *client) error{
 		"Reconnect": func(c *client) error { return c.Reconnect() },

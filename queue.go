@@ -258,8 +258,8 @@ func (q *queue) remove(m *outgoing, err error) {
 	q.change()
 }
 
-// drop throws a message that waits away, and tells. Who waits for a direct one is told
-// by its error. It is called with mu held.
+// drop throws a message that waits away, and reports that. The caller of Send receives a
+// direct one's error instead. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
 	if q.remove(m, why); !m.direct {
 		q.dropped(m.Outgoing, why)

@@ -229,8 +229,10 @@ const slowest = 5 * time.Minute
 // await waits for the message that is missing, and answers each init.
 func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, timeout time.Duration) error {
 	waiting, cancel := context.WithCancel(ctx)
+	var timing sync.WaitGroup
+	defer timing.Wait()
 	defer cancel()
-	go r.endWait(waiting, cancel, timeout)
+	timing.Go(func() { r.endWait(waiting, cancel, timeout) })
 	var got []wechatws.Message
 	size := 0
 	for {
