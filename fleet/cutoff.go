@@ -30,13 +30,12 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	case err == nil:
 		c.done, c.since = time.Now(), time.Time{}
 		return nil
-	case c.since.IsZero() && unanswered(err):
+	case !unanswered(err):
+		return err // it says nothing: a leader that is cut off still refuses what it refused before
+	case c.since.IsZero():
 		c.since = later(began, c.done)
 	}
-	// Other errors say nothing: a leader that is cut off still refuses what it refused before.
-	if !c.since.IsZero() {
-		f.leave(c.since, f.settled.cutOffAfter())
-	}
+	f.leave(c.since, f.settled.cutOffAfter())
 	return err
 }
 

@@ -198,7 +198,7 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 		for {
 			m, err := messages.Next()
 			switch {
-			case !errors.Is(err, jetstream.ErrNoHeartbeat):
+			case !errors.Is(err, jetstream.ErrNoHeartbeat), h.answers(ctx, c):
 				heard = time.Now()
 			case time.Since(began) > 3*heartbeat: // there were some before
 				heard = time.Now().Add(-2 * heartbeat)
@@ -218,6 +218,15 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
+}
+
+// answers reports whether NATS says anything of a consumer, if only that it is not there: no
+// other server would give out more of its messages.
+func (h *Handlers) answers(ctx context.Context, c jetstream.Consumer) bool {
+	ctx, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	_, err := c.Info(ctx)
+	return !unanswered(err)
 }
 
 // handle gives one message to its callbacks, and says what has come of it. It returns false

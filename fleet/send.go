@@ -143,9 +143,11 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 	if err != nil {
 		return err
 	}
+	asked := time.Now()
 	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
+		_ = f.reached(asked, err) // an answer says nothing: any replica gives one
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
 	}
 	m := nats.NewMsg(f.outSubject(room))
