@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatws/wechatws/internal/frames"
@@ -28,10 +29,17 @@ func protect(fn func() error) (err error) {
 		}
 	}()
 	if err = fn(); err != nil {
-		_ = err.Error() // panics here rather than where it is read: a nil pointer as an error
+		// A method that panics, as of a nil pointer, does so here, and not where it is used.
+		_ = err.Error()
+		_ = errors.Is(err, errNone) || errors.As(err, new(noError))
 	}
 	return err
 }
+
+// errNone and noError are in no error, so that looking for them goes through all of it.
+var errNone = errors.New("none")
+
+type noError struct{ error }
 
 // isNil reports whether conn, which is an interface, is nil or holds a nil pointer.
 func isNil(conn any) bool {
@@ -117,23 +125,45 @@ func bounded(c Conn) (Conn, *frames.Stream) {
 }
 
 // A userNetConn is a network connection of a type that is not the standard library's.
-// Its methods are called by goroutines of net/http as well.
-type userNetConn struct{ net.Conn }
-
-func (c userNetConn) Read(p []byte) (int, error)  { return transfer(p, c.Conn.Read) }
-func (c userNetConn) Write(p []byte) (int, error) { return transfer(p, c.Conn.Write) }
-func (c userNetConn) Close() error                { return protect(c.Conn.Close) }
-
-func (c userNetConn) SetDeadline(t time.Time) error {
-	return protect(func() error { return c.Conn.SetDeadline(t) })
+// Its methods are called by goroutines of net/http as well, which report the first error
+// that they meet. That may be the end of the connection instead of the panic that led to it,
+// so that the panic is kept.
+type userNetConn struct {
+	net.Conn
+	panicked atomic.Pointer[PanicError]
 }
 
-func (c userNetConn) SetReadDeadline(t time.Time) error {
-	return protect(func() error { return c.Conn.SetReadDeadline(t) })
+func (c *userNetConn) note(err error) error {
+	if pe, ok := err.(*PanicError); ok {
+		c.panicked.CompareAndSwap(nil, pe)
+	}
+	return err
 }
 
-func (c userNetConn) SetWriteDeadline(t time.Time) error {
-	return protect(func() error { return c.Conn.SetWriteDeadline(t) })
+func (c *userNetConn) call(method func() error) error { return c.note(protect(method)) }
+
+func (c *userNetConn) Read(p []byte) (int, error) {
+	n, err := transfer(p, c.Conn.Read)
+	return n, c.note(err)
+}
+
+func (c *userNetConn) Write(p []byte) (int, error) {
+	n, err := transfer(p, c.Conn.Write)
+	return n, c.note(err)
+}
+
+func (c *userNetConn) Close() error { return c.call(c.Conn.Close) }
+
+func (c *userNetConn) SetDeadline(t time.Time) error {
+	return c.call(func() error { return c.Conn.SetDeadline(t) })
+}
+
+func (c *userNetConn) SetReadDeadline(t time.Time) error {
+	return c.call(func() error { return c.Conn.SetReadDeadline(t) })
+}
+
+func (c *userNetConn) SetWriteDeadline(t time.Time) error {
+	return c.call(func() error { return c.Conn.SetWriteDeadline(t) })
 }
 
 // protectTLS has the functions of t, which is changed, return a panic as an error. They

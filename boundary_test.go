@@ -323,8 +323,8 @@ func TestAPanicInANetConnEndsTheConnection(t *testing.T) {
 			conn := w.conn()
 			armed.Store(fault)
 			c.send(string(make([]byte, 10_000))) // large enough for a deadline
-			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
-			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+			_ = conn.Send(`{"msg_type":"x"}`)    // the connection may be gone already
+			_ = conn.Send(`{"msg_type":"x"}`)
 			if fault == "Close" {
 				require.NoError(t, c.Reconnect())
 			}

@@ -425,6 +425,7 @@ func (c *Client) Drop(connection int, cause error) error {
 	if cause == nil {
 		return &OptionError{Option: "Drop", Value: "nil", Want: "cause must be an error"}
 	}
+	cause = protect(func() error { return cause })
 	c.mu.Lock()
 	s := c.session
 	var l *link
@@ -442,7 +443,7 @@ func (c *Client) Drop(connection int, cause error) error {
 // Request sends v as Send does, and waits for the message that match recognises
 // among all that arrive from then on, with or without a type. The answer reaches the
 // callbacks as well; when none of them takes it, that is no error. match runs on the
-// caller's goroutine.
+// caller's goroutine; while it runs no other message is read, so it must not wait for one.
 //
 // Request may be called from inside a callback, where it does not wait for that
 // callback to return; see ErrInboxFull for the one case in which that cannot

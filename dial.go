@@ -99,6 +99,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 		if ctx.Err() != nil && resp == nil { // with a response, err says what is wrong with it
 			err = context.Cause(ctx)
 		}
+		if pe := d.panicked(); pe != nil {
+			err = pe
+		}
 		if !errors.Is(ctx.Err(), context.Canceled) {
 			d.choice.attemptFailed()
 		}
@@ -118,6 +121,18 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 		got.wire = d.wires[n-1]
 	}
 	return got, event, nil
+}
+
+// panicked returns the panic in a network connection of the attempt, if there was one.
+func (d *dialing) panicked() *PanicError {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.wires {
+		if c, ok := w.Conn.(*userNetConn); ok && c.panicked.Load() != nil {
+			return c.panicked.Load()
+		}
+	}
+	return nil
 }
 
 // timed is where the time has gone up to now.
@@ -361,7 +376,10 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
 	if resp.Body != nil {
-		e.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		_ = protect(func() (err error) {
+			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+			return err
+		})
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		_, detail, _ := strings.Cut(err.Error(), "failed to WebSocket dial: ")

@@ -26,6 +26,7 @@ type dispatcher struct {
 	most     atomic.Int64 // messages at a time
 	ran      atomic.Int64 // how many deliveries have run
 	waiting  atomic.Int64 // how many wait for changed
+	stalled  atomic.Bool  // a reader waits for room, and goes on when half of it is free
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -71,9 +72,11 @@ func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func
 	defer d.mu.Unlock()
 	if d.full() {
 		d.mu.Unlock()
+		d.stalled.Store(true)
 		stalled()
 		d.mu.Lock()
 		d.await(func() bool { return d.hasRoom() || giveUp() })
+		d.stalled.Store(false)
 	}
 	if n := d.messages.Add(int64(n)); n > d.most.Load() {
 		d.most.Store(n)
@@ -94,8 +97,9 @@ func (d *dispatcher) await(done func() bool) {
 	d.waiting.Add(-1)
 }
 
-// isFull tells whether a message would block now.
-func (d *dispatcher) isFull() bool { return d.full() }
+// isFull reports whether a message would block now, or one does: the reader that has met a
+// full inbox waits until half of it is free.
+func (d *dispatcher) isFull() bool { return d.full() || d.stalled.Load() }
 
 func (d *dispatcher) stats(s *Stats) {
 	s.Inbox, s.InboxMost = int(d.messages.Load()), int(d.most.Load())

@@ -60,7 +60,7 @@ func (c *Client) OnOpening(timeout time.Duration, fn func(ctx context.Context, o
 		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
-		o.err = fn(ctx, o)
+		o.err = protect(func() error { return fn(ctx, o) })
 	})
 }
 

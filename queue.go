@@ -424,6 +424,9 @@ func (q *queue) detach(l *link, cause error) {
 	if q.link != nil && q.link.holding != nil {
 		q.link.holding.Stop()
 	}
+	if m := q.waiting.first; q.link == l && q.trial == nil && m != nil {
+		m.origin().suspect = false // see refused.go
+	}
 	q.link = nil
 	q.stopQuiet()
 	for m := q.waiting.first; m != nil; {

@@ -142,3 +142,52 @@ func TestAFullInboxEndsEveryWaitInsideACallback(t *testing.T) {
 		})
 	}
 }
+
+// The reader that has met a full inbox reads on when half of it is free. Until then the
+// inbox is as good as full for a callback.
+func TestTheInboxIsFullForAsLongAsTheReaderWaits(t *testing.T) {
+	for name, ask := range map[string]func(context.Context, *client) error{
+		"Request": func(ctx context.Context, c *client) error {
+			_, err := c.Request(ctx, "question", isOfType("answer"))
+			return err
+		},
+		"SendConfirmed": func(ctx context.Context, c *client) error {
+			_, err := c.SendConfirmed(ctx, "question", isOfType("answer"))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(quiet()...)
+				w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) { _ = conn.Send(`{"msg_type":"answer"}`) })
+				begin, asked := make(chan struct{}), make(chan error, 1)
+				n := 0
+				wechatws.On(c.Client, "chat", func(ctx context.Context, _ struct{}) {
+					switch n++; n {
+					case 1:
+						<-begin
+					case 400: // more than half of the inbox is still there
+						asked <- ask(ctx, c)
+					}
+				})
+				c.connect()
+				conn := w.conn()
+				go func() {
+					for range 2000 {
+						_ = conn.Send(`{"msg_type":"chat"}`)
+					}
+				}()
+				w.sleep(time.Second)
+				close(begin)
+				w.sleep(time.Minute)
+				select {
+				case err := <-asked:
+					require.ErrorIs(t, err, wechatws.ErrInboxFull)
+				default:
+					t.Errorf("a minute later the callback still waits, with %d messages in the inbox", c.Stats().Inbox)
+				}
+				require.NoError(t, c.CloseNow())
+			})
+		})
+	}
+}

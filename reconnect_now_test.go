@@ -209,3 +209,21 @@ func TestAChangeWhileOpenCutsNoLaterWaitShort(t *testing.T) {
 		c.close()
 	})
 }
+
+// A change during an attempt that succeeds asks for nothing any more.
+func TestAChangeDuringAnAttemptThatSucceedsCutsNoLaterWaitShort(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(true)
+		w.srv.AnswerAlways(wstest.Delay(time.Second, wstest.Accept()))
+		c := w.client(append(quiet(), wechatws.WithNetworkMonitor(monitor))...)
+		time.AfterFunc(500*time.Millisecond, func() { monitor.set(true) })
+		c.connect()
+		conn := w.conn()
+		w.sleep(time.Hour)
+		at := time.Now()
+		conn.Cut(wstest.FIN)
+		w.conn()
+		require.Equal(t, 4*time.Second, time.Since(at), "the wait, and the handshake")
+		require.NoError(t, c.CloseNow())
+	})
+}

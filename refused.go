@@ -8,10 +8,12 @@ import "time"
 // for ever. So what may have been it becomes a suspect. A suspect is written alone: the
 // connection has been quiet for a while before, so that a refusal of the login or of other
 // messages has come, and for a while afterwards. If the connection ends with 1009 again,
-// it was this message, which is dropped. If it lives, it was another one.
+// it was this message, which is dropped. If it lives, it was another one. A connection that
+// ends before the suspect could be written clears it as well, since where connections are
+// short nothing would ever be sent.
 
 // quietTime is how long nothing is written before and after a suspect. A refusal takes a
-// round trip.
+// round trip. Behind a message of SendConfirmed it is the time that its confirmation may take.
 const quietTime = time.Second
 
 // origin is the message of SendConfirmed that m is a try of, or m itself.
@@ -32,7 +34,11 @@ func (q *queue) holds(l *link) bool {
 	if len(q.flying) > 0 { // the writer asks again
 		return true
 	}
-	left := quietTime - time.Since(q.quietSince)
+	quiet := quietTime
+	if q.trial != nil {
+		quiet = max(quiet, q.trial.tryTimeout)
+	}
+	left := quiet - time.Since(q.quietSince)
 	if left <= 0 {
 		if q.trial != nil {
 			q.trial.suspect, q.trial = false, nil
@@ -109,7 +115,7 @@ func (q *queue) refused(l *link) {
 		q.change()
 	case m == cut:
 		q.drop(m, ErrMessageTooBig)
-	default: // the socket had taken all of it
+	case m.err == nil && time.Since(q.quietSince) < quietTime: // the socket had taken all of it
 		q.dropped(m.Outgoing, ErrMessageTooBig)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
@@ -151,5 +152,111 @@ func TestAnUnconfirmedMessageIsNotBlamedForOthers(t *testing.T) {
 		require.Empty(t, c.errors())
 		require.Greater(t, c.Stats().Opens, 10)
 		c.close()
+	})
+}
+
+// On a slow network a refusal takes longer than the time that is waited before the next
+// message.
+func TestAConfirmedMessageIsDroppedAlsoWhenItsRefusalIsSlow(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.net.SetLatency(600 * time.Millisecond)
+		w.refuse("7")
+		c := w.client(quiet()...).connect()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		seven := c.confirm(ctx, 7)
+		talking, quiet := context.WithCancel(ctx)
+		talked := make(chan struct{})
+		go func() {
+			defer close(talked)
+			for talking.Err() == nil {
+				_ = c.SendText(talking, `"hello"`)
+				w.sleep(300 * time.Millisecond)
+			}
+		}()
+		require.ErrorIs(t, <-seven, wechatws.ErrMessageTooBig)
+		quiet()
+		<-talked
+		require.LessOrEqual(t, len(w.srv.Conns()), 3)
+		_ = c.Close(wechatws.StatusNormalClosure, "")
+	})
+}
+
+// A message that may have been refused holds nothing up for longer than a connection.
+func TestASuspectDoesNotHoldTheQueueWhereConnectionsAreShort(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))...)
+		w.net.SetLatency(5 * time.Millisecond)
+		conns := 0
+		w.srv.OnConn(func(conn *wstest.Conn) {
+			if conns++; conns == 1 {
+				conn.StopReading()
+				w.sleep(3 * time.Second)
+				_ = conn.Close(int(wechatws.StatusMessageTooBig), "")
+				conn.Cut(wstest.RST)
+				return
+			}
+			time.AfterFunc(900*time.Millisecond, func() { conn.Cut(wstest.FIN) })
+		})
+		c.send(fmt.Sprintf("%0300000d", 1))
+		for i := range 20 {
+			c.send(fmt.Sprint("small", i))
+		}
+		c.connect()
+		w.sleep(time.Minute)
+		got := 0
+		for _, conn := range w.srv.Conns() {
+			got += len(received(conn))
+		}
+		require.Equal(t, 21, got)
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+	})
+}
+
+// A suspect that was written in full, and not refused for a while, was not the culprit.
+func TestADeliveredMessageIsNotBlamedForALaterRefusal(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.send("big" + strings.Repeat("x", 1<<20))
+		refused := w.refuseHalf(1)
+		c.connect()
+		refused()
+		conn := w.conn()
+		w.sleep(time.Hour)
+		require.Len(t, received(conn), 1)
+		_ = conn.Close(int(wechatws.StatusMessageTooBig), "another one")
+		w.sleep(10 * time.Second)
+		require.Empty(t, c.errors())
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+	})
+}
+
+type resetBackOff struct{ reset func() }
+
+func (resetBackOff) NextBackOff() time.Duration { return time.Second }
+func (b resetBackOff) Reset()                   { b.reset() }
+
+// QueueDropOldest drops a suspect between its failed write and the judgement of its
+// connection.
+func TestARefusedMessageIsDroppedOnce(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var c *client
+		resets := 0
+		reset := func() {
+			if resets++; resets == 3 { // of New, of the first connection, of the second
+				for i := range 5 {
+					_ = c.SendText(context.Background(), fmt.Sprint("small", i))
+				}
+			}
+		}
+		c = w.client(append(quiet(), wechatws.WithStableAfter(time.Nanosecond), wechatws.WithQueue(3, 4<<20, wechatws.QueueDropOldest),
+			wechatws.WithBackOff(func() backoff.BackOff { return resetBackOff{reset} }))...)
+		c.send("big" + strings.Repeat("x", 1<<20))
+		refused := w.refuseHalf(2)
+		c.connect()
+		refused()
+		w.sleep(10 * time.Second)
+		require.EqualValues(t, 3, c.Stats().Dropped)
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
 	})
 }

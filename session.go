@@ -380,6 +380,10 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 		return false
 	}
 	s.retry, s.route = nil, nil
+	select { // there is nothing to try any more
+	case <-s.wake:
+	default:
+	}
 	s.link, l.opened = l, time.Now()
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})

@@ -7,8 +7,8 @@ import "time"
 // nil cost nothing. Callbacks are the place for what a program does about things.
 //
 // The functions run on the goroutines of the client, several at the same time perhaps,
-// and hold up what they are told of: they must not block. They may call State and Stats,
-// and nothing else of the client. A panic in one is reported to OnError.
+// and hold up what they are called for: they must not block. They may call State, Stats
+// and Reconnect, and nothing else of the client. A panic in one is reported to OnError.
 type Trace struct {
 	DialStart  func(DialStart)
 	DialDone   func(DialDone)

@@ -76,7 +76,7 @@ func newWire(c net.Conn, guard func() error) *wire {
 	case *net.UnixConn:
 		w.raw, _ = socket.SyscallConn()
 	default: // a type that embeds one of these has a Write of its own
-		w.Conn = userNetConn{c}
+		w.Conn = &userNetConn{Conn: c}
 	}
 	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && guard != nil {
 		// What the kernel has not got through when the connection ends must not arrive
