@@ -36,8 +36,13 @@ func newOldClient(url string, heard func(comment)) *oldClient {
 
 func (c *oldClient) Run(ctx context.Context) error {
 	c.conn.Dial(c.url, nil) // a URL that is none ends the process
-	// Not Close: the read that it interrupts would connect anew.
-	defer context.AfterFunc(ctx, func() { c.conn.Shutdown(time.Second) })()
+	// Not Close: the read that it interrupts would connect anew. Shutdown reads what connecting
+	// sets, without a lock; IsConnected takes it.
+	defer context.AfterFunc(ctx, func() {
+		if c.conn.IsConnected() {
+			c.conn.Shutdown(time.Second)
+		}
+	})()
 	for {
 		_, data, err := c.conn.ReadMessage()
 		switch {
