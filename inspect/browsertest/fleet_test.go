@@ -2,8 +2,10 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -93,6 +95,8 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 		options = append(options, wechatws.WithTiers(wechatws.Tier{Delay: 12 * time.Second}))
 	case "offline":
 		options = append(options, wechatws.WithNetworkMonitor(noNetwork{}))
+	case "closing":
+		options = append(options, wechatws.WithNetDial(failsOnce(server.DialContext)))
 	}
 	client, err := wechatws.New(fmt.Sprintf("%s/?client=%d", server.URL(), number), options...)
 	if err != nil {
@@ -118,6 +122,17 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 				}
 			}
 		})
+	}
+}
+
+// failsOnce has the second dial fail, with a text that a page must not take for HTML.
+func failsOnce(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	var dials atomic.Int32
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials.Add(1) == 2 {
+			return nil, errors.New(evil)
+		}
+		return dial(ctx, network, addr)
 	}
 }
 
@@ -147,7 +162,7 @@ func (f *fleet) serve(region string) func(*wstest.Conn) {
 		if region == "closing" {
 			if _, again := closed.LoadOrStore(c.Request().URL.RawQuery, true); !again {
 				wait(f.done, c, time.Second)
-				_ = c.Close(4001, evil)
+				_ = c.Close(4001, "")
 				return
 			}
 		}

@@ -169,7 +169,7 @@ func filters(b *browser, f *fleet) {
 	b.filter("singapore")
 	b.waitFor("by name", `id("shown").textContent === "240 of 1,000" && shown().every(r => r.name.includes("singapore"))`)
 	b.waitFor("what is added up is what was found", `counted().found === 240 && Object.values(counted()).reduce((a, b) => a + b) === 480`)
-	b.filter("token has expired")
+	b.filter("403 Forbidden")
 	b.waitFor("by error", `id("shown").textContent === "2 of 1,000" && shown().every(r => r.state === "failed")`)
 	b.filter("no such shop")
 	b.waitFor("nothing", `!id("none").hidden && shown().length === 0`)
