@@ -74,6 +74,65 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
 }
 
+type explosive struct{}
+
+func (*explosive) UnmarshalJSON([]byte) error { panic("boom") }
+
+// A decode that panics would panic at any later attempt, too.
+func TestADecodeThatPanicsIsNotTriedAgain(t *testing.T) {
+	w := newWorldOf(t, fleet.Config{Partitions: 1})
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	var o told
+	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
+	fleet.On(h, "message", func(context.Context, fleet.Message, explosive) error { return nil })
+	last := make(chan bool, 1)
+	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
+	w.runHandlers(h)
+	require.NoError(t, conn.Send(`{"msg_type":"message"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"last"}`))
+	select {
+	case <-last:
+	case <-w.ctx().Done():
+		require.Fail(t, "the message behind it did not come")
+	}
+	errs := o.all()
+	require.Len(t, errs, 1)
+	var decode *wechatws.DecodeError
+	require.ErrorAs(t, errs[0], &decode)
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, errs[0], &panicked)
+	assert.Equal(t, "boom", panicked.Value)
+	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
+}
+
+// That a message does not decode for one callback is reported once, when another one is done with it or
+// gives it up.
+func TestAMessageThatIsGivenUpIsReportedAsUndecodableAsWell(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	var o told
+	h := w.handlers(fleet.HandlersConfig{Attempts: 2, OnError: o.tell})
+	fleet.On(h, "message", func(context.Context, fleet.Message, struct{ N int }) error { return nil })
+	fleet.On(h, "message", func(context.Context, fleet.Message, any) error { return errors.New("always") })
+	last := make(chan bool, 1)
+	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
+	w.runHandlers(h)
+	require.NoError(t, conn.Send(`{"msg_type":"message","n":"x"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"last"}`))
+	<-last
+	assert.Equal(t, fleet.HandlersStats{Undecodable: 1, GivenUp: 1}, h.Stats())
+	errs := o.all()
+	require.Len(t, errs, 3)
+	require.EqualError(t, errs[0], "always")
+	var decode *wechatws.DecodeError
+	require.ErrorAs(t, errs[1], &decode)
+	require.EqualError(t, errs[2], "given up after 2 attempts: always")
+}
+
 // A DecodeError that a callback itself returns is an error like any other, and tried again.
 func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
