@@ -53,12 +53,13 @@ type Config struct {
 	// reach NATS closes its rooms a twelfth before that; since it renews every sixteenth,
 	// it is sure to outlive an absence of all of NATS of three quarters of the lease. When all
 	// servers of a NATS cluster are restarted at once, they take 4 to 9 s to choose leaders.
-	// Default 8 s; at least 2 s, and whole seconds: NATS cuts off the rest.
+	// Default 8 s; 2 s to 5 minutes, and whole seconds: NATS cuts off the rest.
 	Lease time.Duration
 	// Partitions is how many messages from rooms may be handled at the same time, all
 	// handlers of a group together; those of one room never are. Default 16, at most 256.
 	Partitions int
-	// KeepIn is for how long messages from rooms are kept for handlers, within MaxIn. Default 24 h.
+	// KeepIn is for how long messages from rooms are kept for handlers, within MaxIn. Default
+	// 24 h; a minute to 10 years (87600 h).
 	KeepIn time.Duration
 	// MaxIn is how many bytes of messages from rooms are kept for handlers. Default 1 GiB, or
 	// less on the small disk of an embedded server; at least 16 MiB. When there are more, the
@@ -83,6 +84,10 @@ const (
 	defaultLease      = 8 * time.Second
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
+
+	// A worker that is lost keeps its rooms for a lease: one of a year would never be missed.
+	longestLease = 5 * time.Minute
+	longestKeep  = 10 * 365 * 24 * time.Hour
 )
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
@@ -140,6 +145,8 @@ func (s settled) wrong() (name string, value any, want string) {
 	switch {
 	case s.Lease < 2*time.Second:
 		return "Lease", s.Lease, "must be 2 s or longer"
+	case s.Lease > longestLease:
+		return "Lease", s.Lease, "must be 5 minutes or shorter"
 	case s.Lease%time.Second != 0: // the worker would think that it has the lease when NATS has let it go
 		return "Lease", s.Lease, "must be whole seconds"
 	case s.LeasedBy != 1 && s.LeasedBy != 3 && s.LeasedBy != 5:
@@ -148,6 +155,8 @@ func (s settled) wrong() (name string, value any, want string) {
 		return "Partitions", s.Partitions, "must be 1 to 256"
 	case s.KeepIn < time.Minute:
 		return "KeepIn", s.KeepIn, "must be a minute or longer"
+	case s.KeepIn > longestKeep:
+		return "KeepIn", s.KeepIn, "must be 10 years (87600 h) or shorter"
 	}
 	return "", nil, ""
 }
