@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -45,7 +46,8 @@ type Config struct {
 	Listen string
 	// Token is what a connection to Listen must present, with nats.Token in Config.NATS or as
 	// the user of the URL: nats://TOKEN@host:port. A connection that does may do everything, in
-	// all fleets of that server; it is not encrypted. Default none.
+	// all fleets of that server; it is not encrypted. Default none; at most 512 bytes of UTF-8, and
+	// it must not begin like a bcrypt hash ($2a$10$).
 	Token string
 
 	// Lease is for how long a worker that is not heard of keeps its rooms, and so how long
@@ -90,6 +92,13 @@ const (
 	longestKeep  = 10 * 365 * 24 * time.Hour
 )
 
+// maxToken is small enough for the first command of a connection, at most 4 KiB, in which each
+// byte of a token can take six.
+const maxToken = 512
+
+// bcrypted matches what a NATS server takes for the hash of a token.
+var bcrypted = regexp.MustCompile(`^\$2[abxy]\$\d{2}\$`)
+
 var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
 
 func (c *Config) check() error {
@@ -116,12 +125,19 @@ func (c *Config) check() error {
 		return wrong("Config.Dir, Config.Listen", "set", "are for the embedded server, and there is a URL")
 	case c.Token != "" && c.Listen == "":
 		return wrong("Config.Token", "(not told)", "is for an embedded server with Config.Listen")
+	case len(c.Token) > maxToken || !utf8.ValidString(c.Token):
+		return wrong("Config.Token", "(not told)", "must be valid UTF-8 of at most 512 bytes")
+	case bcrypted.MatchString(c.Token):
+		return wrong("Config.Token", "(not told)", "must not begin like a bcrypt hash: the server would take it for one")
 	case !validURLs(c.URL):
 		return wrong("Config.URL", "(not told)", "must be nats, tls, ws or wss URLs, separated by commas")
 	case c.MaxIn != 0 && c.MaxIn < leastMax:
 		return wrong("Config.MaxIn", c.MaxIn, "must be 16 MiB (16777216) or more")
 	case c.MaxOut != 0 && c.MaxOut < leastMax:
 		return wrong("Config.MaxOut", c.MaxOut, "must be 16 MiB (16777216) or more")
+	}
+	if _, _, err := listenAddress(*c); err != nil {
+		return err
 	}
 	if name, value, want := c.settings().wrong(); name != "" {
 		return wrong("Config."+name, value, want)

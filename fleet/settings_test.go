@@ -1,7 +1,10 @@
 package fleet_test
 
 import (
+	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
@@ -90,4 +93,38 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	f, err = fleet.Open(w.ctx(), fleet.Config{URL: url, Existing: true, NATS: []nats.Option{nats.Token(token)}})
 	require.NoError(t, err)
 	f.Close()
+}
+
+// What the embedded server cannot use is refused at once, and a token is not part of the error.
+func TestOpenRefusesWhatTheEmbeddedServerCannotUse(t *testing.T) {
+	for _, one := range []struct {
+		cfg          fleet.Config
+		option, want string
+	}{
+		{fleet.Config{Listen: "127.0.0.1:70000"}, "fleet.Config.Listen", "0 to 65535"},
+		{fleet.Config{Listen: "127.0.0.1:-1"}, "fleet.Config.Listen", "0 to 65535"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: "$2a$11$1234567890123456789012"}, "fleet.Config.Token", "bcrypt"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: strings.Repeat("x", 513)}, "fleet.Config.Token", "at most 512 bytes"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: "\xff"}, "fleet.Config.Token", "UTF-8"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		f, err := fleet.Open(ctx, one.cfg)
+		cancel()
+		if err == nil {
+			f.Close()
+		}
+		var wrong *wechatws.OptionError
+		if assert.ErrorAs(t, err, &wrong, one.want) {
+			assert.Equal(t, one.option, wrong.Option)
+			assert.Contains(t, wrong.Want, one.want)
+			if one.cfg.Token != "" {
+				assert.Equal(t, "(not told)", wrong.Value)
+			}
+		}
+	}
+	for _, token := range []string{strings.Repeat("<", 512), strings.Repeat("\x01", 512), "$2a", "口令 a@b:c/"} {
+		f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Token: token})
+		require.NoError(t, err)
+		f.Close()
+	}
 }
