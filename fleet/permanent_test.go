@@ -169,12 +169,10 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		"larger than the queue": {func(w *world) error {
 			return w.fleet.SendText(w.ctx(), "r0", `"`+strings.Repeat("x", 2000)+`"`)
 		}, "larger than the whole queue"},
-		"a header that is no Match": {func(w *world) error {
-			m := nats.NewMsg("wechatws.out.r0")
-			m.Header.Set("Fleet-Match", `{"type":7}`)
-			_, err := w.jetStream().PublishMsg(w.ctx(), m)
-			return err
-		}, "ConfirmedBy"},
+		"a header that is no Match":        {matched(`{"type":7}`), "ConfirmedBy"},
+		"a Match that is null":             {matched(`null`), "ConfirmedBy: no type"},
+		"a Match without a type":           {matched(`{"fields":{"a":1}}`), "ConfirmedBy: no type"},
+		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more"},
 		"headers that are none": {func(w *world) error {
 			const headers = "NATS/1.0\r\nno header\r\n\r\n"
 			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
@@ -196,8 +194,14 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 				assert.Equal(t, "r0", room)
 				errs <- err
 			}})
-			assert.Equal(t, "behind it", w.receive(w.conn("r0")))
-			err := <-errs
+			var err error
+			conn := w.conn("r0")
+			select {
+			case err = <-errs:
+			case <-w.ctx().Done():
+				require.Fail(t, "the message is held for deliverable")
+			}
+			assert.Equal(t, "behind it", w.receive(conn))
 			require.ErrorContains(t, err, "can never be delivered")
 			require.ErrorContains(t, err, one.told)
 			require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
@@ -210,6 +214,17 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 				return err == nil && info.State.Msgs == 0
 			}, patience, tick, "both are out of the stream")
 		})
+	}
+}
+
+// matched returns a function that writes a message to a room whose Match is as given.
+func matched(match string) func(w *world) error {
+	return func(w *world) error {
+		m := nats.NewMsg("wechatws.out.r0")
+		m.Header.Set("Fleet-Match", match)
+		m.Data = []byte("{}")
+		_, err := w.jetStream().PublishMsg(w.ctx(), m)
+		return err
 	}
 }
 
