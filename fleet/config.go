@@ -83,6 +83,8 @@ type Config struct {
 // Lease, Partitions, KeepIn, MaxIn and MaxOut must be the same in all processes, and are: who opens a
 // fleet first decides, and zero takes what there is.
 const (
+	defaultName = "wechatws"
+
 	defaultLease      = 8 * time.Second
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
@@ -103,7 +105,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
 
 func (c *Config) check() error {
 	if c.Name == "" {
-		c.Name = "wechatws"
+		c.Name = defaultName
 	}
 	if c.Replicas == 0 {
 		c.Replicas = 1
@@ -114,6 +116,7 @@ func (c *Config) check() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	_, usable := urls(c.URL)
 	switch {
 	case !validName.MatchString(c.Name):
 		return wrong("Config.Name", c.Name, "must be 1 to 32 letters, digits, - and _")
@@ -129,7 +132,7 @@ func (c *Config) check() error {
 		return wrong("Config.Token", "(not told)", "must be valid UTF-8 of at most 512 bytes")
 	case bcrypted.MatchString(c.Token):
 		return wrong("Config.Token", "(not told)", "must not begin like a bcrypt hash: the server would take it for one")
-	case !validURLs(c.URL):
+	case !usable:
 		return wrong("Config.URL", "(not told)", "must be nats, tls, ws or wss URLs, separated by commas")
 	case c.MaxIn != 0 && c.MaxIn < leastMax:
 		return wrong("Config.MaxIn", c.MaxIn, "must be 16 MiB (16777216) or more")
@@ -177,19 +180,24 @@ func (s settled) wrong() (name string, value any, want string) {
 	return "", nil, ""
 }
 
-// validURLs looks before NATS does, whose errors tell passwords.
-func validURLs(list string) bool {
+// urls reads Config.URL, and reports whether all of it can be used. It looks before NATS does, whose
+// errors tell passwords.
+func urls(list string) (all []*url.URL, ok bool) {
 	for one := range strings.SplitSeq(list, ",") {
 		one = strings.TrimSpace(one)
-		if one != "" && !strings.Contains(one, "://") {
+		if one == "" {
+			continue
+		}
+		if !strings.Contains(one, "://") {
 			one = "nats://" + one
 		}
 		u, err := url.Parse(one)
-		if err != nil || one != "" && !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return false
+		if err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return nil, false
 		}
+		all = append(all, u)
 	}
-	return true
+	return all, true
 }
 
 func wrong(option string, value any, want string) error {
