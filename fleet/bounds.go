@@ -60,7 +60,8 @@ type bound struct {
 func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }
 
 // apply sets the bound of a stream that an earlier version made without one. Unless a size is asked
-// for, it is large enough for the stream to keep what it holds. A bound that is there stays; it is
+// for, it is large enough for the stream to keep what it holds, and if NATS has no room for that, the
+// stream stays as it is. A bound that is there stays; it is
 // an error if another size is asked for.
 func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstream.Stream, error) {
 	info := s.CachedInfo()
@@ -81,26 +82,35 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 		return s, nil
 	}
 	cfg.Discard = b.discard
-	s, err := f.js.UpdateStream(ctx, cfg)
-	if err != nil {
+	updated, err := f.js.UpdateStream(ctx, cfg)
+	switch {
+	case noRoom(err) != nil && b.asked == 0: // the fleet has worked without
+		f.log.Warn("a stream can fill the store of NATS, which has no room to reserve a maximum size", "stream", cfg.Name, "bytes", cfg.MaxBytes, "err", err)
+		return s, nil
+	case err != nil:
 		return nil, b.refused("stream "+cfg.Name, cfg.MaxBytes, fmt.Errorf("stream %s cannot be given a maximum size: %w", cfg.Name, err))
 	}
 	f.log.Info("a stream has a maximum size now", "stream", cfg.Name, "bytes", cfg.MaxBytes)
-	return s, nil
+	return updated, nil
+}
+
+// noRoom returns the error of NATS that means that it has no room for a stream, or nil if err is
+// another one.
+func noRoom(err error) *jetstream.APIError {
+	const storageExceeded, streamExceeded = 10047, 10122
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == storageExceeded || api.ErrorCode == streamExceeded ||
+		api.ErrorCode == noPeers && strings.Contains(api.Description, "insufficient storage")) {
+		return api
+	}
+	return nil
 }
 
 // refused returns err, or an error that says what to change if err means that NATS has no
 // room for the stream.
 func (b bound) refused(stream string, bytes int64, err error) error {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return err
-	}
-	const noPeers, storageExceeded, streamExceeded = 10005, 10047, 10122
-	switch {
-	case api.ErrorCode == storageExceeded, api.ErrorCode == streamExceeded:
-	case api.ErrorCode == noPeers && strings.Contains(api.Description, "insufficient storage"):
-	default:
+	api := noRoom(err)
+	if api == nil {
 		return err
 	}
 	if b.option == "" {

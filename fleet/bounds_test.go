@@ -222,14 +222,30 @@ func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w.wrongOption(err, "fleet.Config.MaxOut", "1073741824", "must be smaller")
 	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 64 * mib})
 	require.NoError(t, err)
+}
 
-	// The same of a fleet that was made before.
-	w = newStoredWorld(t, 2200*mib)
-	_, err = w.open(fleet.Config{})
+// An old fleet goes on without maximum sizes for which NATS has no room, unless they are asked for.
+func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
 	require.NoError(t, err)
 	w.unbound()
-	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 1 << 30})
+	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 4<<30 - 600*mib})
 	require.NoError(t, err)
+	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, w.info("KV_wechatws-claims").Config.MaxBytes, "it does not fit")
+	assert.EqualValues(t, 16*mib, w.info("wechatws-in").Config.MaxBytes)
+	assert.EqualValues(t, 16*mib, w.info("wechatws-out").Config.MaxBytes)
+	w.fleet = f
+	w.add(1)
+	w.worker("a")
+	w.conn("r0")
+
+	w.unbound()
 	_, err = w.open(fleet.Config{})
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it does not fit")
+	_, err = w.open(fleet.Config{MaxIn: 1 << 30})
 	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
 }
