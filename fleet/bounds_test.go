@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -248,4 +249,33 @@ func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
 	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it does not fit")
 	_, err = w.open(fleet.Config{MaxIn: 1 << 30})
 	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
+}
+
+// When Add refuses because the bucket of rooms is full, rooms can still be removed, updated and moved,
+// also with the shortest of specs, which a mark of deletion is longer than.
+func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	f, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	w.fleet = f
+	w.worker("a")
+	cfg := w.info("KV_wechatws-rooms").Config
+	cfg.MaxBytes = 60_000
+	_, err = w.js.UpdateStream(w.ctx(), cfg)
+	require.NoError(t, err)
+	spec := func(i int) fleet.Spec { return fleet.Spec{ID: fmt.Sprint("r", i)} }
+	n := 0
+	for ; err == nil; n++ {
+		err = f.Control().Add(w.ctx(), spec(n))
+	}
+	require.ErrorContains(t, err, "bucket wechatws-rooms is full")
+	require.ErrorContains(t, err, "60000")
+	n--
+	assert.Greater(t, n, 300)
+	for i := range 5 {
+		_, err := f.Control().Remove(w.ctx(), fmt.Sprint("r", i))
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Control().Update(w.ctx(), spec(5)))
+	require.NoError(t, f.Control().Move(w.ctx(), "r6", "a"))
 }
