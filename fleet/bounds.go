@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -81,6 +82,19 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 		f.log.Warn("a stream can fill the store of NATS: Open without Existing gives it a maximum size", "stream", cfg.Name)
 		return s, nil
 	}
+	if b.option != "" && !bounded { // another process may have asked for another size
+		done, err := f.alone(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		if s, err = f.js.Stream(ctx, cfg.Name); err != nil {
+			return nil, err
+		}
+		if is := s.CachedInfo().Config.MaxBytes; is > 0 {
+			return s, mustBe(b.option, b.asked, is)
+		}
+	}
 	cfg.Discard = b.discard
 	updated, err := f.js.UpdateStream(ctx, cfg)
 	switch {
@@ -92,6 +106,18 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	}
 	f.log.Info("a stream has a maximum size now", "stream", cfg.Name, "bytes", cfg.MaxBytes)
 	return updated, nil
+}
+
+var errBusy = errors.New("another process gives the streams their maximum sizes")
+
+// alone keeps other processes from giving streams their maximum sizes until done is called: NATS has
+// no compare-and-set for that. It returns errBusy while another one does it.
+func (f *Fleet) alone(ctx context.Context) (done func(), err error) {
+	rev, err := f.rooms.Create(ctx, boundingKey, nil, jetstream.KeyTTL(10*time.Second)) // it may be lost meanwhile
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, errBusy
+	}
+	return func() { _ = f.forget(context.WithoutCancel(ctx), f.rooms, boundingKey, rev) }, err
 }
 
 // noRoom returns the error of NATS that means that it has no room for a stream, or nil if err is

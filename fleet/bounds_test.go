@@ -3,7 +3,10 @@ package fleet_test
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -207,6 +210,29 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	in = w.info("wechatws-in")
 	assert.EqualValues(t, 16*mib, in.Config.MaxBytes)
 	assert.Less(t, in.State.Msgs, uint64(20), "the size was asked for")
+}
+
+// Of processes that open an old fleet at once with different sizes, only those that have asked for the
+// size that the stream gets succeed.
+func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	for range 5 {
+		w.unbound()
+		var opening sync.WaitGroup
+		var accepted sync.Map
+		for i := range int64(6) {
+			opening.Go(func() {
+				if _, err := w.open(fleet.Config{MaxIn: (16 + i) * mib}); err == nil {
+					accepted.Store((16+i)*mib, true)
+				}
+			})
+		}
+		opening.Wait()
+		sizes := slices.Collect(maps.Keys(maps.Collect(accepted.Range)))
+		assert.Equal(t, []any{w.info("wechatws-in").Config.MaxBytes}, sizes)
+	}
 }
 
 // If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
