@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -60,7 +61,8 @@ type bound struct {
 func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }
 
 // apply sets the bound of a stream that an earlier version made without one. Unless a size is asked
-// for, it is large enough for the stream to keep what it holds. A bound that is there stays; it is
+// for, it is large enough for the stream to keep what it holds, and if NATS has no room for that, the
+// stream stays as it is. A bound that is there stays; it is
 // an error if another size is asked for.
 func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstream.Stream, error) {
 	info := s.CachedInfo()
@@ -80,27 +82,61 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 		f.log.Warn("a stream can fill the store of NATS: Open without Existing gives it a maximum size", "stream", cfg.Name)
 		return s, nil
 	}
+	if b.option != "" && !bounded { // another process may have asked for another size
+		done, err := f.alone(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		if s, err = f.js.Stream(ctx, cfg.Name); err != nil {
+			return nil, err
+		}
+		if is := s.CachedInfo().Config.MaxBytes; is > 0 {
+			return s, mustBe(b.option, b.asked, is)
+		}
+	}
 	cfg.Discard = b.discard
-	s, err := f.js.UpdateStream(ctx, cfg)
-	if err != nil {
+	updated, err := f.js.UpdateStream(ctx, cfg)
+	switch {
+	case noRoom(err) != nil && b.asked == 0: // the fleet has worked without
+		f.log.Warn("a stream can fill the store of NATS, which has no room to reserve a maximum size", "stream", cfg.Name, "bytes", cfg.MaxBytes, "err", err)
+		return s, nil
+	case err != nil:
 		return nil, b.refused("stream "+cfg.Name, cfg.MaxBytes, fmt.Errorf("stream %s cannot be given a maximum size: %w", cfg.Name, err))
 	}
 	f.log.Info("a stream has a maximum size now", "stream", cfg.Name, "bytes", cfg.MaxBytes)
-	return s, nil
+	return updated, nil
+}
+
+var errBusy = errors.New("another process gives the streams their maximum sizes")
+
+// alone keeps other processes from giving streams their maximum sizes until done is called: NATS has
+// no compare-and-set for that. It returns errBusy while another one does it.
+func (f *Fleet) alone(ctx context.Context) (done func(), err error) {
+	rev, err := f.rooms.Create(ctx, boundingKey, nil, jetstream.KeyTTL(10*time.Second)) // it may be lost meanwhile
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, errBusy
+	}
+	return func() { _ = f.forget(context.WithoutCancel(ctx), f.rooms, boundingKey, rev) }, err
+}
+
+// noRoom returns the error of NATS that means that it has no room for a stream, or nil if err is
+// another one.
+func noRoom(err error) *jetstream.APIError {
+	const storageExceeded, streamExceeded = 10047, 10122
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == storageExceeded || api.ErrorCode == streamExceeded ||
+		api.ErrorCode == noPeers && strings.Contains(api.Description, "insufficient storage")) {
+		return api
+	}
+	return nil
 }
 
 // refused returns err, or an error that says what to change if err means that NATS has no
 // room for the stream.
 func (b bound) refused(stream string, bytes int64, err error) error {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return err
-	}
-	const noPeers, storageExceeded, streamExceeded = 10005, 10047, 10122
-	switch {
-	case api.ErrorCode == storageExceeded, api.ErrorCode == streamExceeded:
-	case api.ErrorCode == noPeers && strings.Contains(api.Description, "insufficient storage"):
-	default:
+	api := noRoom(err)
+	if api == nil {
 		return err
 	}
 	if b.option == "" {

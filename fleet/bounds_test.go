@@ -1,8 +1,12 @@
 package fleet_test
 
 import (
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -208,6 +212,29 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	assert.Less(t, in.State.Msgs, uint64(20), "the size was asked for")
 }
 
+// Of processes that open an old fleet at once with different sizes, only those that have asked for the
+// size that the stream gets succeed.
+func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	for range 5 {
+		w.unbound()
+		var opening sync.WaitGroup
+		var accepted sync.Map
+		for i := range int64(6) {
+			opening.Go(func() {
+				if _, err := w.open(fleet.Config{MaxIn: (16 + i) * mib}); err == nil {
+					accepted.Store((16+i)*mib, true)
+				}
+			})
+		}
+		opening.Wait()
+		sizes := slices.Collect(maps.Keys(maps.Collect(accepted.Range)))
+		assert.Equal(t, []any{w.info("wechatws-in").Config.MaxBytes}, sizes)
+	}
+}
+
 // If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
 func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w := newStoredWorld(t, 100*mib)
@@ -222,14 +249,59 @@ func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w.wrongOption(err, "fleet.Config.MaxOut", "1073741824", "must be smaller")
 	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 64 * mib})
 	require.NoError(t, err)
+}
 
-	// The same of a fleet that was made before.
-	w = newStoredWorld(t, 2200*mib)
-	_, err = w.open(fleet.Config{})
+// An old fleet goes on without maximum sizes for which NATS has no room, unless they are asked for.
+func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	_, err := w.open(fleet.Config{})
 	require.NoError(t, err)
 	w.unbound()
-	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 1 << 30})
+	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 4<<30 - 600*mib})
 	require.NoError(t, err)
+	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, w.info("KV_wechatws-claims").Config.MaxBytes, "it does not fit")
+	assert.EqualValues(t, 16*mib, w.info("wechatws-in").Config.MaxBytes)
+	assert.EqualValues(t, 16*mib, w.info("wechatws-out").Config.MaxBytes)
+	w.fleet = f
+	w.add(1)
+	w.worker("a")
+	w.conn("r0")
+
+	w.unbound()
 	_, err = w.open(fleet.Config{})
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it does not fit")
+	_, err = w.open(fleet.Config{MaxIn: 1 << 30})
 	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
+}
+
+// When Add refuses because the bucket of rooms is full, rooms can still be removed, updated and moved,
+// also with the shortest of specs, which a mark of deletion is longer than.
+func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	f, err := w.open(fleet.Config{})
+	require.NoError(t, err)
+	w.fleet = f
+	w.worker("a")
+	cfg := w.info("KV_wechatws-rooms").Config
+	cfg.MaxBytes = 60_000
+	_, err = w.js.UpdateStream(w.ctx(), cfg)
+	require.NoError(t, err)
+	spec := func(i int) fleet.Spec { return fleet.Spec{ID: fmt.Sprint("r", i)} }
+	n := 0
+	for ; err == nil; n++ {
+		err = f.Control().Add(w.ctx(), spec(n))
+	}
+	require.ErrorContains(t, err, "bucket wechatws-rooms is full")
+	require.ErrorContains(t, err, "60000")
+	n--
+	assert.Greater(t, n, 300)
+	for i := range 5 {
+		_, err := f.Control().Remove(w.ctx(), fmt.Sprint("r", i))
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Control().Update(w.ctx(), spec(5)))
+	require.NoError(t, f.Control().Move(w.ctx(), "r6", "a"))
 }

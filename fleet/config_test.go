@@ -23,6 +23,23 @@ func TestALeaseIsWholeSeconds(t *testing.T) {
 	}
 }
 
+// A worker that is lost keeps its rooms for a lease.
+func TestALeaseHasAMaximum(t *testing.T) {
+	f, err := fleet.Open(t.Context(), fleet.Config{Lease: 5 * time.Minute, KeepIn: 87600 * time.Hour})
+	require.NoError(t, err)
+	f.Close()
+	for option, cfg := range map[string]fleet.Config{
+		"fleet.Config.Lease":  {Lease: 5*time.Minute + time.Second},
+		"fleet.Config.KeepIn": {KeepIn: 87600*time.Hour + 1},
+	} {
+		f, err := fleet.Open(t.Context(), cfg)
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, option)
+		require.Equal(t, option, wrong.Option)
+		require.Nil(t, f)
+	}
+}
+
 func TestAWorkersNameIsText(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a\nb", "\xff", "a\x00"} {

@@ -52,18 +52,37 @@ type WorkerStatus struct {
 	Rooms    int       `json:"rooms"` // that it has claimed
 }
 
-// Add adds a room. A worker takes it at once. It returns ErrRoomExists, or an
-// *wechatws.OptionError about the spec.
+// Add adds a room. A worker takes it at once. It returns ErrRoomExists, an
+// *wechatws.OptionError about the spec, or an error when the bucket of rooms is 15/16 full: the rest
+// is for Remove, Update and Move.
 func (c Control) Add(ctx context.Context, spec Spec) error {
 	value, err := c.encode(spec)
 	if err != nil {
 		return err
+	}
+	if err := c.hasRoom(ctx, len(value)); err != nil {
+		return c.about(spec.ID, err)
 	}
 	_, err = c.f.rooms.Create(ctx, specPrefix+names.Token(spec.ID), value)
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
 	}
 	return c.about(spec.ID, err)
+}
+
+// hasRoom returns an error if the bucket of rooms is to take no further spec of so many bytes.
+// Removing and changing a room writes as well, and NATS refuses all writes to a stream that is full.
+func (c Control) hasRoom(ctx context.Context, bytes int) error {
+	s, err := c.f.js.Stream(ctx, "KV_"+c.f.rooms.Bucket())
+	if err != nil {
+		return err
+	}
+	info := s.CachedInfo()
+	most := info.Config.MaxBytes - info.Config.MaxBytes/16
+	if most > 0 && info.State.Bytes+uint64(bytes) > uint64(most) {
+		return fmt.Errorf("bucket %s is full: it has %d of at most %d bytes", c.f.rooms.Bucket(), info.State.Bytes, info.Config.MaxBytes)
+	}
+	return nil
 }
 
 // Update changes what a room is; its holder closes its client and makes one by the new spec.

@@ -66,10 +66,11 @@ func listenAddress(cfg Config) (host string, port int, err error) {
 	if err != nil {
 		return "", 0, wrong("Config.Listen", cfg.Listen, "must be host:port, such as 127.0.0.1:4222")
 	}
-	if port, err = strconv.Atoi(number); err != nil {
-		return "", 0, wrong("Config.Listen", cfg.Listen, "must end with a port number")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return "", 0, wrong("Config.Listen", cfg.Listen, "must end with a port number, 0 to 65535")
 	}
-	if port == 0 {
+	if port = int(n); port == 0 {
 		port = server.RANDOM_PORT
 	}
 	// A name may stand for any address, and none for all of them.

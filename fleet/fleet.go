@@ -59,7 +59,11 @@ func (s settled) patience() time.Duration { return max(s.Lease/16, 500*time.Mill
 // renewed by the next server.
 func (s settled) cutOffAfter() time.Duration { return s.Lease / 4 }
 
-const settledKey = "fleet"
+// Keys in the bucket of rooms, beside those of rooms.
+const (
+	settledKey  = "fleet"    // what all processes must agree on
+	boundingKey = "bounding" // there while a process gives streams their maximum sizes
+)
 
 // Open connects to a fleet, and makes it if it is not there yet. It waits for NATS until
 // ctx ends. Errors about the configuration are *wechatws.OptionError. Close it in the end.
@@ -159,7 +163,7 @@ func passing(err error) bool {
 	for _, e := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrStaleConnection,
-		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers, errInterrupted,
+		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers, errInterrupted, errBusy,
 	} {
 		if errors.Is(err, e) {
 			return true

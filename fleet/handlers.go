@@ -36,9 +36,10 @@ type HandlersConfig struct {
 	// any more. A callback may take any time: it is heard of while it runs. Default 10 s.
 	AckWait time.Duration
 	// OnError is called with each error and panic of a callback, and with the
-	// *wechatws.DecodeError of a message that does not decode into its callback's type. Such a
-	// message is not tried again. All of these are in the log, too. OnError may be called from
-	// several goroutines, and should not block. Default none.
+	// *wechatws.DecodeError of a message that does not decode into its callback's type, or whose
+	// decoding panics. Such a message is not tried again for that callback. All of these are in
+	// the log, too. OnError may be called from several goroutines, and should not block. Default
+	// none.
 	OnError func(m Message, err error)
 }
 
@@ -109,18 +110,32 @@ func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
 // also when the process dies before that, so that fn must not mind a message that it has
 // seen (see Message.Seq). The context of fn ends with that of Run.
 //
-// If a message does not decode into a T, HandlersConfig.OnError is called instead of fn, and the
+// If a message does not decode into a T, or decoding it panics, HandlersConfig.OnError is called instead of fn, and the
 // message counts as handled by fn: it never will decode. Other callbacks for it are called.
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.callbacks[msgType] = append(h.callbacks[msgType], func(ctx context.Context, m Message) error {
 		var v T
-		if err := h.f.cfg.Codec.Unmarshal(m.Data, &v); err != nil {
+		if err := h.f.decode(m.Data, &v); err != nil {
 			return undecodable{&wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: err}}
 		}
 		return fn(ctx, m, v)
 	})
+}
+
+// decode returns a panic of the codec, or of a method of v's type, as an error: a later attempt
+// would panic as well.
+func (f *Fleet) decode(data []byte, v any) (err error) {
+	defer recovered(&err)
+	return f.cfg.Codec.Unmarshal(data, v)
+}
+
+// recovered, deferred, has a panic returned as a *wechatws.PanicError.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
+	}
 }
 
 // undecodable is the error of a callback whose message does not decode: no later attempt can
@@ -240,16 +255,18 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 	stop := h.sayAlive(jm)
 	unfit, err := h.call(ctx, m)
 	stop()
+	if err != nil && ctx.Err() != nil { // perhaps for that reason
+		return false
+	}
+	last := err == nil || h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts
+	if last && unfit != nil {
+		h.undecodable.Add(1)
+		h.report(m, unfit)
+	}
 	switch {
 	case err == nil:
-		if unfit != nil {
-			h.undecodable.Add(1)
-			h.report(m, unfit)
-		}
 		h.acknowledge(ctx, jm)
-	case ctx.Err() != nil: // perhaps for that reason
-		return false
-	case h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts:
+	case last:
 		h.givenUp.Add(1)
 		h.report(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
 		_ = jm.Term()
@@ -336,11 +353,7 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 // call gives a message to its callbacks. It stops at the first error; those to which the
 // message does not decode are in unfit.
 func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
-		}
-	}()
+	defer recovered(&err)
 	h.mu.RLock()
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
 	h.mu.RUnlock()

@@ -197,10 +197,14 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.Se
 	}
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
-		if err := decodeExactly([]byte(match), &want); err != nil {
+		err := decodeExactly([]byte(match), &want)
+		if err == nil && want.Type == "" { // no message has none
+			err = errors.New("no type")
+		}
+		if err != nil {
 			return fmt.Errorf("ConfirmedBy: %w", err)
 		}
-		_, err := client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
+		_, err = client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
 		return err
 	}
 	if err := client.SendText(b.h.ctx, string(m.Data), options...); err != nil {

@@ -74,6 +74,65 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
 }
 
+type explosive struct{}
+
+func (*explosive) UnmarshalJSON([]byte) error { panic("boom") }
+
+// A decode that panics would panic at any later attempt, too.
+func TestADecodeThatPanicsIsNotTriedAgain(t *testing.T) {
+	w := newWorldOf(t, fleet.Config{Partitions: 1})
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	var o told
+	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
+	fleet.On(h, "message", func(context.Context, fleet.Message, explosive) error { return nil })
+	last := make(chan bool, 1)
+	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
+	w.runHandlers(h)
+	require.NoError(t, conn.Send(`{"msg_type":"message"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"last"}`))
+	select {
+	case <-last:
+	case <-w.ctx().Done():
+		require.Fail(t, "the message behind it did not come")
+	}
+	errs := o.all()
+	require.Len(t, errs, 1)
+	var decode *wechatws.DecodeError
+	require.ErrorAs(t, errs[0], &decode)
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, errs[0], &panicked)
+	assert.Equal(t, "boom", panicked.Value)
+	assert.Equal(t, fleet.HandlersStats{Undecodable: 1}, h.Stats())
+}
+
+// That a message does not decode for one callback is reported once, when another one is done with it or
+// gives it up.
+func TestAMessageThatIsGivenUpIsReportedAsUndecodableAsWell(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	var o told
+	h := w.handlers(fleet.HandlersConfig{Attempts: 2, OnError: o.tell})
+	fleet.On(h, "message", func(context.Context, fleet.Message, struct{ N int }) error { return nil })
+	fleet.On(h, "message", func(context.Context, fleet.Message, any) error { return errors.New("always") })
+	last := make(chan bool, 1)
+	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
+	w.runHandlers(h)
+	require.NoError(t, conn.Send(`{"msg_type":"message","n":"x"}`))
+	require.NoError(t, conn.Send(`{"msg_type":"last"}`))
+	<-last
+	assert.Equal(t, fleet.HandlersStats{Undecodable: 1, GivenUp: 1}, h.Stats())
+	errs := o.all()
+	require.Len(t, errs, 3)
+	require.EqualError(t, errs[0], "always")
+	var decode *wechatws.DecodeError
+	require.ErrorAs(t, errs[1], &decode)
+	require.EqualError(t, errs[2], "given up after 2 attempts: always")
+}
+
 // A DecodeError that a callback itself returns is an error like any other, and tried again.
 func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
@@ -110,12 +169,10 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		"larger than the queue": {func(w *world) error {
 			return w.fleet.SendText(w.ctx(), "r0", `"`+strings.Repeat("x", 2000)+`"`)
 		}, "larger than the whole queue"},
-		"a header that is no Match": {func(w *world) error {
-			m := nats.NewMsg("wechatws.out.r0")
-			m.Header.Set("Fleet-Match", `{"type":7}`)
-			_, err := w.jetStream().PublishMsg(w.ctx(), m)
-			return err
-		}, "ConfirmedBy"},
+		"a header that is no Match":        {matched(`{"type":7}`), "ConfirmedBy"},
+		"a Match that is null":             {matched(`null`), "ConfirmedBy: no type"},
+		"a Match without a type":           {matched(`{"fields":{"a":1}}`), "ConfirmedBy: no type"},
+		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more"},
 		"headers that are none": {func(w *world) error {
 			const headers = "NATS/1.0\r\nno header\r\n\r\n"
 			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
@@ -137,8 +194,14 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 				assert.Equal(t, "r0", room)
 				errs <- err
 			}})
-			assert.Equal(t, "behind it", w.receive(w.conn("r0")))
-			err := <-errs
+			var err error
+			conn := w.conn("r0")
+			select {
+			case err = <-errs:
+			case <-w.ctx().Done():
+				require.Fail(t, "the message is held for deliverable")
+			}
+			assert.Equal(t, "behind it", w.receive(conn))
 			require.ErrorContains(t, err, "can never be delivered")
 			require.ErrorContains(t, err, one.told)
 			require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
@@ -151,6 +214,17 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 				return err == nil && info.State.Msgs == 0
 			}, patience, tick, "both are out of the stream")
 		})
+	}
+}
+
+// matched returns a function that writes a message to a room whose Match is as given.
+func matched(match string) func(w *world) error {
+	return func(w *world) error {
+		m := nats.NewMsg("wechatws.out.r0")
+		m.Header.Set("Fleet-Match", match)
+		m.Data = []byte("{}")
+		_, err := w.jetStream().PublishMsg(w.ctx(), m)
+		return err
 	}
 }
 

@@ -1,7 +1,10 @@
 package fleet_test
 
 import (
+	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
@@ -25,12 +28,15 @@ func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
 		{`{"type":"io.nats.jetstream.api.v1.account_info_response"}`, []string{"Lease", "0s", "2 s or longer"}},
 		{`{"lease":1000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "1s", "2 s or longer"}},
 		{`{"lease":2900000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2.9s", "whole seconds"}},
+		{`{"lease":301000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "5m1s", "5 minutes or shorter"}},
+		{`{"lease":9223372036000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2562047h", "5 minutes or shorter"}},
 		{`{"lease":-8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "-8s", "2 s or longer"}},
 		{`{"lease":8000000000,"leased_by":0,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "0", "1, 3 or 5"}},
 		{`{"lease":8000000000,"leased_by":9,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "9", "1, 3 or 5"}},
 		{`{"lease":8000000000,"leased_by":1,"partitions":0,"keep_in":86400000000000}`, []string{"Partitions", "0", "1 to 256"}},
 		{`{"lease":8000000000,"leased_by":1,"partitions":1000000000,"keep_in":86400000000000}`, []string{"Partitions", "1000000000", "1 to 256"}},
 		{`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":-1}`, []string{"KeepIn", "-1ns", "a minute or longer"}},
+		{`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":9223372036854775807}`, []string{"KeepIn", "2562047h", "10 years (87600 h) or shorter"}},
 		{`{"lease":"8s"}`, []string{"cannot be read"}},
 		{`no JSON`, []string{"cannot be read"}},
 	} {
@@ -87,4 +93,38 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	f, err = fleet.Open(w.ctx(), fleet.Config{URL: url, Existing: true, NATS: []nats.Option{nats.Token(token)}})
 	require.NoError(t, err)
 	f.Close()
+}
+
+// What the embedded server cannot use is refused at once, and a token is not part of the error.
+func TestOpenRefusesWhatTheEmbeddedServerCannotUse(t *testing.T) {
+	for _, one := range []struct {
+		cfg          fleet.Config
+		option, want string
+	}{
+		{fleet.Config{Listen: "127.0.0.1:70000"}, "fleet.Config.Listen", "0 to 65535"},
+		{fleet.Config{Listen: "127.0.0.1:-1"}, "fleet.Config.Listen", "0 to 65535"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: "$2a$11$1234567890123456789012"}, "fleet.Config.Token", "bcrypt"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: strings.Repeat("x", 513)}, "fleet.Config.Token", "at most 512 bytes"},
+		{fleet.Config{Listen: "127.0.0.1:0", Token: "\xff"}, "fleet.Config.Token", "UTF-8"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		f, err := fleet.Open(ctx, one.cfg)
+		cancel()
+		if err == nil {
+			f.Close()
+		}
+		var wrong *wechatws.OptionError
+		if assert.ErrorAs(t, err, &wrong, one.want) {
+			assert.Equal(t, one.option, wrong.Option)
+			assert.Contains(t, wrong.Want, one.want)
+			if one.cfg.Token != "" {
+				assert.Equal(t, "(not told)", wrong.Value)
+			}
+		}
+	}
+	for _, token := range []string{strings.Repeat("<", 512), strings.Repeat("\x01", 512), "$2a", "口令 a@b:c/"} {
+		f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Token: token})
+		require.NoError(t, err)
+		f.Close()
+	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// Keys in the bucket of rooms, beside settledKey.
+// Keys in the bucket of rooms, beside settledKey and boundingKey.
 const (
 	specPrefix = "room." // + room: a Spec
 	pinPrefix  = "pin."  // + room: the name of the worker that it was moved to

@@ -84,3 +84,39 @@ func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
 	until(t, "something is said again", say)
 	until(t, "it is handled again", handled)
 }
+
+// Where a server has no replica of the bucket of rooms, a sender finds out by its look-ups of rooms.
+func TestASenderLeavesAServerThatIsCutOffAndHasNoReplica(t *testing.T) {
+	const room = "room"
+	c := newCluster(t)
+	opening, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	open := func(url string) *fleet.Fleet {
+		f, err := fleet.Open(opening, fleet.Config{
+			Name: "left", Lease: lease, URL: url, Replicas: 1, NATS: []nats.Option{nats.DontRandomize()},
+		})
+		require.NoError(t, err)
+		t.Cleanup(f.Close)
+		return f
+	}
+	require.NoError(t, open(c.url()).Control().Add(opening, fleet.Spec{ID: room, Endpoint: "ws://server.example"}))
+	rooms, out, cut := c.leader(t, "KV_left-rooms"), c.leader(t, "left-out"), 0
+	for cut == rooms || cut == out {
+		cut++
+	}
+	url := "nats://" + c.addr(cut)
+	for _, i := range othersThan(cut) {
+		url += ",nats://" + c.addr(i)
+	}
+	sender := open(url)
+	send := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return sender.SendText(ctx, room, "{}") == nil
+	}
+	until(t, "it can be sent", send)
+	c.cutOff(cut)
+	defer c.mend(cut)
+	until(t, "it cannot be sent", func() bool { return !send() })
+	until(t, "it can be sent again", send)
+}

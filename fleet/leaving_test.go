@@ -1,0 +1,94 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/fleet"
+)
+
+// A leaver records whether its fleet leaves a NATS server for the next one.
+type leaver struct {
+	slog.Handler
+	left chan string
+}
+
+func (l leaver) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "is left for the next one") {
+		select {
+		case l.left <- r.Message:
+		default:
+		}
+	}
+	return nil
+}
+
+// openTwice makes a fleet that has two addresses of the same NATS, so that it can leave one for the
+// other, and leaves servers that are silent for half a second.
+func (w *storedWorld) openTwice(cfg fleet.Config) leaver {
+	w.Helper()
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(w.url, "nats://"))
+	require.NoError(w, err)
+	l := leaver{slog.NewTextHandler(io.Discard, nil), make(chan string, 1)}
+	cfg.URL, cfg.Lease, cfg.Logger = w.url+",nats://localhost:"+port, 2*time.Second, slog.New(l)
+	w.fleet, err = fleet.Open(w.ctx(), cfg)
+	require.NoError(w, err)
+	w.Cleanup(w.fleet.Close)
+	return l
+}
+
+// A group's consumer that is not there any more is no sign of a server that is cut off.
+func TestAMissingConsumerLeavesNoServer(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	l := w.openTwice(fleet.Config{Partitions: 1})
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	got := w.handle("g")
+	require.NoError(t, conn.Send(`{"msg_type":"one"}`))
+	require.Equal(t, "one", got.next().Type)
+	require.NoError(t, w.js.DeleteConsumer(w.ctx(), "wechatws-in", "g-0"))
+	select { // several rounds of pulls that get no heartbeat
+	case <-l.left:
+		assert.Fail(t, "a server that answers is left")
+	case <-time.After(6 * time.Second):
+	}
+}
+
+// A server that refuses what a full stream cannot take answers, whatever was left without an answer
+// before.
+func TestAFullStreamLeavesNoServer(t *testing.T) {
+	w := newStoredWorld(t, 4<<30)
+	l := w.openTwice(fleet.Config{MaxOut: 16 * mib})
+	w.add(1)
+	big := strings.Repeat("x", 4*mib)
+	send := func(ctx context.Context) error { return w.fleet.SendText(ctx, "r0", big) }
+	full := func(err error) bool { return err != nil && strings.Contains(err.Error(), "maximum bytes exceeded") }
+	require.Eventually(t, func() bool { return full(send(w.ctx())) }, patience, time.Nanosecond)
+
+	// The room is found, and the answer to the message is not waited for.
+	late := false
+	for wait := 50 * time.Microsecond; !late; wait += wait / 10 {
+		require.Less(t, wait, patience)
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		err := send(ctx)
+		cancel()
+		late = errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "is not stored")
+		if full(err) {
+			wait = 50 * time.Microsecond
+		}
+	}
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(tick) {
+		require.True(t, full(send(w.ctx())))
+	}
+	assert.Zero(t, len(l.left), "a server that answers is left")
+}
