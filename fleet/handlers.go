@@ -111,8 +111,8 @@ func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
 // seen (see Message.Seq). The context of fn ends with that of Run.
 //
 // If a message does not decode into a T, or decoding it panics, HandlersConfig.OnError is
-// called instead of fn, and the
-// message counts as handled by fn: it never will decode. Other callbacks for it are called.
+// called instead of fn, and the message counts as handled by fn: it never will decode. Other
+// callbacks for it are called.
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
