@@ -121,7 +121,9 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	got := w.handle("g")
 	types := map[string]bool{}
 	for len(types) < 2 {
-		types[got.next().Type] = true
+		if one := got.next(); one.Room != "flood" { // what is left of it is handled, too
+			types[one.Type] = true
+		}
 	}
 	assert.Equal(t, map[string]bool{"new": true, "second": true}, types)
 	assert.Zero(t, a.Stats().Unpublished)
