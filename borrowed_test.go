@@ -11,7 +11,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Only in OnMessageBorrowed is a message's data used again. Everybody else may keep
+// Only in OnMessageNoCopy is a message's data used again. Everybody else may keep
 // what he is given, whatever comes later, in whatever order it is read.
 func TestDataMayBeKept(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
@@ -24,7 +24,7 @@ func TestDataMayBeKept(t *testing.T) {
 		c.OnUnknown(keep("OnUnknown"))
 		wechatws.On(c.Client, "known", keep("On"))
 		var borrowed []string
-		c.OnMessageBorrowed(func(_ context.Context, m wechatws.Message) { borrowed = append(borrowed, string(m.Data)) })
+		c.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { borrowed = append(borrowed, string(m.Data)) })
 		type number struct{ N []int }
 		var decoded []number
 		wechatws.On(c.Client, "known", func(_ context.Context, v number) { decoded = append(decoded, v) })
@@ -106,7 +106,7 @@ func TestEachMessageIsDecodedAfresh(t *testing.T) {
 	})
 }
 
-func ExampleClient_OnMessageBorrowed() {
+func ExampleClient_OnMessageNoCopy() {
 	srv := wstest.NewServer()
 	defer srv.Close()
 	client, err := wechatws.New(srv.URL())
@@ -116,7 +116,7 @@ func ExampleClient_OnMessageBorrowed() {
 	}
 	counted := make(chan int)
 	size := 0
-	client.OnMessageBorrowed(func(_ context.Context, m wechatws.Message) {
+	client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) {
 		if size += len(m.Data); m.Type == "end" {
 			counted <- size
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/transport"
 )
 
 // The boundary between the client and the functions of its user. Each call of such a
@@ -67,7 +68,7 @@ func transfer(p []byte, do func([]byte) (int, error)) (n int, err error) {
 
 // A userConn is the Conn of a Dialer that is not this module's.
 type userConn struct {
-	conn     Conn
+	conn     transport.Conn
 	panicked func(error) // set by newLink, before there is a second goroutine; may be nil
 	reader   io.Reader   // of the current message
 }
@@ -83,7 +84,7 @@ func (c *userConn) note(err error) error {
 	return err
 }
 
-func (c *userConn) Reader() (t MessageType, r io.Reader, err error) {
+func (c *userConn) Reader() (t transport.MessageType, r io.Reader, err error) {
 	err = c.call(func() (err error) {
 		if t, c.reader, err = c.conn.Reader(); err == nil && c.reader == nil {
 			err = errNoReader
@@ -99,7 +100,7 @@ func (c *userConn) Read(p []byte) (int, error) {
 	return n, c.note(err)
 }
 
-func (c *userConn) Write(t MessageType, p []byte) error {
+func (c *userConn) Write(t transport.MessageType, p []byte) error {
 	return c.call(func() error { return c.conn.Write(t, p) })
 }
 
@@ -107,7 +108,7 @@ func (c *userConn) Ping(ctx context.Context) error {
 	return c.call(func() error { return c.conn.Ping(ctx) })
 }
 
-func (c *userConn) Close(code StatusCode, reason string) error {
+func (c *userConn) Close(code int, reason string) error {
 	return c.call(func() error { return c.conn.Close(code, reason) })
 }
 
@@ -117,7 +118,7 @@ func (c *userConn) Subprotocol() string { return c.conn.Subprotocol() }
 
 // bounded puts the boundary around the connections of a user's Dialer, and finds the
 // stream of the module's own ones.
-func bounded(c Conn) (Conn, *frames.Stream) {
+func bounded(c transport.Conn) (transport.Conn, *frames.Stream) {
 	if own, ok := c.(frames.Streamer); ok {
 		return c, own.Stream()
 	}

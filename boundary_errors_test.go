@@ -13,11 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 )
 
-type dialWith func(context.Context, wechatws.Handshake) (wechatws.Conn, *http.Response, error)
+type dialWith func(context.Context, transport.Handshake) (transport.Conn, *http.Response, error)
 
-func (f dialWith) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (f dialWith) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	return f(ctx, h)
 }
 
@@ -41,7 +43,7 @@ func TestAnErrorWhoseMethodsPanicIsAFailedAttempt(t *testing.T) {
 		}
 	}
 	dialer := func(resp *http.Response, err error) []wechatws.Option {
-		return []wechatws.Option{wechatws.WithDialer(dialWith(func(context.Context, wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+		return []wechatws.Option{wechatws.WithDialer(dialWith(func(context.Context, transport.Handshake) (transport.Conn, *http.Response, error) {
 			return nil, resp, err
 		}))}
 	}
@@ -51,7 +53,7 @@ func TestAnErrorWhoseMethodsPanicIsAFailedAttempt(t *testing.T) {
 		"WithNetDial": {wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) {
 			return nil, (*net.OpError)(nil)
 		})},
-		"WithGuard":            {wechatws.WithGuard(func() error { return (*net.OpError)(nil) })},
+		"WithFence":            {wechatws.WithFence(func() error { return (*net.OpError)(nil) })},
 		"Dialer":               dialer(nil, (*net.OpError)(nil)),
 		"Dialer, its response": dialer(&http.Response{StatusCode: http.StatusServiceUnavailable, Body: faultyBody{}}, errors.New("no")),
 	} {
@@ -67,10 +69,10 @@ func TestAnErrorWhoseMethodsPanicIsAFailedAttempt(t *testing.T) {
 		})
 	}
 	for name, err := range map[string]error{"Unwrap": (*net.OpError)(nil), "Error": (*url.Error)(nil)} {
-		t.Run("OnOpening, "+name, func(t *testing.T) {
+		t.Run("AfterConnect, "+name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(quiet()...)
-				c.OnOpening(time.Second, func(context.Context, *wechatws.Opening) error { return err })
+				c.AfterConnect(time.Second, func(context.Context, *wechatws.Setup) error { return err })
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				require.Error(t, c.Connect(ctx))
@@ -85,7 +87,7 @@ func TestAnErrorWhoseMethodsPanicEndsTheConnection(t *testing.T) {
 		t.Run("Drop, "+name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(quiet()...).connect()
-				require.NoError(t, c.Drop(1, err))
+				require.NoError(t, c.Disconnect(1, err))
 				w.sleep(time.Minute)
 				require.Equal(t, wechatws.StateOpen, c.State())
 				require.Equal(t, 2, c.Stats().Opens)
@@ -95,8 +97,8 @@ func TestAnErrorWhoseMethodsPanicEndsTheConnection(t *testing.T) {
 	}
 	t.Run("Conn.Reader", func(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
-			c := w.client(append(quiet(), wechatws.WithDialer(dialWith(func(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
-				conn, resp, err := wechatws.CoderDialer{}.Dial(ctx, h)
+			c := w.client(append(quiet(), wechatws.WithDialer(dialWith(func(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
+				conn, resp, err := coder.Dialer{}.Dial(ctx, h)
 				if err != nil {
 					return nil, resp, err
 				}
@@ -111,8 +113,8 @@ func TestAnErrorWhoseMethodsPanicEndsTheConnection(t *testing.T) {
 	})
 }
 
-type faultyReader struct{ wechatws.Conn }
+type faultyReader struct{ transport.Conn }
 
-func (faultyReader) Reader() (wechatws.MessageType, io.Reader, error) {
+func (faultyReader) Reader() (transport.MessageType, io.Reader, error) {
 	return 0, nil, (*net.OpError)(nil)
 }

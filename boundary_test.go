@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -77,9 +79,9 @@ func TestANetworkMonitorThatPanicsIsReported(t *testing.T) {
 	}
 }
 
-type connDialer func() (wechatws.Conn, *http.Response, error)
+type connDialer func() (transport.Conn, *http.Response, error)
 
-func (f connDialer) Dial(context.Context, wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (f connDialer) Dial(context.Context, transport.Handshake) (transport.Conn, *http.Response, error) {
 	return f()
 }
 
@@ -88,8 +90,8 @@ func TestADialWithoutAConnectionIsAnError(t *testing.T) {
 	netDial := func(c net.Conn) wechatws.Option {
 		return wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) { return c, nil })
 	}
-	dialer := func(c wechatws.Conn, resp *http.Response) wechatws.Option {
-		return wechatws.WithDialer(connDialer(func() (wechatws.Conn, *http.Response, error) { return c, resp, nil }))
+	dialer := func(c transport.Conn, resp *http.Response) wechatws.Option {
+		return wechatws.WithDialer(connDialer(func() (transport.Conn, *http.Response, error) { return c, resp, nil }))
 	}
 	for name, option := range map[string]wechatws.Option{
 		"Dialer":                   dialer(nil, nil),
@@ -115,7 +117,7 @@ func TestADialWithoutAConnectionIsAnError(t *testing.T) {
 
 // A badConn is a Conn whose method with a certain name panics, returns nil or lies.
 type badConn struct {
-	wechatws.Conn
+	transport.Conn
 	fault *atomic.Value // a string
 }
 
@@ -127,7 +129,7 @@ func (c *badConn) fails(method string) bool {
 	return c.fault.Load() == method+" lies"
 }
 
-func (c *badConn) Reader() (wechatws.MessageType, io.Reader, error) {
+func (c *badConn) Reader() (transport.MessageType, io.Reader, error) {
 	typ, r, err := c.Conn.Reader()
 	if err == nil && c.fails("Reader") {
 		return typ, nil, nil
@@ -144,7 +146,7 @@ type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-func (c *badConn) Write(t wechatws.MessageType, p []byte) error {
+func (c *badConn) Write(t transport.MessageType, p []byte) error {
 	c.fails("Write")
 	return c.Conn.Write(t, p)
 }
@@ -154,7 +156,7 @@ func (c *badConn) Ping(ctx context.Context) error {
 	return c.Conn.Ping(ctx)
 }
 
-func (c *badConn) Close(code wechatws.StatusCode, reason string) error {
+func (c *badConn) Close(code int, reason string) error {
 	c.fails("Close")
 	return c.Conn.Close(code, reason)
 }
@@ -172,11 +174,11 @@ func (c *badConn) Subprotocol() string {
 
 // A badDialer makes bad connections, perhaps with no view of the wire for the client.
 type badDialer struct {
-	wechatws.Dialer
+	transport.Dialer
 	fault *atomic.Value
 }
 
-func (d badDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (d badDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	conn, resp, err := d.Dialer.Dial(ctx, h)
 	if err == nil {
 		conn = &badConn{conn, d.fault}
@@ -187,7 +189,7 @@ func (d badDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Con
 // A panic in a method of a Conn ends that connection, with the panic as the cause.
 func TestAPanicInAConnEndsTheConnection(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		for name, dialer := range map[string]wechatws.Dialer{"with wire": wechatws.CoderDialer{}, "without": ownDialer{w.net}} {
+		for name, dialer := range map[string]transport.Dialer{"with wire": coder.Dialer{}, "without": ownDialer{w.net}} {
 			for _, fault := range []string{"Reader", "Reader lies", "Read", "Read lies", "Write", "Ping"} {
 				var armed atomic.Value
 				armed.Store("")
@@ -249,7 +251,7 @@ func TestAPanicInAConnThatIsNotOpenYetIsAFailedAttempt(t *testing.T) {
 			var armed atomic.Value
 			armed.Store(fault)
 			c := w.client(wechatws.WithDialer(badDialer{ownDialer{w.net}, &armed}), wechatws.WithLoginMessage("login"), wechatws.WithoutReconnect())
-			c.OnOpening(time.Minute, func(ctx context.Context, o *wechatws.Opening) error {
+			c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
 				_, err := o.Receive(ctx)
 				return err
 			})

@@ -63,7 +63,7 @@ func TestACertificateOfAnotherNameOrAuthorityIsFinal(t *testing.T) {
 			c := w.clientOf(srv.URL(), append(quiet(), options())...)
 			var de *wechatws.DialError
 			require.ErrorAs(t, c.Connect(t.Context()), &de)
-			assert.Equal(t, wechatws.StepTLS, de.Step)
+			assert.Equal(t, "tls", de.Phase)
 			assert.Equal(t, wechatws.StateFailed, c.State())
 		}
 	})

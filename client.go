@@ -22,7 +22,7 @@ type Client struct {
 	rtt        roundTrips
 
 	onMessage, onUnknown hooks[Message]
-	onOpening            hooks[*Opening]
+	afterConnect         hooks[*Setup]
 	onOpen               hooks[OpenEvent]
 	onClose              hooks[CloseEvent]
 	onError              hooks[error]
@@ -231,7 +231,7 @@ func (c *Client) CloseNow() error {
 	if s == nil {
 		return c.Close(StatusNormalClosure, "")
 	}
-	return c.end(s, StatusAbnormal, "", nil, true)
+	return c.end(s, StatusAbnormalClosure, "", nil, true)
 }
 
 // end closes a session. The first to call it closes the link and gets what was
@@ -352,15 +352,15 @@ func (c *Client) SendText(ctx context.Context, text string, options ...SendOptio
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
 	}
-	return c.accept(ctx, "SendText", Outgoing{TextMessage, []byte(text)}, nil, options)
+	return c.accept(ctx, "SendText", Outbound{Data: []byte(text)}, nil, options)
 }
 
 // SendBinary is Send for a binary message. data is copied.
 func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOption) error {
-	return c.accept(ctx, "SendBinary", Outgoing{BinaryMessage, bytes.Clone(data)}, nil, options)
+	return c.accept(ctx, "SendBinary", Outbound{Binary: true, Data: bytes.Clone(data)}, nil, options)
 }
 
-func (c *Client) accept(ctx context.Context, verb string, m Outgoing, v any, options []SendOption) error {
+func (c *Client) accept(ctx context.Context, verb string, m Outbound, v any, options []SendOption) error {
 	out, err := newOutgoing(verb, m, v, options)
 	if err != nil {
 		return err
@@ -368,15 +368,15 @@ func (c *Client) accept(ctx context.Context, verb string, m Outgoing, v any, opt
 	return c.queue.push(ctx, out)
 }
 
-func encode(codec Codec, v any) (Outgoing, error) {
+func encode(codec Codec, v any) (Outbound, error) {
 	data, err := codec.Marshal(v)
 	if err != nil {
-		return Outgoing{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, err)
+		return Outbound{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, err)
 	}
 	if !utf8.Valid(data) {
-		return Outgoing{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, ErrNotUTF8)
+		return Outbound{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, ErrNotUTF8)
 	}
-	return Outgoing{TextMessage, data}, nil
+	return Outbound{Data: data}, nil
 }
 
 // Flush waits until everything that was accepted before is written, or dropped
@@ -409,21 +409,21 @@ func (c *Client) Reconnect() error {
 	l := s.link
 	c.mu.Unlock()
 	if l != nil {
-		l.fail(&CloseError{Code: StatusAbnormal, Err: ErrReconnect, requested: true})
+		l.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrReconnect, requested: true})
 	}
 	return nil
 }
 
-// Drop ends a connection that is open, without a close handshake, as a peer that
+// Disconnect ends a connection that is open, without a close handshake, as a peer that
 // has gone silent is dropped; the next one follows by the schedule. It is for
 // who can judge the peer by what it says. connection is the number found in
-// Message, OpenEvent and Opening, and cause, which must not be nil, the reason
+// Message, OpenEvent and Setup, and cause, which must not be nil, the reason
 // that CloseEvent and StateChange tell.
 //
-// Drop does not block. It returns ErrNotOpen when that connection is not open.
-func (c *Client) Drop(connection int, cause error) error {
+// Disconnect does not block. It returns ErrNotOpen when that connection is not open.
+func (c *Client) Disconnect(connection int, cause error) error {
 	if cause == nil {
-		return &OptionError{Option: "Drop", Value: "nil", Want: "cause must be an error"}
+		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
 	}
 	cause = protect(func() error { return cause })
 	c.mu.Lock()
@@ -436,7 +436,7 @@ func (c *Client) Drop(connection int, cause error) error {
 	if l == nil || l.number != connection {
 		return ErrNotOpen
 	}
-	l.fail(&CloseError{Code: StatusAbnormal, Err: cause, requested: true})
+	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true})
 	return nil
 }
 
@@ -489,7 +489,7 @@ func (c *Client) insideOwnCallback(ctx context.Context) bool {
 
 // dropped is told by the queue what it drops, and why. A callback that runs for
 // long must not make the news of it grow without bound.
-func (c *Client) dropped(m Outgoing, why error) {
+func (c *Client) dropped(m Outbound, why error) {
 	c.droppedCount.Add(1)
 	c.dropMu.Lock()
 	defer c.dropMu.Unlock()

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// defaultTryTimeout is how long SendConfirmed waits for a confirmation.
-const defaultTryTimeout = 10 * time.Second
+// defaultConfirmTimeout is how long SendConfirmed waits for a confirmation.
+const defaultConfirmTimeout = 10 * time.Second
 
 // SendConfirmed sends v and waits for the message that confirms it: the echo of
 // one's own comment, or a reply. Until match recognises it among all that arrive, v
 // is sent again: on the next connection when this one ends, and after a timeout
-// (see TryTimeout). It closes the hole that Send has: what a socket has taken and
+// (see ConfirmTimeout). It closes the hole that Send has: what a socket has taken and
 // the peer has never read.
 //
 // The message is delivered at least once, so that the peer must not mind a second
@@ -40,10 +40,10 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	switch {
 	case err != nil:
 		return Message{}, err
-	case out.tryTimeout < 0:
-		return Message{}, &OptionError{Option: "TryTimeout", Value: out.tryTimeout.String(), Want: "must be longer than zero"}
-	case out.tryTimeout == 0:
-		out.tryTimeout = defaultTryTimeout
+	case out.confirmTimeout < 0:
+		return Message{}, &OptionError{Option: "ConfirmTimeout", Value: out.confirmTimeout.String(), Want: "must be longer than zero"}
+	case out.confirmTimeout == 0:
+		out.confirmTimeout = defaultConfirmTimeout
 	}
 	if !out.expires.IsZero() {
 		var cancel context.CancelFunc
@@ -75,7 +75,7 @@ func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) erro
 	if !callback {
 		return c.queue.turn(ctx, m)
 	}
-	r := newRequest(ctx, m.Outgoing, true)
+	r := newRequest(ctx, m.Outbound, true)
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if c.dispatcher.isFull() {
@@ -88,7 +88,7 @@ func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) erro
 // try sends a message once, and waits for its confirmation until it is time for
 // another try.
 func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
-	r := newRequest(ctx, m.Outgoing, callback)
+	r := newRequest(ctx, m.Outbound, callback)
 	r.sent.late, r.sent.value, r.sent.of = m.late, m.value, m
 	c.requests.add(r)
 	defer c.requests.remove(r)
@@ -99,7 +99,7 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 		return Message{}, err
 	}
 	defer c.queue.takeOut(r.sent)
-	for wait := m.tryTimeout; wait > 0; wait = c.queue.patience(r.sent, m.tryTimeout) {
+	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(r.sent, m.confirmTimeout) {
 		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
 		answer, err := r.wait(waiting, c, match)
 		cancel()

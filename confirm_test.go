@@ -79,7 +79,7 @@ func TestSendConfirmedIsSentAgainAfterATimeout(t *testing.T) {
 		one := w.conn()
 		quick := w.client(quiet()...).connect()
 		two := w.conn()
-		a, b := standard.confirm(ctx, 1), quick.confirm(ctx, 2, wechatws.TryTimeout(4*time.Second))
+		a, b := standard.confirm(ctx, 1), quick.confirm(ctx, 2, wechatws.ConfirmTimeout(4*time.Second))
 		require.ErrorIs(t, <-a, context.DeadlineExceeded)
 		require.ErrorIs(t, <-b, context.DeadlineExceeded)
 		require.Len(t, received(one), 3, "at 0, 10 and 20 s")
@@ -203,13 +203,13 @@ func TestSendConfirmedEncodesLate(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		k := &ticket{}
 		c := w.client(quiet()...)
-		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error {
+		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
 			k.set(fmt.Sprint("connection ", o.Connection), nil)
 			return nil
 		})
 		c.connect()
 		go func() {
-			_, _ = c.SendConfirmed(t.Context(), k, func(wechatws.Message) bool { return false }, wechatws.EncodeLate())
+			_, _ = c.SendConfirmed(t.Context(), k, func(wechatws.Message) bool { return false }, wechatws.EncodeOnWrite())
 		}()
 		w.sleep(time.Second)
 		first := w.conn()
@@ -315,8 +315,8 @@ func TestSendConfirmedMisuse(t *testing.T) {
 		c := w.client()
 		_, err := c.SendConfirmed(t.Context(), 1, nil)
 		require.ErrorContains(t, err, "match must be a function")
-		_, err = c.SendConfirmed(t.Context(), 1, echoOf("1"), wechatws.TryTimeout(-1))
-		require.ErrorContains(t, err, "TryTimeout(-1ns): must be longer than zero")
+		_, err = c.SendConfirmed(t.Context(), 1, echoOf("1"), wechatws.ConfirmTimeout(-1))
+		require.ErrorContains(t, err, "ConfirmTimeout(-1ns): must be longer than zero")
 		_, err = c.SendConfirmed(t.Context(), func() {}, echoOf("1"))
 		require.ErrorContains(t, err, "cannot encode")
 		over, cancel := context.WithCancel(t.Context())

@@ -13,14 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
 
 // TestDialerConformance is what every Dialer must do, on a real socket.
 func TestDialerConformance(t *testing.T) {
-	for name, dialer := range map[string]wechatws.Dialer{
-		"coder":  wechatws.CoderDialer{},
+	for name, dialer := range map[string]transport.Dialer{
+		"coder":  coder.Dialer{},
 		"nhooyr": nhooyr.Dialer{},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,19 +52,19 @@ func TestDialerConformance(t *testing.T) {
 
 type conformance struct {
 	*testing.T
-	dialer wechatws.Dialer
+	dialer transport.Dialer
 	srv    *wstest.Server
 }
 
-func (c *conformance) dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (c *conformance) dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	transport := &http.Transport{DialContext: c.srv.DialContext, DisableKeepAlives: true}
 	h.URL, h.Client = c.srv.URL(), &http.Client{Transport: transport}
 	return c.dialer.Dial(ctx, h)
 }
 
 // open returns both sides.
-func (c *conformance) open() (wechatws.Conn, *wstest.Conn) {
-	conn, _, err := c.dial(c.Context(), wechatws.Handshake{})
+func (c *conformance) open() (transport.Conn, *wstest.Conn) {
+	conn, _, err := c.dial(c.Context(), transport.Handshake{})
 	require.NoError(c, err)
 	c.Cleanup(func() { conn.CloseNow() })
 	peer, err := c.srv.NextConn(c.Context())
@@ -70,7 +72,7 @@ func (c *conformance) open() (wechatws.Conn, *wstest.Conn) {
 	return conn, peer
 }
 
-func (c *conformance) read(conn wechatws.Conn) (wechatws.MessageType, string) {
+func (c *conformance) read(conn transport.Conn) (transport.MessageType, string) {
 	typ, r, err := conn.Reader()
 	require.NoError(c, err)
 	data, err := io.ReadAll(r)
@@ -82,21 +84,21 @@ func (c *conformance) messages() {
 	conn, peer := c.open()
 	for _, size := range []int{0, 1, 125, 126, 65535, 65536, 3 << 20} {
 		text := strings.Repeat("x", size)
-		require.NoError(c, conn.Write(wechatws.TextMessage, []byte(text)))
+		require.NoError(c, conn.Write(transport.TextMessage, []byte(text)))
 		m, err := peer.Receive(c.Context())
 		require.NoError(c, err)
 		assert.True(c, !m.Binary && m.Text() == text, "%d bytes out", size)
 		go peer.Send(text)
 		typ, got := c.read(conn)
-		assert.True(c, typ == wechatws.TextMessage && got == text, "%d bytes in: there is no read limit", size)
+		assert.True(c, typ == transport.TextMessage && got == text, "%d bytes in: there is no read limit", size)
 	}
-	require.NoError(c, conn.Write(wechatws.BinaryMessage, []byte{0, 255}))
+	require.NoError(c, conn.Write(transport.BinaryMessage, []byte{0, 255}))
 	m, err := peer.Receive(c.Context())
 	require.NoError(c, err)
 	assert.True(c, m.Binary)
 	require.NoError(c, peer.SendBinary([]byte{1}))
 	typ, got := c.read(conn)
-	assert.Equal(c, wechatws.BinaryMessage, typ)
+	assert.Equal(c, transport.BinaryMessage, typ)
 	assert.Equal(c, "\x01", got)
 }
 
@@ -114,18 +116,18 @@ func (c *conformance) closeFromThePeer() {
 	conn, peer := c.open()
 	go peer.Close(4001, "kicked")
 	_, _, err := conn.Reader()
-	var ce *wechatws.CloseError
+	var ce *transport.CloseError
 	require.ErrorAs(c, err, &ce)
-	assert.Equal(c, wechatws.CloseError{Code: 4001, Reason: "kicked", Remote: true}, *ce)
+	assert.Equal(c, transport.CloseError{Code: 4001, Reason: "kicked"}, *ce)
 }
 
 func (c *conformance) closeWithoutACode() {
 	conn, peer := c.open()
 	require.NoError(c, peer.WriteRaw([]byte{0x88, 0}))
 	_, _, err := conn.Reader()
-	var ce *wechatws.CloseError
+	var ce *transport.CloseError
 	require.ErrorAs(c, err, &ce)
-	assert.Equal(c, wechatws.StatusNoStatus, ce.Code)
+	assert.EqualValues(c, wechatws.StatusNoStatusRcvd, ce.Code)
 }
 
 func (c *conformance) endWithoutAClose() {
@@ -158,10 +160,10 @@ func (c *conformance) ping() {
 		}
 		// To end in the middle of a write costs the connection; with the next one written,
 		// that of the ping is over.
-		_ = conn.Write(wechatws.TextMessage, []byte("written"))
+		_ = conn.Write(transport.TextMessage, []byte("written"))
 	}()
 	require.ErrorIs(c, conn.Ping(ctx), context.Canceled)
-	require.NoError(c, conn.Write(wechatws.TextMessage, []byte("still open")))
+	require.NoError(c, conn.Write(transport.TextMessage, []byte("still open")))
 
 	waiting := make(chan error)
 	go func() { waiting <- conn.Ping(context.Background()) }()
@@ -197,13 +199,13 @@ func (c *conformance) closeNow() {
 	<-peer.Done()
 	code, _ := peer.CloseCode()
 	assert.Equal(c, 1006, code)
-	assert.Error(c, conn.Write(wechatws.TextMessage, nil))
+	assert.Error(c, conn.Write(transport.TextMessage, nil))
 	conn.CloseNow() // as often as one likes
 }
 
 func (c *conformance) refusal() {
 	c.srv.Answer(wstest.Status(403, http.Header{"X-Why": {"banned"}}, strings.Repeat("no ", 1000)))
-	_, resp, err := c.dial(c.Context(), wechatws.Handshake{})
+	_, resp, err := c.dial(c.Context(), transport.Handshake{})
 	require.Error(c, err)
 	require.NotNil(c, resp)
 	assert.Equal(c, 403, resp.StatusCode)
@@ -217,13 +219,13 @@ func (c *conformance) context() {
 	c.srv.Answer(wstest.NoAnswer())
 	ctx, cancel := context.WithTimeout(c.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, _, err := c.dial(ctx, wechatws.Handshake{})
+	_, _, err := c.dial(ctx, transport.Handshake{})
 	assert.ErrorIs(c, err, context.DeadlineExceeded)
 }
 
 func (c *conformance) handshake() {
 	c.srv.Answer(wstest.AcceptWith(wstest.AcceptOptions{Subprotocols: []string{"b"}, Compression: true}))
-	conn, resp, err := c.dial(c.Context(), wechatws.Handshake{
+	conn, resp, err := c.dial(c.Context(), transport.Handshake{
 		Header: http.Header{"X-Token": {"t"}}, Subprotocols: []string{"a", "b"}, Compression: true,
 	})
 	require.NoError(c, err)
@@ -234,7 +236,7 @@ func (c *conformance) handshake() {
 	require.NoError(c, err)
 	assert.Equal(c, "t", peer.Request().Header.Get("X-Token"))
 	long := strings.Repeat("long ", 10000)
-	require.NoError(c, conn.Write(wechatws.TextMessage, []byte(long)))
+	require.NoError(c, conn.Write(transport.TextMessage, []byte(long)))
 	m, err := peer.Receive(c.Context())
 	require.NoError(c, err)
 	assert.Equal(c, long, m.Text())

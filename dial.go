@@ -17,6 +17,7 @@ import (
 
 	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/printable"
+	"github.com/wechatws/wechatws/transport"
 )
 
 // maxRedirects bounds what the transport would follow without end.
@@ -32,8 +33,8 @@ type dialing struct {
 	dials  sync.WaitGroup // calls of netDial
 
 	mu      sync.Mutex // the trace is called from net/http's goroutines
-	step    Step
-	began   time.Time // the step
+	phase   string
+	began   time.Time // the phase
 	timings Timings
 	wires   []*wire // redirects make several; the last one is the connection's
 	over    bool    // no more
@@ -41,7 +42,7 @@ type dialing struct {
 
 // What a dial that succeeds has brought.
 type dialed struct {
-	conn       Conn
+	conn       transport.Conn
 	wire       *wire          // nil when the Dialer makes connections of its own
 	stream     *frames.Stream // nil when the Conn is to see every frame
 	compressed bool           // perhaps: it was offered
@@ -51,10 +52,10 @@ type dialed struct {
 func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
-		return dialed{}, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
 	}
 	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header), choice: addressChoice{memory: memory}}
-	d.begin(StepHandshake)
+	d.begin(phaseHandshake)
 	d.timings.Start = d.began
 
 	timeout := fmt.Errorf("no answer within %v: %w", c.dialTimeout, context.DeadlineExceeded)
@@ -62,12 +63,12 @@ func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory
 	defer cancel()
 	d.ctx = ctx
 	stopCut := context.AfterFunc(ctx, d.cut)
-	var conn Conn
+	var conn transport.Conn
 	var resp *http.Response
 	var stream *frames.Stream
 	var event OpenEvent
 	err = protect(func() (err error) {
-		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), Handshake{
+		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), transport.Handshake{
 			URL:          u.String(),
 			Header:       d.header,
 			Subprotocols: c.subprotocols,
@@ -225,8 +226,8 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	}
 	var w *wire
 	err := protect(func() (err error) {
-		if d.cfg.guard != nil {
-			if err := d.cfg.guard(); err != nil {
+		if d.cfg.fence != nil {
+			if err := d.cfg.fence(); err != nil {
 				return err
 			}
 		}
@@ -235,7 +236,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 			err = errNoNetConn
 		}
 		if err == nil {
-			w = newWire(c, d.cfg.guard)
+			w = newWire(c, d.cfg.fence)
 		}
 		return err
 	})
@@ -306,32 +307,32 @@ func sameHost(a, b *url.URL) bool {
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
-// begin notes that a step begins.
-func (d *dialing) begin(s Step) {
+// begin notes that a phase begins.
+func (d *dialing) begin(phase string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.step, d.began = s, time.Now()
+	d.phase, d.began = phase, time.Now()
 }
 
-// end notes how long the step took, unless it failed.
+// end notes how long the phase took, unless it failed.
 func (d *dialing) end(took *time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil {
 		*took = time.Since(d.began)
-		d.step, d.began = StepHandshake, time.Now()
+		d.phase, d.began = phaseHandshake, time.Now()
 	}
 }
 
 func (d *dialing) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		DNSStart:             func(httptrace.DNSStartInfo) { d.begin(StepResolve) },
+		DNSStart:             func(httptrace.DNSStartInfo) { d.begin(phaseResolve) },
 		DNSDone:              func(i httptrace.DNSDoneInfo) { d.end(&d.timings.Resolve, i.Err) },
-		ConnectStart:         func(_, _ string) { d.begin(StepConnect) },
+		ConnectStart:         func(_, _ string) { d.begin(phaseConnect) },
 		ConnectDone:          func(_, _ string, err error) { d.end(&d.timings.Connect, err) },
-		TLSHandshakeStart:    func() { d.begin(StepTLS) },
+		TLSHandshakeStart:    func() { d.begin(phaseTLS) },
 		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { d.end(&d.timings.TLS, err) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { d.begin(StepHandshake) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { d.begin(phaseHandshake) },
 		GotFirstResponseByte: func() { d.end(&d.timings.Handshake, nil) },
 	}
 }
@@ -339,7 +340,7 @@ func (d *dialing) trace() *httptrace.ClientTrace {
 // failed makes the error of an attempt.
 func (d *dialing) failed(resp *http.Response, err error) error {
 	d.mu.Lock()
-	step := d.step
+	phase := d.phase
 	d.mu.Unlock()
 	for ue := (*url.Error)(nil); errors.As(err, &ue); { // its text holds the whole URL
 		err = ue.Err
@@ -349,13 +350,13 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	var refused *ProxyError
 	switch {
 	case resp != nil:
-		step, err = StepHandshake, d.handshakeError(resp, err)
+		phase, err = phaseHandshake, d.handshakeError(resp, err)
 	case errors.As(err, &unusable), errors.As(err, &refused), errors.As(err, &op) && op.Op == "proxyconnect":
-		step = StepProxy
-	case errors.As(err, &op) && op.Op == "dial" && step == StepHandshake:
-		step = StepConnect // a WithNetDial that tells the trace nothing
+		phase = phaseProxy
+	case errors.As(err, &op) && op.Op == "dial" && phase == phaseHandshake:
+		phase = phaseConnect // a WithNetDial that tells the trace nothing
 	case isCertificateError(err):
-		step = StepTLS
+		phase = phaseTLS
 	}
 	text := trimPrefix(err)
 	if op != nil && op.Op == "dial" { // the rest of its text is said already
@@ -369,7 +370,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		text = d.redact(text)
 		err = &networkError{text, err}
 	}
-	return &DialError{Step: step, Addr: addr, Err: err, text: text}
+	return &DialError{Phase: phase, Addr: addr, Err: err, text: text}
 }
 
 // handshakeError tells of a response that is no valid upgrade.

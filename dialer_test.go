@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -17,9 +19,9 @@ import (
 // the wire below.
 type ownDialer struct{ net *wstest.Network }
 
-func (d ownDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (d ownDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	h.Client = &http.Client{Transport: &http.Transport{DialContext: d.net.DialContext, DisableKeepAlives: true}}
-	return wechatws.CoderDialer{}.Dial(ctx, h)
+	return coder.Dialer{}.Dial(ctx, h)
 }
 
 func TestADialerWithConnectionsOfItsOwn(t *testing.T) {

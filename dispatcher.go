@@ -102,7 +102,7 @@ func (d *dispatcher) await(done func() bool) {
 func (d *dispatcher) isFull() bool { return d.full() || d.stalled.Load() }
 
 func (d *dispatcher) stats(s *Stats) {
-	s.Inbox, s.InboxMost = int(d.messages.Load()), int(d.most.Load())
+	s.Inbox, s.MaxInbox = int(d.messages.Load()), int(d.most.Load())
 }
 
 func (d *dispatcher) full() bool {

@@ -98,19 +98,16 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("wechatws: %s(%s): %s", e.Option, e.Value, e.Want)
 }
 
-// Step names the part of a connection attempt that failed.
-type Step string
-
-// The steps of an attempt, in their order.
+// The phases of an attempt, in their order.
 const (
-	StepEndpoint  Step = "endpoint"  // the endpoint function
-	StepProxy     Step = "proxy"     // choosing or reaching the proxy
-	StepResolve   Step = "resolve"   // DNS
-	StepConnect   Step = "connect"   // TCP
-	StepTLS       Step = "tls"       // TLS handshake and certificates
-	StepHandshake Step = "handshake" // the HTTP upgrade
-	StepLogin     Step = "login"     // making or writing the login message
-	StepOpening   Step = "opening"   // an OnOpening callback
+	phaseEndpoint  = "endpoint"
+	phaseProxy     = "proxy"
+	phaseResolve   = "resolve"
+	phaseConnect   = "connect"
+	phaseTLS       = "tls"
+	phaseHandshake = "handshake"
+	phaseLogin     = "login"
+	phaseSetup     = "setup"
 )
 
 // A DialError is a connection attempt that failed, and where. Its text holds
@@ -122,9 +119,13 @@ const (
 // it comes from one of the user's functions, so that a program that prints each error of a
 // chain prints no secret either.
 type DialError struct {
-	Step Step
-	Addr string // host:port, empty when not known yet
-	Err  error  // the cause
+	// Phase is the phase that failed, in this order: "endpoint" (the endpoint function),
+	// "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect" (TCP), "tls"
+	// (handshake and certificates), "handshake" (the HTTP upgrade), "login" (making or
+	// writing the login message) or "setup" (an AfterConnect function).
+	Phase string
+	Addr  string // host:port, empty when not known yet
+	Err   error  // the cause
 
 	text string // Err's text without secrets
 }
@@ -134,7 +135,7 @@ func (e *DialError) Error() string {
 	if e.Addr != "" {
 		at = " " + e.Addr
 	}
-	return fmt.Sprintf("wechatws: %s%s: %s", e.Step, at, e.text)
+	return fmt.Sprintf("wechatws: %s%s: %s", e.Phase, at, e.text)
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
@@ -172,7 +173,7 @@ func (e *HandshakeError) Error() string {
 }
 
 // A ProxyError is a proxy's refusal to dig a tunnel to a server of wss. It comes inside a
-// *DialError of StepProxy; use errors.As. (What a proxy answers for a server of ws comes in
+// *DialError of phase "proxy"; use errors.As. (What a proxy answers for a server of ws comes in
 // the place of the server's answer: as a *HandshakeError.)
 type ProxyError struct {
 	Status int // HTTP status; 407 when it wants credentials, which belong into its URL
@@ -197,7 +198,7 @@ type CloseError struct {
 	// frame.
 	Err error
 
-	requested bool // by Reconnect or Drop
+	requested bool // by Reconnect or Disconnect
 }
 
 func (e *CloseError) Error() string {
@@ -266,7 +267,7 @@ func (e *PanicError) Unwrap() error {
 // An UndeliveredError hands back what was accepted by Send and not written by
 // the time the client was closed, in order.
 type UndeliveredError struct {
-	Messages []Outgoing
+	Messages []Outbound
 }
 
 func (e *UndeliveredError) Error() string {
@@ -278,7 +279,7 @@ func (e *UndeliveredError) Error() string {
 // to its caller instead.
 type DroppedError struct {
 	Err      error      // ErrQueueFull, ErrExpired or ErrMessageTooBig
-	Messages []Outgoing // in the order in which they were dropped
+	Messages []Outbound // in the order in which they were dropped
 	// More counts drops that are not in Messages: while a callback runs for
 	// long, no more than a queueful of dropped messages is kept for it.
 	More int

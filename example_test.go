@@ -110,7 +110,7 @@ func ExampleClient_Connect() {
 }
 
 // A room is joined on every connection, ahead of whatever is queued.
-func ExampleClient_OnOpening() {
+func ExampleClient_AfterConnect() {
 	server := roomServer()
 	defer server.Close()
 
@@ -118,7 +118,7 @@ func ExampleClient_OnOpening() {
 	if err != nil {
 		panic(err)
 	}
-	client.OnOpening(10*time.Second, func(ctx context.Context, o *wechatws.Opening) error {
+	client.AfterConnect(10*time.Second, func(ctx context.Context, o *wechatws.Setup) error {
 		for {
 			m, err := o.Receive(ctx)
 			if err != nil {
@@ -145,7 +145,7 @@ func ExampleClient_OnOpening() {
 
 // What only the application can know: that this server has nothing to say any
 // more, although it answers pings.
-func ExampleClient_Drop() {
+func ExampleClient_Disconnect() {
 	server := roomServer()
 	defer server.Close()
 
@@ -156,7 +156,7 @@ func ExampleClient_Drop() {
 	closed := make(chan wechatws.CloseEvent, 1)
 	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e })
 	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) {
-		_ = client.Drop(e.Connection, errors.New("no prices for a minute"))
+		_ = client.Disconnect(e.Connection, errors.New("no prices for a minute"))
 	})
 	if err := client.Connect(context.Background()); err != nil {
 		panic(err)
@@ -346,25 +346,14 @@ func ExampleClient_Close() {
 	// Output: not delivered: {"msg_type":"message","content":"never sent"}
 }
 
-func ExampleTiers() {
-	tiers, err := wechatws.NewTiers(
-		wechatws.Tier{Delay: time.Second, Attempts: 2},
+// Five attempts a second apart, then one every 30 s.
+func ExampleWithTiers() {
+	_, err := wechatws.New("wss://live.example.com/ws", wechatws.WithTiers(
+		wechatws.Tier{Delay: time.Second, Attempts: 5},
 		wechatws.Tier{Delay: 30 * time.Second},
-	)
-	if err != nil {
-		panic(err)
-	}
-	for range 4 {
-		fmt.Println(tiers.NextBackOff())
-	}
-	tiers.Reset()
-	fmt.Println(tiers.NextBackOff())
-	// Output:
-	// 1s
-	// 1s
-	// 30s
-	// 30s
-	// 1s
+	))
+	fmt.Println(err)
+	// Output: <nil>
 }
 
 // Any policy of github.com/cenkalti/backoff/v4 serves as a schedule.

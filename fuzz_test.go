@@ -2,6 +2,7 @@ package wechatws
 
 import (
 	"context"
+	"github.com/wechatws/wechatws/transport"
 	"slices"
 	"strings"
 	"testing"
@@ -20,9 +21,9 @@ func FuzzRouter(f *testing.F) {
 	}
 	On(c, "message", func(context.Context, struct{}) {})
 	f.Fuzz(func(t *testing.T, data []byte, text bool) {
-		in := inbound{link: &link{}, typ: BinaryMessage, data: data}
+		in := inbound{link: &link{}, typ: transport.BinaryMessage, data: data}
 		if text {
-			in.typ = TextMessage
+			in.typ = transport.TextMessage
 		}
 		m, _, err := in.read(c)
 		switch {

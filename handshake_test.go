@@ -124,15 +124,15 @@ func TestDialTimeout(t *testing.T) {
 func TestFailuresNameTheirStep(t *testing.T) {
 	tests := map[string]struct {
 		answer wstest.Answer
-		step   wechatws.Step
+		step   string
 		want   string
 	}{
-		"reset":        {wstest.CutHandshake(wstest.RST), wechatws.StepHandshake, "connection reset by peer"},
-		"eof":          {wstest.CutHandshake(wstest.FIN), wechatws.StepHandshake, "wechatws: handshake server.test:80: EOF"},
-		"a page":       {wstest.Status(200, nil, "<html>\n<title>Sign in</title>"), wechatws.StepHandshake, "wechatws: handshake server.test:80: server answered 200 OK"},
-		"502":          {wstest.Status(502, nil, ""), wechatws.StepHandshake, "wechatws: handshake server.test:80: server answered 502 Bad Gateway"},
-		"no HTTP":      {wstest.Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"), wechatws.StepHandshake, "malformed HTTP response"},
-		"wrong accept": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: nonsense\r\n\r\n"), wechatws.StepHandshake, "server answered 101 Switching Protocols: WebSocket protocol violation: invalid Sec-WebSocket-Accept"},
+		"reset":        {wstest.CutHandshake(wstest.RST), "handshake", "connection reset by peer"},
+		"eof":          {wstest.CutHandshake(wstest.FIN), "handshake", "wechatws: handshake server.test:80: EOF"},
+		"a page":       {wstest.Status(200, nil, "<html>\n<title>Sign in</title>"), "handshake", "wechatws: handshake server.test:80: server answered 200 OK"},
+		"502":          {wstest.Status(502, nil, ""), "handshake", "wechatws: handshake server.test:80: server answered 502 Bad Gateway"},
+		"no HTTP":      {wstest.Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "handshake", "malformed HTTP response"},
+		"wrong accept": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: nonsense\r\n\r\n"), "handshake", "server answered 101 Switching Protocols: WebSocket protocol violation: invalid Sec-WebSocket-Accept"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestFailuresNameTheirStep(t *testing.T) {
 				err := c.Connect(t.Context())
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				assert.Equal(t, tt.step, de.Step)
+				assert.Equal(t, tt.step, de.Phase)
 				assert.Equal(t, "server.test:80", de.Addr)
 				assert.ErrorContains(t, err, tt.want)
 				assert.Zero(t, w.net.Clients(), "nothing is left of it")
@@ -162,7 +162,7 @@ func TestFailuresNameTheirStep(t *testing.T) {
 			err := w.client(wechatws.WithoutReconnect(), wechatws.WithProxy(proxy)).Connect(t.Context())
 			var de *wechatws.DialError
 			require.ErrorAs(t, err, &de)
-			assert.Equal(t, wechatws.StepProxy, de.Step)
+			assert.Equal(t, "proxy", de.Phase)
 			assert.NotContains(t, err.Error(), "secret")
 			broken := func(*http.Request) (*url.URL, error) { return nil, errors.New("http://user:secret@proxy is wrong") }
 			err = w.client(wechatws.WithoutReconnect(), wechatws.WithProxy(broken)).Connect(t.Context())
@@ -192,7 +192,7 @@ func TestResolveFailureOnARealSocket(t *testing.T) {
 	err = c.Connect(t.Context())
 	var de *wechatws.DialError
 	require.ErrorAs(t, err, &de)
-	assert.Equal(t, wechatws.StepResolve, de.Step)
+	assert.Equal(t, "resolve", de.Phase)
 	assert.ErrorContains(t, err, "wechatws: resolve no-such-host.invalid:80: ")
 }
 
@@ -238,7 +238,7 @@ func TestTLS(t *testing.T) {
 	err = c.Connect(t.Context()) // final before the first open
 	var de *wechatws.DialError
 	require.ErrorAs(t, err, &de)
-	assert.Equal(t, wechatws.StepTLS, de.Step)
+	assert.Equal(t, "tls", de.Phase)
 	assert.NotContains(t, err.Error(), "secret")
 
 	s.Answer(wstest.Status(302, http.Header{"Location": {"http://" + s.Addr()}}, ""))

@@ -221,9 +221,9 @@ func newFakeNetwork(connected bool) *fakeNetwork {
 
 func networkStatus(connected bool) wechatws.NetworkStatus {
 	if connected {
-		return wechatws.NetworkStatus{Connected: true, Type: wechatws.NetworkWiFi}
+		return wechatws.NetworkStatus{Connected: true, Type: "wifi"}
 	}
-	return wechatws.NetworkStatus{Type: wechatws.NetworkNone}
+	return wechatws.NetworkStatus{Type: "none"}
 }
 
 func (n *fakeNetwork) Status() wechatws.NetworkStatus {

@@ -182,7 +182,7 @@ func (h *heartbeat) tick() {
 	}
 	if at := h.deadline(); !at.IsZero() && !now.Before(at) {
 		h.mu.Unlock()
-		h.link.fail(&CloseError{Code: StatusAbnormal, Err: ErrHalfOpen})
+		h.link.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrHalfOpen})
 		return
 	}
 	beat := elapsed(&h.nextBeat, h.cfg.heartbeat.Interval, now)

@@ -144,7 +144,7 @@ func TestHalfOpenIsFoundWithinTheTimeout(t *testing.T) {
 				assert.GreaterOrEqual(t, took, 7*time.Second)
 				e := c.lastClose()
 				assert.ErrorIs(t, e.Err, wechatws.ErrHalfOpen)
-				assert.Equal(t, wechatws.StatusAbnormal, e.Code)
+				assert.Equal(t, wechatws.StatusAbnormalClosure, e.Code)
 				assert.False(t, e.Remote)
 				c.close()
 			})

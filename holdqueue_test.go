@@ -14,7 +14,7 @@ import (
 // holding makes a client that holds its queue for a second on each connection.
 func holding(w *world, options ...wechatws.Option) *client {
 	c := w.client(options...).record()
-	c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error {
+	c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
 		o.HoldQueue(time.Millisecond)
 		o.HoldQueue(time.Second)
 		o.HoldQueue(time.Microsecond)

@@ -213,7 +213,7 @@ func TestBadUpgrades(t *testing.T) {
 				err := w.client(wechatws.WithoutReconnect()).Connect(t.Context())
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				assert.Equal(t, wechatws.StepHandshake, de.Step)
+				assert.Equal(t, "handshake", de.Phase)
 				assert.ErrorContains(t, de, tt.want)
 				assert.Less(t, len(de.Error()), 300)
 				assert.Less(t, int64(heap())-int64(before), int64(4<<20))
@@ -262,7 +262,7 @@ func TestEndlessHandshakes(t *testing.T) {
 				err = c.Connect(t.Context())
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				assert.Equal(t, wechatws.StepHandshake, de.Step)
+				assert.Equal(t, "handshake", de.Phase)
 				assert.ErrorContains(t, de, tt.want)
 				assert.LessOrEqual(t, w.since(), 10*time.Second)
 				assert.Less(t, int64(heap())-int64(before), int64(1<<20))

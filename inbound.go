@@ -6,12 +6,14 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wechatws/wechatws/transport"
 )
 
 // inbound is a message as it came in.
 type inbound struct {
 	link     *link
-	typ      MessageType
+	typ      transport.MessageType
 	data     []byte
 	at       time.Time
 	borrowed bool // data is used again once the message is handled
@@ -31,7 +33,7 @@ func (in inbound) own() inbound {
 // whole.
 func (in inbound) read(c *Client) (m Message, typed []*hook[Message], err error) {
 	m = Message{
-		Data: in.data, Binary: in.typ == BinaryMessage, Received: in.at, Connection: in.link.number,
+		Data: in.data, Binary: in.typ == transport.BinaryMessage, Received: in.at, Connection: in.link.number,
 		codec: c.cfg.codec, borrowed: in.borrowed,
 	}
 	switch {
@@ -59,7 +61,7 @@ type batch struct {
 }
 
 type packed struct {
-	typ  MessageType
+	typ  transport.MessageType
 	data []byte
 }
 

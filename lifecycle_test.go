@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -511,7 +512,7 @@ func TestGoexitInTheFunctionsOfOptions(t *testing.T) {
 
 type dialerFunc func() error
 
-func (f dialerFunc) Dial(context.Context, wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (f dialerFunc) Dial(context.Context, transport.Handshake) (transport.Conn, *http.Response, error) {
 	return nil, nil, f()
 }
 
@@ -668,7 +669,7 @@ func TestCloseByThePeerIsRetriedWhateverTheCode(t *testing.T) {
 
 func TestPolicyCloseIsBelievedTheThirdTime(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(append(quiet(), wechatws.WithFinalAfter(0))...)
+		c := w.client(append(quiet(), wechatws.WithPermanentAfter(0))...)
 		over := make(chan error, 1)
 		go func() { over <- c.Run(t.Context()) }()
 		for range 3 {
@@ -690,7 +691,7 @@ func TestBackOffStopEndsInFailedWithTheLastError(t *testing.T) {
 		err := c.Connect(t.Context())
 		var de *wechatws.DialError
 		require.ErrorAs(t, err, &de)
-		assert.Equal(t, wechatws.StepConnect, de.Step)
+		assert.Equal(t, "connect", de.Phase)
 		assert.EqualError(t, err, "wechatws: connect server.test:80: connection refused")
 		assert.Len(t, w.net.Dials(), 3)
 

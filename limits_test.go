@@ -71,7 +71,7 @@ func TestTheLargestValuesOfAllOptions(t *testing.T) {
 			wechatws.WithTiers(wechatws.Tier{Delay: forever, Attempts: 1}),
 			wechatws.WithLoginMessage("login"),
 		).record()
-		c.OnOpening(forever, func(ctx context.Context, o *wechatws.Opening) error {
+		c.AfterConnect(forever, func(ctx context.Context, o *wechatws.Setup) error {
 			_, err := o.Receive(ctx)
 			return err
 		})
@@ -82,7 +82,7 @@ func TestTheLargestValuesOfAllOptions(t *testing.T) {
 		require.NoError(t, c.Send(t.Context(), "expires", wechatws.ExpireAfter(forever)))
 		confirmed := make(chan error, 1)
 		go func() {
-			_, err := c.SendConfirmed(t.Context(), "confirmed", func(m wechatws.Message) bool { return m.Type == "ok" }, wechatws.TryTimeout(forever))
+			_, err := c.SendConfirmed(t.Context(), "confirmed", func(m wechatws.Message) bool { return m.Type == "ok" }, wechatws.ConfirmTimeout(forever))
 			confirmed <- err
 		}()
 		w.sleep(24 * time.Hour)

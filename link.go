@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/transport"
 )
 
 const (
@@ -39,7 +40,7 @@ type link struct {
 
 	heartbeat heartbeat
 	early     []inbound     // what came while it was opening; the reader's
-	hold      time.Duration // see Opening.HoldQueue; set before it is open
+	hold      time.Duration // see Setup.HoldQueue; set before it is open
 	taken     *[]packed     // by the stream, and not handed over yet; the reader's
 
 	inMessage atomic.Bool  // the library has read the beginning of a message, and not its end
@@ -133,7 +134,7 @@ func (l *link) fail(cause *CloseError) {
 // connPanicked ends the link because a method of its connection has panicked. The panic
 // is the cause, or is reported when there is another one.
 func (l *link) connPanicked(err error) {
-	cause := &CloseError{Code: StatusAbnormal, Err: err}
+	cause := &CloseError{Code: StatusAbnormalClosure, Err: err}
 	l.fail(cause)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +161,7 @@ func (l *link) end(readErr error) *CloseError {
 // closeError makes a CloseError of what ended the reading.
 func (l *link) closeError(err error) *CloseError {
 	var (
-		ce    *CloseError
+		ce    *transport.CloseError
 		limit *ReadLimitError
 		op    *net.OpError
 		flaw  flate.CorruptInputError
@@ -168,16 +169,15 @@ func (l *link) closeError(err error) *CloseError {
 	)
 	switch { // without what the library says around it
 	case errors.As(err, &pe):
-		return &CloseError{Code: StatusAbnormal, Err: pe}
+		return &CloseError{Code: StatusAbnormalClosure, Err: pe}
 	case l.wire != nil && l.wire.refusal.Load() != nil:
-		return &CloseError{Code: StatusAbnormal, Err: *l.wire.refusal.Load()}
+		return &CloseError{Code: StatusAbnormalClosure, Err: *l.wire.refusal.Load()}
 	case errors.As(err, &ce):
-		ce.Reason = strings.ToValidUTF8(ce.Reason, "\uFFFD")
-		return ce
+		return &CloseError{Code: StatusCode(ce.Code), Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true}
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: limit}
 	case errors.As(err, &flaw):
-		return &CloseError{Code: StatusInvalidPayload, Err: ErrCompression}
+		return &CloseError{Code: StatusInvalidFramePayloadData, Err: ErrCompression}
 	case errors.As(err, &op):
 		err = bare(op)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -187,7 +187,7 @@ func (l *link) closeError(err error) *CloseError {
 	case l.wire != nil && !l.wire.readFailed.Load(): // the connection is fine, and what came is not
 		return &CloseError{Code: StatusProtocolError, Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
 	}
-	return &CloseError{Code: StatusAbnormal, Remote: true, Err: err}
+	return &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err}
 }
 
 // bare is what went wrong in the kernel, without the addresses and the names of
@@ -213,7 +213,7 @@ func (l *link) close(code StatusCode, reason string) {
 	if l.stream != nil {
 		l.stream.Pass()
 	}
-	_ = l.conn.Close(code, reason) // whatever it met, the link is over
+	_ = l.conn.Close(int(code), reason) // whatever it met, the link is over
 	l.fail(cause)
 }
 
@@ -259,9 +259,9 @@ func (l *link) take(text bool, payload []byte) (more bool) {
 	if l.taken == nil {
 		l.taken = takenPool.Get().(*[]packed)
 	}
-	typ := BinaryMessage
+	typ := transport.BinaryMessage
 	if text {
-		typ = TextMessage
+		typ = transport.TextMessage
 	}
 	*l.taken = append(*l.taken, packed{typ, payload})
 	return len(*l.taken) < maxTaken
@@ -462,7 +462,7 @@ func (l *link) canWriteNow() bool { return l.wire != nil && l.wire.raw != nil }
 // gather puts together what is to be written, for as few system calls as possible.
 // finish has to follow.
 func (l *link) gather(batch []*outgoing, signs signs) *writing {
-	l.encodeLate(batch)
+	l.encodeOnWrite(batch)
 	w := &writing{batch: batch}
 	if l.wire != nil {
 		l.wire.cork()
@@ -488,7 +488,7 @@ func (l *link) finish(w *writing) bool {
 	l.client.queue.wrote(l, w.n, begun, w.err)
 	if out := l.client.cfg.trace.MessageOut; out != nil {
 		for _, m := range w.batch[:w.n] {
-			trace(l.client, out, MessageOut{l.number, m.Type == BinaryMessage, len(m.Data), time.Since(m.accepted)})
+			trace(l.client, out, MessageOut{l.number, m.Binary, len(m.Data), time.Since(m.accepted)})
 		}
 	}
 	if w.err == nil {
@@ -498,13 +498,13 @@ func (l *link) finish(w *writing) bool {
 	case <-l.dead:
 	case <-time.After(lastWords):
 	}
-	l.fail(&CloseError{Code: StatusAbnormal, Err: fmt.Errorf("write: %w", w.err)})
+	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", w.err)})
 	return false
 }
 
-// encodeLate does what EncodeLate asks for. While they are being written, messages
+// encodeOnWrite does what EncodeOnWrite asks for. While they are being written, messages
 // are the writer's alone.
-func (l *link) encodeLate(batch []*outgoing) {
+func (l *link) encodeOnWrite(batch []*outgoing) {
 	for _, m := range batch {
 		if !m.late {
 			continue
@@ -512,7 +512,7 @@ func (l *link) encodeLate(batch []*outgoing) {
 		err := protect(func() error {
 			again, err := encode(l.client.cfg.codec, m.value)
 			if err == nil {
-				m.Outgoing = again
+				m.Outbound = again
 			}
 			return err
 		})
@@ -526,7 +526,7 @@ func (l *link) encodeLate(batch []*outgoing) {
 // there is none.
 func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 	if signs.beat != nil {
-		err = l.writeMessage(TextMessage, signs.beat)
+		err = l.writeMessage(transport.TextMessage, signs.beat)
 	}
 	if signs.ping && err == nil {
 		err = l.stream.WritePing(l.heartbeat.pinged())
@@ -538,7 +538,7 @@ func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 		if l.wire != nil {
 			batch[n].start = l.wire.mark()
 		}
-		if err = l.writeMessage(batch[n].Type, batch[n].Data); err != nil {
+		if err = l.writeMessage(batch[n].messageType(), batch[n].Data); err != nil {
 			break
 		}
 		if l.wire != nil {
@@ -548,9 +548,9 @@ func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 	return n, err
 }
 
-func (l *link) writeMessage(t MessageType, p []byte) error {
+func (l *link) writeMessage(t transport.MessageType, p []byte) error {
 	if l.stream != nil && !l.compressed && len(p) <= frames.MaxWrite {
-		return l.stream.WriteMessage(t == TextMessage, p)
+		return l.stream.WriteMessage(t == transport.TextMessage, p)
 	}
 	return l.conn.Write(t, p)
 }
@@ -558,7 +558,7 @@ func (l *link) writeMessage(t MessageType, p []byte) error {
 // until does something with a connection that is not open yet, and drops the
 // connection when ctx ends.
 func (l *link) until(ctx context.Context, do func() error) error {
-	stop := context.AfterFunc(ctx, func() { l.fail(&CloseError{Code: StatusAbnormal, Err: context.Cause(ctx)}) })
+	stop := context.AfterFunc(ctx, func() { l.fail(&CloseError{Code: StatusAbnormalClosure, Err: context.Cause(ctx)}) })
 	defer stop()
 	err := do()
 	if err != nil && ctx.Err() != nil {

@@ -179,7 +179,7 @@ func TestPacketsLostUntilTheGuardRefuses(t *testing.T) {
 	travel(t, func(t *testing.T, j *journey) {
 		var over atomic.Bool
 		errOver := errors.New("over")
-		j.connect(WithGuard(func() error {
+		j.connect(WithFence(func() error {
 			if over.Load() {
 				return errOver
 			}

@@ -30,7 +30,7 @@ type Message struct {
 	// that has none of these.
 	Type string
 	// Data is the message. It must not be changed. It may be kept, but for that
-	// of OnMessageBorrowed and Heartbeat.Pong.
+	// of OnMessageNoCopy and Heartbeat.Pong.
 	Data []byte
 	// Binary tells that it came as a binary message. Text is always valid
 	// UTF-8.
@@ -225,11 +225,11 @@ func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func
 	return register(c, "OnMessage", &c.onMessage, owned(fn))
 }
 
-// OnMessageBorrowed is OnMessage without the copy of the message's data that OnMessage
+// OnMessageNoCopy is OnMessage without the copy of the message's data that OnMessage
 // makes: Data is used again as soon as fn has returned, and must be copied to be kept.
 // It is for those who look at every message of a fast feed.
-func (c *Client) OnMessageBorrowed(fn func(ctx context.Context, m Message)) (remove func()) {
-	return register(c, "OnMessageBorrowed", &c.onMessage, fn)
+func (c *Client) OnMessageNoCopy(fn func(ctx context.Context, m Message)) (remove func()) {
+	return register(c, "OnMessageNoCopy", &c.onMessage, fn)
 }
 
 // owned gives fn messages that it may keep.

@@ -1,21 +1,11 @@
 package wechatws
 
-// NetworkType is a kind of network, with the values of wx.getNetworkType and one
-// more for servers.
-type NetworkType string
-
-// The kinds of network. SystemNetwork tells wifi, ethernet, unknown and none
-// apart, on Linux, and elsewhere only unknown and none: the generation of a
-// cellular network cannot be read portably.
+// The types of network that [SystemNetwork] reports.
 const (
-	NetworkWiFi     NetworkType = "wifi"
-	Network2G       NetworkType = "2g"
-	Network3G       NetworkType = "3g"
-	Network4G       NetworkType = "4g"
-	Network5G       NetworkType = "5g"
-	NetworkEthernet NetworkType = "ethernet"
-	NetworkUnknown  NetworkType = "unknown"
-	NetworkNone     NetworkType = "none"
+	networkWiFi     = "wifi"
+	networkEthernet = "ethernet"
+	networkUnknown  = "unknown"
+	networkNone     = "none"
 )
 
 // NetworkStatus is what a NetworkMonitor knows, like the results of
@@ -24,8 +14,11 @@ type NetworkStatus struct {
 	// Connected says that it is worth while to dial. It does not say that any
 	// server answers.
 	Connected bool
-	// Type is NetworkNone when Connected is false, and never empty.
-	Type NetworkType
+	// Type is the type of the network, never empty: "wifi", "2g", "3g", "4g", "5g",
+	// "unknown" or "none" as in wx.getNetworkType, or "ethernet". It is "none" when
+	// Connected is false. [SystemNetwork] distinguishes wifi and ethernet on Linux, and
+	// elsewhere reports unknown.
+	Type string
 }
 
 // A NetworkMonitor tells whether there is a network and when it changes. Its

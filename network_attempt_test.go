@@ -47,7 +47,7 @@ func TestNetworkChangesDoNotRestartAnAttempt(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			monitor := newFakeNetwork(true)
 			c := w.client(append(quiet(), wechatws.WithNetworkMonitor(monitor))...)
-			c.OnOpening(time.Minute, func(ctx context.Context, _ *wechatws.Opening) error {
+			c.AfterConnect(time.Minute, func(ctx context.Context, _ *wechatws.Setup) error {
 				select {
 				case <-time.After(30 * time.Second):
 					return nil

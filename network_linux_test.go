@@ -50,8 +50,8 @@ type namespace struct {
 }
 
 var (
-	networkOff = NetworkStatus{false, NetworkNone}
-	networkOn  = NetworkStatus{true, NetworkEthernet}
+	networkOff = NetworkStatus{false, networkNone}
+	networkOn  = NetworkStatus{true, networkEthernet}
 )
 
 func newNamespace(t *testing.T) *namespace {
@@ -175,7 +175,7 @@ func TestNetworkRouteDecidesType(t *testing.T) {
 		n.ip("link add wwan0 type veth peer name cell0", "link set cell0 up", "link set wwan0 up", "address add 10.7.0.2/24 dev wwan0")
 		n.watch()
 		require.Equal(t, networkOn, SystemNetwork().Status())
-		n.changes(NetworkStatus{true, NetworkUnknown}, "route replace default via 10.7.0.1")
+		n.changes(NetworkStatus{true, networkUnknown}, "route replace default via 10.7.0.1")
 		n.changes(networkOn, "route replace default via 10.0.0.1")
 	})
 }

@@ -35,5 +35,5 @@ func readNetwork() networkState {
 		}
 		r.interfaces = append(r.interfaces, i)
 	}
-	return r.state(func(string) NetworkType { return NetworkUnknown })
+	return r.state(func(string) string { return networkUnknown })
 }

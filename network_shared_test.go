@@ -32,7 +32,7 @@ func inBubble(t *testing.T, test func(t *testing.T, f *fakeSystem)) {
 }
 
 func fakeState(digest string) networkState {
-	return networkState{status: NetworkStatus{Connected: true, Type: NetworkType(digest)}, digest: digest}
+	return networkState{status: NetworkStatus{Connected: true, Type: string(digest)}, digest: digest}
 }
 
 func (f *fakeSystem) read() networkState {
@@ -92,7 +92,7 @@ func (f *fakeSystem) watch() (told func() []toldNetwork, stop func()) {
 }
 
 type toldNetwork struct {
-	network NetworkType
+	network string
 	at      time.Duration
 }
 
@@ -197,7 +197,7 @@ func TestNetworkChangeUndone(t *testing.T) {
 	}
 }
 
-var unreachable = networkState{status: NetworkStatus{Type: NetworkNone}, digest: "none"}
+var unreachable = networkState{status: NetworkStatus{Type: networkNone}, digest: "none"}
 
 func TestNetworkUnreadableIsReadAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
@@ -208,7 +208,7 @@ func TestNetworkUnreadableIsReadAgain(t *testing.T) {
 		f.set(fakeState("office"))
 		passTime(time.Hour)
 		assert.Equal(t, []toldNetwork{
-			{NetworkUnknown, 100 * time.Millisecond},
+			{networkUnknown, 100 * time.Millisecond},
 			{"office", 5200 * time.Millisecond},
 		}, told())
 	})
@@ -291,7 +291,7 @@ func TestNetworkWatchFromInside(t *testing.T) {
 		stopFirst := f.network.Watch(func(NetworkStatus) {
 			if told == nil {
 				told, stop = f.watch()
-				assert.Equal(t, NetworkType("office"), f.network.Status().Type)
+				assert.Equal(t, string("office"), f.network.Status().Type)
 			}
 		})
 		f.change(fakeState("office"))

@@ -19,7 +19,7 @@ type networkState struct {
 // unreadableNetwork is the state that cannot be read. It counts as connected: a
 // wrong "not connected" would stop clients from dialling.
 var unreadableNetwork = networkState{
-	status:     NetworkStatus{Connected: true, Type: NetworkUnknown},
+	status:     NetworkStatus{Connected: true, Type: networkUnknown},
 	digest:     "unreadable",
 	unreadable: true,
 }
@@ -42,7 +42,7 @@ type networkRoute struct {
 }
 
 // state judges the reading. kind tells the type of the network behind an interface.
-func (r networkReading) state(kind func(name string) NetworkType) networkState {
+func (r networkReading) state(kind func(name string) string) networkState {
 	if len(r.interfaces) == 0 {
 		return unreadableNetwork // there is always loopback
 	}
@@ -72,7 +72,7 @@ func (r networkReading) state(kind func(name string) NetworkType) networkState {
 	connected := len(running) > 0 && addresses > 0
 	if !connected {
 		// One digest for all that is no network.
-		return networkState{status: NetworkStatus{Type: NetworkNone}, digest: "none"}
+		return networkState{status: NetworkStatus{Type: networkNone}, digest: "none"}
 	}
 	routed := false
 	for _, route := range r.routes {
@@ -88,7 +88,7 @@ func (r networkReading) state(kind func(name string) NetworkType) networkState {
 		}
 	}
 	slices.Sort(digest) // the kernel promises no order
-	status := NetworkStatus{Connected: true, Type: NetworkUnknown}
+	status := NetworkStatus{Connected: true, Type: networkUnknown}
 	if best != "" {
 		status.Type = kind(best)
 	}

@@ -21,10 +21,10 @@ func networkLink(index int, name string, flags net.Flags, addresses ...string) n
 func TestNetworkStatusOfReading(t *testing.T) {
 	lo := networkLink(1, "lo", running|net.FlagLoopback, "127.0.0.1/8", "::1/128")
 	var (
-		none     = NetworkStatus{false, NetworkNone}
-		unknown  = NetworkStatus{true, NetworkUnknown}
-		wifi     = NetworkStatus{true, NetworkWiFi}
-		ethernet = NetworkStatus{true, NetworkEthernet}
+		none     = NetworkStatus{false, networkNone}
+		unknown  = NetworkStatus{true, networkUnknown}
+		wifi     = NetworkStatus{true, networkWiFi}
+		ethernet = NetworkStatus{true, networkEthernet}
 	)
 	for name, test := range map[string]struct {
 		interfaces []networkInterface
@@ -71,8 +71,8 @@ func TestNetworkStatusOfReading(t *testing.T) {
 	}
 }
 
-func fakeKind(name string) NetworkType {
-	return map[string]NetworkType{"eth0": NetworkEthernet, "wlan0": NetworkWiFi}[name]
+func fakeKind(name string) string {
+	return map[string]string{"eth0": networkEthernet, "wlan0": networkWiFi}[name]
 }
 
 func TestNetworkDigest(t *testing.T) {

@@ -16,23 +16,23 @@ var cellularLinks = []string{"wwan", "rmnet", "ppp", "ccmni"}
 
 // linkType is the type of the network behind an interface, as far as sysfs tells.
 // Where that is not mounted it is unknown.
-func linkType(name string) NetworkType {
+func linkType(name string) string {
 	return linkTypeIn("/sys/class/net", name)
 }
 
-func linkTypeIn(sys, name string) NetworkType {
+func linkTypeIn(sys, name string) string {
 	dir := filepath.Join(sys, name)
 	if isThere(dir, "wireless") || isThere(dir, "phy80211") {
-		return NetworkWiFi
+		return networkWiFi
 	}
 	if slices.ContainsFunc(cellularLinks, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
-		return NetworkUnknown
+		return networkUnknown
 	}
 	kind, err := os.ReadFile(filepath.Join(dir, "type"))
 	if err == nil && strings.TrimSpace(string(kind)) == strconv.Itoa(unix.ARPHRD_ETHER) {
-		return NetworkEthernet
+		return networkEthernet
 	}
-	return NetworkUnknown
+	return networkUnknown
 }
 
 func isThere(dir, name string) bool {

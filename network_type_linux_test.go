@@ -14,18 +14,18 @@ func TestNetworkTypeOfLink(t *testing.T) {
 	sys := t.TempDir()
 	for _, link := range []struct {
 		name, kind, dir string
-		want            NetworkType
+		want            string
 	}{
-		{"eth0", "1", "", NetworkEthernet},
-		{"br-lan", "1", "", NetworkEthernet},
-		{"wlp3s0", "1", "wireless", NetworkWiFi},
-		{"wlan1", "1", "phy80211", NetworkWiFi},
-		{"wwan0", "1", "", NetworkUnknown},
-		{"rmnet_data0", "1", "", NetworkUnknown},
-		{"ccmni1", "1", "", NetworkUnknown},
-		{"ppp0", "512", "", NetworkUnknown},
-		{"tun0", "65534", "", NetworkUnknown},
-		{"gone", "", "", NetworkUnknown},
+		{"eth0", "1", "", networkEthernet},
+		{"br-lan", "1", "", networkEthernet},
+		{"wlp3s0", "1", "wireless", networkWiFi},
+		{"wlan1", "1", "phy80211", networkWiFi},
+		{"wwan0", "1", "", networkUnknown},
+		{"rmnet_data0", "1", "", networkUnknown},
+		{"ccmni1", "1", "", networkUnknown},
+		{"ppp0", "512", "", networkUnknown},
+		{"tun0", "65534", "", networkUnknown},
+		{"gone", "", "", networkUnknown},
 	} {
 		if link.kind != "" {
 			require.NoError(t, os.MkdirAll(filepath.Join(sys, link.name, link.dir), 0o755))

@@ -15,7 +15,10 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/wechatws/wechatws/internal/fence"
 	"github.com/wechatws/wechatws/internal/printable"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 )
 
 // An Option sets one thing about a Client. Options are plain values and may be
@@ -25,7 +28,7 @@ type Option func(*config)
 
 // config is what the options make. It does not change after New.
 type config struct {
-	endpoint     EndpointFunc
+	endpoint     func(ctx context.Context, attempt int, last error) (Endpoint, error)
 	fixed        bool   // endpoint is the URL given to New
 	host         string // of that URL
 	header       http.Header
@@ -33,8 +36,8 @@ type config struct {
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
-	guard        func() error
-	dialer       Dialer
+	fence        func() error
+	dialer       transport.Dialer
 	dialTimeout  time.Duration
 	readLimit    int64
 	compression  bool
@@ -75,12 +78,12 @@ var untraced Trace
 func defaultConfig() config {
 	return config{
 		proxy:         http.ProxyFromEnvironment,
-		dialer:        CoderDialer{},
+		dialer:        coder.Dialer{},
 		dialTimeout:   10 * time.Second,
 		readLimit:     1 << 20,
 		heartbeat:     Heartbeat{Interval: 3 * time.Second},
 		liveness:      Liveness{Interval: 3 * time.Second, Timeout: 10 * time.Second},
-		newBackOff:    func() backoff.BackOff { return newTiers(DefaultTiers()) },
+		newBackOff:    func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
 		stableAfter:   5 * time.Second,
 		finalWhen:     IsFinal,
 		finalAfter:    15 * time.Minute,
@@ -139,10 +142,6 @@ type Endpoint struct {
 	Header http.Header // added to the header of WithHeader; may be nil
 }
 
-// An EndpointFunc tells the endpoint of the attempt with the given number; last
-// is the error of the attempt or connection before, or nil. See WithEndpoint.
-type EndpointFunc func(ctx context.Context, attempt int, last error) (Endpoint, error)
-
 // parseURL reads a WebSocket URL. Its errors show at most scheme and host.
 func parseURL(raw string) (*url.URL, error) {
 	wrong := func(value, want string) error { return &OptionError{Option: "url", Value: value, Want: want} }
@@ -153,11 +152,11 @@ func parseURL(raw string) (*url.URL, error) {
 			err = ue.Err
 		}
 		why, _, _ := strings.Cut(err.Error(), `"`) // quoted is a part of the URL, perhaps of a password
-		return nil, wrong(notShown, "cannot be parsed: "+strings.TrimRight(why, " ("))
+		return nil, wrong(printable.NotShown, "cannot be parsed: "+strings.TrimRight(why, " ("))
 	}
 	shown := printable.Quote(shownURL(u))
 	if shown == `""` && raw != "" {
-		shown = notShown
+		shown = printable.NotShown
 	}
 	switch u.Scheme {
 	case "ws", "wss":
@@ -177,12 +176,13 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// WithEndpoint calls fn before every attempt to learn where to connect, for
+// WithEndpoint calls fn before every attempt to learn where to connect: with the number of
+// the attempt, and the error of the attempt or connection before, or nil. It is for
 // tokens that expire and for hosts that change; the url given to New must be
 // empty then. fn may block until its context ends, which is when the client is
 // closed or the dial timeout is over. An error from it is a failed attempt, and
 // a final one when it is marked with backoff.Permanent.
-func WithEndpoint(fn EndpointFunc) Option {
+func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return func(c *config) {
 		if fn == nil {
 			c.wrong("WithEndpoint", "nil", "must be a function")
@@ -264,31 +264,15 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 	}
 }
 
-// WithGuard has fn asked before each network connection is made, and right before
-// anything is written to one, heartbeats, pongs and close frames included. When it returns
-// an error, nothing is written: the attempt has failed, or the connection ends at
-// once without a word, with that error as the cause; messages that were not written stay
-// queued. It is for clients that may only speak while they hold a lease that can run out
-// under them, as when their process was suspended; module fleet does so. For the same reason
-// such a connection ends with a TCP reset, which throws away what a network that is down
-// has not let through yet.
-//
-// fn must not block, and is called from several goroutines at a time. A Dialer that does
-// not use Handshake.Client goes without.
-func WithGuard(fn func() error) Option {
-	return func(c *config) {
-		if fn == nil {
-			c.wrong("WithGuard", "nil", "must be a function")
-			return
-		}
-		c.guard = fn
-	}
-}
+// fenced makes the option that [fence.New] documents.
+func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
+
+func init() { fence.New = func(allow func() error) any { return fenced(allow) } }
 
 // WithDialer sets the WebSocket library under the client. The default is
 // CoderDialer; nhooyr.Dialer in transport/nhooyr is another one. A Dialer may wrap the
-// Conn of one of these, which then reads and writes every message; see WithoutShortCut.
-func WithDialer(d Dialer) Option {
+// Conn of one of these, which then reads and writes every message.
+func WithDialer(d transport.Dialer) Option {
 	return func(c *config) {
 		if d == nil {
 			c.wrong("WithDialer", "nil", "must be a Dialer")
@@ -330,13 +314,6 @@ func WithReadLimit(bytes int64) Option {
 // server that does it wrongly the client drops one connection with ErrCompression
 // and offers none from then on.
 func WithCompression() Option { return func(c *config) { c.compression = true } }
-
-// WithoutShortCut has the WebSocket library read and write every frame. By default
-// whole, unfragmented, uncompressed messages, which nearly all are, are taken out of
-// what comes in and put into what goes out without it, which costs a fraction. Only the
-// connections of CoderDialer and of transport/nhooyr are gone around like this: the Conn
-// of any other Dialer reads and writes every message.
-func WithoutShortCut() Option { return func(c *config) { c.everyFrame = true } }
 
 // WithLogin sends what fn returns, encoded by the codec, as the first message
 // of every connection; nothing overtakes it. fn may block until its context
@@ -404,15 +381,15 @@ func WithLiveness(l Liveness) Option {
 // kernel gives up, which with heartbeats takes about a quarter of an hour.
 func WithoutLiveness() Option { return func(c *config) { c.liveness = Liveness{} } }
 
-// WithTiers replaces the reconnect schedule of DefaultTiers.
+// WithTiers replaces the reconnect schedule of the original's tiers.
 func WithTiers(tiers ...Tier) Option {
 	return func(c *config) {
-		t, err := NewTiers(tiers...)
+		t, err := newTiers(tiers...)
 		if err != nil {
 			c.errs = append(c.errs, err)
 			return
 		}
-		c.newBackOff = func() backoff.BackOff { return newTiers(t.tiers) }
+		c.newBackOff = func() backoff.BackOff { return &tierSchedule{tiers: t.tiers} }
 	}
 }
 
@@ -453,11 +430,6 @@ func WithStableAfter(d time.Duration) Option {
 	return func(c *config) { c.stableAfter = c.positive("WithStableAfter", d) }
 }
 
-// WithOriginalCounting never resets the attempt counter, as the original did:
-// after 20 drops in a lifetime it waits 10 s, and after 50 it waits 450 s,
-// although the server is healthy. It is there to replay the original exactly.
-func WithOriginalCounting() Option { return func(c *config) { c.neverReset = true } }
-
 // WithFinalWhen replaces IsFinal, the function that tells final failures from
 // passing ones. An error marked with backoff.Permanent is final before fn is
 // asked. fn must not block; it is never called concurrently for one client.
@@ -471,17 +443,17 @@ func WithFinalWhen(fn func(Failure) bool) Option {
 	}
 }
 
-// WithFinalAfter sets how long a client that has been open tries again although the
+// WithPermanentAfter sets how long a client that has been open tries again although the
 // server answers nothing but the same refusal, such as a 403 or a close with 1008: 15
 // minutes by default. The first try after that time that is refused too ends the
 // client, so that it ends one wait of the schedule later at most. With 0 the number
 // alone decides: the third refusal in a row. IsFinal says which refusals these are, and
 // what holds before the first open; with a policy of WithFinalWhen it is
 // Failure.Persistent that changes.
-func WithFinalAfter(d time.Duration) Option {
+func WithPermanentAfter(d time.Duration) Option {
 	return func(c *config) {
 		if d < 0 {
-			c.wrong("WithFinalAfter", d, "must be zero or longer")
+			c.wrong("WithPermanentAfter", d, "must be zero or longer")
 		}
 		c.finalAfter = d
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
@@ -23,9 +25,9 @@ import (
 func seal(p []byte) []byte { return append([]byte("sealed "), p...) }
 
 // A sealingDialer embeds another Dialer, and its connections seal each message.
-type sealingDialer struct{ wechatws.Dialer }
+type sealingDialer struct{ transport.Dialer }
 
-func (d sealingDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (d sealingDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	conn, resp, err := d.Dialer.Dial(ctx, h)
 	if err == nil {
 		conn = sealingConn{conn}
@@ -33,11 +35,11 @@ func (d sealingDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws
 	return conn, resp, err
 }
 
-type sealingConn struct{ wechatws.Conn }
+type sealingConn struct{ transport.Conn }
 
-func (c sealingConn) Write(t wechatws.MessageType, p []byte) error { return c.Conn.Write(t, seal(p)) }
+func (c sealingConn) Write(t transport.MessageType, p []byte) error { return c.Conn.Write(t, seal(p)) }
 
-func (c sealingConn) Reader() (wechatws.MessageType, io.Reader, error) {
+func (c sealingConn) Reader() (transport.MessageType, io.Reader, error) {
 	typ, r, err := c.Conn.Reader()
 	if err != nil {
 		return 0, nil, err
@@ -48,8 +50,8 @@ func (c sealingConn) Reader() (wechatws.MessageType, io.Reader, error) {
 
 // A connection of a user's Dialer sees every message, whatever it wraps.
 func TestAConnOfAUsersDialerSeesEveryMessage(t *testing.T) {
-	for name, dialer := range map[string]wechatws.Dialer{
-		"coder":    sealingDialer{wechatws.CoderDialer{}},
+	for name, dialer := range map[string]transport.Dialer{
+		"coder":    sealingDialer{coder.Dialer{}},
 		"nhooyr":   sealingDialer{nhooyr.Dialer{}},
 		"own wire": ownDialer{},
 	} {
@@ -102,7 +104,7 @@ func (b countingBody) Write(p []byte) (int, error) {
 // A countingDialer counts below the library instead of above it.
 type countingDialer struct{ read, written atomic.Int64 }
 
-func (d *countingDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (d *countingDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	client, below := *h.Client, h.Client.Transport
 	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 		resp, err := below.RoundTrip(r)
@@ -114,7 +116,7 @@ func (d *countingDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechat
 		return resp, err
 	})
 	h.Client = &client
-	return wechatws.CoderDialer{}.Dial(ctx, h)
+	return coder.Dialer{}.Dial(ctx, h)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -140,11 +142,11 @@ func TestATransportOfAUsersDialerSeesEveryByte(t *testing.T) {
 
 // A capturingDialer keeps the connection that it passes on.
 type capturingDialer struct {
-	wechatws.Dialer
-	conn wechatws.Conn
+	transport.Dialer
+	conn transport.Conn
 }
 
-func (d *capturingDialer) Dial(ctx context.Context, h wechatws.Handshake) (_ wechatws.Conn, resp *http.Response, err error) {
+func (d *capturingDialer) Dial(ctx context.Context, h transport.Handshake) (_ transport.Conn, resp *http.Response, err error) {
 	d.conn, resp, err = d.Dialer.Dial(ctx, h)
 	return d.conn, resp, err
 }
@@ -152,7 +154,7 @@ func (d *capturingDialer) Dial(ctx context.Context, h wechatws.Handshake) (_ wec
 // The connections of the module's own dialers take the short cut, also when a user's
 // Dialer passes them on.
 func TestTheModulesOwnConnectionsTakeTheShortCut(t *testing.T) {
-	for name, dialer := range map[string]wechatws.Dialer{"coder": wechatws.CoderDialer{}, "nhooyr": nhooyr.Dialer{}} {
+	for name, dialer := range map[string]transport.Dialer{"coder": coder.Dialer{}, "nhooyr": nhooyr.Dialer{}} {
 		for _, off := range []bool{false, true} {
 			virtual(t, func(t *testing.T, w *world) {
 				d := &capturingDialer{Dialer: dialer}
@@ -209,7 +211,7 @@ func TestANetConnOfTheUsersSeesEveryByte(t *testing.T) {
 
 // A slowConn takes a second to close, after its reader has seen the end.
 type slowConn struct {
-	wechatws.Conn
+	transport.Conn
 	closing atomic.Bool
 	open    *atomic.Int32
 }
@@ -228,7 +230,7 @@ func (c *slowConn) CloseNow() error {
 	return err
 }
 
-func (c *slowConn) Close(code wechatws.StatusCode, reason string) error {
+func (c *slowConn) Close(code int, reason string) error {
 	err := c.Conn.Close(code, reason)
 	c.ended()
 	return err
@@ -239,7 +241,7 @@ type slowDialer struct {
 	open, most atomic.Int32
 }
 
-func (d *slowDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (d *slowDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	d.most.Store(max(d.most.Load(), d.open.Add(1)))
 	conn, resp, err := d.ownDialer.Dial(ctx, h)
 	return &slowConn{Conn: conn, open: &d.open}, resp, err
@@ -249,7 +251,7 @@ func (d *slowDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.C
 func TestTheNextConnectionWaitsForTheEndOfTheOneBefore(t *testing.T) {
 	for name, end := range map[string]func(c *client) error{
 		"Reconnect": func(c *client) error { return c.Reconnect() },
-		"Drop":      func(c *client) error { return c.Drop(1, io.EOF) },
+		"Drop":      func(c *client) error { return c.Disconnect(1, io.EOF) },
 		"Close":     func(c *client) error { return c.Close(wechatws.StatusNormalClosure, "") },
 		"CloseNow":  func(c *client) error { return c.CloseNow() },
 	} {

@@ -62,7 +62,7 @@ func TestStatsShowAMessageThatIsComingIn(t *testing.T) {
 func TestStatsShowAMessageThatIsComingInWhileOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()
-		c.OnOpening(time.Minute, func(ctx context.Context, o *wechatws.Opening) error {
+		c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
 			_, err := o.Receive(ctx)
 			return err
 		})

@@ -38,7 +38,7 @@ func (c *Client) shown() (host string, state State) {
 func (e Endpoint) String() string {
 	u, err := parseURL(e.URL)
 	if err != nil {
-		return notShown
+		return printable.NotShown
 	}
 	return shownURL(u)
 }
@@ -48,18 +48,6 @@ func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() +
 
 // LogValue implements slog.LogValuer, with what String returns.
 func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
-
-// String returns the URL's scheme and host.
-func (h Handshake) String() string { return Endpoint{URL: h.URL}.String() }
-
-// GoString implements fmt.GoStringer, with what String returns.
-func (h Handshake) GoString() string { return "wechatws.Handshake(" + h.String() + ")" }
-
-// LogValue implements slog.LogValuer, with what String returns.
-func (h Handshake) LogValue() slog.Value { return slog.StringValue(h.String()) }
-
-// notShown stands for a URL of which no part can be told from a secret.
-const notShown = "not shown"
 
 // shownURL is as much of a URL as can be shown: tokens are in queries, in user info and
 // in paths.

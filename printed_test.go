@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
 )
 
 // A client, and what else holds an address or a secret, can be printed.
@@ -58,7 +59,7 @@ func TestAPrintedClientShowsHostAndState(t *testing.T) {
 		check(t, wechatws.Endpoint{URL: address, Header: header}, "ws://server.test:80")
 		check(t, &wechatws.Endpoint{URL: address, Header: header}, "ws://server.test:80")
 		check(t, wechatws.Endpoint{URL: "ws://s3cret-user:s3cret password@server.test"}, "not shown")
-		check(t, wechatws.Handshake{URL: address, Header: header, Subprotocols: []string{"s3cret-sub"}}, "ws://server.test:80")
+		check(t, transport.Handshake{URL: address, Header: header, Subprotocols: []string{"s3cret-sub"}}, "ws://server.test:80")
 	})
 	var none *wechatws.Client
 	assert.NotPanics(t, func() { printed(none) })

@@ -44,7 +44,7 @@ func (w *world) proxy(status int) (*refusingProxy, wechatws.Option) {
 // while the client tries again. With a tunnel (wss) it is the proxy's own answer, without
 // one (ws) it comes in the place of the server's.
 func TestAProxyThatWantsAPasswordIsFinal(t *testing.T) {
-	for rawURL, step := range map[string]wechatws.Step{"wss://server.test": wechatws.StepProxy, "ws://server.test": wechatws.StepHandshake} {
+	for rawURL, step := range map[string]string{"wss://server.test": "proxy", "ws://server.test": "handshake"} {
 		t.Run(string(step), func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				proxy, through := w.proxy(http.StatusProxyAuthRequired)
@@ -58,7 +58,7 @@ func TestAProxyThatWantsAPasswordIsFinal(t *testing.T) {
 				err := <-connected
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				require.Equal(t, step, de.Step)
+				require.Equal(t, step, de.Phase)
 				require.ErrorContains(t, err, "answered 407 Proxy Authentication Required")
 				require.NotContains(t, err.Error(), "hunter22")
 			})
@@ -72,7 +72,7 @@ func TestAProxyThatWantsAPasswordLater(t *testing.T) {
 		secure := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
 		defer secure.Close()
 		proxy, through := w.proxy(http.StatusProxyAuthRequired)
-		c := w.clientOf(secure.URL(), through, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithFinalAfter(time.Minute)).connect()
+		c := w.clientOf(secure.URL(), through, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithPermanentAfter(time.Minute)).connect()
 		w.sleep(time.Minute)
 		proxy.on.Store(true)
 		secure.Stop(wstest.RST)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws/transport"
 )
 
 // QueuePolicy is what Send does when the outbound queue is full.
@@ -24,20 +26,27 @@ const (
 	QueueDropOldest
 )
 
-// Outgoing is a message on its way out, as it is on the wire.
-type Outgoing struct {
-	Type MessageType
-	Data []byte
+// Outbound is a message on its way out, as it is on the wire.
+type Outbound struct {
+	Binary bool // a binary message; otherwise text
+	Data   []byte
 }
 
-// An outgoing is an Outgoing in the queue.
+func (o Outbound) messageType() transport.MessageType {
+	if o.Binary {
+		return transport.BinaryMessage
+	}
+	return transport.TextMessage
+}
+
+// An outgoing is an Outbound in the queue.
 type outgoing struct {
-	Outgoing
-	value      any           // to be encoded again, if late
-	expires    time.Time     // when it is worth nothing any more; zero: never
-	tryTimeout time.Duration // of SendConfirmed
-	of         *outgoing     // the message of SendConfirmed that this is a try of
-	request    *request      // that waits for the answer; nil: none does
+	Outbound
+	value          any           // to be encoded again, if late
+	expires        time.Time     // when it is worth nothing any more; zero: never
+	confirmTimeout time.Duration // of SendConfirmed
+	of             *outgoing     // the message of SendConfirmed that this is a try of
+	request        *request      // that waits for the answer; nil: none does
 
 	late    bool // to be encoded again for the connection that it is written to
 	direct  bool // it is not to wait for a connection
@@ -57,8 +66,8 @@ type outgoing struct {
 	place      int       // among those that can expire
 }
 
-func newOutgoing(verb string, m Outgoing, v any, options []SendOption) (*outgoing, error) {
-	o := &outgoing{Outgoing: m}
+func newOutgoing(verb string, m Outbound, v any, options []SendOption) (*outgoing, error) {
+	o := &outgoing{Outbound: m}
 	for _, option := range options {
 		if option == nil {
 			return nil, &OptionError{Option: verb, Value: "nil", Want: "an option must not be nil"}
@@ -81,7 +90,7 @@ func (o *outgoing) expired(now time.Time) bool {
 // first in line for the next connection.
 type queue struct {
 	cfg     *config
-	dropped func(m Outgoing, why error) // told of each dropped message
+	dropped func(m Outbound, why error) // told of each dropped message
 
 	mu        sync.Mutex
 	waiting   line
@@ -262,7 +271,7 @@ func (q *queue) remove(m *outgoing, err error) {
 // direct one's error instead. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
 	if q.remove(m, why); !m.direct {
-		q.dropped(m.Outgoing, why)
+		q.dropped(m.Outbound, why)
 	}
 }
 
@@ -516,9 +525,9 @@ func (q *queue) takeBack(err error) error {
 		return nil
 	}
 	slices.SortFunc(left, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
-	e := &UndeliveredError{Messages: make([]Outgoing, 0, len(left))}
+	e := &UndeliveredError{Messages: make([]Outbound, 0, len(left))}
 	for _, item := range left {
-		e.Messages = append(e.Messages, item.Outgoing)
+		e.Messages = append(e.Messages, item.Outbound)
 	}
 	return e
 }
@@ -526,6 +535,6 @@ func (q *queue) takeBack(err error) error {
 func (q *queue) stats(s *Stats) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.Queued, s.QueuedBytes, s.QueuedMost = q.len(), q.bytes, q.most
+	s.Queued, s.QueuedBytes, s.MaxQueued = q.len(), q.bytes, q.most
 	s.MessagesOut, s.BytesOut = q.messagesOut, q.bytesOut
 }

@@ -17,7 +17,7 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for range maxBatch {
-			if err := c.queue.push(ctx, &outgoing{Outgoing: Outgoing{TextMessage, comment}}); err != nil {
+			if err := c.queue.push(ctx, &outgoing{Outbound: Outbound{Data: comment}}); err != nil {
 				b.Fatal(err)
 			}
 		}

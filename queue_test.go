@@ -23,7 +23,7 @@ func numbers(from, to int) (texts []string) {
 	return texts
 }
 
-func outgoing(messages []wechatws.Outgoing) (texts []string) {
+func outgoing(messages []wechatws.Outbound) (texts []string) {
 	for _, m := range messages {
 		texts = append(texts, string(m.Data))
 	}
@@ -301,7 +301,7 @@ func TestCloseDrainsForAWhileAndHandsBackTheRest(t *testing.T) {
 		var left *wechatws.UndeliveredError
 		require.ErrorAs(t, err, &left)
 		assert.Equal(t, "4", string(left.Messages[len(left.Messages)-1].Data[:1]))
-		assert.Equal(t, wechatws.TextMessage, left.Messages[0].Type)
+		assert.False(t, left.Messages[0].Binary)
 		assert.EqualError(t, err, fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(left.Messages)))
 		assert.NoError(t, c.Close(1000, ""), "they are handed back once")
 	})

@@ -76,7 +76,7 @@ func randomConfirmations(t *testing.T, w *world, rng *rand.Rand) {
 			called = append(called, text)
 			_, err := c.SendConfirmed(t.Context(), text, func(m wechatws.Message) bool {
 				return strings.Contains(string(m.Data), text)
-			}, wechatws.TryTimeout(time.Duration(1+pick(3000))*time.Millisecond))
+			}, wechatws.ConfirmTimeout(time.Duration(1+pick(3000))*time.Millisecond))
 			if err != nil {
 				assert.Equal(t, wechatws.ErrClosed, err)
 				refused = append(refused, text)

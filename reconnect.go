@@ -22,24 +22,24 @@ type Tier struct {
 	Attempts int // 0 means for ever, which only the last tier may
 }
 
-// DefaultTiers is the schedule of the original's _reConnect: 3 s for the first
+// defaultTiers is the schedule of the original's _reConnect: 3 s for the first
 // 20 attempts, 10 s for the next 30, then 450 s for ever.
-func DefaultTiers() []Tier {
+func defaultTiers() []Tier {
 	return []Tier{{3 * time.Second, 20}, {10 * time.Second, 30}, {450 * time.Second, 0}}
 }
 
-// Tiers is a reconnect schedule in stages, and a backoff.BackOff. It is not safe
+// A tierSchedule is a reconnect schedule in stages, and a backoff.BackOff. It is not safe
 // for concurrent use: a schedule has a position and belongs to one client.
-type Tiers struct {
+type tierSchedule struct {
 	tiers []Tier
 	used  int // attempts handed out since Reset
 }
 
-var _ backoff.BackOff = (*Tiers)(nil)
+var _ backoff.BackOff = (*tierSchedule)(nil)
 
-// NewTiers makes a schedule. Without a tier for ever at its end, it ends in
+// newTiers makes a schedule. Without a tier for ever at its end, it ends in
 // backoff.Stop.
-func NewTiers(tiers ...Tier) (*Tiers, error) {
+func newTiers(tiers ...Tier) (*tierSchedule, error) {
 	wrong := func(i int, want string) error {
 		return &OptionError{Option: "Tiers", Value: fmt.Sprintf("tier %d: %v × %d", i+1, tiers[i].Delay, tiers[i].Attempts), Want: want}
 	}
@@ -56,14 +56,12 @@ func NewTiers(tiers ...Tier) (*Tiers, error) {
 			return nil, wrong(i, "only the last tier may go on for ever (0 attempts)")
 		}
 	}
-	return newTiers(slices.Clone(tiers)), nil
+	return &tierSchedule{tiers: slices.Clone(tiers)}, nil
 }
-
-func newTiers(tiers []Tier) *Tiers { return &Tiers{tiers: tiers} }
 
 // NextBackOff returns the delay before the next attempt, or backoff.Stop when
 // the last tier is used up.
-func (t *Tiers) NextBackOff() time.Duration {
+func (t *tierSchedule) NextBackOff() time.Duration {
 	n := t.used
 	for _, tier := range t.tiers {
 		if tier.Attempts == 0 || n < tier.Attempts {
@@ -76,7 +74,7 @@ func (t *Tiers) NextBackOff() time.Duration {
 }
 
 // Reset goes back to the first tier.
-func (t *Tiers) Reset() { t.used = 0 }
+func (t *tierSchedule) Reset() { t.used = 0 }
 
 // A Failure is what IsFinal judges: an attempt that failed, or a connection
 // that ended and was not closed by Close.
@@ -90,7 +88,7 @@ type Failure struct {
 	// or the same close code has come in a row, this time included, with no stable connection in between.
 	Repeats int
 	// Persistent reports that Repeats is three or more, and that the first of them is
-	// as long ago as WithFinalAfter says, 15 minutes by default.
+	// as long ago as WithPermanentAfter says, 15 minutes by default.
 	Persistent bool
 	// FreshEndpoint tells that an endpoint function will be asked again before
 	// the next attempt, and may bring fresh credentials.
@@ -110,13 +108,13 @@ const patience = 3
 // in anything but their dates: those that have expired or are not yet valid are retried,
 // since certificates are renewed late and clocks are set late. With an endpoint function
 // a first 401, 403 or 407 gets one more try. A close code listed below, which the peer may
-// send while OnOpening runs, is final the third time in a row. Time does not count: the
+// send while AfterConnect runs, is final the third time in a row. Time does not count: the
 // caller of Connect waits for the verdict.
 //
 // Once the client has been open since Connect, staying connected comes first: 401,
 // 403, 407 and 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer,
 // are final when the same has come three times in a row and for 15 minutes
-// (WithFinalAfter), with no stable connection in between. With DefaultTiers that is
+// (WithPermanentAfter), with no stable connection in between. With the default tiers that is
 // 21 minutes after the first refusal, since the waits are longer by then. Everything
 // else is retried, a 1000 or 1001 from the peer included.
 //
@@ -151,8 +149,8 @@ func IsFinal(f Failure) bool {
 	}
 	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
 		switch ce.Code {
-		case StatusProtocolError, StatusUnsupportedData, StatusInvalidPayload,
-			StatusPolicyViolation, StatusMissingExtension:
+		case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
+			StatusPolicyViolation, StatusMandatoryExtension:
 			return f.Persistent || !f.Opened && f.Repeats >= patience
 		}
 	}

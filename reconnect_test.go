@@ -15,7 +15,7 @@ import (
 )
 
 func TestDefaultTiersAreTheOriginals(t *testing.T) {
-	tiers, err := NewTiers(DefaultTiers()...)
+	tiers, err := newTiers(defaultTiers()...)
 	require.NoError(t, err)
 	for round := range 2 {
 		for n := 1; n <= 200; n++ {
@@ -32,7 +32,7 @@ func TestDefaultTiersAreTheOriginals(t *testing.T) {
 }
 
 func TestTiersEndInStop(t *testing.T) {
-	tiers, err := NewTiers(Tier{time.Second, 1}, Tier{2 * time.Second, 2})
+	tiers, err := newTiers(Tier{time.Second, 1}, Tier{2 * time.Second, 2})
 	require.NoError(t, err)
 	var got []time.Duration
 	for range 5 {
@@ -51,21 +51,21 @@ func TestTiersRefuseNonsense(t *testing.T) {
 		{[]Tier{{time.Second, -1}}, "wechatws: Tiers(tier 1: 1s × -1): the attempts must not be negative"},
 		{[]Tier{{time.Second, 0}, {time.Second, 3}}, "wechatws: Tiers(tier 1: 1s × 0): only the last tier may go on for ever (0 attempts)"},
 	} {
-		_, err := NewTiers(tt.tiers...)
+		_, err := newTiers(tt.tiers...)
 		assert.EqualError(t, err, tt.want)
 	}
 }
 
 func TestIsFinal(t *testing.T) {
 	status := func(code int) error {
-		return &DialError{Step: StepHandshake, Err: &HandshakeError{Status: code}}
+		return &DialError{Phase: phaseHandshake, Err: &HandshakeError{Status: code}}
 	}
 	remote := func(code StatusCode) error { return &CloseError{Code: code, Remote: true} }
-	certificate := &DialError{Step: StepTLS, Err: x509.UnknownAuthorityError{}}
+	certificate := &DialError{Phase: phaseTLS, Err: x509.UnknownAuthorityError{}}
 
 	finalFirst := map[int]bool{400: true, 401: true, 403: true, 404: true, 405: true, 407: true, 410: true, 426: true, 501: true}
 	finalThird := map[int]bool{401: true, 403: true, 407: true, 410: true}
-	tunnel := func(code int) error { return &DialError{Step: StepProxy, Err: &ProxyError{Status: code}} }
+	tunnel := func(code int) error { return &DialError{Phase: phaseProxy, Err: &ProxyError{Status: code}} }
 	for code := 200; code < 600; code++ {
 		assert.Equal(t, finalFirst[code], IsFinal(Failure{Err: status(code), Repeats: 1}), "%d before the first open", code)
 		for repeats := 1; repeats <= 4; repeats++ {
@@ -98,7 +98,7 @@ func TestIsFinal(t *testing.T) {
 	assert.True(t, IsFinal(Failure{Err: status(404), Repeats: 1, FreshEndpoint: true}))
 	assert.True(t, IsFinal(Failure{Err: certificate, Repeats: 1}))
 	assert.False(t, IsFinal(Failure{Err: certificate, Opened: true, Repeats: 9}), "a certificate renewed late")
-	assert.False(t, IsFinal(Failure{Err: &DialError{Step: StepConnect, Err: io.EOF}, Repeats: 99}))
+	assert.False(t, IsFinal(Failure{Err: &DialError{Phase: phaseConnect, Err: io.EOF}, Repeats: 99}))
 }
 
 func testSchedule(t *testing.T, options ...Option) *schedule {
@@ -111,7 +111,7 @@ func testSchedule(t *testing.T, options ...Option) *schedule {
 }
 
 func TestScheduleCountsTheSameFailureInARow(t *testing.T) {
-	s := testSchedule(t, WithFinalAfter(0))
+	s := testSchedule(t, WithPermanentAfter(0))
 	s.opened = true
 	policy := &CloseError{Code: StatusPolicyViolation, Remote: true}
 	next := func(err error) bool { _, final := s.next(err); return final }
@@ -159,7 +159,7 @@ func TestOriginalCountingNeverResets(t *testing.T) {
 
 func TestPermanentIsFinalWhateverTheUserSays(t *testing.T) {
 	s := testSchedule(t, WithFinalWhen(func(Failure) bool { return false }))
-	_, final := s.next(&DialError{Step: StepLogin, Err: fmt.Errorf("no: %w", backoff.Permanent(errors.New("revoked")))})
+	_, final := s.next(&DialError{Phase: phaseLogin, Err: fmt.Errorf("no: %w", backoff.Permanent(errors.New("revoked")))})
 	assert.True(t, final)
 	_, final = s.next(&DialError{Err: &HandshakeError{Status: 404}})
 	assert.False(t, final, "the user replaced IsFinal")

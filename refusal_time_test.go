@@ -91,7 +91,7 @@ func TestARefusalThatLastsEndsAClient(t *testing.T) {
 	}
 }
 
-// WithFinalAfter sets the time; the refusal must come three times all the same.
+// WithPermanentAfter sets the time; the refusal must come three times all the same.
 func TestFinalAfter(t *testing.T) {
 	for _, tt := range []struct{ after, every, want time.Duration }{
 		{0, 3 * time.Second, 9 * time.Second},
@@ -99,7 +99,7 @@ func TestFinalAfter(t *testing.T) {
 		{time.Minute, time.Hour, 3 * time.Hour},
 	} {
 		virtual(t, func(t *testing.T, w *world) {
-			c := w.client(append(quiet(), wechatws.WithFinalAfter(tt.after),
+			c := w.client(append(quiet(), wechatws.WithPermanentAfter(tt.after),
 				wechatws.WithTiers(wechatws.Tier{Delay: tt.every}))...).connect()
 			w.srv.AnswerAlways(wstest.Status(403, nil, ""))
 			w.conn().Cut(wstest.FIN)
@@ -123,7 +123,7 @@ func TestARefusalBeforeTheFirstOpenIsToldAtOnce(t *testing.T) {
 	t.Run("1008 while opening", func(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			c := w.client(quiet()...)
-			c.OnOpening(time.Minute, func(ctx context.Context, o *wechatws.Opening) error {
+			c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
 				_, err := o.Receive(ctx)
 				return err
 			})

@@ -36,7 +36,7 @@ func (q *queue) holds(l *link) bool {
 	}
 	quiet := quietTime
 	if q.trial != nil {
-		quiet = max(quiet, q.trial.tryTimeout)
+		quiet = max(quiet, q.trial.confirmTimeout)
 	}
 	left := quiet - time.Since(q.quietSince)
 	if left <= 0 {
@@ -106,7 +106,7 @@ func (q *queue) refused(l *link) {
 		}
 	case m == unconfirmed:
 		m.gone = true
-		m.err = &DroppedError{Err: ErrMessageTooBig, Messages: []Outgoing{m.Outgoing}}
+		m.err = &DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.Outbound}}
 		q.unconfirmed.remove(m)
 		q.unconfirmedBytes -= m.size
 		if cut != nil {
@@ -116,6 +116,6 @@ func (q *queue) refused(l *link) {
 	case m == cut:
 		q.drop(m, ErrMessageTooBig)
 	case m.err == nil && time.Since(q.quietSince) < quietTime: // the socket had taken all of it
-		q.dropped(m.Outgoing, ErrMessageTooBig)
+		q.dropped(m.Outbound, ErrMessageTooBig)
 	}
 }

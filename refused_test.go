@@ -65,7 +65,7 @@ func (w *world) closeTooBig(conns int) {
 }
 
 func TestAMessageThatThePeerRefusesIsDroppedAndTheRestGoesOn(t *testing.T) {
-	for name, options := range map[string][]wechatws.SendOption{"Send": nil, "EncodeLate": {wechatws.EncodeLate()}} {
+	for name, options := range map[string][]wechatws.SendOption{"Send": nil, "EncodeOnWrite": {wechatws.EncodeOnWrite()}} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(quiet()...)

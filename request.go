@@ -32,14 +32,14 @@ type request struct {
 	err    error         // why
 }
 
-func newRequest(ctx context.Context, m Outgoing, callback bool) *request {
+func newRequest(ctx context.Context, m Outbound, callback bool) *request {
 	r := &request{
 		callback: callback,
 		in:       make(chan inbound, requestBacklog),
 		done:     make(chan struct{}),
 		over:     make(chan struct{}),
 	}
-	r.sent = &outgoing{Outgoing: m, request: r}
+	r.sent = &outgoing{Outbound: m, request: r}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return r
 }

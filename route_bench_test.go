@@ -2,6 +2,7 @@ package wechatws
 
 import (
 	"context"
+	"github.com/wechatws/wechatws/transport"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func BenchmarkRoute(b *testing.B) {
 			register(c)
 			l := &link{session: &session{client: c, ctx: context.Background()}, client: c}
 			l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
-			in := inbound{link: l, typ: TextMessage, data: comment, borrowed: true}
+			in := inbound{link: l, typ: transport.TextMessage, data: comment, borrowed: true}
 			b.ReportAllocs()
 			for b.Loop() {
 				c.route(in)

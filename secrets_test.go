@@ -137,7 +137,7 @@ func TestNoSecretIsTold(t *testing.T) {
 				check("send", c.Send(t.Context(), inMessage))
 			}
 			check("send", c.SendText(t.Context(), inMessage+"\xff"), c.Send(t.Context(), func() {}))
-			check("close", c.Close(wechatws.StatusNoStatus, inMessage), c.Close(wechatws.StatusNormalClosure, ""))
+			check("close", c.Close(wechatws.StatusNoStatusRcvd, inMessage), c.Close(wechatws.StatusNormalClosure, ""))
 		}, wechatws.WithQueue(10, 1000, wechatws.QueueDropOldest))
 		require.Greater(t, told.Load(), int64(300), "there was something to check")
 	})

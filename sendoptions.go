@@ -5,13 +5,13 @@ import "time"
 // A SendOption says something about one message that is sent.
 type SendOption func(*outgoing)
 
-// EncodeLate has the message encoded once more when it is about to be written, for
+// EncodeOnWrite has the message encoded once more when it is about to be written, for
 // a value that holds something of the connection, such as the id that the server
 // gave it: what waits through a reconnect is then right for the new connection.
 // The value is encoded on the goroutine that writes, and must not call the client
 // there. When that fails the message goes out as it was, and OnError is told. It
 // means nothing to SendText and SendBinary.
-func EncodeLate() SendOption { return func(m *outgoing) { m.late = true } }
+func EncodeOnWrite() SendOption { return func(m *outgoing) { m.late = true } }
 
 // ExpireAfter gives the message up when it has not been written for so long: a
 // comment is worthless after a minute. It is noticed when the message would be
@@ -27,6 +27,6 @@ func ExpireAfter(d time.Duration) SendOption {
 // there is one. It is WithQueue(0, …) for one message.
 func FailFast() SendOption { return func(m *outgoing) { m.direct = true } }
 
-// TryTimeout sets how long SendConfirmed waits for each confirmation before it
+// ConfirmTimeout sets how long SendConfirmed waits for each confirmation before it
 // sends the message again. The default is 10 s. It means nothing to others.
-func TryTimeout(d time.Duration) SendOption { return func(m *outgoing) { m.tryTimeout = d } }
+func ConfirmTimeout(d time.Duration) SendOption { return func(m *outgoing) { m.confirmTimeout = d } }

@@ -51,7 +51,7 @@ func (s *session) watchNetwork() {
 	if m == nil {
 		return
 	}
-	status := NetworkStatus{Connected: true, Type: NetworkUnknown}
+	status := NetworkStatus{Connected: true, Type: networkUnknown}
 	err := protect(func() error {
 		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
 			return errNoStop
@@ -310,7 +310,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, number int, las
 		return err
 	})
 	if err != nil {
-		return nil, OpenEvent{}, &DialError{Step: StepEndpoint, Err: err, text: trimPrefix(err)}
+		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
 	}
 	if u, err := parseURL(ep.URL); err == nil && !cfg.fixed {
 		s.client.mu.Lock()
@@ -355,10 +355,10 @@ func (s *session) login(ctx context.Context, l *link) error {
 		if err != nil {
 			return err
 		}
-		return l.until(ctx, func() error { return l.conn.Write(TextMessage, m.Data) })
+		return l.until(ctx, func() error { return l.conn.Write(m.messageType(), m.Data) })
 	})
 	if err != nil {
-		return &DialError{Step: StepLogin, Err: err, text: trimPrefix(err)}
+		return &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
 	}
 	return nil
 }
@@ -408,7 +408,7 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 	}
 	s.link = nil
 	if !s.closing {
-		c.stats.Drops.count(cause)
+		c.stats.Disconnects.count(cause)
 	}
 	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
 	if !s.closing && cause.Remote && cause.Code == StatusMessageTooBig {

@@ -13,10 +13,10 @@ type Stats struct {
 	Attempt int       // as in StateChange
 	RetryAt time.Time // when StateWaiting ends unless it is cut short; zero in other states
 
-	Attempts    int   // connection attempts
-	Opens       int   // those that ended in a connection that was open and logged in
-	Drops       Drops // connections that had been open, by why they ended
-	LastError   error // of the attempt that failed last, or of the connection that was dropped last
+	Attempts    int         // connection attempts
+	Opens       int         // those that ended in a connection that was open and logged in
+	Disconnects Disconnects // connections that had been open, by why they ended
+	LastError   error       // of the attempt that failed last, or of the connection that was dropped last
 	LastErrorAt time.Time
 
 	// Messages that have arrived, and the size of their data; answers to heartbeats
@@ -33,29 +33,29 @@ type Stats struct {
 
 	Queued      int // messages in the outbound queue
 	QueuedBytes int // their size
-	QueuedMost  int // the most messages there ever were
+	MaxQueued   int // the most messages there ever were
 	Inbox       int // messages that have arrived and wait for a callback or are in one
-	InboxMost   int // the most there ever were
+	MaxInbox    int // the most there ever were
 
 	RTT         time.Duration // round-trip time measured last; 0 before the first
 	SmoothedRTT time.Duration // weighted average in the manner of TCP
-	WorstRTT    time.Duration
+	MaxRTT      time.Duration
 }
 
-// Drops counts connections that had been open, by why they ended. Those that Close
+// Disconnects counts connections that had been open, by why they ended. Those that Close
 // ended are not among them.
-type Drops struct {
+type Disconnects struct {
 	Closed   int // the peer sent a close frame
 	Lost     int // the connection broke, or ended without a close frame
 	HalfOpen int // the peer had gone silent: ErrHalfOpen
 	Protocol int // what came was not to be taken: ErrProtocol, ErrCompression, *ReadLimitError
-	Local    int // Reconnect or Drop asked for it
+	Local    int // Reconnect or Disconnect asked for it
 }
 
 // Total is all of them.
-func (d Drops) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
+func (d Disconnects) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
 
-func (d *Drops) count(cause *CloseError) {
+func (d *Disconnects) count(cause *CloseError) {
 	limit := (*ReadLimitError)(nil)
 	switch err := cause.Err; {
 	case errors.Is(err, ErrHalfOpen):
@@ -129,5 +129,5 @@ func (r *roundTrips) add(d time.Duration) {
 func (r *roundTrips) stats(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.RTT, s.SmoothedRTT, s.WorstRTT = r.last, r.smoothed, r.worst
+	s.RTT, s.SmoothedRTT, s.MaxRTT = r.last, r.smoothed, r.worst
 }

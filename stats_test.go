@@ -28,21 +28,21 @@ func TestStatsTellWhyConnectionsEnded(t *testing.T) {
 			func(conn *wstest.Conn) { _ = conn.WriteRaw([]byte(frame(fin|rsv3|1, "x"))) },
 			func(conn *wstest.Conn) { _ = conn.Send(strings.Repeat("x", 33<<20)) },
 			func(*wstest.Conn) { _ = c.Reconnect() },
-			func(*wstest.Conn) { _ = c.Drop(number, errors.New("no prices for a minute")) },
+			func(*wstest.Conn) { _ = c.Disconnect(number, errors.New("no prices for a minute")) },
 		} {
 			end(w.conn())
 			w.sleep(20 * time.Second)
 			number++
 		}
 		s := c.Stats()
-		require.Equal(t, wechatws.Drops{Closed: 2, Lost: 2, HalfOpen: 1, Protocol: 2, Local: 2}, s.Drops)
-		require.Equal(t, 9, s.Drops.Total())
+		require.Equal(t, wechatws.Disconnects{Closed: 2, Lost: 2, HalfOpen: 1, Protocol: 2, Local: 2}, s.Disconnects)
+		require.Equal(t, 9, s.Disconnects.Total())
 		require.Equal(t, 10, s.Attempts)
 		require.Equal(t, 10, s.Opens)
 		require.EqualError(t, s.LastError, "wechatws: connection ended: close code 1006: no prices for a minute")
 		require.Equal(t, w.start.Add(8*20*time.Second), s.LastErrorAt)
 		c.close()
-		require.Equal(t, s.Drops, c.Stats().Drops, "Close is no drop")
+		require.Equal(t, s.Disconnects, c.Stats().Disconnects, "Close is no drop")
 		require.Equal(t, s.LastError, c.Stats().LastError)
 	})
 }
@@ -74,7 +74,7 @@ func TestStatsCountMessages(t *testing.T) {
 		c := w.client(append(quiet(), wechatws.WithQueue(3, 1000, wechatws.QueueDropOldest))...)
 		c.send("12345", "12345", "12345", "12345", "12345")
 		s := c.Stats()
-		require.Equal(t, []int{3, 15, 3}, []int{s.Queued, s.QueuedBytes, s.QueuedMost})
+		require.Equal(t, []int{3, 15, 3}, []int{s.Queued, s.QueuedBytes, s.MaxQueued})
 		require.EqualValues(t, 2, s.Dropped)
 		require.Zero(t, s.MessagesOut)
 
@@ -87,13 +87,13 @@ func TestStatsCountMessages(t *testing.T) {
 		}
 		w.sleep(time.Second)
 		s = c.Stats()
-		require.Equal(t, []int{0, 0, 3}, []int{s.Queued, s.QueuedBytes, s.QueuedMost})
+		require.Equal(t, []int{0, 0, 3}, []int{s.Queued, s.QueuedBytes, s.MaxQueued})
 		require.Equal(t, []int64{3, 15}, []int64{s.MessagesOut, s.BytesOut})
 		require.Equal(t, []int64{7, 7 * 16}, []int64{s.MessagesIn, s.BytesIn})
-		require.Equal(t, []int{7, 7}, []int{s.Inbox, s.InboxMost})
+		require.Equal(t, []int{7, 7}, []int{s.Inbox, s.MaxInbox})
 		close(release)
 		w.sleep(0)
-		require.Equal(t, []int{0, 7}, []int{c.Stats().Inbox, c.Stats().InboxMost})
+		require.Equal(t, []int{0, 7}, []int{c.Stats().Inbox, c.Stats().MaxInbox})
 		c.close()
 	})
 }
@@ -108,7 +108,7 @@ func TestStatsKeepTheWorstRoundTrip(t *testing.T) {
 		s := c.Stats()
 		require.Equal(t, 80*time.Millisecond, s.RTT)
 		require.Equal(t, 220*time.Millisecond, s.SmoothedRTT)
-		require.Equal(t, 240*time.Millisecond, s.WorstRTT)
+		require.Equal(t, 240*time.Millisecond, s.MaxRTT)
 		c.close()
 	})
 }

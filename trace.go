@@ -73,7 +73,7 @@ type MessageOut struct {
 
 // Dropped is a message that was given up, as told by DroppedError.
 type Dropped struct {
-	Message Outgoing
+	Message Outbound
 	Err     error
 }
 

@@ -2,6 +2,7 @@ package wechatws
 
 import (
 	"context"
+	"github.com/wechatws/wechatws/transport"
 	"io"
 	"testing"
 )
@@ -53,7 +54,7 @@ func benchmarkReceive(b *testing.B, c *Client) {
 	}) {
 	})
 	l := newLink(&session{client: c, ctx: context.Background()}, dialed{})
-	in := inbound{link: l, typ: TextMessage, data: comment, borrowed: true}
+	in := inbound{link: l, typ: transport.TextMessage, data: comment, borrowed: true}
 	for b.Loop() {
 		c.route(in)
 	}
@@ -67,7 +68,7 @@ func benchmarkSend(b *testing.B, c *Client) {
 	c.queue.link = l
 	for b.Loop() {
 		for range maxBatch {
-			if err := c.queue.push(context.Background(), &outgoing{Outgoing: Outgoing{TextMessage, comment}}); err != nil {
+			if err := c.queue.push(context.Background(), &outgoing{Outbound: Outbound{Data: comment}}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -82,9 +83,9 @@ func benchmarkSend(b *testing.B, c *Client) {
 // A drain takes what is written.
 type drain struct{}
 
-func (drain) Reader() (MessageType, io.Reader, error) { select {} }
-func (drain) Write(MessageType, []byte) error         { return nil }
-func (drain) Ping(context.Context) error              { return nil }
-func (drain) Close(StatusCode, string) error          { return nil }
-func (drain) CloseNow() error                         { return nil }
-func (drain) Subprotocol() string                     { return "" }
+func (drain) Reader() (transport.MessageType, io.Reader, error) { select {} }
+func (drain) Write(transport.MessageType, []byte) error         { return nil }
+func (drain) Ping(context.Context) error                        { return nil }
+func (drain) Close(int, string) error                           { return nil }
+func (drain) CloseNow() error                                   { return nil }
+func (drain) Subprotocol() string                               { return "" }

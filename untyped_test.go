@@ -215,7 +215,7 @@ func TestOpeningReceivesMessagesWithoutAType(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
 		var got []string
-		c.OnOpening(time.Second, func(ctx context.Context, o *wechatws.Opening) error {
+		c.AfterConnect(time.Second, func(ctx context.Context, o *wechatws.Setup) error {
 			for range 4 {
 				m, err := o.Receive(ctx)
 				if err != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
 	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
@@ -27,7 +29,7 @@ const badUpgradeReason = "wechatws: handshake server.test:80: server answered 10
 // the library reads from the connection for 3 s, whatever the context says.
 type plainDialer struct{}
 
-func (plainDialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+func (plainDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	_, resp, err := websocket.Dial(ctx, h.URL, &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header})
 	return nil, resp, err
 }
@@ -85,7 +87,7 @@ func TestABadUpgradeHoldsNothingUp(t *testing.T) {
 
 // The library's own Dialers report such a 101 at once.
 func TestABadUpgradeIsReportedAtOnce(t *testing.T) {
-	for name, d := range map[string]wechatws.Dialer{"coder": wechatws.CoderDialer{}, "nhooyr": nhooyr.Dialer{}} {
+	for name, d := range map[string]transport.Dialer{"coder": coder.Dialer{}, "nhooyr": nhooyr.Dialer{}} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				w.srv.AnswerAlways(badUpgrade())

@@ -26,9 +26,9 @@ type wire struct {
 	net.Conn
 	born  time.Time
 	raw   syscall.RawConn // nil: the connection is no socket of the standard library
-	guard func() error    // see WithGuard; may be nil
+	fence func() error    // see package fence; may be nil
 
-	refusal atomic.Pointer[error] // what guard said
+	refusal atomic.Pointer[error] // what fence said
 
 	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
 	readFailed atomic.Bool  // nothing more can come in
@@ -67,8 +67,8 @@ var pendingPool = sync.Pool{New: func() any {
 	return &b
 }}
 
-func newWire(c net.Conn, guard func() error) *wire {
-	w := &wire{Conn: c, born: time.Now(), guard: guard}
+func newWire(c net.Conn, fence func() error) *wire {
+	w := &wire{Conn: c, born: time.Now(), fence: fence}
 	w.changed.L = &w.mu
 	switch socket := c.(type) {
 	case *net.TCPConn:
@@ -78,22 +78,22 @@ func newWire(c net.Conn, guard func() error) *wire {
 	default: // a type that embeds one of these has a Write of its own
 		w.Conn = &userNetConn{Conn: c}
 	}
-	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && guard != nil {
+	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && fence != nil {
 		// What the kernel has not got through when the connection ends must not arrive
-		// later: it would go on trying for minutes, and ask no guard.
+		// later: it would go on trying for minutes, and ask no fence.
 		_ = socket.SetLinger(0)
 	}
 	return w
 }
 
-// permitted asks the guard. When it says no, the connection is closed and reading ends
+// permitted asks the fence. When it says no, the connection is closed and reading ends
 // as well. It is called right before each write to the socket: whatever time has passed
 // since the message was made does not matter.
 func (w *wire) permitted() error {
-	if w.guard == nil {
+	if w.fence == nil {
 		return nil
 	}
-	err := protect(w.guard)
+	err := protect(w.fence)
 	if err != nil {
 		w.refusal.Store(&err)
 		w.Conn.Close()

@@ -41,7 +41,7 @@ func dialBorrowing(url string) (conn, error) {
 }
 
 func (c borrowing) listen(got func(data []byte)) {
-	c.client.OnMessageBorrowed(func(_ context.Context, m wechatws.Message) { got(m.Data) })
+	c.client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 
 // send makes no copy for the sake of the benchmark: SendText makes its own.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/internal/fence"
 )
 
 const (
@@ -124,12 +125,12 @@ func (h *holding) connect() (err error) {
 
 // newClient is Room.NewClient.
 func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Client, error) {
-	options = append(options[:len(options):len(options)], wechatws.WithGuard(h.guard))
+	options = append(options[:len(options):len(options)], fence.New(h.guard).(wechatws.Option))
 	c, err := wechatws.New(url, options...)
 	if err != nil {
 		return nil, err
 	}
-	c.OnMessageBorrowed(h.publish)
+	c.OnMessageNoCopy(h.publish)
 	c.OnOpen(func(context.Context, wechatws.OpenEvent) { h.mailbox.wake() })
 	h.client.Store(c)
 	return c, nil

@@ -40,11 +40,11 @@ func (h *history) move(at time.Time, state wechatws.State) {
 func (h *history) row(s *wechatws.Stats) row {
 	r := row{
 		state: s.State, since: h.since.UnixMilli(), attempt: s.Attempt,
-		attempts: s.Attempts, opens: s.Opens, drops: s.Drops,
+		attempts: s.Attempts, opens: s.Opens, drops: s.Disconnects,
 		in: s.MessagesIn, inBytes: s.BytesIn, out: s.MessagesOut, outBytes: s.BytesOut, dropped: s.Dropped,
-		queued: s.Queued, queuedBytes: s.QueuedBytes, queuedMost: s.QueuedMost,
-		inbox: s.Inbox, inboxMost: s.InboxMost,
-		rtt: s.SmoothedRTT.Microseconds(), worstRTT: s.WorstRTT.Microseconds(),
+		queued: s.Queued, queuedBytes: s.QueuedBytes, queuedMost: s.MaxQueued,
+		inbox: s.Inbox, inboxMost: s.MaxInbox,
+		rtt: s.SmoothedRTT.Microseconds(), worstRTT: s.MaxRTT.Microseconds(),
 		strip: h.strip.text(), errors: h.errors.json(),
 	}
 	if !s.Since.IsZero() { // a callback may not have been told yet

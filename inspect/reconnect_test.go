@@ -29,7 +29,7 @@ func TestReconnectReconnects(t *testing.T) {
 			w.sleep(0)
 		}
 		require.Equal(t, 4, c.Stats().Opens)
-		require.Equal(t, wechatws.Drops{Local: 3}, c.Stats().Drops)
+		require.Equal(t, wechatws.Disconnects{Local: 3}, c.Stats().Disconnects)
 	})
 }
 

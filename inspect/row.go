@@ -18,7 +18,7 @@ type row struct {
 	attempt        int
 
 	attempts, opens int
-	drops           wechatws.Drops
+	drops           wechatws.Disconnects
 
 	in, inBytes, out, outBytes, dropped int64
 

@@ -20,7 +20,7 @@ func object(t *testing.T, b []byte) fact {
 func sample() row {
 	return row{
 		id: "7", name: "shop", where: "worker 3", here: true, state: wechatws.StateWaiting, since: 1, retryAt: 2, attempt: 3, attempts: 4, opens: 5,
-		drops: wechatws.Drops{Closed: 6, Lost: 7, HalfOpen: 8, Protocol: 9, Local: 10},
+		drops: wechatws.Disconnects{Closed: 6, Lost: 7, HalfOpen: 8, Protocol: 9, Local: 10},
 		in:    11, inBytes: 12, out: 13, outBytes: 14, dropped: 15,
 		queued: 16, queuedBytes: 17, queuedMost: 18, inbox: 19, inboxMost: 20, rtt: 21, worstRTT: 22,
 		strip: "348:-118o2", errors: `[{"at":1,"text":"x","times":2}]`, inRate: 235, outRate: unknown,

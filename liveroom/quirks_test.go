@@ -79,7 +79,7 @@ func TestTextHeartbeatKeepsTheConnection(t *testing.T) {
 		w.sleep(time.Minute)
 		require.Empty(t, beating.closes)
 		require.Len(t, mute.closes, 3, "15 s, 3 s to come back, and again")
-		require.Equal(t, wechatws.StatusAbnormal, mute.closes[0].Code, "a bare FIN")
+		require.Equal(t, wechatws.StatusAbnormalClosure, mute.closes[0].Code, "a bare FIN")
 		require.True(t, mute.closes[0].Remote)
 	})
 }

@@ -186,7 +186,7 @@ func New(client *wechatws.Client, cfg Config) (*Room, error) {
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
-	client.OnOpening(cfg.InitTimeout+cfg.JoinTimeout+slowest, r.open)
+	client.AfterConnect(cfg.InitTimeout+cfg.JoinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
 	client.OnStateChange(r.stateChanged)
@@ -207,7 +207,7 @@ func (r *Room) Client() *wechatws.Client { return r.client }
 
 // open joins the room on a new connection, before anything else is said there. It
 // runs where the client reads, so that no callback can delay it.
-func (r *Room) open(ctx context.Context, o *wechatws.Opening) error {
+func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	r.mu.Lock()
 	r.made, r.answered = o.Connection, 0
 	r.loseID()
@@ -227,7 +227,7 @@ func (r *Room) open(ctx context.Context, o *wechatws.Opening) error {
 const slowest = 5 * time.Minute
 
 // await waits for the message that is missing, and answers each init.
-func (r *Room) await(ctx context.Context, o *wechatws.Opening, missing string, timeout time.Duration) error {
+func (r *Room) await(ctx context.Context, o *wechatws.Setup, missing string, timeout time.Duration) error {
 	waiting, cancel := context.WithCancel(ctx)
 	var timing sync.WaitGroup
 	defer timing.Wait()
@@ -381,7 +381,7 @@ func (a action) MarshalJSON() ([]byte, error) {
 
 func (r *Room) send(ctx context.Context, command func(clientID Value) any) error {
 	r.watch.asking() // before it is sent: the echo may be quicker than Send returns
-	err := r.client.Send(ctx, action{r, command}, wechatws.EncodeLate())
+	err := r.client.Send(ctx, action{r, command}, wechatws.EncodeOnWrite())
 	if err != nil {
 		r.watch.notAsked()
 	}

@@ -120,5 +120,5 @@ func (w *watch) judge() {
 	}
 	// Should it not be that, the same must not happen again and again.
 	w.echoes = false
-	_ = w.room.client.Drop(w.connection, ErrSilentRoom)
+	_ = w.room.client.Disconnect(w.connection, ErrSilentRoom)
 }

@@ -224,6 +224,6 @@ func (f *fleet) count() map[string]int {
 type noNetwork struct{}
 
 func (noNetwork) Status() wechatws.NetworkStatus {
-	return wechatws.NetworkStatus{Type: wechatws.NetworkNone}
+	return wechatws.NetworkStatus{Type: "none"}
 }
 func (noNetwork) Watch(func(wechatws.NetworkStatus)) (stop func()) { return func() {} }

@@ -109,9 +109,9 @@ func headCounts(b *browser, f *fleet) {
 		return maps.Equal(had, shown)
 	})
 	b.waitUntil("and so are the drops", func() bool {
-		var drops wechatws.Drops
+		var drops wechatws.Disconnects
 		for _, c := range f.clients {
-			d := c.Stats().Drops
+			d := c.Stats().Disconnects
 			drops.Lost += d.Lost
 			drops.Closed += d.Closed
 		}
@@ -228,7 +228,7 @@ func reconnects(b *browser, f *fleet) {
 	}
 	b.waitUntil("the client has a new connection", func() bool {
 		s := client.Stats()
-		return s.Opens == before.Opens+1 && s.Drops.Local == before.Drops.Local+1 && s.State == wechatws.StateOpen
+		return s.Opens == before.Opens+1 && s.Disconnects.Local == before.Disconnects.Local+1 && s.State == wechatws.StateOpen
 	})
 	b.waitFor("the page says so", fmt.Sprintf(`!id("said").hidden && id("said").textContent === %s`, quote(name+" reconnects.")))
 	if !b.device.mobile {

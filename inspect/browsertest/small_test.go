@@ -110,7 +110,7 @@ func TestAnotherSiteCannotReconnect(t *testing.T) {
 			t.Errorf("%s: %d", how, status)
 		}
 	}
-	if s := client.Stats(); s.Opens != 1 || s.Drops.Total() != 0 {
+	if s := client.Stats(); s.Opens != 1 || s.Disconnects.Total() != 0 {
 		t.Errorf("the client was reconnected: %+v", s)
 	}
 }

@@ -25,7 +25,7 @@ import (
 )
 
 // modules are those that users import, by their directories.
-var modules = []string{".", "metrics/prometheus", "metrics/otel"}
+var modules = []string{".", "metrics/wsprom", "metrics/wsotel"}
 
 func main() {
 	var write, accept bool

@@ -230,7 +230,7 @@ func (c *client) confirm(within time.Duration) error {
 	_, err := c.SendConfirmed(ctx, p, func(m wechatws.Message) bool {
 		answer, err := readPacket(m.Data)
 		return err == nil && answer.Type == confirmation && answer.Number == number
-	}, wechatws.TryTimeout(time.Second))
+	}, wechatws.ConfirmTimeout(time.Second))
 	switch {
 	case err == nil:
 		c.account.confirmed(number)

@@ -117,7 +117,7 @@ func TestCertificates(t *testing.T) {
 			err := c.Connect(t.Context())
 			var de *wechatws.DialError
 			require.ErrorAs(t, err, &de)
-			require.Equal(t, wechatws.StepTLS, de.Step)
+			require.Equal(t, "tls", de.Phase)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "hunter2222")
 			require.Equal(t, wechatws.StateFailed, c.State())
@@ -137,7 +137,7 @@ func TestCertificates(t *testing.T) {
 				var de *wechatws.DialError
 				err := c.failure(n)
 				require.ErrorAs(t, err, &de)
-				require.Equal(t, wechatws.StepTLS, de.Step)
+				require.Equal(t, "tls", de.Phase)
 				require.ErrorContains(t, err, "expired or is not yet valid")
 				require.NotContains(t, err.Error(), "hunter2222")
 			}

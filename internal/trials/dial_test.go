@@ -22,25 +22,25 @@ import (
 func TestDialFails(t *testing.T) {
 	tests := map[string]struct {
 		fail func(*wstest.Server) (mend func())
-		step wechatws.Step
+		step string
 		want error
 		text string
 	}{
 		"refused": {
 			func(s *wstest.Server) func() { s.Stop(wstest.FIN); return s.Start },
-			wechatws.StepConnect, syscall.ECONNREFUSED, "connection refused",
+			"connect", syscall.ECONNREFUSED, "connection refused",
 		},
 		"reset during the handshake": {
 			func(s *wstest.Server) func() { s.AnswerAlways(wstest.CutHandshake(wstest.RST)); return accept(s) },
-			wechatws.StepHandshake, syscall.ECONNRESET, "connection reset by peer",
+			"handshake", syscall.ECONNRESET, "connection reset by peer",
 		},
 		"EOF during the handshake": {
 			func(s *wstest.Server) func() { s.AnswerAlways(wstest.CutHandshake(wstest.FIN)); return accept(s) },
-			wechatws.StepHandshake, io.EOF, "EOF",
+			"handshake", io.EOF, "EOF",
 		},
 		"handshake never answered": {
 			func(s *wstest.Server) func() { s.AnswerAlways(wstest.NoAnswer()); return accept(s) },
-			wechatws.StepHandshake, context.DeadlineExceeded, "no answer within 1s",
+			"handshake", context.DeadlineExceeded, "no answer within 1s",
 		},
 		"reset right after the handshake": {
 			func(s *wstest.Server) func() { s.AnswerAlways(wstest.AcceptThenCut(wstest.RST)); return accept(s) },
@@ -62,7 +62,7 @@ func TestDialFails(t *testing.T) {
 					err := c.failure(n)
 					var de *wechatws.DialError
 					require.ErrorAs(t, err, &de)
-					require.Equal(t, tt.step, de.Step)
+					require.Equal(t, tt.step, de.Phase)
 					require.Equal(t, s.Addr(), de.Addr)
 					require.ErrorIs(t, err, tt.want)
 					require.ErrorContains(t, err, tt.text)
@@ -107,13 +107,13 @@ func TestProxyRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status int
 		url    string
-		step   wechatws.Step
+		step   string
 		want   string
 		tries  int
 	}{
-		"tunnel, credentials wanted": {http.StatusProxyAuthRequired, "wss://server.example/", wechatws.StepProxy, "proxy answered 407 Proxy Authentication Required", 1},
-		"tunnel, forbidden":          {http.StatusForbidden, "wss://server.example/", wechatws.StepProxy, "proxy answered 403 Forbidden", 2},
-		"no tunnel":                  {http.StatusProxyAuthRequired, "ws://server.example/", wechatws.StepHandshake, "server answered 407 Proxy Authentication Required", 1},
+		"tunnel, credentials wanted": {http.StatusProxyAuthRequired, "wss://server.example/", "proxy", "proxy answered 407 Proxy Authentication Required", 1},
+		"tunnel, forbidden":          {http.StatusForbidden, "wss://server.example/", "proxy", "proxy answered 403 Forbidden", 2},
+		"no tunnel":                  {http.StatusProxyAuthRequired, "ws://server.example/", "handshake", "server answered 407 Proxy Authentication Required", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) }))
@@ -130,7 +130,7 @@ func TestProxyRefuses(t *testing.T) {
 			}
 			var de *wechatws.DialError
 			require.ErrorAs(t, err, &de)
-			require.Equal(t, tt.step, de.Step)
+			require.Equal(t, tt.step, de.Phase)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "hunter2222")
 			require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
@@ -145,6 +145,6 @@ func TestProxyRefuses(t *testing.T) {
 		var de *wechatws.DialError
 		require.ErrorAs(t, err, &de)
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
-		require.Equal(t, wechatws.StepProxy, de.Step)
+		require.Equal(t, "proxy", de.Phase)
 	})
 }

@@ -111,7 +111,7 @@ func TestNames(t *testing.T) {
 				err := c.failure(i)
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				require.Equal(t, wechatws.StepResolve, de.Step)
+				require.Equal(t, "resolve", de.Phase)
 				require.ErrorContains(t, err, tt.want)
 				require.ErrorContains(t, err, "rooms.example.")
 			}

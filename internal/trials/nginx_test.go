@@ -123,7 +123,7 @@ func TestNginx(t *testing.T) {
 			}
 			var de *wechatws.DialError
 			require.ErrorAs(t, err, &de)
-			require.Equal(t, wechatws.StepHandshake, de.Step)
+			require.Equal(t, "handshake", de.Phase)
 			require.ErrorContains(t, err, tt.want)
 			var he *wechatws.HandshakeError
 			if tt.status != 0 {
@@ -154,7 +154,7 @@ func TestNginx(t *testing.T) {
 		beating := newClient(t, "ws://"+addr+"/ws", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 300 * time.Millisecond})).connect()
 		e := idle.closed(3)
 		require.ErrorIs(t, e.Err, io.EOF)
-		require.Equal(t, wechatws.StatusAbnormal, e.Code)
+		require.Equal(t, wechatws.StatusAbnormalClosure, e.Code)
 		require.Equal(t, 1, beating.Stats().Opens)
 	})
 

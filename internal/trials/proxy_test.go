@@ -73,7 +73,7 @@ func TestProxyBareFIN(t *testing.T) {
 	p.proxy.Stop()
 	e := c.closed(1)
 	require.ErrorIs(t, e.Err, io.EOF)
-	require.Equal(t, wechatws.StatusAbnormal, e.Code)
+	require.Equal(t, wechatws.StatusAbnormalClosure, e.Code)
 	require.ErrorIs(t, c.failure(1), syscall.ECONNREFUSED)
 	require.NoError(t, p.proxy.Start())
 	c.open(2)

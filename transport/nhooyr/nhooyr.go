@@ -23,16 +23,16 @@ import (
 
 	"nhooyr.io/websocket"
 
-	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/handshake"
+	"github.com/wechatws/wechatws/transport"
 )
 
-// Dialer implements wechatws.Dialer. The zero value is ready for use.
+// Dialer implements [transport.Dialer]. The zero value is ready for use.
 type Dialer struct{}
 
-// Dial implements wechatws.Dialer.
-func (Dialer) Dial(ctx context.Context, h wechatws.Handshake) (wechatws.Conn, *http.Response, error) {
+// Dial implements [transport.Dialer].
+func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
 	client, found := frames.Find(h.Client)
 	client, accept := handshake.Client(client)
 	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
@@ -56,22 +56,22 @@ type conn struct {
 // Stream implements frames.Streamer.
 func (c conn) Stream() *frames.Stream { return c.stream }
 
-func (c conn) Reader() (wechatws.MessageType, io.Reader, error) {
+func (c conn) Reader() (transport.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())
 	if err != nil {
 		var ce websocket.CloseError
 		if errors.As(err, &ce) {
-			err = &wechatws.CloseError{Code: wechatws.StatusCode(ce.Code), Reason: ce.Reason, Remote: true}
+			err = &transport.CloseError{Code: int(ce.Code), Reason: ce.Reason}
 		}
 		return 0, nil, err
 	}
-	return wechatws.MessageType(t), r, nil
+	return transport.MessageType(t), r, nil
 }
 
-func (c conn) Write(t wechatws.MessageType, p []byte) error {
+func (c conn) Write(t transport.MessageType, p []byte) error {
 	return c.Conn.Write(context.Background(), websocket.MessageType(t), p)
 }
 
-func (c conn) Close(code wechatws.StatusCode, reason string) error {
+func (c conn) Close(code int, reason string) error {
 	return c.Conn.Close(websocket.StatusCode(code), reason)
 }

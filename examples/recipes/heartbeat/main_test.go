@@ -48,7 +48,7 @@ func TestAnAfternoonOfHeartbeats(t *testing.T) {
 	open(t, func(t *testing.T, _ *server, conn *wstest.Conn, c *wechatws.Client, told *recipetest.Buffer) {
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
-		require.Zero(t, c.Stats().Drops.Total())
+		require.Zero(t, c.Stats().Disconnects.Total())
 		require.Zero(t, conn.Pings())
 		beats := conn.Received()
 		require.Len(t, beats, int(4*time.Hour/every))
@@ -78,7 +78,7 @@ func TestOneAnswerMayBeLost(t *testing.T) {
 			srv.hang(false)
 			time.Sleep(every)
 		}
-		require.Zero(t, c.Stats().Drops.Total())
+		require.Zero(t, c.Stats().Disconnects.Total())
 	})
 }
 
@@ -88,9 +88,9 @@ func TestASilentServerIsDroppedInTime(t *testing.T) {
 		srv.hang(true)
 		time.Sleep(5*every/2 - time.Second - time.Millisecond)
 		synctest.Wait()
-		require.Zero(t, c.Stats().Drops.HalfOpen)
+		require.Zero(t, c.Stats().Disconnects.HalfOpen)
 		time.Sleep(time.Second)
-		require.Equal(t, 1, c.Stats().Drops.HalfOpen)
+		require.Equal(t, 1, c.Stats().Disconnects.HalfOpen)
 		require.Contains(t, told.String(), "half-open")
 		srv.hang(false)
 		time.Sleep(time.Minute)

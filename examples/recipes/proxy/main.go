@@ -81,7 +81,7 @@ func run(ctx context.Context, out io.Writer) error {
 			// runs the proxy, the second for who runs the server.
 			var de *wechatws.DialError
 			if errors.As(err, &de) {
-				fmt.Fprintf(out, "step %s: ", de.Step)
+				fmt.Fprintf(out, "step %s: ", de.Phase)
 			}
 			fmt.Fprintln(out, err)
 			continue

@@ -68,7 +68,7 @@ func TestTheWrongPasswordIsToldAsTheProxysRefusal(t *testing.T) {
 		err = c.Connect(t.Context())
 		var de *wechatws.DialError
 		require.True(t, errors.As(err, &de))
-		require.Equal(t, wechatws.StepProxy, de.Step)
+		require.Equal(t, "proxy", de.Phase)
 		require.Empty(t, s.tunnels())
 	})
 }

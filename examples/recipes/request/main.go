@@ -75,7 +75,7 @@ func (s *shop) order(ctx context.Context, id, item string) error {
 	_, err := s.client.SendConfirmed(ctx, question{"order", id, item}, func(m wechatws.Message) bool {
 		var a answer
 		return m.Type == "booked" && m.Decode(&a) == nil && a.ID == id
-	}, wechatws.TryTimeout(s.timeout))
+	}, wechatws.ConfirmTimeout(s.timeout))
 	return err
 }
 

@@ -31,7 +31,7 @@ type result struct {
 // different length: the work ends with ctx, and the connection when the work has said
 // its last word. With ctx for both the client would refuse, as closed, the result of
 // the job that was in hand when the signal came.
-func serve(ctx context.Context, client *wechatws.Client, work func(context.Context) error) (unsent []wechatws.Outgoing, err error) {
+func serve(ctx context.Context, client *wechatws.Client, work func(context.Context) error) (unsent []wechatws.Outbound, err error) {
 	connection, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer hangUp()
 

@@ -44,7 +44,7 @@ func on(t *testing.T, test func(t *testing.T, s *site, c *wechatws.Client, ready
 	})
 }
 
-func unsentTexts(unsent []wechatws.Outgoing) (texts []string) {
+func unsentTexts(unsent []wechatws.Outbound) (texts []string) {
 	for _, m := range unsent {
 		texts = append(texts, string(m.Data))
 	}

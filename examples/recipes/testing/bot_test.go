@@ -153,7 +153,7 @@ func TestAServerThatHasGoneSilent(t *testing.T) {
 
 		require.Equal(s, hello, s.hear(s.conn()))
 		require.LessOrEqual(s, time.Since(lost), 13*time.Second) // 10 s to be sure, 3 s to wait
-		require.Equal(s, 1, s.bot.client.Stats().Drops.HalfOpen)
+		require.Equal(s, 1, s.bot.client.Stats().Disconnects.HalfOpen)
 	})
 }
 

@@ -33,7 +33,7 @@ const margin = 30 * time.Second
 // endpoint makes the endpoint function of a client. An attempt costs a fetch only
 // when it needs one: a server that is down for an hour must not bring the token
 // service down as well.
-func (s *tokenSource) endpoint(address string) wechatws.EndpointFunc {
+func (s *tokenSource) endpoint(address string) func(context.Context, int, error) (wechatws.Endpoint, error) {
 	return func(ctx context.Context, _ int, last error) (wechatws.Endpoint, error) {
 		var answer *wechatws.HandshakeError
 		if errors.As(last, &answer) && answer.Status == http.StatusUnauthorized {

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
 )
 
 // clients are the rooms' clients for Prometheus, all as one. It is of each room the newest: when

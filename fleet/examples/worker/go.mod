@@ -8,8 +8,8 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/wechatws/wechatws v0.0.0
 	github.com/wechatws/wechatws/fleet v0.0.0
-	github.com/wechatws/wechatws/fleet/prometheus v0.0.0
-	github.com/wechatws/wechatws/metrics/prometheus v0.0.0
+	github.com/wechatws/wechatws/fleet/fleetprom v0.0.0
+	github.com/wechatws/wechatws/metrics/wsprom v0.0.0
 	go.uber.org/goleak v1.3.0
 )
 
@@ -46,6 +46,6 @@ require (
 replace (
 	github.com/wechatws/wechatws => ../../..
 	github.com/wechatws/wechatws/fleet => ../..
-	github.com/wechatws/wechatws/fleet/prometheus => ../../prometheus
-	github.com/wechatws/wechatws/metrics/prometheus => ../../../metrics/prometheus
+	github.com/wechatws/wechatws/fleet/fleetprom => ../../fleetprom
+	github.com/wechatws/wechatws/metrics/wsprom => ../../../metrics/wsprom
 )

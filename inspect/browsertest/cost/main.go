@@ -110,7 +110,7 @@ func measure(ctx context.Context) error {
 	fmt.Printf("\nThe clients: %.1f%% of a processor. The page with a viewer: %.2f%% ± %.2f%% (standard error), which is %.1f%% ± %.1f%% of the clients'.\n",
 		100*clientsUse, 100*mean, 100*spread, 100*mean/clientsUse, 100*spread/clientsUse)
 	for _, c := range fleet.clients {
-		if s := c.Stats(); s.Opens != 1 || s.Drops.Total() != 0 {
+		if s := c.Stats(); s.Opens != 1 || s.Disconnects.Total() != 0 {
 			return errors.New("a client lost its connection: the figures are worth nothing")
 		}
 	}

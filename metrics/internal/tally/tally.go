@@ -26,19 +26,19 @@ var States = [...]wechatws.State{
 // Causes are all causes of a drop, as they are labelled, and how to read each.
 var Causes = [...]struct {
 	Name string
-	Of   func(wechatws.Drops) int
+	Of   func(wechatws.Disconnects) int
 }{
-	{"closed", func(d wechatws.Drops) int { return d.Closed }},
-	{"lost", func(d wechatws.Drops) int { return d.Lost }},
-	{"half_open", func(d wechatws.Drops) int { return d.HalfOpen }},
-	{"protocol", func(d wechatws.Drops) int { return d.Protocol }},
-	{"local", func(d wechatws.Drops) int { return d.Local }},
+	{"closed", func(d wechatws.Disconnects) int { return d.Closed }},
+	{"lost", func(d wechatws.Disconnects) int { return d.Lost }},
+	{"half_open", func(d wechatws.Disconnects) int { return d.HalfOpen }},
+	{"protocol", func(d wechatws.Disconnects) int { return d.Protocol }},
+	{"local", func(d wechatws.Disconnects) int { return d.Local }},
 }
 
 // Counts only grow.
 type Counts struct {
 	Attempts, Opens       int
-	Drops                 wechatws.Drops
+	Disconnects           wechatws.Disconnects
 	MessagesIn, BytesIn   int64
 	MessagesOut, BytesOut int64
 	Dropped               int64
@@ -46,7 +46,7 @@ type Counts struct {
 
 func countsOf(s wechatws.Stats) Counts {
 	return Counts{
-		Attempts: s.Attempts, Opens: s.Opens, Drops: s.Drops,
+		Attempts: s.Attempts, Opens: s.Opens, Disconnects: s.Disconnects,
 		MessagesIn: s.MessagesIn, BytesIn: s.BytesIn,
 		MessagesOut: s.MessagesOut, BytesOut: s.BytesOut,
 		Dropped: s.Dropped,
@@ -57,11 +57,11 @@ func countsOf(s wechatws.Stats) Counts {
 func (c *Counts) add(from, to Counts) {
 	c.Attempts += to.Attempts - from.Attempts
 	c.Opens += to.Opens - from.Opens
-	c.Drops.Closed += to.Drops.Closed - from.Drops.Closed
-	c.Drops.Lost += to.Drops.Lost - from.Drops.Lost
-	c.Drops.HalfOpen += to.Drops.HalfOpen - from.Drops.HalfOpen
-	c.Drops.Protocol += to.Drops.Protocol - from.Drops.Protocol
-	c.Drops.Local += to.Drops.Local - from.Drops.Local
+	c.Disconnects.Closed += to.Disconnects.Closed - from.Disconnects.Closed
+	c.Disconnects.Lost += to.Disconnects.Lost - from.Disconnects.Lost
+	c.Disconnects.HalfOpen += to.Disconnects.HalfOpen - from.Disconnects.HalfOpen
+	c.Disconnects.Protocol += to.Disconnects.Protocol - from.Disconnects.Protocol
+	c.Disconnects.Local += to.Disconnects.Local - from.Disconnects.Local
 	c.MessagesIn += to.MessagesIn - from.MessagesIn
 	c.BytesIn += to.BytesIn - from.BytesIn
 	c.MessagesOut += to.MessagesOut - from.MessagesOut
@@ -81,14 +81,14 @@ type Total struct {
 	Since   [len(States)]time.Time // when the one that is longest in the state came into it; zero: none is
 
 	Queued, QueuedBytes int // of all together
-	QueuedMost          int // of the one with the most
+	MaxQueued           int // of the one with the most
 	Inbox               int
-	InboxMost           int
+	MaxInbox            int
 
 	// Of the clients that have measured one; zero: none has.
 	RTT, SmoothedRTT time.Duration // the mean
 	SmoothedRTTMost  time.Duration // of the one with the longest
-	WorstRTT         time.Duration
+	MaxRTT           time.Duration
 
 	LastErrorAt time.Time // the latest; zero: none
 }
@@ -177,15 +177,15 @@ func (g *group) total(name string) Total {
 		t.stand(s.State, s.Since)
 		t.Queued += s.Queued
 		t.QueuedBytes += s.QueuedBytes
-		t.QueuedMost = max(t.QueuedMost, s.QueuedMost)
+		t.MaxQueued = max(t.MaxQueued, s.MaxQueued)
 		t.Inbox += s.Inbox
-		t.InboxMost = max(t.InboxMost, s.InboxMost)
-		if s.WorstRTT > 0 {
+		t.MaxInbox = max(t.MaxInbox, s.MaxInbox)
+		if s.MaxRTT > 0 {
 			measured++
 			last += s.RTT
 			smoothed += s.SmoothedRTT
 			t.SmoothedRTTMost = max(t.SmoothedRTTMost, s.SmoothedRTT)
-			t.WorstRTT = max(t.WorstRTT, s.WorstRTT)
+			t.MaxRTT = max(t.MaxRTT, s.MaxRTT)
 		}
 		if s.LastErrorAt.After(t.LastErrorAt) {
 			t.LastErrorAt = s.LastErrorAt

@@ -82,7 +82,7 @@ func TestTheListsAreComplete(t *testing.T) {
 		"a state that is not in the list")
 
 	// Every field of Drops set to a power of two: each cause must read another one.
-	var d wechatws.Drops
+	var d wechatws.Disconnects
 	v := reflect.ValueOf(&d).Elem()
 	for i := range v.NumField() {
 		v.Field(i).SetInt(1 << i)
@@ -147,7 +147,7 @@ func TestCountsOfAClient(t *testing.T) {
 		conn.Cut(wstest.RST)
 		synctest.Wait()
 		got = only(t, s)
-		require.Equal(t, wechatws.Drops{Lost: 1}, got.Drops)
+		require.Equal(t, wechatws.Disconnects{Lost: 1}, got.Disconnects)
 		require.Equal(t, [7]int{wechatws.StateWaiting: 1}, got.Clients)
 		require.Equal(t, opened.Add(time.Second), got.LastErrorAt)
 	})
@@ -165,7 +165,7 @@ func TestClientsOfOneNameAreOne(t *testing.T) {
 		}
 		require.NoError(t, b.SendText(t.Context(), "333"))
 		got := only(t, s)
-		require.Equal(t, []int{3, 6, 2}, []int{got.Queued, got.QueuedBytes, got.QueuedMost})
+		require.Equal(t, []int{3, 6, 2}, []int{got.Queued, got.QueuedBytes, got.MaxQueued})
 
 		w.connect(a)
 		first := time.Now()
@@ -202,7 +202,7 @@ func TestRoundTripsOfSeveral(t *testing.T) {
 		require.Equal(t, 50*time.Millisecond, got.RTT, "the mean of those that have measured")
 		require.Equal(t, 50*time.Millisecond, got.SmoothedRTT)
 		require.Equal(t, 80*time.Millisecond, got.SmoothedRTTMost)
-		require.Equal(t, 80*time.Millisecond, got.WorstRTT)
+		require.Equal(t, 80*time.Millisecond, got.MaxRTT)
 	})
 }
 

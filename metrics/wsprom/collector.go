@@ -130,10 +130,10 @@ var families = []family{
 
 	{"connection_attempts_total", "Connection attempts.", counter, "", one(func(t *tally.Total) int { return t.Attempts })},
 	{"connections_opened_total", "Connection attempts that ended in a connection that was open and logged in.", counter, "", one(func(t *tally.Total) int { return t.Opens })},
-	{"connections_dropped_total", "Connections that had been open and ended without Close, by cause: the peer closed it, it was lost, half_open (the peer fell silent), protocol (what came could not be taken), local (Reconnect or Drop).", counter, "cause",
+	{"connections_dropped_total", "Connections that had been open and ended without Close, by cause: the peer closed it, it was lost, half_open (the peer fell silent), protocol (what came could not be taken), local (Reconnect or Disconnect).", counter, "cause",
 		func(t *tally.Total, emit func(float64, ...string)) {
 			for _, cause := range tally.Causes {
-				emit(float64(cause.Of(t.Drops)), cause.Name)
+				emit(float64(cause.Of(t.Disconnects)), cause.Name)
 			}
 		}},
 	{"last_error_timestamp_seconds", "Unix time at which an attempt failed or a connection was dropped last. Absent before the first time.", gauge, "",
@@ -147,14 +147,14 @@ var families = []family{
 
 	{"queue_messages", "Messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.Queued })},
 	{"queue_bytes", "Size of the messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.QueuedBytes })},
-	{"queue_messages_max", "The most messages that a client's outbound queue has ever held.", gauge, "", one(func(t *tally.Total) int { return t.QueuedMost })},
+	{"queue_messages_max", "The most messages that a client's outbound queue has ever held.", gauge, "", one(func(t *tally.Total) int { return t.MaxQueued })},
 	{"inbox_messages", "Messages that have arrived and wait for a callback or are in one.", gauge, "", one(func(t *tally.Total) int { return t.Inbox })},
-	{"inbox_messages_max", "The most messages that a client's inbox has ever held.", gauge, "", one(func(t *tally.Total) int { return t.InboxMost })},
+	{"inbox_messages_max", "The most messages that a client's inbox has ever held.", gauge, "", one(func(t *tally.Total) int { return t.MaxInbox })},
 
 	{"rtt_last_seconds", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.RTT })},
 	{"rtt_smoothed_seconds", "Weighted average of the round-trip times; of several clients the mean.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
 	{"rtt_smoothed_max_seconds", "Weighted average of the round-trip times; of several clients that of the slowest.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
-	{"rtt_worst_seconds", "The longest round-trip time ever measured.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.WorstRTT })},
+	{"rtt_worst_seconds", "The longest round-trip time ever measured.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.MaxRTT })},
 }
 
 // one reports a number.

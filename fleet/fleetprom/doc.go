@@ -47,7 +47,7 @@
 //
 // # The clients of the rooms
 //
-// They are those of package metrics/prometheus, all reported as one by Options.Aggregate:
+// They are those of package metrics/wsprom, all reported as one by Options.Aggregate:
 // what they count must be counted from their beginning, so that each is added in
 // WorkerConfig.Connect.
 //

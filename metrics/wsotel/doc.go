@@ -63,7 +63,7 @@
 // In Prometheus the names have underscores, units and _total by default:
 // wechatws_client_connection_attempts_total, wechatws_client_network_io_bytes_total,
 // wechatws_client_rtt_smoothed_seconds, with the label wechatws_client_name. These are
-// not the names of the package github.com/wechatws/wechatws/metrics/prometheus, so that
+// not the names of the package github.com/wechatws/wechatws/metrics/wsprom, so that
 // its dashboard is not for them: who uses Prometheus alone is better off with that one.
 // In Tempo, this finds the attempts that failed:
 //

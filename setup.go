@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// An Opening is a connection that is logged in and not open yet: nothing but the
-// OnOpening callback speaks on it. Its methods may be called by that callback
+// A Setup is a connection that is logged in and not open yet: nothing but the
+// AfterConnect callback speaks on it. Its methods may be called by that callback
 // only, before it returns.
-type Opening struct {
+type Setup struct {
 	// Connection is the number of the connection, as in Message.
 	Connection int
 	// Attempt is the number of the attempt, as in StateChange.
@@ -27,12 +27,12 @@ type Opening struct {
 
 var errOpeningOver = errors.New("wechatws: the opening is over")
 
-// OnOpening registers fn for what a protocol has to settle on every new
+// AfterConnect registers fn for what a protocol has to settle on every new
 // connection before anything else may be said on it: joining a room, subscribing,
 // waiting to be let in. It runs after the login and before the connection counts
 // as open, and the queue waits for it. When fn returns nil the connection is open;
 // an error, or the timeout for fn as a whole, drops it and is a failed attempt
-// (a *DialError with StepOpening), a final one when it is marked with
+// (a *DialError with phaseSetup), a final one when it is marked with
 // backoff.Permanent. Several functions run in order of registration.
 //
 // Unlike other callbacks fn runs on the goroutine that reads, so that no callback
@@ -43,17 +43,17 @@ var errOpeningOver = errors.New("wechatws: the opening is over")
 // timeout, with Close, and when the attempt is restarted: by Reconnect, or because the
 // network that it uses has gone.
 //
-// Call OnOpening before Connect; it has no effect on a connection that is there
+// Call AfterConnect before Connect; it has no effect on a connection that is there
 // already. A nil fn or a timeout that is not above zero is an error, reported to
 // OnError and by the next Connect.
-func (c *Client) OnOpening(timeout time.Duration, fn func(ctx context.Context, o *Opening) error) (remove func()) {
+func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context, o *Setup) error) (remove func()) {
 	switch {
 	case fn == nil:
-		return c.badCallback("OnOpening", "")
+		return c.badCallback("AfterConnect", "")
 	case timeout <= 0:
-		return c.misuse(&OptionError{Option: "OnOpening", Value: timeout.String(), Want: "the timeout must be longer than zero"})
+		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout must be longer than zero"})
 	}
-	return c.onOpening.add(func(ctx context.Context, o *Opening) {
+	return c.afterConnect.add(func(ctx context.Context, o *Setup) {
 		if o.err != nil {
 			return
 		}
@@ -66,8 +66,8 @@ func (c *Client) OnOpening(timeout time.Duration, fn func(ctx context.Context, o
 
 // opening lets protocol layers have the connection to themselves.
 func (s *session) opening(ctx context.Context, l *link, attempt int) error {
-	o := &Opening{Connection: l.number, Attempt: attempt, link: l}
-	s.client.onOpening.call(ctx, o, func(err error) { o.err = err })
+	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
+	s.client.afterConnect.call(ctx, o, func(err error) { o.err = err })
 	o.mu.Lock()
 	o.over = true
 	o.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) error {
 		}
 	}
 	if o.err != nil {
-		return &DialError{Step: StepOpening, Err: o.err, text: trimPrefix(o.err)}
+		return &DialError{Phase: phaseSetup, Err: o.err, text: trimPrefix(o.err)}
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) error {
 // Send encodes v with the codec and writes it at once, ahead of everything that is
 // queued. It blocks while the socket is slow to take it. When ctx ends the
 // connection is dropped and the error is the cause of that.
-func (o *Opening) Send(ctx context.Context, v any) error {
+func (o *Setup) Send(ctx context.Context, v any) error {
 	m, err := encode(o.link.client.cfg.codec, v)
 	if err != nil {
 		return err
@@ -97,14 +97,14 @@ func (o *Opening) Send(ctx context.Context, v any) error {
 	if o.over {
 		return errOpeningOver
 	}
-	return o.link.until(ctx, func() error { return o.link.conn.Write(TextMessage, m.Data) })
+	return o.link.until(ctx, func() error { return o.link.conn.Write(m.messageType(), m.Data) })
 }
 
 // Receive waits for the next message, with or without a type. Only text that is not
 // valid UTF-8 is skipped. When ctx ends the connection is dropped and the error is the
 // cause of that. A *CloseError means that the connection has ended. More messages than
 // the inbox holds are an error.
-func (o *Opening) Receive(ctx context.Context) (Message, error) {
+func (o *Setup) Receive(ctx context.Context) (Message, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.link
@@ -138,7 +138,7 @@ func (o *Opening) Receive(ctx context.Context) (Message, error) {
 // between their answer and what they accept. Everything else goes on: messages are
 // received, heartbeats are sent, and when the connection ends in that time the messages
 // wait for the next one. The longest d counts. It does not block.
-func (o *Opening) HoldQueue(d time.Duration) {
+func (o *Setup) HoldQueue(d time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.over {

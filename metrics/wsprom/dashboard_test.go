@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
-	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
 )
 
 // A dashboard is as much of Grafana's format as is tested here.

@@ -13,20 +13,20 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A lease is what a guard of the tests asks.
+// A lease is what a fence of the tests asks.
 type lease struct{ lost atomic.Bool }
 
 var errNoLease = errors.New("the lease has run out")
 
-func (l *lease) guard() error {
+func (l *lease) fence() error {
 	if l.lost.Load() {
 		return errNoLease
 	}
 	return nil
 }
 
-// What the guard refuses is not said, is the end of the connection, and is not lost.
-func TestGuard(t *testing.T) {
+// What the fence refuses is not written, is the end of the connection, and is not lost.
+func TestFence(t *testing.T) {
 	sayings := map[string]struct {
 		options []wechatws.Option
 		say     func(w *world, c *client)
@@ -42,7 +42,7 @@ func TestGuard(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				var l lease
-				c := w.client(append(s.options, wechatws.WithGuard(l.guard))...).record()
+				c := w.client(append(s.options, wechatws.WithFence(l.fence))...).record()
 				c.connect()
 				conn := w.conn()
 				c.send("in time")
@@ -52,10 +52,10 @@ func TestGuard(t *testing.T) {
 				w.sleep(time.Second)
 				assert.Equal(t, []string{"in time"}, received(conn))
 				assert.ErrorIs(t, c.lastClose().Err, errNoLease)
-				assert.Equal(t, wechatws.StatusAbnormal, c.lastClose().Code)
+				assert.Equal(t, wechatws.StatusAbnormalClosure, c.lastClose().Code)
 				assert.False(t, c.lastClose().Remote)
 				w.sleep(10 * time.Second)
-				assert.Equal(t, 1, c.Stats().Opens, "the guard is asked before each dial")
+				assert.Equal(t, 1, c.Stats().Opens, "the fence is asked before each dial")
 				var undelivered *wechatws.UndeliveredError
 				if err := c.Close(1000, ""); s.left > 0 && assert.ErrorAs(t, err, &undelivered) {
 					assert.Len(t, undelivered.Messages, s.left)
@@ -65,11 +65,11 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// Who has lost his lease has no word left, not even a good-bye.
-func TestGuardRefusesTheCloseFrame(t *testing.T) {
+// Without the lease not even a close frame is written.
+func TestFenceRefusesTheCloseFrame(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var l lease
-		c := w.client(append(quiet(), wechatws.WithGuard(l.guard))...).connect()
+		c := w.client(append(quiet(), wechatws.WithFence(l.fence))...).connect()
 		conn := w.conn()
 		l.lost.Store(true)
 		began := time.Now()
@@ -77,16 +77,16 @@ func TestGuardRefusesTheCloseFrame(t *testing.T) {
 		assert.Zero(t, time.Since(began))
 		w.sleep(time.Second)
 		code, _ := conn.CloseCode()
-		assert.Equal(t, int(wechatws.StatusAbnormal), code)
+		assert.Equal(t, int(wechatws.StatusAbnormalClosure), code)
 	})
 }
 
 // On a real socket lone messages go another way.
-func TestGuardOnARealSocket(t *testing.T) {
+func TestFenceOnARealSocket(t *testing.T) {
 	srv := wstest.NewServer()
 	defer srv.Close()
 	var l lease
-	c, err := wechatws.New(srv.URL(), append(quiet(), wechatws.WithGuard(l.guard))...)
+	c, err := wechatws.New(srv.URL(), append(quiet(), wechatws.WithFence(l.fence))...)
 	if !assert.NoError(t, err) {
 		return
 	}

@@ -36,7 +36,7 @@
 //
 // state is idle, connecting, open, waiting, offline, closed or failed. cause is closed
 // (the peer sent a close frame), lost (the connection broke), half_open (the peer fell
-// silent), protocol (what came could not be taken) or local (Reconnect or Drop).
+// silent), protocol (what came could not be taken) or local (Reconnect or Disconnect).
 //
 // Times that are not known yet are absent: round-trip times before the first
 // measurement, the last error before the first error. No label and no help text holds

@@ -1,4 +1,4 @@
-module github.com/wechatws/wechatws/metrics/otel
+module github.com/wechatws/wechatws/metrics/wsotel
 
 go 1.26.0
 

@@ -57,7 +57,7 @@ type TraceOptions struct {
 // and when it failed, besides the status Error with the library's text, which holds no
 // secrets,
 //
-//	wechatws.step              where: a wechatws.Step
+//	wechatws.phase             DialError.Phase
 //	wechatws.final             whether no other attempt follows
 //	wechatws.retry_in          otherwise after how many seconds it does
 //	error.type                 the handshake's HTTP status, "timeout", "panic", or else the step
@@ -198,8 +198,8 @@ func describe(err error) (attributes []attribute.KeyValue) {
 		network   net.Error
 	)
 	if errors.As(err, &dial) {
-		kind = string(dial.Step)
-		attributes = append(attributes, attribute.String("wechatws.step", string(dial.Step)))
+		kind = string(dial.Phase)
+		attributes = append(attributes, attribute.String("wechatws.phase", dial.Phase))
 		if host, port, err := net.SplitHostPort(dial.Addr); err == nil {
 			attributes = append(attributes, attribute.String("server.address", host))
 			if n, err := strconv.Atoi(port); err == nil {

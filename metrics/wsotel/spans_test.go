@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/wechatws/wechatws"
-	wsotel "github.com/wechatws/wechatws/metrics/otel"
+	wsotel "github.com/wechatws/wechatws/metrics/wsotel"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -141,7 +141,7 @@ func TestSpansOfFailures(t *testing.T) {
 			attributes: map[string]any{
 				"wechatws.attempt":          int64(1),
 				"wechatws.outcome":          "failed",
-				"wechatws.step":             "handshake",
+				"wechatws.phase":             "handshake",
 				"wechatws.final":            false,
 				"wechatws.retry_in":         7.0,
 				"error.type":                "503",
@@ -158,7 +158,7 @@ func TestSpansOfFailures(t *testing.T) {
 			attributes: map[string]any{
 				"wechatws.attempt":  int64(2),
 				"wechatws.outcome":  "failed",
-				"wechatws.step":     "handshake",
+				"wechatws.phase":     "handshake",
 				"wechatws.final":    false,
 				"wechatws.retry_in": 3.0,
 				"error.type":        "timeout",
@@ -199,7 +199,7 @@ func TestErrorTypes(t *testing.T) {
 				spans := r.spans(w)
 				require.Len(t, spans, 1)
 				require.Equal(t, test.errorIs, spans[0].attributes["error.type"])
-				require.Equal(t, "endpoint", spans[0].attributes["wechatws.step"])
+				require.Equal(t, "endpoint", spans[0].attributes["wechatws.phase"])
 				require.NotContains(t, spans[0].attributes, "server.address")
 				require.NotEmpty(t, spans[0].status)
 			})
@@ -256,9 +256,9 @@ func (s *switchable) Status() wechatws.NetworkStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.off {
-		return wechatws.NetworkStatus{Type: wechatws.NetworkNone}
+		return wechatws.NetworkStatus{Type: "none"}
 	}
-	return wechatws.NetworkStatus{Connected: true, Type: wechatws.NetworkWiFi}
+	return wechatws.NetworkStatus{Connected: true, Type: "wifi"}
 }
 
 func (s *switchable) Watch(fn func(wechatws.NetworkStatus)) (stop func()) {

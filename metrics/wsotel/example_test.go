@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/wechatws/wechatws"
-	wsotel "github.com/wechatws/wechatws/metrics/otel"
+	wsotel "github.com/wechatws/wechatws/metrics/wsotel"
 	"github.com/wechatws/wechatws/wstest"
 )
 

@@ -14,7 +14,7 @@ import (
 )
 
 // scope is the name of the meter and of the tracer.
-const scope = "github.com/wechatws/wechatws/metrics/otel"
+const scope = "github.com/wechatws/wechatws/metrics/wsotel"
 
 // MetricsOptions say how Metrics report. The zero value is a good one for some hundred
 // clients at most.
@@ -184,7 +184,7 @@ var numbers = []number{
 	{counter, "connection.dropped", "{connection}", "Connections that had been open and ended without Close, by cause.",
 		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
 			for _, cause := range tally.Causes {
-				observe(int64(cause.Of(t.Drops)), attribute.String("wechatws.drop.cause", cause.Name))
+				observe(int64(cause.Of(t.Disconnects)), attribute.String("wechatws.drop.cause", cause.Name))
 			}
 		}},
 	{counter, "network.messages", "{message}", "Messages that have arrived, answers to heartbeats among them, and that a socket has taken, without heartbeats and logins.",
@@ -200,9 +200,9 @@ var numbers = []number{
 	{counter, "queue.dropped", "{message}", "Messages that were given up before they were sent: expired, or dropped from a full queue.", one(func(t *tally.Total) int64 { return t.Dropped })},
 	{current, "queue.messages", "{message}", "Messages in the outbound queue.", one(func(t *tally.Total) int { return t.Queued })},
 	{current, "queue.size", "By", "Size of the messages in the outbound queue.", one(func(t *tally.Total) int { return t.QueuedBytes })},
-	{gauge, "queue.messages_max", "{message}", "The most messages that a client's outbound queue has ever held.", one(func(t *tally.Total) int { return t.QueuedMost })},
+	{gauge, "queue.messages_max", "{message}", "The most messages that a client's outbound queue has ever held.", one(func(t *tally.Total) int { return t.MaxQueued })},
 	{current, "inbox.messages", "{message}", "Messages that have arrived and wait for a callback or are in one.", one(func(t *tally.Total) int { return t.Inbox })},
-	{gauge, "inbox.messages_max", "{message}", "The most messages that a client's inbox has ever held.", one(func(t *tally.Total) int { return t.InboxMost })},
+	{gauge, "inbox.messages_max", "{message}", "The most messages that a client's inbox has ever held.", one(func(t *tally.Total) int { return t.MaxInbox })},
 }
 
 // one observes a number without attributes of its own.
@@ -227,7 +227,7 @@ var times = []struct {
 	{"rtt.last", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", measured(func(t *tally.Total) time.Duration { return t.RTT })},
 	{"rtt.smoothed", "Weighted average of the round-trip times; of several clients the mean.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
 	{"rtt.smoothed_max", "Weighted average of the round-trip times; of several clients that of the slowest.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
-	{"rtt.worst", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.WorstRTT })},
+	{"rtt.worst", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.MaxRTT })},
 }
 
 // measured observes a duration, unless there is none.

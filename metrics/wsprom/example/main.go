@@ -26,7 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 

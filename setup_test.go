@@ -17,7 +17,7 @@ import (
 )
 
 // hello waits for the server's first word and answers it.
-func hello(ctx context.Context, o *wechatws.Opening) error {
+func hello(ctx context.Context, o *wechatws.Setup) error {
 	for {
 		m, err := o.Receive(ctx)
 		if err != nil {
@@ -42,7 +42,7 @@ func TestOpeningComesBehindTheLoginAndAheadOfTheQueue(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		greet(w)
 		c := w.client(append(quiet(), wechatws.WithLoginMessage("login"))...).record()
-		c.OnOpening(time.Second, hello)
+		c.AfterConnect(time.Second, hello)
 		c.send("queued")
 		c.connect()
 		c.flush()
@@ -64,7 +64,7 @@ func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		greet(w)
 		c := w.client(quiet()...).record()
-		c.OnOpening(time.Second, hello)
+		c.AfterConnect(time.Second, hello)
 		c.connect()
 		w.sleep(time.Millisecond)
 		require.Equal(t, []string{"state connecting", "state open", "open",
@@ -80,15 +80,15 @@ func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 func TestOpeningThatTimesOutIsAFailedAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record()
-		c.OnOpening(10*time.Second, hello)
+		c.AfterConnect(10*time.Second, hello)
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(12 * time.Second)
 		require.Equal(t, []string{"connecting", "waiting"}, c.states())
 		var de *wechatws.DialError
 		require.ErrorAs(t, c.lastChange().Err, &de)
-		require.Equal(t, wechatws.StepOpening, de.Step)
+		require.Equal(t, "setup", de.Phase)
 		require.ErrorIs(t, de, context.DeadlineExceeded)
-		require.EqualError(t, de, "wechatws: opening: not done within 10s: context deadline exceeded")
+		require.EqualError(t, de, "wechatws: setup: not done within 10s: context deadline exceeded")
 		require.Zero(t, w.srv.OpenConns())
 
 		greet(w)
@@ -103,16 +103,16 @@ func TestOpeningThatTimesOutIsAFailedAttempt(t *testing.T) {
 func TestOpeningErrors(t *testing.T) {
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
-		open  func(ctx context.Context, o *wechatws.Opening) error
+		open  func(ctx context.Context, o *wechatws.Setup) error
 		serve func(c *wstest.Conn)
 		check func(t *testing.T, err error)
 	}{
 		"of its own": {
-			open:  func(context.Context, *wechatws.Opening) error { return broken },
+			open:  func(context.Context, *wechatws.Setup) error { return broken },
 			check: func(t *testing.T, err error) { require.ErrorIs(t, err, broken) },
 		},
 		"panic": {
-			open: func(context.Context, *wechatws.Opening) error { panic("oh") },
+			open: func(context.Context, *wechatws.Setup) error { panic("oh") },
 			check: func(t *testing.T, err error) {
 				var pe *wechatws.PanicError
 				require.ErrorAs(t, err, &pe)
@@ -129,7 +129,7 @@ func TestOpeningErrors(t *testing.T) {
 			},
 		},
 		"what a timed out Receive said is ignored": {
-			open: func(ctx context.Context, o *wechatws.Opening) error {
+			open: func(ctx context.Context, o *wechatws.Setup) error {
 				ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
 				defer cancel()
 				_, _ = o.Receive(ctx)
@@ -138,7 +138,7 @@ func TestOpeningErrors(t *testing.T) {
 			check: func(t *testing.T, err error) { require.ErrorIs(t, err, context.DeadlineExceeded) },
 		},
 		"cannot be encoded": {
-			open:  func(ctx context.Context, o *wechatws.Opening) error { return o.Send(ctx, func() {}) },
+			open:  func(ctx context.Context, o *wechatws.Setup) error { return o.Send(ctx, func() {}) },
 			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "cannot encode func()") },
 		},
 		"a flood": {
@@ -156,11 +156,11 @@ func TestOpeningErrors(t *testing.T) {
 					w.srv.OnConn(tt.serve)
 				}
 				c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
-				c.OnOpening(time.Minute, tt.open)
+				c.AfterConnect(time.Minute, tt.open)
 				err := c.Connect(t.Context())
 				var de *wechatws.DialError
 				require.ErrorAs(t, err, &de)
-				require.Equal(t, wechatws.StepOpening, de.Step)
+				require.Equal(t, "setup", de.Phase)
 				tt.check(t, err)
 				require.NotContains(t, c.states(), "open")
 			})
@@ -171,7 +171,7 @@ func TestOpeningErrors(t *testing.T) {
 func TestOpeningPermanentErrorIsFinal(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnOpening(time.Second, func(context.Context, *wechatws.Opening) error {
+		c.AfterConnect(time.Second, func(context.Context, *wechatws.Setup) error {
 			return backoff.Permanent(errors.New("banned"))
 		})
 		require.ErrorContains(t, c.Connect(t.Context()), "banned")
@@ -183,12 +183,12 @@ func TestOpeningsRunInOrderAndCanBeRemoved(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		var ran []string
-		note := func(name string, err error) func(context.Context, *wechatws.Opening) error {
-			return func(context.Context, *wechatws.Opening) error { ran = append(ran, name); return err }
+		note := func(name string, err error) func(context.Context, *wechatws.Setup) error {
+			return func(context.Context, *wechatws.Setup) error { ran = append(ran, name); return err }
 		}
-		c.OnOpening(time.Second, note("first", nil))
-		remove := c.OnOpening(time.Second, note("second", errors.New("no")))
-		c.OnOpening(time.Second, note("third", nil))
+		c.AfterConnect(time.Second, note("first", nil))
+		remove := c.AfterConnect(time.Second, note("second", errors.New("no")))
+		c.AfterConnect(time.Second, note("third", nil))
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(time.Second)
 		require.Equal(t, []string{"first", "second"}, ran)
@@ -203,20 +203,20 @@ func TestOpeningsRunInOrderAndCanBeRemoved(t *testing.T) {
 func TestOpeningMisuse(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnOpening(time.Second, nil)
-		c.OnOpening(-time.Second, hello)
+		c.AfterConnect(time.Second, nil)
+		c.AfterConnect(-time.Second, hello)
 		err := c.Connect(t.Context())
-		require.ErrorContains(t, err, "OnOpening(nil): the callback must be a function")
-		require.ErrorContains(t, err, "OnOpening(-1s): the timeout must be longer than zero")
+		require.ErrorContains(t, err, "AfterConnect(nil): the callback must be a function")
+		require.ErrorContains(t, err, "AfterConnect(-1s): the timeout must be longer than zero")
 	})
 }
 
-// After its time an Opening is of no use, and of no harm.
+// After its time a Setup is of no use, and of no harm.
 func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		var kept *wechatws.Opening
-		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error { kept = o; return nil })
+		var kept *wechatws.Setup
+		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error { kept = o; return nil })
 		c.connect()
 		require.ErrorContains(t, kept.Send(t.Context(), "late"), "the opening is over")
 		_, err := kept.Receive(t.Context())
@@ -229,7 +229,7 @@ func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
 func TestCloseWhileOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnOpening(time.Hour, hello)
+		c.AfterConnect(time.Hour, hello)
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(time.Second)
 		c.close()
@@ -242,7 +242,7 @@ func TestCloseWhileOpening(t *testing.T) {
 func TestCloseInsideOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnOpening(time.Hour, func(context.Context, *wechatws.Opening) error {
+		c.AfterConnect(time.Hour, func(context.Context, *wechatws.Setup) error {
 			return c.Close(wechatws.StatusNormalClosure, "")
 		})
 		require.ErrorIs(t, c.Connect(t.Context()), wechatws.ErrClosed)
@@ -254,7 +254,7 @@ func TestCloseInsideOpening(t *testing.T) {
 func TestReconnectWhileOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnOpening(time.Hour, hello)
+		c.AfterConnect(time.Hour, hello)
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(time.Second)
 		greet(w)
@@ -277,7 +277,7 @@ func TestOpeningTimeIsNotStability(t *testing.T) {
 			c.Cut(wstest.FIN)
 		})
 		c := w.client(quiet()...)
-		c.OnOpening(time.Minute, hello)
+		c.AfterConnect(time.Minute, hello)
 		c.connect()
 		w.sleep(2 * time.Second)
 		require.Equal(t, 2, c.lastChange().Attempt)
@@ -289,10 +289,10 @@ func TestDropEndsOneConnectionAndTheScheduleGoesOn(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		cause := errors.New("thrown out of the room")
-		require.ErrorIs(t, c.Drop(1, cause), wechatws.ErrNotOpen)
+		require.ErrorIs(t, c.Disconnect(1, cause), wechatws.ErrNotOpen)
 		c.connect()
-		require.ErrorIs(t, c.Drop(2, cause), wechatws.ErrNotOpen)
-		require.NoError(t, c.Drop(1, cause))
+		require.ErrorIs(t, c.Disconnect(2, cause), wechatws.ErrNotOpen)
+		require.NoError(t, c.Disconnect(1, cause))
 		w.sleep(0)
 		require.Equal(t, wechatws.StateWaiting, c.State())
 		require.Equal(t, 3*time.Second, c.lastChange().RetryIn)
@@ -300,11 +300,11 @@ func TestDropEndsOneConnectionAndTheScheduleGoesOn(t *testing.T) {
 		require.False(t, c.lastClose().Remote)
 		w.sleep(3 * time.Second)
 		require.Equal(t, wechatws.StateOpen, c.State())
-		require.ErrorIs(t, c.Drop(1, cause), wechatws.ErrNotOpen, "that one is gone")
-		require.NoError(t, c.Drop(2, cause))
-		require.ErrorContains(t, c.Drop(2, nil), "cause must be an error")
+		require.ErrorIs(t, c.Disconnect(1, cause), wechatws.ErrNotOpen, "that one is gone")
+		require.NoError(t, c.Disconnect(2, cause))
+		require.ErrorContains(t, c.Disconnect(2, nil), "cause must be an error")
 		c.close()
-		require.ErrorIs(t, c.Drop(2, cause), wechatws.ErrNotOpen)
+		require.ErrorIs(t, c.Disconnect(2, cause), wechatws.ErrNotOpen)
 	})
 }
 
@@ -334,12 +334,12 @@ func TestEncodeLateIsRightForTheConnectionThatItGoesOutOn(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		k := &ticket{id: "none"}
 		c := w.client(quiet()...)
-		c.OnOpening(time.Second, func(_ context.Context, o *wechatws.Opening) error {
+		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
 			k.set(fmt.Sprintf("id of connection %d", o.Connection), nil)
 			return nil
 		})
 		require.NoError(t, c.Send(t.Context(), k))
-		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeLate()))
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeOnWrite()))
 		c.connect()
 		c.flush()
 		w.sleep(time.Millisecond)
@@ -355,7 +355,7 @@ func TestEncodeLateFailureSendsWhatThereWas(t *testing.T) {
 		k := &ticket{id: "before"}
 		out := errors.New("out of tickets")
 		c := w.client(quiet()...)
-		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeLate()))
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeOnWrite()))
 		k.set("", out)
 		c.connect()
 		c.flush()

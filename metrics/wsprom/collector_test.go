@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/prometheus"
+	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 

@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/wechatws/wechatws"
-	wsotel "github.com/wechatws/wechatws/metrics/otel"
+	wsotel "github.com/wechatws/wechatws/metrics/wsotel"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -45,7 +45,7 @@ func (m *meter) collect() (all []metricdata.Metrics) {
 	var got metricdata.ResourceMetrics
 	require.NoError(m.t, m.reader.Collect(context.Background(), &got))
 	for _, scope := range got.ScopeMetrics {
-		require.Equal(m.t, "github.com/wechatws/wechatws/metrics/otel", scope.Scope.Name)
+		require.Equal(m.t, "github.com/wechatws/wechatws/metrics/wsotel", scope.Scope.Name)
 		all = append(all, scope.Metrics...)
 	}
 	return all

@@ -1,0 +1,65 @@
+// Package coder runs wechatws on github.com/coder/websocket. It is the default.
+package coder
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/coder/websocket"
+
+	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/internal/handshake"
+	"github.com/wechatws/wechatws/transport"
+)
+
+// Dialer implements [transport.Dialer]. The zero value is ready for use.
+type Dialer struct{}
+
+// Dial implements [transport.Dialer].
+func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
+	client, found := frames.Find(h.Client)
+	client, accept := handshake.Client(client)
+	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
+	if h.Compression {
+		opts.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	c, resp, err := websocket.Dial(ctx, h.URL, opts)
+	if err != nil {
+		return nil, resp, err
+	}
+	accept()
+	c.SetReadLimit(-1)
+	return conn{c, found.Stream}, resp, nil
+}
+
+// conn uses the background context throughout: a context that can end
+// costs an allocation per operation, and ends the connection anyway.
+type conn struct {
+	*websocket.Conn
+	stream *frames.Stream
+}
+
+// Stream implements frames.Streamer.
+func (c conn) Stream() *frames.Stream { return c.stream }
+
+func (c conn) Reader() (transport.MessageType, io.Reader, error) {
+	t, r, err := c.Conn.Reader(context.Background())
+	if err != nil {
+		var ce websocket.CloseError
+		if errors.As(err, &ce) {
+			err = &transport.CloseError{Code: int(ce.Code), Reason: ce.Reason}
+		}
+		return 0, nil, err
+	}
+	return transport.MessageType(t), r, nil
+}
+
+func (c conn) Write(t transport.MessageType, p []byte) error {
+	return c.Conn.Write(context.Background(), websocket.MessageType(t), p)
+}
+
+func (c conn) Close(code int, reason string) error {
+	return c.Conn.Close(websocket.StatusCode(code), reason)
+}

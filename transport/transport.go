@@ -1,0 +1,102 @@
+// Package transport is the interface between a client of package wechatws and the
+// WebSocket library below it. Only programs that bring their own library, or wrap one,
+// need it; transport/coder and transport/nhooyr implement it.
+package transport
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/wechatws/wechatws/internal/printable"
+)
+
+// A MessageType is the opcode of a data message, as in RFC 6455.
+type MessageType int
+
+// The two types of message.
+const (
+	TextMessage   MessageType = 1
+	BinaryMessage MessageType = 2
+)
+
+// String returns "text" or "binary".
+func (t MessageType) String() string {
+	switch t {
+	case TextMessage:
+		return "text"
+	case BinaryMessage:
+		return "binary"
+	}
+	return fmt.Sprintf("MessageType(%d)", int(t))
+}
+
+// A CloseError is the peer's close frame. [Conn.Reader] returns it when there is one.
+type CloseError struct {
+	Code   int    // the close code, 1005 for a frame without one
+	Reason string // the frame's text; may hold secrets
+}
+
+// Error returns a text with the code and without the reason.
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("peer closed the connection: close code %d", e.Code)
+}
+
+// A Dialer makes WebSocket connections: the seam to the WebSocket library.
+// Package coder holds the default one, package nhooyr another.
+//
+// Dial performs one handshake. On failure it returns the server's response as
+// far as there was one, with up to 1 KiB of its body. It must return when ctx
+// ends; the connections of Handshake.Client are closed then. Returning neither a Conn nor
+// an error is an error, and so is a panic.
+type Dialer interface {
+	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
+}
+
+// A Handshake is what a Dialer needs to know. Printed and in a log it shows the URL's
+// scheme and host only.
+type Handshake struct {
+	URL          string // ws or wss
+	Header       http.Header
+	Subprotocols []string
+	Compression  bool // offer permessage-deflate without context takeover
+	// Client makes the request. TLS, proxy, redirects and the wire below are
+	// set up in it; a Dialer that does not use it does without them, and
+	// without liveness by bytes: only whole messages and pongs count then.
+	Client *http.Client
+}
+
+// A Conn is one WebSocket connection. A Client calls Reader from one goroutine
+// and reads each message to its end; it calls Write from one goroutine at a
+// time; Ping, Close and CloseNow may come at any time from any goroutine. A panic
+// in a method ends the connection, with a *PanicError as the cause.
+type Conn interface {
+	// Reader waits for the next message. A close frame from the peer is
+	// returned as a *CloseError. There must be no read limit:
+	// the Client has its own.
+	Reader() (MessageType, io.Reader, error)
+	// Write writes p as one message in one frame.
+	Write(t MessageType, p []byte) error
+	// Ping sends a protocol ping and waits for its pong, while somebody else is
+	// in Reader.
+	Ping(ctx context.Context) error
+	// Close sends a close frame and waits for the peer's, while somebody else
+	// is in Reader. It waits for no longer than a few seconds.
+	Close(code int, reason string) error
+	// CloseNow ends the connection without a word and lets everything above
+	// return.
+	CloseNow() error
+	// Subprotocol is the one that the server chose, or empty.
+	Subprotocol() string
+}
+
+// String returns the URL's scheme and host.
+func (h Handshake) String() string { return printable.URL(h.URL) }
+
+// GoString implements [fmt.GoStringer], with what String returns.
+func (h Handshake) GoString() string { return "transport.Handshake(" + h.String() + ")" }
+
+// LogValue implements [slog.LogValuer], with what String returns.
+func (h Handshake) LogValue() slog.Value { return slog.StringValue(h.String()) }
