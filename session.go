@@ -290,7 +290,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.mu.Lock()
 	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
 	c.mu.Unlock()
-	info.Err = s.ended(ctx, err)
+	info.Err = notOpened(ctx, err)
 	trace(ctx, c, c.cfg.trace.dialDone, info)
 	if l != nil {
 		l.end(err)
@@ -304,9 +304,9 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	return nil, err
 }
 
-// ended is what a trace is told about an attempt that did not open: its error, or why the
-// client has ended the attempt.
-func (s *session) ended(ctx context.Context, err error) error {
+// notOpened is the error for the traces of an attempt that opened no connection. It says
+// whether the client itself has ended the attempt.
+func notOpened(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
