@@ -20,7 +20,7 @@ func TestChangesTellWhenTheyHappened(t *testing.T) {
 		}
 		tell := func(e wechatws.StateChange) told { return told{e.At.Sub(w.start), e.From, e.To} }
 		var retries, changes []told
-		c := w.client(wechatws.WithTrace(wechatws.Trace{Retry: func(e wechatws.StateChange) { retries = append(retries, tell(e)) }}))
+		c := w.client(wechatws.WithTrace(wechatws.Trace{Retry: func(_ context.Context, e wechatws.StateChange) { retries = append(retries, tell(e)) }}))
 		c.OnStateChange(func(_ context.Context, e wechatws.StateChange) {
 			if e.To == wechatws.StateConnecting {
 				time.Sleep(time.Minute)

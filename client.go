@@ -316,6 +316,14 @@ func (c *Client) move(change StateChange) StateChange {
 	return change
 }
 
+// eventContext is that of the session, if there is one.
+func (c *Client) eventContext() context.Context {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	return s.eventContext()
+}
+
 // currentSession is the number of the session that runs, or of the next one, and
 // whether the client has ended and there may be none.
 func (c *Client) currentSession() (number int, ended bool) {
@@ -504,10 +512,9 @@ func (c *Client) dropped(m Outbound, why error) {
 			c.dropMu.Lock()
 			delete(c.drops, why)
 			c.dropMu.Unlock()
-			for _, m := range drops.Messages {
-				trace(c, c.cfg.trace.Dropped, Dropped{m, why})
-			}
-			c.report(context.Background(), drops)
+			ctx := c.eventContext()
+			trace(ctx, c, c.cfg.trace.dropped, drops)
+			c.report(ctx, drops)
 		})
 	}
 	if len(drops.Messages) < c.cfg.queueMessages {

@@ -48,13 +48,14 @@ type dialed struct {
 	compressed bool           // perhaps: it was offered
 }
 
-// dial makes a connection to ep, with an offer of compression or without. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, compression bool, memory *addresses) (dialed, OpenEvent, error) {
+// dial makes a connection to ep, with the header that traces have added, and with an offer of
+// compression or without. Its errors are *DialError.
+func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header), choice: addressChoice{memory: memory}}
+	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addressChoice{memory: memory}}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began
 

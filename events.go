@@ -74,12 +74,15 @@ type OpenEvent struct {
 // Timings says where the time of a connection attempt went, like the profile of
 // wx's onOpen. A step that did not happen, such as TLS for a ws URL, is zero.
 type Timings struct {
-	Start     time.Time     // when the attempt started
+	Endpoint  time.Duration // the function of [WithEndpoint], before Start
+	Start     time.Time     // when dialing started
 	Resolve   time.Duration // DNS
 	Connect   time.Duration // TCP
 	TLS       time.Duration // TLS handshake
 	Handshake time.Duration // from the request written to the server's answer
 	Total     time.Duration // from Start to the server's answer
+	Login     time.Duration // the function of [WithLogin] and the write, after Total
+	Setup     time.Duration // the functions of [Client.AfterConnect], after Login
 }
 
 // A CloseEvent is the end of a connection that had been open.

@@ -322,7 +322,7 @@ func (h *heartbeat) mayPing(now time.Time) bool {
 
 // pinged is called when a ping is written, and makes its payload.
 func (h *heartbeat) pinged() []byte {
-	trace(h.link.client, h.cfg.trace.Ping, Ping{h.link.number})
+	trace(h.link.session.ctx, h.link.client, h.cfg.trace.ping, PingInfo{Connection: h.link.number})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pings++
@@ -349,7 +349,7 @@ func (h *heartbeat) ponged(payload []byte) {
 // measured is told of each round trip.
 func (h *heartbeat) measured(rtt time.Duration) {
 	h.link.client.rtt.add(rtt)
-	trace(h.link.client, h.cfg.trace.Pong, Pong{h.link.number, rtt})
+	trace(h.link.session.ctx, h.link.client, h.cfg.trace.pong, PingInfo{h.link.number, rtt})
 }
 
 // ping has the library send a ping, which waits for the pong.

@@ -486,9 +486,11 @@ func (l *link) finish(w *writing) bool {
 		begun = w.n < len(w.batch) && w.batch[w.n].start < taken
 	}
 	l.client.queue.wrote(l, w.n, begun, w.err)
-	if out := l.client.cfg.trace.MessageOut; out != nil {
+	if hooks := l.client.cfg.trace.messageSent; len(hooks) > 0 {
 		for _, m := range w.batch[:w.n] {
-			trace(l.client, out, MessageOut{l.number, m.Binary, len(m.Data), time.Since(m.accepted)})
+			trace(m.traced.ctx, l.client, hooks, MessageInfo{
+				Connection: l.number, Binary: m.Binary, Size: len(m.Data), Waited: time.Since(m.traced.accepted),
+			})
 		}
 	}
 	if w.err == nil {

@@ -11,21 +11,21 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// WithLogger has the client log what it does: one line for each event that matters, in
-// levels that keep Info readable through an outage of a day.
+// WithLogger sets a logger for what the client does: one line for each event that matters,
+// in levels that keep Info readable through an outage of a day. The default is none.
 //
-//	Debug  dialling            attempt
+//	Debug  dialing             attempt
 //	Info   connected           connection, attempt, took; after an outage: away, failures
 //	Warn   connection lost     connection, lasted, code, err
 //	Warn   attempt failed      attempt, failures, away, delay, err
 //	Info   no network          attempt
 //	Info   network             connected, type
-//	Error  failed              attempt, err: it is final
+//	Error  failed              attempt, err: it is permanent
 //	Info   closed              err
 //	Warn   messages dropped    count, err
 //	Warn   message not used    count, type, size, err
 //	Error  panic in a callback value, stack
-//	Warn   error               err: everything else that OnError is told
+//	Warn   error               err: everything else that OnError receives
 //
 // Of failed attempts in a row, and of messages that cannot be used on one connection, the
 // first is logged, the second, the fourth, the eighth and so on; the others are on level
@@ -33,6 +33,9 @@ import (
 // Attributes are the same words everywhere, in a group named wechatws. There is nothing
 // in them that is not in the texts of the client's errors, which hold no secrets: no
 // server's page, no close reason, and no message's data. Types are cut at 200 bytes.
+//
+// The logger's handler is called with the contexts of [Trace] and of the callbacks, so that
+// it finds in them what a [Trace.DialStart] has added, such as a span.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -61,17 +64,16 @@ func (c *Client) keepJournal() {
 		return
 	}
 	j := &journal{log: c.cfg.logger.WithGroup("wechatws")}
-	all := c.cfg.trace.with(Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry})
-	c.cfg.trace = &all
-	c.onStateChange.add(func(_ context.Context, e StateChange) { j.state(e) })
-	c.onNetworkChange.add(func(_ context.Context, s NetworkStatus) {
-		j.line(slog.LevelInfo, "network", "connected", s.Connected, "type", string(s.Type))
+	c.cfg.trace = c.cfg.trace.with(Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry})
+	c.onStateChange.add(j.state)
+	c.onNetworkChange.add(func(ctx context.Context, s NetworkStatus) {
+		j.line(ctx, slog.LevelInfo, "network", "connected", s.Connected, "type", string(s.Type))
 	})
-	c.onError.add(func(_ context.Context, err error) { j.error(err) })
+	c.onError.add(j.error)
 }
 
-func (j *journal) line(level slog.Level, text string, attributes ...any) {
-	j.log.Log(context.Background(), level, text, attributes...)
+func (j *journal) line(ctx context.Context, level slog.Level, text string, attributes ...any) {
+	j.log.Log(ctx, level, text, attributes...)
 }
 
 // often is the level of the nth of something that repeats itself.
@@ -82,16 +84,17 @@ func often(n int, level slog.Level) slog.Level {
 	return slog.LevelDebug
 }
 
-func (j *journal) dialStart(e DialStart) {
+func (j *journal) dialStart(ctx context.Context, i DialInfo) context.Context {
 	j.mu.Lock()
 	if j.outage.IsZero() {
 		j.outage = time.Now()
 	}
 	j.mu.Unlock()
-	j.line(slog.LevelDebug, "dialling", "attempt", e.Attempt)
+	j.line(ctx, slog.LevelDebug, "dialing", "attempt", i.Attempt)
+	return nil
 }
 
-func (j *journal) open(e OpenEvent) {
+func (j *journal) open(ctx context.Context, e OpenEvent) {
 	j.mu.Lock()
 	attributes := []any{"connection", e.Connection, "attempt", e.Attempt, "took", e.Timings.Total}
 	if j.failures > 0 {
@@ -99,21 +102,21 @@ func (j *journal) open(e OpenEvent) {
 	}
 	j.opened, j.outage, j.failures, j.reason, j.unused = time.Now(), time.Time{}, 0, "", 0
 	j.mu.Unlock()
-	j.line(slog.LevelInfo, "connected", attributes...)
+	j.line(ctx, slog.LevelInfo, "connected", attributes...)
 }
 
-func (j *journal) close(e CloseEvent) {
+func (j *journal) close(ctx context.Context, e CloseEvent) {
 	j.mu.Lock()
 	lasted := time.Since(j.opened)
 	j.outage = time.Now()
 	j.mu.Unlock()
-	if e.Err == nil { // Close, which the last move of the state tells of
+	if e.Err == nil { // Close, which is logged with the last change of the state
 		return
 	}
-	j.line(slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "err", e.Err)
+	j.line(ctx, slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "err", e.Err)
 }
 
-func (j *journal) retry(e StateChange) {
+func (j *journal) retry(ctx context.Context, e StateChange) {
 	if e.From == StateOpen { // connection lost says it
 		return
 	}
@@ -125,25 +128,25 @@ func (j *journal) retry(e StateChange) {
 	}
 	failures, away := j.failures, time.Since(j.outage)
 	j.mu.Unlock()
-	j.line(level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away, "delay", e.RetryIn, "err", e.Err)
+	j.line(ctx, level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away, "delay", e.RetryIn, "err", e.Err)
 }
 
-func (j *journal) state(e StateChange) {
+func (j *journal) state(ctx context.Context, e StateChange) {
 	switch e.To {
 	case StateOffline:
-		j.line(slog.LevelInfo, "no network", "attempt", e.Attempt)
+		j.line(ctx, slog.LevelInfo, "no network", "attempt", e.Attempt)
 	case StateFailed:
-		j.line(slog.LevelError, "failed", "attempt", e.Attempt, "err", e.Err)
+		j.line(ctx, slog.LevelError, "failed", "attempt", e.Attempt, "err", e.Err)
 	case StateClosed:
 		if e.Err != nil {
-			j.line(slog.LevelInfo, "closed", "err", e.Err)
+			j.line(ctx, slog.LevelInfo, "closed", "err", e.Err)
 		} else {
-			j.line(slog.LevelInfo, "closed")
+			j.line(ctx, slog.LevelInfo, "closed")
 		}
 	}
 }
 
-func (j *journal) error(err error) {
+func (j *journal) error(ctx context.Context, err error) {
 	var (
 		dial    *DialError
 		dropped *DroppedError
@@ -151,18 +154,18 @@ func (j *journal) error(err error) {
 		panicky *PanicError
 	)
 	switch {
-	case errors.As(err, &dial): // told as a failed attempt
+	case errors.As(err, &dial): // logged as a failed attempt
 	case errors.As(err, &dropped):
-		j.line(slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.Err)
+		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.Err)
 	case errors.As(err, &unused):
 		j.mu.Lock()
 		j.unused++
 		n := j.unused
 		j.mu.Unlock()
-		j.line(often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
+		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
 	case errors.As(err, &panicky):
-		j.line(slog.LevelError, "panic in a callback", "value", panicky.Value, "stack", string(panicky.Stack))
+		j.line(ctx, slog.LevelError, "panic in a callback", "value", panicky.Value, "stack", string(panicky.Stack))
 	default:
-		j.line(slog.LevelWarn, "error", "err", err)
+		j.line(ctx, slog.LevelWarn, "error", "err", err)
 	}
 }

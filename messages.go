@@ -68,8 +68,7 @@ func (m Message) Decode(v any) error {
 
 // route is the dispatcher's work on one message.
 func (c *Client) route(in inbound) {
-	ctx := in.link.session.ctx
-	if ctx.Err() != nil { // Close has begun
+	if in.link.session.ctx.Err() != nil { // Close has begun
 		return
 	}
 	m, typed, err := in.read(c)
@@ -77,8 +76,9 @@ func (c *Client) route(in inbound) {
 	if !garbled && in.link.heartbeat.isPong(m) {
 		return
 	}
-	if c.cfg.trace.MessageIn != nil || c.cfg.trace.Callback != nil {
-		defer c.traced(m)()
+	ctx, done := c.traced(in.link.session.ctx, m)
+	if done != nil {
+		defer done()
 	}
 	failed := func(err error) { c.report(ctx, err) }
 	if garbled {
@@ -105,12 +105,20 @@ func (c *Client) route(in inbound) {
 	}
 }
 
-// traced tells that the callbacks for m begin, and returns what tells that they have
-// run.
-func (c *Client) traced(m Message) func() {
+// traced calls the hooks for the start of m's callbacks, and returns their context and what
+// calls the hooks for their end; nil: there are none.
+func (c *Client) traced(ctx context.Context, m Message) (_ context.Context, done func()) {
+	t := c.cfg.trace
+	if len(t.messageStart) == 0 && len(t.messageDone) == 0 {
+		return ctx, nil
+	}
 	start := time.Now()
-	trace(c, c.cfg.trace.MessageIn, MessageIn{m.Connection, m.Type, m.Binary, len(m.Data), start.Sub(m.Received)})
-	return func() { trace(c, c.cfg.trace.Callback, CallbackDone{m.Connection, m.Type, time.Since(start)}) }
+	info := MessageInfo{Connection: m.Connection, Type: m.Type, Binary: m.Binary, Size: len(m.Data), Waited: start.Sub(m.Received)}
+	own := traceStart(ctx, c, t.messageStart, info)
+	return own, func() {
+		info.Took = time.Since(start)
+		trace(own, c, t.messageDone, info)
+	}
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's

@@ -17,7 +17,7 @@ type networkState struct {
 }
 
 // unreadableNetwork is the state that cannot be read. It counts as connected: a
-// wrong "not connected" would stop clients from dialling.
+// wrong "not connected" would stop clients from dialing.
 var unreadableNetwork = networkState{
 	status:     NetworkStatus{Connected: true, Type: networkUnknown},
 	digest:     "unreadable",

@@ -58,7 +58,7 @@ type config struct {
 	typeField string
 	codec     Codec
 
-	trace  *Trace // shared by all that have none
+	trace  *tracers
 	logger *slog.Logger
 
 	queueMessages int
@@ -72,8 +72,8 @@ type config struct {
 	errs []error
 }
 
-// untraced is shared by the clients that were given no trace.
-var untraced Trace
+// untraced is shared by the clients without a trace.
+var untraced tracers
 
 func defaultConfig() config {
 	return config{
@@ -506,13 +506,10 @@ func WithCodec(codec Codec) Option {
 	}
 }
 
-// WithTrace has t told what the client does, at the moment it does it. Given several
-// times, all are told, in that order.
-func WithTrace(t Trace) Option {
-	return func(c *config) {
-		all := c.trace.with(t)
-		c.trace = &all
-	}
+// WithTrace sets traces, whose functions are called as things happen, in this order. The
+// default is none. See [Trace].
+func WithTrace(traces ...Trace) Option {
+	return func(c *config) { c.trace = untraced.with(traces...) }
 }
 
 // WithQueue bounds the outbound queue, in messages and in bytes, and says what
@@ -546,11 +543,11 @@ func WithDrainTimeout(d time.Duration) Option {
 	}
 }
 
-// mergedHeader is the header for one attempt. Its names are in canonical form, as
-// they must be for net/http to find them.
-func (c *config) mergedHeader(own http.Header) http.Header {
+// mergedHeader is the header for one attempt; a later one replaces names of an earlier one.
+// The names are in canonical form, as they must be for net/http to find them.
+func (c *config) mergedHeader(own ...http.Header) http.Header {
 	merged := http.Header{}
-	for _, h := range [...]http.Header{c.header, own} {
+	for _, h := range append([]http.Header{c.header}, own...) {
 		for name, values := range h {
 			merged[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 		}

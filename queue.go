@@ -56,7 +56,7 @@ type outgoing struct {
 
 	size       int       // when it was accepted
 	written    time.Time // when it was, if it is a try
-	accepted   time.Time // when it was, if that is traced
+	traced     *traced   // nil: no trace needs it
 	start, end int64     // where it is in the stream of the wire, for who writes it
 	seq        uint64    // position among all that was ever accepted
 	link       *link     // that wrote it; of a message of SendConfirmed, its last try
@@ -64,6 +64,12 @@ type outgoing struct {
 
 	prev, next *outgoing // in the line that it is in
 	place      int       // among those that can expire
+}
+
+// traced is what [Trace.MessageSent] is called with, from when a message was accepted.
+type traced struct {
+	ctx      context.Context // never ends
+	accepted time.Time
 }
 
 func newOutgoing(verb string, m Outbound, v any, options []SendOption) (*outgoing, error) {
@@ -193,8 +199,8 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	}
 	q.seq++
 	m.seq, m.size = q.seq, len(m.Data)
-	if q.cfg.trace.MessageOut != nil {
-		m.accepted = time.Now()
+	if len(q.cfg.trace.messageSent) > 0 {
+		m.traced = &traced{context.WithoutCancel(ctx), time.Now()}
 	}
 	q.waiting.pushBack(m)
 	if m.request != nil {

@@ -59,7 +59,7 @@ func TestReconnectIsKeptUntilAnAttemptBegins(t *testing.T) {
 			})}
 		}},
 		"Trace.Retry": inTrace(func(ask func()) wechatws.Trace {
-			return wechatws.Trace{Retry: func(wechatws.StateChange) { ask() }}
+			return wechatws.Trace{Retry: func(context.Context, wechatws.StateChange) { ask() }}
 		}),
 		"OnStateChange": {watch: func(c *client, ask func()) {
 			c.OnStateChange(func(_ context.Context, e wechatws.StateChange) {
@@ -74,7 +74,7 @@ func TestReconnectIsKeptUntilAnAttemptBegins(t *testing.T) {
 			c.OnClose(func(context.Context, wechatws.CloseEvent) { ask() })
 		}},
 		"Trace.Close": inTrace(func(ask func()) wechatws.Trace {
-			return wechatws.Trace{Close: func(wechatws.CloseEvent) { ask() }}
+			return wechatws.Trace{Close: func(context.Context, wechatws.CloseEvent) { ask() }}
 		}),
 	}
 	afterFailure := map[string]place{
@@ -82,8 +82,8 @@ func TestReconnectIsKeptUntilAnAttemptBegins(t *testing.T) {
 			c.OnError(func(context.Context, error) { ask() })
 		}},
 		"Trace.DialDone": inTrace(func(ask func()) wechatws.Trace {
-			return wechatws.Trace{DialDone: func(d wechatws.DialDone) {
-				if d.Err != nil {
+			return wechatws.Trace{DialDone: func(_ context.Context, i wechatws.DialInfo) {
+				if i.Err != nil {
 					ask()
 				}
 			}}
@@ -176,7 +176,7 @@ func TestTryingNowWhileADeadConnectionIsTakenDown(t *testing.T) {
 				slow := sync.OnceFunc(func() { time.Sleep(2 * time.Second) })
 				c := w.client(append(slowJudge(func() {}),
 					wechatws.WithNetworkMonitor(monitor),
-					wechatws.WithTrace(wechatws.Trace{MessageOut: func(wechatws.MessageOut) { slow() }}))...).connect()
+					wechatws.WithTrace(wechatws.Trace{MessageSent: func(context.Context, wechatws.MessageInfo) { slow() }}))...).connect()
 				conn := w.conn()
 				go c.send("hello")
 				w.sleep(time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -183,7 +184,7 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c.mu.Lock()
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
-	trace(c, c.cfg.trace.Retry, change)
+	trace(s.eventContext(), c, c.cfg.trace.retry, change)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -273,21 +274,24 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
 
-	trace(c, c.cfg.trace.DialStart, DialStart{number})
-	l, event, err := s.connect(ctx, route, number, last)
+	info := DialInfo{Attempt: number}
+	if len(c.cfg.trace.dialStart) > 0 {
+		info.Header = http.Header{}
+	}
+	ctx = traceStart(ctx, c, c.cfg.trace.dialStart, info)
+	info.Header = info.Header.Clone() // a hook may have kept it
+	l, event, err := s.connect(ctx, route, info, last)
+	info.Connection, info.Timings = event.Connection, event.Timings
 	if err == nil && s.open(ctx, l, event) {
-		trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, nil})
-		trace(c, c.cfg.trace.Open, event)
+		trace(ctx, c, c.cfg.trace.dialDone, info)
+		trace(ctx, c, c.cfg.trace.open, event)
 		return l, nil
 	}
 	c.mu.Lock()
 	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
 	c.mu.Unlock()
-	cause := err
-	if cause == nil {
-		cause = context.Cause(ctx)
-	}
-	trace(c, c.cfg.trace.DialDone, DialDone{number, event.Timings, cause})
+	info.Err = notOpened(ctx, err)
+	trace(ctx, c, c.cfg.trace.dialDone, info)
 	if l != nil {
 		l.end(err)
 	}
@@ -300,53 +304,76 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	return nil, err
 }
 
+// notOpened is the error for the traces of an attempt that opened no connection. It says
+// whether the client itself has ended the attempt.
+func notOpened(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	why := ErrClosed
+	if errors.Is(context.Cause(ctx), errTryNow) {
+		why = ErrReconnect
+	}
+	if err == nil { // it came too late
+		return why
+	}
+	return fmt.Errorf("%w: %w", why, err)
+}
+
 // connect asks for the endpoint, dials, logs in and lets protocol layers settle
 // what they must. With an error it may return a link, which has to be ended.
-func (s *session) connect(ctx context.Context, route *dialRoute, number int, last error) (*link, OpenEvent, error) {
+func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
+	began := time.Now()
 	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
-		ep, err = cfg.endpoint(ctx, number, last)
+		ep, err = cfg.endpoint(ctx, info.Attempt, last)
 		return err
 	})
 	if err != nil {
 		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
 	}
-	if u, err := parseURL(ep.URL); err == nil && !cfg.fixed {
-		s.client.mu.Lock()
-		s.client.host = u.Host
-		s.client.mu.Unlock()
+	var asking time.Duration
+	if !cfg.fixed {
+		asking = time.Since(began)
+		if u, err := parseURL(ep.URL); err == nil {
+			s.client.mu.Lock()
+			s.client.host = u.Host
+			s.client.mu.Unlock()
+		}
 	}
 	dialCtx := ctx // not the one that the user's functions get: they may dial other hosts
 	if cfg.network != nil {
 		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
 	}
-	got, event, err := cfg.dial(dialCtx, ep, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
+	got, event, err := cfg.dial(dialCtx, ep, info.Header, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
+	event.Timings.Endpoint = asking
 	if err != nil {
 		return nil, event, err
 	}
 	l := newLink(s, got)
-	event.Attempt, event.Connection = number, l.number
+	event.Attempt, event.Connection = info.Attempt, l.number
 	returns := false
 	defer func() {
 		if !returns { // runtime.Goexit, and nobody will get to see the link
 			l.end(errGoexit)
 		}
 	}()
-	if err = s.login(ctx, l); err == nil {
-		err = s.opening(ctx, l, number)
+	if event.Timings.Login, err = s.login(ctx, l); err == nil {
+		event.Timings.Setup, err = s.opening(ctx, l, info.Attempt)
 	}
 	returns = true
 	return l, event, err
 }
 
 // login writes the login message, before anybody else writes.
-func (s *session) login(ctx context.Context, l *link) error {
+func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
 	cfg := &s.client.cfg
 	if cfg.login == nil {
-		return nil
+		return 0, nil
 	}
-	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
+	began := time.Now()
+	err = withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
 		v, err := cfg.login(ctx)
 		if err != nil || v == nil {
 			return err
@@ -358,9 +385,9 @@ func (s *session) login(ctx context.Context, l *link) error {
 		return l.until(ctx, func() error { return l.conn.Write(m.messageType(), m.Data) })
 	})
 	if err != nil {
-		return &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
+		return 0, &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
 	}
-	return nil
+	return time.Since(began), nil
 }
 
 // withTimeout runs one of the user's functions.
@@ -415,7 +442,7 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 		c.queue.refused(l)
 	}
 	c.mu.Unlock()
-	trace(c, c.cfg.trace.Close, event)
+	trace(s.eventContext(), c, c.cfg.trace.close, event)
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
 }
 

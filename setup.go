@@ -65,9 +65,13 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 }
 
 // opening lets protocol layers have the connection to themselves.
-func (s *session) opening(ctx context.Context, l *link, attempt int) error {
+func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
-	s.client.afterConnect.call(ctx, o, func(err error) { o.err = err })
+	if callbacks := s.client.afterConnect.all(); len(callbacks) > 0 {
+		began := time.Now()
+		call(ctx, callbacks, o, func(err error) { o.err = err })
+		took = time.Since(began)
+	}
 	o.mu.Lock()
 	o.over = true
 	o.mu.Unlock()
@@ -79,9 +83,9 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) error {
 		}
 	}
 	if o.err != nil {
-		return &DialError{Phase: phaseSetup, Err: o.err, text: trimPrefix(o.err)}
+		return 0, &DialError{Phase: phaseSetup, Err: o.err, text: trimPrefix(o.err)}
 	}
-	return nil
+	return took, nil
 }
 
 // Send encodes v with the codec and writes it at once, ahead of everything that is

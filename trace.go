@@ -1,122 +1,183 @@
 package wechatws
 
-import "time"
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+)
 
-// A Trace is a set of functions that are told what a client does, at the moment it does
-// it, in the manner of net/http/httptrace: for metrics, traces and tests. Those that are
-// nil cost nothing. Callbacks are the place for what a program does about things.
+// A Trace is a set of functions that are called as things happen, in the manner of
+// [net/http/httptrace]: for metrics, spans and tests. [WithTrace] sets it. A nil function
+// costs nothing. To act on events, use the callbacks of [Client].
 //
-// The functions run on the goroutines of the client, several at the same time perhaps,
-// and hold up what they are called for: they must not block. They may call State, Stats
-// and Reconnect, and nothing else of the client. A panic in one is reported to OnError.
+// The functions run on the client's goroutines, possibly several at the same time, and
+// delay what they report: they must not block. They may call [Client.State],
+// [Client.Stats] and [Client.Reconnect], and no other method of the client. A panic in one
+// is reported to [Client.OnError].
+//
+// Each function is called with a context that has the values of the context of
+// [Client.Connect] or [Client.Run]. DialStart and MessageStart may return a context with
+// more values for what follows; nil stands for the context that they were called with. The
+// deadline and the cancellation of a returned context have no effect: these remain the
+// client's.
 type Trace struct {
-	DialStart  func(DialStart)
-	DialDone   func(DialDone)
-	Open       func(OpenEvent)
-	Close      func(CloseEvent) // of connections that had been open
-	Retry      func(StateChange)
-	Ping       func(Ping)
-	Pong       func(Pong)
-	MessageIn  func(MessageIn)
-	MessageOut func(MessageOut)
-	Callback   func(CallbackDone)
-	Dropped    func(Dropped) // told when the DroppedError is
+	// DialStart is called when an attempt to connect begins. The context that it returns is
+	// the one of the attempt: of the functions of [WithEndpoint], [WithNetDial] and
+	// [WithLogin], of the Dialer, of [Client.AfterConnect], and of DialDone and Open.
+	DialStart func(ctx context.Context, i DialInfo) context.Context
+	// DialDone is called when that attempt has ended.
+	DialDone func(ctx context.Context, i DialInfo)
+	// Open is called when a connection is open and logged in.
+	Open func(ctx context.Context, e OpenEvent)
+	// Close is called when a connection that had been open has ended.
+	Close func(ctx context.Context, e CloseEvent)
+	// Retry is called when the wait for the next attempt begins.
+	Retry func(ctx context.Context, e StateChange)
+	// Ping is called when a protocol ping is about to be written.
+	Ping func(ctx context.Context, i PingInfo)
+	// Pong is called when a ping or a heartbeat message has been answered.
+	Pong func(ctx context.Context, i PingInfo)
+	// MessageStart is called before the callbacks of a message run. The context that it
+	// returns is the one of these callbacks and of MessageDone.
+	MessageStart func(ctx context.Context, i MessageInfo) context.Context
+	// MessageDone is called when the callbacks have run.
+	MessageDone func(ctx context.Context, i MessageInfo)
+	// MessageSent is called when the socket has taken a message. Its context has the values
+	// of the context of [Client.Send], and is never canceled.
+	MessageSent func(ctx context.Context, i MessageInfo)
+	// Dropped is called when messages have been dropped from the queue, with the error that
+	// [Client.OnError] receives. It must not be changed.
+	Dropped func(ctx context.Context, err *DroppedError)
 }
 
-// DialStart is a connection attempt that begins.
-type DialStart struct {
-	Attempt int // as in StateChange
+// A DialInfo describes an attempt to connect.
+type DialInfo struct {
+	Attempt int // as in [StateChange]
+
+	// Header is added to the header of the handshake, where it replaces what [Endpoint] and
+	// [WithHeader] have under the same name. DialStart may change it until it returns; in
+	// DialDone it is read-only, and nil when there is no DialStart.
+	Header http.Header
+
+	// Of DialDone.
+	Connection int     // as in [Message]; 0: the handshake has failed
+	Timings    Timings // of the steps that have succeeded
+	// Err is nil for an attempt that has opened a connection. Otherwise it is a
+	// [*DialError], or it is [ErrReconnect] for an attempt that is begun anew, because of
+	// [Client.Reconnect] or a change of the network, and [ErrClosed] for one that the end of
+	// the client has cut short.
+	Err error
 }
 
-// DialDone is one that has ended: with a connection that is open and logged in, or with
-// an error.
-type DialDone struct {
-	Attempt int
-	Timings Timings // of the steps that were taken
-	Err     error   // a *DialError; nil: it is open
+// A PingInfo describes a ping.
+type PingInfo struct {
+	Connection int           // as in [Message]
+	RTT        time.Duration // of Pong
 }
 
-// Ping is a protocol ping that is being written.
-type Ping struct {
-	Connection int // as in Message
+// A MessageInfo describes a message.
+type MessageInfo struct {
+	Connection int           // as in [Message]
+	Type       string        // as in [Message]; empty in MessageSent
+	Binary     bool          // a binary message; otherwise text
+	Size       int           // of the data, in bytes
+	Waited     time.Duration // since the message arrived in full; in MessageSent, since Send accepted it
+	Took       time.Duration // of the callbacks; only in MessageDone
 }
 
-// Pong is its answer.
-type Pong struct {
-	Connection int
-	RTT        time.Duration
+// The tracers are the functions of all traces of a client.
+type tracers struct {
+	dialStart    []func(context.Context, DialInfo) context.Context
+	dialDone     []func(context.Context, DialInfo)
+	open         []func(context.Context, OpenEvent)
+	close        []func(context.Context, CloseEvent)
+	retry        []func(context.Context, StateChange)
+	ping, pong   []func(context.Context, PingInfo)
+	messageStart []func(context.Context, MessageInfo) context.Context
+	messageDone  []func(context.Context, MessageInfo)
+	messageSent  []func(context.Context, MessageInfo)
+	dropped      []func(context.Context, *DroppedError)
 }
 
-// MessageIn is a message whose callbacks are about to run.
-type MessageIn struct {
-	Connection int
-	Type       string // as in Message
-	Binary     bool
-	Size       int           // of the data
-	Waited     time.Duration // since it had arrived in full
+// with returns a copy of t with further traces. t itself may be shared by clients.
+func (t *tracers) with(traces ...Trace) *tracers {
+	all := *t
+	for _, one := range traces {
+		all.dialStart = withStart(all.dialStart, one.DialStart)
+		all.dialDone = withHook(all.dialDone, one.DialDone)
+		all.open = withHook(all.open, one.Open)
+		all.close = withHook(all.close, one.Close)
+		all.retry = withHook(all.retry, one.Retry)
+		all.ping = withHook(all.ping, one.Ping)
+		all.pong = withHook(all.pong, one.Pong)
+		all.messageStart = withStart(all.messageStart, one.MessageStart)
+		all.messageDone = withHook(all.messageDone, one.MessageDone)
+		all.messageSent = withHook(all.messageSent, one.MessageSent)
+		all.dropped = withHook(all.dropped, one.Dropped)
+	}
+	return &all
 }
 
-// CallbackDone is the callbacks of one message that have run.
-type CallbackDone struct {
-	Connection int
-	Type       string
-	Took       time.Duration
+func withHook[T any](hooks []func(context.Context, T), hook func(context.Context, T)) []func(context.Context, T) {
+	if hook == nil {
+		return hooks
+	}
+	return append(slices.Clip(hooks), hook)
 }
 
-// MessageOut is a message that a socket has taken.
-type MessageOut struct {
-	Connection int
-	Binary     bool
-	Size       int
-	Waited     time.Duration // since Send had accepted it
+func withStart[T any](hooks []func(context.Context, T) context.Context, hook func(context.Context, T) context.Context) []func(context.Context, T) context.Context {
+	if hook == nil {
+		return hooks
+	}
+	return append(slices.Clip(hooks), hook)
 }
 
-// Dropped is a message that was given up, as told by DroppedError.
-type Dropped struct {
-	Message Outbound
-	Err     error
-}
-
-// with tells the same to another Trace, after t.
-func (t *Trace) with(other Trace) Trace {
-	return Trace{
-		DialStart:  both(t.DialStart, other.DialStart),
-		DialDone:   both(t.DialDone, other.DialDone),
-		Open:       both(t.Open, other.Open),
-		Close:      both(t.Close, other.Close),
-		Retry:      both(t.Retry, other.Retry),
-		Ping:       both(t.Ping, other.Ping),
-		Pong:       both(t.Pong, other.Pong),
-		MessageIn:  both(t.MessageIn, other.MessageIn),
-		MessageOut: both(t.MessageOut, other.MessageOut),
-		Callback:   both(t.Callback, other.Callback),
-		Dropped:    both(t.Dropped, other.Dropped),
+// trace calls the functions for something that has happened. A caller that would have to
+// work for v first checks that there are any.
+func trace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
+	for _, hook := range hooks {
+		if err := protect(func() error { hook(ctx, v); return nil }); err != nil {
+			c.traceFailed(err)
+		}
 	}
 }
 
-func both[T any](a, b func(T)) func(T) {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
+// traceStart calls the functions for something that begins, and returns the context for it.
+func traceStart[T any](ctx context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) context.Context {
+	own := ctx
+	for _, hook := range hooks {
+		err := protect(func() error {
+			if returned := hook(ctx, v); !isNil(returned) && returned != ctx {
+				ctx = &hookContext{own, context.WithoutCancel(returned)}
+			}
+			return nil
+		})
+		if err != nil {
+			c.traceFailed(err)
+		}
 	}
-	return func(v T) {
-		a(v)
-		b(v)
-	}
+	return ctx
 }
 
-// trace tells one function of a Trace. Who would have to work for v asks first whether
-// there is one.
-func trace[T any](c *Client, fn func(T), v T) {
-	if fn == nil {
-		return
+func (c *Client) traceFailed(err error) {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	c.reportLater(s, err)
+}
+
+// A hookContext is a context of the client with the values of one that a hook has returned.
+// The latter is without cancellation, so that package context finds the client's when it
+// looks for the value that stands for it.
+type hookContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c *hookContext) Value(key any) any {
+	if v := c.values.Value(key); v != nil {
+		return v
 	}
-	if err := protect(func() error { fn(v); return nil }); err != nil {
-		c.mu.Lock()
-		s := c.session
-		c.mu.Unlock()
-		c.reportLater(s, err)
-	}
+	return c.Context.Value(key)
 }

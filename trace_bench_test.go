@@ -20,9 +20,9 @@ func BenchmarkTrace(b *testing.B) {
 		{"without", nil},
 		{"empty", []Option{WithTrace(Trace{})}},
 		{"set", []Option{WithTrace(Trace{
-			MessageIn:  func(MessageIn) { heard++ },
-			MessageOut: func(MessageOut) { heard++ },
-			Callback:   func(CallbackDone) { heard++ },
+			MessageStart: func(context.Context, MessageInfo) context.Context { heard++; return nil },
+			MessageDone:  func(context.Context, MessageInfo) { heard++ },
+			MessageSent:  func(context.Context, MessageInfo) { heard++ },
 		})}},
 	}
 	for _, path := range []struct {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +17,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A tracer writes down all that it is told, with the time.
+// A tracer notes each call of its functions, with the time.
 type tracer struct {
 	start time.Time
 	mu    sync.Mutex
@@ -30,23 +32,30 @@ func (t *tracer) note(format string, args ...any) {
 
 func (t *tracer) trace() wechatws.Trace {
 	return wechatws.Trace{
-		DialStart: func(e wechatws.DialStart) { t.note("dial %d", e.Attempt) },
-		DialDone: func(e wechatws.DialDone) {
-			t.note("dialled %d: %v, %v", e.Attempt, e.Timings.Total, e.Err)
+		DialStart: func(_ context.Context, i wechatws.DialInfo) context.Context { t.note("dial %d", i.Attempt); return nil },
+		DialDone: func(_ context.Context, i wechatws.DialInfo) {
+			t.note("dialed %d: connection %d, %v, %v", i.Attempt, i.Connection, i.Timings.Total, i.Err)
 		},
-		Open:  func(e wechatws.OpenEvent) { t.note("open %d", e.Connection) },
-		Close: func(e wechatws.CloseEvent) { t.note("close %d: %d", e.Connection, e.Code) },
-		Retry: func(e wechatws.StateChange) { t.note("%v to %v: %d in %v", e.From, e.To, e.Attempt, e.RetryIn) },
-		Ping:  func(e wechatws.Ping) { t.note("ping %d", e.Connection) },
-		Pong:  func(e wechatws.Pong) { t.note("pong %d %v", e.Connection, e.RTT) },
-		MessageIn: func(e wechatws.MessageIn) {
-			t.note("in %d %q %v %d %v", e.Connection, e.Type, e.Binary, e.Size, e.Waited)
+		Open:  func(_ context.Context, e wechatws.OpenEvent) { t.note("open %d", e.Connection) },
+		Close: func(_ context.Context, e wechatws.CloseEvent) { t.note("close %d: %d", e.Connection, e.Code) },
+		Retry: func(_ context.Context, e wechatws.StateChange) {
+			t.note("%v to %v: %d in %v", e.From, e.To, e.Attempt, e.RetryIn)
 		},
-		Callback: func(e wechatws.CallbackDone) { t.note("ran %d %q %v", e.Connection, e.Type, e.Took) },
-		MessageOut: func(e wechatws.MessageOut) {
-			t.note("out %d %v %d %v", e.Connection, e.Binary, e.Size, e.Waited)
+		Ping: func(_ context.Context, i wechatws.PingInfo) { t.note("ping %d", i.Connection) },
+		Pong: func(_ context.Context, i wechatws.PingInfo) { t.note("pong %d %v", i.Connection, i.RTT) },
+		MessageStart: func(_ context.Context, i wechatws.MessageInfo) context.Context {
+			t.note("start %d %q %v %d %v", i.Connection, i.Type, i.Binary, i.Size, i.Waited)
+			return nil
 		},
-		Dropped: func(e wechatws.Dropped) { t.note("dropped %s: %v", e.Message.Data, e.Err) },
+		MessageDone: func(_ context.Context, i wechatws.MessageInfo) {
+			t.note("done %d %q %v %d %v %v", i.Connection, i.Type, i.Binary, i.Size, i.Waited, i.Took)
+		},
+		MessageSent: func(_ context.Context, i wechatws.MessageInfo) {
+			t.note("sent %d %v %d %v", i.Connection, i.Binary, i.Size, i.Waited)
+		},
+		Dropped: func(_ context.Context, err *wechatws.DroppedError) {
+			t.note("dropped %s: %v", err.Messages[0].Data, err.Err)
+		},
 	}
 }
 
@@ -55,7 +64,8 @@ func TestTrace(t *testing.T) {
 		w.net.SetLatency(10 * time.Millisecond)
 		one, two := &tracer{start: w.start}, &tracer{start: w.start}
 		c := w.client(wechatws.WithoutHeartbeat(), wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest),
-			wechatws.WithTrace(one.trace()), wechatws.WithTrace(wechatws.Trace{}), wechatws.WithTrace(two.trace()))
+			wechatws.WithTrace((&tracer{}).trace()), // replaced by the next one
+			wechatws.WithTrace(one.trace(), wechatws.Trace{}, two.trace()))
 		wechatws.On(c.Client, "x", func(context.Context, struct{}) { time.Sleep(time.Second) })
 		w.srv.Answer(wstest.Status(502, nil, "no"))
 		c.send("lost", "kept")
@@ -70,16 +80,16 @@ func TestTrace(t *testing.T) {
 		require.ElementsMatch(t, []string{ // the order within an instant is open
 			"0s dropped lost: wechatws: outbound queue is full",
 			"0s dial 1",
-			`20ms dialled 1: 20ms, wechatws: handshake server.test:80: server answered 502 Bad Gateway`,
+			`20ms dialed 1: connection 0, 20ms, wechatws: handshake server.test:80: server answered 502 Bad Gateway`,
 			"20ms connecting to waiting: 2 in 3s",
 			"3.02s dial 2",
-			"3.04s dialled 2: 20ms, <nil>",
+			"3.04s dialed 2: connection 1, 20ms, <nil>",
 			"3.04s open 1",
-			"3.04s out 1 false 4 3.04s",
-			`3.05s in 1 "x" false 16 0s`,
-			`4.05s ran 1 "x" 1s`,
-			`4.05s in 1 "" true 2 1s`,
-			`4.05s ran 1 "" 0s`,
+			"3.04s sent 1 false 4 3.04s",
+			`3.05s start 1 "x" false 16 0s`,
+			`4.05s done 1 "x" false 16 0s 1s`,
+			`4.05s start 1 "" true 2 1s`,
+			`4.05s done 1 "" true 2 1s 0s`,
 			"6.04s ping 1",
 			"6.06s pong 1 20ms",
 			"6.55s close 1: 4001",
@@ -89,19 +99,24 @@ func TestTrace(t *testing.T) {
 	})
 }
 
-// What is told may look at the client, and its panics are reported.
+// The functions may look at the client, and their panics are reported.
 func TestTraceMayAskAndPanic(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var c *client
 		var opens atomic.Int64
 		look := func() { opens.Store(int64(c.Stats().Opens)); _ = c.State(); panic("oops") }
 		c = w.client(wechatws.WithTrace(wechatws.Trace{
-			DialStart: func(wechatws.DialStart) { look() }, DialDone: func(wechatws.DialDone) { look() },
-			Open: func(wechatws.OpenEvent) { look() }, Close: func(wechatws.CloseEvent) { look() },
-			Retry: func(wechatws.StateChange) { look() },
-			Ping:  func(wechatws.Ping) { look() }, Pong: func(wechatws.Pong) { look() },
-			MessageIn: func(wechatws.MessageIn) { look() }, MessageOut: func(wechatws.MessageOut) { look() },
-			Callback: func(wechatws.CallbackDone) { look() }, Dropped: func(wechatws.Dropped) { look() },
+			DialStart:    func(context.Context, wechatws.DialInfo) context.Context { look(); return nil },
+			DialDone:     func(context.Context, wechatws.DialInfo) { look() },
+			Open:         func(context.Context, wechatws.OpenEvent) { look() },
+			Close:        func(context.Context, wechatws.CloseEvent) { look() },
+			Retry:        func(context.Context, wechatws.StateChange) { look() },
+			Ping:         func(context.Context, wechatws.PingInfo) { look() },
+			Pong:         func(context.Context, wechatws.PingInfo) { look() },
+			MessageStart: func(context.Context, wechatws.MessageInfo) context.Context { look(); return nil },
+			MessageDone:  func(context.Context, wechatws.MessageInfo) { look() },
+			MessageSent:  func(context.Context, wechatws.MessageInfo) { look() },
+			Dropped:      func(context.Context, *wechatws.DroppedError) { look() },
 		}), wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest))
 		c.send("lost", "kept")
 		c.connect()
@@ -118,6 +133,252 @@ func TestTraceMayAskAndPanic(t *testing.T) {
 			}
 		}
 		require.Equal(t, 11, panics, "each of the functions once: %v", c.errors())
+		c.close()
+	})
+}
+
+// A key for values in contexts.
+type key string
+
+// marks is what has been put into a context under "mark", outermost first.
+func marks(ctx context.Context) string { s, _ := ctx.Value(key("mark")).(string); return s }
+
+func mark(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, key("mark"), marks(ctx)+name)
+}
+
+// The context that DialStart returns is the one of the whole attempt.
+func TestTheContextOfAnAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		seen := map[string]string{}
+		note := func(place string, ctx context.Context) { seen[place] = marks(ctx) }
+		c := w.clientOf("",
+			wechatws.WithEndpoint(func(ctx context.Context, _ int, _ error) (wechatws.Endpoint, error) {
+				note("endpoint", ctx)
+				return wechatws.Endpoint{URL: w.srv.URL()}, nil
+			}),
+			wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+				note("net dial", ctx)
+				return w.net.DialContext(ctx, network, addr)
+			}),
+			wechatws.WithLogin(func(ctx context.Context) (any, error) {
+				note("login", ctx)
+				return nil, nil
+			}),
+			wechatws.WithTrace(wechatws.Trace{
+				DialStart: func(ctx context.Context, i wechatws.DialInfo) context.Context {
+					note("dial start", ctx)
+					return mark(ctx, fmt.Sprint(" attempt ", i.Attempt))
+				},
+				DialDone: func(ctx context.Context, _ wechatws.DialInfo) { note("dial done", ctx) },
+				Open:     func(ctx context.Context, _ wechatws.OpenEvent) { note("open", ctx) },
+				Close:    func(ctx context.Context, _ wechatws.CloseEvent) { note("close", ctx) },
+			}))
+		c.AfterConnect(time.Second, func(ctx context.Context, _ *wechatws.Setup) error {
+			note("after connect", ctx)
+			return nil
+		})
+		c.OnOpen(func(ctx context.Context, _ wechatws.OpenEvent) { note("on open", ctx) })
+		require.NoError(t, c.Connect(mark(t.Context(), "connect")))
+		w.sleep(0)
+		w.conn().Cut(wstest.FIN)
+		w.sleep(time.Second)
+		c.close()
+		require.Equal(t, map[string]string{
+			"dial start": "connect", "endpoint": "connect attempt 1", "net dial": "connect attempt 1",
+			"login": "connect attempt 1", "after connect": "connect attempt 1",
+			"dial done": "connect attempt 1", "open": "connect attempt 1",
+			"on open": "connect", "close": "connect",
+		}, seen)
+	})
+}
+
+// What DialStart puts into the header goes out with the handshake, instead of what the
+// endpoint and WithHeader have under the same name.
+func TestDialStartAddsToTheHandshake(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var done http.Header
+		c := w.client(wechatws.WithHeader(http.Header{"X-Own": {"own"}, "Traceparent": {"own"}}),
+			wechatws.WithTrace(wechatws.Trace{
+				DialStart: func(_ context.Context, i wechatws.DialInfo) context.Context {
+					i.Header.Set("traceparent", fmt.Sprint("attempt ", i.Attempt))
+					return nil
+				},
+				DialDone: func(_ context.Context, i wechatws.DialInfo) { done = i.Header },
+			}))
+		w.srv.Answer(wstest.Status(502, nil, ""))
+		c.connect()
+		header := w.conn().Request().Header
+		require.Equal(t, []string{"attempt 2"}, header["Traceparent"])
+		require.Equal(t, []string{"own"}, header["X-Own"])
+		require.Equal(t, http.Header{"Traceparent": {"attempt 2"}}, done)
+		c.close()
+	})
+}
+
+// The context that MessageStart returns is the one of the message's callbacks.
+func TestTheContextOfAMessage(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var seen []string
+		note := func(place string, ctx context.Context) { seen = append(seen, place+": "+marks(ctx)) }
+		c := w.client(wechatws.WithTrace(wechatws.Trace{
+			MessageStart: func(ctx context.Context, i wechatws.MessageInfo) context.Context {
+				return mark(ctx, " "+i.Type)
+			},
+			MessageDone: func(ctx context.Context, _ wechatws.MessageInfo) { note("done", ctx) },
+		}))
+		wechatws.On(c.Client, "x", func(ctx context.Context, _ struct{}) { note("On", ctx) })
+		wechatws.On(c.Client, "bad", func(context.Context, struct{ N int }) {})
+		c.OnMessage(func(ctx context.Context, _ wechatws.Message) { note("OnMessage", ctx) })
+		c.OnUnknown(func(ctx context.Context, _ wechatws.Message) { note("OnUnknown", ctx) })
+		c.OnError(func(ctx context.Context, _ error) { note("OnError", ctx) })
+		require.NoError(t, c.Connect(mark(t.Context(), "connect")))
+		conn := w.conn()
+		for _, text := range []string{`{"msg_type":"x"}`, `{"msg_type":"y"}`, `{"msg_type":"bad","n":"1"}`} {
+			require.NoError(t, conn.Send(text))
+		}
+		w.sleep(time.Second)
+		c.close()
+		require.Equal(t, []string{
+			"OnMessage: connect x", "On: connect x", "done: connect x",
+			"OnMessage: connect y", "OnUnknown: connect y", "done: connect y",
+			"OnMessage: connect bad", "OnError: connect bad", "done: connect bad",
+		}, seen)
+	})
+}
+
+// MessageSent has the values of the context of Send, and never its end.
+func TestTheContextOfAMessageThatIsSent(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var seen []string
+		c := w.client(wechatws.WithTrace(wechatws.Trace{
+			MessageSent: func(ctx context.Context, _ wechatws.MessageInfo) {
+				seen = append(seen, fmt.Sprint(marks(ctx), " ", ctx.Err()))
+			},
+		}))
+		ctx, cancel := context.WithCancel(mark(t.Context(), "send"))
+		require.NoError(t, c.Send(ctx, 1))
+		cancel()
+		c.connect()
+		w.sleep(time.Second)
+		require.Equal(t, []string{"send <nil>"}, seen)
+		c.close()
+	})
+}
+
+// Traces see the contexts of those before them; what one of them does wrong is no harm to
+// the others.
+func TestTracesTogether(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var seen string
+		trace := func(name string) wechatws.Trace {
+			return wechatws.Trace{DialStart: func(ctx context.Context, _ wechatws.DialInfo) context.Context {
+				return mark(ctx, name)
+			}}
+		}
+		c := w.client(wechatws.WithTrace(
+			trace("a"),
+			wechatws.Trace{DialStart: func(context.Context, wechatws.DialInfo) context.Context { panic("oops") }},
+			wechatws.Trace{DialStart: func(context.Context, wechatws.DialInfo) context.Context { return nil }},
+			wechatws.Trace{DialStart: func(context.Context, wechatws.DialInfo) context.Context { return (*nilContext)(nil) }},
+			trace("b"),
+		), wechatws.WithLogin(func(ctx context.Context) (any, error) { seen = marks(ctx); return nil, nil }))
+		c.connect()
+		w.sleep(0)
+		require.Equal(t, "ab", seen)
+		require.Len(t, c.errors(), 1, "of the panic")
+		c.close()
+	})
+}
+
+type nilContext struct{ context.Context }
+
+// A context that a hook returns neither ends what it is for nor keeps it from ending, and
+// the client's values are seen through it.
+func TestHooksDecideNothingAboutTheEnd(t *testing.T) {
+	ended, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("by the hook"))
+	for name, returned := range map[string]context.Context{"ended": ended, "without end": context.Background()} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(wechatws.WithTrace(wechatws.Trace{
+					DialStart:    func(context.Context, wechatws.DialInfo) context.Context { return returned },
+					MessageStart: func(context.Context, wechatws.MessageInfo) context.Context { return returned },
+				}), wechatws.WithLogin(func(ctx context.Context) (any, error) {
+					require.NoError(t, ctx.Err())
+					require.Equal(t, "connect", marks(ctx))
+					return nil, nil
+				}))
+				var after error
+				wechatws.On(c.Client, "x", func(ctx context.Context, _ struct{}) {
+					require.NoError(t, ctx.Err())
+					require.NoError(t, context.Cause(ctx))
+					require.Equal(t, "connect", marks(ctx))
+					child, cancel := context.WithCancel(ctx)
+					defer cancel()
+					<-child.Done()
+					after = context.Cause(ctx)
+				})
+				require.NoError(t, c.Connect(mark(t.Context(), "connect")))
+				require.NoError(t, w.conn().Send(`{"msg_type":"x"}`))
+				w.sleep(time.Hour)
+				require.NoError(t, after)
+				c.close()
+				require.ErrorIs(t, after, context.Canceled)
+
+				w.srv.AnswerAlways(wstest.NoAnswer())
+				began := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				require.Error(t, c.Connect(ctx))
+				require.Equal(t, time.Second, time.Since(began), "the attempt ends with the client")
+			})
+		})
+	}
+}
+
+// DialDone tells an attempt that failed from one that was ended.
+func TestDialDoneOfAnAttemptThatIsEnded(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var errs []error
+		c := w.client(wechatws.WithTrace(wechatws.Trace{
+			DialDone: func(_ context.Context, i wechatws.DialInfo) { errs = append(errs, i.Err) },
+		}))
+		w.srv.Answer(wstest.NoAnswer(), wstest.Status(502, nil, ""), wstest.NoAnswer())
+		go func() { _ = c.Connect(t.Context()) }()
+		w.sleep(time.Second)
+		require.NoError(t, c.Reconnect())
+		w.sleep(4 * time.Second)
+		c.close()
+		w.sleep(0)
+		require.Len(t, errs, 3)
+		require.ErrorIs(t, errs[0], wechatws.ErrReconnect)
+		var failed *wechatws.DialError
+		require.ErrorAs(t, errs[1], &failed)
+		require.NotErrorIs(t, errs[1], wechatws.ErrReconnect)
+		require.NotErrorIs(t, errs[1], wechatws.ErrClosed)
+		require.ErrorIs(t, errs[2], wechatws.ErrClosed)
+	})
+}
+
+// Timings say how long the user's functions took, which is no part of Total.
+func TestTimingsOfTheUsersFunctions(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.net.SetLatency(10 * time.Millisecond)
+		c := w.clientOf("",
+			wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+				time.Sleep(time.Second)
+				return wechatws.Endpoint{URL: w.srv.URL()}, nil
+			}),
+			wechatws.WithLogin(func(context.Context) (any, error) { time.Sleep(2 * time.Second); return nil, nil }))
+		c.AfterConnect(time.Minute, func(context.Context, *wechatws.Setup) error { time.Sleep(3 * time.Second); return nil })
+		c.connect()
+		w.sleep(0)
+		require.Equal(t, wechatws.Timings{
+			Start:    w.start.Add(time.Second),
+			Endpoint: time.Second, Handshake: 20 * time.Millisecond, Login: 2 * time.Second, Setup: 3 * time.Second,
+			Total: 20 * time.Millisecond,
+		}, c.opens[0].Timings)
 		c.close()
 	})
 }

@@ -53,7 +53,7 @@ func TestABadUpgradeHoldsNothingUp(t *testing.T) {
 	t.Run("CloseNow", func(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			var reason error
-			c := bad(w, wechatws.WithTrace(wechatws.Trace{DialDone: func(d wechatws.DialDone) { reason = d.Err }}))
+			c := bad(w, wechatws.WithTrace(wechatws.Trace{DialDone: func(_ context.Context, i wechatws.DialInfo) { reason = i.Err }}))
 			go func() { _ = c.Connect(t.Context()) }()
 			w.sleep(100 * time.Millisecond)
 			require.NoError(t, c.CloseNow())

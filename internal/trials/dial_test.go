@@ -17,7 +17,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Whatever goes wrong while dialling is one failed attempt, with its step and its
+// Whatever goes wrong while dialing is one failed attempt, with its step and its
 // cause, and the next one follows by the schedule.
 func TestDialFails(t *testing.T) {
 	tests := map[string]struct {

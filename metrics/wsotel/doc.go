@@ -1,70 +1,110 @@
-// Package wsotel tells OpenTelemetry about wechatws clients: metrics of their state,
-// their connections and their messages (NewMetrics), and a span of each connection
-// attempt (Trace).
+// Package wsotel reports wechatws clients to OpenTelemetry: metrics of their state, their
+// connections and their messages ([NewMetrics]), and spans of connection attempts and
+// messages ([Trace]).
 //
-//	metrics, err := wsotel.NewMetrics(wsotel.MetricsOptions{})
+//	client, err := wechatws.New(url, wechatws.WithTrace(wsotel.Trace(
+//		wsotel.WithAttributes(wsotel.ClientName("room-9527")))))
+//	if err != nil {
+//		return err
+//	}
+//	metrics, err := wsotel.NewMetrics()
 //	if err != nil {
 //		return err
 //	}
 //	defer metrics.Close()
 //	defer metrics.Add("room-9527", client)()
-//	defer wsotel.Trace(client, wsotel.TraceOptions{
-//		Attributes: []attribute.KeyValue{wsotel.ClientName("room-9527")},
-//	})()
 //
-// Only the API of OpenTelemetry is needed by it; the program chooses the SDK, and sets
-// otel.SetMeterProvider and otel.SetTracerProvider, or gives its providers in the
-// options.
+// The package needs OpenTelemetry's API only. The program chooses the SDK, and sets
+// otel.SetMeterProvider, otel.SetTracerProvider and otel.SetTextMapPropagator, or passes
+// its own as options.
 //
-// The package is called wsotel, and not otel like its directory, so that it can be
-// imported beside OpenTelemetry's own.
+// # Spans
+//
+// A span named wechatws.connect lasts from the beginning of an attempt to its end, with the
+// login and the functions of AfterConnect. It is live: spans that the functions of
+// WithEndpoint, WithLogin and AfterConnect start with their contexts are its children, and
+// the propagator writes it into the header of the handshake (traceparent), so that the
+// server's spans are its children too. OpenTelemetry's default propagator writes nothing;
+// set propagation.TraceContext{}.
+//
+// It is a child of the span in the context of Connect or Run while that span lasts. Later
+// attempts are roots that are linked to it, since a client reconnects for longer than a
+// trace should last.
+//
+// The span has the kind client and the attributes
+//
+//	wechatws.attempt           its number, as in wechatws.StateChange
+//	wechatws.outcome           see OutcomeOpen and the others
+//	wechatws.connection        the connection's number, as in wechatws.Message
+//
+// and when the attempt failed, besides the status Error with the library's text, which holds
+// no secrets,
+//
+//	wechatws.phase             DialError.Phase
+//	error.type                 the handshake's HTTP status, "timeout", "panic", or else the phase
+//	http.response.status_code  of the handshake, if there was an answer
+//	server.address, .port      if they were known by then
+//
+// The phases of the attempt are its children, named wechatws.connect.endpoint, .resolve,
+// .connect, .tls, .handshake, .login and .setup. They are made when the attempt has ended,
+// from its timings, and not for phases that did not happen. The phase that failed lasts
+// until the end of the attempt and has the same error.
+//
+// With [WithMessageSpans] the callbacks of each message run under a span named
+// wechatws.message, of kind consumer. It is a root, linked to the span in the context of
+// Connect or Run, and has the attributes
+//
+//	wechatws.message.type      its type, if there is one, cut at 200 bytes
+//	wechatws.message.waited    seconds between its arrival and its callbacks
+//	wechatws.connection        the connection's number
+//	network.io.size            bytes of its data
 //
 // # Metrics
 //
-// All of them have the attribute wechatws.client.name, unless MetricsOptions.Aggregate
-// is set, and names that begin with wechatws.client. Of clients that are reported as
-// one, they are the sum, where it does not say otherwise.
+// All of them have the attribute wechatws.client.name, unless [WithAggregate] is given, and
+// names that begin with wechatws.client. For clients that are reported as one they are the
+// sum, where nothing else is said.
 //
-//	.count               {client}      up-down counter  by wechatws.client.state
-//	.state.age           s             gauge            by wechatws.client.state; the longest of several
-//	.connection.attempts {attempt}     counter
-//	.connection.opened   {connection}  counter
-//	.connection.dropped  {connection}  counter          by wechatws.drop.cause
-//	.network.messages    {message}     counter          by network.io.direction: receive, transmit
-//	.network.io          By            counter          by network.io.direction: receive, transmit
-//	.queue.dropped       {message}     counter
-//	.queue.messages      {message}     up-down counter
-//	.queue.size          By            up-down counter
-//	.queue.messages_max  {message}     gauge            the most there ever were; of several, in one of them
-//	.inbox.messages      {message}     up-down counter
-//	.inbox.messages_max  {message}     gauge            the most there ever were; of several, in one of them
-//	.rtt.last            s             gauge            of several, the mean
-//	.rtt.smoothed        s             gauge            of several, the mean
-//	.rtt.smoothed_max    s             gauge            of several, the slowest one's
-//	.rtt.worst           s             gauge            of several, the slowest one's
-//	.last_error.age      s             gauge            of several, the latest
+//	.count                    {client}      up-down counter  by wechatws.client.state
+//	.state.age                s             gauge            by wechatws.client.state; the longest of several
+//	.connection.attempts      {attempt}     counter
+//	.connection.opened        {connection}  counter
+//	.connection.disconnected  {connection}  counter          by wechatws.disconnect.cause
+//	.network.messages         {message}     counter          by network.io.direction: receive, transmit
+//	.network.io               By            counter          by network.io.direction: receive, transmit
+//	.queue.dropped            {message}     counter
+//	.queue.messages           {message}     up-down counter
+//	.queue.size               By            up-down counter
+//	.queue.messages_max       {message}     gauge            the most there ever were; of several, in one of them
+//	.inbox.messages           {message}     up-down counter
+//	.inbox.messages_max       {message}     gauge            the most there ever were; of several, in one of them
+//	.rtt.last                 s             gauge            of several, the mean
+//	.rtt.smoothed             s             gauge            of several, the mean
+//	.rtt.smoothed_max         s             gauge            of several, the slowest one's
+//	.rtt.max                  s             gauge            of several, the slowest one's
+//	.last_error.age           s             gauge            of several, the latest
 //
 // The states are idle, connecting, open, waiting, offline, closed and failed. The causes
 // are closed (the peer sent a close frame), lost (the connection broke), half_open (the
-// peer fell silent), protocol (what came could not be taken) and local (Reconnect or
-// Drop). Times that are not known yet are absent.
+// peer fell silent), protocol (invalid data from the peer) and local (Reconnect or
+// Disconnect). Times that are not known yet are absent.
 //
-// A name costs 30 series. For thousands of clients set MetricsOptions.Aggregate, or give
-// clients that belong together the same name.
+// A name costs 30 series. For thousands of clients use [WithAggregate], or give clients
+// that belong together the same name.
 //
 // # Grafana
 //
 // Send both with the SDK's OTLP exporters (otlpmetrichttp and otlptracehttp) to Grafana
 // Alloy or the OpenTelemetry Collector, and from there the metrics to Prometheus or Mimir
 // and the traces to Tempo; for a try, the image grafana/otel-lgtm is all of it in one,
-// listening on 4318. Prometheus 3 takes OTLP itself, under /api/v1/otlp, when started
+// listening on 4318. Prometheus 3 accepts OTLP itself, under /api/v1/otlp, when started
 // with --web.enable-otlp-receiver.
 //
 // In Prometheus the names have underscores, units and _total by default:
 // wechatws_client_connection_attempts_total, wechatws_client_network_io_bytes_total,
 // wechatws_client_rtt_smoothed_seconds, with the label wechatws_client_name. These are
 // not the names of the package github.com/wechatws/wechatws/metrics/wsprom, so that
-// its dashboard is not for them: who uses Prometheus alone is better off with that one.
+// its dashboard does not work with them: with Prometheus alone, use that package.
 // In Tempo, this finds the attempts that failed:
 //
 //	{ name = "wechatws.connect" && status = error }

@@ -16,39 +16,25 @@ import (
 // scope is the name of the meter and of the tracer.
 const scope = "github.com/wechatws/wechatws/metrics/wsotel"
 
-// MetricsOptions say how Metrics report. The zero value is a good one for some hundred
-// clients at most.
-type MetricsOptions struct {
-	// MeterProvider makes the meter. Default: the global one, otel.GetMeterProvider,
-	// which may be set later.
-	MeterProvider metric.MeterProvider
-
-	// Aggregate reports all clients as one, without the attribute
-	// wechatws.client.name: counts are summed, and wechatws.client.count tells how many
-	// clients are in which state. The number of series is then the same for one client
-	// and for ten thousand. Default false: 30 series for every name.
-	Aggregate bool
-}
-
 // Metrics are the observable instruments of any number of clients. Make them with
-// NewMetrics, and Add clients at any time. The methods may be called from any
-// goroutine, and from inside a client's callbacks.
+// [NewMetrics], and add clients at any time with [Metrics.Add]. The methods may be called
+// from any goroutine, and from inside a client's callbacks.
 type Metrics struct {
 	set          *tally.Set
 	named        bool
 	registration metric.Registration
 }
 
-// NewMetrics registers the instruments with a meter, as yet without clients. Nothing
-// runs in the background but the reader of the meter's provider, which asks for the
-// clients' Stats whenever it collects. Close ends it. The error is the meter's.
-func NewMetrics(o MetricsOptions) (*Metrics, error) {
-	provider := o.MeterProvider
-	if provider == nil {
-		provider = otel.GetMeterProvider()
+// NewMetrics registers the instruments with a meter, without any clients yet. No goroutine
+// is started: the reader of the meter's provider reads the clients' Stats whenever it
+// collects. [Metrics.Close] ends that. The error is the meter's.
+func NewMetrics(options ...MetricsOption) (*Metrics, error) {
+	c := metricsConfig{provider: otel.GetMeterProvider()}
+	for _, option := range options {
+		option(&c)
 	}
-	meter := provider.Meter(scope)
-	m := &Metrics{set: tally.NewSet(o.Aggregate), named: !o.Aggregate}
+	meter := c.provider.Meter(scope)
+	m := &Metrics{set: tally.NewSet(c.aggregate), named: !c.aggregate}
 
 	var all []metric.Observable
 	var observers []func(metric.Observer, *tally.Total, attribute.Set)
@@ -96,7 +82,7 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 }
 
 // Add reports a client from now on, under a name, until remove is called. The name is
-// the value of the attribute wechatws.client.name; with MetricsOptions.Aggregate it is
+// the value of the attribute wechatws.client.name; with [WithAggregate] it is
 // not used. Clients of the same name are reported as one: a pool of them, say. The names
 // should be few and stable: an id that is new on every start makes new series on every
 // start.
@@ -104,7 +90,7 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 // What a client counts is counted from Add on. Add it before Connect to count
 // everything. A removed client's counts stay in the total of its name, so that no
 // counter falls; the name's series end when its last client is removed, and begin at
-// zero if the name comes back. With MetricsOptions.Aggregate they never end.
+// zero if the name comes back. With [WithAggregate] they never end.
 //
 // Add does not block, and panics when client is nil. The Metrics hold on to the client
 // until remove is called, which may be done more than once; the state of the client does
@@ -119,8 +105,8 @@ func (m *Metrics) Add(name string, client *wechatws.Client) (remove func()) {
 // Close ends the reporting. The clients live on. The error is the meter's.
 func (m *Metrics) Close() error { return m.registration.Unregister() }
 
-// ClientName is the attribute wechatws.client.name, by which metrics and spans say
-// which client they are of.
+// ClientName is the attribute wechatws.client.name, which says which client metrics and
+// spans belong to.
 func ClientName(name string) attribute.KeyValue {
 	return attribute.String("wechatws.client.name", strings.ToValidUTF8(name, "\uFFFD"))
 }
@@ -181,10 +167,10 @@ var numbers = []number{
 		}},
 	{counter, "connection.attempts", "{attempt}", "Connection attempts.", one(func(t *tally.Total) int { return t.Attempts })},
 	{counter, "connection.opened", "{connection}", "Connection attempts that ended in a connection that was open and logged in.", one(func(t *tally.Total) int { return t.Opens })},
-	{counter, "connection.dropped", "{connection}", "Connections that had been open and ended without Close, by cause.",
+	{counter, "connection.disconnected", "{connection}", "Connections that had been open and ended without Close, by cause.",
 		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
 			for _, cause := range tally.Causes {
-				observe(int64(cause.Of(t.Disconnects)), attribute.String("wechatws.drop.cause", cause.Name))
+				observe(int64(cause.Of(t.Disconnects)), attribute.String("wechatws.disconnect.cause", cause.Name))
 			}
 		}},
 	{counter, "network.messages", "{message}", "Messages that have arrived, answers to heartbeats among them, and that a socket has taken, without heartbeats and logins.",
@@ -222,12 +208,12 @@ var times = []struct {
 				age(t.Since[i], observe, inState(state))
 			}
 		}},
-	{"last_error.age", "How long it is since an attempt failed or a connection was dropped last. Absent before the first time.",
+	{"last_error.age", "How long it is since an attempt failed or a connection ended last. Absent before the first time.",
 		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) { age(t.LastErrorAt, observe) }},
 	{"rtt.last", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", measured(func(t *tally.Total) time.Duration { return t.RTT })},
 	{"rtt.smoothed", "Weighted average of the round-trip times; of several clients the mean.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
 	{"rtt.smoothed_max", "Weighted average of the round-trip times; of several clients that of the slowest.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
-	{"rtt.worst", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.MaxRTT })},
+	{"rtt.max", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.MaxRTT })},
 }
 
 // measured observes a duration, unless there is none.

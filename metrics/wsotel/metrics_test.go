@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/wechatws/wechatws"
-	wsotel "github.com/wechatws/wechatws/metrics/wsotel"
+	"github.com/wechatws/wechatws/metrics/wsotel"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -29,11 +29,11 @@ type meter struct {
 	reader *sdkmetric.ManualReader
 }
 
-func newMeter(t *testing.T, o wsotel.MetricsOptions) *meter {
+func newMeter(t *testing.T, options ...wsotel.MetricsOption) *meter {
 	t.Helper()
 	m := &meter{t: t, reader: sdkmetric.NewManualReader()}
-	o.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(m.reader))
-	metrics, err := wsotel.NewMetrics(o)
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(m.reader))
+	metrics, err := wsotel.NewMetrics(append(options, wsotel.WithMeterProvider(provider))...)
 	require.NoError(t, err)
 	m.Metrics = metrics
 	t.Cleanup(func() { _ = metrics.Close() })
@@ -87,7 +87,7 @@ func (m *meter) lines() (lines []string) {
 
 func TestEverythingThatIsReported(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.MetricsOptions{})
+		m := newMeter(t)
 		require.Empty(t, m.lines(), "nothing without clients")
 		c := w.client(wechatws.WithQueue(3, 1000, wechatws.QueueDropOldest))
 		defer m.Add("a", c)()
@@ -107,11 +107,11 @@ func TestEverythingThatIsReported(t *testing.T) {
 		}
 		want := []string{
 			"wechatws.client.connection.attempts counter {attempt} {wechatws.client.name=a} 1",
-			"wechatws.client.connection.dropped counter {connection} {wechatws.client.name=a,wechatws.drop.cause=closed} 0",
-			"wechatws.client.connection.dropped counter {connection} {wechatws.client.name=a,wechatws.drop.cause=half_open} 0",
-			"wechatws.client.connection.dropped counter {connection} {wechatws.client.name=a,wechatws.drop.cause=local} 0",
-			"wechatws.client.connection.dropped counter {connection} {wechatws.client.name=a,wechatws.drop.cause=lost} 1",
-			"wechatws.client.connection.dropped counter {connection} {wechatws.client.name=a,wechatws.drop.cause=protocol} 0",
+			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=closed} 0",
+			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=half_open} 0",
+			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=local} 0",
+			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=lost} 1",
+			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=protocol} 0",
 			"wechatws.client.connection.opened counter {connection} {wechatws.client.name=a} 1",
 			"wechatws.client.count updown {client} {wechatws.client.name=a,wechatws.client.state=closed} 0",
 			"wechatws.client.count updown {client} {wechatws.client.name=a,wechatws.client.state=connecting} 0",
@@ -132,9 +132,9 @@ func TestEverythingThatIsReported(t *testing.T) {
 			"wechatws.client.queue.messages_max gauge {message} {wechatws.client.name=a} 3",
 			"wechatws.client.queue.size updown By {wechatws.client.name=a} 6",
 			"wechatws.client.rtt.last gauge s {wechatws.client.name=a} 0.04",
+			"wechatws.client.rtt.max gauge s {wechatws.client.name=a} 0.04",
 			"wechatws.client.rtt.smoothed gauge s {wechatws.client.name=a} 0.04",
 			"wechatws.client.rtt.smoothed_max gauge s {wechatws.client.name=a} 0.04",
-			"wechatws.client.rtt.worst gauge s {wechatws.client.name=a} 0.04",
 			"wechatws.client.state.age gauge s {wechatws.client.name=a,wechatws.client.state=waiting} 2",
 		}
 		require.Equal(t, want, m.lines())
@@ -147,7 +147,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 
 func TestAggregate(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.MetricsOptions{Aggregate: true})
+		m := newMeter(t, wsotel.WithAggregate())
 		before := len(m.lines())
 		require.NotZero(t, before, "there before the first client")
 		var removes []func()
@@ -174,7 +174,7 @@ func TestAggregate(t *testing.T) {
 
 func TestClientsOfOneNameAndOfNone(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.MetricsOptions{})
+		m := newMeter(t)
 		for _, name := range []string{"pool", "pool", "", "not \xff UTF-8"} {
 			defer m.Add(name, w.client())()
 		}
@@ -187,7 +187,7 @@ func TestClientsOfOneNameAndOfNone(t *testing.T) {
 
 func TestMetricsMayBeUsedInsideCallbacks(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.MetricsOptions{})
+		m := newMeter(t)
 		c := w.client()
 		var opened, closed []string
 		var remove func()
@@ -210,12 +210,11 @@ func TestMetricsMayBeUsedInsideCallbacks(t *testing.T) {
 
 func TestCollectingWhileClientsComeAndGo(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.MetricsOptions{})
+		m := newMeter(t)
 		r := newRecorder()
 		var all sync.WaitGroup
 		for i := range 4 {
-			c := w.client()
-			defer r.trace(c)()
+			c := w.client(r.option())
 			all.Go(func() {
 				for range 20 {
 					remove := m.Add(fmt.Sprint("pool", i%2), c)
@@ -234,12 +233,12 @@ func TestCollectingWhileClientsComeAndGo(t *testing.T) {
 		}
 		all.Wait()
 		synctest.Wait()
-		require.Len(t, r.spans(w), 80)
+		require.Len(t, r.attempts(w), 80)
 	})
 }
 
 func TestNewMetricsOnTheGlobalProvider(t *testing.T) {
-	m, err := wsotel.NewMetrics(wsotel.MetricsOptions{})
+	m, err := wsotel.NewMetrics()
 	require.NoError(t, err)
 	require.NoError(t, m.Close())
 }
@@ -284,13 +283,13 @@ func (r refusingMeter) RegisterCallback(metric.Callback, ...metric.Observable) (
 }
 
 func TestErrorsOfTheMeterAreReturned(t *testing.T) {
-	for _, name := range []string{"wechatws.client.network.io", "wechatws.client.rtt.worst", ""} {
-		_, err := wsotel.NewMetrics(wsotel.MetricsOptions{MeterProvider: refusing{name: name}})
+	for _, name := range []string{"wechatws.client.network.io", "wechatws.client.rtt.max", ""} {
+		_, err := wsotel.NewMetrics(wsotel.WithMeterProvider(refusing{name: name}))
 		require.ErrorIs(t, err, errRefused, name)
 	}
 }
 
 func TestANilClientIsFoundAtOnce(t *testing.T) {
-	m := newMeter(t, wsotel.MetricsOptions{})
+	m := newMeter(t)
 	require.PanicsWithValue(t, "wsotel: Add: client is nil", func() { m.Add("a", nil) })
 }

@@ -4,191 +4,193 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/wechatws/wechatws"
 )
 
-// SpanName is the name of the span of a connection attempt.
-const SpanName = "wechatws.connect"
+// The names of spans.
+const (
+	ConnectSpan = "wechatws.connect" // of an attempt; those of its phases begin with it
+	MessageSpan = "wechatws.message" // of a message, see [WithMessageSpans]
+)
 
 // Outcomes of an attempt: the values of the attribute wechatws.outcome.
 const (
 	OutcomeOpen      = "open"      // there is a connection, and it is logged in
-	OutcomeFailed    = "failed"    // the span's status is an error; another attempt follows unless wechatws.final is true
-	OutcomeRestarted = "restarted" // Reconnect, or a change of the network, has begun it anew or put it off
-	OutcomeClosed    = "closed"    // Close, or the end of a context, has ended it
+	OutcomeFailed    = "failed"    // the span's status is an error
+	OutcomeRestarted = "restarted" // Reconnect, or a change of the network, has begun it anew
+	OutcomeClosed    = "closed"    // the client was closed
 )
 
-// TraceOptions say how Trace makes spans.
-type TraceOptions struct {
-	// TracerProvider makes the tracer. Default: the global one,
-	// otel.GetTracerProvider, which may be set later.
-	TracerProvider trace.TracerProvider
-
-	// Attributes are added to every span, such as ClientName. Default: none.
-	Attributes []attribute.KeyValue
+// Trace returns a trace that makes a span of each connection attempt; see the package's
+// documentation. Pass it to [wechatws.WithTrace], alone or with others. It may be used for
+// any number of clients.
+func Trace(options ...TraceOption) wechatws.Trace {
+	t := &tracer{provider: otel.GetTracerProvider(), propagator: otel.GetTextMapPropagator()}
+	for _, option := range options {
+		option(t)
+	}
+	t.tracer = t.provider.Tracer(scope)
+	hooks := wechatws.Trace{DialStart: t.dialStart, DialDone: t.dialDone}
+	if t.messages {
+		hooks.MessageStart, hooks.MessageDone = t.messageStart, t.messageDone
+	}
+	return hooks
 }
 
-// Trace makes a span, named wechatws.connect, of each connection attempt of a client,
-// until stop is called. It does not block; call it before Connect. It may be called from
-// any goroutine and from inside a client's callbacks, and so may stop, which may be
-// called more than once. A client that is traced twice has two spans for each attempt.
-// Trace panics when client is nil.
-//
-// A span is of kind client, and has as attributes
-//
-//	wechatws.attempt           its number, as in wechatws.StateChange
-//	wechatws.outcome           see OutcomeOpen and the others
-//	wechatws.connection        the connection's number, as in wechatws.Message
-//	wechatws.timing.resolve    seconds for DNS, and likewise
-//	               .connect    TCP
-//	               .tls        TLS; steps that did not happen are left out
-//	               .handshake  from the request written to the server's answer
-//	               .total      all of it
-//
-// and when it failed, besides the status Error with the library's text, which holds no
-// secrets,
-//
-//	wechatws.phase             DialError.Phase
-//	wechatws.final             whether no other attempt follows
-//	wechatws.retry_in          otherwise after how many seconds it does
-//	error.type                 the handshake's HTTP status, "timeout", "panic", or else the step
-//	http.response.status_code  of the handshake, if there was an answer
-//	server.address, .port      if they were known by then
-//
-// A span is a root, since a client reconnects for longer than any trace should last. It
-// is linked to the span that was in the context of Connect or Run.
-//
-// Spans are made when the attempt is over, from what the client's callbacks are told,
-// and bear the times at which things happened, also when a callback blocks and they are
-// told late: a span begins with the state Connecting and ends with the next state. A
-// sampler therefore sees all attributes. The one of an attempt that was under way when
-// Trace was called begins with Timings.Start, and is made if the attempt succeeds.
-func Trace(client *wechatws.Client, o TraceOptions) (stop func()) {
-	if client == nil {
-		panic("wsotel: Trace: client is nil")
-	}
-	provider := o.TracerProvider
-	if provider == nil {
-		provider = otel.GetTracerProvider()
-	}
-	t := &tracing{tracer: provider.Tracer(scope), attributes: slices.Clone(o.Attributes)}
-	// Not wechatws.WithTrace, which is told the same: that is an option of New, and has no
-	// context that a span could be linked to. OnError is not needed: StateChange.Err is the
-	// same *DialError, and comes with whether and when the next attempt is made.
-	stopStates := client.OnStateChange(t.changed)
-	stopOpens := client.OnOpen(t.opened)
-	return func() {
-		stopStates()
-		stopOpens()
-	}
-}
-
-// tracing is one Trace. Callbacks of one client run one at a time.
-type tracing struct {
-	tracer     trace.Tracer
+// A tracer is what Trace has made. It is the key of its spans in contexts, where they are
+// not the innermost ones when the client has other traces.
+type tracer struct {
+	provider   trace.TracerProvider
+	propagator propagation.TextMapPropagator
 	attributes []attribute.KeyValue
-
-	// Of the attempt under way.
-	number int
-	began  time.Time // zero: there is none, or it began before Trace
-	ended  time.Time // when it is open and waits for its OnOpen; zero: that was before Trace
+	messages   bool
+	tracer     trace.Tracer
 }
 
-// changed is told of every state. What follows upon Connecting tells how the attempt
-// has ended.
-func (t *tracing) changed(ctx context.Context, c wechatws.StateChange) {
-	switch {
-	case c.To == wechatws.StateOpen: // OnOpen comes next, and knows more
-		t.ended = c.At
+// A started is a span that has not ended.
+type started struct {
+	span trace.Span
+	at   time.Time
+}
+
+func (t *tracer) start(ctx context.Context, name string, kind trace.SpanKind, root bool, attributes ...attribute.KeyValue) context.Context {
+	now := time.Now()
+	options := []trace.SpanStartOption{
+		trace.WithSpanKind(kind),
+		trace.WithTimestamp(now),
+		trace.WithAttributes(attributes...),
+		trace.WithAttributes(t.attributes...),
+	}
+	if parent := trace.SpanFromContext(ctx); root || ended(parent) {
+		options = append(options, trace.WithNewRoot())
+		if parent.SpanContext().IsValid() {
+			options = append(options, trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
+		}
+	}
+	ctx, span := t.tracer.Start(ctx, name, options...)
+	return context.WithValue(ctx, t, started{span, now})
+}
+
+// ended reports whether span has been recorded to its end. A span that is not sampled, or is
+// another process's, is a parent like any other: its children are for the sampler to decide.
+func ended(span trace.Span) bool {
+	c := span.SpanContext()
+	return c.IsSampled() && !c.IsRemote() && !span.IsRecording()
+}
+
+func (t *tracer) dialStart(ctx context.Context, i wechatws.DialInfo) context.Context {
+	ctx = t.start(ctx, ConnectSpan, trace.SpanKindClient, false, attribute.Int("wechatws.attempt", i.Attempt))
+	t.propagator.Inject(ctx, propagation.HeaderCarrier(i.Header))
+	return ctx
+}
+
+func (t *tracer) dialDone(ctx context.Context, i wechatws.DialInfo) {
+	attempt, ok := ctx.Value(t).(started)
+	if !ok {
 		return
-	case t.began.IsZero(): // there was no attempt, or Trace has not seen it begin
-	case c.To == wechatws.StateWaiting, c.To == wechatws.StateFailed:
-		t.failed(ctx, c)
-	case c.To == wechatws.StateClosed:
-		t.record(ctx, c.At, OutcomeClosed)
-	default:
-		t.record(ctx, c.At, OutcomeRestarted)
 	}
-	t.began = time.Time{}
-	if c.To == wechatws.StateConnecting {
-		t.number, t.began = c.Attempt, c.At
+	now := time.Now()
+	defer attempt.span.End(trace.WithTimestamp(now))
+	if !attempt.span.IsRecording() {
+		return
 	}
+	if i.Connection > 0 {
+		attempt.span.SetAttributes(attribute.Int("wechatws.connection", i.Connection))
+	}
+	var failure error
+	outcome := OutcomeOpen
+	switch {
+	case errors.Is(i.Err, wechatws.ErrReconnect):
+		outcome = OutcomeRestarted
+	case errors.Is(i.Err, wechatws.ErrClosed):
+		outcome = OutcomeClosed
+	case i.Err != nil:
+		outcome, failure = OutcomeFailed, i.Err
+		attempt.span.SetAttributes(describe(i.Err)...)
+		attempt.span.SetStatus(codes.Error, i.Err.Error())
+	}
+	attempt.span.SetAttributes(attribute.String("wechatws.outcome", outcome))
+	t.phases(trace.ContextWithSpan(ctx, attempt.span), attempt.at, now, i, failure)
 }
 
-// opened ends the span of an attempt that succeeded, also of one that had begun before
-// Trace was called.
-func (t *tracing) opened(ctx context.Context, e wechatws.OpenEvent) {
-	if t.began.IsZero() {
-		t.began = e.Timings.Start
+// phases makes spans of the phases of an attempt. The timings have the durations of those that
+// succeeded, and when the endpoint function ended and the server answered; the others follow
+// upon each other.
+func (t *tracer) phases(ctx context.Context, from, end time.Time, i wechatws.DialInfo, failure error) {
+	phase := func(name string, from, to time.Time, err error) {
+		_, span := t.tracer.Start(ctx, ConnectSpan+"."+name, trace.WithTimestamp(from), trace.WithAttributes(t.attributes...))
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End(trace.WithTimestamp(to))
 	}
-	end := t.ended
-	if end.IsZero() {
-		end = e.Timings.Start.Add(e.Timings.Total)
-	}
-	attributes := []attribute.KeyValue{attribute.Int("wechatws.connection", e.Connection)}
-	for _, step := range []struct {
+	took := i.Timings
+	for _, one := range []struct {
 		name string
 		took time.Duration
 	}{
-		{"resolve", e.Timings.Resolve},
-		{"connect", e.Timings.Connect},
-		{"tls", e.Timings.TLS},
-		{"handshake", e.Timings.Handshake},
-		{"total", e.Timings.Total},
+		{"endpoint", took.Endpoint},
+		{"resolve", took.Resolve},
+		{"connect", took.Connect},
+		{"tls", took.TLS},
+		{"handshake", took.Handshake},
+		{"login", took.Login},
+		{"setup", took.Setup},
 	} {
-		if step.took > 0 {
-			attributes = append(attributes, attribute.Float64("wechatws.timing."+step.name, step.took.Seconds()))
+		if one.took <= 0 {
+			continue
 		}
+		switch one.name {
+		case "endpoint":
+			from = took.Start.Add(-one.took)
+		case "handshake":
+			from = took.Start.Add(took.Total - one.took)
+		}
+		to := from.Add(one.took)
+		phase(one.name, from, to, nil)
+		from = to
 	}
-	t.number = e.Attempt
-	t.record(ctx, end, OutcomeOpen, attributes...)
-	t.began, t.ended = time.Time{}, time.Time{}
+	var dial *wechatws.DialError
+	if errors.As(i.Err, &dial) {
+		phase(dial.Phase, from, end, failure)
+	}
 }
 
-// failed ends the span of an attempt that failed.
-func (t *tracing) failed(ctx context.Context, c wechatws.StateChange) {
-	final := c.To == wechatws.StateFailed
-	attributes := []attribute.KeyValue{attribute.Bool("wechatws.final", final)}
-	if !final {
-		attributes = append(attributes, attribute.Float64("wechatws.retry_in", c.RetryIn.Seconds()))
+func (t *tracer) messageStart(ctx context.Context, i wechatws.MessageInfo) context.Context {
+	attributes := []attribute.KeyValue{
+		attribute.Int("wechatws.connection", i.Connection),
+		attribute.Int("network.io.size", i.Size),
+		attribute.Float64("wechatws.message.waited", i.Waited.Seconds()),
 	}
-	span := t.start(ctx, OutcomeFailed, append(attributes, describe(c.Err)...)...)
-	if c.Err != nil {
-		span.SetStatus(codes.Error, c.Err.Error())
+	if i.Type != "" {
+		attributes = append(attributes, attribute.String("wechatws.message.type", shortened(i.Type)))
 	}
-	span.End(trace.WithTimestamp(c.At))
+	return t.start(ctx, MessageSpan, trace.SpanKindConsumer, true, attributes...)
 }
 
-// record makes the span of an attempt that is no failure.
-func (t *tracing) record(ctx context.Context, at time.Time, outcome string, attributes ...attribute.KeyValue) {
-	t.start(ctx, outcome, attributes...).End(trace.WithTimestamp(at))
+func (t *tracer) messageDone(ctx context.Context, _ wechatws.MessageInfo) {
+	if message, ok := ctx.Value(t).(started); ok {
+		message.span.End()
+	}
 }
 
-func (t *tracing) start(ctx context.Context, outcome string, attributes ...attribute.KeyValue) trace.Span {
-	attributes = append(attributes, attribute.Int("wechatws.attempt", t.number), attribute.String("wechatws.outcome", outcome))
-	options := []trace.SpanStartOption{
-		trace.WithNewRoot(),
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithTimestamp(t.began),
-		trace.WithAttributes(append(attributes, t.attributes...)...),
-	}
-	if from := trace.SpanContextFromContext(ctx); from.IsValid() {
-		options = append(options, trace.WithLinks(trace.Link{SpanContext: from}))
-	}
-	_, span := t.tracer.Start(ctx, SpanName, options...)
-	return span
+// shortened bounds what a server can make of an attribute.
+func shortened(s string) string {
+	const limit = 200
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
-// describe tells what is known of a failure, beside its text.
+// describe is what is known about a failure, beside its text.
 func describe(err error) (attributes []attribute.KeyValue) {
 	kind := "_OTHER" // what the semantic conventions have for it
 	var (
@@ -198,7 +200,7 @@ func describe(err error) (attributes []attribute.KeyValue) {
 		network   net.Error
 	)
 	if errors.As(err, &dial) {
-		kind = string(dial.Phase)
+		kind = dial.Phase
 		attributes = append(attributes, attribute.String("wechatws.phase", dial.Phase))
 		if host, port, err := net.SplitHostPort(dial.Addr); err == nil {
 			attributes = append(attributes, attribute.String("server.address", host))
