@@ -59,8 +59,7 @@ func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig()}
 	for _, option := range options {
 		if option == nil {
-			c.cfg.wrong("New", "nil", "an option must not be nil")
-			continue
+			option = setting("New", func(*config) error { return wrong("New", "nil", "an option must not be nil") })
 		}
 		option(&c.cfg)
 	}

@@ -20,7 +20,7 @@ import (
 //	Warn   attempt failed      attempt, failures, away, delay, err
 //	Info   no network          attempt
 //	Info   network             connected, type
-//	Error  failed              attempt, err: it is final
+//	Error  failed              attempt, err: no further attempt follows
 //	Info   closed              err
 //	Warn   messages dropped    count, err
 //	Warn   message not used    count, type, size, err
@@ -34,13 +34,13 @@ import (
 // in them that is not in the texts of the client's errors, which hold no secrets: no
 // server's page, no close reason, and no message's data. Types are cut at 200 bytes.
 func WithLogger(l *slog.Logger) Option {
-	return func(c *config) {
-		if l == nil {
-			c.wrong("WithLogger", "nil", "must be a *slog.Logger; leave the option out to log nothing")
-			return
+	return setting("WithLogger", func(c *config) error {
+		if l == nil || l.Handler() == nil {
+			return wrong("WithLogger", "nil", "must be a logger with a handler; leave the option out to log nothing")
 		}
 		c.logger = l
-	}
+		return nil
+	})
 }
 
 // A journal is what the logger remembers, to sum up what repeats itself.

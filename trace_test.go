@@ -55,7 +55,7 @@ func TestTrace(t *testing.T) {
 		w.net.SetLatency(10 * time.Millisecond)
 		one, two := &tracer{start: w.start}, &tracer{start: w.start}
 		c := w.client(wechatws.WithoutHeartbeat(), wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest),
-			wechatws.WithTrace(one.trace()), wechatws.WithTrace(wechatws.Trace{}), wechatws.WithTrace(two.trace()))
+			wechatws.WithTrace(one.trace(), wechatws.Trace{}, two.trace()))
 		wechatws.On(c.Client, "x", func(context.Context, struct{}) { time.Sleep(time.Second) })
 		w.srv.Answer(wstest.Status(502, nil, "no"))
 		c.send("lost", "kept")
