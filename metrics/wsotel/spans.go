@@ -22,7 +22,7 @@ const SpanName = "wechatws.connect"
 // Outcomes of an attempt: the values of the attribute wechatws.outcome.
 const (
 	OutcomeOpen      = "open"      // there is a connection, and it is logged in
-	OutcomeFailed    = "failed"    // the span's status is an error; another attempt follows unless wechatws.final is true
+	OutcomeFailed    = "failed"    // the span's status is an error; another attempt follows unless wechatws.permanent is true
 	OutcomeRestarted = "restarted" // Reconnect, or a change of the network, has begun it anew or put it off
 	OutcomeClosed    = "closed"    // Close, or the end of a context, has ended it
 )
@@ -58,7 +58,7 @@ type TraceOptions struct {
 // secrets,
 //
 //	wechatws.phase             DialError.Phase
-//	wechatws.final             whether no other attempt follows
+//	wechatws.permanent         whether no other attempt follows
 //	wechatws.retry_in          otherwise after how many seconds it does
 //	error.type                 the handshake's HTTP status, "timeout", "panic", or else the step
 //	http.response.status_code  of the handshake, if there was an answer
@@ -156,9 +156,9 @@ func (t *tracing) opened(ctx context.Context, e wechatws.OpenEvent) {
 
 // failed ends the span of an attempt that failed.
 func (t *tracing) failed(ctx context.Context, c wechatws.StateChange) {
-	final := c.To == wechatws.StateFailed
-	attributes := []attribute.KeyValue{attribute.Bool("wechatws.final", final)}
-	if !final {
+	permanent := c.To == wechatws.StateFailed
+	attributes := []attribute.KeyValue{attribute.Bool("wechatws.permanent", permanent)}
+	if !permanent {
 		attributes = append(attributes, attribute.Float64("wechatws.retry_in", c.RetryIn.Seconds()))
 	}
 	span := t.start(ctx, OutcomeFailed, append(attributes, describe(c.Err)...)...)

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -141,8 +140,8 @@ func TestSpansOfFailures(t *testing.T) {
 			attributes: map[string]any{
 				"wechatws.attempt":          int64(1),
 				"wechatws.outcome":          "failed",
-				"wechatws.phase":             "handshake",
-				"wechatws.final":            false,
+				"wechatws.phase":            "handshake",
+				"wechatws.permanent":        false,
 				"wechatws.retry_in":         7.0,
 				"error.type":                "503",
 				"http.response.status_code": int64(503),
@@ -156,21 +155,21 @@ func TestSpansOfFailures(t *testing.T) {
 		require.Equal(t, spanned{
 			from: began, to: began + 10*time.Second,
 			attributes: map[string]any{
-				"wechatws.attempt":  int64(2),
-				"wechatws.outcome":  "failed",
+				"wechatws.attempt":   int64(2),
+				"wechatws.outcome":   "failed",
 				"wechatws.phase":     "handshake",
-				"wechatws.final":    false,
-				"wechatws.retry_in": 3.0,
-				"error.type":        "timeout",
-				"server.address":    "server.test",
-				"server.port":       int64(80),
+				"wechatws.permanent": false,
+				"wechatws.retry_in":  3.0,
+				"error.type":         "timeout",
+				"server.address":     "server.test",
+				"server.port":        int64(80),
 			},
 			status: "wechatws: handshake server.test:80: no answer within 10s: context deadline exceeded",
 		}, spans[1])
 
 		require.Equal(t, "handshake", spans[2].attributes["error.type"])
 		require.Equal(t, "401", spans[3].attributes["error.type"])
-		require.Equal(t, true, spans[3].attributes["wechatws.final"])
+		require.Equal(t, true, spans[3].attributes["wechatws.permanent"])
 		require.Equal(t, int64(4), spans[3].attributes["wechatws.attempt"])
 		require.NotContains(t, spans[3].attributes, "wechatws.retry_in")
 	})
@@ -183,7 +182,7 @@ func TestErrorTypes(t *testing.T) {
 	}{
 		"error":     {func() error { return errors.New("no token") }, "endpoint"},
 		"panic":     {func() error { panic("oh") }, "panic"},
-		"final":     {func() error { return backoff.Permanent(errors.New("account is gone")) }, "endpoint"},
+		"permanent": {func() error { return wechatws.Permanent(errors.New("account is gone")) }, "endpoint"},
 		"timed out": {func() error { return context.DeadlineExceeded }, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
