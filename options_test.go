@@ -1,6 +1,7 @@
 package wechatws_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"go/ast"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 func TestNewReportsEveryWrongOptionByName(t *testing.T) {
@@ -209,6 +211,53 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 		}
 		assert.Contains(t, right, name, "not in this test")
 	}
+}
+
+// Of options that set the same thing, the last one is in effect, and nothing of the others.
+func TestTheLastOptionIsInEffect(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Status(502, nil, ""))
+		schedules := []wechatws.Option{
+			wechatws.WithTiers(wechatws.Tier{Delay: time.Minute, Attempts: 1}),
+			wechatws.WithBackOff(func() backoff.BackOff { return backoff.WithMaxRetries(&backoff.ZeroBackOff{}, 4) }),
+			wechatws.WithoutReconnect(),
+		}
+		attempts := []int{2, 5, 1}
+		for last := range schedules {
+			c := w.client(schedules[(last+1)%3], schedules[(last+2)%3], schedules[last])
+			require.Error(t, c.Connect(t.Context()))
+			assert.Equal(t, attempts[last], c.Stats().Attempts)
+		}
+		w.srv.AnswerAlways(wstest.Accept())
+
+		first := w.client(wechatws.WithLogin(func(context.Context) (any, error) { return 1, nil }), wechatws.WithLoginMessage(2),
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 3}), wechatws.WithoutHeartbeat()).connect()
+		one := w.conn()
+		second := w.client(wechatws.WithLoginMessage(2), wechatws.WithLogin(func(context.Context) (any, error) { return 1, nil }),
+			wechatws.WithoutHeartbeat(), wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 3})).connect()
+		other := w.conn()
+		w.sleep(4 * time.Second)
+		assert.Equal(t, []string{"2"}, received(one))
+		assert.Equal(t, []string{"1", "3"}, received(other))
+		first.close()
+		second.close()
+	})
+}
+
+// The logger is a consumer of its own, whatever traces there are.
+func TestALaterTraceReplacesAnEarlierOneButNotTheLogger(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var told []string
+		trace := func(name string) wechatws.Trace {
+			return wechatws.Trace{Open: func(wechatws.OpenEvent) { told = append(told, name) }}
+		}
+		var log bytes.Buffer
+		logger := wechatws.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
+		c := w.client(wechatws.WithTrace(trace("replaced")), logger, wechatws.WithTrace(trace("one"), trace("two"))).connect()
+		c.close()
+		assert.Equal(t, []string{"one", "two"}, told)
+		assert.Contains(t, log.String(), "msg=connected")
+	})
 }
 
 func oneError(t *testing.T, url string, option wechatws.Option) string {
