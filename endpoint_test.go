@@ -2,7 +2,11 @@ package wechatws_test
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -45,5 +49,18 @@ func TestAnEndpointThatCannotBe(t *testing.T) {
 			assert.Equal(t, 2, asked)
 			c.close()
 		})
+	}
+}
+
+// The headers that New takes are those that net/http can send.
+func TestHeadersAreThoseThatCanBeSent(t *testing.T) {
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }}
+	for c := range 256 {
+		for _, h := range []http.Header{{"X-" + string([]byte{byte(c)}): {"x"}}, {"X-Token": {"a" + string([]byte{byte(c)}) + "b"}}} {
+			_, err := transport.RoundTrip(&http.Request{URL: &url.URL{Scheme: "http", Host: "h"}, Header: h})
+			sendable := errors.Is(err, io.EOF)
+			_, err = wechatws.New("ws://h", wechatws.WithHeader(h))
+			assert.Equal(t, sendable, err == nil, "%q", h)
+		}
 	}
 }

@@ -21,12 +21,15 @@ import (
 )
 
 // An Option sets one thing about a [Client]. Options are plain values and may be shared by
-// any number of clients. A later option replaces an earlier one that sets the same thing,
-// the earlier one's mistakes included: one of the same name, and of these the last one given:
-// WithLogin and WithLoginMessage; WithHeartbeat and WithoutHeartbeat; WithLiveness and
-// WithoutLiveness; WithTiers, WithBackOff and WithoutReconnect.
+// any number of clients.
 //
-// An option that is wrong, nil arguments included, is an *[OptionError] from [New].
+// A later option replaces an earlier one that sets the same thing, also when the earlier one
+// was wrong. Options of the same name set the same thing, and so do WithLogin and
+// WithLoginMessage, WithHeartbeat and WithoutHeartbeat, WithLiveness and WithoutLiveness, and
+// WithTiers, WithBackOff and WithoutReconnect.
+//
+// An option that is wrong is an *[OptionError] from [New]; so is a nil argument, unless the
+// option's comment gives it a meaning.
 type Option func(*config)
 
 // Connect: where to, and how.
@@ -37,8 +40,8 @@ type Option func(*config)
 // fn receives the number of the attempt, and the error of the attempt or connection before,
 // or nil. It may block until its context ends, which is when the client is closed or the dial
 // timeout is over. An error from it is a failed attempt, and ends the client when it is
-// marked with [Permanent]. So is an Endpoint that cannot be, but without an end: the next one
-// may be right.
+// marked with [Permanent]. An Endpoint that cannot be used is a failed attempt as well, with an
+// *[OptionError] in its *[DialError]; the next one may be right.
 func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return setting("WithEndpoint", func(c *config) error {
 		c.endpoint = fn
