@@ -42,10 +42,10 @@ var errNone = errors.New("none")
 
 type noError struct{ error }
 
-// isNil reports whether conn, which is an interface, is nil or holds a nil pointer.
-func isNil(conn any) bool {
-	v := reflect.ValueOf(conn)
-	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+// isNil reports whether v, which is an interface, is nil or holds a nil pointer or function.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
 var (

@@ -44,7 +44,7 @@ func TestACertificateOutOfDateIsTemporary(t *testing.T) {
 	}
 }
 
-func TestACertificateOfAnotherNameOrAuthorityIsFinal(t *testing.T) {
+func TestACertificateOfAnotherNameOrAuthorityIsPermanent(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		srv := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithTLS())
 		defer srv.Close()

@@ -59,8 +59,7 @@ func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig()}
 	for _, option := range options {
 		if option == nil {
-			c.cfg.wrong("New", "nil", "an option must not be nil")
-			continue
+			option = setting("New", func(*config) error { return wrong("New", "nil", "an option must not be nil") })
 		}
 		option(&c.cfg)
 	}
@@ -77,7 +76,7 @@ func New(url string, options ...Option) (*Client, error) {
 // Connect connects, and returns nil at the first open connection, with the login
 // written. From then on the client stays connected until Close. Between attempts
 // it follows the schedule, so that Connect returns an error only when that is
-// final, or when ctx ends, which closes the client; ctx has no say any more once
+// permanent, or when ctx ends, which closes the client; ctx has no say any more once
 // Connect has returned. Its values are seen by callbacks.
 //
 // It returns ErrAlreadyConnected while the client is connected or connecting, and
@@ -109,7 +108,7 @@ func (c *Client) Connect(ctx context.Context) error {
 }
 
 // Run connects, stays connected, and returns when it is over: nil after Close,
-// the final error after a failure, and when ctx ends, which closes the client as
+// the permanent error after a failure, and when ctx ends, which closes the client as
 // Close does (with code 1001), the cause of that, joined with what could not be
 // delivered. It suits an errgroup. It returns ErrAlreadyConnected as Connect
 // does.
@@ -395,8 +394,8 @@ func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
 // Reconnect drops the open connection, or cuts a wait short, or starts the
 // attempt under way anew, and tries now; without a network too. Called after a
 // connection has ended and before the wait that follows, as in OnClose, OnError, a
-// trace hook or the function of WithFinalWhen, it replaces that wait. A failure that
-// is final ends the client all the same. A client that calls Reconnect after each
+// trace hook or the function of WithRetryIf, it replaces that wait. A permanent failure
+// ends the client all the same. A client that calls Reconnect after each
 // failure has no schedule: it tries again and again without a pause.
 //
 // Reconnect does not block. It returns ErrNotOpen before the first Connect, and

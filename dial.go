@@ -52,6 +52,9 @@ type dialed struct {
 // compression or without. Its errors are *DialError.
 func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
+	if err == nil {
+		err = checkHeader("Endpoint.Header", ep.Header)
+	}
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
 	}
@@ -164,7 +167,7 @@ func (d *dialing) client() *http.Client {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			u, err := d.cfg.proxy(r)
 			if err != nil { // its text may hold the proxy's password
-				return nil, proxyError("the proxy settings cannot be used")
+				return nil, &proxyError{networkError{"the proxy settings cannot be used", err}}
 			}
 			return u, nil
 		}
@@ -198,9 +201,7 @@ func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // A proxyError is a proxy that cannot be used, as against one that refuses.
-type proxyError string
-
-func (e proxyError) Error() string { return string(e) }
+type proxyError struct{ networkError }
 
 // dialNet makes a network connection. net/http gives it a context that does not
 // end with the request, in the hope of using the connection for another one. Here
@@ -347,7 +348,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		err = ue.Err
 	}
 	var op *net.OpError
-	var unusable proxyError
+	var unusable *proxyError
 	var refused *ProxyError
 	switch {
 	case resp != nil:

@@ -4,8 +4,8 @@
 //
 // It mirrors the class wechat-websocket.js of a Mini Program, without its faults,
 // and adds what a service needs that runs for a year: half-open connections are
-// found, what Send accepted is written in order or handed back, final errors are
-// told from passing ones, and the machine's network is watched.
+// found, what Send accepted is written in order or handed back, permanent errors are
+// distinguished from temporary ones, and the machine's network is watched.
 //
 //	client, err := wechatws.New("wss://live.example.com/ws",
 //		wechatws.WithLogin(func(ctx context.Context) (any, error) {
@@ -17,7 +17,7 @@
 //	wechatws.On(client, "message", func(ctx context.Context, c Comment) {
 //		log.Printf("%s: %s", c.From, c.Content)
 //	})
-//	return client.Run(ctx) // until ctx ends, or something is final
+//	return client.Run(ctx) // until ctx ends or an error is permanent
 //
 // # How it works
 //
@@ -32,6 +32,23 @@
 // client. While they block, messages wait up to a bound (1,024 messages, 4 MiB), and
 // then the peer is slowed down; the heartbeat goes on.
 //
+// # Options
+//
+// [New] takes them; each has a default. A later one replaces an earlier one that sets the
+// same thing.
+//
+//   - Connect, where to and how: [WithEndpoint], [WithHeader], [WithSubprotocols],
+//     [WithTLSConfig], [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout],
+//     [WithReadLimit], [WithCompression]
+//   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
+//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
+//     [WithTypeField], [WithCodec]
+//   - Reconnect, when the next attempt follows and when none does: [WithTiers],
+//     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],
+//     [WithPermanentAfter], [WithNetworkMonitor]
+//   - Queue, messages that wait to be written: [WithQueue], [WithDrainTimeout]
+//   - Observe: [WithLogger], [WithTrace]
+//
 // # Errors
 //
 // States are sentinels for errors.Is, such as [ErrClosed] and [ErrQueueFull];
@@ -39,6 +56,10 @@
 // [*HandshakeError] with the HTTP status, [*CloseError] with the close code,
 // [*DecodeError], [*UndeliveredError]. No error's text holds a URL's query, user
 // info or a header's value.
+//
+// A temporary failure is followed by another attempt, a permanent one ends the client.
+// [DefaultRetryIf] distinguishes them, [WithRetryIf] replaces it, and [Permanent] marks an
+// error of one of the user's functions.
 //
 // # Testing
 //

@@ -150,6 +150,7 @@ type networkError struct {
 func (e *networkError) Error() string        { return e.text }
 func (e *networkError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *networkError) As(target any) bool   { return errors.As(e.err, target) }
+func (e *networkError) hidden() error        { return e.err }
 
 // A HandshakeError is a server's answer to the handshake that is not a valid
 // upgrade. It comes inside a *DialError; use errors.As. Its text has the status and, for

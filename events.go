@@ -19,7 +19,7 @@ const (
 	StateWaiting                 // waiting for the next attempt
 	StateOffline                 // no network; waiting for it
 	StateClosed                  // ended by Close, or by the context of Connect or Run
-	StateFailed                  // ended by a final error
+	StateFailed                  // ended by a permanent error, or by the end of the schedule
 )
 
 func (s State) String() string {

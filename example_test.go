@@ -91,7 +91,7 @@ func ExampleClient_Connect() {
 	if err != nil {
 		panic(err)
 	}
-	err = client.Connect(context.Background()) // a final error; a passing one is retried
+	err = client.Connect(context.Background()) // a permanent error; temporary ones are retried
 	var he *wechatws.HandshakeError
 	if errors.As(err, &he) {
 		fmt.Printf("%v: %q\n", he, he.Body) // what the server says is not part of the error

@@ -46,7 +46,7 @@ func FuzzCloseReason(f *testing.F) {
 		if text := err.Error(); !utf8.ValidString(text) || strings.ContainsAny(text, "\n\r\x1b\x00") {
 			t.Errorf("%q", text)
 		}
-		IsFinal(Failure{Err: err, Opened: true, Repeats: 3})
+		DefaultRetryIf(Failure{Err: err, Opened: true, Repeats: 3})
 		if checkClose(StatusCode(code), reason) == nil && (code < 1000 || code > 4999 || len(reason) > maxCloseReason || !utf8.ValidString(reason)) {
 			t.Errorf("%d %q may be sent", code, reason)
 		}

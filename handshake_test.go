@@ -235,7 +235,7 @@ func TestTLS(t *testing.T) {
 
 	c, err = wechatws.New(s.URL()+"?token=secret", wechatws.WithProxy(nil), wechatws.WithTLSConfig(&tls.Config{ServerName: "localhost"}))
 	require.NoError(t, err)
-	err = c.Connect(t.Context()) // final before the first open
+	err = c.Connect(t.Context()) // permanent before the first open
 	var de *wechatws.DialError
 	require.ErrorAs(t, err, &de)
 	assert.Equal(t, "tls", de.Phase)

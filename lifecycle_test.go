@@ -433,8 +433,8 @@ func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 				closeIt()
 				return nil, errors.New("closed")
 			}),
-			"dialer":    wechatws.WithDialer(dialerFunc(func() error { closeIt(); return errors.New("closed") })),
-			"finalWhen": wechatws.WithFinalWhen(func(wechatws.Failure) bool { closeIt(); return false }),
+			"dialer":  wechatws.WithDialer(dialerFunc(func() error { closeIt(); return errors.New("closed") })),
+			"retryIf": wechatws.WithRetryIf(func(wechatws.Failure) bool { closeIt(); return true }),
 			"backoff": wechatws.WithBackOff(func() backoff.BackOff {
 				return backOffFunc(func() time.Duration { closeIt(); return 0 })
 			}),
@@ -461,7 +461,7 @@ func TestPanicsInTheFunctionsOfOptions(t *testing.T) {
 			"dialer":     wechatws.WithDialer(dialerFunc(func() error { panic("oops") })),
 			"proxy":      wechatws.WithProxy(func(*http.Request) (*url.URL, error) { panic("oops") }),
 			"login":      wechatws.WithLogin(func(context.Context) (any, error) { panic("oops") }),
-			"finalWhen":  wechatws.WithFinalWhen(func(wechatws.Failure) bool { panic("oops") }),
+			"retryIf":    wechatws.WithRetryIf(func(wechatws.Failure) bool { panic("oops") }),
 			"newBackOff": wechatws.WithBackOff(func() backoff.BackOff { panic("oops") }),
 			"backoff":    wechatws.WithBackOff(func() backoff.BackOff { return backOffFunc(func() time.Duration { panic("oops") }) }),
 		} {
@@ -745,17 +745,17 @@ func TestEndpointFunction(t *testing.T) {
 	})
 }
 
-func TestPermanentFromTheEndpointOrLoginIsFinal(t *testing.T) {
+func TestAPermanentErrorOfTheEndpointOrLoginEndsTheClient(t *testing.T) {
 	revoked := errors.New("account closed")
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.clientOf("", wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
-			return wechatws.Endpoint{}, backoff.Permanent(revoked)
+			return wechatws.Endpoint{}, wechatws.Permanent(revoked)
 		}))
 		err := c.Connect(t.Context())
 		assert.ErrorIs(t, err, revoked)
 		assert.EqualError(t, err, "wechatws: endpoint: account closed")
 
-		c = w.client(wechatws.WithLogin(func(context.Context) (any, error) { return nil, backoff.Permanent(revoked) }))
+		c = w.client(wechatws.WithLogin(func(context.Context) (any, error) { return nil, wechatws.Permanent(revoked) }))
 		err = c.Connect(t.Context())
 		assert.ErrorIs(t, err, revoked)
 		assert.Zero(t, w.net.Clients())

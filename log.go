@@ -37,13 +37,13 @@ import (
 // The logger's handler is called with the contexts of [Trace] and of the callbacks, so that
 // it finds in them what a [Trace.DialStart] has added, such as a span.
 func WithLogger(l *slog.Logger) Option {
-	return func(c *config) {
-		if l == nil {
-			c.wrong("WithLogger", "nil", "must be a *slog.Logger; leave the option out to log nothing")
-			return
+	return setting("WithLogger", func(c *config) error {
+		if l == nil || l.Handler() == nil {
+			return wrong("WithLogger", "nil", "must be a logger with a handler; leave the option out to log nothing")
 		}
 		c.logger = l
-	}
+		return nil
+	})
 }
 
 // A journal is what the logger remembers, to sum up what repeats itself.

@@ -598,7 +598,7 @@ func TestReadLimit(t *testing.T) {
 		require.ErrorAs(t, e.Err, &le)
 		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009: message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
 		w.sleep(3 * time.Second)
-		assert.Equal(t, wechatws.StateOpen, c.State(), "a passing failure")
+		assert.Equal(t, wechatws.StateOpen, c.State(), "a temporary failure")
 		c.close()
 	})
 }

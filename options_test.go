@@ -1,17 +1,30 @@
 package wechatws_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"log/slog"
+	"math"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 func TestNewReportsEveryWrongOptionByName(t *testing.T) {
@@ -29,37 +42,73 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://user:secret@/path", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws://host#part", pass, `wechatws: url("ws://host"): a WebSocket URL has no fragment (#…)`},
 		{"ws://user:secret@host:port/?token=secret", pass, `wechatws: url(not shown): cannot be parsed: invalid port`},
+		{"ws://host:0", pass, `wechatws: url("ws://host:0"): port must be from 1 to 65535`},
+		{"ws://host:65536", pass, `wechatws: url("ws://host:65536"): port must be from 1 to 65535`},
+		{"ws://host:99999/?token=secret", pass, `wechatws: url("ws://host:99999"): port must be from 1 to 65535`},
+		{"ws://host:99999999999999999999", pass, `wechatws: url("ws://host:99999999999999999999"): port must be from 1 to 65535`},
+		{"ws://:80", pass, `wechatws: url("ws://:80"): host is missing`},
+		{"ws://a..b", pass, `wechatws: url("ws://a..b"): ` + wrongHost},
+		{"ws://.", pass, `wechatws: url("ws://."): ` + wrongHost},
+		{"ws://a,b", pass, `wechatws: url("ws://a,b"): ` + wrongHost},
+		{"ws://<room>", pass, `wechatws: url("ws://<room>"): ` + wrongHost},
+		{"ws://::1", pass, `wechatws: url("ws://::1"): ` + wrongHost},
+		{"ws://%ff", pass, `wechatws: url("ws://%FF"): ` + wrongHost},
+		{"ws://a b", pass, `wechatws: url(not shown): cannot be parsed: invalid character`},
+		{"ws://a%20b", pass, `wechatws: url(not shown): cannot be parsed: invalid URL escape`},
+		{"ws://a%zz", pass, `wechatws: url(not shown): cannot be parsed: invalid URL escape`},
+		{"ws://[::1", pass, `wechatws: url(not shown): cannot be parsed: missing ']' in host`},
+		{"ws://[host]", pass, `wechatws: url(not shown): cannot be parsed: invalid host: ParseAddr`},
 		{"ws://host", wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
 			return wechatws.Endpoint{}, nil
 		}), `wechatws: WithEndpoint(func): give New an empty url when the endpoint comes from a function`},
 		{"", wechatws.WithEndpoint(nil), `wechatws: WithEndpoint(nil): must be a function`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Sec-WebSocket-Protocol": {"x"}}), `wechatws: WithHeader(Sec-WebSocket-Protocol): use WithSubprotocols`},
 		{"ws://h", wechatws.WithHeader(http.Header{"upgrade": {"x"}}), `wechatws: WithHeader(upgrade): this header belongs to the handshake`},
+		{"ws://h", wechatws.WithHeader(http.Header{"HOST": {"x"}}), `wechatws: WithHeader(HOST): the host is the URL's; WithNetDial connects to another address`},
+		{"ws://h", wechatws.WithHeader(http.Header{"Content-Length": {"1"}}), `wechatws: WithHeader(Content-Length): this header belongs to the handshake`},
+		{"ws://h", wechatws.WithHeader(http.Header{"Authorization: secret": {"x"}}), `wechatws: WithHeader("Authorization…"): the name of a header must be an HTTP token such as "X-Room"`},
+		{"ws://h", wechatws.WithHeader(http.Header{"": {"x"}}), `wechatws: WithHeader("…"): the name of a header must be an HTTP token such as "X-Room"`},
+		{"ws://h", wechatws.WithHeader(http.Header{"X-Raum-Größe": {"x"}}), `wechatws: WithHeader("X-Raum-Gr…"): the name of a header must be an HTTP token such as "X-Room"`},
+		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"good", "secret\n"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
+		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x00"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
+		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
+		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS10}), `wechatws: WithTLSConfig(TLS 1.0): versions below TLS 1.2 are not allowed`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MaxVersion: tls.VersionTLS11}), `wechatws: WithTLSConfig(TLS 1.1): versions below TLS 1.2 are not allowed`},
 		{"ws://h", wechatws.WithNetDial(nil), `wechatws: WithNetDial(nil): must be a function`},
 		{"ws://h", wechatws.WithDialer(nil), `wechatws: WithDialer(nil): must be a Dialer`},
+		{"ws://h", wechatws.WithDialer((*coder.Dialer)(nil)), `wechatws: WithDialer(nil): must be a Dialer`},
+		{"ws://h", wechatws.WithDialer(dialerFunc(nil)), `wechatws: WithDialer(nil): must be a Dialer`},
+		{"ws://h", wechatws.WithLogger(nil), `wechatws: WithLogger(nil): must be a logger with a handler; leave the option out to log nothing`},
+		{"ws://h", wechatws.WithLogger(&slog.Logger{}), `wechatws: WithLogger(nil): must be a logger with a handler; leave the option out to log nothing`},
 		{"ws://h", wechatws.WithDialTimeout(-time.Second), `wechatws: WithDialTimeout(-1s): must be longer than zero`},
 		{"ws://h", wechatws.WithReadLimit(0), `wechatws: WithReadLimit(0): must be above zero`},
 		{"ws://h", wechatws.WithLogin(nil), `wechatws: WithLogin(nil): must be a function`},
+		{"ws://h", wechatws.WithLoginMessage(nil), `wechatws: WithLoginMessage(nil): must be a message; leave the option out to send none`},
+		{"ws://h", wechatws.WithLoginMessage(make(chan int)), `wechatws: WithLoginMessage(chan int): must be a message that can be sent: cannot encode chan int: json: unsupported type: chan int`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: -time.Second}), `wechatws: WithHeartbeat(-1s): the interval must be longer than zero; WithoutHeartbeat switches it off`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: make(chan int)}), `wechatws: WithHeartbeat(chan int): the codec cannot encode the message: json: unsupported type: chan int`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 1, NewMessage: func() (any, error) { return 1, nil }}), `wechatws: WithHeartbeat(Message and NewMessage): give one of the two`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Minute, Pong: func(wechatws.Message) bool { return true }}), `wechatws: WithHeartbeat(interval 1m0s): with Pong the interval must be shorter than the liveness timeout (10s)`},
 		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: -1}), `wechatws: WithLiveness(interval 0s, timeout -1ns): must be longer than zero; WithoutLiveness switches it off`},
 		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: 2 * time.Second}), `wechatws: WithLiveness(interval 3s, timeout 2s): the timeout must be longer than the interval`},
-		{"ws://h", wechatws.WithTiers(), `wechatws: Tiers(none): give at least one tier, or WithoutReconnect`},
-		{"ws://h", wechatws.WithTiers(wechatws.Tier{Delay: -1}), `wechatws: Tiers(tier 1: -1ns × 0): the delay must not be negative`},
+		{"ws://h", wechatws.WithTiers(), `wechatws: WithTiers(none): give at least one tier, or WithoutReconnect`},
+		{"ws://h", wechatws.WithTiers(wechatws.Tier{Delay: -1}), `wechatws: WithTiers(tier 1: -1ns × 0): the delay must not be negative`},
 		{"ws://h", wechatws.WithBackOff(nil), `wechatws: WithBackOff(nil): must be a function that makes a backoff.BackOff`},
 		{"ws://h", wechatws.WithJitter(1.5), `wechatws: WithJitter(1.5): must be from 0 to 1`},
 		{"ws://h", wechatws.WithStableAfter(0), `wechatws: WithStableAfter(0s): must be longer than zero`},
-		{"ws://h", wechatws.WithFinalWhen(nil), `wechatws: WithFinalWhen(nil): must be a function`},
+		{"ws://h", wechatws.WithRetryIf(nil), `wechatws: WithRetryIf(nil): must be a function`},
 		{"ws://h", wechatws.WithPermanentAfter(-1), `wechatws: WithPermanentAfter(-1ns): must be zero or longer`},
 		{"ws://h", wechatws.WithNetworkMonitor(nil), `wechatws: WithNetworkMonitor(nil): must be a NetworkMonitor such as SystemNetwork()`},
+		{"ws://h", wechatws.WithNetworkMonitor((*fakeNetwork)(nil)), `wechatws: WithNetworkMonitor(nil): must be a NetworkMonitor such as SystemNetwork()`},
 		{"ws://h", wechatws.WithTypeField(""), `wechatws: WithTypeField(""): must be the name of a field`},
+		{"ws://h", wechatws.WithTypeField("\xff"), `wechatws: WithTypeField("\xff"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeField(`a"b`), `wechatws: WithTypeField("a\"b"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeField("a\nb"), `wechatws: WithTypeField("a\nb"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithCodec(nil), `wechatws: WithCodec(nil): must be a Codec`},
+		{"ws://h", wechatws.WithCodec((*noCodec)(nil)), `wechatws: WithCodec(nil): must be a Codec`},
 		{"ws://h", wechatws.WithQueue(-1, 1, wechatws.QueueFail), `wechatws: WithQueue(-1 messages): must be 0 (no queue) or more`},
 		{"ws://h", wechatws.WithQueue(1, 0, wechatws.QueueFail), `wechatws: WithQueue(0 bytes): must be above zero`},
 		{"ws://h", wechatws.WithQueue(1, 1, 7), `wechatws: WithQueue(policy 7): must be QueueFail, QueueWait or QueueDropOldest`},
@@ -80,11 +129,186 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 	assert.Equal(t, wechatws.OptionError{Option: "WithJitter", Value: "-1", Want: "must be from 0 to 1"}, *oe)
 }
 
+const wrongHost = "host must be a name or an IP address, one of IPv6 in brackets"
+
+// noCodec is a Codec of which there is only a nil pointer.
+type noCodec struct{ wechatws.Codec }
+
+// A later option replaces an earlier one that sets the same thing: what was wrong with that
+// one does not matter any more, and what was right about it neither.
+func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
+	wrong, right := map[string][]wechatws.Option{}, map[string][]wechatws.Option{}
+	add := func(thing string, ok, bad wechatws.Option) {
+		right[thing] = append(right[thing], ok)
+		if bad != nil {
+			wrong[thing] = append(wrong[thing], bad)
+		}
+	}
+	endpoint := func(context.Context, int, error) (wechatws.Endpoint, error) { return wechatws.Endpoint{}, nil }
+	dial := func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }
+	login := func(context.Context) (any, error) { return nil, nil }
+	policy := func() backoff.BackOff { return &backoff.ZeroBackOff{} }
+	add("WithEndpoint", wechatws.WithEndpoint(endpoint), wechatws.WithEndpoint(nil))
+	add("WithHeader", wechatws.WithHeader(nil), wechatws.WithHeader(http.Header{"": nil}))
+	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
+	add("WithTLSConfig", wechatws.WithTLSConfig(&tls.Config{}), wechatws.WithTLSConfig(nil))
+	add("WithProxy", wechatws.WithProxy(nil), nil)
+	add("WithNetDial", wechatws.WithNetDial(dial), wechatws.WithNetDial(nil))
+	add("WithDialer", wechatws.WithDialer(coder.Dialer{}), wechatws.WithDialer(nil))
+	add("WithDialTimeout", wechatws.WithDialTimeout(time.Second), wechatws.WithDialTimeout(-1))
+	add("WithReadLimit", wechatws.WithReadLimit(math.MaxInt64), wechatws.WithReadLimit(0))
+	add("WithCompression", wechatws.WithCompression(), nil)
+	add("WithLogin", wechatws.WithLogin(login), wechatws.WithLogin(nil))
+	add("WithLogin", wechatws.WithLoginMessage("x"), wechatws.WithLoginMessage(nil))
+	add("WithLogin", wechatws.WithLoginMessage("x"), wechatws.WithLoginMessage(make(chan int)))
+	add("WithHeartbeat", wechatws.WithHeartbeat(wechatws.Heartbeat{}), wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: -1}))
+	add("WithHeartbeat", wechatws.WithoutHeartbeat(), wechatws.WithHeartbeat(wechatws.Heartbeat{Message: make(chan int)}))
+	add("WithLiveness", wechatws.WithLiveness(wechatws.Liveness{}), wechatws.WithLiveness(wechatws.Liveness{Interval: -1}))
+	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
+	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
+	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
+	add("WithTiers", wechatws.WithTiers(wechatws.Tier{}), wechatws.WithTiers())
+	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))
+	add("WithTiers", wechatws.WithoutReconnect(), nil)
+	add("WithJitter", wechatws.WithJitter(1), wechatws.WithJitter(math.NaN()))
+	add("WithStableAfter", wechatws.WithStableAfter(time.Second), wechatws.WithStableAfter(0))
+	add("WithRetryIf", wechatws.WithRetryIf(wechatws.DefaultRetryIf), wechatws.WithRetryIf(nil))
+	add("WithPermanentAfter", wechatws.WithPermanentAfter(0), wechatws.WithPermanentAfter(-1))
+	add("WithNetworkMonitor", wechatws.WithNetworkMonitor(newFakeNetwork(true)), wechatws.WithNetworkMonitor(nil))
+	add("WithQueue", wechatws.WithQueue(1, 1, wechatws.QueueFail), wechatws.WithQueue(-1, 1, 9))
+	add("WithDrainTimeout", wechatws.WithDrainTimeout(0), wechatws.WithDrainTimeout(-1))
+	add("WithTrace", wechatws.WithTrace(), nil)
+	add("WithLogger", wechatws.WithLogger(slog.New(slog.DiscardHandler)), wechatws.WithLogger(nil))
+
+	for thing, oks := range right {
+		url := "ws://h"
+		if thing == "WithEndpoint" {
+			url = ""
+		}
+		for _, ok := range oks {
+			_, err := wechatws.New(url, ok)
+			require.NoError(t, err, thing)
+			for _, bad := range wrong[thing] {
+				_, err := wechatws.New(url, bad)
+				require.Error(t, err, thing)
+				_, err = wechatws.New(url, bad, wechatws.WithCompression(), ok)
+				assert.NoError(t, err, thing)
+				_, err = wechatws.New(url, ok, bad)
+				assert.Error(t, err, thing)
+				_, err = wechatws.New(url, bad, bad)
+				assert.Len(t, strings.Split(err.Error(), "\n"), len(strings.Split(oneError(t, url, bad), "\n")), "%s: told once", thing)
+			}
+		}
+	}
+
+	for _, name := range exportedOptions(t) {
+		replaces := map[string]string{
+			"WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
+		}
+		if thing, ok := replaces[name]; ok {
+			name = thing
+		}
+		assert.Contains(t, right, name, "not in this test")
+	}
+}
+
+// Of options that set the same thing, the last one is in effect, and nothing of the others.
+func TestTheLastOptionIsInEffect(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Status(502, nil, ""))
+		schedules := []wechatws.Option{
+			wechatws.WithTiers(wechatws.Tier{Delay: time.Minute, Attempts: 1}),
+			wechatws.WithBackOff(func() backoff.BackOff { return backoff.WithMaxRetries(&backoff.ZeroBackOff{}, 4) }),
+			wechatws.WithoutReconnect(),
+		}
+		attempts := []int{2, 5, 1}
+		for last := range schedules {
+			c := w.client(schedules[(last+1)%3], schedules[(last+2)%3], schedules[last])
+			require.Error(t, c.Connect(t.Context()))
+			assert.Equal(t, attempts[last], c.Stats().Attempts)
+		}
+		w.srv.AnswerAlways(wstest.Accept())
+
+		first := w.client(wechatws.WithLogin(func(context.Context) (any, error) { return 1, nil }), wechatws.WithLoginMessage(2),
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 3}), wechatws.WithoutHeartbeat()).connect()
+		one := w.conn()
+		second := w.client(wechatws.WithLoginMessage(2), wechatws.WithLogin(func(context.Context) (any, error) { return 1, nil }),
+			wechatws.WithoutHeartbeat(), wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 3})).connect()
+		other := w.conn()
+		w.sleep(4 * time.Second)
+		assert.Equal(t, []string{"2"}, received(one))
+		assert.Equal(t, []string{"1", "3"}, received(other))
+		first.close()
+		second.close()
+	})
+}
+
+// The logger is a consumer of its own, whatever traces there are.
+func TestALaterTraceReplacesAnEarlierOneButNotTheLogger(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var told []string
+		trace := func(name string) wechatws.Trace {
+			return wechatws.Trace{Open: func(context.Context, wechatws.OpenEvent) { told = append(told, name) }}
+		}
+		var log bytes.Buffer
+		logger := wechatws.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
+		c := w.client(wechatws.WithTrace(trace("replaced")), logger, wechatws.WithTrace(trace("one"), trace("two"))).connect()
+		c.close()
+		assert.Equal(t, []string{"one", "two"}, told)
+		assert.Contains(t, log.String(), "msg=connected")
+	})
+}
+
+func oneError(t *testing.T, url string, option wechatws.Option) string {
+	t.Helper()
+	_, err := wechatws.New(url, option)
+	require.Error(t, err)
+	return err.Error()
+}
+
+// exportedOptions are the names of the functions of this package that return an Option.
+func exportedOptions(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, decl := range parsed.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || !fn.Name.IsExported() || fn.Type.Results == nil {
+				continue
+			}
+			if result, ok := fn.Type.Results.List[0].Type.(*ast.Ident); ok && result.Name == "Option" {
+				names = append(names, fn.Name.Name)
+			}
+		}
+	}
+	require.NotEmpty(t, names)
+	return names
+}
+
+// doc.go lists the options in sections.
+func TestThePackageCommentListsEveryOption(t *testing.T) {
+	comment, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	for _, name := range exportedOptions(t) {
+		assert.True(t, strings.Contains(string(comment), "["+name+"]"), name)
+	}
+}
+
 // pass stands where a test is about the URL alone.
 var pass = wechatws.WithCompression()
 
 func TestNewTakesHTTPAsWebSocket(t *testing.T) {
-	for _, url := range []string{"ws://h", "wss://h/p?q=1", "http://h:1", "https://user:pass@h"} {
+	for _, url := range []string{
+		"ws://h", "wss://h/p?q=1", "http://h:1", "https://user:pass@h", "ws://h:65535", "ws://h:", "ws://h.", "ws://my_service-1.local",
+		"ws://127.0.0.1:8080", "ws://[::1]", "ws://[fe80::1%25eth0]:80", "ws://直播.example.com", "ws://%E7%9B%B4.example.com",
+	} {
 		c, err := wechatws.New(url)
 		require.NoError(t, err, url)
 		assert.Equal(t, wechatws.StateIdle, c.State())

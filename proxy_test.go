@@ -43,7 +43,7 @@ func (w *world) proxy(status int) (*refusingProxy, wechatws.Option) {
 // A proxy that wants another password is like a server that does: nobody will type it in
 // while the client tries again. With a tunnel (wss) it is the proxy's own answer, without
 // one (ws) it comes in the place of the server's.
-func TestAProxyThatWantsAPasswordIsFinal(t *testing.T) {
+func TestAProxyThatWantsAPasswordIsPermanent(t *testing.T) {
 	for rawURL, step := range map[string]string{"wss://server.test": "proxy", "ws://server.test": "handshake"} {
 		t.Run(string(step), func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {

@@ -102,7 +102,7 @@ func newSchedule(t *testing.T, w *world, seed uint64) *schedule {
 		wechatws.WithNetworkMonitor(s.network),
 		wechatws.WithTiers(wechatws.Tier{Delay: 100*time.Millisecond + 13*time.Microsecond, Attempts: 3}, wechatws.Tier{Delay: time.Second + 17*time.Microsecond}),
 		wechatws.WithQueue(40+s.rng.IntN(40), 1<<20, wechatws.QueueFail),
-		wechatws.WithFinalWhen(func(wechatws.Failure) bool { return false }),
+		wechatws.WithRetryIf(func(wechatws.Failure) bool { return true }),
 	}
 	s.c = w.client(options...)
 	callbacks := rand.New(rand.NewPCG(seed, 1)) // used by the dispatcher alone

@@ -1,8 +1,6 @@
 package wechatws
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -15,11 +13,11 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A Tier is one stage of a reconnect schedule: so many attempts, each after the
-// same delay.
+// A Tier is one stage of the reconnect schedule of [WithTiers]: a number of attempts, each
+// after the same delay.
 type Tier struct {
 	Delay    time.Duration
-	Attempts int // 0 means for ever, which only the last tier may
+	Attempts int // 0 means for ever, which is allowed for the last tier only
 }
 
 // defaultTiers is the schedule of the original's _reConnect: 3 s for the first
@@ -37,23 +35,23 @@ type tierSchedule struct {
 
 var _ backoff.BackOff = (*tierSchedule)(nil)
 
-// newTiers makes a schedule. Without a tier for ever at its end, it ends in
+// newTiers makes a schedule. Unless its last tier goes on for ever, it ends in
 // backoff.Stop.
 func newTiers(tiers ...Tier) (*tierSchedule, error) {
-	wrong := func(i int, want string) error {
-		return &OptionError{Option: "Tiers", Value: fmt.Sprintf("tier %d: %v × %d", i+1, tiers[i].Delay, tiers[i].Attempts), Want: want}
+	wrongTier := func(i int, want string) error {
+		return wrong("WithTiers", fmt.Sprintf("tier %d: %v × %d", i+1, tiers[i].Delay, tiers[i].Attempts), want)
 	}
 	if len(tiers) == 0 {
-		return nil, &OptionError{Option: "Tiers", Value: "none", Want: "give at least one tier, or WithoutReconnect"}
+		return nil, wrong("WithTiers", "none", "give at least one tier, or WithoutReconnect")
 	}
 	for i, t := range tiers {
 		switch {
 		case t.Delay < 0:
-			return nil, wrong(i, "the delay must not be negative")
+			return nil, wrongTier(i, "the delay must not be negative")
 		case t.Attempts < 0:
-			return nil, wrong(i, "the attempts must not be negative")
+			return nil, wrongTier(i, "the attempts must not be negative")
 		case t.Attempts == 0 && i < len(tiers)-1:
-			return nil, wrong(i, "only the last tier may go on for ever (0 attempts)")
+			return nil, wrongTier(i, "only the last tier may go on for ever (0 attempts)")
 		}
 	}
 	return &tierSchedule{tiers: slices.Clone(tiers)}, nil
@@ -76,119 +74,6 @@ func (t *tierSchedule) NextBackOff() time.Duration {
 // Reset goes back to the first tier.
 func (t *tierSchedule) Reset() { t.used = 0 }
 
-// A Failure is what IsFinal judges: an attempt that failed, or a connection
-// that ended and was not closed by Close.
-type Failure struct {
-	// Err is a *DialError, perhaps around a *HandshakeError or a *ProxyError, or a
-	// *CloseError.
-	Err error
-	// Opened tells that the client has been open since Connect.
-	Opened bool
-	// Repeats counts how often the same HTTP status, of the server or of a proxy,
-	// or the same close code has come in a row, this time included, with no stable connection in between.
-	Repeats int
-	// Persistent reports that Repeats is three or more, and that the first of them is
-	// as long ago as WithPermanentAfter says, 15 minutes by default.
-	Persistent bool
-	// FreshEndpoint tells that an endpoint function will be asked again before
-	// the next attempt, and may bring fresh credentials.
-	FreshEndpoint bool
-}
-
-// patience is how often in a row a refusal must come to be believed: a policy close
-// can be a rate limit. Once the client has been open, it must also have lasted, since
-// tries follow each other within seconds: gateways answer 403 during a deploy, and a
-// server may refuse a client until it has found out that the connection before is dead.
-const patience = 3
-
-// IsFinal is the default judgement of what is not worth another attempt.
-//
-// Before the first open, a wrong set-up is reported at once: the handshake's
-// 400, 401, 403, 404, 405, 407, 410, 426 and 501, and TLS certificates that are wrong
-// in anything but their dates: those that have expired or are not yet valid are retried,
-// since certificates are renewed late and clocks are set late. With an endpoint function
-// a first 401, 403 or 407 gets one more try. A close code listed below, which the peer may
-// send while AfterConnect runs, is final the third time in a row. Time does not count: the
-// caller of Connect waits for the verdict.
-//
-// Once the client has been open since Connect, staying connected comes first: 401,
-// 403, 407 and 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer,
-// are final when the same has come three times in a row and for 15 minutes
-// (WithPermanentAfter), with no stable connection in between. With the default tiers that is
-// 21 minutes after the first refusal, since the waits are longer by then. Everything
-// else is retried, a 1000 or 1001 from the peer included.
-//
-// 407 is a proxy that wants other credentials, whether it refuses a tunnel (a
-// *ProxyError) or answers in the server's place. Whatever else a proxy answers when
-// asked for a tunnel is retried.
-//
-// An error marked with backoff.Permanent is always final, whatever this says.
-func IsFinal(f Failure) bool {
-	var status int
-	if he := (*HandshakeError)(nil); errors.As(f.Err, &he) {
-		status = he.Status
-	}
-	if pe := (*ProxyError)(nil); errors.As(f.Err, &pe) && pe.Status == http.StatusProxyAuthRequired {
-		status = pe.Status
-	}
-	if !f.Opened {
-		switch status {
-		case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-			return !f.FreshEndpoint || f.Repeats > 1
-		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
-			http.StatusGone, http.StatusUpgradeRequired, http.StatusNotImplemented:
-			return true
-		}
-		if isCertificateError(f.Err) && !isOutOfDate(f.Err) {
-			return true
-		}
-	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusGone:
-		return f.Persistent
-	}
-	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
-		switch ce.Code {
-		case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
-			StatusPolicyViolation, StatusMandatoryExtension:
-			return f.Persistent || !f.Opened && f.Repeats >= patience
-		}
-	}
-	return false
-}
-
-func isCertificateError(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) ||
-		errors.As(err, &hostname) || errors.As(err, &invalid)
-}
-
-// isOutOfDate reports whether a certificate has expired or is not yet valid.
-func isOutOfDate(err error) bool {
-	var invalid x509.CertificateInvalidError
-	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
-}
-
-// kind is what makes two failures the same: the HTTP status, below zero when it is a
-// proxy's, or the close code. Zero is anything else.
-func kind(err error) int {
-	if he := (*HandshakeError)(nil); errors.As(err, &he) {
-		return he.Status
-	}
-	if pe := (*ProxyError)(nil); errors.As(err, &pe) {
-		return -pe.Status
-	}
-	if ce := (*CloseError)(nil); errors.As(err, &ce) && ce.Remote {
-		return int(ce.Code)
-	}
-	return 0
-}
-
 // A schedule decides after each failure: how long to wait, or that it is over.
 type schedule struct {
 	cfg     *config
@@ -203,15 +88,15 @@ type schedule struct {
 func newSchedule(cfg *config) (*schedule, error) {
 	s := &schedule{cfg: cfg, attempt: 1}
 	if cfg.newBackOff != nil {
-		if s.backoff = cfg.newBackOff(); s.backoff == nil {
-			return nil, &OptionError{Option: "WithBackOff", Value: "nil", Want: "the function must return a backoff.BackOff"}
+		if s.backoff = cfg.newBackOff(); isNil(s.backoff) {
+			return nil, wrong("WithBackOff", "nil", "the function must return a backoff.BackOff")
 		}
 		s.backoff.Reset()
 	}
 	return s, nil
 }
 
-// ended takes note of a connection that was open for so long.
+// ended records a connection that was open for so long.
 func (s *schedule) ended(lasted time.Duration) {
 	if lasted < s.cfg.stableAfter {
 		return
@@ -226,18 +111,18 @@ func (s *schedule) ended(lasted time.Duration) {
 	}
 }
 
-// next tells how long to wait after err, or that err is final.
-func (s *schedule) next(err error) (wait time.Duration, final bool) {
+// next returns how long to wait after err, or that there is no further attempt.
+func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	if k := kind(err); k != s.kind || k == 0 {
 		s.kind, s.repeats, s.since = k, 0, time.Now()
 	}
 	s.repeats++
-	if p := (*backoff.PermanentError)(nil); s.backoff == nil || errors.As(err, &p) {
+	if s.backoff == nil || isPermanent(err) {
 		return 0, true
 	}
 	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, FreshEndpoint: !s.cfg.fixed}
-	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.finalAfter
-	if s.cfg.finalWhen(f) {
+	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter
+	if !s.cfg.retryIf(f) {
 		return 0, true
 	}
 	wait = s.backoff.NextBackOff()

@@ -21,10 +21,10 @@ import (
 func slowJudge(judged func()) []wechatws.Option {
 	return append(quiet(),
 		wechatws.WithTiers(wechatws.Tier{Delay: 450 * time.Second}),
-		wechatws.WithFinalWhen(func(wechatws.Failure) bool {
+		wechatws.WithRetryIf(func(wechatws.Failure) bool {
 			time.Sleep(time.Millisecond)
 			judged()
-			return false
+			return true
 		}))
 }
 

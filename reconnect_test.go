@@ -1,9 +1,6 @@
 package wechatws
 
 import (
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -46,59 +43,14 @@ func TestTiersRefuseNonsense(t *testing.T) {
 		tiers []Tier
 		want  string
 	}{
-		{nil, "wechatws: Tiers(none): give at least one tier, or WithoutReconnect"},
-		{[]Tier{{-time.Second, 1}}, "wechatws: Tiers(tier 1: -1s × 1): the delay must not be negative"},
-		{[]Tier{{time.Second, -1}}, "wechatws: Tiers(tier 1: 1s × -1): the attempts must not be negative"},
-		{[]Tier{{time.Second, 0}, {time.Second, 3}}, "wechatws: Tiers(tier 1: 1s × 0): only the last tier may go on for ever (0 attempts)"},
+		{nil, "wechatws: WithTiers(none): give at least one tier, or WithoutReconnect"},
+		{[]Tier{{-time.Second, 1}}, "wechatws: WithTiers(tier 1: -1s × 1): the delay must not be negative"},
+		{[]Tier{{time.Second, -1}}, "wechatws: WithTiers(tier 1: 1s × -1): the attempts must not be negative"},
+		{[]Tier{{time.Second, 0}, {time.Second, 3}}, "wechatws: WithTiers(tier 1: 1s × 0): only the last tier may go on for ever (0 attempts)"},
 	} {
 		_, err := newTiers(tt.tiers...)
 		assert.EqualError(t, err, tt.want)
 	}
-}
-
-func TestIsFinal(t *testing.T) {
-	status := func(code int) error {
-		return &DialError{Phase: phaseHandshake, Err: &HandshakeError{Status: code}}
-	}
-	remote := func(code StatusCode) error { return &CloseError{Code: code, Remote: true} }
-	certificate := &DialError{Phase: phaseTLS, Err: x509.UnknownAuthorityError{}}
-
-	finalFirst := map[int]bool{400: true, 401: true, 403: true, 404: true, 405: true, 407: true, 410: true, 426: true, 501: true}
-	finalThird := map[int]bool{401: true, 403: true, 407: true, 410: true}
-	tunnel := func(code int) error { return &DialError{Phase: phaseProxy, Err: &ProxyError{Status: code}} }
-	for code := 200; code < 600; code++ {
-		assert.Equal(t, finalFirst[code], IsFinal(Failure{Err: status(code), Repeats: 1}), "%d before the first open", code)
-		for repeats := 1; repeats <= 4; repeats++ {
-			want := finalThird[code] && repeats >= 3
-			f := Failure{Opened: true, Repeats: repeats, Persistent: repeats >= 3}
-			f.Err = status(code)
-			assert.Equal(t, want, IsFinal(f), "%d, time %d", code, repeats)
-			f.Err = tunnel(code)
-			assert.Equal(t, want && code == 407, IsFinal(f), "no tunnel: %d, time %d", code, repeats)
-			assert.False(t, IsFinal(Failure{Err: status(code), Opened: true, Repeats: repeats}), "%d, time %d within seconds", code, repeats)
-		}
-		assert.Equal(t, code == 407, IsFinal(Failure{Err: tunnel(code), Repeats: 1}), "no tunnel: %d before the first open", code)
-	}
-	finalClose := map[StatusCode]bool{1002: true, 1003: true, 1007: true, 1008: true, 1010: true}
-	for code := StatusCode(1000); code < 5000; code++ {
-		for repeats := 1; repeats <= 3; repeats++ {
-			want := finalClose[code] && repeats >= 3
-			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats, Persistent: repeats >= 3}), "close %d, time %d", code, repeats)
-			assert.Equal(t, want, IsFinal(Failure{Err: remote(code), Repeats: repeats}), "close %d before the first open, time %d", code, repeats)
-			assert.False(t, IsFinal(Failure{Err: remote(code), Opened: true, Repeats: repeats}), "close %d, time %d within seconds", code, repeats)
-		}
-		assert.False(t, IsFinal(Failure{Err: &CloseError{Code: code}, Opened: true, Repeats: 9}), "own close %d", code)
-	}
-	for _, code := range []int{401, 403} {
-		assert.False(t, IsFinal(Failure{Err: status(code), Repeats: 1, FreshEndpoint: true}), "a first %d with fresh credentials", code)
-		assert.True(t, IsFinal(Failure{Err: status(code), Repeats: 2, FreshEndpoint: true}), "a second %d", code)
-	}
-	assert.False(t, IsFinal(Failure{Err: tunnel(407), Repeats: 1, FreshEndpoint: true}))
-	assert.True(t, IsFinal(Failure{Err: tunnel(407), Repeats: 2, FreshEndpoint: true}))
-	assert.True(t, IsFinal(Failure{Err: status(404), Repeats: 1, FreshEndpoint: true}))
-	assert.True(t, IsFinal(Failure{Err: certificate, Repeats: 1}))
-	assert.False(t, IsFinal(Failure{Err: certificate, Opened: true, Repeats: 9}), "a certificate renewed late")
-	assert.False(t, IsFinal(Failure{Err: &DialError{Phase: phaseConnect, Err: io.EOF}, Repeats: 99}))
 }
 
 func testSchedule(t *testing.T, options ...Option) *schedule {
@@ -108,24 +60,6 @@ func testSchedule(t *testing.T, options ...Option) *schedule {
 	s, err := newSchedule(&c.cfg)
 	require.NoError(t, err)
 	return s
-}
-
-func TestScheduleCountsTheSameFailureInARow(t *testing.T) {
-	s := testSchedule(t, WithPermanentAfter(0))
-	s.opened = true
-	policy := &CloseError{Code: StatusPolicyViolation, Remote: true}
-	next := func(err error) bool { _, final := s.next(err); return final }
-
-	assert.False(t, next(policy))
-	assert.False(t, next(policy))
-	assert.False(t, next(io.EOF), "something else in between")
-	assert.False(t, next(policy))
-	assert.False(t, next(policy))
-	s.ended(5 * time.Second)
-	assert.False(t, next(policy), "a stable connection in between")
-	assert.False(t, next(policy))
-	s.ended(5*time.Second - 1)
-	assert.True(t, next(policy), "the connection in between was not stable")
 }
 
 func TestScheduleResetsAfterAStableConnection(t *testing.T) {
@@ -145,7 +79,7 @@ func TestOriginalCountingNeverResets(t *testing.T) {
 	s := testSchedule(t, WithOriginalCounting())
 	for n := range 60 {
 		s.ended(time.Hour)
-		wait, final := s.next(&CloseError{Code: StatusPolicyViolation, Remote: true})
+		wait, over := s.next(&CloseError{Code: StatusPolicyViolation, Remote: true})
 		want := 450 * time.Second
 		if n < 20 {
 			want = 3 * time.Second
@@ -153,16 +87,8 @@ func TestOriginalCountingNeverResets(t *testing.T) {
 			want = 10 * time.Second
 		}
 		require.Equal(t, want, wait)
-		require.False(t, final, "stable connections in between: only the waits are the original's")
+		require.False(t, over, "stable connections in between: only the waits are the original's")
 	}
-}
-
-func TestPermanentIsFinalWhateverTheUserSays(t *testing.T) {
-	s := testSchedule(t, WithFinalWhen(func(Failure) bool { return false }))
-	_, final := s.next(&DialError{Phase: phaseLogin, Err: fmt.Errorf("no: %w", backoff.Permanent(errors.New("revoked")))})
-	assert.True(t, final)
-	_, final = s.next(&DialError{Err: &HandshakeError{Status: 404}})
-	assert.False(t, final, "the user replaced IsFinal")
 }
 
 func TestBackOffReplacesTheTiers(t *testing.T) {
@@ -170,12 +96,12 @@ func TestBackOffReplacesTheTiers(t *testing.T) {
 		return backoff.WithMaxRetries(backoff.NewConstantBackOff(7*time.Second), 2)
 	}))
 	for range 2 {
-		wait, final := s.next(io.EOF)
+		wait, over := s.next(io.EOF)
 		assert.Equal(t, 7*time.Second, wait)
-		assert.False(t, final)
+		assert.False(t, over)
 	}
-	_, final := s.next(io.EOF)
-	assert.True(t, final, "backoff.Stop")
+	_, over := s.next(io.EOF)
+	assert.True(t, over, "backoff.Stop")
 }
 
 func TestJitterSpreadsEvenly(t *testing.T) {

@@ -92,7 +92,7 @@ func TestARefusalThatLastsEndsAClient(t *testing.T) {
 }
 
 // WithPermanentAfter sets the time; the refusal must come three times all the same.
-func TestFinalAfter(t *testing.T) {
+func TestPermanentAfter(t *testing.T) {
 	for _, tt := range []struct{ after, every, want time.Duration }{
 		{0, 3 * time.Second, 9 * time.Second},
 		{time.Minute, 3 * time.Second, 63 * time.Second},

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -109,7 +108,7 @@ func TestNoSecretIsTold(t *testing.T) {
 		}
 		try("a wrong header", address, nothing, wechatws.WithHeader(http.Header{"Sec-WebSocket-Key": {inHeader}}))
 		try("a permanent failure", address, nothing, wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
-			return wechatws.Endpoint{}, backoff.Permanent(errors.New("gone"))
+			return wechatws.Endpoint{}, wechatws.Permanent(errors.New("gone"))
 		}))
 
 		conns := func() *wstest.Conn { cs := w.srv.Conns(); return cs[len(cs)-1] }

@@ -97,7 +97,7 @@ func (s *session) run(number int32, l *link) {
 	err = s.stayConnected(l)
 }
 
-// stayConnected returns when the session is over: with a final error, or with
+// stayConnected returns when the session is over: with a permanent error, or with
 // anything once Close has begun.
 func (s *session) stayConnected(l *link) error {
 	schedule := s.schedule
@@ -139,12 +139,12 @@ func (s *session) stayConnected(l *link) error {
 			s.client.reportLater(s, ErrCompression)
 		}
 		var wait time.Duration
-		var final bool
-		err = protect(func() error { wait, final = schedule.next(last); return nil })
+		var over bool
+		err = protect(func() error { wait, over = schedule.next(last); return nil })
 		if err != nil { // as above
 			return errors.Join(err, last)
 		}
-		if final {
+		if over {
 			return last
 		}
 		s.wait(schedule.attempt, wait, last)

@@ -32,8 +32,8 @@ var errOpeningOver = errors.New("wechatws: the opening is over")
 // waiting to be let in. It runs after the login and before the connection counts
 // as open, and the queue waits for it. When fn returns nil the connection is open;
 // an error, or the timeout for fn as a whole, drops it and is a failed attempt
-// (a *DialError with phaseSetup), a final one when it is marked with
-// backoff.Permanent. Several functions run in order of registration.
+// (a *DialError with phaseSetup), and ends the client when it is marked with
+// [Permanent]. Several functions run in order of registration.
 //
 // Unlike other callbacks fn runs on the goroutine that reads, so that no callback
 // that takes its time can delay it. The messages that it receives reach all other

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
@@ -168,11 +167,11 @@ func TestOpeningErrors(t *testing.T) {
 	}
 }
 
-func TestOpeningPermanentErrorIsFinal(t *testing.T) {
+func TestAPermanentErrorOfAfterConnectEndsTheClient(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		c.AfterConnect(time.Second, func(context.Context, *wechatws.Setup) error {
-			return backoff.Permanent(errors.New("banned"))
+			return wechatws.Permanent(errors.New("banned"))
 		})
 		require.ErrorContains(t, c.Connect(t.Context()), "banned")
 		require.Equal(t, wechatws.StateFailed, c.State())

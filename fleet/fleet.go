@@ -140,11 +140,11 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 		switch {
 		case err == nil:
 			return nil
-		case !passing(err) && errors.As(err, &api):
+		case !temporary(err) && errors.As(err, &api):
 			return fmt.Errorf("fleet: NATS refuses: %w", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("fleet: NATS is not ready: %w", err)
-		case !passing(err):
+		case !temporary(err):
 			return err
 		}
 		select {
@@ -154,8 +154,8 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 	}
 }
 
-// passing tells errors that come from NATS being away, for now.
-func passing(err error) bool {
+// temporary reports whether err comes from NATS being away for now.
+func temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code >= 500 || api.ErrorCode == inProcess || api.ErrorCode == noPeers

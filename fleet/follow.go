@@ -102,7 +102,7 @@ func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2
 			}
 			news := true
 			switch {
-			case c.err != nil && !passing(c.err):
+			case c.err != nil && !temporary(c.err):
 				yield(nil, c.err)
 				return
 			case c.err != nil:

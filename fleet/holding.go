@@ -97,7 +97,7 @@ func (h *holding) run() {
 	}
 }
 
-// connect makes a client and keeps it connected, until close or a final error.
+// connect makes a client and keeps it connected, until close or a permanent error.
 func (h *holding) connect() (err error) {
 	defer func() {
 		if p := recover(); p != nil {

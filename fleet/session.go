@@ -46,7 +46,7 @@ func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
 			k.clock.renewed(began)
 			return s, nil
 		}
-		if !passing(err) || ctx.Err() != nil {
+		if !temporary(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("fleet: no lease: %w", err)
 		}
 		// It may be there all the same, and since when is not known: another one.

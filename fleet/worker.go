@@ -42,7 +42,7 @@ type WorkerConfig struct {
 	DrainTimeout time.Duration
 
 	// OnError is told what goes wrong with a room and has no caller to be returned to:
-	// errors of Connect, final errors of its client, messages that could not be published or
+	// errors of Connect, permanent errors of its client, messages that could not be published or
 	// delivered. It may be called from several goroutines, and should not block.
 	OnError func(room string, err error)
 }

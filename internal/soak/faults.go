@@ -78,7 +78,7 @@ func (v victim) cut(how wstest.Cut) bool {
 	return true
 }
 
-// codes take turns, so that no client meets one of those that are final when they
+// codes take turns, so that no client meets one of those that are permanent when they
 // come three times.
 var codes = []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4999}
 

@@ -98,7 +98,7 @@ func serve(t *testing.T, newest uint16, current func() *tls.Certificate) (url st
 	return "wss" + s.URL[len("https"):], cut
 }
 
-// A certificate that is wrong is a clear error. Before the first open it is final,
+// A certificate that is wrong is a clear error. Before the first open it is permanent,
 // since it is a wrong set-up then, unless it is only out of date.
 func TestCertificates(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)

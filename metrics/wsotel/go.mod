@@ -3,7 +3,6 @@ module github.com/wechatws/wechatws/metrics/wsotel
 go 1.26.0
 
 require (
-	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/stretchr/testify v1.12.1
 	github.com/wechatws/wechatws v0.0.0
 	go.opentelemetry.io/otel v1.47.0
@@ -15,6 +14,7 @@ require (
 )
 
 require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/coder/websocket v1.8.15 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect

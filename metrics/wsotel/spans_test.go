@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -269,7 +268,7 @@ func TestErrorTypes(t *testing.T) {
 	}{
 		"error":     {func() error { return errors.New("no token") }, "endpoint"},
 		"panic":     {func() error { panic("oh") }, "panic"},
-		"permanent": {func() error { return backoff.Permanent(errors.New("account is gone")) }, "endpoint"},
+		"permanent": {func() error { return wechatws.Permanent(errors.New("account is gone")) }, "endpoint"},
 		"timed out": {func() error { return context.DeadlineExceeded }, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@
 //
 //	# not connected, although they should be; with "for: 5m"
 //	sum without (state) (wechatws_clients{state=~"connecting|waiting|offline"}) > 0
-//	# a final error: nobody is going to try again
+//	# a permanent error: there is no further attempt
 //	wechatws_clients{state="failed"} > 0
 //	# a server that throws clients out
 //	sum by (cause) (rate(wechatws_connections_dropped_total[5m])) > 0.1

@@ -16,7 +16,7 @@ func newNewClient(url string, heard func(comment), options ...wechatws.Option) (
 		wechatws.WithLoginMessage(login{"login", "secret"}),
 		wechatws.WithTiers(wechatws.Tier{Delay: scene.Retry}),
 		wechatws.WithLiveness(wechatws.Liveness{Interval: scene.Ping, Timeout: scene.Dead}),
-		wechatws.WithFinalWhen(endsWithNormalClosure),
+		wechatws.WithRetryIf(unlessNormalClosure),
 	}, options...)...)
 	if err != nil {
 		return nil, err
@@ -29,10 +29,10 @@ func (c *newClient) Say(ctx context.Context, text string) error {
 	return c.Send(ctx, comment{"message", text})
 }
 
-// endsWithNormalClosure ends the client, as recws does, when the server closes with
+// unlessNormalClosure ends the client, as recws does, when the server closes with
 // 1000. Leave it out where that is not meant as the end.
-func endsWithNormalClosure(f wechatws.Failure) bool {
+func unlessNormalClosure(f wechatws.Failure) bool {
 	var closed *wechatws.CloseError
 	normal := errors.As(f.Err, &closed) && closed.Remote && closed.Code == wechatws.StatusNormalClosure
-	return normal || wechatws.IsFinal(f)
+	return !normal && wechatws.DefaultRetryIf(f)
 }

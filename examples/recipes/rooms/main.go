@@ -50,7 +50,7 @@ func newHouse(url string, options ...wechatws.Option) (*house, error) {
 	return h, nil
 }
 
-// run keeps all rooms connected until ctx ends. An error that is final for one
+// run keeps all rooms connected until ctx ends. A permanent error of one
 // room, such as one that has been closed down, is no reason to leave the others:
 // hence no errgroup.
 func (h *house) run(ctx context.Context, failed func(room int, err error)) {

@@ -36,12 +36,12 @@ type bot struct {
 func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (*bot, error) {
 	client, err := wechatws.New(url, append([]wechatws.Option{
 		wechatws.WithLoginMessage(login{"login", token}),
-		wechatws.WithFinalWhen(func(f wechatws.Failure) bool {
-			// Whoever comes back after that throws out who came after him, and so on
-			// for ever.
+		wechatws.WithRetryIf(func(f wechatws.Failure) bool {
+			// Two bots with one account that reconnect after this close code would
+			// disconnect each other for ever.
 			var closed *wechatws.CloseError
 			kicked := errors.As(f.Err, &closed) && closed.Remote && closed.Code == loggedInElsewhere
-			return kicked || wechatws.IsFinal(f)
+			return !kicked && wechatws.DefaultRetryIf(f)
 		}),
 	}, options...)...)
 	if err != nil {
@@ -53,7 +53,7 @@ func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (
 	return b, nil
 }
 
-// run keeps the bot in its room until ctx ends, or something is final.
+// run keeps the bot in its room until ctx ends or an error is permanent.
 func (b *bot) run(ctx context.Context) error { return b.client.Run(ctx) }
 
 // answer answers a question such as "price of tea".

@@ -40,9 +40,9 @@ func (s *tokenSource) endpoint(address string) func(context.Context, int, error)
 			s.token = "" // whatever its expiry says: revoked, or the clocks disagree
 		}
 		if s.token == "" || time.Until(s.expires) < margin {
-			// An error is a failed attempt, tried again by the schedule. For one that
-			// no other try will mend, such as a wrong password, return
-			// backoff.Permanent(err). Do not put the token into it.
+			// An error is a failed attempt, retried by the schedule. For one that no
+			// other attempt will mend, such as a wrong password, return
+			// wechatws.Permanent(err). Do not put the token into it.
 			var err error
 			if s.token, s.expires, err = s.fetch(ctx); err != nil {
 				return wechatws.Endpoint{}, err

@@ -1,0 +1,168 @@
+package wechatws
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
+)
+
+// config is what the options make. It does not change after New.
+type config struct {
+	// Connect.
+	endpoint     func(ctx context.Context, attempt int, last error) (Endpoint, error)
+	fixed        bool   // endpoint is the URL given to New
+	host         string // of that URL
+	header       http.Header
+	subprotocols []string
+	tls          *tls.Config
+	proxy        func(*http.Request) (*url.URL, error)
+	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
+	fence        func() error
+	dialer       transport.Dialer
+	dialTimeout  time.Duration
+	readLimit    int64
+	compression  bool
+	everyFrame   bool // the library sees it
+
+	// Session.
+	login        func(context.Context) (any, error)
+	loginMessage any // of WithLoginMessage
+	heartbeat    Heartbeat
+	beat         []byte // the encoded heartbeat message
+	liveness     Liveness
+	typeField    string
+	codec        Codec
+
+	// Reconnect.
+	newBackOff     func() backoff.BackOff // nil: no reconnect
+	jitter         float64
+	stableAfter    time.Duration
+	neverReset     bool // the original's counting
+	retryIf        func(Failure) bool
+	permanentAfter time.Duration // of the same refusal
+	network        NetworkMonitor
+
+	// Queue.
+	queueMessages int
+	queueBytes    int
+	whenFull      QueuePolicy
+	drainTimeout  time.Duration
+
+	// Observe.
+	trace  *tracers
+	logger *slog.Logger
+
+	wallClock func() time.Time // without a monotonic reading
+
+	mistakes []mistake // in the order of the options
+}
+
+// A mistake is what is wrong with one thing that an option sets.
+type mistake struct {
+	thing string
+	err   error
+}
+
+// untraced is shared by the clients without a trace.
+var untraced tracers
+
+func defaultConfig() config {
+	return config{
+		proxy:          http.ProxyFromEnvironment,
+		dialer:         coder.Dialer{},
+		dialTimeout:    10 * time.Second,
+		readLimit:      1 << 20,
+		heartbeat:      Heartbeat{Interval: 3 * time.Second},
+		liveness:       Liveness{Interval: 3 * time.Second, Timeout: 10 * time.Second},
+		typeField:      "msg_type",
+		codec:          jsonCodec{},
+		newBackOff:     func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
+		stableAfter:    5 * time.Second,
+		retryIf:        DefaultRetryIf,
+		permanentAfter: 15 * time.Minute,
+		queueMessages:  1024,
+		queueBytes:     4 << 20,
+		drainTimeout:   time.Second,
+		trace:          &untraced,
+		wallClock:      func() time.Time { return time.Now().Round(0) },
+	}
+}
+
+// setting makes the option that sets a thing, which has the name of an option. It replaces
+// what was wrong with that thing before by what apply returns.
+func setting(thing string, apply func(*config) error) Option {
+	return func(c *config) {
+		c.mistakes = slices.DeleteFunc(c.mistakes, func(m mistake) bool { return m.thing == thing })
+		if err := apply(c); err != nil {
+			c.mistakes = append(c.mistakes, mistake{thing, err})
+		}
+	}
+}
+
+// wrong makes the error about an option's value.
+func wrong(option string, value any, want string) error {
+	return &OptionError{Option: option, Value: fmt.Sprint(value), Want: want}
+}
+
+// positive checks a duration that must be above zero.
+func positive(option string, d time.Duration) error {
+	if d <= 0 {
+		return wrong(option, d, "must be longer than zero")
+	}
+	return nil
+}
+
+// check completes the configuration and returns everything that is wrong.
+func (c *config) check(rawURL string) error {
+	var errs []error
+	for _, m := range c.mistakes {
+		errs = append(errs, m.err)
+	}
+	switch {
+	case c.endpoint != nil && rawURL != "":
+		errs = append(errs, wrong("WithEndpoint", "func", "give New an empty url when the endpoint comes from a function"))
+	case c.endpoint == nil:
+		u, err := parseURL(rawURL)
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			ep := Endpoint{URL: u.String()}
+			c.endpoint = func(context.Context, int, error) (Endpoint, error) { return ep, nil }
+			c.fixed, c.host = true, u.Host
+		}
+	}
+	if c.loginMessage != nil {
+		if err := protect(func() error { _, err := encode(c.codec, c.loginMessage); return err }); err != nil {
+			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+trimPrefix(err)))
+		}
+	}
+	h, l := c.heartbeat, c.liveness
+	if h.Interval > 0 && h.Message == nil {
+		h.Message = map[string]string{c.typeField: "ping"}
+	}
+	if h.Interval > 0 && h.NewMessage == nil {
+		err := protect(func() (err error) { c.beat, err = c.codec.Marshal(h.Message); return err })
+		if err != nil {
+			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), "the codec cannot encode the message: "+err.Error()))
+		}
+	}
+	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {
+		errs = append(errs, wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "the timeout must be longer than the interval"))
+	}
+	if l.Timeout > 0 && h.Pong != nil && h.Interval >= l.Timeout {
+		errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), fmt.Sprintf("with Pong the interval must be shorter than the liveness timeout (%v)", l.Timeout)))
+	}
+	return errors.Join(errs...)
+}
