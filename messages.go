@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,7 +133,7 @@ func (c *Client) traced(m Message) func() {
 //
 // It is the typed form of the original's onReceivedMsg.
 func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (remove func()) {
-	name := fmt.Sprintf("On[%T]", *new(T))
+	name := "On[" + strings.ReplaceAll(reflect.TypeFor[T]().String(), "interface {}", "any") + "]"
 	switch {
 	case fn == nil:
 		return c.badCallback(name, msgType)

@@ -33,6 +33,9 @@ func (t MessageType) String() string {
 	return fmt.Sprintf("MessageType(%d)", int(t))
 }
 
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (t MessageType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // A CloseError is the peer's close frame. [Conn.Reader] returns it when there is one.
 type CloseError struct {
 	Code   int    // the close code, 1005 for a frame without one
