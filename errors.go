@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,7 +96,7 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string {
-	return fmt.Sprintf("wechatws: %s(%s): %s", e.Option, e.Value, e.Want)
+	return fmt.Sprintf("wechatws: %s(%s): %s", cmp.Or(e.Option, "option"), e.Value, cmp.Or(e.Want, "invalid value"))
 }
 
 // The phases of an attempt, in their order.
@@ -127,17 +128,23 @@ type DialError struct {
 	Addr  string // host:port, empty when not known yet
 	Err   error  // the cause
 
-	text string // Err's text without secrets
+	text string // Err's text without secrets; empty in an error that a user makes
 }
 
+// Error returns the phase, the address and the cause.
 func (e *DialError) Error() string {
 	at := ""
 	if e.Addr != "" {
 		at = " " + e.Addr
 	}
-	return fmt.Sprintf("wechatws: %s%s: %s", e.Phase, at, e.text)
+	text := e.text
+	if text == "" {
+		text = because(e.Err)
+	}
+	return fmt.Sprintf("wechatws: %s%s: %s", cmp.Or(e.Phase, "dial"), at, text)
 }
 
+// Unwrap returns Err.
 func (e *DialError) Unwrap() error { return e.Err }
 
 // A networkError is the cause of a *DialError in a text that can be shown. It has no
@@ -164,8 +171,9 @@ type HandshakeError struct {
 	detail string // what is wrong with the upgrade, without secrets
 }
 
+// Error returns the status, and what is wrong with an upgrade.
 func (e *HandshakeError) Error() string {
-	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
@@ -179,8 +187,12 @@ type ProxyError struct {
 	Status int // HTTP status; 407 when it wants credentials, which belong into its URL
 }
 
-func (e *ProxyError) Error() string {
-	return fmt.Sprintf("proxy answered %d %s", e.Status, http.StatusText(e.Status))
+// Error returns the status.
+func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) }
+
+// statusText returns an HTTP status and its name, if it has one.
+func statusText(status int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
 // A CloseError says how a connection ended. Its text has the code and the cause below,
@@ -192,35 +204,38 @@ type CloseError struct {
 	// Reason is the close frame's text. Servers repeat in it the token that they
 	// refuse: do not log it.
 	Reason string
-	// Remote tells that the peer ended the connection.
+	// Remote reports whether the peer ended the connection.
 	Remote bool
-	// Err is the cause below, such as io.EOF or ErrHalfOpen; nil after a close
+	// Err is the cause below, such as [io.EOF] or [ErrHalfOpen]; nil after a close
 	// frame.
 	Err error
 
 	requested bool // by Reconnect or Disconnect
 }
 
+// Error returns the close code and the cause below.
 func (e *CloseError) Error() string {
-	who := "connection ended"
+	end := "connection ended"
 	if e.Remote {
-		who = "peer closed the connection"
+		end = "peer closed the connection"
 	}
-	text := fmt.Sprintf("wechatws: %s: %v", who, e.Code)
+	text := fmt.Sprintf("wechatws: %s: close code %v", end, e.Code)
 	if e.Err != nil {
-		text += ": " + strings.TrimPrefix(e.Err.Error(), "wechatws: ")
+		text += ": " + because(e.Err)
 	}
 	return text
 }
 
+// Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is the cause of a drop by a message larger than the read
-// limit.
+// A ReadLimitError is the cause of a disconnect by a message that is larger than the read
+// limit; see [WithReadLimit].
 type ReadLimitError struct {
 	Limit int64 // in bytes
 }
 
+// Error returns the limit, and how to raise it.
 func (e *ReadLimitError) Error() string {
 	return fmt.Sprintf("wechatws: message is larger than the read limit of %d bytes; raise it with WithReadLimit", e.Limit)
 }
@@ -230,63 +245,90 @@ func (e *ReadLimitError) Error() string {
 type DecodeError struct {
 	Type string // the message's type, when it could be read
 	Data []byte // the whole message; not part of the error's text
-	Err  error  // ErrNotUTF8, ErrNotJSON, ErrNoType, ErrBinary, or the codec's error
+	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], [ErrBinary], or the codec's error
 }
 
+// Error returns the type, the size of the message and the cause.
 func (e *DecodeError) Error() string {
 	of := ""
 	if e.Type != "" {
 		of = " of type " + printable.Quote(e.Type)
 	}
-	return fmt.Sprintf("wechatws: cannot use message%s (%d bytes): %s", of, len(e.Data), e.why())
+	return fmt.Sprintf("wechatws: cannot use message%s (%s): %s", of, count(len(e.Data), "byte"), e.why())
 }
 
 // why is the text of Err, which names parts of the message, such as the keys on the way
 // to a value that does not fit.
-func (e *DecodeError) why() string { return printable.Text(fmt.Sprint(e.Err)) }
+func (e *DecodeError) why() string { return printable.Text(because(e.Err)) }
 
+// Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // A PanicError is a panic recovered from one of the user's functions. The
 // client lives on.
 type PanicError struct {
-	Value any    // what was given to panic
-	Stack []byte // as from debug.Stack
+	Value any    // the argument of panic
+	Stack []byte // as from [debug.Stack]
 }
 
+// Error returns the panic's value.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
 }
 
-// Unwrap gives the panic's value when it is an error.
+// Unwrap returns the panic's value when it is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// An UndeliveredError hands back what was accepted by Send and not written by
-// the time the client was closed, in order.
+// An UndeliveredError hands back the messages that were accepted, by [Client.Send] or another
+// method, and not written by the time the client was closed, in order.
 type UndeliveredError struct {
 	Messages []Outbound
 }
 
+// Error returns the number of messages.
 func (e *UndeliveredError) Error() string {
-	return fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(e.Messages))
+	were := "were"
+	if len(e.Messages) == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("wechatws: %s %s not delivered", count(len(e.Messages), "message"), were)
 }
 
-// A DroppedError tells OnError which messages were thrown away: by QueueDropOldest,
-// because they had expired, or because the peer refuses them. SendConfirmed returns it
-// to its caller instead.
+// A DroppedError hands back messages that were given up: by [QueueDropOldest], because they
+// had expired, or because the peer refuses them. [Client.OnError] callbacks receive it;
+// [Client.SendConfirmed] returns it to its caller instead.
 type DroppedError struct {
-	Err      error      // ErrQueueFull, ErrExpired or ErrMessageTooBig
+	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]
 	Messages []Outbound // in the order in which they were dropped
 	// More counts drops that are not in Messages: while a callback runs for
 	// long, no more than a queueful of dropped messages is kept for it.
 	More int
 }
 
+// Error returns the number of messages and the cause.
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("%v: %d message(s) dropped", e.Err, len(e.Messages)+e.More)
+	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), because(e.Err))
 }
 
+// Unwrap returns Err.
 func (e *DroppedError) Unwrap() error { return e.Err }
+
+// because returns the text of the cause of an error of this package. It does not panic, also
+// when err is a nil pointer in an interface.
+func because(err error) string {
+	if err == nil {
+		return "unknown cause"
+	}
+	return strings.TrimPrefix(fmt.Sprint(err), "wechatws: ")
+}
+
+// count returns a number of things, such as "1 message" or "3 messages".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
