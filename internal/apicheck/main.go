@@ -17,6 +17,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/token"
+	"go/types"
 	"io"
 	"os"
 	"os/exec"
@@ -25,7 +27,12 @@ import (
 )
 
 // modules are those that users import, by their directories.
-var modules = []string{".", "metrics/wsprom", "metrics/wsotel"}
+var modules = []string{".", "metrics/wsprom", "metrics/wsotel", "fleet", "fleet/fleetprom"}
+
+// mostNames is how many exported top-level names the root package may have. A reader of its
+// documentation meets all of them. For one that is needed beyond that, another one goes, or
+// moves to a package that fewer users import.
+const mostNames = 130
 
 func main() {
 	var write, accept bool
@@ -57,11 +64,17 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	}
 	current := snapshot{}
 	var known imports
+	var links linkCount
 	for _, module := range modules {
-		if err := load(filepath.Join(root, module), current, &known); err != nil {
+		if err := load(filepath.Join(root, module), current, &known, &links); err != nil {
 			return err
 		}
 	}
+	for _, link := range links.broken {
+		fmt.Fprintln(out, "BROKEN LINK: ", strings.TrimPrefix(link, root+"/"))
+	}
+	names := exported(known.packages[prefix])
+	fmt.Fprintf(out, "the root package exports %d names, at most %d; its comments have %d links\n", names, mostNames, links.valid[prefix])
 	breaking, other, err := compare(stored, current, &known)
 	if err != nil {
 		return err
@@ -83,9 +96,23 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	case !current.equal(stored):
 		fmt.Fprint(out, behind)
 		return errors.New("apicheck: the snapshot is not up to date")
+	case names > mostNames:
+		return fmt.Errorf("apicheck: the root package exports %d names, at most %d are allowed", names, mostNames)
+	case len(links.broken) > 0:
+		return errors.New("apicheck: comments link to what is not exported")
 	}
 	fmt.Fprintf(out, "the API of %d packages is that of api/\n", len(current))
 	return nil
+}
+
+// exported returns how many top-level names a package exports.
+func exported(p *types.Package) (n int) {
+	for _, name := range p.Scope().Names() {
+		if token.IsExported(name) {
+			n++
+		}
+	}
+	return n
 }
 
 // What to do about it.
