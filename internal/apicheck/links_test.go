@@ -16,7 +16,7 @@ package lib
 
 import (
 	"io"
-	web "net/http"
+	web "bytes"
 )
 
 // A Client has a [Client.Name], [*Client.Send] and an embedded [Client.Read]. It is no
@@ -26,7 +26,7 @@ import (
 //
 //   - one [Client] in a list
 //
-// [net/http.Client], [web.Client], [encoding/json.Marshaler], [io.Reader.Read]; [io.Raeder],
+// [bytes.Buffer], [web.Buffer], [encoding/json.Marshaler], [io.Reader.Read]; [io.Raeder],
 // [json.Number], [liveroom.Room], [github.com/wechatws/wechatws/liveroom.Room].
 type Client struct {
 	io.Reader
@@ -49,7 +49,7 @@ func (config) Exported() {}
 
 // Both are [Client], [Ones].
 var (
-	One web.Client // [Client]
+	One web.Buffer // [Client]
 	two int        // [Nowhere]
 )
 
