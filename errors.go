@@ -11,90 +11,96 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// Sentinel errors, for errors.Is. They may come wrapped with more detail.
+// Sentinel errors, for [errors.Is]. They may come wrapped with more detail.
 var (
-	// ErrAlreadyConnected is returned by Connect and Run while the client is
-	// connected or on its way. The original said "already logged in".
+	// ErrAlreadyConnected is returned by [Client.Connect] and [Client.Run] while the client
+	// is connected or connecting. The original said "already logged in".
 	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
 
-	// ErrClosed is returned by Send, Flush, Request and Reconnect once the
-	// client is closed or has failed. After a failure it wraps the cause.
+	// ErrClosed is returned by [Client.Send], [Client.Flush], [Client.Request] and
+	// [Client.Reconnect] once the client is closed or has failed. After a failure it wraps
+	// the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
-	// ErrMessageTooBig is why a message was dropped that the peer refuses: two
-	// connections ended with its close code 1009 while this message was being
+	// ErrMessageTooBig is the cause in a [DroppedError] about a message that the peer
+	// refuses: two connections ended with [StatusMessageTooBig] while this message was being
 	// written, or waited for its confirmation, and on the second one it was the only
 	// message.
 	ErrMessageTooBig = errors.New("wechatws: peer refuses the message as too big (close code 1009)")
 
-	// ErrNotOpen is returned by Send when there is no open connection and the
-	// queue is switched off (WithQueue with zero messages).
+	// ErrNotOpen is returned by [Client.Send] when there is no open connection and the
+	// queue is switched off ([WithQueue] with zero messages).
 	ErrNotOpen = errors.New("wechatws: not open")
 
-	// ErrQueueFull is returned by Send when the message does not fit into the
-	// outbound queue.
+	// ErrQueueFull is returned by [Client.Send] when the message does not fit into the
+	// outbound queue, and is the cause in a [DroppedError] about messages that
+	// [QueueDropOldest] gave up.
 	ErrQueueFull = errors.New("wechatws: outbound queue is full")
 
-	// ErrTooLarge is wrapped, together with ErrQueueFull, by the error about a message
+	// ErrTooLarge is wrapped, together with [ErrQueueFull], by the error about a message
 	// that is larger than the whole outbound queue: no later attempt can succeed.
 	ErrTooLarge = errors.New("message is larger than the whole queue")
 
-	// ErrExpired is why a message was dropped that had ExpireAfter.
+	// ErrExpired is the cause in a [DroppedError] about messages with [ExpireAfter].
 	ErrExpired = errors.New("wechatws: message has expired")
 
-	// ErrConnectionLost is returned by Request when the connection ended after
+	// ErrConnectionLost is returned by [Client.Request] when the connection ended after
 	// the request was written and before its answer came.
 	ErrConnectionLost = errors.New("wechatws: connection lost before the answer came")
 
-	// ErrInboxFull is returned by a Request made inside a callback when its
+	// ErrInboxFull is returned by a [Client.Request] made inside a callback when its
 	// answer can no longer be read, because so many messages wait for that very
 	// callback to return. Make the request from a goroutine of its own.
 	ErrInboxFull = errors.New("wechatws: inbox is full and waits for the callback that waits for this answer")
 
-	// ErrHalfOpen is the cause of a drop when nothing at all has arrived from
-	// the peer for the liveness timeout, or when it did not answer a probe.
+	// ErrHalfOpen is the cause of a disconnect when nothing at all has arrived from
+	// the peer for the liveness timeout ([WithLiveness]), or when the peer did not answer a
+	// ping in time.
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
-	// ErrCompression is the cause of a drop when a message cannot be
+	// ErrCompression is the cause of a disconnect when a message cannot be
 	// decompressed, as with servers that keep their context although they were
-	// asked not to. OnError is told, too: the client goes on without
+	// asked not to. [Client.OnError] callbacks receive it too: the client goes on without
 	// compression.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
-	// ErrProtocol is the cause of a drop when the peer breaks the rules of
+	// ErrProtocol is the cause of a disconnect when the peer breaks the rules of
 	// WebSocket: reserved bits, unknown opcodes, control frames that are too long.
-	// What exactly it was is in the error's text.
+	// The error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
-	// ErrReconnect is the cause of a drop that Reconnect asked for.
+	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8,
-	// inbound (in a *DecodeError) and outbound (from SendText).
+	// inbound (in a [*DecodeError]) and outbound.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
-	// ErrNoType is wrapped by the *DecodeError about a JSON message whose type field is
-	// missing or holds no string, number or boolean, and that nothing took: no OnMessage
-	// or OnUnknown callback, no Request and no SendConfirmed.
+	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
+	// missing or holds no string, number or boolean, and that nothing took: no
+	// [Client.OnMessage] or [Client.OnUnknown] callback, no [Client.Request] and no
+	// [Client.SendConfirmed].
 	ErrNoType = errors.New("no string in the message's type field")
 
-	// ErrNotJSON is wrapped by the *DecodeError about a text message that is not
-	// one JSON value, and that no OnMessage callback, Request or SendConfirmed took.
+	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
+	// one JSON value, and that no [Client.OnMessage] callback, [Client.Request] or
+	// [Client.SendConfirmed] took.
 	ErrNotJSON = errors.New("not valid JSON")
 
-	// ErrBinary is wrapped by the *DecodeError about a binary message that no
-	// OnMessage callback, Request or SendConfirmed took.
+	// ErrBinary is wrapped by the [*DecodeError] about a binary message that no
+	// [Client.OnMessage] callback, [Client.Request] or [Client.SendConfirmed] took.
 	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 
-// An OptionError says which option or argument is wrong, what it was given and
-// what would be right. New joins all that it finds.
+// An OptionError is a wrong option or argument. [New] joins all that it finds with
+// [errors.Join].
 type OptionError struct {
 	Option string // the option's or argument's name, such as "WithDialTimeout"
-	Value  string // what was given; a secret is left out
+	Value  string // the value; secrets are left out
 	Want   string // what would be right
 }
 
+// Error returns the name, the value and what would be right.
 func (e *OptionError) Error() string {
 	return fmt.Sprintf("wechatws: %s(%s): %s", cmp.Or(e.Option, "option"), e.Value, cmp.Or(e.Want, "invalid value"))
 }
@@ -111,19 +117,19 @@ const (
 	phaseSetup     = "setup"
 )
 
-// A DialError is a connection attempt that failed, and where. Its text holds
-// the server's host and port, and never a query, user info or header value. What a
+// A DialError is a connection attempt that failed, and the phase in which it did. Its text
+// holds the server's host and port, and never a query, user info or header value. What a
 // peer sent that is no valid answer, such as a malformed status line, is cut at 200
 // bytes, with control characters escaped.
 //
-// errors.Is and errors.As find everything below Err. errors.Unwrap goes below it only when
-// it comes from one of the user's functions, so that a program that prints each error of a
-// chain prints no secret either.
+// [errors.Is] and [errors.As] find everything below Err. [errors.Unwrap] goes below it only
+// when it comes from one of the user's functions, so that a program that prints each error of
+// a chain prints no secret either.
 type DialError struct {
-	// Phase is the phase that failed, in this order: "endpoint" (the endpoint function),
-	// "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect" (TCP), "tls"
-	// (handshake and certificates), "handshake" (the HTTP upgrade), "login" (making or
-	// writing the login message) or "setup" (an AfterConnect function).
+	// Phase is the phase that failed, in this order: "endpoint" (the function of
+	// [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
+	// (TCP), "tls" (handshake and certificates), "handshake" (the HTTP upgrade), "login"
+	// (making or writing the login message) or "setup" (a [Client.AfterConnect] function).
 	Phase string
 	Addr  string // host:port, empty when not known yet
 	Err   error  // the cause
@@ -159,8 +165,8 @@ func (e *networkError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *networkError) As(target any) bool   { return errors.As(e.err, target) }
 
 // A HandshakeError is a server's answer to the handshake that is not a valid
-// upgrade. It comes inside a *DialError; use errors.As. Its text has the status and, for
-// an invalid upgrade, what is wrong with it. Header and Body are not part of it: a
+// upgrade. It comes inside a [*DialError]; use [errors.As]. Its text has the status and, for
+// an invalid upgrade, what is wrong with it. Header and Body are not part of the text: a
 // server's page often repeats the token that it refuses.
 type HandshakeError struct {
 	Status     int           // HTTP status; 101 when the upgrade itself was invalid
@@ -180,11 +186,11 @@ func (e *HandshakeError) Error() string {
 	return text
 }
 
-// A ProxyError is a proxy's refusal to dig a tunnel to a server of wss. It comes inside a
-// *DialError of phase "proxy"; use errors.As. (What a proxy answers for a server of ws comes in
-// the place of the server's answer: as a *HandshakeError.)
+// A ProxyError is a proxy's refusal to make a tunnel to a server of wss. It comes inside a
+// [*DialError] of phase "proxy"; use [errors.As]. (What a proxy answers for a server of ws
+// comes in the place of the server's answer: as a [*HandshakeError].)
 type ProxyError struct {
-	Status int // HTTP status; 407 when it wants credentials, which belong into its URL
+	Status int // HTTP status; 407 when it wants credentials, which belong into the proxy's URL
 }
 
 // Error returns the status.
@@ -195,11 +201,11 @@ func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// A CloseError says how a connection ended. Its text has the code and the cause below,
+// A CloseError is the end of a connection. Its text has the code and the cause below,
 // and not the reason.
 type CloseError struct {
-	// Code is the close code, 1005 for a close frame without one, and 1006 when
-	// there was no close frame at all.
+	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
+	// [StatusAbnormalClosure] when there was no close frame at all.
 	Code StatusCode
 	// Reason is the close frame's text. Servers repeat in it the token that they
 	// refuse: do not log it.

@@ -8,8 +8,8 @@
 //	go run -C internal/apicheck . -since v1.2.0   # what has changed since a tag
 //
 // What is compatible is up to golang.org/x/exp/apidiff. It compares packages as the type
-// checker sees them, which could be stored as export data. That is binary, and nobody can
-// see in a review what has changed in it. So the snapshot is Go source: the exported
+// checker sees them, which could be stored as export data. That is binary, and a
+// review does not show what has changed in it. So the snapshot is Go source: the exported
 // declarations without their bodies. Both sides of a comparison are made of such source.
 package main
 

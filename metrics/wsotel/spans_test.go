@@ -141,7 +141,7 @@ func TestSpansOfFailures(t *testing.T) {
 			attributes: map[string]any{
 				"wechatws.attempt":          int64(1),
 				"wechatws.outcome":          "failed",
-				"wechatws.phase":             "handshake",
+				"wechatws.phase":            "handshake",
 				"wechatws.final":            false,
 				"wechatws.retry_in":         7.0,
 				"error.type":                "503",
@@ -158,7 +158,7 @@ func TestSpansOfFailures(t *testing.T) {
 			attributes: map[string]any{
 				"wechatws.attempt":  int64(2),
 				"wechatws.outcome":  "failed",
-				"wechatws.phase":     "handshake",
+				"wechatws.phase":    "handshake",
 				"wechatws.final":    false,
 				"wechatws.retry_in": 3.0,
 				"error.type":        "timeout",
