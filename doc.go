@@ -4,8 +4,8 @@
 //
 // It mirrors the class wechat-websocket.js of a Mini Program, without its faults,
 // and adds what a service needs that runs for a year: half-open connections are
-// found, what Send accepted is written in order or handed back, final errors are
-// told from passing ones, and the machine's network is watched.
+// found, what Send accepted is written in order or handed back, permanent errors are
+// distinguished from temporary ones, and the machine's network is watched.
 //
 //	client, err := wechatws.New("wss://live.example.com/ws",
 //		wechatws.WithLogin(func(ctx context.Context) (any, error) {
