@@ -123,9 +123,9 @@ func (c *Client) traced(m Message) func() {
 //
 // Callbacks of one client run one at a time and in order, on a goroutine that
 // is not the reader: fn may block, panic ([Client.OnError] callbacks receive a
-// [*PanicError]), and call every method of the client. While it blocks, messages wait, up to a bound; then
-// reading stops, and the peer is slowed down through TCP. Its context ends with
-// the session, as Close begins.
+// [*PanicError]), and call every method of the client. While it blocks, messages
+// wait, up to a bound; then reading stops, and the peer is slowed down through TCP.
+// Its context ends with the session, as [Client.Close] begins.
 //
 // Register what must see a connection's first message before Connect. On may be
 // called at any time, from any goroutine and any callback. A nil fn or an empty

@@ -93,3 +93,10 @@ func TestExportedNamesAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 14, exported(p))
 }
+
+func TestLimits(t *testing.T) {
+	require.NoError(t, limits(mostNames, leastLinks, 0))
+	require.ErrorContains(t, limits(mostNames+1, leastLinks, 0), "exports 131 names, at most 130 are allowed")
+	require.ErrorContains(t, limits(0, leastLinks-1, 0), "have 149 links, at least 150 are needed")
+	require.ErrorContains(t, limits(0, leastLinks, 2), "2 links lead to nothing that is exported")
+}

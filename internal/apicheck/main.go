@@ -34,6 +34,10 @@ var modules = []string{".", "metrics/wsprom", "metrics/wsotel", "fleet", "fleet/
 // moves to a package that fewer users import.
 const mostNames = 130
 
+// leastLinks is how many links the doc comments of the root package have at least: readers get
+// from a name to the others that it goes with.
+const leastLinks = 150
+
 func main() {
 	var write, accept bool
 	var since string
@@ -73,8 +77,8 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	for _, link := range links.broken {
 		fmt.Fprintln(out, "BROKEN LINK: ", strings.TrimPrefix(link, root+"/"))
 	}
-	names := exported(known.packages[prefix])
-	fmt.Fprintf(out, "the root package exports %d names, at most %d; its comments have %d links\n", names, mostNames, links.valid[prefix])
+	names, linked := exported(known.packages[prefix]), links.valid[prefix]
+	fmt.Fprintf(out, "the root package exports %d names (at most %d), its comments have %d links (at least %d)\n", names, mostNames, linked, leastLinks)
 	breaking, other, err := compare(stored, current, &known)
 	if err != nil {
 		return err
@@ -96,13 +100,24 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	case !current.equal(stored):
 		fmt.Fprint(out, behind)
 		return errors.New("apicheck: the snapshot is not up to date")
-	case names > mostNames:
-		return fmt.Errorf("apicheck: the root package exports %d names, at most %d are allowed", names, mostNames)
-	case len(links.broken) > 0:
-		return errors.New("apicheck: comments link to what is not exported")
 	}
 	fmt.Fprintf(out, "the API of %d packages is that of api/\n", len(current))
-	return nil
+	return limits(names, linked, len(links.broken))
+}
+
+// limits returns what exceeds a limit.
+func limits(names, linked, broken int) error {
+	var errs []error
+	if names > mostNames {
+		errs = append(errs, fmt.Errorf("apicheck: the root package exports %d names, at most %d are allowed", names, mostNames))
+	}
+	if linked < leastLinks {
+		errs = append(errs, fmt.Errorf("apicheck: the comments of the root package have %d links, at least %d are needed", linked, leastLinks))
+	}
+	if broken > 0 {
+		errs = append(errs, fmt.Errorf("apicheck: %d links lead to nothing that is exported", broken))
+	}
+	return errors.Join(errs...)
 }
 
 // exported returns how many top-level names a package exports.
