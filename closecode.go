@@ -2,10 +2,13 @@ package wechatws
 
 import (
 	"fmt"
+	"log/slog"
+	"strconv"
 	"unicode/utf8"
 )
 
-// StatusCode is a WebSocket close code.
+// StatusCode is a WebSocket close code. It prints as a number and its name; in a log and in
+// JSON it is the number alone.
 type StatusCode int
 
 // The close codes of RFC 6455 and the IANA registry that a client meets.
@@ -25,7 +28,41 @@ const (
 	StatusTryAgainLater           StatusCode = 1013
 )
 
-func (c StatusCode) String() string { return fmt.Sprintf("close code %d", int(c)) }
+var statusNames = map[StatusCode]string{
+	StatusNormalClosure:           "normal closure",
+	StatusGoingAway:               "going away",
+	StatusProtocolError:           "protocol error",
+	StatusUnsupportedData:         "unsupported data",
+	StatusNoStatusRcvd:            "no status received",
+	StatusAbnormalClosure:         "abnormal closure",
+	StatusInvalidFramePayloadData: "invalid frame payload data",
+	StatusPolicyViolation:         "policy violation",
+	StatusMessageTooBig:           "message too big",
+	StatusMandatoryExtension:      "mandatory extension",
+	StatusInternalError:           "internal error",
+	StatusServiceRestart:          "service restart",
+	StatusTryAgainLater:           "try again later",
+}
+
+// String returns the number and the name, such as "1006 (abnormal closure)", and the number
+// alone for a code without a constant, such as "4001".
+func (c StatusCode) String() string {
+	number := strconv.Itoa(int(c))
+	if name := statusNames[c]; name != "" {
+		return number + " (" + name + ")"
+	}
+	return number
+}
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (c StatusCode) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// MarshalJSON implements [json.Marshaler], with the number: close codes are searched for and
+// compared by it, and those of servers have no names.
+func (c StatusCode) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(c), 10), nil }
+
+// LogValue implements [slog.LogValuer], with the number.
+func (c StatusCode) LogValue() slog.Value { return slog.IntValue(int(c)) }
 
 // maxCloseReason is what fits beside the code into a control frame's 125 bytes.
 const maxCloseReason = 123

@@ -365,7 +365,7 @@ func TestExpireAfter(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{"0", "2", `"4"`}, names)
-		require.ErrorContains(t, c.errors()[0], "wechatws: message has expired: ")
+		require.EqualError(t, c.errors()[0], "wechatws: 2 messages dropped: message has expired")
 		c.close()
 	})
 }

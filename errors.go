@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,92 +11,98 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// Sentinel errors, for errors.Is. They may come wrapped with more detail.
+// Sentinel errors, for [errors.Is]. They may come wrapped with more detail.
 var (
-	// ErrAlreadyConnected is returned by Connect and Run while the client is
-	// connected or on its way. The original said "already logged in".
+	// ErrAlreadyConnected is returned by [Client.Connect] and [Client.Run] while the client
+	// is connected or connecting. The original said "already logged in".
 	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
 
-	// ErrClosed is returned by Send, Flush, Request and Reconnect once the
-	// client is closed or has failed. After a failure it wraps the cause.
+	// ErrClosed is returned by [Client.Send], [Client.Flush], [Client.Request] and
+	// [Client.Reconnect] once the client is closed or has failed. After a failure it wraps
+	// the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
-	// ErrMessageTooBig is why a message was dropped that the peer refuses: two
-	// connections ended with its close code 1009 while this message was being
+	// ErrMessageTooBig is the cause in a [DroppedError] about a message that the peer
+	// refuses: two connections ended with [StatusMessageTooBig] while this message was being
 	// written, or waited for its confirmation, and on the second one it was the only
 	// message.
 	ErrMessageTooBig = errors.New("wechatws: peer refuses the message as too big (close code 1009)")
 
-	// ErrNotOpen is returned by Send when there is no open connection and the
-	// queue is switched off (WithQueue with zero messages).
+	// ErrNotOpen is returned by [Client.Send] when there is no open connection and the
+	// queue is switched off ([WithQueue] with zero messages).
 	ErrNotOpen = errors.New("wechatws: not open")
 
-	// ErrQueueFull is returned by Send when the message does not fit into the
-	// outbound queue.
+	// ErrQueueFull is returned by [Client.Send] when the message does not fit into the
+	// outbound queue, and is the cause in a [DroppedError] about messages that
+	// [QueueDropOldest] gave up.
 	ErrQueueFull = errors.New("wechatws: outbound queue is full")
 
-	// ErrTooLarge is wrapped, together with ErrQueueFull, by the error about a message
+	// ErrTooLarge is wrapped, together with [ErrQueueFull], by the error about a message
 	// that is larger than the whole outbound queue: no later attempt can succeed.
 	ErrTooLarge = errors.New("message is larger than the whole queue")
 
-	// ErrExpired is why a message was dropped that had ExpireAfter.
+	// ErrExpired is the cause in a [DroppedError] about messages with [ExpireAfter].
 	ErrExpired = errors.New("wechatws: message has expired")
 
-	// ErrConnectionLost is returned by Request when the connection ended after
+	// ErrConnectionLost is returned by [Client.Request] when the connection ended after
 	// the request was written and before its answer came.
 	ErrConnectionLost = errors.New("wechatws: connection lost before the answer came")
 
-	// ErrInboxFull is returned by a Request made inside a callback when its
+	// ErrInboxFull is returned by a [Client.Request] made inside a callback when its
 	// answer can no longer be read, because so many messages wait for that very
 	// callback to return. Make the request from a goroutine of its own.
 	ErrInboxFull = errors.New("wechatws: inbox is full and waits for the callback that waits for this answer")
 
-	// ErrHalfOpen is the cause of a drop when nothing at all has arrived from
-	// the peer for the liveness timeout, or when it did not answer a probe.
+	// ErrHalfOpen is the cause of a disconnect when nothing at all has arrived from
+	// the peer for the liveness timeout ([WithLiveness]), or when the peer did not answer a
+	// ping in time.
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
-	// ErrCompression is the cause of a drop when a message cannot be
+	// ErrCompression is the cause of a disconnect when a message cannot be
 	// decompressed, as with servers that keep their context although they were
-	// asked not to. OnError is told, too: the client goes on without
+	// asked not to. [Client.OnError] callbacks receive it too: the client goes on without
 	// compression.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
-	// ErrProtocol is the cause of a drop when the peer breaks the rules of
+	// ErrProtocol is the cause of a disconnect when the peer breaks the rules of
 	// WebSocket: reserved bits, unknown opcodes, control frames that are too long.
-	// What exactly it was is in the error's text.
+	// The error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
-	// ErrReconnect is the cause of a drop that Reconnect asked for.
+	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8,
-	// inbound (in a *DecodeError) and outbound (from SendText).
+	// inbound (in a [*DecodeError]) and outbound.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
-	// ErrNoType is wrapped by the *DecodeError about a JSON message whose type field is
-	// missing or holds no string, number or boolean, and that nothing took: no OnMessage
-	// or OnUnknown callback, no Request and no SendConfirmed.
+	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
+	// missing or holds no string, number or boolean, and that nothing took: no
+	// [Client.OnMessage] or [Client.OnUnknown] callback, no [Client.Request] and no
+	// [Client.SendConfirmed].
 	ErrNoType = errors.New("no string in the message's type field")
 
-	// ErrNotJSON is wrapped by the *DecodeError about a text message that is not
-	// one JSON value, and that no OnMessage callback, Request or SendConfirmed took.
+	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
+	// one JSON value, and that no [Client.OnMessage] callback, [Client.Request] or
+	// [Client.SendConfirmed] took.
 	ErrNotJSON = errors.New("not valid JSON")
 
-	// ErrBinary is wrapped by the *DecodeError about a binary message that no
-	// OnMessage callback, Request or SendConfirmed took.
+	// ErrBinary is wrapped by the [*DecodeError] about a binary message that no
+	// [Client.OnMessage] callback, [Client.Request] or [Client.SendConfirmed] took.
 	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 
-// An OptionError says which option or argument is wrong, what it was given and
-// what would be right. New joins all that it finds.
+// An OptionError is a wrong option or argument. [New] joins all that it finds with
+// [errors.Join].
 type OptionError struct {
 	Option string // the option's or argument's name, such as "WithDialTimeout"
-	Value  string // what was given; a secret is left out
+	Value  string // the value; secrets are left out
 	Want   string // what would be right
 }
 
+// Error returns the name, the value and what would be right.
 func (e *OptionError) Error() string {
-	return fmt.Sprintf("wechatws: %s(%s): %s", e.Option, e.Value, e.Want)
+	return fmt.Sprintf("wechatws: %s(%s): %s", cmp.Or(e.Option, "option"), e.Value, cmp.Or(e.Want, "invalid value"))
 }
 
 // The phases of an attempt, in their order.
@@ -110,34 +117,40 @@ const (
 	phaseSetup     = "setup"
 )
 
-// A DialError is a connection attempt that failed, and where. Its text holds
-// the server's host and port, and never a query, user info or header value. What a
+// A DialError is a connection attempt that failed, and the phase in which it did. Its text
+// holds the server's host and port, and never a query, user info or header value. What a
 // peer sent that is no valid answer, such as a malformed status line, is cut at 200
 // bytes, with control characters escaped.
 //
-// errors.Is and errors.As find everything below Err. errors.Unwrap goes below it only when
-// it comes from one of the user's functions, so that a program that prints each error of a
-// chain prints no secret either.
+// [errors.Is] and [errors.As] find everything below Err. [errors.Unwrap] goes below it only
+// when it comes from one of the user's functions, so that a program that prints each error of
+// a chain prints no secret either.
 type DialError struct {
-	// Phase is the phase that failed, in this order: "endpoint" (the endpoint function),
-	// "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect" (TCP), "tls"
-	// (handshake and certificates), "handshake" (the HTTP upgrade), "login" (making or
-	// writing the login message) or "setup" (an AfterConnect function).
+	// Phase is the phase that failed, in this order: "endpoint" (the function of
+	// [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
+	// (TCP), "tls" (handshake and certificates), "handshake" (the HTTP upgrade), "login"
+	// (making or writing the login message) or "setup" (a [Client.AfterConnect] function).
 	Phase string
 	Addr  string // host:port, empty when not known yet
 	Err   error  // the cause
 
-	text string // Err's text without secrets
+	text string // Err's text without secrets; empty in an error that a user makes
 }
 
+// Error returns the phase, the address and the cause.
 func (e *DialError) Error() string {
 	at := ""
 	if e.Addr != "" {
 		at = " " + e.Addr
 	}
-	return fmt.Sprintf("wechatws: %s%s: %s", e.Phase, at, e.text)
+	text := e.text
+	if text == "" {
+		text = because(e.Err)
+	}
+	return fmt.Sprintf("wechatws: %s%s: %s", cmp.Or(e.Phase, "dial"), at, text)
 }
 
+// Unwrap returns Err.
 func (e *DialError) Unwrap() error { return e.Err }
 
 // A networkError is the cause of a *DialError in a text that can be shown. It has no
@@ -153,8 +166,8 @@ func (e *networkError) As(target any) bool   { return errors.As(e.err, target) }
 func (e *networkError) hidden() error        { return e.err }
 
 // A HandshakeError is a server's answer to the handshake that is not a valid
-// upgrade. It comes inside a *DialError; use errors.As. Its text has the status and, for
-// an invalid upgrade, what is wrong with it. Header and Body are not part of it: a
+// upgrade. It comes inside a [*DialError]; use [errors.As]. Its text has the status and, for
+// an invalid upgrade, what is wrong with it. Header and Body are not part of the text: a
 // server's page often repeats the token that it refuses.
 type HandshakeError struct {
 	Status     int           // HTTP status; 101 when the upgrade itself was invalid
@@ -165,63 +178,71 @@ type HandshakeError struct {
 	detail string // what is wrong with the upgrade, without secrets
 }
 
+// Error returns the status, and what is wrong with an upgrade.
 func (e *HandshakeError) Error() string {
-	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
 	return text
 }
 
-// A ProxyError is a proxy's refusal to dig a tunnel to a server of wss. It comes inside a
-// *DialError of phase "proxy"; use errors.As. (What a proxy answers for a server of ws comes in
-// the place of the server's answer: as a *HandshakeError.)
+// A ProxyError is a proxy's refusal to make a tunnel to a server of wss. It comes inside a
+// [*DialError] of phase "proxy"; use [errors.As]. (What a proxy answers for a server of ws
+// comes in the place of the server's answer: as a [*HandshakeError].)
 type ProxyError struct {
-	Status int // HTTP status; 407 when it wants credentials, which belong into its URL
+	Status int // HTTP status; 407 when it wants credentials, which belong into the proxy's URL
 }
 
-func (e *ProxyError) Error() string {
-	return fmt.Sprintf("proxy answered %d %s", e.Status, http.StatusText(e.Status))
+// Error returns the status.
+func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) }
+
+// statusText returns an HTTP status and its name, if it has one.
+func statusText(status int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// A CloseError says how a connection ended. Its text has the code and the cause below,
+// A CloseError is the end of a connection. Its text has the code and the cause below,
 // and not the reason.
 type CloseError struct {
-	// Code is the close code, 1005 for a close frame without one, and 1006 when
-	// there was no close frame at all.
+	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
+	// [StatusAbnormalClosure] when there was no close frame at all.
 	Code StatusCode
 	// Reason is the close frame's text. Servers repeat in it the token that they
 	// refuse: do not log it.
 	Reason string
-	// Remote tells that the peer ended the connection.
+	// Remote reports whether the peer ended the connection.
 	Remote bool
-	// Err is the cause below, such as io.EOF or ErrHalfOpen; nil after a close
+	// Err is the cause below, such as [io.EOF] or [ErrHalfOpen]; nil after a close
 	// frame.
 	Err error
 
 	requested bool // by Reconnect or Disconnect
 }
 
+// Error returns the close code and the cause below.
 func (e *CloseError) Error() string {
-	who := "connection ended"
+	end := "connection ended"
 	if e.Remote {
-		who = "peer closed the connection"
+		end = "peer closed the connection"
 	}
-	text := fmt.Sprintf("wechatws: %s: %v", who, e.Code)
+	text := fmt.Sprintf("wechatws: %s: close code %v", end, e.Code)
 	if e.Err != nil {
-		text += ": " + strings.TrimPrefix(e.Err.Error(), "wechatws: ")
+		text += ": " + because(e.Err)
 	}
 	return text
 }
 
+// Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is the cause of a drop by a message larger than the read
-// limit.
+// A ReadLimitError is the cause of a disconnect by a message that is larger than the read
+// limit; see [WithReadLimit].
 type ReadLimitError struct {
 	Limit int64 // in bytes
 }
 
+// Error returns the limit, and how to raise it.
 func (e *ReadLimitError) Error() string {
 	return fmt.Sprintf("wechatws: message is larger than the read limit of %d bytes; raise it with WithReadLimit", e.Limit)
 }
@@ -231,63 +252,90 @@ func (e *ReadLimitError) Error() string {
 type DecodeError struct {
 	Type string // the message's type, when it could be read
 	Data []byte // the whole message; not part of the error's text
-	Err  error  // ErrNotUTF8, ErrNotJSON, ErrNoType, ErrBinary, or the codec's error
+	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], [ErrBinary], or the codec's error
 }
 
+// Error returns the type, the size of the message and the cause.
 func (e *DecodeError) Error() string {
 	of := ""
 	if e.Type != "" {
 		of = " of type " + printable.Quote(e.Type)
 	}
-	return fmt.Sprintf("wechatws: cannot use message%s (%d bytes): %s", of, len(e.Data), e.why())
+	return fmt.Sprintf("wechatws: cannot use message%s (%s): %s", of, count(len(e.Data), "byte"), e.why())
 }
 
 // why is the text of Err, which names parts of the message, such as the keys on the way
 // to a value that does not fit.
-func (e *DecodeError) why() string { return printable.Text(fmt.Sprint(e.Err)) }
+func (e *DecodeError) why() string { return printable.Text(because(e.Err)) }
 
+// Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // A PanicError is a panic recovered from one of the user's functions. The
 // client lives on.
 type PanicError struct {
-	Value any    // what was given to panic
-	Stack []byte // as from debug.Stack
+	Value any    // the argument of panic
+	Stack []byte // as from [debug.Stack]
 }
 
+// Error returns the panic's value.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
 }
 
-// Unwrap gives the panic's value when it is an error.
+// Unwrap returns the panic's value when it is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// An UndeliveredError hands back what was accepted by Send and not written by
-// the time the client was closed, in order.
+// An UndeliveredError hands back the messages that were accepted, by [Client.Send] or another
+// method, and not written by the time the client was closed, in order.
 type UndeliveredError struct {
 	Messages []Outbound
 }
 
+// Error returns the number of messages.
 func (e *UndeliveredError) Error() string {
-	return fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(e.Messages))
+	were := "were"
+	if len(e.Messages) == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("wechatws: %s %s not delivered", count(len(e.Messages), "message"), were)
 }
 
-// A DroppedError tells OnError which messages were thrown away: by QueueDropOldest,
-// because they had expired, or because the peer refuses them. SendConfirmed returns it
-// to its caller instead.
+// A DroppedError hands back messages that were given up: by [QueueDropOldest], because they
+// had expired, or because the peer refuses them. [Client.OnError] callbacks receive it;
+// [Client.SendConfirmed] returns it to its caller instead.
 type DroppedError struct {
-	Err      error      // ErrQueueFull, ErrExpired or ErrMessageTooBig
+	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]
 	Messages []Outbound // in the order in which they were dropped
 	// More counts drops that are not in Messages: while a callback runs for
 	// long, no more than a queueful of dropped messages is kept for it.
 	More int
 }
 
+// Error returns the number of messages and the cause.
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("%v: %d message(s) dropped", e.Err, len(e.Messages)+e.More)
+	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), because(e.Err))
 }
 
+// Unwrap returns Err.
 func (e *DroppedError) Unwrap() error { return e.Err }
+
+// because returns the text of the cause of an error of this package. It does not panic, also
+// when err is a nil pointer in an interface.
+func because(err error) string {
+	if err == nil {
+		return "unknown cause"
+	}
+	return strings.TrimPrefix(fmt.Sprint(err), "wechatws: ")
+}
+
+// count returns a number of things, such as "1 message" or "3 messages".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,17 +1,19 @@
 package wechatws
 
 import (
-	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/record"
 )
 
-// State is where a Client is in its life.
+// State is the state of a [Client].
 type State int
 
-// The states. Idle is before the first Connect; Closed and Failed are terminal,
-// until Connect starts afresh.
+// The states. StateClosed and StateFailed are terminal: only [Client.Connect] and
+// [Client.Run] leave them.
 const (
 	StateIdle       State = iota // made by New, never connected
 	StateConnecting              // an attempt is under way
@@ -22,15 +24,18 @@ const (
 	StateFailed                  // ended by a permanent error, or by the end of the schedule
 )
 
-func (s State) String() string {
-	names := [...]string{"idle", "connecting", "open", "waiting", "offline", "closed", "failed"}
-	if s < 0 || int(s) >= len(names) {
-		return fmt.Sprintf("State(%d)", int(s))
-	}
-	return names[s]
-}
+var stateNames = []string{"idle", "connecting", "open", "waiting", "offline", "closed", "failed"}
 
-// terminal tells whether nothing moves any more until the next Connect.
+// String returns the state in lower case, such as "open".
+func (s State) String() string { return nameOf(s, "State", stateNames) }
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes what MarshalText returns.
+func (s *State) UnmarshalText(text []byte) error { return setNamed(s, text, "state", stateNames) }
+
+// terminal reports whether the state stays until the next Connect.
 func (s State) terminal() bool { return s == StateClosed || s == StateFailed }
 
 // legalMoves is the whole state machine: from each state, where it may go.
@@ -46,50 +51,79 @@ var legalMoves = map[State][]State{
 
 func (s State) mayBecome(to State) bool { return slices.Contains(legalMoves[s], to) }
 
-// A StateChange is one move of the state machine.
+// A StateChange is a change of a client's [State].
 type StateChange struct {
-	From, To State
-	// At is when it happened. A callback may be told later.
-	At time.Time
+	From State `json:"from"`
+	To   State `json:"to"`
+	// At is when the state changed. Callbacks run later when others run before them.
+	At time.Time `json:"at"`
 	// Attempt is the number of the attempt that is made, was made or comes
 	// next: 1 is the first one after Connect or after a stable connection.
-	Attempt int
-	// RetryIn is how long StateWaiting lasts unless it is cut short.
-	RetryIn time.Duration
-	// Err is the cause of a move to Waiting, Failed or Closed; nil after Close.
-	Err error
+	Attempt int `json:"attempt"`
+	// RetryIn is how long [StateWaiting] lasts unless it is cut short.
+	RetryIn time.Duration `json:"retry_in,omitzero"`
+	// Err is the cause of a change to [StateWaiting], [StateFailed] or [StateClosed]; nil
+	// after [Client.Close].
+	Err error `json:"err,omitzero"`
 
 	session int // the session's number; that of the next one when there is none
 }
 
-// An OpenEvent is a connection that is open and logged in.
+// LogValue implements [slog.LogValuer].
+func (e StateChange) LogValue() slog.Value { return record.Log(e) }
+
+// MarshalJSON implements [json.Marshaler].
+func (e StateChange) MarshalJSON() ([]byte, error) { return record.JSON(e) }
+
+// An OpenEvent is a connection that is open and logged in. In a log and in JSON it shows
+// neither Header nor Subprotocol, in which servers repeat secrets.
 type OpenEvent struct {
-	Connection  int         // its number, as in Message
-	Attempt     int         // as in StateChange
-	Header      http.Header // of the handshake's response
-	Subprotocol string      // the one the server chose, if any
-	Timings     Timings
+	Connection  int         `json:"connection"` // its number, as in [Message]
+	Attempt     int         `json:"attempt"`    // as in [StateChange]
+	Header      http.Header `json:"-"`          // of the handshake's response
+	Subprotocol string      `json:"-"`          // the one the server chose, if any
+	Timings     Timings     `json:"timings,omitzero"`
 }
 
-// Timings says where the time of a connection attempt went, like the profile of
-// wx's onOpen. A step that did not happen, such as TLS for a ws URL, is zero.
+// LogValue implements [slog.LogValuer].
+func (e OpenEvent) LogValue() slog.Value { return record.Log(e) }
+
+// MarshalJSON implements [json.Marshaler].
+func (e OpenEvent) MarshalJSON() ([]byte, error) { return record.JSON(e) }
+
+// Timings has the duration of each phase of a connection attempt, like the profile of
+// wx's onOpen. A phase that did not happen, such as TLS for a ws URL, is zero. In a log and
+// in JSON durations are text, such as "1.5s".
 type Timings struct {
-	Endpoint  time.Duration // the function of [WithEndpoint], before Start
-	Start     time.Time     // when dialing started
-	Resolve   time.Duration // DNS
-	Connect   time.Duration // TCP
-	TLS       time.Duration // TLS handshake
-	Handshake time.Duration // from the request written to the server's answer
-	Total     time.Duration // from Start to the server's answer
-	Login     time.Duration // the function of [WithLogin] and the write, after Total
-	Setup     time.Duration // the functions of [Client.AfterConnect], after Login
+	Endpoint  time.Duration `json:"endpoint,omitzero"`  // the function of [WithEndpoint], before Start
+	Start     time.Time     `json:"start"`              // when dialing started
+	Resolve   time.Duration `json:"resolve,omitzero"`   // DNS
+	Connect   time.Duration `json:"connect,omitzero"`   // TCP
+	TLS       time.Duration `json:"tls,omitzero"`       // TLS handshake
+	Handshake time.Duration `json:"handshake,omitzero"` // from the request written to the server's answer
+	Total     time.Duration `json:"total,omitzero"`     // from Start to the server's answer
+	Login     time.Duration `json:"login,omitzero"`     // the function of [WithLogin] and the write, after Total
+	Setup     time.Duration `json:"setup,omitzero"`     // the functions of [Client.AfterConnect], after Login
 }
 
-// A CloseEvent is the end of a connection that had been open.
+// LogValue implements [slog.LogValuer].
+func (t Timings) LogValue() slog.Value { return record.Log(t) }
+
+// MarshalJSON implements [json.Marshaler].
+func (t Timings) MarshalJSON() ([]byte, error) { return record.JSON(t) }
+
+// A CloseEvent is the end of a connection that had been open. In a log and in JSON it shows
+// no Reason.
 type CloseEvent struct {
-	Connection int        // its number, as in Message
-	Code       StatusCode // see CloseError
-	Reason     string     // see CloseError; may hold secrets
-	Remote     bool       // the peer ended it
-	Err        error      // why; nil after Close
+	Connection int        `json:"connection"`   // its number, as in [Message]
+	Code       StatusCode `json:"code"`         // as in [CloseError]
+	Reason     string     `json:"-"`            // as in [CloseError]; may hold secrets
+	Remote     bool       `json:"remote"`       // the peer ended the connection
+	Err        error      `json:"err,omitzero"` // the cause, mostly a [*CloseError]; nil after [Client.Close]
 }
+
+// LogValue implements [slog.LogValuer].
+func (e CloseEvent) LogValue() slog.Value { return record.Log(e) }
+
+// MarshalJSON implements [json.Marshaler].
+func (e CloseEvent) MarshalJSON() ([]byte, error) { return record.JSON(e) }

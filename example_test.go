@@ -163,7 +163,7 @@ func ExampleClient_Disconnect() {
 	}
 	defer client.Close(wechatws.StatusNormalClosure, "")
 	fmt.Println((<-closed).Err)
-	// Output: wechatws: connection ended: close code 1006: no prices for a minute
+	// Output: wechatws: connection ended: close code 1006 (abnormal closure): no prices for a minute
 }
 
 func ExampleClient_Run() {
@@ -272,7 +272,7 @@ func ExampleSendOption() {
 	// Output:
 	// <nil>
 	// wechatws: not open
-	// wechatws: 1 accepted message(s) were not delivered
+	// wechatws: 1 message was not delivered
 }
 
 func ExampleClient_Request() {

@@ -624,7 +624,7 @@ func TestStateChangesTellWhatAndWhen(t *testing.T) {
 			`connecting→waiting attempt 2 in 7s: wechatws: handshake server.test:80: server answered 503 Service Unavailable`,
 			"waiting→connecting attempt 2 in 0s: <nil>",
 			"connecting→open attempt 2 in 0s: <nil>",
-			"open→waiting attempt 3 in 3s: wechatws: peer closed the connection: close code 1006: EOF",
+			"open→waiting attempt 3 in 3s: wechatws: peer closed the connection: close code 1006 (abnormal closure): EOF",
 		}, got)
 		c.close()
 	})
@@ -737,7 +737,7 @@ func TestEndpointFunction(t *testing.T) {
 		assert.Equal(t, []call{
 			{1, ""},
 			{2, `wechatws: handshake server.test:80: server answered 401 Unauthorized`},
-			{3, "wechatws: peer closed the connection: close code 1006: EOF"},
+			{3, "wechatws: peer closed the connection: close code 1006 (abnormal closure): EOF"},
 			{4, "wechatws: endpoint: no token today"},
 			{5, "wechatws: handshake server.test:80: server answered 500 Internal Server Error"},
 		}, calls)

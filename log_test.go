@@ -84,7 +84,7 @@ func TestLogLines(t *testing.T) {
 			`level=ERROR msg="panic in a callback" value=oops stack="goroutine `,
 			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 err="wechatws: peer closed the connection: close code 4001"`,
 			`level=INFO msg=connected connection=2 attempt=2 took=0s`,
-			`err="wechatws: connection ended: close code 1006: reconnect requested"`,
+			`err="wechatws: connection ended: close code 1006 (abnormal closure): reconnect requested"`,
 		} {
 			require.Contains(t, text, want)
 		}

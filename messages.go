@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +16,10 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// A Codec encodes and decodes messages. encoding/json has these two functions,
-// and so have the drop-in replacements for it, such as
+// A Codec encodes and decodes messages; see [WithCodec]. [encoding/json] has these two
+// functions, and so have the drop-in replacements for it, such as
 // sonic.ConfigStd. It must be safe for concurrent use, and Unmarshal must not
-// keep data, nor have v keep parts of it.
+// keep data, nor make v keep parts of it.
 type Codec interface {
 	Marshal(v any) ([]byte, error)
 	Unmarshal(data []byte, v any) error
@@ -29,10 +31,10 @@ type Message struct {
 	// boolean there, such as 4 or true. It is empty for a binary message and for text
 	// that has none of these.
 	Type string
-	// Data is the message. It must not be changed. It may be kept, but for that
-	// of OnMessageNoCopy and Heartbeat.Pong.
+	// Data is the message. It is read-only. It may be retained, except in callbacks of
+	// [Client.OnMessageNoCopy] and in [Heartbeat.Pong].
 	Data []byte
-	// Binary tells that it came as a binary message. Text is always valid
+	// Binary reports whether it came as a binary message. Text is always valid
 	// UTF-8.
 	Binary bool
 	// Received is when it had arrived in full.
@@ -54,7 +56,7 @@ func (m Message) own() Message {
 	return m
 }
 
-// Decode reads the message into v with the client's codec.
+// Decode decodes the message into v with the client's [Codec]. Its error is a [*DecodeError].
 func (m Message) Decode(v any) error {
 	codec := m.codec
 	if codec == nil { // a Message made by hand, in a user's test
@@ -122,24 +124,25 @@ func (c *Client) traced(ctx context.Context, m Message) (_ context.Context, done
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's
-// codec; T may also be Message. Several functions for one type are called in
-// order of registration, each with a value of its own. A message that does not
-// fit T is reported to OnError as a *DecodeError. The function returned removes
+// [Codec]; T may also be [Message]. Several functions for one type are called in
+// order of registration, each with a value of its own. For a message that does not
+// fit T, [Client.OnError] callbacks receive a [*DecodeError]. The function returned removes
 // fn again.
 //
 // Callbacks of one client run one at a time and in order, on a goroutine that
-// is not the reader: fn may block, panic (it is reported to OnError), and call
-// every method of the client. While it blocks, messages wait, up to a bound; then
-// reading stops, and the peer is slowed down through TCP. Its context ends with
-// the session, as Close begins.
+// is not the reader: fn may block, panic ([Client.OnError] callbacks receive a
+// [*PanicError]), and call every method of the client. While it blocks, messages
+// wait, up to a bound; then reading stops, and the peer is slowed down through TCP.
+// Its context ends with the session, as [Client.Close] begins.
 //
 // Register what must see a connection's first message before Connect. On may be
 // called at any time, from any goroutine and any callback. A nil fn or an empty
-// type is an error, reported to OnError and by the next Connect.
+// type is an error, which [Client.OnError] callbacks receive and the next [Client.Connect]
+// returns.
 //
 // It is the typed form of the original's onReceivedMsg.
 func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (remove func()) {
-	name := fmt.Sprintf("On[%T]", *new(T))
+	name := "On[" + strings.ReplaceAll(reflect.TypeFor[T]().String(), "interface {}", "any") + "]"
 	switch {
 	case fn == nil:
 		return c.badCallback(name, msgType)
@@ -168,7 +171,7 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 }
 
 // A typeTable has the callbacks of each message type. A type is added with its first
-// callback, and stays. Types that nobody has asked for are added too, the first few of
+// callback, and stays. Types without a callback are added too, the first few of
 // them that are short, so that their names need not be made anew for each message.
 type typeTable struct {
 	mu     sync.Mutex
@@ -226,16 +229,15 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 
 // OnMessage registers fn for every message, before the typed callbacks: also
 // those that cannot be routed, such as JSON without a type, binary messages and text
-// that is not JSON, which are then no errors. Only text that is not valid UTF-8 is kept
-// from it.
-// See On for the rules that all callbacks share.
+// that is not JSON, which are then no errors. It is not called with text that is not valid
+// UTF-8. See [On] for the rules that all callbacks share.
 func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessage", &c.onMessage, owned(fn))
 }
 
-// OnMessageNoCopy is OnMessage without the copy of the message's data that OnMessage
-// makes: Data is used again as soon as fn has returned, and must be copied to be kept.
-// It is for those who look at every message of a fast feed.
+// OnMessageNoCopy is [Client.OnMessage] without the copy of the message's data that OnMessage
+// makes: Data is reused when fn has returned, and must be copied to be retained.
+// It is for programs that look at every message of a fast feed.
 func (c *Client) OnMessageNoCopy(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessageNoCopy", &c.onMessage, fn)
 }
@@ -248,9 +250,9 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
-// OnUnknown registers fn for JSON messages that no On callback takes: those of another
+// OnUnknown registers fn for JSON messages that no [On] callback takes: those of another
 // type, and those without a type. Binary messages and text that is not JSON are for
-// OnMessage.
+// [Client.OnMessage].
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }
@@ -264,7 +266,7 @@ func (c *Client) OnOpen(fn func(ctx context.Context, e OpenEvent)) (remove func(
 }
 
 // OnClose registers fn for the end of each connection that had been open. It
-// comes after the connection's last message. After Close the context of fn has
+// comes after the connection's last message. After [Client.Close] the context of fn has
 // not ended, so that fn can still do its work.
 //
 // It mirrors wx.onSocketClose, and the original's onSocketClosed.
@@ -273,22 +275,22 @@ func (c *Client) OnClose(fn func(ctx context.Context, e CloseEvent)) (remove fun
 }
 
 // OnError registers fn for everything that goes wrong and has no caller to be
-// returned to: attempts that failed (*DialError), messages that could not be
-// used (*DecodeError), callbacks that panicked (*PanicError) and messages dropped
-// from the queue (*DroppedError). A panic in fn itself is swallowed.
+// returned to: attempts that failed ([*DialError]), messages that could not be
+// used ([*DecodeError]), callbacks that panicked ([*PanicError]) and messages dropped
+// from the queue ([*DroppedError]). A panic in fn itself is swallowed.
 //
 // It mirrors wx.onSocketError.
 func (c *Client) OnError(fn func(ctx context.Context, err error)) (remove func()) {
 	return register(c, "OnError", &c.onError, fn)
 }
 
-// OnStateChange registers fn for each move from one state to another.
+// OnStateChange registers fn for each change of the client's [State].
 func (c *Client) OnStateChange(fn func(ctx context.Context, change StateChange)) (remove func()) {
 	return register(c, "OnStateChange", &c.onStateChange, fn)
 }
 
 // OnNetworkChange registers fn for each change that the network monitor
-// reports while the client is connected or on its way; see WithNetworkMonitor.
+// reports while the client is connected or connecting; see [WithNetworkMonitor].
 //
 // It mirrors wx.onNetworkStatusChange.
 func (c *Client) OnNetworkChange(fn func(ctx context.Context, status NetworkStatus)) (remove func()) {
@@ -310,7 +312,7 @@ func (c *Client) badCallback(name, msgType string) (remove func()) {
 	return c.misuse(&OptionError{Option: name, Value: value, Want: "the callback must be a function"})
 }
 
-// misuse keeps err for the next Connect, and tells OnError.
+// misuse keeps err for the next Connect, and reports it to OnError.
 func (c *Client) misuse(err error) (remove func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

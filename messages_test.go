@@ -422,7 +422,7 @@ func TestRequestThatIsNotAnswered(t *testing.T) {
 		w.conn().Cut(wstest.FIN)
 		err = <-result
 		assert.ErrorIs(t, err, wechatws.ErrConnectionLost)
-		assert.EqualError(t, err, "wechatws: connection lost before the answer came: wechatws: peer closed the connection: close code 1006: EOF")
+		assert.EqualError(t, err, "wechatws: connection lost before the answer came: wechatws: peer closed the connection: close code 1006 (abnormal closure): EOF")
 
 		// While there is no connection a request waits in the queue, and is taken out
 		// when it is given up.
@@ -596,7 +596,7 @@ func TestReadLimit(t *testing.T) {
 		e := c.lastClose()
 		var le *wechatws.ReadLimitError
 		require.ErrorAs(t, e.Err, &le)
-		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009: message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
+		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009 (message too big): message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
 		w.sleep(3 * time.Second)
 		assert.Equal(t, wechatws.StateOpen, c.State(), "a temporary failure")
 		c.close()

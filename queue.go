@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// QueuePolicy is what Send does when the outbound queue is full.
+// QueuePolicy is what [Client.Send] does when the outbound queue is full; see [WithQueue].
 type QueuePolicy int
 
 const (
@@ -25,6 +25,19 @@ const (
 	// OnError about them in a *DroppedError.
 	QueueDropOldest
 )
+
+var policyNames = []string{"fail", "wait", "drop_oldest"}
+
+// String returns "fail", "wait" or "drop_oldest".
+func (p QueuePolicy) String() string { return nameOf(p, "QueuePolicy", policyNames) }
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (p QueuePolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes what MarshalText returns.
+func (p *QueuePolicy) UnmarshalText(text []byte) error {
+	return setNamed(p, text, "queue policy", policyNames)
+}
 
 // Outbound is a message on its way out, as it is on the wire.
 type Outbound struct {

@@ -80,7 +80,7 @@ func TestAMessageThatThePeerRefusesIsDroppedAndTheRestGoesOn(t *testing.T) {
 				require.Len(t, received(conn), 3)
 				require.Equal(t, []string{"1", "2", "3"}, received(conn))
 				require.Equal(t, []string{string(big)}, c.refused())
-				require.EqualError(t, c.errors()[0], "wechatws: peer refuses the message as too big (close code 1009): 1 message(s) dropped")
+				require.EqualError(t, c.errors()[0], "wechatws: 1 message dropped: peer refuses the message as too big (close code 1009)")
 				require.EqualValues(t, 1, c.Stats().Dropped)
 				c.close()
 			})

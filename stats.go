@@ -2,57 +2,77 @@ package wechatws
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/record"
 )
 
-// Stats is a snapshot of a Client. What counts, counts since New.
+// Stats is a snapshot of a [Client]. Counters are cumulative since [New]. In a log and in JSON
+// durations are text, such as "80ms", LastError is its text, and zero values are left out;
+// JSON can be read back.
 type Stats struct {
-	State   State
-	Since   time.Time // when the state began, as in StateChange; zero before the first Connect
-	Attempt int       // as in StateChange
-	RetryAt time.Time // when StateWaiting ends unless it is cut short; zero in other states
+	State   State     `json:"state"`
+	Since   time.Time `json:"since,omitzero"`    // when the state began, as in [StateChange]; zero before the first Connect
+	Attempt int       `json:"attempt,omitzero"`  // as in [StateChange]
+	RetryAt time.Time `json:"retry_at,omitzero"` // when [StateWaiting] ends unless it is cut short; zero in other states
 
-	Attempts    int         // connection attempts
-	Opens       int         // those that ended in a connection that was open and logged in
-	Disconnects Disconnects // connections that had been open, by why they ended
-	LastError   error       // of the attempt that failed last, or of the connection that was dropped last
-	LastErrorAt time.Time
+	Attempts    int         `json:"attempts,omitzero"`    // connection attempts
+	Opens       int         `json:"opens,omitzero"`       // attempts that made a connection that was open and logged in
+	Disconnects Disconnects `json:"disconnects,omitzero"` // connections that had been open, by why they ended
+	LastError   error       `json:"last_error,omitzero"`  // of the last failed attempt or lost connection
+	LastErrorAt time.Time   `json:"last_error_at,omitzero"`
 
-	// Messages that have arrived, and the size of their data; answers to heartbeats
-	// are among them.
-	MessagesIn, BytesIn int64
+	// MessagesIn and BytesIn count messages that have arrived, and the size of their data;
+	// answers to heartbeats are among them.
+	MessagesIn int64 `json:"messages_in,omitzero"`
+	BytesIn    int64 `json:"bytes_in,omitzero"`
 	// PartialAt is when bytes last came in of a message that is incomplete; zero while
-	// there is none, and with a Dialer whose connections the client cannot see into.
-	PartialAt time.Time
-	// Messages of Send, Request and SendConfirmed that a socket has taken, and the
-	// size of their data.
-	MessagesOut, BytesOut int64
-	// Messages that were given up, as told by DroppedError.
-	Dropped int64
+	// there is none, and with a [transport.Dialer] that does not use its Handshake's Client.
+	PartialAt time.Time `json:"partial_at,omitzero"`
+	// MessagesOut and BytesOut count messages of [Client.Send], [Client.Request] and
+	// [Client.SendConfirmed] that a socket has taken, and the size of their data.
+	MessagesOut int64 `json:"messages_out,omitzero"`
+	BytesOut    int64 `json:"bytes_out,omitzero"`
+	// Dropped counts messages that were given up, as in [DroppedError].
+	Dropped int64 `json:"dropped,omitzero"`
 
-	Queued      int // messages in the outbound queue
-	QueuedBytes int // their size
-	MaxQueued   int // the most messages there ever were
-	Inbox       int // messages that have arrived and wait for a callback or are in one
-	MaxInbox    int // the most there ever were
+	Queued      int `json:"queued,omitzero"`       // messages in the outbound queue
+	QueuedBytes int `json:"queued_bytes,omitzero"` // their size
+	MaxQueued   int `json:"max_queued,omitzero"`   // the most messages there ever were
+	Inbox       int `json:"inbox,omitzero"`        // messages that have arrived and wait for a callback or are in one
+	MaxInbox    int `json:"max_inbox,omitzero"`    // the most there ever were
 
-	RTT         time.Duration // round-trip time measured last; 0 before the first
-	SmoothedRTT time.Duration // weighted average in the manner of TCP
-	MaxRTT      time.Duration
+	RTT         time.Duration `json:"rtt,omitzero"`          // round-trip time measured last; 0 before the first
+	SmoothedRTT time.Duration `json:"smoothed_rtt,omitzero"` // weighted average in the manner of TCP
+	MaxRTT      time.Duration `json:"max_rtt,omitzero"`      // the longest there ever was
 }
 
-// Disconnects counts connections that had been open, by why they ended. Those that Close
-// ended are not among them.
+// LogValue implements [slog.LogValuer].
+func (s Stats) LogValue() slog.Value { return record.Log(s) }
+
+// MarshalJSON implements [json.Marshaler].
+func (s Stats) MarshalJSON() ([]byte, error) { return record.JSON(s) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. It takes what MarshalJSON returns. LastError
+// has its text only.
+func (s *Stats) UnmarshalJSON(data []byte) error { return record.Read(data, s) }
+
+// Disconnects counts connections that had been open, by why they ended. Connections that
+// [Client.Close] ended are not counted.
 type Disconnects struct {
-	Closed   int // the peer sent a close frame
-	Lost     int // the connection broke, or ended without a close frame
-	HalfOpen int // the peer had gone silent: ErrHalfOpen
-	Protocol int // what came was not to be taken: ErrProtocol, ErrCompression, *ReadLimitError
-	Local    int // Reconnect or Disconnect asked for it
+	Closed   int `json:"closed,omitzero"`    // the peer sent a close frame
+	Lost     int `json:"lost,omitzero"`      // the connection broke, or ended without a close frame
+	HalfOpen int `json:"half_open,omitzero"` // the peer was silent: [ErrHalfOpen]
+	Protocol int `json:"protocol,omitzero"`  // invalid data from the peer: [ErrProtocol], [ErrCompression], [*ReadLimitError]
+	Local    int `json:"local,omitzero"`     // [Client.Reconnect] or [Client.Disconnect] was called
 }
 
-// Total is all of them.
+// LogValue implements [slog.LogValuer].
+func (d Disconnects) LogValue() slog.Value { return record.Log(d) }
+
+// Total returns the sum of all counters.
 func (d Disconnects) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
 
 func (d *Disconnects) count(cause *CloseError) {

@@ -39,7 +39,7 @@ func TestStatsTellWhyConnectionsEnded(t *testing.T) {
 		require.Equal(t, 9, s.Disconnects.Total())
 		require.Equal(t, 10, s.Attempts)
 		require.Equal(t, 10, s.Opens)
-		require.EqualError(t, s.LastError, "wechatws: connection ended: close code 1006: no prices for a minute")
+		require.EqualError(t, s.LastError, "wechatws: connection ended: close code 1006 (abnormal closure): no prices for a minute")
 		require.Equal(t, w.start.Add(8*20*time.Second), s.LastErrorAt)
 		c.close()
 		require.Equal(t, s.Disconnects, c.Stats().Disconnects, "Close is no drop")

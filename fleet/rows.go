@@ -28,8 +28,7 @@ const (
 // A row is a room's client as its worker sees it.
 type row struct {
 	Room  string         `json:"room"`
-	Stats wechatws.Stats `json:"stats"`
-	Error string         `json:"error,omitempty"` // Stats.LastError
+	Stats wechatws.Stats `json:"stats"` // LastError is cut
 }
 
 // rows is one message of a worker's.
@@ -133,9 +132,6 @@ func (c *collector) take(r rows) {
 		ours(&s.Since)
 		ours(&s.RetryAt)
 		ours(&s.LastErrorAt)
-		if one.Error != "" {
-			s.LastError = errors.New(one.Error)
-		}
 		c.seen[[2]string{r.Worker, one.Room}] = seenRow{inspect.Row{Name: one.Room, Where: r.Worker, Stats: s}, now}
 	}
 }
@@ -155,7 +151,7 @@ func (w *Worker) sendRows(m *nats.Msg) {
 	w.Clients(func(room string, c *wechatws.Client) bool {
 		one := row{Room: room, Stats: c.Stats()}
 		if err := one.Stats.LastError; err != nil {
-			one.Error, one.Stats.LastError = beginning(err.Error()), nil
+			one.Stats.LastError = errors.New(beginning(err.Error()))
 		}
 		if r.Rows = append(r.Rows, one); len(r.Rows) == rowsAtOnce {
 			send()

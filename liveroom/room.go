@@ -1,6 +1,7 @@
 package liveroom
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -124,8 +125,9 @@ const (
 	gotBytes    = 64 << 10
 )
 
+// Error returns what did not come, and the types of what came instead.
 func (e *JoinError) Error() string {
-	text := fmt.Sprintf("liveroom: no %s from the server within %v", e.Missing, e.After)
+	text := fmt.Sprintf("liveroom: no %s from the server within %v", cmp.Or(e.Missing, "answer"), e.After)
 	var types []string
 	for _, m := range e.Got {
 		types = append(types, printable.Quote(m.Type))

@@ -33,6 +33,9 @@ func (t MessageType) String() string {
 	return fmt.Sprintf("MessageType(%d)", int(t))
 }
 
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (t MessageType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // A CloseError is the peer's close frame. [Conn.Reader] returns it when there is one.
 type CloseError struct {
 	Code   int    // the close code, 1005 for a frame without one
@@ -44,18 +47,18 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("peer closed the connection: close code %d", e.Code)
 }
 
-// A Dialer makes WebSocket connections: the seam to the WebSocket library.
-// Package coder holds the default one, package nhooyr another.
+// A Dialer makes WebSocket connections. The default one is in package transport/coder, another
+// one in package transport/nhooyr.
 //
-// Dial performs one handshake. On failure it returns the server's response as
-// far as there was one, with up to 1 KiB of its body. It must return when ctx
-// ends; the connections of Handshake.Client are closed then. Returning neither a Conn nor
+// Dial performs one handshake. On failure it returns the server's response, if
+// there was one, with up to 1 KiB of its body. It must return when ctx
+// ends; the connections of [Handshake.Client] are closed then. Returning neither a [Conn] nor
 // an error is an error, and so is a panic.
 type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
 
-// A Handshake is what a Dialer needs to know. Printed and in a log it shows the URL's
+// A Handshake is the request of one [Dialer.Dial]. Printed and in a log it shows the URL's
 // scheme and host only.
 type Handshake struct {
 	URL          string // ws or wss
@@ -63,32 +66,31 @@ type Handshake struct {
 	Subprotocols []string
 	Compression  bool // offer permessage-deflate without context takeover
 	// Client makes the request. TLS, proxy, redirects and the wire below are
-	// set up in it; a Dialer that does not use it does without them, and
+	// set up in it. A [Dialer] that does not use it does without them, and
 	// without liveness by bytes: only whole messages and pongs count then.
 	Client *http.Client
 }
 
 // A Conn is one WebSocket connection. A Client calls Reader from one goroutine
 // and reads each message to its end; it calls Write from one goroutine at a
-// time; Ping, Close and CloseNow may come at any time from any goroutine. A panic
-// in a method ends the connection, with a *PanicError as the cause.
+// time; Ping, Close and CloseNow may be called at any time from any goroutine. A panic
+// in a method ends the connection.
 type Conn interface {
 	// Reader waits for the next message. A close frame from the peer is
-	// returned as a *CloseError. There must be no read limit:
+	// returned as a [*CloseError]. There must be no read limit:
 	// the Client has its own.
 	Reader() (MessageType, io.Reader, error)
 	// Write writes p as one message in one frame.
 	Write(t MessageType, p []byte) error
-	// Ping sends a protocol ping and waits for its pong, while somebody else is
+	// Ping sends a protocol ping and waits for its pong, while another goroutine is
 	// in Reader.
 	Ping(ctx context.Context) error
-	// Close sends a close frame and waits for the peer's, while somebody else
+	// Close sends a close frame and waits for the peer's, while another goroutine
 	// is in Reader. It waits for no longer than a few seconds.
 	Close(code int, reason string) error
-	// CloseNow ends the connection without a word and lets everything above
-	// return.
+	// CloseNow ends the connection without a close frame. The other methods return then.
 	CloseNow() error
-	// Subprotocol is the one that the server chose, or empty.
+	// Subprotocol returns the one that the server chose, or an empty string.
 	Subprotocol() string
 }
 

@@ -28,6 +28,20 @@ const (
 	RST
 )
 
+// String returns "FIN" or "RST".
+func (c Cut) String() string {
+	switch c {
+	case FIN:
+		return "FIN"
+	case RST:
+		return "RST"
+	}
+	return fmt.Sprintf("Cut(%d)", int(c))
+}
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (c Cut) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // A Server is a WebSocket server in the test's hand. Its methods may be called
 // from any goroutine.
 type Server struct {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// compare tells what has changed: what can break a program, and what cannot.
+// compare returns the changes that can break a program, and those that cannot.
 func compare(before, after snapshot, known *imports) (breaking, other []string, err error) {
 	paths := slices.Collect(maps.Keys(before))
 	for path := range after {
@@ -73,7 +73,7 @@ func check(path, source string, known *imports) (*types.Package, error) {
 	return config.Check(path, files, []*ast.File{file}, nil)
 }
 
-// tags tells what has another struct tag, which apidiff does not look at: for a program
+// tags returns the fields that have another struct tag, which apidiff does not look at: for a program
 // that exchanges JSON it is another field.
 func tags(then, now *types.Package) (changes []string) {
 	for _, name := range then.Scope().Names() {
@@ -102,7 +102,7 @@ func structOf(p *types.Package, name string) *types.Struct {
 	return s
 }
 
-// constraints tells of type parameters that take other types than before, which apidiff
+// constraints returns the type parameters that take other types than before, which apidiff
 // does not look at either.
 func constraints(then, now *types.Package) (changes []string) {
 	for _, name := range then.Scope().Names() {

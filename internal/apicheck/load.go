@@ -32,8 +32,8 @@ func (i *imports) add(p *packages.Package) {
 	}
 }
 
-// load puts the API of a module's public packages into s.
-func load(dir string, s snapshot, known *imports) error {
+// load puts the API of a module's public packages into s, and counts their links.
+func load(dir string, s snapshot, known *imports, links *linkCount) error {
 	loaded, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps |
 			packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedModule,
@@ -53,12 +53,13 @@ func load(dir string, s snapshot, known *imports) error {
 			if s[p.PkgPath], err = render(p.Types); err != nil {
 				return fmt.Errorf("%s: %w", p.PkgPath, err)
 			}
+			links.add(p, known)
 		}
 	}
 	return nil
 }
 
-// public tells whether other modules can import p, and are meant to.
+// public reports whether other modules can import p, and are meant to.
 func public(p *packages.Package) bool {
 	slashed := p.PkgPath + "/"
 	return p.Name != "main" && !strings.Contains(slashed, "/internal/") && !strings.Contains(slashed, "/examples/")

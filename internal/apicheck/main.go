@@ -8,8 +8,8 @@
 //	go run -C internal/apicheck . -since v1.2.0   # what has changed since a tag
 //
 // What is compatible is up to golang.org/x/exp/apidiff. It compares packages as the type
-// checker sees them, which could be stored as export data. That is binary, and nobody can
-// see in a review what has changed in it. So the snapshot is Go source: the exported
+// checker sees them, which could be stored as export data. That is binary, and a
+// review does not show what has changed in it. So the snapshot is Go source: the exported
 // declarations without their bodies. Both sides of a comparison are made of such source.
 package main
 
@@ -17,6 +17,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/token"
+	"go/types"
 	"io"
 	"os"
 	"os/exec"
@@ -25,7 +27,16 @@ import (
 )
 
 // modules are those that users import, by their directories.
-var modules = []string{".", "metrics/wsprom", "metrics/wsotel"}
+var modules = []string{".", "metrics/wsprom", "metrics/wsotel", "fleet", "fleet/fleetprom"}
+
+// mostNames is how many exported top-level names the root package may have. A reader of its
+// documentation meets all of them. For one that is needed beyond that, another one goes, or
+// moves to a package that fewer users import.
+const mostNames = 130
+
+// leastLinks is how many links the doc comments of the root package have at least: readers get
+// from a name to the others that it goes with.
+const leastLinks = 150
 
 func main() {
 	var write, accept bool
@@ -57,11 +68,17 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	}
 	current := snapshot{}
 	var known imports
+	var links linkCount
 	for _, module := range modules {
-		if err := load(filepath.Join(root, module), current, &known); err != nil {
+		if err := load(filepath.Join(root, module), current, &known, &links); err != nil {
 			return err
 		}
 	}
+	for _, link := range links.broken {
+		fmt.Fprintln(out, "BROKEN LINK: ", strings.TrimPrefix(link, root+"/"))
+	}
+	names, linked := exported(known.packages[prefix]), links.valid[prefix]
+	fmt.Fprintf(out, "the root package exports %d names (at most %d), its comments have %d links (at least %d)\n", names, mostNames, linked, leastLinks)
 	breaking, other, err := compare(stored, current, &known)
 	if err != nil {
 		return err
@@ -85,7 +102,32 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 		return errors.New("apicheck: the snapshot is not up to date")
 	}
 	fmt.Fprintf(out, "the API of %d packages is that of api/\n", len(current))
-	return nil
+	return limits(names, linked, len(links.broken))
+}
+
+// limits returns what exceeds a limit.
+func limits(names, linked, broken int) error {
+	var errs []error
+	if names > mostNames {
+		errs = append(errs, fmt.Errorf("apicheck: the root package exports %d names, at most %d are allowed", names, mostNames))
+	}
+	if linked < leastLinks {
+		errs = append(errs, fmt.Errorf("apicheck: the comments of the root package have %d links, at least %d are needed", linked, leastLinks))
+	}
+	if broken > 0 {
+		errs = append(errs, fmt.Errorf("apicheck: %d links lead to nothing that is exported", broken))
+	}
+	return errors.Join(errs...)
+}
+
+// exported returns how many top-level names a package exports.
+func exported(p *types.Package) (n int) {
+	for _, name := range p.Scope().Names() {
+		if token.IsExported(name) {
+			n++
+		}
+	}
+	return n
 }
 
 // What to do about it.

@@ -2,7 +2,7 @@ package printable
 
 import "net/url"
 
-// NotShown stands for a URL of which no part can be told from a secret.
+// NotShown stands for a URL whose parts cannot be distinguished from a secret.
 const NotShown = "not shown"
 
 // URL returns the scheme and the host of a URL: tokens are in queries, in user info and in
