@@ -334,7 +334,7 @@ func ExampleClient_Close() {
 	if err != nil {
 		panic(err)
 	}
-	_ = client.SendText(context.Background(), `{"msg_type":"message","content":"never sent"}`)
+	_ = client.Send(context.Background(), wechatws.Text(`{"msg_type":"message","content":"never sent"}`))
 
 	err = client.Close(wechatws.StatusNormalClosure, "bye")
 	var left *wechatws.UndeliveredError

@@ -90,7 +90,7 @@ type heartbeat struct {
 
 // signs of life, for the writer.
 type signs struct {
-	beat []byte // nil: none
+	beat *Outbound // nil: none
 	ping bool
 	pong []byte // answers the peer's last ping; nil: none
 }
@@ -264,15 +264,15 @@ func (h *heartbeat) resume() {
 }
 
 // message makes the application's heartbeat; nil when that cannot be done.
-func (h *heartbeat) message() []byte {
-	data := h.cfg.beat
+func (h *heartbeat) message() *Outbound {
+	m := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
 		h.making.Lock()
 		defer h.making.Unlock()
 		err := protect(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
-				data, err = h.cfg.codec.Marshal(v)
+				m, err = heartbeatMessage(h.cfg.codec, v)
 			}
 			return err
 		})
@@ -284,7 +284,13 @@ func (h *heartbeat) message() []byte {
 	h.mu.Lock()
 	h.beatSent = time.Now()
 	h.mu.Unlock()
-	return data
+	return m
+}
+
+// heartbeatMessage is encode for a message that is written any number of times.
+func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
+	m, err := encode(codec, v)
+	return &m, err
 }
 
 // isPong tells whether m answers the heartbeat, and takes the time.

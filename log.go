@@ -153,7 +153,7 @@ func (j *journal) error(err error) {
 	switch {
 	case errors.As(err, &dial): // told as a failed attempt
 	case errors.As(err, &dropped):
-		j.line(slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.Err)
+		j.line(slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.why())
 	case errors.As(err, &unused):
 		j.mu.Lock()
 		j.unused++

@@ -66,7 +66,7 @@ type config struct {
 	whenFull      QueuePolicy
 	drainTimeout  time.Duration
 
-	beat      []byte           // the encoded heartbeat message
+	beat      *Outbound        // the encoded heartbeat message
 	wallClock func() time.Time // without a monotonic reading
 
 	errs []error
@@ -121,9 +121,9 @@ func (c *config) check(rawURL string) error {
 		h.Message = map[string]string{c.typeField: "ping"}
 	}
 	if h.Interval > 0 && h.NewMessage == nil {
-		err := protect(func() (err error) { c.beat, err = c.codec.Marshal(h.Message); return err })
+		err := protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
 		if err != nil {
-			c.wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), "the codec cannot encode the message: "+err.Error())
+			c.wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), trimPrefix(err))
 		}
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {

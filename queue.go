@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/wechatws/wechatws/transport"
 )
 
 // QueuePolicy is what Send does when the outbound queue is full.
@@ -26,29 +24,13 @@ const (
 	QueueDropOldest
 )
 
-// Outbound is a message on its way out, as it is on the wire.
-type Outbound struct {
-	Binary bool // a binary message; otherwise text
-	Data   []byte
-}
-
-func (o Outbound) messageType() transport.MessageType {
-	if o.Binary {
-		return transport.BinaryMessage
-	}
-	return transport.TextMessage
-}
-
 // An outgoing is an Outbound in the queue.
 type outgoing struct {
 	Outbound
-	value          any           // to be encoded again, if late
-	expires        time.Time     // when it is worth nothing any more; zero: never
 	confirmTimeout time.Duration // of SendConfirmed
 	of             *outgoing     // the message of SendConfirmed that this is a try of
 	request        *request      // that waits for the answer; nil: none does
 
-	late    bool // to be encoded again for the connection that it is written to
 	direct  bool // it is not to wait for a connection
 	waits   bool // it is in a line
 	suspect bool // the peer may have refused it; not set for tries
@@ -64,21 +46,6 @@ type outgoing struct {
 
 	prev, next *outgoing // in the line that it is in
 	place      int       // among those that can expire
-}
-
-func newOutgoing(verb string, m Outbound, v any, options []SendOption) (*outgoing, error) {
-	o := &outgoing{Outbound: m}
-	for _, option := range options {
-		if option == nil {
-			return nil, &OptionError{Option: verb, Value: "nil", Want: "an option must not be nil"}
-		}
-		option(o)
-	}
-	o.late = o.late && v != nil
-	if o.late {
-		o.value = v
-	}
-	return o, nil
 }
 
 func (o *outgoing) expired(now time.Time) bool {
@@ -185,7 +152,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	case m.direct && q.link == nil:
 		return ErrNotOpen
 	case bounded && len(m.Data) > q.cfg.queueBytes:
-		return fmt.Errorf("%w: %w: %d bytes of at most %d, see WithQueue", ErrQueueFull, ErrTooLarge, len(m.Data), q.cfg.queueBytes)
+		return fmt.Errorf("%w: %w: %d bytes of at most %d, see WithQueue", ErrQueueFull, ErrMessageTooBig, len(m.Data), q.cfg.queueBytes)
 	case bounded && q.full(len(m.Data)):
 		if err := q.makeRoom(ctx, len(m.Data)); err != nil {
 			return err
@@ -271,7 +238,7 @@ func (q *queue) remove(m *outgoing, err error) {
 // direct one's error instead. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
 	if q.remove(m, why); !m.direct {
-		q.dropped(m.Outbound, why)
+		q.dropped(m.handedBack(), why)
 	}
 }
 
@@ -280,6 +247,15 @@ func (q *queue) drop(m *outgoing, why error) {
 func (q *queue) withdraw(m *outgoing) {
 	if m.waits {
 		q.remove(m, context.Canceled)
+	}
+}
+
+// expire drops a message that has expired, unless it is being written or gone.
+func (q *queue) expire(m *outgoing) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if m.waits {
+		q.drop(m, ErrExpired)
 	}
 }
 
@@ -527,7 +503,7 @@ func (q *queue) takeBack(err error) error {
 	slices.SortFunc(left, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
 	e := &UndeliveredError{Messages: make([]Outbound, 0, len(left))}
 	for _, item := range left {
-		e.Messages = append(e.Messages, item.Outbound)
+		e.Messages = append(e.Messages, item.handedBack())
 	}
 	return e
 }

@@ -46,7 +46,7 @@ func (c borrowing) listen(got func(data []byte)) {
 
 // send makes no copy for the sake of the benchmark: SendText makes its own.
 func (c wechatwsConn) send(text []byte) error {
-	return c.client.SendText(context.Background(), unsafe.String(unsafe.SliceData(text), len(text)))
+	return c.client.Send(context.Background(), wechatws.Text(unsafe.String(unsafe.SliceData(text), len(text))))
 }
 
 func (c wechatwsConn) close() { _ = c.client.Close(wechatws.StatusNormalClosure, "") }
