@@ -201,7 +201,7 @@ func TestDropsDoNotPileUp(t *testing.T) {
 		for _, err := range c.errors() {
 			var de *wechatws.DroppedError
 			require.ErrorAs(t, err, &de)
-			assert.EqualError(t, err, fmt.Sprintf("wechatws: outbound queue is full: %d message(s) dropped", len(de.Messages)+de.More))
+			assert.EqualError(t, err, fmt.Sprintf("wechatws: %d message(s) dropped: outbound queue is full", len(de.Messages)+de.More))
 			assert.LessOrEqual(t, len(de.Messages), 3)
 			named, more = named+len(de.Messages), more+de.More
 		}
