@@ -17,8 +17,8 @@ type Heartbeat struct {
 	// Interval between two heartbeats. Default 3 s. In a process with 64
 	// connections or more they share timers, and come up to 50 ms late.
 	Interval time.Duration
-	// Message is encoded once, by the codec. Default {"msg_type":"ping"}, with
-	// the name set by WithTypeField.
+	// Message is anything that [Client.Send] takes, such as Text("ping"), and is encoded
+	// once. Default {"msg_type":"ping"}, with the name set by [WithTypeField].
 	Message any
 	// NewMessage makes each heartbeat afresh, instead of Message. It must not
 	// block, and is called by one goroutine at a time.

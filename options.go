@@ -315,8 +315,8 @@ func WithReadLimit(bytes int64) Option {
 // and offers none from then on.
 func WithCompression() Option { return func(c *config) { c.compression = true } }
 
-// WithLogin sends what fn returns, encoded by the codec, as the first message
-// of every connection; nothing overtakes it. fn may block until its context
+// WithLogin sends what fn returns as the first message of every connection; nothing
+// overtakes it. It may be anything that [Client.Send] takes. fn may block until its context
 // ends (the dial timeout); returning nil and no error sends nothing. An error,
 // or a write that fails, is a failed attempt, and a final one when it is marked
 // with backoff.Permanent. There is no login by default.

@@ -11,16 +11,17 @@ import (
 	"time"
 )
 
-// QueuePolicy is what Send does when the outbound queue is full.
+// QueuePolicy is what [Client.Send] and [Client.Request] do when the outbound queue is
+// full. See [WithQueue].
 type QueuePolicy int
 
 const (
-	// QueueFail returns ErrQueueFull. It is the default.
+	// QueueFail returns [ErrQueueFull]. It is the default.
 	QueueFail QueuePolicy = iota
 	// QueueWait waits for room until the context of Send ends.
 	QueueWait
-	// QueueDropOldest makes room by dropping the oldest messages, and tells
-	// OnError about them in a *DroppedError.
+	// QueueDropOldest makes room by dropping the oldest messages, and reports them to
+	// [Client.OnError] in a [*DroppedError].
 	QueueDropOldest
 )
 

@@ -35,7 +35,8 @@ type Binary []byte
 // applies to messages that wait in the queue, and not to those that are written at
 // once, such as the login.
 //
-// Printed and in a log it shows its type and its size, since messages hold secrets.
+// Printed and in a log it shows its type and its size, since messages hold secrets. As
+// JSON it has its data.
 type Outbound struct {
 	Binary bool   // a binary message; otherwise text
 	Data   []byte // of a text message: valid UTF-8
@@ -161,13 +162,14 @@ func (o messageOption) apply(m *outgoing) { o(m) }
 func (messageOption) forSend()            {}
 func (messageOption) forConfirm()         {}
 
-// ExpireAfter drops the message when it has not been written within d; the default is
-// never. It is for messages that are worthless after a while, such as comments.
+// ExpireAfter drops the message when it has not been written within d, or confirmed, with
+// [Client.SendConfirmed]; by default it never expires. It is for messages that are
+// worthless after a while, such as comments. If d is not above zero, the message is
+// dropped.
 //
-// An expired message is noticed when it would be written, or when the queue is full. It
-// is reported to [Client.OnError] in a [*DroppedError] with [ErrExpired]; Request and
-// SendConfirmed return ErrExpired as soon as the time is over. If d is not above zero,
-// the message is dropped unless it is written in the same instant.
+// That an accepted message has expired is noticed when it would be written, or when the
+// queue is full, and reported to [Client.OnError] in a [*DroppedError] with [ErrExpired].
+// Request and SendConfirmed return ErrExpired when d is over.
 func ExpireAfter(d time.Duration) MessageOption {
 	return messageOption(func(m *outgoing) { m.expires = time.Now().Add(d) })
 }
