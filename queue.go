@@ -25,34 +25,6 @@ const (
 	QueueDropOldest
 )
 
-// An outgoing is an Outbound in the queue.
-type outgoing struct {
-	Outbound
-	confirmTimeout time.Duration // of SendConfirmed
-	of             *outgoing     // the message of SendConfirmed that this is a try of
-	request        *request      // that waits for the answer; nil: none does
-
-	direct  bool // it is not to wait for a connection
-	waits   bool // it is in a line
-	suspect bool // the peer may have refused it; not set for tries
-	gone    bool // it left the queue: written, or given up with err
-
-	size       int       // when it was accepted
-	written    time.Time // when it was, if it is a try
-	accepted   time.Time // when it was, if that is traced
-	start, end int64     // where it is in the stream of the wire, for who writes it
-	seq        uint64    // position among all that was ever accepted
-	link       *link     // that wrote it; of a message of SendConfirmed, its last try
-	err        error
-
-	prev, next *outgoing // in the line that it is in
-	place      int       // among those that can expire
-}
-
-func (o *outgoing) expired(now time.Time) bool {
-	return !o.expires.IsZero() && !now.Before(o.expires)
-}
-
 // A queue holds what was accepted and is not written yet, across connections.
 // A message is out of the line while it is being written; after a failed write it is
 // first in line for the next connection.
