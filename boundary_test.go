@@ -197,7 +197,7 @@ func TestAPanicInAConnEndsTheConnection(t *testing.T) {
 				conn := w.conn()
 				armed.Store(fault)
 				if fault == "Write" {
-					require.NoError(t, c.SendText(t.Context(), "sent again"))
+					require.NoError(t, c.Send(t.Context(), wechatws.Text("sent again")))
 				}
 				require.NoError(t, conn.Send(`{"msg_type":"lost"}`))
 				w.sleep(4 * time.Second)
@@ -413,17 +413,13 @@ func TestANilSendOptionIsAnError(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
 		match := func(wechatws.Message) bool { return true }
-		for verb, send := range map[string]func(option wechatws.SendOption) error{
-			"Send":       func(o wechatws.SendOption) error { return c.Send(t.Context(), "x", o) },
-			"SendText":   func(o wechatws.SendOption) error { return c.SendText(t.Context(), "x", wechatws.FailFast(), o) },
-			"SendBinary": func(o wechatws.SendOption) error { return c.SendBinary(t.Context(), []byte("x"), o) },
-			"SendConfirmed": func(o wechatws.SendOption) error {
-				_, err := c.SendConfirmed(t.Context(), "x", match, o)
-				return err
-			},
+		for verb, send := range map[string]func() error{
+			"Send":          func() error { return c.Send(t.Context(), "x", wechatws.FailFast(), nil) },
+			"Request":       func() error { _, err := c.Request(t.Context(), "x", match, nil); return err },
+			"SendConfirmed": func() error { _, err := c.SendConfirmed(t.Context(), "x", match, nil); return err },
 		} {
 			var oe *wechatws.OptionError
-			require.ErrorAs(t, send(nil), &oe, verb)
+			require.ErrorAs(t, send(), &oe, verb)
 			require.Equal(t, verb, oe.Option)
 		}
 		c.flush()

@@ -1,14 +1,12 @@
 package wechatws
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 )
 
 // A Client stays connected to one WebSocket server. Make it with New, register
@@ -334,63 +332,6 @@ func (c *Client) currentSession() (number int, ended bool) {
 	return c.sessions + 1, c.state.terminal()
 }
 
-// Send encodes v with the codec and accepts it for delivery as a text message.
-// A nil error means accepted: it is written at once when the connection is open,
-// in the order of acceptance, or as soon as there is one; otherwise it is handed
-// back by Close in an *UndeliveredError, or named in a *DroppedError. It does not
-// mean that the peer has read it.
-//
-// Send does not wait for the network, except where WithQueue says so. Options are
-// for this one message. It returns
-// the codec's error, ErrQueueFull, ErrClosed after Close or a failure, ErrNotOpen
-// without a queue, or the cause of ctx's end.
-//
-// It is the original's sendWebSocketMsg, with its fail as the error.
-func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
-	m, err := encode(c.cfg.codec, v)
-	if err != nil {
-		return err
-	}
-	return c.accept(ctx, "Send", m, v, options)
-}
-
-// SendText is Send for text that is encoded already. It must be valid UTF-8.
-func (c *Client) SendText(ctx context.Context, text string, options ...SendOption) error {
-	if !utf8.ValidString(text) {
-		return fmt.Errorf("wechatws: SendText: %w", ErrNotUTF8)
-	}
-	return c.accept(ctx, "SendText", Outbound{Data: []byte(text)}, nil, options)
-}
-
-// SendBinary is Send for a binary message. data is copied.
-func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOption) error {
-	return c.accept(ctx, "SendBinary", Outbound{Binary: true, Data: bytes.Clone(data)}, nil, options)
-}
-
-func (c *Client) accept(ctx context.Context, verb string, m Outbound, v any, options []SendOption) error {
-	out, err := newOutgoing(verb, m, v, options)
-	if err != nil {
-		return err
-	}
-	return c.queue.push(ctx, out)
-}
-
-func encode(codec Codec, v any) (Outbound, error) {
-	data, err := codec.Marshal(v)
-	if err != nil {
-		return Outbound{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, err)
-	}
-	if !utf8.Valid(data) {
-		return Outbound{}, fmt.Errorf("wechatws: cannot encode %T: %w", v, ErrNotUTF8)
-	}
-	return Outbound{Data: data}, nil
-}
-
-// Flush waits until everything that was accepted before is written, or dropped
-// by QueueDropOldest. It returns the cause of ctx's end, or ErrClosed when the
-// client is closed or fails before that.
-func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
-
 // Reconnect drops the open connection, or cuts a wait short, or starts the
 // attempt under way anew, and tries now; without a network too. Called after a
 // connection has ended and before the wait that follows, as in OnClose, OnError, a
@@ -445,41 +386,6 @@ func (c *Client) Disconnect(connection int, cause error) error {
 	}
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true})
 	return nil
-}
-
-// Request sends v as Send does, and waits for the message that match recognises
-// among all that arrive from then on, with or without a type. The answer reaches the
-// callbacks as well; when none of them takes it, that is no error. match runs on the
-// caller's goroutine; while it runs no other message is read, so it must not wait for one.
-//
-// Request may be called from inside a callback, where it does not wait for that
-// callback to return; see ErrInboxFull for the one case in which that cannot
-// work. It returns the errors of Send; ErrQueueFull when the message is dropped by
-// QueueDropOldest; ErrConnectionLost when the connection ends
-// after the request was written; ErrClosed; or the cause of ctx's end, and v is
-// not sent any more then if it still was in the queue.
-func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (Message, error) {
-	if match == nil {
-		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
-	}
-	m, err := encode(c.cfg.codec, v)
-	if err != nil {
-		return Message{}, err
-	}
-	r := newRequest(ctx, m, c.insideOwnCallback(ctx))
-	c.requests.add(r)
-	defer c.requests.remove(r)
-	if r.callback && c.dispatcher.isFull() {
-		return Message{}, ErrInboxFull
-	}
-	if err := c.queue.push(r.ctx, r.sent); err != nil {
-		return Message{}, err
-	}
-	answer, err := r.wait(ctx, c, match)
-	if err != nil {
-		c.queue.takeOut(r.sent)
-	}
-	return answer, err
 }
 
 // clientKey is the key of the Client in the contexts of its callbacks.

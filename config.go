@@ -40,7 +40,7 @@ type config struct {
 	login        func(context.Context) (any, error)
 	loginMessage any // of WithLoginMessage
 	heartbeat    Heartbeat
-	beat         []byte // the encoded heartbeat message
+	beat         *Outbound // the encoded heartbeat message
 	liveness     Liveness
 	typeField    string
 	codec        Codec
@@ -153,9 +153,9 @@ func (c *config) check(rawURL string) error {
 		h.Message = map[string]string{c.typeField: "ping"}
 	}
 	if h.Interval > 0 && h.NewMessage == nil {
-		err := protect(func() (err error) { c.beat, err = c.codec.Marshal(h.Message); return err })
+		err := protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
 		if err != nil {
-			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), "the codec cannot encode the message: "+err.Error()))
+			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), trimPrefix(err)))
 		}
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {

@@ -10,40 +10,34 @@ import (
 // defaultConfirmTimeout is how long SendConfirmed waits for a confirmation.
 const defaultConfirmTimeout = 10 * time.Second
 
-// SendConfirmed sends v and waits for the message that confirms it: the echo of
-// one's own comment, or a reply. Until match recognises it among all that arrive, v
-// is sent again: on the next connection when this one ends, and after a timeout
-// (see ConfirmTimeout). It closes the hole that Send has: what a socket has taken and
-// the peer has never read.
+// SendConfirmed sends v, which may be anything that [Client.Send] takes, and waits for the
+// message that confirms it, such as the echo of a comment or a reply. It sends v again
+// until match recognises that message among all that arrive: on the next connection when
+// this one ends, and after a timeout (see [ConfirmTimeout]). Unlike Send it also covers
+// what the socket has taken and the peer has never read.
 //
-// The message is delivered at least once, so that the peer must not mind a second
-// one. Messages of several SendConfirmed are sent in the order of the calls, one
-// after the other is confirmed or given up; behind one that is never confirmed the
-// others wait. They count towards the bounds of WithQueue, and ErrQueueFull is
-// returned beyond them whatever the policy. match runs on the caller's goroutine.
+// The message is delivered at least once, so the peer must accept it twice. Several
+// SendConfirmed send in the order of the calls, one after the other is confirmed or given
+// up; behind one that is never confirmed the others wait. They count towards the bounds of
+// [WithQueue], beyond which the error is [ErrQueueFull], whatever the policy. match runs on
+// the caller's goroutine.
 //
-// SendConfirmed gives up with the cause when ctx ends; give it a deadline. It
-// returns ErrClosed when the client is closed, and then the message is among those
-// that Close hands back; ErrClosed with the cause when the client fails; ErrExpired
-// with ExpireAfter; a *DroppedError when the peer refuses the message (see
-// ErrMessageTooBig); ErrInboxFull inside a callback as Request does. FailFast means
-// nothing to it.
-func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
+// SendConfirmed returns the cause of ctx's end; give it a deadline. It returns [ErrClosed]
+// when the client is closed, and then the message is among those that [Client.Close] hands
+// back; ErrClosed with the cause when the client fails; [ErrExpired] after [ExpireAfter]; a
+// [*DroppedError] if the peer refuses the message (see [ErrMessageTooBig]); and, in a
+// callback, [ErrInboxFull] as [Client.Request] does.
+func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}
 	}
-	m, err := encode(c.cfg.codec, v)
+	options = append([]ConfirmOption{ConfirmTimeout(defaultConfirmTimeout)}, options...)
+	out, err := newOutgoing(c, "SendConfirmed", v, options)
 	if err != nil {
 		return Message{}, err
 	}
-	out, err := newOutgoing("SendConfirmed", m, v, options)
-	switch {
-	case err != nil:
-		return Message{}, err
-	case out.confirmTimeout < 0:
-		return Message{}, &OptionError{Option: "ConfirmTimeout", Value: out.confirmTimeout.String(), Want: "must be longer than zero"}
-	case out.confirmTimeout == 0:
-		out.confirmTimeout = defaultConfirmTimeout
+	if d := out.confirmTimeout; d <= 0 {
+		return Message{}, &OptionError{Option: "SendConfirmed: ConfirmTimeout", Value: d.String(), Want: "must be longer than zero"}
 	}
 	if !out.expires.IsZero() {
 		var cancel context.CancelFunc
@@ -75,7 +69,7 @@ func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) erro
 	if !callback {
 		return c.queue.turn(ctx, m)
 	}
-	r := newRequest(ctx, m.Outbound, true)
+	r := newRequest(ctx, &outgoing{}, true)
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if c.dispatcher.isFull() {
@@ -88,18 +82,19 @@ func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) erro
 // try sends a message once, and waits for its confirmation until it is time for
 // another try.
 func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
-	r := newRequest(ctx, m.Outbound, callback)
-	r.sent.late, r.sent.value, r.sent.of = m.late, m.value, m
+	sent := &outgoing{Outbound: m.Outbound, of: m}
+	sent.expires = time.Time{} // that of m ends ctx
+	r := newRequest(ctx, sent, callback)
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {
 		return Message{}, ErrInboxFull
 	}
-	if err := c.queue.push(r.ctx, r.sent); err != nil {
+	if err := c.queue.push(r.ctx, sent); err != nil {
 		return Message{}, err
 	}
-	defer c.queue.takeOut(r.sent)
-	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(r.sent, m.confirmTimeout) {
+	defer c.queue.takeOut(sent)
+	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(sent, m.confirmTimeout) {
 		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
 		answer, err := r.wait(waiting, c, match)
 		cancel()

@@ -24,7 +24,7 @@ func echoOf(text string) func(wechatws.Message) bool {
 }
 
 // confirm calls SendConfirmed on a goroutine of its own.
-func (c *client) confirm(ctx context.Context, n int, options ...wechatws.SendOption) <-chan error {
+func (c *client) confirm(ctx context.Context, n int, options ...wechatws.ConfirmOption) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.SendConfirmed(ctx, n, echoOf(fmt.Sprint(n)), options...)
@@ -315,8 +315,10 @@ func TestSendConfirmedMisuse(t *testing.T) {
 		c := w.client()
 		_, err := c.SendConfirmed(t.Context(), 1, nil)
 		require.ErrorContains(t, err, "match must be a function")
-		_, err = c.SendConfirmed(t.Context(), 1, echoOf("1"), wechatws.ConfirmTimeout(-1))
-		require.ErrorContains(t, err, "ConfirmTimeout(-1ns): must be longer than zero")
+		for _, d := range []time.Duration{-1, 0} {
+			_, err = c.SendConfirmed(t.Context(), 1, echoOf("1"), wechatws.ConfirmTimeout(time.Second), wechatws.ConfirmTimeout(d))
+			require.EqualError(t, err, fmt.Sprintf("wechatws: SendConfirmed: ConfirmTimeout(%v): must be longer than zero", d))
+		}
 		_, err = c.SendConfirmed(t.Context(), func() {}, echoOf("1"))
 		require.ErrorContains(t, err, "cannot encode")
 		over, cancel := context.WithCancel(t.Context())
@@ -349,7 +351,7 @@ func TestExpireAfter(t *testing.T) {
 		require.ErrorIs(t, c.Send(t.Context(), 3), wechatws.ErrQueueFull)
 		w.sleep(time.Minute)
 		require.NoError(t, c.Send(t.Context(), 3), "the expired make room")
-		require.NoError(t, c.SendText(t.Context(), `"4"`, wechatws.ExpireAfter(time.Minute)))
+		require.NoError(t, c.Send(t.Context(), wechatws.Text(`"4"`), wechatws.ExpireAfter(time.Minute)))
 		w.sleep(2 * time.Minute)
 		c.connect()
 		c.flush()

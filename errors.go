@@ -22,26 +22,25 @@ var (
 	// the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
-	// ErrMessageTooBig is the cause in a [DroppedError] about a message that the peer
-	// refuses: two connections ended with [StatusMessageTooBig] while this message was being
-	// written, or waited for its confirmation, and on the second one it was the only
-	// message.
-	ErrMessageTooBig = errors.New("wechatws: peer refuses the message as too big (close code 1009)")
+	// ErrMessageTooBig means that sending the message again cannot succeed. The error
+	// of a message that is larger than the whole outbound queue wraps it, together with
+	// [ErrQueueFull]. In a [*DroppedError] the peer refuses the message: two connections
+	// ended with close code 1009 ([StatusMessageTooBig]) while it was being written or
+	// waited for its confirmation, on the second one as the only message.
+	ErrMessageTooBig = errors.New("message is too big")
 
-	// ErrNotOpen is returned by [Client.Send] when there is no open connection and the
-	// queue is switched off ([WithQueue] with zero messages).
+	// ErrNotOpen is returned by the methods that need an open connection, and by Send
+	// and Request without one if the message must not wait for it: with [FailFast], or if
+	// there is no queue ([WithQueue] with zero messages).
 	ErrNotOpen = errors.New("wechatws: not open")
 
-	// ErrQueueFull is returned by [Client.Send] when the message does not fit into the
-	// outbound queue, and is the cause in a [DroppedError] about messages that
-	// [QueueDropOldest] gave up.
+	// ErrQueueFull is returned by [Client.Send], [Client.Request] and
+	// [Client.SendConfirmed] if the message does not fit into the outbound queue, and is
+	// the cause in the [*DroppedError] of [QueueDropOldest].
 	ErrQueueFull = errors.New("wechatws: outbound queue is full")
 
-	// ErrTooLarge is wrapped, together with [ErrQueueFull], by the error about a message
-	// that is larger than the whole outbound queue: no later attempt can succeed.
-	ErrTooLarge = errors.New("message is larger than the whole queue")
-
-	// ErrExpired is the cause in a [DroppedError] about messages with [ExpireAfter].
+	// ErrExpired is the cause in the [*DroppedError] of a message that was not written
+	// within its [ExpireAfter]. Request and SendConfirmed return it.
 	ErrExpired = errors.New("wechatws: message has expired")
 
 	// ErrConnectionLost is returned by [Client.Request] when the connection ended after
@@ -73,7 +72,7 @@ var (
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8,
-	// inbound (in a [*DecodeError]) and outbound.
+	// inbound (in a [*DecodeError]) and outbound (a [Text] for instance).
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
 	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
@@ -289,10 +288,11 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// An UndeliveredError hands back the messages that were accepted, by [Client.Send] or another
-// method, and not written by the time the client was closed, in order.
+// An UndeliveredError hands back the messages that were accepted by Send and not written
+// when the client was closed. They may be sent again as they are, with another client or
+// after another Connect: see [Outbound].
 type UndeliveredError struct {
-	Messages []Outbound
+	Messages []Outbound // in the order of acceptance
 }
 
 // Error returns the number of messages.
@@ -304,20 +304,29 @@ func (e *UndeliveredError) Error() string {
 	return fmt.Sprintf("wechatws: %s %s not delivered", count(len(e.Messages), "message"), were)
 }
 
-// A DroppedError hands back messages that were given up: by [QueueDropOldest], because they
-// had expired, or because the peer refuses them. [Client.OnError] callbacks receive it;
-// [Client.SendConfirmed] returns it to its caller instead.
+// A DroppedError names the messages that were accepted and then dropped: by
+// [QueueDropOldest], because they had expired, or because the peer refuses them. It is
+// reported to [Client.OnError]; [Client.SendConfirmed] returns it to its caller instead.
+// The messages may be sent again: see [Outbound].
 type DroppedError struct {
 	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]
 	Messages []Outbound // in the order in which they were dropped
-	// More counts drops that are not in Messages: while a callback runs for
-	// long, no more than a queueful of dropped messages is kept for it.
+	// More is the number of dropped messages that are not in Messages: while a callback
+	// runs for long, no more than a queueful of them is kept.
 	More int
 }
 
 // Error returns the number of messages and the cause.
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), because(e.Err))
+	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), e.why())
+}
+
+// why returns the text of Err.
+func (e *DroppedError) why() string {
+	if e.Err == ErrMessageTooBig {
+		return "refused by the peer as too big (close code 1009)"
+	}
+	return because(e.Err)
 }
 
 // Unwrap returns Err.

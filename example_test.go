@@ -259,22 +259,6 @@ func ExampleClient_SendConfirmed() {
 	// Output: message <nil>
 }
 
-// Options are for one message.
-func ExampleSendOption() {
-	client, err := wechatws.New("ws://127.0.0.1:1")
-	if err != nil {
-		panic(err)
-	}
-	ctx := context.Background()
-	fmt.Println(client.Send(ctx, say{"message", "in a minute nobody cares"}, wechatws.ExpireAfter(time.Minute)))
-	fmt.Println(client.Send(ctx, say{"message", "now or never"}, wechatws.FailFast()))
-	fmt.Println(client.Close(wechatws.StatusNormalClosure, ""))
-	// Output:
-	// <nil>
-	// wechatws: not open
-	// wechatws: 1 message was not delivered
-}
-
 func ExampleClient_Request() {
 	server := roomServer()
 	defer server.Close()
@@ -334,7 +318,7 @@ func ExampleClient_Close() {
 	if err != nil {
 		panic(err)
 	}
-	_ = client.SendText(context.Background(), `{"msg_type":"message","content":"never sent"}`)
+	_ = client.Send(context.Background(), wechatws.Text(`{"msg_type":"message","content":"never sent"}`))
 
 	err = client.Close(wechatws.StatusNormalClosure, "bye")
 	var left *wechatws.UndeliveredError

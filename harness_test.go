@@ -137,7 +137,7 @@ func (c *client) close() {
 func (c *client) send(texts ...string) {
 	c.t.Helper()
 	for _, text := range texts {
-		require.NoError(c.t, c.SendText(c.t.Context(), text))
+		require.NoError(c.t, c.Send(c.t.Context(), wechatws.Text(text)))
 	}
 }
 

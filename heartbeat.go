@@ -17,8 +17,8 @@ type Heartbeat struct {
 	// Interval between two heartbeats. Default 3 s. In a process with 64
 	// connections or more they share timers, and come up to 50 ms late.
 	Interval time.Duration
-	// Message is encoded once, by the codec. Default {"msg_type":"ping"}, with
-	// the name set by WithTypeField.
+	// Message is anything that [Client.Send] takes, such as Text("ping"), and is encoded
+	// once. Default {"msg_type":"ping"}, with the name set by [WithTypeField].
 	Message any
 	// NewMessage makes each heartbeat afresh, instead of Message. It must not
 	// block, and is called by one goroutine at a time.
@@ -90,7 +90,7 @@ type heartbeat struct {
 
 // signs of life, for the writer.
 type signs struct {
-	beat []byte // nil: none
+	beat *Outbound // nil: none
 	ping bool
 	pong []byte // answers the peer's last ping; nil: none
 }
@@ -264,15 +264,15 @@ func (h *heartbeat) resume() {
 }
 
 // message makes the application's heartbeat; nil when that cannot be done.
-func (h *heartbeat) message() []byte {
-	data := h.cfg.beat
+func (h *heartbeat) message() *Outbound {
+	m := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
 		h.making.Lock()
 		defer h.making.Unlock()
 		err := protect(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
-				data, err = h.cfg.codec.Marshal(v)
+				m, err = heartbeatMessage(h.cfg.codec, v)
 			}
 			return err
 		})
@@ -284,7 +284,13 @@ func (h *heartbeat) message() []byte {
 	h.mu.Lock()
 	h.beatSent = time.Now()
 	h.mu.Unlock()
-	return data
+	return m
+}
+
+// heartbeatMessage is encode for a message that is written any number of times.
+func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
+	m, err := encode(codec, v)
+	return &m, err
 }
 
 // isPong tells whether m answers the heartbeat, and takes the time.

@@ -35,7 +35,7 @@ func TestHoldQueueKeepsMessagesBack(t *testing.T) {
 		c.send("2")
 		done := make(chan time.Duration, 2)
 		go func() {
-			_ = c.SendText(t.Context(), "3", wechatws.FailFast())
+			_ = c.Send(t.Context(), wechatws.Text("3"), wechatws.FailFast())
 			done <- w.since()
 		}()
 		require.NoError(t, conn.Send(`{"msg_type":"x"}`))

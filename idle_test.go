@@ -27,7 +27,7 @@ func TestAnIdleClientCostsOneGoroutine(t *testing.T) {
 			c.OnMessage(func(_ context.Context, _ Message) {})
 			require.NoError(t, c.Connect(t.Context()))
 			defer c.Close(StatusNormalClosure, "")
-			require.NoError(t, c.SendText(t.Context(), "x"))
+			require.NoError(t, c.Send(t.Context(), Text("x")))
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -46,7 +46,7 @@ func TestTheQueueServesOnlyTheLinkThatMayWrite(t *testing.T) {
 	first, second := newLink(s, dialed{}), newLink(s, dialed{})
 	first.writing, second.writing = true, true // nobody starts a writer here
 	c.queue.attach(first)
-	require.NoError(t, c.SendText(t.Context(), "x"))
+	require.NoError(t, c.Send(t.Context(), Text("x")))
 	c.queue.detached(first)
 	c.queue.attach(second)
 	c.queue.detached(first) // late news of the first

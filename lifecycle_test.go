@@ -49,7 +49,7 @@ func TestConnectReturnsAFinalError(t *testing.T) {
 		assert.Equal(t, wechatws.StateFailed, c.State())
 		assert.Equal(t, err, c.lastChange().Err)
 
-		err = c.SendText(t.Context(), "x")
+		err = c.Send(t.Context(), wechatws.Text("x"))
 		assert.ErrorIs(t, err, wechatws.ErrClosed)
 		assert.ErrorAs(t, err, &he, "and why")
 		assert.ErrorIs(t, c.Reconnect(), wechatws.ErrClosed)
@@ -163,7 +163,7 @@ func TestCloseStaysClosedAndConnectStartsAfresh(t *testing.T) {
 		e := c.lastClose()
 		assert.Equal(t, wechatws.CloseEvent{Connection: 1, Code: 4000, Reason: "bye"}, e)
 		assert.Equal(t, 1, len(w.net.Dials()), "never followed by a reconnect")
-		assert.ErrorIs(t, c.SendText(t.Context(), "x"), wechatws.ErrClosed)
+		assert.ErrorIs(t, c.Send(t.Context(), wechatws.Text("x")), wechatws.ErrClosed)
 		assert.ErrorIs(t, c.Flush(t.Context()), nil, "nothing is left to flush")
 
 		c.connect()
@@ -362,8 +362,8 @@ func TestEveryMethodInsideEveryCallback(t *testing.T) {
 			calls++
 			_ = c.State()
 			_ = c.Stats()
-			_ = c.SendText(ctx, `{"msg_type":"a"}`)
-			_ = c.SendBinary(ctx, []byte("b"))
+			_ = c.Send(ctx, wechatws.Text(`{"msg_type":"a"}`))
+			_ = c.Send(ctx, wechatws.Binary([]byte("b")))
 			remove := wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {})
 			remove()
 			assert.ErrorIs(t, c.Connect(ctx), wechatws.ErrAlreadyConnected)

@@ -3,9 +3,45 @@ package wechatws
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"slices"
 	"time"
 )
+
+// An outgoing is an Outbound on its way through the queue, whose mutex guards it; while it is
+// being written it belongs to the writer.
+type outgoing struct {
+	Outbound
+	confirmTimeout time.Duration // of SendConfirmed
+	of             *outgoing     // the message of SendConfirmed that this is a try of
+	request        *request      // that waits for the answer; nil: none does
+
+	direct  bool // it is not to wait for a connection
+	waits   bool // it is in a line
+	suspect bool // the peer may have refused it; not set for tries
+	gone    bool // it left the queue: written, or given up with err
+
+	size       int       // when it was accepted
+	written    time.Time // when it was, if it is a try
+	traced     *traced   // nil: no trace needs it
+	start, end int64     // where it is in the stream of the wire, for the writer
+	seq        uint64    // position among all that was ever accepted
+	link       *link     // that wrote it; of a message of SendConfirmed, its last try
+	err        error
+
+	prev, next *outgoing // in the line that it is in
+	place      int       // among those that can expire
+}
+
+// traced is what [Trace.MessageSent] is called with, from when a message was accepted.
+type traced struct {
+	ctx      context.Context // never ends
+	accepted time.Time
+}
+
+func (o *outgoing) expired(now time.Time) bool {
+	return !o.expires.IsZero() && !now.Before(o.expires)
+}
 
 // A line holds messages that wait, in order. To add one and to remove
 // one, wherever it is, takes the same time however long the line is, or the logarithm of

@@ -514,7 +514,7 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 		err := protect(func() error {
 			again, err := encode(l.client.cfg.codec, m.value)
 			if err == nil {
-				m.Outbound = again
+				m.Data = again.Data
 			}
 			return err
 		})
@@ -528,7 +528,7 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 // there is none.
 func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 	if signs.beat != nil {
-		err = l.writeMessage(transport.TextMessage, signs.beat)
+		err = l.writeMessage(signs.beat.messageType(), signs.beat.Data)
 	}
 	if signs.ping && err == nil {
 		err = l.stream.WritePing(l.heartbeat.pinged())

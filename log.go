@@ -156,7 +156,7 @@ func (j *journal) error(ctx context.Context, err error) {
 	switch {
 	case errors.As(err, &dial): // logged as a failed attempt
 	case errors.As(err, &dropped):
-		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.Err)
+		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.why())
 	case errors.As(err, &unused):
 		j.mu.Lock()
 		j.unused++

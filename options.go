@@ -173,8 +173,8 @@ func WithCompression() Option {
 
 // Session: what an open connection does.
 
-// WithLogin sends what fn returns, encoded by the codec, as the first message of every
-// connection; by default nothing. No message is written before it. fn may block until its
+// WithLogin sends what fn returns, which may be anything that [Client.Send] takes, as the
+// first message of every connection; by default nothing. No message is written before it. fn may block until its
 // context ends (the dial timeout); if it returns nil and no error, nothing is sent. An error,
 // or a write that fails, is a failed attempt, and ends the client when it is marked with
 // [Permanent].

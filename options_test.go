@@ -89,7 +89,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithLoginMessage(nil), `wechatws: WithLoginMessage(nil): must be a message; leave the option out to send none`},
 		{"ws://h", wechatws.WithLoginMessage(make(chan int)), `wechatws: WithLoginMessage(chan int): must be a message that can be sent: cannot encode chan int: json: unsupported type: chan int`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: -time.Second}), `wechatws: WithHeartbeat(-1s): the interval must be longer than zero; WithoutHeartbeat switches it off`},
-		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: make(chan int)}), `wechatws: WithHeartbeat(chan int): the codec cannot encode the message: json: unsupported type: chan int`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: make(chan int)}), `wechatws: WithHeartbeat(chan int): cannot encode chan int: json: unsupported type: chan int`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 1, NewMessage: func() (any, error) { return 1, nil }}), `wechatws: WithHeartbeat(Message and NewMessage): give one of the two`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Minute, Pong: func(wechatws.Message) bool { return true }}), `wechatws: WithHeartbeat(interval 1m0s): with Pong the interval must be shorter than the liveness timeout (10s)`},
 		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: -1}), `wechatws: WithLiveness(interval 0s, timeout -1ns): must be longer than zero; WithoutLiveness switches it off`},

@@ -78,7 +78,7 @@ func TestAProducerFasterThanTheNetwork(t *testing.T) {
 		text := strings.Repeat("x", 10<<10)
 		accepted := 0
 		for range 5000 { // 50 MB
-			err := c.SendText(t.Context(), text)
+			err := c.Send(t.Context(), wechatws.Text(text))
 			if errors.Is(err, wechatws.ErrQueueFull) {
 				w.sleep(time.Millisecond)
 				continue

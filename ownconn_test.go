@@ -202,7 +202,7 @@ func TestANetConnOfTheUsersSeesEveryByte(t *testing.T) {
 	require.NoError(t, c.Connect(t.Context()))
 	handshake := written.Load()
 	for i := range int64(20) {
-		require.NoError(t, c.SendText(t.Context(), strings.Repeat("x", 100)))
+		require.NoError(t, c.Send(t.Context(), wechatws.Text(strings.Repeat("x", 100))))
 		require.NoError(t, c.Flush(t.Context()))
 		require.Equal(t, handshake+106*(i+1), written.Load())
 	}

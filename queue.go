@@ -9,20 +9,19 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/wechatws/wechatws/transport"
 )
 
-// QueuePolicy is what [Client.Send] does when the outbound queue is full; see [WithQueue].
+// QueuePolicy is what [Client.Send] and [Client.Request] do when the outbound queue is
+// full. See [WithQueue].
 type QueuePolicy int
 
 const (
-	// QueueFail returns ErrQueueFull. It is the default.
+	// QueueFail returns [ErrQueueFull]. It is the default.
 	QueueFail QueuePolicy = iota
 	// QueueWait waits for room until the context of Send ends.
 	QueueWait
-	// QueueDropOldest makes room by dropping the oldest messages, and tells
-	// OnError about them in a *DroppedError.
+	// QueueDropOldest makes room by dropping the oldest messages, and reports them to
+	// [Client.OnError] in a [*DroppedError].
 	QueueDropOldest
 )
 
@@ -37,71 +36,6 @@ func (p QueuePolicy) MarshalText() ([]byte, error) { return []byte(p.String()), 
 // UnmarshalText implements [encoding.TextUnmarshaler]. It takes what MarshalText returns.
 func (p *QueuePolicy) UnmarshalText(text []byte) error {
 	return setNamed(p, text, "queue policy", policyNames)
-}
-
-// Outbound is a message on its way out, as it is on the wire.
-type Outbound struct {
-	Binary bool // a binary message; otherwise text
-	Data   []byte
-}
-
-func (o Outbound) messageType() transport.MessageType {
-	if o.Binary {
-		return transport.BinaryMessage
-	}
-	return transport.TextMessage
-}
-
-// An outgoing is an Outbound in the queue.
-type outgoing struct {
-	Outbound
-	value          any           // to be encoded again, if late
-	expires        time.Time     // when it is worth nothing any more; zero: never
-	confirmTimeout time.Duration // of SendConfirmed
-	of             *outgoing     // the message of SendConfirmed that this is a try of
-	request        *request      // that waits for the answer; nil: none does
-
-	late    bool // to be encoded again for the connection that it is written to
-	direct  bool // it is not to wait for a connection
-	waits   bool // it is in a line
-	suspect bool // the peer may have refused it; not set for tries
-	gone    bool // it left the queue: written, or given up with err
-
-	size       int       // when it was accepted
-	written    time.Time // when it was, if it is a try
-	traced     *traced   // nil: no trace needs it
-	start, end int64     // where it is in the stream of the wire, for who writes it
-	seq        uint64    // position among all that was ever accepted
-	link       *link     // that wrote it; of a message of SendConfirmed, its last try
-	err        error
-
-	prev, next *outgoing // in the line that it is in
-	place      int       // among those that can expire
-}
-
-// traced is what [Trace.MessageSent] is called with, from when a message was accepted.
-type traced struct {
-	ctx      context.Context // never ends
-	accepted time.Time
-}
-
-func newOutgoing(verb string, m Outbound, v any, options []SendOption) (*outgoing, error) {
-	o := &outgoing{Outbound: m}
-	for _, option := range options {
-		if option == nil {
-			return nil, &OptionError{Option: verb, Value: "nil", Want: "an option must not be nil"}
-		}
-		option(o)
-	}
-	o.late = o.late && v != nil
-	if o.late {
-		o.value = v
-	}
-	return o, nil
-}
-
-func (o *outgoing) expired(now time.Time) bool {
-	return !o.expires.IsZero() && !now.Before(o.expires)
 }
 
 // A queue holds what was accepted and is not written yet, across connections.
@@ -204,7 +138,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	case m.direct && q.link == nil:
 		return ErrNotOpen
 	case bounded && len(m.Data) > q.cfg.queueBytes:
-		return fmt.Errorf("%w: %w: %d bytes of at most %d, see WithQueue", ErrQueueFull, ErrTooLarge, len(m.Data), q.cfg.queueBytes)
+		return fmt.Errorf("%w: %w: %d bytes of at most %d, see WithQueue", ErrQueueFull, ErrMessageTooBig, len(m.Data), q.cfg.queueBytes)
 	case bounded && q.full(len(m.Data)):
 		if err := q.makeRoom(ctx, len(m.Data)); err != nil {
 			return err
@@ -290,7 +224,7 @@ func (q *queue) remove(m *outgoing, err error) {
 // direct one's error instead. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
 	if q.remove(m, why); !m.direct {
-		q.dropped(m.Outbound, why)
+		q.dropped(m.handedBack(), why)
 	}
 }
 
@@ -299,6 +233,15 @@ func (q *queue) drop(m *outgoing, why error) {
 func (q *queue) withdraw(m *outgoing) {
 	if m.waits {
 		q.remove(m, context.Canceled)
+	}
+}
+
+// expire drops a message that has expired, unless it is being written or gone.
+func (q *queue) expire(m *outgoing) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if m.waits {
+		q.drop(m, ErrExpired)
 	}
 }
 
@@ -546,7 +489,7 @@ func (q *queue) takeBack(err error) error {
 	slices.SortFunc(left, func(a, b *outgoing) int { return cmp.Compare(a.seq, b.seq) })
 	e := &UndeliveredError{Messages: make([]Outbound, 0, len(left))}
 	for _, item := range left {
-		e.Messages = append(e.Messages, item.Outbound)
+		e.Messages = append(e.Messages, item.handedBack())
 	}
 	return e
 }

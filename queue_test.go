@@ -35,8 +35,8 @@ func TestSend(t *testing.T) {
 		c := w.client(quiet()...).connect()
 		binary := []byte{1, 2}
 		require.NoError(t, c.Send(t.Context(), map[string]any{"msg_type": "message", "content": "你好"}))
-		require.NoError(t, c.SendText(t.Context(), "text"))
-		require.NoError(t, c.SendBinary(t.Context(), binary))
+		require.NoError(t, c.Send(t.Context(), wechatws.Text("text")))
+		require.NoError(t, c.Send(t.Context(), wechatws.Binary(binary)))
 		binary[0] = 99 // it was copied
 		c.flush()
 		w.sleep(0)
@@ -45,10 +45,10 @@ func TestSend(t *testing.T) {
 		assert.True(t, conn.Received()[2].Binary)
 
 		assert.ErrorContains(t, c.Send(t.Context(), make(chan int)), "wechatws: cannot encode chan int: json: unsupported type")
-		assert.ErrorIs(t, c.SendText(t.Context(), "\xff"), wechatws.ErrNotUTF8)
+		assert.ErrorIs(t, c.Send(t.Context(), wechatws.Text("\xff")), wechatws.ErrNotUTF8)
 		ended, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("enough"))
-		assert.EqualError(t, c.SendText(ended, "x"), "enough")
+		assert.EqualError(t, c.Send(ended, wechatws.Text("x")), "enough")
 		c.close()
 	})
 }
@@ -111,15 +111,15 @@ func TestQueueIsBounded(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(wechatws.WithQueue(tt.messages, tt.bytes, wechatws.QueueFail))
 				for n := range tt.fit {
-					require.NoError(t, c.SendBinary(t.Context(), make([]byte, tt.size)), n)
+					require.NoError(t, c.Send(t.Context(), wechatws.Binary(make([]byte, tt.size))), n)
 				}
-				err := c.SendBinary(t.Context(), make([]byte, tt.size))
+				err := c.Send(t.Context(), wechatws.Binary(make([]byte, tt.size)))
 				assert.ErrorIs(t, err, wechatws.ErrQueueFull)
 				assert.EqualError(t, err, fmt.Sprintf("wechatws: outbound queue is full: %d messages, %d bytes", tt.fit, tt.fit*tt.size))
-				err = c.SendBinary(t.Context(), make([]byte, tt.bytes+1))
+				err = c.Send(t.Context(), wechatws.Binary(make([]byte, tt.bytes+1)))
 				assert.ErrorIs(t, err, wechatws.ErrQueueFull)
-				assert.ErrorIs(t, err, wechatws.ErrTooLarge)
-				assert.ErrorContains(t, err, "larger than the whole queue")
+				assert.ErrorIs(t, err, wechatws.ErrMessageTooBig)
+				assert.EqualError(t, err, fmt.Sprintf("wechatws: outbound queue is full: message is too big: %d bytes of at most %d, see WithQueue", tt.bytes+1, tt.bytes))
 				var left *wechatws.UndeliveredError
 				require.ErrorAs(t, c.Close(1000, ""), &left)
 				assert.Len(t, left.Messages, tt.fit)
@@ -134,7 +134,7 @@ func TestQueueWait(t *testing.T) {
 		c.send(numbers(1, 3)...)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := c.SendText(ctx, "too late")
+		err := c.Send(ctx, wechatws.Text("too late"))
 		assert.ErrorIs(t, err, wechatws.ErrQueueFull)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, w.since())
@@ -158,7 +158,7 @@ func TestQueueWait(t *testing.T) {
 			c.send(strings.Repeat("x", 400<<10))
 		}
 		blocked := make(chan error)
-		go func() { blocked <- c.SendText(t.Context(), strings.Repeat("x", 400<<10)) }()
+		go func() { blocked <- c.Send(t.Context(), wechatws.Text(strings.Repeat("x", 400<<10))) }()
 		w.sleep(time.Second)
 		go c.Close(1000, "")
 		assert.ErrorIs(t, <-blocked, wechatws.ErrClosed, "Close ends the wait")
@@ -216,7 +216,7 @@ func TestDropsDoNotPileUp(t *testing.T) {
 func TestWithoutAQueue(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithQueue(0, 0, wechatws.QueueFail))...)
-		assert.ErrorIs(t, c.SendText(t.Context(), "x"), wechatws.ErrNotOpen)
+		assert.ErrorIs(t, c.Send(t.Context(), wechatws.Text("x")), wechatws.ErrNotOpen)
 		c.connect()
 		c.send("written when Send returns")
 		assert.Zero(t, c.Stats().Queued)
@@ -227,12 +227,12 @@ func TestWithoutAQueue(t *testing.T) {
 		conn.StopReading()
 		results := make(chan error, 5)
 		for range 5 {
-			go func() { results <- c.SendText(t.Context(), strings.Repeat("x", 40<<10)) }()
+			go func() { results <- c.Send(t.Context(), wechatws.Text(strings.Repeat("x", 40<<10))) }()
 		}
 		w.sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		assert.ErrorIs(t, c.SendText(ctx, "given up"), context.DeadlineExceeded)
+		assert.ErrorIs(t, c.Send(ctx, wechatws.Text("given up")), context.DeadlineExceeded)
 		conn.Cut(wstest.RST)
 		failed := 0
 		for range 5 {

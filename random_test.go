@@ -154,7 +154,7 @@ func (s *schedule) run() {
 func (s *schedule) send(ctx context.Context, g int, rng *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
 		text := fmt.Sprintf("message %d %d", g, n)
-		err := s.c.SendText(context.Background(), text)
+		err := s.c.Send(context.Background(), wechatws.Text(text))
 		switch {
 		case err == nil:
 			s.mu.Lock()

@@ -106,7 +106,7 @@ func (q *queue) refused(l *link) {
 		}
 	case m == unconfirmed:
 		m.gone = true
-		m.err = &DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.Outbound}}
+		m.err = &DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.handedBack()}}
 		q.unconfirmed.remove(m)
 		q.unconfirmedBytes -= m.size
 		if cut != nil {
@@ -116,6 +116,6 @@ func (q *queue) refused(l *link) {
 	case m == cut:
 		q.drop(m, ErrMessageTooBig)
 	case m.err == nil && time.Since(q.quietSince) < quietTime: // the socket had taken all of it
-		q.dropped(m.Outbound, ErrMessageTooBig)
+		q.dropped(m.handedBack(), ErrMessageTooBig)
 	}
 }

@@ -80,7 +80,7 @@ func TestAMessageThatThePeerRefusesIsDroppedAndTheRestGoesOn(t *testing.T) {
 				require.Len(t, received(conn), 3)
 				require.Equal(t, []string{"1", "2", "3"}, received(conn))
 				require.Equal(t, []string{string(big)}, c.refused())
-				require.EqualError(t, c.errors()[0], "wechatws: 1 message dropped: peer refuses the message as too big (close code 1009)")
+				require.EqualError(t, c.errors()[0], "wechatws: 1 message dropped: refused by the peer as too big (close code 1009)")
 				require.EqualValues(t, 1, c.Stats().Dropped)
 				c.close()
 			})
@@ -170,7 +170,7 @@ func TestAConfirmedMessageIsDroppedAlsoWhenItsRefusalIsSlow(t *testing.T) {
 		go func() {
 			defer close(talked)
 			for talking.Err() == nil {
-				_ = c.SendText(talking, `"hello"`)
+				_ = c.Send(talking, wechatws.Text(`"hello"`))
 				w.sleep(300 * time.Millisecond)
 			}
 		}()
@@ -245,7 +245,7 @@ func TestARefusedMessageIsDroppedOnce(t *testing.T) {
 		reset := func() {
 			if resets++; resets == 3 { // of New, of the first connection, of the second
 				for i := range 5 {
-					_ = c.SendText(context.Background(), fmt.Sprint("small", i))
+					_ = c.Send(context.Background(), wechatws.Text(fmt.Sprint("small", i)))
 				}
 			}
 		}

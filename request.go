@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // requestBacklog is how many messages may wait for one Request to look at them.
@@ -32,16 +33,56 @@ type request struct {
 	err    error         // why
 }
 
-func newRequest(ctx context.Context, m Outbound, callback bool) *request {
+func newRequest(ctx context.Context, m *outgoing, callback bool) *request {
 	r := &request{
+		sent:     m,
 		callback: callback,
 		in:       make(chan inbound, requestBacklog),
 		done:     make(chan struct{}),
 		over:     make(chan struct{}),
 	}
-	r.sent = &outgoing{Outbound: m, request: r}
+	m.request = r
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return r
+}
+
+// Request sends v as [Client.Send] does, and waits for the message that match recognises
+// among all that arrive from then on, with or without a type. The answer reaches the
+// callbacks as well; if none of them takes it, that is not an error. match runs on the
+// caller's goroutine; while it runs no other message is read, so it must not wait for one.
+//
+// Request may be called in a callback, where it does not wait for that callback to
+// return; [ErrInboxFull] is the one case in which that cannot work. It returns the errors
+// of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
+// is not written within its [ExpireAfter]; [ErrConnectionLost] if the connection ends after
+// the message was written; [ErrClosed]; or the cause of ctx's end. If v still is in the
+// queue when Request returns, it is not sent any more.
+func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
+	if match == nil {
+		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
+	}
+	out, err := newOutgoing(c, "Request", v, options)
+	if err != nil {
+		return Message{}, err
+	}
+	r := newRequest(ctx, out, c.insideOwnCallback(ctx))
+	c.requests.add(r)
+	defer c.requests.remove(r)
+	if r.callback && c.dispatcher.isFull() {
+		return Message{}, ErrInboxFull
+	}
+	if err := c.queue.push(r.ctx, out); err != nil {
+		return Message{}, err
+	}
+	if !out.expires.IsZero() {
+		expire := time.AfterFunc(time.Until(out.expires), func() { c.queue.expire(out) })
+		defer expire.Stop()
+	}
+	answer, err := r.wait(ctx, c, match)
+	if err != nil {
+		c.queue.takeOut(out)
+	}
+	return answer, err
 }
 
 // wait returns the first message that matches.

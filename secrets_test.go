@@ -135,7 +135,7 @@ func TestNoSecretIsTold(t *testing.T) {
 			for range 20 {
 				check("send", c.Send(t.Context(), inMessage))
 			}
-			check("send", c.SendText(t.Context(), inMessage+"\xff"), c.Send(t.Context(), func() {}))
+			check("send", c.Send(t.Context(), wechatws.Text(inMessage+"\xff")), c.Send(t.Context(), func() {}))
 			check("close", c.Close(wechatws.StatusNoStatusRcvd, inMessage), c.Close(wechatws.StatusNormalClosure, ""))
 		}, wechatws.WithQueue(10, 1000, wechatws.QueueDropOldest))
 		require.Greater(t, told.Load(), int64(300), "there was something to check")

@@ -8,44 +8,43 @@ import (
 	"time"
 )
 
-// A Setup is a connection that is logged in and not open yet: nothing but the
-// AfterConnect callback speaks on it. Its methods may be called by that callback
-// only, before it returns.
+// A Setup is a connection that is logged in and not open yet, in an AfterConnect
+// function. Only that function may call its methods, before it returns.
 type Setup struct {
-	// Connection is the number of the connection, as in Message.
+	// Connection is the number of the connection, as in [Message].
 	Connection int
-	// Attempt is the number of the attempt, as in StateChange.
+	// Attempt is the number of the attempt, as in [StateChange].
 	Attempt int
 
 	link *link
-	err  error // of a callback; the ones after it are not run
+	err  error // of a function; those after it are not run
 
 	mu    sync.Mutex
 	over  bool
 	bytes int // of the link's early messages
 }
 
-var errOpeningOver = errors.New("wechatws: the opening is over")
+var errSetupOver = errors.New("wechatws: Setup is used after its AfterConnect function has returned")
 
-// AfterConnect registers fn for what a protocol has to settle on every new
-// connection before anything else may be said on it: joining a room, subscribing,
-// waiting to be let in. It runs after the login and before the connection counts
-// as open, and the queue waits for it. When fn returns nil the connection is open;
-// an error, or the timeout for fn as a whole, drops it and is a failed attempt
-// (a *DialError with phaseSetup), and ends the client when it is marked with
-// [Permanent]. Several functions run in order of registration.
+// AfterConnect registers fn, which is called on every new connection after the login and
+// before the connection is open. It is for what a protocol requires before anything else
+// is sent: joining a room, subscribing, waiting for admission. The queue waits for it. If
+// fn returns nil, the connection is open; an error, or the end of the timeout, which is
+// for fn as a whole, makes it a failed attempt (a [*DialError] of phase "setup"), a
+// permanent one if the error is marked with [Permanent]. Several functions run in
+// the order of registration.
 //
-// Unlike other callbacks fn runs on the goroutine that reads, so that no callback
-// that takes its time can delay it. The messages that it receives reach all other
-// callbacks as well, after OnOpen; those of an opening that failed reach none.
-// While fn runs no heartbeat is sent. A Send, Flush or Request of the Client
-// inside fn waits for what comes after fn. The context of fn ends with the
-// timeout, with Close, and when the attempt is restarted: by Reconnect, or because the
-// network that it uses has gone.
+// Unlike callbacks fn runs on the reader goroutine, so that a slow callback does not
+// delay it. The messages that it receives reach the callbacks as well, after
+// [Client.OnOpen]; those of a failed attempt reach none. While fn runs no heartbeat is
+// sent. Messages of [Client.Send] are written after fn, so [Client.Flush] and
+// [Client.Request] must not be waited for in fn. The context of fn ends with the timeout,
+// with [Client.Close], and when the attempt is restarted: by [Client.Reconnect], or
+// because the network that it uses is gone.
 //
-// Call AfterConnect before Connect; it has no effect on a connection that is there
-// already. A nil fn or a timeout that is not above zero is an error, reported to
-// OnError and by the next Connect.
+// Call AfterConnect before Connect; it has no effect on the current connection. A nil fn or
+// a timeout that is not above zero is an [*OptionError], reported to [Client.OnError] and
+// returned by the next Connect.
 func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context, o *Setup) error) (remove func()) {
 	switch {
 	case fn == nil:
@@ -64,7 +63,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 	})
 }
 
-// opening lets protocol layers have the connection to themselves.
+// opening runs the AfterConnect functions.
 func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
 	if callbacks := s.client.afterConnect.all(); len(callbacks) > 0 {
@@ -77,7 +76,7 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 	o.mu.Unlock()
 	if o.err == nil {
 		select {
-		case <-l.dead: // and fn has ignored what it was told
+		case <-l.dead: // and fn has ignored the error
 			o.err = l.cause
 		default:
 		}
@@ -88,9 +87,9 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 	return took, nil
 }
 
-// Send encodes v with the codec and writes it at once, ahead of everything that is
-// queued. It blocks while the socket is slow to take it. When ctx ends the
-// connection is dropped and the error is the cause of that.
+// Send writes v, which may be anything that [Client.Send] takes, ahead of everything that
+// is queued. It blocks until the socket has taken it. When ctx ends, it disconnects and
+// returns the cause.
 func (o *Setup) Send(ctx context.Context, v any) error {
 	m, err := encode(o.link.client.cfg.codec, v)
 	if err != nil {
@@ -99,22 +98,21 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over {
-		return errOpeningOver
+		return errSetupOver
 	}
 	return o.link.until(ctx, func() error { return o.link.conn.Write(m.messageType(), m.Data) })
 }
 
-// Receive waits for the next message, with or without a type. Only text that is not
-// valid UTF-8 is skipped. When ctx ends the connection is dropped and the error is the
-// cause of that. A *CloseError means that the connection has ended. More messages than
-// the inbox holds are an error.
+// Receive waits for the next message, with or without a type; text that is not valid
+// UTF-8 is skipped. When ctx ends, it disconnects and returns the cause. A [*CloseError]
+// means that the connection has ended. More messages than the inbox holds are an error.
 func (o *Setup) Receive(ctx context.Context) (Message, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.link
 	for !o.over {
 		if len(l.early) >= inboxMessages || o.bytes >= inboxBytes {
-			return Message{}, fmt.Errorf("wechatws: still opening after %d messages of %d bytes", len(l.early), o.bytes)
+			return Message{}, fmt.Errorf("wechatws: the connection is not open after %d messages of %d bytes", len(l.early), o.bytes)
 		}
 		var in inbound
 		err := l.until(ctx, func() (err error) { in, err = l.next(); return err })
@@ -134,14 +132,14 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			return m, nil
 		}
 	}
-	return Message{}, errOpeningOver
+	return Message{}, errSetupOver
 }
 
-// HoldQueue has the messages that wait in the queue, and those that are sent meanwhile,
-// wait for another d after the connection is open. It is for servers that need a moment
-// between their answer and what they accept. Everything else goes on: messages are
-// received, heartbeats are sent, and when the connection ends in that time the messages
-// wait for the next one. The longest d counts. It does not block.
+// HoldQueue keeps the messages of the queue, and those that are sent meanwhile, for
+// another d after the connection is open; by default they are written at once. It is for
+// servers that need a moment between their answer and the first message. Everything else
+// goes on: messages are received, heartbeats are sent. If the connection ends within d, the
+// messages wait for the next one. Of several calls the longest d counts. It does not block.
 func (o *Setup) HoldQueue(d time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -146,7 +146,7 @@ func TestOpeningErrors(t *testing.T) {
 				for i := 0; c.Send(`{"msg_type":"noise"}`) == nil && i < 3000; i++ {
 				}
 			},
-			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "still opening after 1024 messages") },
+			check: func(t *testing.T, err error) { require.ErrorContains(t, err, "not open after 1024 messages") },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,9 +217,9 @@ func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
 		var kept *wechatws.Setup
 		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error { kept = o; return nil })
 		c.connect()
-		require.ErrorContains(t, kept.Send(t.Context(), "late"), "the opening is over")
+		require.ErrorContains(t, kept.Send(t.Context(), "late"), "after its AfterConnect function has returned")
 		_, err := kept.Receive(t.Context())
-		require.ErrorContains(t, err, "the opening is over")
+		require.ErrorContains(t, err, "after its AfterConnect function has returned")
 		require.Empty(t, received(w.conn()))
 		c.close()
 	})

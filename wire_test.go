@@ -120,7 +120,7 @@ func TestTheReaderHasTheLastWord(t *testing.T) {
 		n.SetLatency(100 * time.Millisecond)
 		require.NoError(t, peer.WriteRaw([]byte("\x88\x08\x0f\xa1kicked"))) // close code 4001
 		peer.Cut(wstest.FIN)
-		require.NoError(t, c.SendText(t.Context(), "into the void"))
+		require.NoError(t, c.Send(t.Context(), Text("into the void")))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, closed, 1)

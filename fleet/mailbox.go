@@ -120,18 +120,16 @@ func (b *mailbox) next() (*stored, error) {
 // be delivered, is reported and counted. After nil the message is to be removed.
 func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	h := b.h
-	var options []wechatws.SendOption
+	var left time.Duration // zero: it does not expire
 	if until, ok := expiry(m.Header); ok {
-		left := time.Until(until)
-		if left <= 0 {
+		if left = time.Until(until); left <= 0 {
 			h.worker.counters.expired.Add(1)
 			h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, wechatws.ErrExpired))
 			return nil
 		}
-		options = append(options, wechatws.ExpireAfter(left))
 	}
 	b.note(string(m.Data))
-	err := b.send(client, m, options)
+	err := b.send(client, m, left)
 	if h.ctx.Err() == nil { // else the client hands it back, and that is no loss
 		b.note("")
 	}
@@ -159,7 +157,7 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 // the state of the client, and not about the message. The list has all errors of Send and
 // SendConfirmed that are about the client; the others are permanent.
 func passes(err error) bool {
-	if errors.Is(err, wechatws.ErrTooLarge) {
+	if errors.Is(err, wechatws.ErrMessageTooBig) {
 		return false
 	}
 	for _, e := range []error{
@@ -191,9 +189,15 @@ func (b *mailbox) disown(left *wechatws.UndeliveredError) {
 	}
 }
 
-func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.SendOption) error {
+func (b *mailbox) send(client *wechatws.Client, m *stored, left time.Duration) error {
 	if m.badHdrs != nil { // they may have asked for a confirmation
 		return m.badHdrs
+	}
+	var sendOptions []wechatws.SendOption
+	var confirmOptions []wechatws.ConfirmOption
+	if left > 0 {
+		expire := wechatws.ExpireAfter(left)
+		sendOptions, confirmOptions = append(sendOptions, expire), append(confirmOptions, expire)
 	}
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
@@ -204,10 +208,10 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, options []wechatws.Se
 		if err != nil {
 			return fmt.Errorf("ConfirmedBy: %w", err)
 		}
-		_, err = client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, options...)
+		_, err = client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, confirmOptions...)
 		return err
 	}
-	if err := client.SendText(b.h.ctx, string(m.Data), options...); err != nil {
+	if err := client.Send(b.h.ctx, wechatws.Text(m.Data), sendOptions...); err != nil {
 		return err
 	}
 	return client.Flush(b.h.ctx)

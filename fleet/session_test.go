@@ -43,7 +43,7 @@ func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 	require.Eventually(t, func() bool { return !a.Ready() && a.Stats().Rooms == 0 }, patience, tick)
 	assert.True(t, a.Alive())
 	for _, c := range clients {
-		err := c.SendText(w.ctx(), "too late")
+		err := c.Send(w.ctx(), wechatws.Text("too late"))
 		assert.True(t, errors.Is(err, wechatws.ErrClosed), "%v", err)
 	}
 

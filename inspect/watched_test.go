@@ -138,7 +138,7 @@ func TestThePageTellsNoSecrets(t *testing.T) {
 			t.Cleanup(func() { _ = c.Close(wechatws.StatusNormalClosure, "") })
 			w.page.Add("shop", c)
 			_ = c.Connect(t.Context()) // that it fails is what is looked at
-			_ = c.SendText(t.Context(), "hunter2")
+			_ = c.Send(t.Context(), wechatws.Text("hunter2"))
 		}
 		s := w.watch()
 		w.sleep(20 * time.Second)

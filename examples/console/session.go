@@ -89,7 +89,7 @@ func (s *session) do(a action) {
 	case say:
 		s.send(a.text, s.say(a.text))
 	case raw:
-		s.send(a.text, s.client.SendText(context.Background(), a.text))
+		s.send(a.text, s.client.Send(context.Background(), wechatws.Text(a.text)))
 	case reconnect:
 		if err := s.client.Reconnect(); err != nil {
 			s.refused("no reconnect", err)

@@ -116,7 +116,7 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 			for {
 				select {
 				case <-pause.C:
-					_ = client.SendText(t.Context(), `{"msg_type":"message","content":"Is the tea still on the shelf?"}`)
+					_ = client.Send(t.Context(), wechatws.Text(`{"msg_type":"message","content":"Is the tea still on the shelf?"}`))
 				case <-f.done:
 					return
 				}

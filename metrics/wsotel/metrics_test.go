@@ -95,7 +95,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 		w.net.SetLatency(20 * time.Millisecond)
 		conn := w.connect(c)
 		for range 3 {
-			require.NoError(t, c.SendText(t.Context(), "12345"))
+			require.NoError(t, c.Send(t.Context(), wechatws.Text("12345")))
 		}
 		require.NoError(t, c.Flush(t.Context()))
 		require.NoError(t, conn.Send(`{"msg_type":"x"}`))
@@ -103,7 +103,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 		conn.Cut(wstest.RST)
 		w.sleep(2 * time.Second)
 		for range 4 {
-			require.NoError(t, c.SendText(t.Context(), "12"))
+			require.NoError(t, c.Send(t.Context(), wechatws.Text("12")))
 		}
 		want := []string{
 			"wechatws.client.connection.attempts counter {attempt} {wechatws.client.name=a} 1",

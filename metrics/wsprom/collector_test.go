@@ -67,7 +67,7 @@ func (w *world) eventful(c *wechatws.Client) {
 	w.net.SetLatency(20 * time.Millisecond)
 	conn := w.connect(c)
 	for range 3 {
-		require.NoError(w, c.SendText(w.Context(), "12345"))
+		require.NoError(w, c.Send(w.Context(), wechatws.Text("12345")))
 	}
 	require.NoError(w, c.Flush(w.Context()))
 	require.NoError(w, conn.Send(`{"msg_type":"x"}`))
@@ -75,7 +75,7 @@ func (w *world) eventful(c *wechatws.Client) {
 	conn.Cut(wstest.RST)
 	time.Sleep(2 * time.Second)
 	for range 4 {
-		require.NoError(w, c.SendText(w.Context(), "12"))
+		require.NoError(w, c.Send(w.Context(), wechatws.Text("12")))
 	}
 	synctest.Wait()
 }

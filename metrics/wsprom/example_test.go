@@ -33,7 +33,7 @@ func Example() {
 	if err := client.Connect(context.Background()); err != nil {
 		panic(err)
 	}
-	if err := client.SendText(context.Background(), `{"msg_type":"message","content":"hello"}`); err != nil {
+	if err := client.Send(context.Background(), wechatws.Text(`{"msg_type":"message","content":"hello"}`)); err != nil {
 		panic(err)
 	}
 	if err := client.Close(wechatws.StatusNormalClosure, "bye"); err != nil {

@@ -64,7 +64,7 @@ func TestLastWordsAreDrained(t *testing.T) {
 			conn.ReadSlowly(100 << 10)
 			terminate()
 			<-ctx.Done()
-			return c.SendBinary(context.WithoutCancel(ctx), last)
+			return c.Send(context.WithoutCancel(ctx), wechatws.Binary(last))
 		})
 		require.NoError(t, err)
 		require.Zero(t, len(unsent))
@@ -90,7 +90,7 @@ func TestTheDrainEnds(t *testing.T) {
 			}
 			conn.StopReading()
 			last := context.WithoutCancel(ctx)
-			if err := c.SendBinary(last, make([]byte, 2<<20)); err != nil {
+			if err := c.Send(last, wechatws.Binary(make([]byte, 2<<20))); err != nil {
 				return err
 			}
 			for job := range 3 {

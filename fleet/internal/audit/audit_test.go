@@ -100,7 +100,7 @@ func TestTwiceJudgesByArrival(t *testing.T) {
 		return client, conn
 	}
 	say := func(client *wechatws.Client) {
-		require.NoError(t, client.SendText(t.Context(), `{"msg_type":"message"}`))
+		require.NoError(t, client.Send(t.Context(), wechatws.Text(`{"msg_type":"message"}`)))
 		require.NoError(t, client.Flush(t.Context()))
 	}
 	heard := func(conn *wstest.Conn) {

@@ -33,7 +33,7 @@ func work(name string, ended <-chan struct{}) error {
 			return nil, err
 		}
 		client.OnOpen(func(ctx context.Context, _ wechatws.OpenEvent) {
-			_ = client.SendText(ctx, `{"msg_type":"join"}`) // an error means that it is being closed
+			_ = client.Send(ctx, wechatws.Text(`{"msg_type":"join"}`)) // an error means that it is being closed
 		})
 		return client, nil
 	}})

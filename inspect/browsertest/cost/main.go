@@ -163,7 +163,7 @@ func connect(ctx context.Context, port string, page *inspect.Page) (*fleet, erro
 			for {
 				select {
 				case <-pace.C:
-					_ = c.SendText(ctx, `{"msg_type":"message","content":"Is the tea still on the shelf?"}`) // a client that is down is noticed at the end
+					_ = c.Send(ctx, wechatws.Text(`{"msg_type":"message","content":"Is the tea still on the shelf?"}`)) // a client that is down is noticed at the end
 				case <-f.done:
 					return
 				}

@@ -60,7 +60,7 @@ func (w *world) connect(c *wechatws.Client) *wstest.Conn {
 func (w *world) send(c *wechatws.Client, texts ...string) {
 	w.Helper()
 	for _, text := range texts {
-		require.NoError(w, c.SendText(w.Context(), text))
+		require.NoError(w, c.Send(w.Context(), wechatws.Text(text)))
 	}
 	require.NoError(w, c.Flush(w.Context()))
 }
@@ -161,9 +161,9 @@ func TestClientsOfOneNameAreOne(t *testing.T) {
 			defer s.Add("pool", c)()
 		}
 		for _, text := range []string{"1", "22"} {
-			require.NoError(t, a.SendText(t.Context(), text))
+			require.NoError(t, a.Send(t.Context(), wechatws.Text(text)))
 		}
-		require.NoError(t, b.SendText(t.Context(), "333"))
+		require.NoError(t, b.Send(t.Context(), wechatws.Text("333")))
 		got := only(t, s)
 		require.Equal(t, []int{3, 6, 2}, []int{got.Queued, got.QueuedBytes, got.MaxQueued})
 
@@ -272,7 +272,7 @@ func TestAddRemoveAndReadAtOnce(t *testing.T) {
 			adding.Go(func() {
 				for range 50 {
 					remove := s.Add("", sender)
-					_ = sender.SendText(t.Context(), "x")
+					_ = sender.Send(t.Context(), wechatws.Text("x"))
 					remove()
 				}
 			})
