@@ -302,7 +302,7 @@ func TestCloseDrainsForAWhileAndHandsBackTheRest(t *testing.T) {
 		require.ErrorAs(t, err, &left)
 		assert.Equal(t, "4", string(left.Messages[len(left.Messages)-1].Data[:1]))
 		assert.False(t, left.Messages[0].Binary)
-		assert.EqualError(t, err, fmt.Sprintf("wechatws: %d accepted message(s) were not delivered", len(left.Messages)))
+		assert.EqualError(t, err, fmt.Sprintf("wechatws: %d messages were not delivered", len(left.Messages)))
 		assert.NoError(t, c.Close(1000, ""), "they are handed back once")
 	})
 }
