@@ -227,7 +227,7 @@ func TestWhatHasExpiredIsNotSentAgain(t *testing.T) {
 		w.sleep(time.Second)
 		var dropped *wechatws.DroppedError
 		require.ErrorAs(t, c.errors()[0], &dropped)
-		require.EqualError(t, dropped, "wechatws: 1 message(s) dropped: message has expired")
+		require.EqualError(t, dropped, "wechatws: 1 message dropped: message has expired")
 
 		old := dropped.Messages[0]
 		require.NoError(t, c.Send(t.Context(), old))
