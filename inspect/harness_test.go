@@ -39,7 +39,7 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
 		w := &world{T: t, net: n, page: Handler(), start: time.Now()}
-		w.srv = wstest.NewServer(wstest.OnNetwork(n))
+		w.srv = wstest.NewServer(wstest.WithNetwork(n))
 		defer w.srv.Close()
 		w.web = &http.Client{Transport: &http.Transport{DialContext: n.DialContext, DisableKeepAlives: true}}
 		listener, err := n.Listen("site.test:80")

@@ -29,7 +29,7 @@ type world struct {
 func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.OnNetwork(wstest.NewNetwork()))}
+		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.WithNetwork(wstest.NewNetwork()))}
 		defer w.backend.Close()
 		defer func() {
 			for _, v := range w.visitors {

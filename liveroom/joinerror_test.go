@@ -19,7 +19,7 @@ import (
 func TestAJoinErrorIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.NewNetwork()
-		server := wstest.NewServer(wstest.OnNetwork(network))
+		server := wstest.NewServer(wstest.WithNetwork(network))
 		defer server.Close()
 		server.OnConn(func(c *wstest.Conn) {
 			for i := range 900 {

@@ -34,7 +34,7 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		quirks := liveroomtest.GatewayWorker()
 		quirks.SayWho = true
-		s := &stage{backend: liveroomtest.NewBackend(quirks, wstest.OnNetwork(wstest.NewNetwork()))}
+		s := &stage{backend: liveroomtest.NewBackend(quirks, wstest.WithNetwork(wstest.NewNetwork()))}
 		defer s.backend.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup

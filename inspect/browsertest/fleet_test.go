@@ -61,7 +61,7 @@ func startFleet(t *testing.T) *fleet {
 	for _, region := range regions {
 		network := wstest.NewNetwork()
 		network.SetLatency(region.latency)
-		server := wstest.NewServer(wstest.OnNetwork(network), wstest.WithoutRecords(), wstest.WithAddr(region.name+".example.com:80"))
+		server := wstest.NewServer(wstest.WithNetwork(network), wstest.WithoutRecords(), wstest.WithAddr(region.name+".example.com:80"))
 		f.servers[region.name] = server
 		switch region.name {
 		case "outage":

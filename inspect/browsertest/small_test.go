@@ -19,7 +19,7 @@ import (
 
 // oneClient is a page with one client, "shop", that is open.
 func oneClient(t *testing.T) (*inspect.Page, *wechatws.Client) {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	t.Cleanup(server.Close)
 	client, err := wechatws.New(server.URL(), wechatws.WithProxy(nil), wechatws.WithNetDial(server.DialContext))
 	if err != nil {

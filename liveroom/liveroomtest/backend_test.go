@@ -108,7 +108,7 @@ func TestNobodyHearsWhatIsSaidOutsideARoom(t *testing.T) {
 func TestSessionDelay(t *testing.T) {
 	const refusal = `{"msg_type":"error","msg_content":"not in a room"}`
 	synctest.Test(t, func(t *testing.T) {
-		b := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.OnNetwork(wstest.NewNetwork()))
+		b := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.WithNetwork(wstest.NewNetwork()))
 		defer b.Close()
 		c, _, err := websocket.Dial(t.Context(), b.URL(), &websocket.DialOptions{
 			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: b.DialContext}},

@@ -37,7 +37,7 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.OnNetwork(n))}
+		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.WithNetwork(n))}
 		defer w.srv.Close()
 		test(t, w)
 	})
