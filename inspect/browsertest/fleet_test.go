@@ -53,7 +53,7 @@ var regions = []region{
 
 func startFleet(t *testing.T) *fleet {
 	f := &fleet{
-		page: inspect.Handler().AllowReconnect(), started: time.Now(), done: make(chan struct{}),
+		page: inspect.New(inspect.WithReconnect()), started: time.Now(), done: make(chan struct{}),
 		clients: map[string]*wechatws.Client{}, servers: map[string]*wstest.Server{},
 	}
 	t.Cleanup(f.end)

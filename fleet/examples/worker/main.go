@@ -78,7 +78,7 @@ func run(ctx context.Context, s settings) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(clients)
 	var h health
-	page := inspect.Handler()
+	page := inspect.New()
 	mux := http.NewServeMux()
 	mux.Handle("/health/", &h)
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
