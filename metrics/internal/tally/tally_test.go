@@ -201,7 +201,7 @@ func TestRoundTripsOfSeveral(t *testing.T) {
 		got := only(t, s)
 		require.Equal(t, 50*time.Millisecond, got.RTT, "the mean of those that have measured")
 		require.Equal(t, 50*time.Millisecond, got.SmoothedRTT)
-		require.Equal(t, 80*time.Millisecond, got.SmoothedRTTMost)
+		require.Equal(t, 80*time.Millisecond, got.MaxSmoothedRTT)
 		require.Equal(t, 80*time.Millisecond, got.MaxRTT)
 	})
 }
