@@ -54,7 +54,7 @@ func (cs *callbacks[T]) run(ctx context.Context, v T, list calls[T]) {
 	}
 }
 
-// register adds fn. The client knows what to do about a nil one.
+// register adds fn. A nil fn is reported by the client.
 func register[T any](r *Room, cs *callbacks[T], msgType string, fn func(context.Context, T)) (remove func()) {
 	if fn == nil {
 		return wechatws.On(r.client, msgType, fn)
@@ -62,18 +62,19 @@ func register[T any](r *Room, cs *callbacks[T], msgType string, fn func(context.
 	return cs.add(fn)
 }
 
-// OnComment registers fn for each comment that is made while we are in the room,
-// our own included (see Comment.Own). Those of a history are only in Snapshot.
+// OnComment registers fn for each comment that is received while the room is joined,
+// including this member's own (see [Comment].Own). Comments of a [History] are in
+// [Room.Snapshot] only.
 //
-// The callbacks of a room follow the rules of wechatws.On: they are called one at
-// a time and in order, may block, panic and call everything, and a nil one is an
-// error. Snapshot shows the message already when they are called. The function
-// returned removes fn again.
+// The callbacks of a room follow the rules of [wechatws.On]: they run one at a time and in
+// order, on the client's callback goroutine; they may block, panic and call every method,
+// and a nil one is an error of Connect. When they run, the snapshot contains the message.
+// remove removes fn; it may be called more than once.
 func (r *Room) OnComment(fn func(ctx context.Context, c Comment)) (remove func()) {
 	return register(r, &r.onComment, Comment{}.MsgType(), fn)
 }
 
-// OnJoin registers fn for each join, our own included (see Join.Own).
+// OnJoin registers fn for each join, including this member's own (see [Join].Own).
 func (r *Room) OnJoin(fn func(ctx context.Context, j Join)) (remove func()) {
 	return register(r, &r.onJoin, Join{}.MsgType(), fn)
 }
@@ -83,7 +84,7 @@ func (r *Room) OnSubscribe(fn func(ctx context.Context, s Subscribe)) (remove fu
 	return register(r, &r.onSubscribe, Subscribe{}.MsgType(), fn)
 }
 
-// OnLeave registers fn for each leave; see Leave.Ghost.
+// OnLeave registers fn for each leave; see [Leave].Ghost.
 func (r *Room) OnLeave(fn func(ctx context.Context, l Leave)) (remove func()) {
 	return register(r, &r.onLeave, Leave{}.MsgType(), fn)
 }
@@ -93,12 +94,12 @@ func (r *Room) OnBuy(fn func(ctx context.Context, b Buy)) (remove func()) {
 	return register(r, &r.onBuy, Buy{}.MsgType(), fn)
 }
 
-// OnShelf registers fn for goods that go on the shelf or off it.
-func (r *Room) OnShelf(fn func(ctx context.Context, s Shelf)) (remove func()) {
-	return register(r, &r.onShelf, Shelf{}.MsgType(), fn)
+// OnShelfChange registers fn for goods that are put on the shelf or taken off it.
+func (r *Room) OnShelfChange(fn func(ctx context.Context, s ShelfChange)) (remove func()) {
+	return register(r, &r.onShelfChange, ShelfChange{}.MsgType(), fn)
 }
 
-// OnNotice registers fn for each line that a page would show for a moment.
+// OnNotice registers fn for each [Notice].
 func (r *Room) OnNotice(fn func(ctx context.Context, n Notice)) (remove func()) {
 	return register(r, &r.onNotice, "notice", fn)
 }

@@ -173,7 +173,7 @@ func ExampleBackend() {
 	if err != nil {
 		panic(err)
 	}
-	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "bot"})
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "bot"})
 	if err != nil {
 		panic(err)
 	}
