@@ -139,7 +139,7 @@ func connect(ctx context.Context, r *fleet.Room, clients *clients) (*wechatws.Cl
 	if err != nil {
 		return nil, err
 	}
-	_, err = liveroom.New(client, liveroom.Config{
+	_, err = liveroom.New(client, liveroom.Identity{
 		RoomID: liveroom.Str(r.IDs["room"]), LiveID: liveroom.Str(r.IDs["live"]), UserID: liveroom.Str(r.IDs["user"]),
 		Name: r.Options["name"],
 	})
