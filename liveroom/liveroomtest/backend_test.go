@@ -84,7 +84,7 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-func TestNobodyHearsWhatIsSaidOutsideARoom(t *testing.T) {
+func TestMessagesOutsideARoomAreIgnored(t *testing.T) {
 	b := liveroomtest.NewBackend(liveroomtest.Quirks{})
 	defer b.Close()
 	c, other := dial(t, b), dial(t, b)
