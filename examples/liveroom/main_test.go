@@ -41,11 +41,11 @@ func TestWithAPageItEndsInTime(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	for want, change := range map[string]func(*settings){
-		"no password":             func(s *settings) { s.addr = "0.0.0.0:0" },
-		"missing port":            func(s *settings) { s.addr = "localhost" },
-		"give another port":       func(s *settings) { s.addr = "127.0.0.1:99999" },
-		"too short":               func(s *settings) { s.headless, s.duration = true, time.Second },
-		"scheme must be":          func(s *settings) { s.url = "ftp://x" },
+		"no password":               func(s *settings) { s.addr = "0.0.0.0:0" },
+		"missing port":              func(s *settings) { s.addr = "localhost" },
+		"give another port":         func(s *settings) { s.addr = "127.0.0.1:99999" },
+		"too short":                 func(s *settings) { s.headless, s.duration = true, time.Second },
+		"scheme must be":            func(s *settings) { s.url = "ftp://x" },
 		"liveroom.Identity.RoomID(": func(s *settings) { s.room.RoomID = liveroom.Value{} },
 	} {
 		s := demo()
