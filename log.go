@@ -63,11 +63,11 @@ func (c *Client) keepJournal() {
 	j := &journal{log: c.cfg.logger.WithGroup("wechatws")}
 	all := c.cfg.trace.with(Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry})
 	c.cfg.trace = &all
-	c.onStateChange.add(func(_ context.Context, e StateChange) { j.state(e) })
-	c.onNetworkChange.add(func(_ context.Context, s NetworkStatus) {
+	c.onStateChange.Add(func(_ context.Context, e StateChange) { j.state(e) })
+	c.onNetworkChange.Add(func(_ context.Context, s NetworkStatus) {
 		j.line(slog.LevelInfo, "network", "connected", s.Connected, "type", string(s.Type))
 	})
-	c.onError.add(func(_ context.Context, err error) { j.error(err) })
+	c.onError.Add(func(_ context.Context, err error) { j.error(err) })
 }
 
 func (j *journal) line(level slog.Level, text string, attributes ...any) {

@@ -53,7 +53,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 	case timeout <= 0:
 		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout must be longer than zero"})
 	}
-	return c.afterConnect.add(func(ctx context.Context, o *Setup) {
+	return c.afterConnect.Add(func(ctx context.Context, o *Setup) {
 		if o.err != nil {
 			return
 		}

@@ -2,64 +2,27 @@ package liveroom
 
 import (
 	"context"
-	"slices"
-	"sync"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/callbacks"
 )
 
-// callbacks are the user's functions for one kind of message, in order of
-// registration. The list is replaced, never changed in place.
-type callbacks[T any] struct {
-	mu   sync.Mutex
-	list calls[T]
-}
-
-type calls[T any] []*func(context.Context, T)
-
-func (cs *callbacks[T]) add(fn func(context.Context, T)) (remove func()) {
-	added := &fn
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.list = append(slices.Clone(cs.list), added)
-	return func() {
-		cs.mu.Lock()
-		defer cs.mu.Unlock()
-		cs.list = slices.DeleteFunc(slices.Clone(cs.list), func(one *func(context.Context, T)) bool { return one == added })
-	}
-}
-
-func (cs *callbacks[T]) has(one *func(context.Context, T)) bool {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return slices.Contains(cs.list, one)
-}
-
-// call runs them all. A panic is left to the client, which reports it, and does
-// not keep the others from running.
-func (cs *callbacks[T]) call(ctx context.Context, v T) {
-	cs.mu.Lock()
-	list := cs.list
-	cs.mu.Unlock()
-	cs.run(ctx, v, list)
-}
-
-func (cs *callbacks[T]) run(ctx context.Context, v T, list calls[T]) {
+// call calls all callbacks of a list with v. A panic in one is left to the client, which
+// reports it; the others are called nevertheless.
+func call[T any](ctx context.Context, list []*callbacks.Callback[T], v T) {
 	if len(list) == 0 {
 		return
 	}
-	defer cs.run(ctx, v, list[1:])
-	if cs.has(list[0]) { // an earlier one may have removed it
-		(*list[0])(ctx, v)
-	}
+	defer call(ctx, list[1:], v)
+	list[0].Call(ctx, v)
 }
 
 // register adds fn. A nil fn is reported by the client.
-func register[T any](r *Room, cs *callbacks[T], msgType string, fn func(context.Context, T)) (remove func()) {
+func register[T any](r *Room, list *callbacks.List[T], msgType string, fn func(context.Context, T)) (remove func()) {
 	if fn == nil {
 		return wechatws.On(r.client, msgType, fn)
 	}
-	return cs.add(fn)
+	return list.Add(fn)
 }
 
 // OnComment registers fn for each comment that is received while the room is joined,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/callbacks"
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
@@ -57,13 +58,13 @@ type Room struct {
 	client *wechatws.Client
 	cfg    *config
 
-	onComment     callbacks[Comment]
-	onJoin        callbacks[Join]
-	onSubscribe   callbacks[Subscribe]
-	onLeave       callbacks[Leave]
-	onBuy         callbacks[Buy]
-	onShelfChange callbacks[ShelfChange]
-	onNotice      callbacks[Notice]
+	onComment     callbacks.List[Comment]
+	onJoin        callbacks.List[Join]
+	onSubscribe   callbacks.List[Subscribe]
+	onLeave       callbacks.List[Leave]
+	onBuy         callbacks.List[Buy]
+	onShelfChange callbacks.List[ShelfChange]
+	onNotice      callbacks.List[Notice]
 
 	mu       sync.Mutex
 	clientID Value    // of the connection made last, also while it is opening

@@ -160,7 +160,7 @@ func (r *Room) join(ctx context.Context, m Join) {
 	s.change()
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onJoin.call(ctx, m)
+	call(ctx, r.onJoin.All(), m)
 }
 
 // joined runs after join, and also if the message does not fit Join: then the client
@@ -193,7 +193,7 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	if m.Own {
 		r.watch.echoed()
 	}
-	r.onComment.call(ctx, m)
+	call(ctx, r.onComment.All(), m)
 }
 
 func (r *Room) subscribe(ctx context.Context, m Subscribe) {
@@ -205,7 +205,7 @@ func (r *Room) subscribe(ctx context.Context, m Subscribe) {
 		r.mu.Unlock()
 	}
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onSubscribe.call(ctx, m)
+	call(ctx, r.onSubscribe.All(), m)
 }
 
 func (r *Room) leave(ctx context.Context, m Leave) {
@@ -219,13 +219,13 @@ func (r *Room) leave(ctx context.Context, m Leave) {
 	}
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent), Ghost: m.Ghost})
-	r.onLeave.call(ctx, m)
+	call(ctx, r.onLeave.All(), m)
 }
 
 func (r *Room) buy(ctx context.Context, m Buy) {
 	r.hear(m.Sender)
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onBuy.call(ctx, m)
+	call(ctx, r.onBuy.All(), m)
 }
 
 func (r *Room) shelf(ctx context.Context, m ShelfChange) {
@@ -245,7 +245,7 @@ func (r *Room) shelf(ctx context.Context, m ShelfChange) {
 	r.bound()
 	s.change()
 	r.mu.Unlock()
-	r.onShelfChange.call(ctx, m)
+	call(ctx, r.onShelfChange.All(), m)
 }
 
 func (r *Room) notice(ctx context.Context, n Notice) {
@@ -257,7 +257,7 @@ func (r *Room) notice(ctx context.Context, n Notice) {
 	r.bound()
 	r.state.change()
 	r.mu.Unlock()
-	r.onNotice.call(ctx, n)
+	call(ctx, r.onNotice.All(), n)
 }
 
 // isOwn reports whether a message is about this member: by an id if it has one, else by
