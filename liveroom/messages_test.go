@@ -150,7 +150,7 @@ func TestValueKeepsItsForm(t *testing.T) {
 }
 
 // Other codecs may call these methods with anything.
-func FuzzRead(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, backend := range []string{"php", "node", "go"} {
 		for _, line := range lines(f, backend) {
 			f.Add([]byte(line))
