@@ -80,7 +80,7 @@ func TestAddressesShareTheDialTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				secure := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
+				secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
 				defer secure.Close()
 				options, address := []wechatws.Option{w.deadThenLive(), wechatws.WithoutReconnect()}, w.srv.URL()
 				if tt.secure {

@@ -355,7 +355,7 @@ func TestAPanicInANetConnEndsTheConnection(t *testing.T) {
 func TestAPanicInATLSConfigIsAFailedAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		n := wstest.NewNetwork()
-		srv := wstest.NewServer(wstest.OnNetwork(n), wstest.WithTLS())
+		srv := wstest.NewServer(wstest.WithNetwork(n), wstest.WithTLS())
 		defer srv.Close()
 		conf := srv.ClientTLS()
 		conf.VerifyConnection = func(tls.ConnectionState) error { panic("oops") }

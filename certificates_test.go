@@ -20,7 +20,7 @@ func TestACertificateOutOfDateIsTemporary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				srv := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithTLS())
+				srv := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
 				defer srv.Close()
 				config := srv.ClientTLS()
 				config.Time = func() time.Time {
@@ -46,7 +46,7 @@ func TestACertificateOutOfDateIsTemporary(t *testing.T) {
 
 func TestACertificateOfAnotherNameOrAuthorityIsPermanent(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		srv := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithTLS())
+		srv := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
 		defer srv.Close()
 		for _, options := range []func() wechatws.Option{
 			func() wechatws.Option { // another name

@@ -224,7 +224,7 @@ func (c *conformance) context() {
 }
 
 func (c *conformance) handshake() {
-	c.srv.Answer(wstest.AcceptWith(wstest.AcceptOptions{Subprotocols: []string{"b"}, Compression: true}))
+	c.srv.Answer(wstest.Accept(wstest.WithSubprotocols("b"), wstest.WithCompression()))
 	conn, resp, err := c.dial(c.Context(), transport.Handshake{
 		Header: http.Header{"X-Token": {"t"}}, Subprotocols: []string{"a", "b"}, Compression: true,
 	})

@@ -22,9 +22,7 @@ import (
 
 func TestHandshake(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{
-			Header: http.Header{"X-Served-By": {"gate-7"}}, Subprotocols: []string{"v2"},
-		}))
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithHeader(http.Header{"X-Served-By": {"gate-7"}}), wstest.WithSubprotocols("v2")))
 		w.net.SetLatency(10 * time.Millisecond)
 		c := w.clientOf(w.srv.URL()+"/ws?room=1", append(quiet(),
 			wechatws.WithHeader(http.Header{"Cookie": {"a=b"}}), wechatws.WithSubprotocols("v3", "v2"))...).connect()
@@ -49,7 +47,7 @@ func TestHandshake(t *testing.T) {
 // what it sends refers to what it has sent before.
 func TestWrongCompressionIsGivenUp(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Compression: true}))
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithCompression()))
 		w.srv.OnConn(func(c *wstest.Conn) {
 			text := `{"msg_type":"message","content":"the same words again and again"}`
 			if c.Request().Header.Get("Sec-WebSocket-Extensions") == "" {
@@ -87,7 +85,7 @@ func TestWrongCompressionIsGivenUp(t *testing.T) {
 
 func TestCompression(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Compression: true}))
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithCompression()))
 		c := w.client(append(quiet(), wechatws.WithCompression())...).record().connect()
 		conn := w.conn()
 		assert.Contains(t, conn.Request().Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")

@@ -2,57 +2,20 @@ package wechatws
 
 import (
 	"context"
-	"slices"
-	"sync"
-	"sync/atomic"
+
+	"github.com/wechatws/wechatws/internal/callbacks"
 )
 
-// hooks are the callbacks for one kind of event, in order of registration. They
-// may be added and removed at any time, also while they are being called.
-type hooks[T any] struct {
-	mu   sync.Mutex                 // for who changes the list
-	list atomic.Pointer[[]*hook[T]] // replaced, never changed in place
-}
-
-type hook[T any] struct {
-	fn      func(context.Context, T)
-	removed atomic.Bool
-}
-
-// add registers fn and returns what removes it.
-func (h *hooks[T]) add(fn func(context.Context, T)) (remove func()) {
-	added := &hook[T]{fn: fn}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.replace(append(slices.Clone(h.all()), added))
-	return func() {
-		added.removed.Store(true)
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.replace(slices.DeleteFunc(slices.Clone(h.all()), func(one *hook[T]) bool { return one == added }))
-	}
-}
-
-func (h *hooks[T]) replace(list []*hook[T]) { h.list.Store(&list) }
-
-func (h *hooks[T]) all() []*hook[T] {
-	if list := h.list.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
+// hooks are the callbacks for one kind of event.
+type hooks[T any] struct{ callbacks.List[T] }
 
 // call runs all callbacks with v.
-func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) { call(ctx, h.all(), v, failed) }
+func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) { call(ctx, h.All(), v, failed) }
 
-// call runs callbacks with v. What panics is given to failed, and the next one is
-// run. One that an earlier one has removed is not run any more.
-func call[T any](ctx context.Context, list []*hook[T], v T, failed func(error)) {
+// call runs callbacks with v. A panic in one is passed to failed, and the next one is run.
+func call[T any](ctx context.Context, list []*callbacks.Callback[T], v T, failed func(error)) {
 	for _, one := range list {
-		if one.removed.Load() {
-			continue
-		}
-		if err := protect(func() error { one.fn(ctx, v); return nil }); err != nil {
+		if err := protect(func() error { one.Call(ctx, v); return nil }); err != nil {
 			failed(err)
 		}
 	}

@@ -167,7 +167,7 @@ func TestEndlessMessages(t *testing.T) {
 	for name, send := range tests {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Compression: true}))
+				w.srv.AnswerAlways(wstest.Accept(wstest.WithCompression()))
 				c := w.client(wechatws.WithCompression()).record().connect()
 				before := heap()
 				send(w.conn())
@@ -188,7 +188,7 @@ func TestEndlessMessages(t *testing.T) {
 // attempt that says so.
 func TestBadUpgrades(t *testing.T) {
 	accept := func(name, value string) wstest.Answer {
-		return wstest.AcceptWith(wstest.AcceptOptions{Header: http.Header{name: {value}}})
+		return wstest.Accept(wstest.WithHeader(http.Header{name: {value}}))
 	}
 	tests := map[string]struct {
 		answer wstest.Answer

@@ -18,7 +18,7 @@ import (
 func TestAnIdleClientCostsOneGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		s := wstest.NewServer(wstest.OnNetwork(n))
+		s := wstest.NewServer(wstest.WithNetwork(n))
 		defer s.Close()
 		const clients = 20
 		for range clients {

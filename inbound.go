@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wechatws/wechatws/internal/callbacks"
 	"github.com/wechatws/wechatws/transport"
 )
 
@@ -31,7 +32,7 @@ func (in inbound) own() inbound {
 // read makes a Message of it, and finds the callbacks of its type. With an error,
 // which is for a *DecodeError, the message cannot be routed by its type, but is
 // whole.
-func (in inbound) read(c *Client) (m Message, typed []*hook[Message], err error) {
+func (in inbound) read(c *Client) (m Message, typed []*callbacks.Callback[Message], err error) {
 	m = Message{
 		Data: in.data, Binary: in.typ == transport.BinaryMessage, Received: in.at, Connection: in.link.number,
 		codec: c.cfg.codec, borrowed: in.borrowed,

@@ -65,11 +65,11 @@ func (c *Client) keepJournal() {
 	}
 	j := &journal{log: c.cfg.logger.WithGroup("wechatws")}
 	c.cfg.trace = c.cfg.trace.with(Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry})
-	c.onStateChange.add(j.state)
-	c.onNetworkChange.add(func(ctx context.Context, s NetworkStatus) {
+	c.onStateChange.Add(j.state)
+	c.onNetworkChange.Add(func(ctx context.Context, s NetworkStatus) {
 		j.line(ctx, slog.LevelInfo, "network", "connected", s.Connected, "type", string(s.Type))
 	})
-	c.onError.add(j.error)
+	c.onError.Add(j.error)
 }
 
 func (j *journal) line(ctx context.Context, level slog.Level, text string, attributes ...any) {

@@ -75,7 +75,7 @@ func TestLogLines(t *testing.T) {
 		text := strings.Join(lines(), "\n")
 		for _, want := range []string{
 			"level=DEBUG msg=dialing attempt=1",
-			`level=WARN msg="messages dropped" count=1 err="wechatws: outbound queue is full"`,
+			`level=WARN msg="messages dropped" count=1 err="outbound queue is full"`,
 			`level=WARN msg="message not used" count=1 type="" size=22 err="`,
 			`level=WARN msg="message not used" count=2 `,
 			`level=DEBUG msg="message not used" count=3 `,

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wechatws/wechatws/internal/callbacks"
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
@@ -87,7 +88,7 @@ func (c *Client) route(in inbound) {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
-	raw, unknown := c.onMessage.all(), c.onUnknown.all()
+	raw, unknown := c.onMessage.All(), c.onUnknown.All()
 	call(ctx, raw, m, failed)
 	if len(typed) > 0 {
 		call(ctx, typed, m, failed)
@@ -194,7 +195,7 @@ func (t *typeTable) all() map[string]*typeHooks {
 }
 
 // find returns a type's name, and the callbacks for it.
-func (t *typeTable) find(name []byte) (string, []*hook[Message]) {
+func (t *typeTable) find(name []byte) (string, []*callbacks.Callback[Message]) {
 	h := t.all()[string(name)]
 	if h == nil && len(name) > printable.Limit {
 		return string(name), nil
@@ -202,12 +203,12 @@ func (t *typeTable) find(name []byte) (string, []*hook[Message]) {
 	if h == nil {
 		h = t.added(string(name), &t.others, maxOthers)
 	}
-	return h.name, h.all()
+	return h.name, h.All()
 }
 
 // add registers a callback for a type.
 func (t *typeTable) add(name string, fn func(context.Context, Message)) (remove func()) {
-	return t.added(name, new(int), 1).add(fn)
+	return t.added(name, new(int), 1).Add(fn)
 }
 
 // added returns a type of that name, and keeps it unless there are so many of its kind.
@@ -301,7 +302,7 @@ func register[T any](c *Client, name string, h *hooks[T], fn func(context.Contex
 	if fn == nil {
 		return c.badCallback(name, "")
 	}
-	return h.add(fn)
+	return h.Add(fn)
 }
 
 func (c *Client) badCallback(name, msgType string) (remove func()) {
@@ -355,12 +356,12 @@ func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
 	if ended {
 		end()
 	}
-	removeState := c.onStateChange.add(func(_ context.Context, change StateChange) {
+	removeState := c.onStateChange.Add(func(_ context.Context, change StateChange) {
 		if change.To.terminal() && change.session >= session {
 			end()
 		}
 	})
-	removeMessage := c.onMessage.add(owned(func(cbctx context.Context, m Message) {
+	removeMessage := c.onMessage.Add(owned(func(cbctx context.Context, m Message) {
 		select {
 		case messages <- m:
 		case <-ctx.Done():

@@ -25,7 +25,7 @@ func TestTextsFromOutsideAreCutAndVisible(t *testing.T) {
 	plain := strings.Repeat("long", 10_000)
 	upgrade := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 	accept := func(name, value string) wstest.Answer {
-		return wstest.AcceptWith(wstest.AcceptOptions{Header: http.Header{name: {value}}})
+		return wstest.Accept(wstest.WithHeader(http.Header{name: {value}}))
 	}
 	for name, tt := range map[string]struct {
 		answer wstest.Answer
@@ -102,7 +102,7 @@ func assertShort(t *testing.T, texts []string) {
 // An offered subprotocol may be a token, and a faulty server repeats the whole list.
 func TestEchoedSubprotocolsAreTakenOut(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		w.srv.AnswerAlways(wstest.AcceptWith(wstest.AcceptOptions{Header: http.Header{"Sec-Websocket-Protocol": {"bearer,s3cret-sub"}}}))
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithHeader(http.Header{"Sec-Websocket-Protocol": {"bearer,s3cret-sub"}})))
 		err := w.client(wechatws.WithoutReconnect(), wechatws.WithSubprotocols("bearer", "s3cret-sub")).Connect(t.Context())
 		require.ErrorContains(t, err, "unexpected Sec-WebSocket-Protocol from server")
 		require.NotContains(t, err.Error(), "s3cret")

@@ -69,7 +69,7 @@ func TestAProxyThatWantsAPasswordIsPermanent(t *testing.T) {
 // Once it has been open it is believed when it lasts, as a server's refusal is.
 func TestAProxyThatWantsAPasswordLater(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		secure := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
+		secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
 		defer secure.Close()
 		proxy, through := w.proxy(http.StatusProxyAuthRequired)
 		c := w.clientOf(secure.URL(), through, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithPermanentAfter(time.Minute)).connect()

@@ -15,7 +15,7 @@ import (
 // What the client says is for the host that it was given.
 func TestARedirectToAnotherHostGetsNothing(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		evil := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("evil.test:80"))
+		evil := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("evil.test:80"))
 		defer evil.Close()
 		for _, location := range []string{"http://evil.test:80/?a=s3cret-location", "//evil.test:80/", "http://user:s3cret-location@evil.test:80/"} {
 			w.srv.Answer(wstest.Status(307, http.Header{"Location": {location}}, ""))

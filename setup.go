@@ -52,7 +52,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 	case timeout <= 0:
 		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout must be longer than zero"})
 	}
-	return c.afterConnect.add(func(ctx context.Context, o *Setup) {
+	return c.afterConnect.Add(func(ctx context.Context, o *Setup) {
 		if o.err != nil {
 			return
 		}
@@ -66,7 +66,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 // opening runs the AfterConnect functions.
 func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
-	if callbacks := s.client.afterConnect.all(); len(callbacks) > 0 {
+	if callbacks := s.client.afterConnect.All(); len(callbacks) > 0 {
 		began := time.Now()
 		call(ctx, callbacks, o, func(err error) { o.err = err })
 		took = time.Since(began)

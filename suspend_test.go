@@ -16,7 +16,7 @@ import (
 func suspendable(t *testing.T, test func(c *Client, peer *wstest.Conn, slept *atomic.Int64)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		s := wstest.NewServer(wstest.OnNetwork(n))
+		s := wstest.NewServer(wstest.WithNetwork(n))
 		defer s.Close()
 		c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
 		require.NoError(t, err)

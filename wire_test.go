@@ -108,7 +108,7 @@ func TestSomebodyElsesDeadlineEndsAWrite(t *testing.T) {
 func TestTheReaderHasTheLastWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		s := wstest.NewServer(wstest.OnNetwork(n))
+		s := wstest.NewServer(wstest.WithNetwork(n))
 		defer s.Close()
 		c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
 		require.NoError(t, err)

@@ -28,7 +28,7 @@ func connect(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = liveroom.New(client, liveroom.Config{RoomID: liveroom.Str(r.ID), Name: r.Options["name"]})
+	_, err = liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str(r.ID), Name: r.Options["name"]})
 	return client, err
 }
 

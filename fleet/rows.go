@@ -40,7 +40,7 @@ type rows struct {
 
 // Rows are the clients of all rooms of all workers, for the page of package inspect:
 //
-//	page := inspect.Handler()
+//	page := inspect.New()
 //	page.AddRows(f.Rows())
 //
 // The workers are asked for them over NATS while somebody looks. That is a few hundred

@@ -14,7 +14,7 @@ import (
 
 // thousand is a page of as many clients, whose numbers grow from look to look.
 func thousand(b *testing.B) *Page {
-	p := Handler()
+	p := New()
 	for i := range 1000 {
 		c, err := wechatws.New("ws://server.test/")
 		require.NoError(b, err)
@@ -61,7 +61,8 @@ func BenchmarkJoin(b *testing.B) {
 func BenchmarkChange(b *testing.B) {
 	c, err := wechatws.New("ws://server.test/")
 	require.NoError(b, err)
-	p := Handler(c)
+	p := New()
+	p.Add("client", c)
 	w := p.clients.list[0]
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,37 +1,39 @@
 // Package inspect shows clients on a web page while the program runs: the state of
-// each and how it got there, the countdown to its next try, round trips, message
+// each and its history, the countdown to its next attempt, round trips, message
 // rates, queues and errors, of one client or of a thousand. It is mounted as
 // net/http/pprof is:
 //
-//	http.Handle("/debug/wechatws/", inspect.Handler(client))
+//	page := inspect.New()
+//	page.Add("bot", client)
+//	http.Handle("/debug/wechatws/", page)
 //
-// Any path will do, with http.StripPrefix or without, with a slash at its end or
-// without: the page asks for all it needs at its own address.
+// The page may be mounted at any path, with [http.StripPrefix] or without, with a
+// trailing slash or without: it requests its data at its own address.
 //
-// # Who may see it
+// # Access
 //
-// The page tells names, server addresses and error texts. Those that the library
-// makes are free of secrets; those of the program's own errors, panics and names are
-// shown as they are. Like pprof it does not ask who is looking. Mount it where only
-// operators get to: on a loopback or internal address, or behind the program's own
-// sign-in. On loopback, a web site could still point a name of its own at 127.0.0.1,
-// and read the page in the browser of somebody who visits the site; who fears that
-// checks the request's Host before the page sees it.
+// The page shows names, server addresses and error texts. Those that the library
+// makes are free of secrets; the program's own errors, panics and names are shown as they
+// are. Like pprof, the page has no access control. Mount it where only operators have
+// access: on a loopback or internal address, or behind the program's own sign-in. On
+// loopback, a web site could still resolve a name of its own to 127.0.0.1, and read the
+// page in the browser of a visitor (DNS rebinding); to prevent that, check the request's
+// Host in front of the page.
 //
-// Nothing can be changed on the page unless the program calls AllowReconnect.
+// Nothing can be changed from the page, except with [WithReconnect].
 //
-// # What it costs
+// # Cost
 //
-// While nobody looks there is no goroutine and no timer. A client that was added has
+// Without viewers there is no goroutine and no timer. A client that was added has
 // two callbacks (OnStateChange and OnError), which keep its states of the last ten
 // minutes and its last eight errors: a microsecond for each change, and up to 4 KiB.
-// So what has happened is there when somebody comes to look.
+// So the history is there when the page is opened.
 //
-// While somebody looks, one goroutine for the page takes all clients' Stats every two
-// seconds, and those that have changed state four times a second, however many
-// viewers there are. They are sent what has changed, encoded once. Round trips and
+// With viewers, one goroutine for the page takes the Stats of all clients every two
+// seconds, and of those whose state has changed four times a second, however many
+// viewers there are. Viewers receive what has changed, encoded once. Round trips and
 // message rates are known from then on only, for up to two minutes; that is another
-// 4 KiB for each client. A page in a hidden tab hangs up.
+// 4 KiB for each client. A page in a hidden tab disconnects.
 //
-// A viewer that cannot keep up is dropped, and begins afresh.
+// A viewer that cannot keep up is disconnected, and its page reconnects and starts over.
 package inspect

@@ -13,13 +13,13 @@ import (
 	"github.com/wechatws/wechatws/inspect"
 )
 
-func ExampleHandler() {
+func ExampleNew() {
 	client, err := wechatws.New("wss://shop.example/live")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	page := inspect.Handler()
+	page := inspect.New()
 	remove := page.Add("shop 17", client)
 	defer remove()
 
@@ -34,8 +34,8 @@ func ExampleHandler() {
 }
 
 // With the button, and behind a sign-in of the program's own.
-func ExamplePage_AllowReconnect() {
-	page := inspect.Handler().AllowReconnect()
+func ExampleWithReconnect() {
+	page := inspect.New(inspect.WithReconnect())
 	signedIn := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, password, _ := r.BasicAuth(); password != "of the operators" {
@@ -64,7 +64,7 @@ func ExamplePage_AddRows() {
 		{Name: "shop 17", Where: "worker 1", Stats: wechatws.Stats{State: wechatws.StateOpen, Since: time.Now()}},
 		{Name: "shop 18", Where: "worker 2", Stats: wechatws.Stats{State: wechatws.StateOpen, Since: time.Now()}},
 	})
-	page := inspect.Handler()
+	page := inspect.New()
 	remove := page.AddRows(func(yield func(inspect.Row) bool) {
 		for _, row := range *newest.Load() { // does not wait
 			if !yield(row) {

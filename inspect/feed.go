@@ -11,9 +11,8 @@ const (
 	// tickEvery is how often all rows are looked at. Heartbeats come every three
 	// seconds, so that looking more often would mostly show the same.
 	tickEvery = 2 * time.Second
-	// glanceEvery is how often rows that say that they have changed are looked at: a
-	// state is seen at once, and an outage of a thousand clients is told in few
-	// updates.
+	// glanceEvery is how often rows marked as changed are looked at: viewers see a change
+	// of state at once, and an outage of a thousand clients takes few updates.
 	glanceEvery = 250 * time.Millisecond
 	// rateOver is the longest time between two looks that a rate is taken from.
 	rateOver = 5 * tickEvery
@@ -22,8 +21,8 @@ const (
 	updatesBehind = 32
 )
 
-// A feed tells viewers all rows: everything to who joins, and from then on what
-// changes. It looks for all viewers together, and only while there are any.
+// A feed sends rows to viewers: all of them when a viewer joins, then what changes. It
+// looks at the clients once for all viewers together, and only while there are any.
 type feed struct {
 	// source shows every row, or without all only those that have changed in a way
 	// that should be seen at once. It is called by one goroutine at a time, and must not
@@ -31,8 +30,8 @@ type feed struct {
 	source func(all bool, see func(*row))
 
 	mu      sync.Mutex
-	rows    map[string]*told
-	order   []*told // in the order of the source
+	rows    map[string]*shown
+	order   []*shown // in the order of the source
 	viewers map[*viewer]struct{}
 	stop    chan struct{} // ends the goroutine that looks; nil while there is none
 	looked  time.Time     // when all rows were looked at last
@@ -40,13 +39,13 @@ type feed struct {
 	looks   int64         // how many looks at all rows there were
 }
 
-// A viewer is somebody who looks.
+// A viewer is one open event stream.
 type viewer struct {
-	first   []byte      // everything, when they joined
-	updates chan []byte // what has changed since; closed when they were too slow
+	first   []byte      // all rows, when the viewer joined
+	updates chan []byte // changes since; closed when the viewer is too slow
 }
 
-// head is what viewers are told beside the rows.
+// head is what viewers receive beside the rows.
 type head struct {
 	Process   string `json:"process"`
 	Reconnect bool   `json:"reconnect"` // it is allowed
@@ -59,7 +58,7 @@ type head struct {
 	Cells  int   `json:"cells"` // of the strips
 }
 
-// join makes somebody a viewer, until leave.
+// join adds a viewer, until leave.
 func (f *feed) join(h head) *viewer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +122,7 @@ func (f *feed) run(stop chan struct{}) {
 	}
 }
 
-// publish gives an update to all viewers. One who is too far behind is dropped, and
+// publish sends an update to all viewers. A viewer that is too far behind is removed, and
 // may join again.
 func (f *feed) publish(update []byte) {
 	for v := range f.viewers {
@@ -136,12 +135,12 @@ func (f *feed) publish(update []byte) {
 	}
 }
 
-// update looks, and returns what has changed as JSON. A look at all rows always has
-// something to tell, if only the time, by which viewers know that the stream lives.
+// update looks, and returns what has changed as JSON. A look at all rows always returns
+// an update, with the time if nothing else, so that viewers see that the stream is alive.
 func (f *feed) update(now time.Time, all bool) []byte {
 	b := f.updateHead(now, all)
 	begin := len(b)
-	f.look(now, all, func(t *told, had *row) {
+	f.look(now, all, func(t *shown, had *row) {
 		if len(b) > begin {
 			b = append(b, ',')
 		}
@@ -164,8 +163,8 @@ func (f *feed) update(now time.Time, all bool) []byte {
 	return append(b, "]}"...)
 }
 
-// updateHead begins an update. The tick is told with a look at all rows only: it is
-// what has the page draw one step further.
+// updateHead begins an update. It has the tick, at which the page advances its charts,
+// only when all rows are looked at.
 func (f *feed) updateHead(now time.Time, all bool) []byte {
 	b := append(make([]byte, 0, 256), `{"now":`...)
 	b = strconv.AppendInt(b, now.UnixMilli(), 10)
@@ -185,7 +184,7 @@ func (f *feed) ticksUntil(now time.Time) int64 {
 
 // look brings the rows up to date, and shows each that has changed with what it was,
 // nil when it is new.
-func (f *feed) look(now time.Time, all bool, changed func(t *told, had *row)) {
+func (f *feed) look(now time.Time, all bool, changed func(t *shown, had *row)) {
 	ticks, between := int64(0), now.Sub(f.looked)
 	if all {
 		ticks = f.ticksUntil(now)
@@ -198,13 +197,13 @@ func (f *feed) look(now time.Time, all bool, changed func(t *told, had *row)) {
 		f.looks++
 	}
 	if f.rows == nil {
-		f.rows = map[string]*told{}
+		f.rows = map[string]*shown{}
 	}
 	f.source(all, func(r *row) {
 		t := f.rows[r.id]
 		fresh := t == nil
 		if fresh {
-			t = &told{row: row{inRate: unknown, outRate: unknown}}
+			t = &shown{row: row{inRate: unknown, outRate: unknown}}
 			f.rows[r.id] = t
 			f.order = append(f.order, t)
 		}
@@ -242,12 +241,12 @@ func (f *feed) forget(gone func(id string)) {
 	f.order = kept
 }
 
-// everything is all rows with their past, as JSON. While nobody looks, nobody has
-// looked for a while, so that is done first.
+// everything returns all rows with their recent values, as JSON. Without viewers the rows
+// are out of date, so it looks at them first.
 func (f *feed) everything(h head) []byte {
 	now := time.Now()
 	if f.stop == nil {
-		f.look(now, true, func(*told, *row) {})
+		f.look(now, true, func(*shown, *row) {})
 		f.forget(func(string) {})
 	}
 	h.Now, h.Tick = now.UnixMilli(), f.tick

@@ -33,13 +33,20 @@ type world struct {
 	start time.Time
 }
 
-// virtual runs a test in a world of its own. What it leaves running fails it.
+// virtual runs a test in a world of its own, whose page has no options. What it leaves
+// running fails it.
 func virtual(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	virtualPage(t, New(), test)
+}
+
+// virtualPage is virtual with a page of the test.
+func virtualPage(t *testing.T, page *Page, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		w := &world{T: t, net: n, page: Handler(), start: time.Now()}
-		w.srv = wstest.NewServer(wstest.OnNetwork(n))
+		w := &world{T: t, net: n, page: page, start: time.Now()}
+		w.srv = wstest.NewServer(wstest.WithNetwork(n))
 		defer w.srv.Close()
 		w.web = &http.Client{Transport: &http.Transport{DialContext: n.DialContext, DisableKeepAlives: true}}
 		listener, err := n.Listen("site.test:80")

@@ -6,8 +6,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A history is what is remembered of a client: numbers alone do not tell how it got
-// there. It is not safe for concurrent use.
+// A history is the recent past of a client: its states and errors. It is not safe for
+// concurrent use.
 type history struct {
 	since  time.Time // when the newest state began that is known; zero: none is
 	strip  strip
@@ -36,18 +36,18 @@ func (h *history) move(at time.Time, state wechatws.State) {
 	h.strip.move(at, state)
 }
 
-// row is what viewers are told of the client.
+// row returns what viewers receive of the client.
 func (h *history) row(s *wechatws.Stats) row {
 	r := row{
 		state: s.State, since: h.since.UnixMilli(), attempt: s.Attempt,
-		attempts: s.Attempts, opens: s.Opens, drops: s.Disconnects,
+		attempts: s.Attempts, opens: s.Opens, disconnects: s.Disconnects,
 		in: s.MessagesIn, inBytes: s.BytesIn, out: s.MessagesOut, outBytes: s.BytesOut, dropped: s.Dropped,
-		queued: s.Queued, queuedBytes: s.QueuedBytes, queuedMost: s.MaxQueued,
-		inbox: s.Inbox, inboxMost: s.MaxInbox,
-		rtt: s.SmoothedRTT.Microseconds(), worstRTT: s.MaxRTT.Microseconds(),
+		queued: s.Queued, queuedBytes: s.QueuedBytes, maxQueued: s.MaxQueued,
+		inbox: s.Inbox, maxInbox: s.MaxInbox,
+		rtt: s.SmoothedRTT.Microseconds(), maxRTT: s.MaxRTT.Microseconds(),
 		strip: h.strip.text(), errors: h.errors.json(),
 	}
-	if !s.Since.IsZero() { // a callback may not have been told yet
+	if !s.Since.IsZero() { // the callback for it may not have run yet
 		r.since = s.Since.UnixMilli()
 	}
 	if !s.RetryAt.IsZero() {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/wechatws/wechatws"
 )
@@ -18,43 +17,51 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// A Page shows clients. It is an http.Handler; make it with Handler. All its methods
-// may be called at any time and from any goroutine, also from callbacks of the
-// clients. None of them waits for a client or for a viewer, but ServeHTTP for the one
-// viewer that it serves.
+// A Page is an [http.Handler] that shows clients. Make it with [New]. Its methods may be
+// called at any time and from any goroutine, including callbacks of the clients. They do
+// not wait for clients or viewers, except that [Page.ServeHTTP] waits for the viewer that
+// it serves.
 //
 // A page needs no closing. Its streams end when their viewers leave, and when
-// http.Server.Shutdown is called on the server that serves them.
+// [http.Server.Shutdown] is called on the server that serves them.
 type Page struct {
-	clients        clients
-	elsewhere      elsewhere
-	feed           feed
-	allowReconnect atomic.Bool
+	reconnect bool // whether viewers may reconnect clients
+	clients   clients
+	elsewhere elsewhere
+	feed      feed
 
 	mu      sync.Mutex
 	servers map[*http.Server]chan struct{} // closed when the server shuts down
 }
 
-// Handler makes a page of clients, which are called "client 1", "client 2" and so on.
-// Add adds more, with better names. The clients need not be connected; they are
-// neither connected nor closed by the page. It panics when a client is nil.
-func Handler(clients ...*wechatws.Client) *Page {
+// An Option sets one thing about a [Page].
+type Option func(*Page)
+
+// WithReconnect shows a button next to each client that calls its
+// [wechatws.Client.Reconnect]. By default nothing can be changed from the page. The
+// button sends a POST that other web sites cannot send; everyone who can open the page
+// can press it.
+func WithReconnect() Option { return func(p *Page) { p.reconnect = true } }
+
+// New makes a page without clients; see [Page.Add] and [Page.AddRows]. It does no I/O
+// and starts no goroutine.
+func New(options ...Option) *Page {
 	p := &Page{}
 	p.feed.source = p.look
-	for i, c := range clients {
-		p.Add(fmt.Sprintf("client %d", i+1), c)
+	for _, option := range options {
+		option(p)
 	}
 	return p
 }
 
-// Add shows one more client, under a name that need not be unique, until remove is
-// called. A client that is closed stays on the page, as closed, because it may be
-// connected again: who makes clients and throws them away has to remove them, or the
-// page keeps them from being collected.
+// Add shows a client, under a name that need not be unique, until remove is called. The
+// client need not be connected; the page neither connects nor closes it. A closed client
+// stays on the page, as closed, because it may be connected again: a program that
+// discards clients must remove them, or the page keeps them from being collected.
 //
-// Add registers OnStateChange and OnError callbacks, and remove takes them back; it
-// may be called more than once. Viewers see the change within two seconds. Add panics
-// when c is nil.
+// Add registers OnStateChange and OnError callbacks on the client, and remove removes
+// them; remove may be called more than once. Viewers see the change within two seconds.
+// Add panics if c is nil.
 func (p *Page) Add(name string, c *wechatws.Client) (remove func()) {
 	if c == nil {
 		panic("inspect: Add with a nil client")
@@ -62,16 +69,8 @@ func (p *Page) Add(name string, c *wechatws.Client) (remove func()) {
 	return p.clients.add(name, c)
 }
 
-// AllowReconnect puts a button next to each client that calls its Reconnect, and
-// returns p. Without it the page changes nothing. The button works by a POST that
-// other web sites cannot make; whoever sees the page can press it.
-func (p *Page) AllowReconnect() *Page {
-	p.allowReconnect.Store(true)
-	return p
-}
-
-// look shows the rows of this process and of others. Of those that come from elsewhere
-// nothing is known between two looks at all.
+// look shows the rows of this process and of others. Rows of other processes are shown
+// with all only.
 func (p *Page) look(all bool, see func(*row)) {
 	p.clients.look(all, see)
 	if all {
@@ -79,16 +78,16 @@ func (p *Page) look(all bool, see func(*row)) {
 	}
 }
 
-// ServeHTTP serves the page and what it asks for: at the address of the page itself,
-// with a query that says what. It answers to any path.
+// ServeHTTP serves the page and its data. The path is ignored; the query selects what is
+// served.
 //
 //	GET              the page
-//	GET  ?rows       all there is to know, once, as JSON
-//	GET  ?events     the same, and then what changes, as server-sent events
+//	GET  ?rows       all rows, once, as JSON
+//	GET  ?events     all rows, then their changes, as server-sent events
 //	POST ?reconnect= calls Reconnect of a client, by the id in its row
 //
-// A stream of events lasts until the viewer leaves, does not take what it is sent for
-// ten seconds, or the server shuts down.
+// A stream of events lasts until the viewer leaves, reads nothing for ten seconds, or the
+// server shuts down.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -98,8 +97,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
-	// By the query and not by the path: only so does the page find its way back
-	// without knowing where it is mounted.
+	// By the query and not by the path, so that the page need not know where it is
+	// mounted.
 	query := r.URL.Query()
 	serve := p.servePage
 	switch {
@@ -119,8 +118,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
-// servePage sends page.html with a nonce of its own, so that no script and no style
-// runs but the page's.
+// servePage sends page.html with a new nonce, so that only the page's own script and
+// style are used.
 func (p *Page) servePage(w http.ResponseWriter, _ *http.Request) {
 	nonce := rand.Text()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -138,17 +137,16 @@ func (p *Page) serveRows(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(p.feed.now(p.head()))
 }
 
-// head is what viewers are told beside the rows.
+// head returns what viewers receive beside the rows.
 func (p *Page) head() head {
 	return head{
-		// Who has several pages open must be able to tell them apart.
-		Process:   fmt.Sprintf("%s, process %d", filepath.Base(os.Args[0]), os.Getpid()),
-		Reconnect: p.allowReconnect.Load(),
+		Process:   fmt.Sprintf("%s, process %d", filepath.Base(os.Args[0]), os.Getpid()), // distinguishes pages of several processes
+		Reconnect: p.reconnect,
 	}
 }
 
-// foreign refuses what another web site's page asks for. It could not read the
-// answer, but it could have this program work for nothing.
+// foreign refuses requests from pages of other web sites, and reports whether it did.
+// Such a page could not read the answer, but it could make this program work.
 func foreign(w http.ResponseWriter, r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":

@@ -24,7 +24,7 @@ func get(t *testing.T, h http.Handler, method, target string) (*http.Response, s
 }
 
 func TestThePageIsServedWithANonceOfItsOwn(t *testing.T) {
-	page := Handler()
+	page := New()
 	res, body := get(t, page, "GET", "/")
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	require.Equal(t, "text/html; charset=utf-8", res.Header.Get("Content-Type"))
@@ -48,7 +48,7 @@ func TestThePageIsServedWithANonceOfItsOwn(t *testing.T) {
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	for _, target := range []string{"/", "/?rows", "/?reconnect=1", "/x/y?nothing"} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
-			res, _ := get(t, Handler(), method, target)
+			res, _ := get(t, New(), method, target)
 			for name, value := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
 				"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin"} {
 				require.Equal(t, value, res.Header.Get(name), "%s %s: %s", method, target, name)
@@ -61,7 +61,7 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 func TestThePageCanOnlyBeRead(t *testing.T) {
 	for _, target := range []string{"/", "/?rows", "/?events"} {
 		for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS"} {
-			res, body := get(t, Handler(), method, target)
+			res, body := get(t, New(), method, target)
 			require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode, "%s %s", method, target)
 			require.Equal(t, "GET, HEAD", res.Header.Get("Allow"))
 			require.JSONEq(t, `{"ok":false,"error":"this can only be read"}`, body)
@@ -111,7 +111,7 @@ func TestThePageWorksAtAnyPath(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			mux := http.NewServeMux()
-			mount(mux, Handler().AllowReconnect())
+			mount(mux, New(WithReconnect()))
 			at := "/debug/wechatws"
 			if strings.Contains(name, "slash") && name != "no slash" || name == "strip" {
 				at += "/"
@@ -135,7 +135,7 @@ func TestOtherSitesCannotMakeItWork(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", target, nil)
 			r.Header.Set("Sec-Fetch-Site", site)
 			w := httptest.NewRecorder()
-			Handler().ServeHTTP(w, r)
+			New().ServeHTTP(w, r)
 			require.Equal(t, status, w.Code, "%s from %s", target, site)
 		}
 	}
@@ -146,12 +146,12 @@ type dull struct{ http.ResponseWriter }
 
 func TestAStreamThatCannotBeSaysWhy(t *testing.T) {
 	w := httptest.NewRecorder()
-	Handler().ServeHTTP(dull{w}, httptest.NewRequestWithContext(t.Context(), "GET", "/?events", nil))
+	New().ServeHTTP(dull{w}, httptest.NewRequestWithContext(t.Context(), "GET", "/?events", nil))
 	require.Equal(t, http.StatusInternalServerError, w.Code)
 	require.Contains(t, w.Body.String(), "keeps it from streaming")
 }
 
 func TestANilClientIsNoticedAtOnce(t *testing.T) {
-	require.PanicsWithValue(t, "inspect: Add with a nil client", func() { Handler().Add("shop", nil) })
-	require.PanicsWithValue(t, "inspect: AddRows with nil", func() { Handler().AddRows(nil) })
+	require.PanicsWithValue(t, "inspect: Add with a nil client", func() { New().Add("shop", nil) })
+	require.PanicsWithValue(t, "inspect: AddRows with nil", func() { New().AddRows(nil) })
 }

@@ -6,14 +6,14 @@ import (
 	"net/http"
 )
 
-// errNoClient is the answer about an id that no client has, or has any more.
+// errNoClient is the error for an id that no client has, or no longer has.
 var errNoClient = errors.New("there is no such client any more")
 
-// sameOrigin finds out whether a POST comes from the page itself, by what browsers
-// say about where it comes from and web sites cannot change.
+// sameOrigin checks whether a POST comes from the page itself, by header fields that
+// browsers set and web sites cannot change.
 var sameOrigin = http.NewCrossOriginProtection()
 
-// serveReconnect does the one thing that can be done on the page.
+// serveReconnect calls Reconnect of a client, if that is allowed.
 func (p *Page) serveReconnect(w http.ResponseWriter, r *http.Request, id string) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
@@ -24,7 +24,7 @@ func (p *Page) serveReconnect(w http.ResponseWriter, r *http.Request, id string)
 		answer(w, http.StatusForbidden, "this is not for other web sites")
 		return
 	}
-	if !p.allowReconnect.Load() {
+	if !p.reconnect {
 		answer(w, http.StatusForbidden, "the program does not allow it")
 		return
 	}
@@ -38,7 +38,7 @@ func (p *Page) serveReconnect(w http.ResponseWriter, r *http.Request, id string)
 	}
 }
 
-// answer tells the page's script how it went.
+// answer sends the result of a request to the page's script.
 func answer(w http.ResponseWriter, status int, problem string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

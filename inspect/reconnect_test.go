@@ -11,10 +11,11 @@ import (
 )
 
 func TestReconnectReconnects(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
+	virtualPage(t, New(WithReconnect()), func(t *testing.T, w *world) {
 		c, _ := w.open(quiet()...)
-		w.page.AllowReconnect().Add("shop", c)
+		w.page.Add("shop", c)
 		require.Equal(t, "1", w.rows()["shop"]["id"])
+		require.True(t, w.watch().take()[0].Reconnect)
 		for _, header := range [][]string{
 			{"Origin", "http://site.test:80", "Sec-Fetch-Site", "same-origin"},
 			{"Origin", "http://site.test:80"}, // an older browser
@@ -44,16 +45,13 @@ func TestReconnectHasToBeAllowed(t *testing.T) {
 		require.JSONEq(t, `{"ok":false,"error":"the program does not allow it"}`, body)
 		w.sleep(time.Minute)
 		require.Equal(t, 1, c.Stats().Opens)
-
-		w.page.AllowReconnect()
-		require.True(t, w.watch().take()[0].Reconnect)
 	})
 }
 
 func TestReconnectIsForThePageAlone(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
+	virtualPage(t, New(WithReconnect()), func(t *testing.T, w *world) {
 		c, _ := w.open(quiet()...)
-		w.page.AllowReconnect().Add("shop", c)
+		w.page.Add("shop", c)
 		for _, header := range [][]string{
 			{"Sec-Fetch-Site", "cross-site"},
 			{"Sec-Fetch-Site", "same-site"}, // another port of this host
@@ -76,8 +74,7 @@ func TestReconnectIsForThePageAlone(t *testing.T) {
 }
 
 func TestReconnectSaysWhyNot(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		w.page.AllowReconnect()
+	virtualPage(t, New(WithReconnect()), func(t *testing.T, w *world) {
 		remove := w.page.Add("gone", w.client())
 		w.page.Add("idle", w.client())
 		closed := w.client()

@@ -7,8 +7,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A row is what viewers are told of one client. Rows are compared with ==, so that
-// only what has changed is sent.
+// A row is what viewers receive of one client. Rows are compared with ==, so that
+// only changes are sent.
 type row struct {
 	id, name       string
 	where          string // as in Row
@@ -18,13 +18,13 @@ type row struct {
 	attempt        int
 
 	attempts, opens int
-	drops           wechatws.Disconnects
+	disconnects     wechatws.Disconnects
 
 	in, inBytes, out, outBytes, dropped int64
 
-	queued, queuedBytes, queuedMost, inbox, inboxMost int
+	queued, queuedBytes, maxQueued, inbox, maxInbox int
 
-	rtt, worstRTT int64 // µs
+	rtt, maxRTT int64 // µs
 
 	strip  string // strip.text
 	errors string // recent.json
@@ -39,7 +39,7 @@ const unknown = -1
 
 // appendChanges appends a JSON object with what differs from a row that the viewer
 // has, and with everything when had is nil. The names are those that page.html uses,
-// and the only place where they are told.
+// and appear only here.
 func (r *row) appendChanges(b []byte, had *row) []byte {
 	f := fields{b: append(append(append(b, `{"id":"`...), r.id...), '"'), all: had == nil} // digits and a slash
 	if had == nil {
@@ -62,11 +62,11 @@ func (r *row) appendChanges(b []byte, had *row) []byte {
 	f.number(`,"attempt":`, int64(r.attempt), int64(had.attempt))
 	f.number(`,"attempts":`, int64(r.attempts), int64(had.attempts))
 	f.number(`,"opens":`, int64(r.opens), int64(had.opens))
-	f.number(`,"drops_closed":`, int64(r.drops.Closed), int64(had.drops.Closed))
-	f.number(`,"drops_lost":`, int64(r.drops.Lost), int64(had.drops.Lost))
-	f.number(`,"drops_half_open":`, int64(r.drops.HalfOpen), int64(had.drops.HalfOpen))
-	f.number(`,"drops_protocol":`, int64(r.drops.Protocol), int64(had.drops.Protocol))
-	f.number(`,"drops_local":`, int64(r.drops.Local), int64(had.drops.Local))
+	f.number(`,"disconnects_closed":`, int64(r.disconnects.Closed), int64(had.disconnects.Closed))
+	f.number(`,"disconnects_lost":`, int64(r.disconnects.Lost), int64(had.disconnects.Lost))
+	f.number(`,"disconnects_half_open":`, int64(r.disconnects.HalfOpen), int64(had.disconnects.HalfOpen))
+	f.number(`,"disconnects_protocol":`, int64(r.disconnects.Protocol), int64(had.disconnects.Protocol))
+	f.number(`,"disconnects_local":`, int64(r.disconnects.Local), int64(had.disconnects.Local))
 	f.number(`,"in":`, r.in, had.in)
 	f.number(`,"in_bytes":`, r.inBytes, had.inBytes)
 	f.rate(`,"in_rate":`, r.inRate, had.inRate)
@@ -76,11 +76,11 @@ func (r *row) appendChanges(b []byte, had *row) []byte {
 	f.number(`,"dropped":`, r.dropped, had.dropped)
 	f.number(`,"queued":`, int64(r.queued), int64(had.queued))
 	f.number(`,"queued_bytes":`, int64(r.queuedBytes), int64(had.queuedBytes))
-	f.number(`,"queued_most":`, int64(r.queuedMost), int64(had.queuedMost))
+	f.number(`,"max_queued":`, int64(r.maxQueued), int64(had.maxQueued))
 	f.number(`,"inbox":`, int64(r.inbox), int64(had.inbox))
-	f.number(`,"inbox_most":`, int64(r.inboxMost), int64(had.inboxMost))
+	f.number(`,"max_inbox":`, int64(r.maxInbox), int64(had.maxInbox))
 	f.number(`,"rtt_us":`, r.rtt, had.rtt)
-	f.number(`,"worst_rtt_us":`, r.worstRTT, had.worstRTT)
+	f.number(`,"max_rtt_us":`, r.maxRTT, had.maxRTT)
 	if f.all || r.strip != had.strip {
 		f.raw(`,"strip":"`, r.strip) // letters, digits and a colon
 		f.b = append(f.b, '"')

@@ -20,9 +20,9 @@ func object(t *testing.T, b []byte) fact {
 func sample() row {
 	return row{
 		id: "7", name: "shop", where: "worker 3", here: true, state: wechatws.StateWaiting, since: 1, retryAt: 2, attempt: 3, attempts: 4, opens: 5,
-		drops: wechatws.Disconnects{Closed: 6, Lost: 7, HalfOpen: 8, Protocol: 9, Local: 10},
-		in:    11, inBytes: 12, out: 13, outBytes: 14, dropped: 15,
-		queued: 16, queuedBytes: 17, queuedMost: 18, inbox: 19, inboxMost: 20, rtt: 21, worstRTT: 22,
+		disconnects: wechatws.Disconnects{Closed: 6, Lost: 7, HalfOpen: 8, Protocol: 9, Local: 10},
+		in:          11, inBytes: 12, out: 13, outBytes: 14, dropped: 15,
+		queued: 16, queuedBytes: 17, maxQueued: 18, inbox: 19, maxInbox: 20, rtt: 21, maxRTT: 22,
 		strip: "348:-118o2", errors: `[{"at":1,"text":"x","times":2}]`, inRate: 235, outRate: unknown,
 	}
 }
@@ -31,9 +31,9 @@ func TestARowTellsEverythingOnce(t *testing.T) {
 	r := sample()
 	require.Equal(t, fact{
 		"id": "7", "name": "shop", "where": "worker 3", "here": true, "state": "waiting", "since": 1., "retry_at": 2., "attempt": 3., "attempts": 4., "opens": 5.,
-		"drops_closed": 6., "drops_lost": 7., "drops_half_open": 8., "drops_protocol": 9., "drops_local": 10.,
+		"disconnects_closed": 6., "disconnects_lost": 7., "disconnects_half_open": 8., "disconnects_protocol": 9., "disconnects_local": 10.,
 		"in": 11., "in_bytes": 12., "out": 13., "out_bytes": 14., "dropped": 15.,
-		"queued": 16., "queued_bytes": 17., "queued_most": 18., "inbox": 19., "inbox_most": 20., "rtt_us": 21., "worst_rtt_us": 22.,
+		"queued": 16., "queued_bytes": 17., "max_queued": 18., "inbox": 19., "max_inbox": 20., "rtt_us": 21., "max_rtt_us": 22.,
 		"strip": "348:-118o2", "errors": []any{map[string]any{"at": 1., "text": "x", "times": 2.}},
 		"in_rate": 23.5, "out_rate": nil,
 	}, object(t, r.appendChanges(nil, nil)))

@@ -10,27 +10,28 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A Row is a client that a page cannot look at itself, such as one of another process.
-// Where and Name together tell it from all others of the same AddRows.
+// A Row is a client of another process, or one that the page cannot read itself for
+// another reason. Where and Name together identify it among the rows of one
+// [Page.AddRows].
 type Row struct {
 	Name  string
-	Where string // the process or the machine, for a column of its own
-	// Stats are the newest that are known. Their times are by the clock of this
-	// machine, or the countdown is off by as much as the clocks are.
+	Where string // the process or the machine; shown in a column of its own
+	// Stats are the newest that are known. Their times must be by the clock of this
+	// machine, or the countdown is wrong by the difference of the clocks.
 	Stats wechatws.Stats
 }
 
-// AddRows shows rows that come from elsewhere, until remove is called, which may be
-// called more than once: a page for all processes of a fleet has their clients in one
-// table. Their errors and timelines are known from when somebody looks. They cannot be
-// reconnected on this page.
+// AddRows shows rows that the program supplies, until remove is called; remove may be
+// called more than once. With it one page can show the clients of all processes. The
+// errors and timelines of rows are recorded while the page has viewers. The clients
+// cannot be reconnected from this page.
 //
-// While somebody looks, rows is called every two seconds, and yields what is there
-// then; a row that it yields no more is gone. It is not called twice at the same time.
-// All viewers wait for it, so it must not: who gets rows over a network keeps the
-// newest and yields those. It must not ask the page for anything over HTTP, and a panic
-// in it is not caught. A row that comes twice in one call is shown once. AddRows panics
-// when rows is nil.
+// While the page has viewers, rows is called every two seconds, by one goroutine at a
+// time, and yields the current rows; a row that it no longer yields disappears. It must
+// not block, since all viewers wait for it: a program that receives rows over a network
+// keeps the newest and yields those. It must not make requests to the page, and a panic
+// in it is not recovered. A row that is yielded twice in one call is shown once. AddRows
+// panics if rows is nil.
 func (p *Page) AddRows(rows iter.Seq[Row]) (remove func()) {
 	if rows == nil {
 		panic("inspect: AddRows with nil")

@@ -14,8 +14,8 @@ import (
 )
 
 func TestRowsFromElsewhere(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		w.page.AllowReconnect().Add("shop", w.client())
+	virtualPage(t, New(WithReconnect()), func(t *testing.T, w *world) {
+		w.page.Add("shop", w.client())
 		var rows atomic.Pointer[[]Row] // the newest
 		rows.Store(&[]Row{
 			{Name: "shop", Where: "worker 1", Stats: wechatws.Stats{State: wechatws.StateOpen, Since: w.start.Add(-time.Hour), MessagesIn: 10}},
@@ -78,7 +78,7 @@ func TestRowsFromElsewhere(t *testing.T) {
 }
 
 func TestRowsMayBeTakenBackWhileTheyAreShown(t *testing.T) {
-	p := Handler()
+	p := New()
 	var remove func()
 	remove = p.AddRows(func(yield func(Row) bool) {
 		remove()

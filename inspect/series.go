@@ -8,7 +8,7 @@ import (
 // seriesTicks is how many numbers a sparkline has: two minutes of them.
 const seriesTicks = 60
 
-// A series is a number at each of the last ticks. Ticks at which nobody looked have
+// A series is a number at each of the last ticks. Ticks without viewers have
 // none.
 type series struct {
 	values [seriesTicks]int32 // a ring, by the tick modulo seriesTicks; unknown where there is none

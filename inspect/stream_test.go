@@ -89,8 +89,7 @@ func TestHeadOfAStreamEnds(t *testing.T) {
 
 // Everything at once, for the race detector: nothing may deadlock, and nothing be left.
 func TestManyAtOnce(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		w.page.AllowReconnect()
+	virtualPage(t, New(WithReconnect()), func(t *testing.T, w *world) {
 		var all sync.WaitGroup
 		for i := range 8 {
 			c, _ := w.open(quiet()...)

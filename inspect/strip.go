@@ -27,7 +27,7 @@ type strip struct {
 	cached string // what text returned, until something changes
 }
 
-// cellLetters are the states as the page is told them, by their number, and last the
+// cellLetters are the letters of the states on the wire, by their number, and last the
 // one that is not known because it was before Add.
 const (
 	cellLetters = "icownxf-"

@@ -9,9 +9,9 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A watched client is one with its history. States and errors are noted as they
-// happen, because they are rare and because what is interesting has happened before
-// somebody comes to look; numbers are asked for when somebody does.
+// A watched client is a client with its history. States and errors are recorded as they
+// happen, because they are rare and because the interesting ones happen before the page
+// is opened; numbers are read while it is open.
 type watched struct {
 	id, name string
 	client   *wechatws.Client
@@ -43,12 +43,12 @@ func (w *watched) changed(change wechatws.StateChange) {
 	defer w.mu.Unlock()
 	w.move(change.At, change.To)
 	if change.Err != nil && change.To != wechatws.StateClosed {
-		// Of an attempt that failed OnError was told as well, just before.
+		// OnError was called with the error of a failed attempt as well, just before.
 		if text := plain(change.Err); change.From == wechatws.StateOpen || text != w.errors.newest() {
 			w.errors.add(change.At, text)
 		}
 	}
-	w.tell()
+	w.signal()
 }
 
 func (w *watched) failed(err error) {
@@ -56,10 +56,10 @@ func (w *watched) failed(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.errors.add(now, text)
-	w.tell()
+	w.signal()
 }
 
-func (w *watched) tell() {
+func (w *watched) signal() {
 	w.moved.Store(true)
 	w.changes.Add(1)
 }

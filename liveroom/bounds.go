@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// maxField is how many bytes of one text a room keeps. What people type is far
-	// shorter.
+	// maxField is how many bytes of one text a room keeps. Typed text is far shorter.
 	maxField = 4 << 10
 	// maxGoods is how many goods a shelf holds. Each message about goods looks through
 	// all of them.
@@ -17,7 +16,7 @@ const (
 	cutMark = "…"
 )
 
-// cut is s, or its beginning and a mark. It does not hold on to a long s.
+// cut returns s, or its beginning and a mark. It does not retain a long s.
 func cut[S ~string](s S) S {
 	if len(s) <= maxField {
 		return s
@@ -33,7 +32,7 @@ func (v Value) cut() Value {
 	if len(v.text) <= maxField {
 		return v
 	}
-	return Value{text: cut(v.text)} // a number with a mark is none
+	return Value{text: cut(v.text)} // with a mark it is not a number
 }
 
 func (s Sender) cut() Sender {
@@ -50,7 +49,7 @@ func (n Notice) cut() Notice {
 	return n
 }
 
-// The beginning of a URL leads somewhere else: one that is too long is left out.
+// Part of a URL is another URL, so one that is too long is left out.
 func (g Goods) cut() Goods {
 	g.ID, g.Name, g.Price = g.ID.cut(), cut(g.Name), g.Price.cut()
 	if len(g.Image) > maxField {
@@ -69,7 +68,7 @@ func (g Goods) size() int {
 	return int(unsafe.Sizeof(g)) + len(g.ID.text) + len(g.Name) + len(g.Price.text) + len(g.Image)
 }
 
-// A keepable can be cut to what a room keeps of it, and takes so many bytes then.
+// A keepable can be cut to what a room keeps of it, and then has a size in bytes.
 type keepable[T any] interface {
 	cut() T
 	size() int
@@ -81,8 +80,7 @@ var (
 	_ keepable[Goods]   = Goods{}
 )
 
-// A kept is a list of things that a room keeps, oldest first, and how many bytes they
-// take.
+// A kept is a list of what a room keeps, oldest first, and its size in bytes.
 type kept[T keepable[T]] struct {
 	items []T
 	bytes int
@@ -113,8 +111,8 @@ func (k *kept[T]) replace(items []T) {
 	}
 }
 
-// drop removes the oldest n. Their place in the array is let go of when the list has
-// to move; what they hold is let go of now.
+// drop removes the oldest n. What they reference is released now, their place in the
+// array when the list is moved.
 func (k *kept[T]) drop(n int) {
 	for _, v := range k.items[:max(n, 0)] {
 		k.bytes -= v.size()
@@ -123,15 +121,14 @@ func (k *kept[T]) drop(n int) {
 	k.items = k.items[max(n, 0):]
 }
 
-// bound drops the oldest of what is more than the room is to keep; of the list that
-// takes most, so that a flood of one kind leaves the others alone. It is called with mu
-// held.
+// bound removes the oldest entries above the room's limits, from the list that is largest,
+// so that a flood of one kind does not affect the others. It is called with mu held.
 func (r *Room) bound() {
 	comments, notices, goods := &r.state.comments, &r.state.notices, &r.state.goods
-	comments.drop(len(comments.items) - r.cfg.Comments)
-	notices.drop(len(notices.items) - r.cfg.Notices)
+	comments.drop(len(comments.items) - r.cfg.comments)
+	notices.drop(len(notices.items) - r.cfg.notices)
 	goods.drop(len(goods.items) - maxGoods)
-	for comments.bytes+notices.bytes+goods.bytes > r.cfg.Bytes {
+	for comments.bytes+notices.bytes+goods.bytes > r.cfg.bytes {
 		switch max(comments.bytes, notices.bytes, goods.bytes) {
 		case comments.bytes:
 			comments.drop(1)

@@ -41,9 +41,9 @@ func heap() (live, allocated uint64) {
 }
 
 // flooded joins a room whose server sends n messages, and returns its snapshot.
-func flooded(t *testing.T, cfg liveroom.Config, n int, message func(i int) string) (s liveroom.Snapshot) {
+func flooded(t *testing.T, m member, n int, message func(i int) string) (s liveroom.Snapshot) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.plain(cfg).join()
+		v := w.plain(m).join()
 		c := w.conn()
 		before, _ := heap()
 		for i := range n {
@@ -90,7 +90,7 @@ func TestWhatARoomKeepsIsBoundedInBytes(t *testing.T) {
 			if name == "histories" {
 				n = 10
 			}
-			s := flooded(t, config("a"), n, message)
+			s := flooded(t, as("a"), n, message)
 			size := 0
 			for _, text := range textOf(s) {
 				size += len(text)
@@ -116,8 +116,7 @@ func TestWhatARoomKeepsIsBoundedInBytes(t *testing.T) {
 
 // Small things are many. A shelf has 1,000.
 func TestAShelfIsBounded(t *testing.T) {
-	cfg := config("a")
-	s := flooded(t, cfg, 20_000, func(i int) string {
+	s := flooded(t, as("a"), 20_000, func(i int) string {
 		return fmt.Sprintf(`{"msg_type":"on_off_shelf","status":"on","goods_id":%d}`, i)
 	})
 	require.Len(t, s.Goods, 1000)
@@ -125,11 +124,9 @@ func TestAShelfIsBounded(t *testing.T) {
 	require.Equal(t, "19999", s.Goods[999].ID.String())
 }
 
-// Bytes is the bound, for all together; and what takes most of it is what gives way.
+// WithHistoryBytes is the bound, for all together; and what takes most of it is what gives way.
 func TestBytes(t *testing.T) {
-	cfg := config("a")
-	cfg.Bytes = 20_000
-	s := flooded(t, cfg, 1000, func(i int) string {
+	s := flooded(t, as("a", liveroom.WithHistoryBytes(20_000)), 1000, func(i int) string {
 		if i < 50 {
 			return fmt.Sprintf(`{"msg_type":"message","from_name":"b","content":"%d"}`, i)
 		}
@@ -149,7 +146,7 @@ func TestBytes(t *testing.T) {
 func TestLongTextReachesCallbacksWhole(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		long := strings.Repeat("x", 10_000)
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		w.backend.Say(roomID, "b", long)
 		w.sleep(time.Second)
 		require.EqualValues(t, long, v.comments[0].Content)
@@ -173,9 +170,7 @@ func TestMergingLongHistoriesIsLinear(t *testing.T) {
 			_ = c.Send(`{"msg_type":"join","online_num":1,"message_list":[` + strings.Join(list, ",") + `]}`)
 			w.sleep(time.Millisecond)
 		}
-		cfg := config("a")
-		cfg.Comments = n
-		v := w.plain(cfg)
+		v := w.plain(as("a", liveroom.WithHistory(n, 50)))
 		go func() { _ = v.Connect(t.Context()) }()
 		c := w.conn()
 		script(c, 0)
@@ -219,9 +214,7 @@ func TestAHistoryIsBounded(t *testing.T) {
 func TestManyCommentsBeforeTheJoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Freeze(true)
-		cfg := config("a")
-		cfg.Comments = 3
-		v := w.visitor(cfg)
+		v := w.visitor(as("a", liveroom.WithHistory(3, 50)))
 		go func() { _ = v.Connect(t.Context()) }()
 		c := w.conn()
 		for i := range 5 {

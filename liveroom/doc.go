@@ -1,13 +1,13 @@
-// Package liveroom speaks the protocol of a WeChat Mini Program live room and
+// Package liveroom implements the protocol of a WeChat Mini Program live room and
 // keeps the state of one.
 //
-// A Room is made on a wechatws.Client. It joins on every connection before
-// anything else is said there, knows who is watching, what was said, and what is
+// A [Room] is made on a [wechatws.Client]. It joins on every connection before any other
+// message is sent, keeps the numbers of viewers and followers, the comments and the goods
 // on the shelf, and calls typed callbacks:
 //
 //	client, err := wechatws.New("wss://live.example.com/ws")
 //	…
-//	room, err := liveroom.New(client, liveroom.Config{
+//	room, err := liveroom.New(client, liveroom.Identity{
 //		RoomID: liveroom.Str("9527"), LiveID: liveroom.Num(1), UserID: liveroom.Num(42),
 //		Name:   "bot",
 //	})
@@ -17,23 +17,25 @@
 //			_ = room.Say(ctx, "hello, "+string(c.FromName))
 //		}
 //	})
-//	err = client.Run(ctx) // joins, and comes back when it must
+//	err = client.Run(ctx) // joins, and joins again after each reconnect
 //
 // The messages are those of the page that this library mirrors; see Message types
-// below. Backends of this protocol are often written in PHP, so reading is
-// tolerant: numbers may be strings and the other way round, an absent list null,
-// [] or {}, and fields that are not known here do no harm. Writing is strict.
+// below. Backends of this protocol are often written in PHP, so decoding is
+// tolerant: numbers may be strings and strings numbers, an empty list null, [] or {}, and
+// unknown fields are ignored. Encoding is strict.
 //
 // # Message types
 //
+// A type is named after its msg_type:
+//
 //	from the server    type
-//	init               Init        the server gives an id and waits for a join
-//	join               Join        somebody has joined; the first one is our own
+//	init               Init         the server assigns an id and asks for a join
+//	join               Join         a member has joined; the first one is this client
 //	message            Comment
-//	subscribe          Subscribe   a new follower
-//	leave              Leave
-//	buy                Buy
-//	on_off_shelf       Shelf       goods go on the shelf or off it
+//	subscribe          Subscribe    a new follower
+//	leave              Leave        a member has left
+//	buy                Buy          a member has bought something
+//	on_off_shelf       ShelfChange  goods were put on the shelf or taken off it
 //
 //	from the client    type
 //	ping               PingCommand
@@ -41,8 +43,8 @@
 //	message            CommentCommand
 //	on_off_shelf       ShelfCommand
 //
-// A type of one's own needs no more than a struct with JSON tags and
+// For any other type, define a struct with JSON tags and call
 // wechatws.On(client, "its_msg_type", func(ctx context.Context, v T) { … }).
 //
-// Package liveroomtest has a backend to try all this against.
+// Package liveroomtest has a backend for tests and demos.
 package liveroom

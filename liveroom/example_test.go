@@ -18,7 +18,7 @@ func ExampleNew() {
 	if err != nil {
 		panic(err)
 	}
-	room, err := liveroom.New(client, liveroom.Config{
+	room, err := liveroom.New(client, liveroom.Identity{
 		RoomID: liveroom.Str("9527"), LiveID: liveroom.Num(1), UserID: liveroom.Num(42), Name: "bot",
 	})
 	if err != nil {
@@ -50,7 +50,7 @@ func ExampleRoom_Joined() {
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
 	client, _ := wechatws.New(backend.URL())
-	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "anchor", Anchor: true})
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "anchor", Anchor: true})
 	if err != nil {
 		panic(err)
 	}
@@ -59,9 +59,9 @@ func ExampleRoom_Joined() {
 	if err := room.Joined(ctx); err != nil {
 		panic(err)
 	}
-	on := make(chan liveroom.Shelf)
-	room.OnShelf(func(_ context.Context, s liveroom.Shelf) { on <- s })
-	_ = room.ShelfOn(ctx, liveroom.Goods{ID: liveroom.Num(7), Name: "tea", Price: liveroom.Str("9.90")})
+	on := make(chan liveroom.ShelfChange)
+	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) { on <- s })
+	_ = room.PutOnShelf(ctx, liveroom.Goods{ID: liveroom.Num(7), Name: "tea", Price: liveroom.Str("9.90")})
 	<-on
 	s := room.Snapshot()
 	fmt.Println(s.Joined, s.Viewers, s.Goods[0].Name, s.Goods[0].Price)
@@ -76,7 +76,7 @@ func ExampleRoom_Client() {
 	backend := liveroomtest.NewBackend(liveroomtest.Quirks{})
 	defer backend.Close()
 	client, _ := wechatws.New(backend.URL())
-	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "bot"})
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "bot"})
 	if err != nil {
 		panic(err)
 	}
@@ -99,8 +99,8 @@ func ExampleRoom_Client() {
 	// Output: Hong 3
 }
 
-func ExampleRead() {
-	m, err := liveroom.Read(wechatws.Message{Type: "message", Data: []byte(`{"msg_type":"message","from_name":"Hong","content":666}`)})
+func ExampleDecode() {
+	m, err := liveroom.Decode(wechatws.Message{Type: "message", Data: []byte(`{"msg_type":"message","from_name":"Hong","content":666}`)})
 	c, ok := m.(liveroom.Comment)
 	fmt.Println(c.FromName, c.Content, ok, err)
 	// Output: Hong 666 true <nil>

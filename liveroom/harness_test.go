@@ -29,7 +29,7 @@ type world struct {
 func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.OnNetwork(wstest.NewNetwork()))}
+		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.WithNetwork(wstest.NewNetwork()))}
 		defer w.backend.Close()
 		defer func() {
 			for _, v := range w.visitors {
@@ -48,10 +48,16 @@ func (w *world) sleep(d time.Duration) {
 
 const roomID = "9527"
 
-func config(name string) liveroom.Config {
-	return liveroom.Config{
+// A member is what a room is made of.
+type member struct {
+	liveroom.Identity
+	options []liveroom.Option
+}
+
+func as(name string, options ...liveroom.Option) member {
+	return member{liveroom.Identity{
 		RoomID: liveroom.Str(roomID), LiveID: liveroom.Num(1), UserID: liveroom.Str("u-" + name), Name: name,
-	}
+	}, options}
 }
 
 // A visitor is a room that keeps what its callbacks were told.
@@ -69,9 +75,9 @@ type visitor struct {
 	errs     []error
 }
 
-func (w *world) visitor(cfg liveroom.Config, options ...wechatws.Option) *visitor {
+func (w *world) visitor(m member, options ...wechatws.Option) *visitor {
 	w.Helper()
-	v := w.plain(cfg, options...)
+	v := w.plain(m, options...)
 	v.Room.OnComment(func(_ context.Context, c liveroom.Comment) { v.note(func() { v.comments = append(v.comments, c) }) })
 	v.Room.OnJoin(func(_ context.Context, j liveroom.Join) { v.note(func() { v.joins = append(v.joins, j) }) })
 	v.Room.OnLeave(func(_ context.Context, l liveroom.Leave) { v.note(func() { v.leaves = append(v.leaves, l) }) })
@@ -79,12 +85,12 @@ func (w *world) visitor(cfg liveroom.Config, options ...wechatws.Option) *visito
 }
 
 // plain is a visitor that keeps no messages.
-func (w *world) plain(cfg liveroom.Config, options ...wechatws.Option) *visitor {
+func (w *world) plain(m member, options ...wechatws.Option) *visitor {
 	w.Helper()
 	options = append([]wechatws.Option{wechatws.WithProxy(nil), wechatws.WithNetDial(w.backend.DialContext)}, options...)
 	client, err := wechatws.New(w.backend.URL(), options...)
 	require.NoError(w, err)
-	room, err := liveroom.New(client, cfg)
+	room, err := liveroom.New(client, m.Identity, m.options...)
 	require.NoError(w, err)
 	v := &visitor{Room: room, Client: client, t: w.T}
 	w.visitors = append(w.visitors, v)

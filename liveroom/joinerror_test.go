@@ -19,7 +19,7 @@ import (
 func TestAJoinErrorIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.NewNetwork()
-		server := wstest.NewServer(wstest.OnNetwork(network))
+		server := wstest.NewServer(wstest.WithNetwork(network))
 		defer server.Close()
 		server.OnConn(func(c *wstest.Conn) {
 			for i := range 900 {
@@ -28,7 +28,7 @@ func TestAJoinErrorIsShort(t *testing.T) {
 		})
 		client, err := wechatws.New(server.URL(), wechatws.WithProxy(nil), wechatws.WithNetDial(network.DialContext), wechatws.WithoutReconnect())
 		require.NoError(t, err)
-		_, err = liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), InitTimeout: time.Minute})
+		_, err = liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527")}, liveroom.WithJoinTimeout(time.Minute))
 		require.NoError(t, err)
 		err = client.Connect(t.Context())
 		var je *liveroom.JoinError
@@ -47,7 +47,7 @@ func TestAJoinErrorIsShort(t *testing.T) {
 
 func TestErrorsAboutMessagesAreShort(t *testing.T) {
 	long := strings.Repeat("\u009bx", 100_000)
-	_, err := liveroom.Read(wechatws.Message{Type: long, Data: []byte("{}")})
+	_, err := liveroom.Decode(wechatws.Message{Type: long, Data: []byte("{}")})
 	require.ErrorContains(t, err, "unknown message type")
 	require.LessOrEqual(t, len(err.Error()), 600)
 	var decode *wechatws.DecodeError

@@ -8,19 +8,19 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// incoming are the messages from the server. Together with the MsgType methods
-// below it is the place that ties each msg_type to its Go type.
+// incoming are the messages from the server. It and the MsgType methods below tie each
+// msg_type to its Go type.
 var incoming = map[string]func(wechatws.Message) (Incoming, error){
-	Init{}.MsgType():      decode[Init],
-	Join{}.MsgType():      decode[Join],
-	Comment{}.MsgType():   decode[Comment],
-	Subscribe{}.MsgType(): decode[Subscribe],
-	Leave{}.MsgType():     decode[Leave],
-	Buy{}.MsgType():       decode[Buy],
-	Shelf{}.MsgType():     decode[Shelf],
+	Init{}.MsgType():        decode[Init],
+	Join{}.MsgType():        decode[Join],
+	Comment{}.MsgType():     decode[Comment],
+	Subscribe{}.MsgType():   decode[Subscribe],
+	Leave{}.MsgType():       decode[Leave],
+	Buy{}.MsgType():         decode[Buy],
+	ShelfChange{}.MsgType(): decode[ShelfChange],
 }
 
-// MsgType is the value of the field msg_type.
+// MsgType returns the value of the field msg_type.
 func (Init) MsgType() string           { return "init" }
 func (Join) MsgType() string           { return "join" }
 func (JoinCommand) MsgType() string    { return "join" }
@@ -29,23 +29,23 @@ func (CommentCommand) MsgType() string { return "message" }
 func (Subscribe) MsgType() string      { return "subscribe" }
 func (Leave) MsgType() string          { return "leave" }
 func (Buy) MsgType() string            { return "buy" }
-func (Shelf) MsgType() string          { return "on_off_shelf" }
+func (ShelfChange) MsgType() string    { return "on_off_shelf" }
 func (ShelfCommand) MsgType() string   { return "on_off_shelf" }
 func (PingCommand) MsgType() string    { return "ping" }
 
-// Incoming is a message from the server: Init, Join, Comment, Subscribe, Leave,
-// Buy or Shelf.
+// Incoming is a message from the server: an [Init], [Join], [Comment], [Subscribe],
+// [Leave], [Buy] or [ShelfChange].
 type Incoming interface{ MsgType() string }
 
-// Read decodes a message by its type. The error is a *wechatws.DecodeError when
-// the message does not fit its type; for a type that this package does not know it
-// says so. Own and Ghost are not set: only a Room knows.
-func Read(m wechatws.Message) (Incoming, error) {
-	read, ok := incoming[m.Type]
+// Decode decodes a message by its type. The error, for a message that does not fit its
+// type and for a type that this package does not know, is a [*wechatws.DecodeError]. The
+// fields Own and Ghost are not set: that takes a [Room].
+func Decode(m wechatws.Message) (Incoming, error) {
+	decode, ok := incoming[m.Type]
 	if !ok {
 		return nil, &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: fmt.Errorf("liveroom: unknown message type %s", printable.Quote(m.Type))}
 	}
-	return read(m)
+	return decode(m)
 }
 
 func decode[T Incoming](m wechatws.Message) (Incoming, error) {
@@ -56,68 +56,67 @@ func decode[T Incoming](m wechatws.Message) (Incoming, error) {
 	return v, nil
 }
 
-// A Sender is what any message may say about whom it comes from. Often it says
-// nothing.
+// A Sender is what a message may contain about its sender. In many messages it is empty.
 type Sender struct {
 	ClientID Value `json:"client_id"`
 	FromUID  Value `json:"from_uid"`
 	FromName Text  `json:"from_name"`
 }
 
-// Init is the server's first word: it gives this connection its client_id, and
-// waits for a join.
+// Init is the first message from the server: it assigns a client_id to the connection and
+// asks for a join.
 type Init struct{ Sender }
 
-// Join tells that somebody has joined. The first one on a connection is the answer
-// to our own join.
+// Join is sent when a member has joined. The first one on a connection is the answer to
+// this client's own join.
 type Join struct {
 	Sender
 	MsgContent   Text    `json:"msg_content"`
 	OnlineNum    *Number `json:"online_num"`
-	SubscribeNum *Number `json:"subscribe_num"` // nil: not said
+	SubscribeNum *Number `json:"subscribe_num"` // nil: absent
 	MessageList  History `json:"message_list"`
 
-	// Own tells that it is about ourselves. Room sets it.
+	// Own reports whether it is about this member. It is set by [Room].
 	Own bool `json:"-"`
 }
 
-// Comment is something said in the room. In a history, Sender.FromName is read
-// from name as well.
+// Comment is a comment in the room. In a [History], Sender.FromName may also be the field
+// name.
 type Comment struct {
 	Sender
 	Content Text `json:"content"`
 
-	// Own tells that we have said it. Room sets it.
+	// Own reports whether it is from this member. It is set by [Room].
 	Own bool `json:"-"`
 }
 
-// Subscribe tells of a new follower.
+// Subscribe is sent when the room has a new follower.
 type Subscribe struct {
 	Sender
 	MsgContent   Text    `json:"msg_content"`
 	SubscribeNum *Number `json:"subscribe_num"`
 }
 
-// Leave tells that somebody has left.
+// Leave is sent when a member has left.
 type Leave struct {
 	Sender
 	MsgContent Text `json:"msg_content"`
 
-	// Own tells that it is about ourselves, and Ghost that it is our last
-	// connection that has left: servers notice its end late, and tell of it
-	// after we have come back. Room sets them.
+	// Own reports whether it is about this member, and Ghost whether it is about an
+	// earlier connection of this member: servers notice the end of a connection late,
+	// and report it after the member has joined again. They are set by [Room].
 	Own   bool `json:"-"`
 	Ghost bool `json:"-"`
 }
 
-// Buy tells that somebody has bought something.
+// Buy is sent when a member has bought something.
 type Buy struct {
 	Sender
 	MsgContent Text `json:"msg_content"`
 }
 
-// Shelf tells that goods were put on the shelf or taken off it.
-type Shelf struct {
+// ShelfChange is sent when goods were put on the shelf or taken off it.
+type ShelfChange struct {
 	Sender
 	RoomID       Value `json:"room_id"`
 	LiveID       Value `json:"live_id"`
@@ -125,21 +124,21 @@ type Shelf struct {
 	GoodsName    Text  `json:"goods_name"`
 	GoodsPrice   Value `json:"goods_price"`
 	DefaultImage Text  `json:"default_image"`
-	Status       Text  `json:"status"` // on or off
+	Status       Text  `json:"status"` // ShelfOn or ShelfOff
 }
 
-// The two values of Shelf.Status.
+// The values of [ShelfChange].Status and [ShelfCommand].Status.
 const (
 	ShelfOn  = "on"
 	ShelfOff = "off"
 )
 
-// Goods are what the message is about.
-func (s Shelf) Goods() Goods {
+// Goods returns the goods that the message is about.
+func (s ShelfChange) Goods() Goods {
 	return Goods{ID: s.GoodsID, Name: string(s.GoodsName), Price: s.GoodsPrice, Image: string(s.DefaultImage)}
 }
 
-// Goods are something for sale.
+// Goods are an article for sale.
 type Goods struct {
 	ID    Value
 	Name  string
@@ -147,10 +146,10 @@ type Goods struct {
 	Image string // a URL
 }
 
-// PingCommand is the heartbeat, which a wechatws.Client sends by itself.
+// PingCommand is the heartbeat, which a [wechatws.Client] sends by itself.
 type PingCommand struct{}
 
-// JoinCommand asks to be let into the room. Room sends it by itself.
+// JoinCommand asks to join a room. A [Room] sends it by itself.
 type JoinCommand struct {
 	RoomID   Value  `json:"room_id"`
 	LiveID   Value  `json:"live_id"`
@@ -160,7 +159,7 @@ type JoinCommand struct {
 	FromName string `json:"from_name"`
 }
 
-// CommentCommand says something in the room; see Room.Say.
+// CommentCommand sends a comment to the room; see [Room.Say].
 type CommentCommand struct {
 	RoomID   Value  `json:"room_id"`
 	LiveID   Value  `json:"live_id"`
@@ -170,8 +169,8 @@ type CommentCommand struct {
 	Content  string `json:"content"`
 }
 
-// ShelfCommand puts goods on the shelf or takes them off it; see Room.ShelfOn and
-// Room.ShelfOff.
+// ShelfCommand puts goods on the shelf or takes them off it; see [Room.PutOnShelf] and
+// [Room.TakeOffShelf].
 type ShelfCommand struct {
 	RoomID       Value  `json:"room_id"`
 	LiveID       Value  `json:"live_id"`
@@ -185,24 +184,24 @@ type ShelfCommand struct {
 	Status       string `json:"status"`
 }
 
-// The commands are written with their msg_type, so that nobody can forget it.
+// The commands are encoded with their msg_type.
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements [json.Marshaler].
 func (c PingCommand) MarshalJSON() ([]byte, error) { return marshal(c.MsgType(), struct{}{}) }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements [json.Marshaler].
 func (c JoinCommand) MarshalJSON() ([]byte, error) {
 	type fields JoinCommand
 	return marshal(c.MsgType(), fields(c))
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements [json.Marshaler].
 func (c CommentCommand) MarshalJSON() ([]byte, error) {
 	type fields CommentCommand
 	return marshal(c.MsgType(), fields(c))
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements [json.Marshaler].
 func (c ShelfCommand) MarshalJSON() ([]byte, error) {
 	type fields ShelfCommand
 	return marshal(c.MsgType(), fields(c))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func describe(m liveroom.Incoming) string {
 		return fmt.Sprintf("leave %s %s", m.MsgContent, m.ClientID)
 	case liveroom.Buy:
 		return fmt.Sprintf("buy %s", m.MsgContent)
-	case liveroom.Shelf:
+	case liveroom.ShelfChange:
 		g := m.Goods()
 		return fmt.Sprintf("shelf %s %s %s %s: %s %s %s %s %s", m.RoomID, m.LiveID, m.FromUID, m.FromName, m.Status, g.ID, g.Name, strings.TrimSuffix(g.Price.String(), "0"), g.Image)
 	}
@@ -78,7 +79,7 @@ func TestReadsWhatBackendsWrite(t *testing.T) {
 	for _, backend := range []string{"php", "node", "go"} {
 		var got []string
 		for _, line := range lines(t, backend) {
-			m, err := liveroom.Read(message(line))
+			m, err := liveroom.Decode(message(line))
 			require.NoError(t, err, line)
 			got = append(got, describe(m))
 		}
@@ -98,12 +99,12 @@ func TestReadErrors(t *testing.T) {
 		`{"msg_type":"join","online_num":[]}`:          `is not a whole number`,
 		`{"msg_type":"join","message_list":"nothing"}`: `"\"nothing\"" is not a list of comments`,
 	} {
-		_, err := liveroom.Read(message(data))
+		_, err := liveroom.Decode(message(data))
 		var de *wechatws.DecodeError
 		require.ErrorAs(t, err, &de, data)
 		require.ErrorContains(t, err, want, data)
 	}
-	_, err := liveroom.Read(message(`{"msg_type":"message","content":[` + strings.Repeat("1,", 200) + `1]}`))
+	_, err := liveroom.Decode(message(`{"msg_type":"message","content":[` + strings.Repeat("1,", 200) + `1]}`))
 	require.Regexp(t, `\[(1,)+1?…`, err, "cut, wherever the decoder's words have it end")
 }
 
@@ -149,7 +150,7 @@ func TestValueKeepsItsForm(t *testing.T) {
 }
 
 // Other codecs may call these methods with anything.
-func FuzzRead(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, backend := range []string{"php", "node", "go"} {
 		for _, line := range lines(f, backend) {
 			f.Add([]byte(line))
@@ -169,7 +170,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		for _, msgType := range []string{"init", "join", "message", "subscribe", "leave", "buy", "on_off_shelf"} {
-			m, err := liveroom.Read(wechatws.Message{Type: msgType, Data: data})
+			m, err := liveroom.Decode(wechatws.Message{Type: msgType, Data: data})
 			if err == nil && !json.Valid(data) {
 				t.Errorf("%s takes %q, which is not JSON", msgType, data)
 			}
@@ -178,4 +179,13 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A string and a number may be the same id. With == they would differ, so that does not
+// compile.
+func TestValuesAreComparedWithEqual(t *testing.T) {
+	require.True(t, liveroom.Str("1").Equal(liveroom.Num(1)))
+	require.False(t, liveroom.Str("1").Equal(liveroom.Str("01")))
+	require.True(t, liveroom.Value{}.Equal(liveroom.Str("")))
+	require.False(t, reflect.TypeFor[liveroom.Value]().Comparable())
 }

@@ -34,9 +34,9 @@ func TestRoomReadsEveryDialect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, q, func(t *testing.T, w *world) {
-				early := w.visitor(config("早")).enter() // to an empty room
+				early := w.visitor(as("早")).enter() // to an empty room
 				w.backend.Say(roomID, "小红", "a/b 😀")
-				late := w.visitor(config("晚")).enter()
+				late := w.visitor(as("晚")).enter()
 				early.say("1/2")
 				w.sleep(time.Millisecond)
 				require.Equal(t, []string{"小红: a/b 😀", "早: 1/2"}, texts(early.Snapshot().Comments))
@@ -63,7 +63,7 @@ func own(joins []liveroom.Join) (own []bool) {
 
 func TestOneClientIDForAll(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{ClientID: "7"}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		require.Equal(t, "7", v.Snapshot().ClientID.String())
 		w.conn().Cut(wstest.FIN)
 		w.sleep(4 * time.Second)
@@ -74,8 +74,8 @@ func TestOneClientIDForAll(t *testing.T) {
 // The text heartbeat keeps a connection that protocol pings do not keep.
 func TestTextHeartbeatKeepsTheConnection(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		beating := w.visitor(config("a")).enter()
-		mute := w.visitor(config("b"), wechatws.WithoutHeartbeat()).enter()
+		beating := w.visitor(as("a")).enter()
+		mute := w.visitor(as("b"), wechatws.WithoutHeartbeat()).enter()
 		w.sleep(time.Minute)
 		require.Empty(t, beating.closes)
 		require.Len(t, mute.closes, 3, "15 s, 3 s to come back, and again")
@@ -88,7 +88,7 @@ func TestPingsThatCount(t *testing.T) {
 	q := liveroomtest.GatewayWorker()
 	q.PingsCount = true
 	virtual(t, q, func(t *testing.T, w *world) {
-		v := w.visitor(config("b"), wechatws.WithoutHeartbeat()).enter()
+		v := w.visitor(as("b"), wechatws.WithoutHeartbeat()).enter()
 		w.sleep(time.Minute)
 		require.Empty(t, v.closes)
 	})
@@ -96,7 +96,7 @@ func TestPingsThatCount(t *testing.T) {
 
 func TestKickedWithACloseFrame(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{CloseFrames: true}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		require.Equal(t, 1, w.backend.Kick(roomID, "a"))
 		w.sleep(4 * time.Second)
 		require.Equal(t, wechatws.StatusGoingAway, v.closes[0].Code)
@@ -109,8 +109,8 @@ func TestKickedWithACloseFrame(t *testing.T) {
 func TestGhostIsNotTakenForOurOwnLeaving(t *testing.T) {
 	for _, sayWho := range []bool{false, true} {
 		virtual(t, liveroomtest.Quirks{Linger: 8 * time.Second, SayWho: sayWho}, func(t *testing.T, w *world) {
-			v := w.visitor(config("a")).enter()
-			b := w.visitor(config("b")).enter()
+			v := w.visitor(as("a")).enter()
+			b := w.visitor(as("b")).enter()
 			w.conn().Cut(wstest.FIN)
 			w.sleep(4 * time.Second)
 			require.EqualValues(t, 3, v.Snapshot().Viewers)
@@ -127,7 +127,7 @@ func TestGhostIsNotTakenForOurOwnLeaving(t *testing.T) {
 			// And no more ghosts than connections were lost: this is another
 			// visit of ours, from a telephone.
 			require.NoError(t, w.conn().Send(`{}`))
-			phone := w.visitor(config("a")).enter()
+			phone := w.visitor(as("a")).enter()
 			phone.leaveRoom()
 			w.sleep(10 * time.Second)
 			require.Len(t, v.leaves, 2)
@@ -140,10 +140,10 @@ func TestGhostIsNotTakenForOurOwnLeaving(t *testing.T) {
 // Long after, it is nobody's ghost.
 func TestNoGhostLongAfterTheRejoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{Linger: 3 * time.Minute}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		w.conn().Cut(wstest.FIN)
 		w.sleep(2 * time.Minute)
-		w.visitor(config("b")).enter() // that somebody else comes changes nothing
+		w.visitor(as("b")).enter() // that somebody else comes changes nothing
 		w.sleep(2 * time.Minute)
 		require.Len(t, v.leaves, 1)
 		require.False(t, v.leaves[0].Ghost)
@@ -154,7 +154,7 @@ func TestNoGhostLongAfterTheRejoin(t *testing.T) {
 // shows when he says something.
 func TestThrownOutOfTheRoom(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("hello")
 		w.sleep(time.Second)
 		require.Equal(t, 1, w.backend.ThrowOut(roomID, "a"))
@@ -174,7 +174,7 @@ func TestThrownOutOfTheRoom(t *testing.T) {
 // Who goes on talking is not heard either.
 func TestThrownOutWhileTalking(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("hello")
 		w.sleep(time.Second)
 		w.backend.ThrowOut(roomID, "a")
@@ -190,7 +190,7 @@ func TestThrownOutWhileTalking(t *testing.T) {
 // What was not accepted cannot be echoed.
 func TestFailedSayIsNoReasonToWaitForAnEcho(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("hello")
 		w.sleep(time.Second)
 		over, cancel := context.WithCancel(t.Context())
@@ -204,7 +204,7 @@ func TestFailedSayIsNoReasonToWaitForAnEcho(t *testing.T) {
 // A server that never sends our own comments back has not thrown us out.
 func TestNoEchoIsNoSilence(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{NoEcho: true}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		for range 5 {
 			v.say("hello")
 			w.sleep(time.Minute)
@@ -217,7 +217,7 @@ func TestNoEchoIsNoSilence(t *testing.T) {
 // not one for every comment.
 func TestMutedIsNotThrownOutAgainAndAgain(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("hello")
 		w.sleep(time.Second)
 		w.backend.Server().OnMessage(func(c *wstest.Conn, m wstest.Message) {
@@ -252,7 +252,7 @@ func (c slowReturn) Write(p []byte) (int, error) {
 func TestEchoBeforeSayReturns(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		var slow atomic.Bool
-		v := w.visitor(config("a"), wechatws.WithQueue(0, 0, wechatws.QueueFail),
+		v := w.visitor(as("a"), wechatws.WithQueue(0, 0, wechatws.QueueFail),
 			wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := w.backend.DialContext(ctx, network, addr)
 				return slowReturn{c, &slow}, err
@@ -271,7 +271,7 @@ func TestEchoBeforeSayReturns(t *testing.T) {
 // In a lively room somebody else is heard, and nobody is thrown out.
 func TestEchoWatchIsContentWithAnybody(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("hello")
 		w.sleep(time.Second)
 		w.backend.Server().OnMessage(func(*wstest.Conn, wstest.Message) {}) // swallow
@@ -286,10 +286,8 @@ func TestEchoWatchIsContentWithAnybody(t *testing.T) {
 // A callback that takes its time keeps the echo waiting. That is our silence, not
 // the room's.
 func TestSlowCallbackIsNoSilence(t *testing.T) {
-	cfg := config("a")
-	cfg.SilenceTimeout = 20 * time.Second
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(cfg)
+		v := w.visitor(as("a", liveroom.WithSilenceTimeout(20*time.Second)))
 		v.OnComment(func(_ context.Context, c liveroom.Comment) {
 			if c.Content == "slow" {
 				time.Sleep(time.Minute)
@@ -306,10 +304,8 @@ func TestSlowCallbackIsNoSilence(t *testing.T) {
 }
 
 func TestSilenceTimeout(t *testing.T) {
-	cfg := config("a")
-	cfg.SilenceTimeout = 5 * time.Minute
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		v := w.visitor(cfg).enter()
+		v := w.visitor(as("a", liveroom.WithSilenceTimeout(5*time.Minute))).enter()
 		for range 10 {
 			w.sleep(4 * time.Minute)
 			w.backend.Say(roomID, "b", "tick")
@@ -326,7 +322,7 @@ func TestSilenceTimeout(t *testing.T) {
 // for a moment, then good.
 func TestRestart(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("before")
 		w.sleep(time.Second)
 		w.backend.Stop()
@@ -352,9 +348,9 @@ func TestRollingRestartUnder50Rooms(t *testing.T) {
 		var visitors []*visitor
 		knew := make([]int, 50) // how many comments there were when he was back
 		for i := range knew {
-			cfg := config(fmt.Sprintf("bot %02d.", i))
-			cfg.RoomID = liveroom.Str(fmt.Sprint("room ", i%10))
-			v := w.visitor(cfg, wechatws.WithJitter(0.2))
+			m := as(fmt.Sprintf("bot %02d.", i))
+			m.RoomID = liveroom.Str(fmt.Sprint("room ", i%10))
+			v := w.visitor(m, wechatws.WithJitter(0.2))
 			v.OnJoin(func(_ context.Context, j liveroom.Join) {
 				if j.Own {
 					v.note(func() { knew[i], v.comments = len(v.Snapshot().Comments), nil })
@@ -392,7 +388,7 @@ func TestRollingRestartUnder50Rooms(t *testing.T) {
 // stays connected, and what still comes is good.
 func TestSlowReaderLosesWhatTheBackendThrowsAway(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{SendBuffer: 64 << 10}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		release := make(chan struct{})
 		v.OnComment(func(context.Context, liveroom.Comment) { <-release })
 		v.enter()

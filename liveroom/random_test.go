@@ -46,8 +46,8 @@ func randomRoom(t *testing.T, r *rand.Rand) {
 	q.CloseFrames = r.IntN(3) == 0
 	q.HistorySize = 200 // reaches back to everything
 	virtual(t, q, func(t *testing.T, w *world) {
-		v := w.visitor(config("bot"), wechatws.WithJitter(0.5))
-		other := w.visitor(config("other"), wechatws.WithJitter(0.5)).enter()
+		v := w.visitor(as("bot"), wechatws.WithJitter(0.5))
+		other := w.visitor(as("other"), wechatws.WithJitter(0.5)).enter()
 		v.enter()
 		said := 0
 		up := true

@@ -17,7 +17,7 @@ import (
 
 func TestJoinsBeforeAnythingQueuedGoesOut(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("小明"))
+		v := w.visitor(as("小明"))
 		v.say("queued before the first connection")
 		v.enter()
 		first := w.conn()
@@ -46,7 +46,7 @@ func TestSnapshotIsTheRoomAsThePageKeptIt(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
 		w.backend.Subscribe(roomID, "小红")
 		w.backend.Say(roomID, "小红", "早/上 <b>好</b> 😀")
-		v := w.visitor(config("小明"))
+		v := w.visitor(as("小明"))
 		require.Zero(t, v.Snapshot())
 		v.enter()
 		s := v.Snapshot()
@@ -56,13 +56,13 @@ func TestSnapshotIsTheRoomAsThePageKeptIt(t *testing.T) {
 		require.Equal(t, []string{"小红: 早/上 <b>好</b> 😀"}, texts(s.Comments))
 		require.Equal(t, "小明 进入直播间", s.Notices[0].Text)
 
-		w.visitor(config("小刚")).enter()
+		w.visitor(as("小刚")).enter()
 		w.backend.Subscribe(roomID, "小刚")
 		w.backend.Buy(roomID, "小刚", "茶")
 		v.say("666")
 		tea := liveroom.Goods{ID: liveroom.Num(7), Name: "茶", Price: liveroom.Str("9.90"), Image: "https://img.example.com/t.png"}
-		require.NoError(t, v.ShelfOn(t.Context(), tea))
-		require.NoError(t, v.ShelfOn(t.Context(), liveroom.Goods{ID: liveroom.Str("8"), Name: "杯"}))
+		require.NoError(t, v.PutOnShelf(t.Context(), tea))
+		require.NoError(t, v.PutOnShelf(t.Context(), liveroom.Goods{ID: liveroom.Str("8"), Name: "杯"}))
 		w.sleep(time.Millisecond)
 		s = v.Snapshot()
 		require.EqualValues(t, 2, s.Viewers)
@@ -73,8 +73,8 @@ func TestSnapshotIsTheRoomAsThePageKeptIt(t *testing.T) {
 		require.Equal(t, []liveroom.Goods{tea, {ID: liveroom.Str("8"), Name: "杯"}}, s.Goods)
 
 		tea.Price = liveroom.Str("8.80")
-		require.NoError(t, v.ShelfOn(t.Context(), tea)) // again: changed in its place
-		require.NoError(t, v.ShelfOff(t.Context(), liveroom.Goods{ID: liveroom.Num(8)}))
+		require.NoError(t, v.PutOnShelf(t.Context(), tea)) // again: changed in its place
+		require.NoError(t, v.TakeOffShelf(t.Context(), liveroom.Goods{ID: liveroom.Num(8)}))
 		w.sleep(time.Millisecond)
 		require.Equal(t, []liveroom.Goods{tea}, v.Snapshot().Goods)
 		require.Equal(t, []string{"7f0000010b5400000001"}, []string{v.Snapshot().ClientID.String()})
@@ -93,7 +93,7 @@ func notices(s liveroom.Snapshot) (texts []string) {
 
 func TestSnapshotIsACopyAndItsVersionGrows(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		v.say("one")
 		w.sleep(time.Millisecond)
 		s := v.Snapshot()
@@ -108,10 +108,8 @@ func TestSnapshotIsACopyAndItsVersionGrows(t *testing.T) {
 
 func TestOnlyTheNewestAreKept(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		cfg := config("a")
-		cfg.Comments, cfg.Notices = 3, 2
-		v := w.visitor(cfg).enter()
-		std := w.visitor(config("b")).enter()
+		v := w.visitor(as("a", liveroom.WithHistory(3, 2))).enter()
+		std := w.visitor(as("b")).enter()
 		for i := range 300 {
 			w.backend.Say(roomID, "x", fmt.Sprint(i))
 			w.backend.Buy(roomID, "x", fmt.Sprint(i))
@@ -128,7 +126,7 @@ func TestOnlyTheNewestAreKept(t *testing.T) {
 // doubled, and what was missed is filled in.
 func TestRejoinCompletesTheComments(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{HistorySize: 4}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		for i := range 6 {
 			w.backend.Say(roomID, "x", fmt.Sprint(i))
 		}
@@ -149,7 +147,7 @@ func TestRejoinCompletesTheComments(t *testing.T) {
 func TestCommentsAheadOfTheJoinEchoAreNotDoubled(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Freeze(true) // the script below does it all
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		script := func(c *wstest.Conn, before, list string) {
 			_ = c.Send(`{"msg_type":"init","client_id":"1"}`)
 			_, _ = c.Receive(t.Context())
@@ -173,7 +171,7 @@ func TestCommentsAheadOfTheJoinEchoAreNotDoubled(t *testing.T) {
 func TestFrozenBackendIsDroppedAndTheScheduleGoesOn(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
 		w.backend.Freeze(true)
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		go func() { _ = v.Connect(t.Context()) }()
 		w.sleep(10*time.Second + time.Millisecond)
 		require.Equal(t, wechatws.StateWaiting, v.lastChange().To)
@@ -201,9 +199,7 @@ func TestNoJoinEcho(t *testing.T) {
 			_, _ = c.Receive(t.Context())
 			_ = c.Send(`{"msg_type":"error","msg_content":"the room is closed"}`)
 		})
-		cfg := config("a")
-		cfg.JoinTimeout = 4 * time.Second
-		v := w.visitor(cfg, wechatws.WithoutReconnect())
+		v := w.visitor(as("a", liveroom.WithJoinTimeout(4*time.Second)), wechatws.WithoutReconnect())
 		began := time.Now()
 		err := v.Connect(t.Context())
 		require.Equal(t, 4*time.Second, time.Since(began))
@@ -219,7 +215,7 @@ func TestNoJoinEcho(t *testing.T) {
 // A user's callback that takes its time must not make us miss a join.
 func TestSlowCallbackDoesNotDelayTheJoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		v.OnClose(func(context.Context, wechatws.CloseEvent) { time.Sleep(time.Minute) })
 		v.enter()
 		w.conn().Cut(wstest.FIN)
@@ -233,7 +229,7 @@ func TestSlowCallbackDoesNotDelayTheJoin(t *testing.T) {
 
 func TestJoined(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, v.Joined(ctx), context.DeadlineExceeded)
@@ -252,7 +248,7 @@ func TestJoined(t *testing.T) {
 
 func TestInitOnAnOpenConnectionAsksForAnotherJoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		w.visitor(config("a")).enter()
+		w.visitor(as("a")).enter()
 		c := w.conn()
 		require.NoError(t, c.Send(`{"msg_type":"init","client_id":"another"}`))
 		w.sleep(time.Millisecond)
@@ -272,7 +268,7 @@ func TestInitOnAnOpenConnectionAsksForAnotherJoin(t *testing.T) {
 // else carries his.
 func TestClientIDIsKept(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
+		v := w.visitor(as("a")).enter()
 		c := w.conn()
 		for _, tt := range []struct{ message, want string }{
 			{`{"msg_type":"message","from_name":"b","content":"hi","client_id":"of b"}`, "7f0000010b5400000001"},
@@ -295,7 +291,7 @@ func TestClientIDIsKept(t *testing.T) {
 // takes its time. It is not about the connection that there is by then.
 func TestLateNewsOfAnEarlierConnection(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		v.OnComment(func(_ context.Context, c liveroom.Comment) {
 			if c.Content == "slow" {
 				time.Sleep(time.Minute)
@@ -333,10 +329,10 @@ func TestLateNewsOfAnEarlierConnection(t *testing.T) {
 // is the answer to our own.
 func TestFirstJoinIsOurOwn(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		cfg := config("")
-		cfg.UserID = liveroom.Value{}
-		v := w.visitor(cfg).enter()
-		w.visitor(config("b")).enter()
+		m := as("")
+		m.UserID = liveroom.Value{}
+		v := w.visitor(m).enter()
+		w.visitor(as("b")).enter()
 		require.Equal(t, []bool{true, false}, own(v.joins))
 	})
 }
@@ -345,7 +341,7 @@ func TestFirstJoinIsOurOwn(t *testing.T) {
 func TestCallbackMayChangeItsMessage(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Say(roomID, "b", "hello")
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		v.OnJoin(func(_ context.Context, j liveroom.Join) { j.MessageList[0].Content = "changed" })
 		v.enter()
 		require.Equal(t, []string{"b: hello"}, texts(v.Snapshot().Comments))
@@ -356,7 +352,7 @@ func TestCallbackMayChangeItsMessage(t *testing.T) {
 func TestMalformedMessages(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Freeze(true)
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		go func() { _ = v.Connect(t.Context()) }()
 		c := w.conn()
 		_ = c.Send(`no JSON`)
@@ -378,12 +374,14 @@ func TestMalformedMessages(t *testing.T) {
 
 func TestCallbacks(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		var log []string
 		note := func(text string) { v.note(func() { log = append(log, text) }) }
 		v.OnSubscribe(func(_ context.Context, s liveroom.Subscribe) { note(fmt.Sprint("subscribe ", *s.SubscribeNum)) })
 		v.OnBuy(func(_ context.Context, b liveroom.Buy) { note("buy " + string(b.MsgContent)) })
-		v.OnShelf(func(_ context.Context, s liveroom.Shelf) { note(fmt.Sprint("shelf ", s.Status, " ", s.GoodsName)) })
+		v.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) {
+			note(fmt.Sprint("shelf ", s.Status, " ", s.GoodsName))
+		})
 		v.OnNotice(func(_ context.Context, n liveroom.Notice) { note("notice " + n.Type) })
 		v.OnUnknown(func(_ context.Context, m wechatws.Message) { note("unknown " + m.Type) })
 		v.OnComment(func(context.Context, liveroom.Comment) { panic("oh") })
@@ -400,7 +398,7 @@ func TestCallbacks(t *testing.T) {
 		require.NoError(t, w.conn().Send(`{"msg_type":"gift"}`))
 		w.sleep(time.Millisecond)
 		v.say("hello")
-		require.NoError(t, v.ShelfOn(t.Context(), liveroom.Goods{ID: liveroom.Num(1), Name: "tea"}))
+		require.NoError(t, v.PutOnShelf(t.Context(), liveroom.Goods{ID: liveroom.Num(1), Name: "tea"}))
 		w.sleep(time.Millisecond)
 		require.Equal(t, []string{"notice join", "notice subscribe", "subscribe 1", "notice buy", "buy b 购买了 tea", "unknown gift", "comment hello, 1 in the snapshot", "shelf on tea"}, log)
 		var pe *wechatws.PanicError
@@ -411,17 +409,61 @@ func TestCallbacks(t *testing.T) {
 
 func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a")).enter()
-		_, err := liveroom.New(v.Client, liveroom.Config{InitTimeout: -1, JoinTimeout: -1, SilenceTimeout: -1, Comments: -1, Notices: -1, Bytes: -1})
-		for _, want := range []string{"RoomID", "InitTimeout(-1ns)", "JoinTimeout", "SilenceTimeout", "Comments(-1)", "Notices", "Bytes(-1)", "client that is open"} {
+		v := w.visitor(as("a")).enter()
+		_, err := liveroom.New(v.Client, liveroom.Identity{}, liveroom.WithJoinTimeout(0), liveroom.WithSettle(-1), liveroom.WithEchoTimeout(-1),
+			liveroom.WithSilenceTimeout(-1), liveroom.WithHistory(200, -1), liveroom.WithHistoryBytes(-1), nil)
+		for _, want := range []string{
+			"liveroom.Identity.RoomID(\"\")", "liveroom.WithJoinTimeout(0s): must be above zero", "liveroom.WithSettle(-1ns)",
+			"liveroom.WithEchoTimeout(-1ns)", "liveroom.WithSilenceTimeout(-1ns): must not be below zero", "liveroom.WithHistory(200, -1)",
+			"liveroom.WithHistoryBytes(-1)", "liveroom.New(nil): an option must not be nil", "liveroom.New(client that is open)",
+		} {
 			require.ErrorContains(t, err, want)
 		}
 		var oe *wechatws.OptionError
 		require.ErrorAs(t, err, &oe)
-		_, err = liveroom.New(nil, config("a"))
+		_, err = liveroom.New(nil, as("a").Identity)
 		require.ErrorContains(t, err, "client must not be nil")
 		v.leaveRoom()
 		v.OnComment(nil)
 		require.ErrorContains(t, v.Connect(t.Context()), "the callback must be a function")
+	})
+}
+
+func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
+	client, err := wechatws.New("ws://server.test")
+	require.NoError(t, err)
+	_, err = liveroom.New(client, as("a").Identity, liveroom.WithJoinTimeout(-1), liveroom.WithJoinTimeout(time.Second),
+		liveroom.WithHistory(-1, -1), liveroom.WithHistory(0, 0))
+	require.NoError(t, err)
+}
+
+func TestNothingIsKeptOfAHistoryOfZero(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		w.backend.Say(roomID, "x", "before")
+		v := w.visitor(as("a", liveroom.WithHistory(0, 0))).enter()
+		w.backend.Say(roomID, "x", "after")
+		w.sleep(time.Millisecond)
+		require.Empty(t, v.Snapshot().Comments)
+		require.Empty(t, v.Snapshot().Notices)
+		require.Len(t, v.comments, 1)
+	})
+}
+
+// An id that the server writes as a string once and as a number then is the same.
+func TestAClientIDInTwoFormsIsOne(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		w.backend.Freeze(true)
+		v := w.visitor(as("a"))
+		go func() { _ = v.Connect(t.Context()) }()
+		c := w.conn()
+		_ = c.Send(`{"msg_type":"init","client_id":"7"}`)
+		_ = c.Send(`{"msg_type":"join","msg_content":""}`)
+		w.sleep(time.Second)
+		before := v.Snapshot()
+		require.True(t, before.Joined)
+		_ = c.Send(`{"msg_type":"else","client_id":7}`)
+		w.sleep(time.Second)
+		require.Equal(t, before.Version, v.Snapshot().Version)
+		require.Equal(t, "7", v.Snapshot().ClientID.String())
 	})
 }

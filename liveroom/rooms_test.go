@@ -19,9 +19,9 @@ func TestManyRooms(t *testing.T) {
 		id := func(i int) string { return fmt.Sprint("room ", i) }
 		visitors := make([]*visitor, rooms)
 		for i := range visitors {
-			cfg := config(fmt.Sprintf("bot %d.", i))
-			cfg.RoomID = liveroom.Str(id(i))
-			visitors[i] = w.visitor(cfg, wechatws.WithJitter(0.2)).enter()
+			m := as(fmt.Sprintf("bot %d.", i))
+			m.RoomID = liveroom.Str(id(i))
+			visitors[i] = w.visitor(m, wechatws.WithJitter(0.2)).enter()
 			time.Sleep(3 * time.Millisecond) // or all would beat in the same instant
 		}
 		speak := func(text string) {

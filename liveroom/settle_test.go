@@ -36,7 +36,7 @@ func refusals(v *visitor) func() int {
 // moment after its answer to the join: none of it is refused, all of it is in the room.
 func TestWhatWaitedIsNotRefusedAfterARejoin(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		refused := refusals(v)
 		var want []string
 		say := func(text string) {
@@ -60,7 +60,7 @@ func TestWhatWaitedIsNotRefusedAfterARejoin(t *testing.T) {
 // Nor is what a callback says as soon as the room is joined.
 func TestWhatIsSaidOnJoinIsNotRefused(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		refused := refusals(v)
 		v.OnJoin(func(ctx context.Context, j liveroom.Join) {
 			for i := range 3 {
@@ -74,17 +74,15 @@ func TestWhatIsSaidOnJoinIsNotRefused(t *testing.T) {
 	})
 }
 
-// The time is that of Config.Settle, behind the server's answer.
+// The time is that of WithSettle, behind the server's answer.
 func TestSettle(t *testing.T) {
-	for settle, want := range map[time.Duration]time.Duration{
-		0:           200 * time.Millisecond,
-		time.Second: time.Second,
-		-1:          0,
+	for want, options := range map[time.Duration][]liveroom.Option{
+		200 * time.Millisecond: nil,
+		time.Second:            {liveroom.WithSettle(time.Second)},
+		0:                      {liveroom.WithSettle(0)},
 	} {
 		virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-			cfg := config("a")
-			cfg.Settle = settle
-			v := w.visitor(cfg)
+			v := w.visitor(as("a", options...))
 			v.say("queued")
 			began := time.Now()
 			v.join()
@@ -101,7 +99,7 @@ func TestSettle(t *testing.T) {
 // A connection that ends before it has settled was given nothing of what waits.
 func TestAConnectionThatEndsWhileItSettles(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"))
+		v := w.visitor(as("a"))
 		v.say("queued")
 		v.join()
 		c := w.conn()

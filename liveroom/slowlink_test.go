@@ -46,21 +46,19 @@ func (v *visitor) connectIn(d time.Duration) {
 
 // 120 kB take 15 s, in which no echo can come.
 func TestALongMessageOnASlowLinkIsNoSilence(t *testing.T) {
-	for name, change := range map[string]func(*liveroom.Config){
-		"EchoTimeout":    func(cfg *liveroom.Config) {},
-		"SilenceTimeout": func(cfg *liveroom.Config) { cfg.EchoTimeout, cfg.SilenceTimeout = -1, 10*time.Second },
+	for name, options := range map[string][]liveroom.Option{
+		"EchoTimeout":    nil,
+		"SilenceTimeout": {liveroom.WithEchoTimeout(0), liveroom.WithSilenceTimeout(10 * time.Second)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-				cfg := config("a")
-				change(&cfg)
-				v := w.visitor(cfg, w.bySlowLink()).enter()
+				v := w.visitor(as("a", options...), w.bySlowLink()).enter()
 				w.conn().IgnorePings(true) // its library waits 5 s for a pong to leave
 				v.say("hello")
 				w.sleep(2 * time.Second)
 				w.backend.Say(roomID, "b", strings.Repeat("x", 120_000))
 				for i := range 10 {
-					if cfg.EchoTimeout >= 0 {
+					if name == "EchoTimeout" {
 						v.say(fmt.Sprint(i))
 					}
 					w.sleep(2 * time.Second)
@@ -75,7 +73,7 @@ func TestALongMessageOnASlowLinkIsNoSilence(t *testing.T) {
 // Nor does it hide that we are thrown out: what is still coming in ends.
 func TestThrownOutBehindALongMessage(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(config("a"), w.bySlowLink(), wechatws.WithLiveness(wechatws.Liveness{Timeout: time.Minute})).enter()
+		v := w.visitor(as("a"), w.bySlowLink(), wechatws.WithLiveness(wechatws.Liveness{Timeout: time.Minute})).enter()
 		w.conn().IgnorePings(true)
 		v.say("hello")
 		w.sleep(2 * time.Second)
@@ -92,13 +90,13 @@ func TestThrownOutBehindALongMessage(t *testing.T) {
 	})
 }
 
-// A history of 180 kB takes 23 s, and JoinTimeout is 10 s.
+// A history of 180 kB takes 23 s, and the timeout is 10 s.
 func TestALongHistoryOnASlowLinkIsJoined(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
 		for range 20 {
 			w.backend.Say(roomID, "b", strings.Repeat("好", 1500)) // six bytes each, as PHP writes them
 		}
-		v := w.visitor(config("a"), w.bySlowLink())
+		v := w.visitor(as("a"), w.bySlowLink())
 		began := time.Now()
 		v.connectIn(5 * time.Minute)
 		require.Greater(t, time.Since(began), 20*time.Second)
@@ -116,7 +114,7 @@ func TestALongMessageBeforeInit(t *testing.T) {
 			_ = c.Send(`{"msg_type":"init","client_id":"1"}`)
 			_ = c.Send(`{"msg_type":"join"}`)
 		})
-		v := w.visitor(config("a"), w.bySlowLink())
+		v := w.visitor(as("a"), w.bySlowLink())
 		v.connectIn(5 * time.Minute)
 		require.Equal(t, 1, v.Stats().Attempts)
 	})
@@ -132,7 +130,7 @@ func TestAHistoryThatIsNeverComplete(t *testing.T) {
 	} {
 		virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 			w.backend.Freeze(true)
-			v := w.visitor(config("a"))
+			v := w.visitor(as("a"))
 			go func() { _ = v.Connect(t.Context()) }()
 			c := w.conn()
 			_ = c.Send(`{"msg_type":"init","client_id":"1"}`)

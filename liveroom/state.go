@@ -10,23 +10,24 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A Snapshot is the room as the page of the original kept it, at one moment. Its lists
-// have at most Config.Bytes together. Texts of more than 4 KiB are cut there and end with
-// "…", and the URL of an image that is longer is left out; callbacks get messages whole.
+// A Snapshot is the state of a room at one moment. Its lists are limited by [WithHistory]
+// and [WithHistoryBytes]. Texts of more than 4 KiB are cut and end with "…", and longer
+// image URLs are left out; callbacks receive messages whole.
 type Snapshot struct {
-	// Version grows with each change: while it is the same, so is all else.
+	// Version increases with each change of the state: snapshots with the same Version are
+	// equal.
 	Version uint64
 
-	ClientID  Value // that the server gave to this connection
+	ClientID  Value // assigned by the server to this connection
 	Joined    bool
 	Viewers   int64
 	Followers int64
 	Comments  []Comment // the newest, oldest first
 	Notices   []Notice  // the newest, oldest first
-	Goods     []Goods   // on the shelf, in the order in which they came there; the newest 1,000
+	Goods     []Goods   // on the shelf, in the order in which they were put there; the newest 1,000
 }
 
-// A Notice is a line that a page shows for a moment.
+// A Notice is a line of text about an event, which a page shows for a moment.
 type Notice struct {
 	At    time.Time
 	Type  string // the msg_type: join, subscribe, leave or buy
@@ -34,8 +35,7 @@ type Notice struct {
 	Ghost bool // see Leave.Ghost
 }
 
-// Snapshot is the room now. The copy is the caller's. It is cheap: a copy of the
-// lists under a lock that nobody holds for long.
+// Snapshot returns the current state of the room. The caller owns it. It does not block.
 func (r *Room) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,24 +47,24 @@ func (r *Room) Snapshot() Snapshot {
 	return s
 }
 
-// A state is what Snapshot shows, and what it takes to keep it. It is guarded by
-// the room's mutex.
+// A state is what Snapshot returns, and what is needed to maintain it. It is guarded by the
+// room's mutex.
 type state struct {
 	Snapshot // without its lists
 	comments kept[Comment]
 	notices  kept[Notice]
 	goods    kept[Goods]
 
-	fresh      int       // so many comments at the end came on this connection before its first join
-	echoed     bool      // that join has come
-	joinedLast time.Time // when
+	fresh      int       // number of comments at the end received on this connection before its first join
+	echoed     bool      // that join has been received
+	joinedLast time.Time // at that time
 }
 
 func (s *state) change() { s.Version++ }
 
-// ghostFor is how long after a rejoin a leave with our own name may be that of the
-// connection before. Servers kick a silent connection after twice their ping
-// interval, which is a minute at most.
+// ghostFor is how long after a rejoin a leave with this member's name may be about the
+// previous connection. Servers end a silent connection after twice their ping interval,
+// which is a minute at most.
 const ghostFor = 2 * time.Minute
 
 // opened and everything below runs on the client's callbacks, one at a time and in
@@ -104,7 +104,7 @@ func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
 	}
 }
 
-// hear takes note of a message that tells us that we are in the room.
+// hear records a message which shows that this client is in the room.
 func (r *Room) hear(s Sender) {
 	r.watch.heard()
 	r.mu.Lock()
@@ -116,12 +116,11 @@ func (r *Room) hear(s Sender) {
 
 func (r *Room) unknown(_ context.Context, m wechatws.Message) {
 	var s Sender
-	_ = m.Decode(&s) // not our type: whatever it is, it is no error
+	_ = m.Decode(&s) // the type is unknown, so any content is valid
 	r.hear(s)
 }
 
-// init is answered where the connection is opened. A server that says it once more
-// wants another join.
+// init is answered by open. A server that sends it again afterwards wants another join.
 func (r *Room) init(ctx context.Context, m Init) {
 	r.mu.Lock()
 	r.inits++
@@ -148,7 +147,7 @@ func (r *Room) join(ctx context.Context, m Join) {
 		s.Followers = int64(*m.SubscribeNum)
 	}
 	if len(m.MessageList) > 0 {
-		history := slices.Clone(m.MessageList[max(0, len(m.MessageList)-r.cfg.Comments):])
+		history := slices.Clone(m.MessageList[max(0, len(m.MessageList)-r.cfg.comments):])
 		for i, c := range history {
 			c.Own = r.isOwn(c.Sender, "")
 			history[i] = c.cut()
@@ -161,11 +160,11 @@ func (r *Room) join(ctx context.Context, m Join) {
 	s.change()
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onJoin.call(ctx, m)
+	call(ctx, r.onJoin.All(), m)
 }
 
-// joined comes behind join, and also when the message does not fit Join: then the
-// client reports that, and we are in the room all the same.
+// joined runs after join, and also if the message does not fit Join: then the client
+// reports a DecodeError, and the room is joined nevertheless.
 func (r *Room) joined(context.Context, wechatws.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,7 +193,7 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	if m.Own {
 		r.watch.echoed()
 	}
-	r.onComment.call(ctx, m)
+	call(ctx, r.onComment.All(), m)
 }
 
 func (r *Room) subscribe(ctx context.Context, m Subscribe) {
@@ -206,7 +205,7 @@ func (r *Room) subscribe(ctx context.Context, m Subscribe) {
 		r.mu.Unlock()
 	}
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onSubscribe.call(ctx, m)
+	call(ctx, r.onSubscribe.All(), m)
 }
 
 func (r *Room) leave(ctx context.Context, m Leave) {
@@ -220,21 +219,21 @@ func (r *Room) leave(ctx context.Context, m Leave) {
 	}
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent), Ghost: m.Ghost})
-	r.onLeave.call(ctx, m)
+	call(ctx, r.onLeave.All(), m)
 }
 
 func (r *Room) buy(ctx context.Context, m Buy) {
 	r.hear(m.Sender)
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	r.onBuy.call(ctx, m)
+	call(ctx, r.onBuy.All(), m)
 }
 
-func (r *Room) shelf(ctx context.Context, m Shelf) {
+func (r *Room) shelf(ctx context.Context, m ShelfChange) {
 	r.hear(m.Sender)
 	goods := m.Goods().cut()
 	r.mu.Lock()
 	s := &r.state
-	at := slices.IndexFunc(s.goods.items, func(g Goods) bool { return g.ID.String() == goods.ID.String() })
+	at := slices.IndexFunc(s.goods.items, func(g Goods) bool { return g.ID.Equal(goods.ID) })
 	switch {
 	case m.Status == ShelfOff && at >= 0:
 		s.goods.remove(at)
@@ -246,7 +245,7 @@ func (r *Room) shelf(ctx context.Context, m Shelf) {
 	r.bound()
 	s.change()
 	r.mu.Unlock()
-	r.onShelf.call(ctx, m)
+	call(ctx, r.onShelfChange.All(), m)
 }
 
 func (r *Room) notice(ctx context.Context, n Notice) {
@@ -258,17 +257,17 @@ func (r *Room) notice(ctx context.Context, n Notice) {
 	r.bound()
 	r.state.change()
 	r.mu.Unlock()
-	r.onNotice.call(ctx, n)
+	call(ctx, r.onNotice.All(), n)
 }
 
-// isOwn tells whether a message is about ourselves: by an id if it has one, else
-// by the name, else by the name in its text. It is called with mu held.
+// isOwn reports whether a message is about this member: by an id if it has one, else by
+// the name, else by the name in its text. It is called with mu held.
 func (r *Room) isOwn(s Sender, text Text) bool {
 	switch {
-	case r.isLost(s.ClientID), !s.ClientID.IsZero() && s.ClientID.String() == r.clientID.String():
+	case r.isLost(s.ClientID), !s.ClientID.IsZero() && s.ClientID.Equal(r.clientID):
 		return true
 	case !s.FromUID.IsZero() && !r.cfg.UserID.IsZero():
-		return s.FromUID.String() == r.cfg.UserID.String()
+		return s.FromUID.Equal(r.cfg.UserID)
 	case s.FromName != "":
 		return string(s.FromName) == r.cfg.Name
 	default:
@@ -276,8 +275,8 @@ func (r *Room) isOwn(s Sender, text Text) bool {
 	}
 }
 
-// isGhost tells whether a leave of ours is that of a connection which is lost
-// already. It is called with mu held.
+// isGhost reports whether a leave of this member is about a connection that was lost
+// before. It is called with mu held.
 func (r *Room) isGhost(s Sender, now time.Time) bool {
 	if !s.ClientID.IsZero() {
 		return r.isLost(s.ClientID)

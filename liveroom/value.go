@@ -14,30 +14,37 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// A Value is an id or a price: in JSON a string or a number, and backends differ.
-// It is written in the form that it has: as it was read, or as Str and Num say.
-// The zero Value is an empty string. Two Values mean the same when their String
-// is the same.
+// A Value is an id or a price. In JSON some backends write it as a string, others as a
+// number; it is encoded in the form in which it was decoded, or as made by [Str] or [Num].
+// The zero Value is an empty string.
+//
+// Values are compared with [Value.Equal]: Str("1") and Num(1) are the same id. They cannot
+// be compared with ==, nor be keys of a map: use [Value.String] for that.
 type Value struct {
+	_      [0]func() // not comparable
 	text   string
 	number bool
 }
 
-// Str is a Value that is a string in JSON.
+// Str returns a Value that is a string in JSON.
 func Str(s string) Value { return Value{text: s} }
 
-// Num is a Value that is a number in JSON.
+// Num returns a Value that is a number in JSON.
 func Num[N ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](n N) Value {
 	return Value{text: fmt.Sprint(n), number: true}
 }
 
-// String is the text, or the number as it was written.
+// String returns the text, or the number as it was written.
 func (v Value) String() string { return v.text }
 
-// IsZero tells whether there is none.
+// Equal reports whether v and other have the same [Value.String], whether they are strings
+// or numbers in JSON.
+func (v Value) Equal(other Value) bool { return v.text == other.text }
+
+// IsZero reports whether v is empty.
 func (v Value) IsZero() bool { return v.text == "" }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements [json.Marshaler].
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.number {
 		return []byte(v.text), nil
@@ -45,8 +52,8 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(v.text)
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It takes a string, a number, or
-// null, which is none.
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts a string, a number, or null,
+// which is the zero Value.
 func (v *Value) UnmarshalJSON(data []byte) error {
 	text, kind, err := scalar(data)
 	switch {
@@ -59,11 +66,11 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// A Text is a string that may arrive as a number: a backend that lets PHP check
-// for numbers sends the comment 666 as one. Null is the empty string.
+// A Text is a string that may be a number in JSON: PHP backends with JSON_NUMERIC_CHECK
+// send the comment "666" as a number. Null is the empty string.
 type Text string
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts a string, a number, or null.
 func (t *Text) UnmarshalJSON(data []byte) error {
 	text, kind, err := scalar(data)
 	switch {
@@ -76,11 +83,10 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// A Number is a count that may arrive as a string. Null and "" are 0.
+// A Number is a count that may be a string in JSON. Null and "" are 0.
 type Number int64
 
-// UnmarshalJSON implements json.Unmarshaler. It takes whole numbers only, in any
-// notation.
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts whole numbers, in any notation.
 func (n *Number) UnmarshalJSON(data []byte) error {
 	text, kind, err := scalar(data)
 	if err != nil {
@@ -110,7 +116,7 @@ const (
 	isOther
 )
 
-// scalar reads a JSON value that is no list and no object.
+// scalar decodes a JSON value that is neither a list nor an object.
 func scalar(data []byte) (text string, kind int, err error) {
 	data = trim(data)
 	switch {
@@ -129,22 +135,22 @@ func scalar(data []byte) (text string, kind int, err error) {
 	return "", isOther, nil
 }
 
-// trim takes away what JSON calls white space.
+// trim removes JSON white space.
 func trim(data []byte) []byte { return bytes.Trim(data, " \t\r\n") }
 
-// unfit says what was found, shortly: it may be large.
+// unfit returns an error with the beginning of data, which may be large.
 func unfit(data []byte, want string) error {
 	return fmt.Errorf("liveroom: %s is not %s", printable.Quote(string(data)), want)
 }
 
-// History is a list of earlier comments, oldest first. PHP writes an empty one as
-// [] or {}, none as null, and a list with gaps as an object; items that are no
-// comments are left out. Of a longer one the newest 10,000 items are read.
+// History is a list of earlier comments, oldest first. PHP encodes an empty list as [] or
+// {}, an absent one as null, and a list with gaps as an object; items that are not
+// comments are skipped. Of a longer list the newest 10,000 items are decoded.
 type History []Comment
 
 const maxHistory = 10_000
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements [json.Unmarshaler].
 func (h *History) UnmarshalJSON(data []byte) error {
 	items, err := values(trim(data))
 	if err != nil {
@@ -167,8 +173,8 @@ func (h *History) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// values are the newest values of a list or an object, in their order and undecoded. It
-// goes through data once.
+// values returns the newest values of a list or an object, in their order and undecoded, in
+// one pass over data.
 func values(data []byte) (items [][]byte, err error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	kind := d.PeekKind()

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A watch finds out that we are no longer in the room. A server that throws
-// somebody out tells him nothing, and goes on to answer his pings. Two things
-// speak for it: silence after we have said something, with a server that otherwise
-// sends our comments back to us; and, for who knows his room, silence for long.
+// A watch detects that this member is no longer in the room. A server that removes a member
+// does not notify it, and continues to answer its pings. There are two signs: silence after
+// this client has sent something, if the server has sent its comments back before; and long
+// silence, if WithSilenceTimeout is used.
 type watch struct {
 	room *Room
 
 	mu         sync.Mutex
 	connection int // that is watched; 0: none
 	timer      *time.Timer
-	echoes     bool      // the server has sent our own comments back
-	lastHeard  time.Time // when the room last said anything
-	asked      time.Time // when we first said something since then; zero: we did not
+	echoes     bool      // the server has sent comments of this member back
+	lastHeard  time.Time // when the last message from the room was received
+	asked      time.Time // when something was first sent since then; zero: nothing was
 }
 
 // begin is called when the room is joined.
@@ -45,14 +45,14 @@ func (w *watch) heard() {
 	w.lastHeard, w.asked = time.Now(), time.Time{}
 }
 
-// echoed is called for each comment of our own.
+// echoed is called for each comment of this member.
 func (w *watch) echoed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.echoes = true
 }
 
-// asking is called when we are about to say something.
+// asking is called before something is sent.
 func (w *watch) asking() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -69,15 +69,15 @@ func (w *watch) notAsked() {
 	w.asked = time.Time{}
 }
 
-// deadline is when the silence has lasted too long; zero when it is not judged. It
+// deadline returns when the silence will have lasted too long, or zero without a limit. It
 // is called with mu held.
 func (w *watch) deadline() (at time.Time) {
-	cfg := &w.room.cfg
-	if cfg.SilenceTimeout > 0 {
-		at = w.lastHeard.Add(cfg.SilenceTimeout)
+	cfg := w.room.cfg
+	if cfg.silenceTimeout > 0 {
+		at = w.lastHeard.Add(cfg.silenceTimeout)
 	}
-	if cfg.EchoTimeout > 0 && w.echoes && !w.asked.IsZero() {
-		if echo := w.asked.Add(cfg.EchoTimeout); at.IsZero() || echo.Before(at) {
+	if cfg.echoTimeout > 0 && w.echoes && !w.asked.IsZero() {
+		if echo := w.asked.Add(cfg.echoTimeout); at.IsZero() || echo.Before(at) {
 			at = echo
 		}
 	}
@@ -97,9 +97,9 @@ func (w *watch) arm() {
 	}
 }
 
-// judge drops the connection when its time has come. It does not while messages
-// wait, to be written or for a callback: the silence may be ours then. Nor does it
-// while a message is coming in, behind which the echo may be.
+// judge disconnects after the deadline. It does not while messages wait to be written or
+// for a callback, since the silence may then be this client's. Nor does it while a message
+// is arriving, since the echo may follow it.
 func (w *watch) judge() {
 	stats := w.room.client.Stats()
 	w.mu.Lock()
@@ -118,7 +118,7 @@ func (w *watch) judge() {
 		w.arm()
 		return
 	}
-	// Should it not be that, the same must not happen again and again.
+	// In case the server does not always echo, this must not repeat.
 	w.echoes = false
 	_ = w.room.client.Disconnect(w.connection, ErrSilentRoom)
 }

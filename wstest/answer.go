@@ -6,34 +6,55 @@ import (
 	"time"
 )
 
-// An Answer is what a server does with one handshake.
+// An Answer is what a server does with one handshake. Answers may be shared by any
+// number of handshakes and servers.
 type Answer struct {
 	do func(s *Server, w http.ResponseWriter, r *http.Request)
 }
 
-// AcceptOptions say how to accept.
-type AcceptOptions struct {
-	Header       http.Header // added to the response
-	Subprotocols []string    // that the server knows, the preferred one first
-	Compression  bool        // take an offer of permessage-deflate
+// An AcceptOption sets one thing about how [Accept] completes a handshake. A later option
+// replaces an earlier one of the same name.
+type AcceptOption func(*acceptance)
+
+// acceptance is the configuration made by the options of one Accept.
+type acceptance struct {
+	header       http.Header
+	subprotocols []string
+	compression  bool
+	then         func(*Conn) // runs instead of the function given to Server.OnConn
 }
 
-// Accept accepts.
-func Accept() Answer { return AcceptWith(AcceptOptions{}) }
+// WithHeader sets fields that are added to the header of the response. Default none.
+func WithHeader(header http.Header) AcceptOption { return func(a *acceptance) { a.header = header } }
 
-// AcceptWith accepts in a certain way.
-func AcceptWith(o AcceptOptions) Answer {
-	return Answer{func(s *Server, w http.ResponseWriter, r *http.Request) { s.accept(w, r, o, nil) }}
+// WithSubprotocols sets the subprotocols that the server supports, the preferred one
+// first. Default none.
+func WithSubprotocols(names ...string) AcceptOption {
+	return func(a *acceptance) { a.subprotocols = names }
 }
 
-// AcceptThenCut accepts, and cuts the connection at once.
+// WithCompression accepts an offer of permessage-deflate. Default off.
+func WithCompression() AcceptOption { return func(a *acceptance) { a.compression = true } }
+
+// Accept completes the handshake.
+func Accept(options ...AcceptOption) Answer {
+	var a acceptance
+	for _, option := range options {
+		option(&a)
+	}
+	return a.answer()
+}
+
+// AcceptThenCut completes the handshake and cuts the connection at once.
 func AcceptThenCut(how Cut) Answer {
-	return Answer{func(s *Server, w http.ResponseWriter, r *http.Request) {
-		s.accept(w, r, AcceptOptions{}, func(c *Conn) { c.Cut(how) })
-	}}
+	return acceptance{then: func(c *Conn) { c.Cut(how) }}.answer()
 }
 
-// Status answers with an HTTP status, a header, which may be nil, and a body.
+func (a acceptance) answer() Answer {
+	return Answer{func(s *Server, w http.ResponseWriter, r *http.Request) { s.accept(w, r, a) }}
+}
+
+// Status answers with an HTTP status, header fields (nil for none) and a body.
 func Status(code int, header http.Header, body string) Answer {
 	return Answer{func(_ *Server, w http.ResponseWriter, _ *http.Request) {
 		for name, values := range header {
@@ -49,12 +70,14 @@ func CutHandshake(how Cut) Answer {
 	return Answer{func(_ *Server, _ http.ResponseWriter, r *http.Request) { faultConnOf(r).cut(how) }}
 }
 
-// NoAnswer never answers. It ends when the client gives up or the server stops.
+// NoAnswer leaves the handshake without an answer until the client gives up or the
+// server stops.
 func NoAnswer() Answer {
 	return Answer{func(s *Server, _ http.ResponseWriter, r *http.Request) { s.waitForEnd(r) }}
 }
 
-// Delay waits, and then answers.
+// Delay waits for d before it answers with a. A client that gives up, or a stop of the
+// server, ends the wait.
 func Delay(d time.Duration, a Answer) Answer {
 	return Answer{func(s *Server, w http.ResponseWriter, r *http.Request) {
 		timer := time.NewTimer(d)
@@ -68,8 +91,8 @@ func Delay(d time.Duration, a Answer) Answer {
 	}}
 }
 
-// Raw answers with these very bytes, and leaves the connection open until the
-// client or the server ends it.
+// Raw answers with the bytes of response, and leaves the connection open until the
+// client closes it or the server stops.
 func Raw(response string) Answer {
 	return Answer{func(s *Server, _ http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(faultConnOf(r), response)

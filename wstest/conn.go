@@ -13,14 +13,14 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A Message is what a client sent.
+// A Message is a message from a client.
 type Message struct {
-	At     time.Time // when it had arrived; on Linux in the kernel, however late it was read
+	At     time.Time // time of arrival; on Linux in the kernel, however late it was read
 	Binary bool
 	Data   []byte
 }
 
-// Text is the message as a string.
+// Text returns the data as a string.
 func (m Message) Text() string { return string(m.Data) }
 
 // A Conn is the server's side of one accepted connection. Its methods may be
@@ -43,16 +43,16 @@ type Conn struct {
 	closeReason string
 }
 
-// ID is 1 for the first connection that the server accepted, and so on.
+// ID returns the number of the connection: 1 for the first one that the server accepted.
 func (c *Conn) ID() int { return c.id }
 
-// Request is the handshake's request.
+// Request returns the request of the handshake.
 func (c *Conn) Request() *http.Request { return c.request }
 
-// Subprotocol is the one that was chosen, or empty.
+// Subprotocol returns the negotiated subprotocol, or "".
 func (c *Conn) Subprotocol() string { return c.ws.Subprotocol() }
 
-// Send sends a text message. Like all that writes it blocks while the client
+// Send sends a text message. Like all methods that write, it blocks while the client
 // does not read and the buffers are full.
 func (c *Conn) Send(text string) error {
 	return c.ws.Write(context.Background(), websocket.MessageText, []byte(text))
@@ -72,17 +72,17 @@ func (c *Conn) SendBinary(data []byte) error {
 	return c.ws.Write(context.Background(), websocket.MessageBinary, data)
 }
 
-// WriteRaw writes bytes to the connection below the WebSocket layer (and below
-// TLS): half a frame, or one that no server should send.
+// WriteRaw writes bytes to the connection below the WebSocket layer and below TLS, such
+// as half a frame or an invalid one.
 func (c *Conn) WriteRaw(p []byte) error {
 	_, err := c.raw.Write(p)
 	return err
 }
 
-// Ping sends a protocol ping and waits for the pong.
+// Ping sends a protocol ping and waits for its pong or for the end of ctx.
 func (c *Conn) Ping(ctx context.Context) error { return c.ws.Ping(ctx) }
 
-// Close sends a close frame and waits, for a few seconds, for the client's.
+// Close sends a close frame and waits, for a few seconds at most, for the client's.
 func (c *Conn) Close(code int, reason string) error {
 	return c.ws.Close(websocket.StatusCode(code), reason)
 }
@@ -90,35 +90,35 @@ func (c *Conn) Close(code int, reason string) error {
 // Cut ends the connection without a close frame.
 func (c *Conn) Cut(how Cut) { c.raw.cut(how) }
 
-// StopReading leaves everything that the client sends in the socket, so that the
-// client's writes block once the buffers are full.
+// StopReading stops reading from the socket, so that the client's writes block once the
+// buffers are full.
 func (c *Conn) StopReading() { c.raw.set(func() { c.raw.paused = true }) }
 
 // ResumeReading ends StopReading.
 func (c *Conn) ResumeReading() { c.raw.set(func() { c.raw.paused = false }) }
 
-// ReadSlowly takes so many bytes a second from the socket, or, with 0, as many as
-// there are; from the next read on.
+// ReadSlowly limits how many bytes a second are read from the socket, from the next read
+// on; 0 removes the limit.
 func (c *Conn) ReadSlowly(bytesPerSecond int) { c.raw.set(func() { c.raw.rate = bytesPerSecond }) }
 
-// Blackhole loses everything in both directions, or ends that. Nobody is told.
+// Blackhole silently discards all data in both directions while lost is true.
 func (c *Conn) Blackhole(lost bool) { c.raw.set(func() { c.raw.blackhole = lost }) }
 
-// IgnorePings leaves protocol pings without a pong, or ends that.
+// IgnorePings leaves protocol pings without a pong while ignore is true.
 func (c *Conn) IgnorePings(ignore bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ignorePings = ignore
 }
 
-// Pings is how many protocol pings have arrived.
+// Pings returns the number of protocol pings received.
 func (c *Conn) Pings() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.pings
 }
 
-// pinged tells whether to answer.
+// pinged records a ping and reports whether to answer it.
 func (c *Conn) pinged(context.Context, []byte) bool {
 	c.server.record(Event{At: c.raw.lastArrival(), Kind: EventPing, Conn: c.id})
 	c.mu.Lock()
@@ -127,16 +127,16 @@ func (c *Conn) pinged(context.Context, []byte) bool {
 	return !c.ignorePings
 }
 
-// Received are all messages so far.
+// Received returns all messages received so far.
 func (c *Conn) Received() []Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.received)
 }
 
-// Receive waits for the next message that no Receive has returned. It returns
-// io.EOF when the connection has ended and all were returned, or the error of
-// ctx.
+// Receive returns the next message that no Receive has returned. It blocks until there
+// is one, and returns io.EOF when the connection has ended and all messages were
+// returned, or the error of ctx.
 func (c *Conn) Receive(ctx context.Context) (Message, error) {
 	for {
 		over := false
@@ -166,10 +166,12 @@ func (c *Conn) Receive(ctx context.Context) (Message, error) {
 	}
 }
 
-// Done is closed when the connection has ended, as the server sees it.
+// Done returns a channel that is closed when the connection has ended, as seen by the
+// server.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// CloseCode is what the client's close frame said, and 1006 without one.
+// CloseCode returns the code and the reason in the client's close frame, and 1006 if
+// there was none.
 func (c *Conn) CloseCode() (code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +200,7 @@ func (c *Conn) read() {
 	}
 }
 
-// keep is for Received and Receive.
+// keep stores a message for Received and Receive.
 func (c *Conn) keep(m Message) {
 	if c.server.forget {
 		return

@@ -13,7 +13,7 @@ import (
 // where faults are made.
 type faultConn struct {
 	net.Conn
-	stamped *stampedConn // Conn, if the kernel tells when data arrived
+	stamped *stampedConn // Conn, if the kernel reports when data arrived
 	server  *Server
 
 	mu        sync.Mutex
@@ -111,7 +111,7 @@ func (c *faultConn) set(change func()) {
 	c.changed.Broadcast()
 }
 
-// cut ends the connection, without TLS's good-bye either.
+// cut ends the connection, without a TLS close alert either.
 func (c *faultConn) cut(how Cut) {
 	if how == RST {
 		switch conn := c.Conn.(type) {

@@ -11,10 +11,9 @@ import (
 
 // A Network is a network in memory. Its connections behave as TCP does: they
 // have buffers, backpressure, deadlines, FIN and RST, and errors of the same
-// types. Blocking on it is what testing/synctest calls durable, so that virtual
-// time passes while everybody waits for the network.
-//
-// All methods may be called from any goroutine.
+// types. Blocking on them is what testing/synctest calls durable, so that virtual
+// time advances while all goroutines wait for the network. Make it with [NewNetwork].
+// Its methods may be called from any goroutine.
 type Network struct {
 	mu          sync.Mutex
 	changed     *sync.Cond // when the network goes up
@@ -29,26 +28,26 @@ type Network struct {
 	dials       []Dial
 }
 
-// A Dial is one DialContext, noted when it returned.
+// A Dial is one call of [Network.DialContext], recorded when it returned.
 type Dial struct {
-	At   time.Time // when it began
+	At   time.Time // start of the call
 	Addr string
 	Err  error
 }
 
-// NewNetwork makes a network that is up.
+// NewNetwork makes a network that is up, without latency.
 func NewNetwork() *Network {
 	n := &Network{listeners: map[string]*listener{}, streams: map[*stream]struct{}{}, ports: 40000}
 	n.changed = sync.NewCond(&n.mu)
 	return n
 }
 
-// Down loses all packets: bytes, FIN and RST of open connections arrive after Up,
-// as TCP would send them again, and a dial hangs until Up or until its context
-// ends. Nobody is told.
+// Down makes the network silently lose all packets: bytes, FIN and RST of open
+// connections arrive after [Network.Up], since TCP would retransmit them, and a dial
+// blocks until Up or until its context ends.
 func (n *Network) Down() { n.setDown(true) }
 
-// Up ends Down.
+// Up ends [Network.Down].
 func (n *Network) Up() { n.setDown(false) }
 
 func (n *Network) setDown(down bool) {
@@ -65,14 +64,14 @@ func (n *Network) setDown(down bool) {
 	}
 }
 
-// Unreachable makes dials fail at once with ENETUNREACH, or ends that.
+// Unreachable makes dials fail at once with ENETUNREACH while unreachable is true.
 func (n *Network) Unreachable(unreachable bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.unreachable = unreachable
 }
 
-// SetLatency delays what is written from now on by d, one way.
+// SetLatency delays what is written from now on by d in each direction. Default 0.
 func (n *Network) SetLatency(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -85,30 +84,30 @@ func (n *Network) isDown() bool {
 	return n.down
 }
 
-// Clients is how many connections made by DialContext are open: not yet closed by
-// whoever dialed, whatever the other side did.
+// Clients returns the number of connections made by [Network.DialContext] that the
+// dialing side has not closed yet.
 func (n *Network) Clients() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.clients
 }
 
-// MaxClients is the most that Clients ever was.
+// MaxClients returns the maximum of [Network.Clients] since the network was made.
 func (n *Network) MaxClients() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.maxClients
 }
 
-// Dials are all dials that have returned.
+// Dials returns all dials that have returned, in the order in which they did.
 func (n *Network) Dials() []Dial {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]Dial(nil), n.dials...)
 }
 
-// Listen listens on an address of this network, such as "server.test:80". Any
-// name will do: there is no DNS.
+// Listen listens on an address of this network, such as "server.test:80". There is no
+// DNS: any host name is valid. It fails with EADDRINUSE if the address is taken.
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,8 +120,7 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 }
 
 // DialContext connects to a listener of this network. It fails with ECONNREFUSED
-// when nobody listens there, and while the network is down it blocks until ctx
-// ends.
+// if there is none at addr, and while the network is down it blocks until ctx ends.
 func (n *Network) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
 	began := time.Now()
 	c, err := n.dial(ctx, addr)

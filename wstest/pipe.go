@@ -21,11 +21,11 @@ func (n *Network) pipe(clientAddr, serverAddr string) (client, server *end) {
 	return client, server
 }
 
-// A stream carries bytes one way. What its two users may do to it, and what the
-// network does, all happens under its mutex.
+// A stream carries bytes one way.
 type stream struct {
 	network *Network
-	mu      sync.Mutex
+
+	mu      sync.Mutex // guards all following fields
 	changed *sync.Cond
 
 	segments []segment
@@ -59,9 +59,9 @@ func (s *stream) wake() {
 	s.changed.Broadcast()
 }
 
-// wakeAt wakes everybody when the time comes; nil: it has come, which is for the caller
-// to tell. (In a bubble of synctest a timer that is due at once crashes the race detector
-// of Go 1.26 now and then.)
+// wakeAt wakes all waiting goroutines at a time. It returns nil if that has passed: then
+// the caller must wake them. (In a bubble of synctest a timer that is due at once
+// occasionally crashes the race detector of Go 1.26.)
 func (s *stream) wakeAt(at time.Time) *time.Timer {
 	left := time.Until(at)
 	if left <= 0 {
@@ -167,7 +167,7 @@ func (s *stream) setDeadline(limit *time.Time, timer **time.Timer, at time.Time)
 	s.changed.Broadcast()
 }
 
-// endOf tells the stream that one of its users is gone.
+// endOf records that the reader or the writer has closed its end.
 func (s *stream) endOf(reader, reset bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,13 +18,13 @@ import (
 	"github.com/wechatws/wechatws/internal/freeport"
 )
 
-// Cut is how a connection ends without a close frame.
+// A Cut is a way to end a connection without a close frame.
 type Cut int
 
 const (
-	// FIN is a clean end of the TCP connection: EOF, which browsers call 1006.
+	// FIN closes the TCP connection in an orderly way: the client reads EOF.
 	FIN Cut = iota
-	// RST is a reset.
+	// RST resets the TCP connection.
 	RST
 )
 
@@ -42,8 +42,8 @@ func (c Cut) String() string {
 // MarshalText implements [encoding.TextMarshaler], with what String returns.
 func (c Cut) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// A Server is a WebSocket server in the test's hand. Its methods may be called
-// from any goroutine.
+// A Server is a WebSocket server that a test controls. Make it with [NewServer]. Its
+// methods may be called from any goroutine.
 type Server struct {
 	network *Network // nil: loopback
 	addr    string   // empty until the server listens: a free port
@@ -63,36 +63,41 @@ type Server struct {
 	onConn    func(*Conn)
 	onMessage func(*Conn, Message)
 	conns     []*Conn
-	accepted  int // how many there have been
+	accepted  int // number of connections so far
 	taken     int // by NextConn
 	changed   chan struct{}
 	events    []Event
 }
 
-// An Option sets up a Server.
+// An Option sets one thing about a [Server]. A later option replaces an earlier one of
+// the same name.
 type Option func(*Server)
 
-// OnNetwork puts the server on a network in memory, at "server.test:80" unless
-// WithAddr says otherwise.
-func OnNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
+// WithNetwork makes the server listen on a network in memory, at "server.test:80", or
+// "server.test:443" with [WithTLS], unless [WithAddr] sets another address. The default
+// is the loopback interface.
+func WithNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
 
-// WithAddr sets the address to listen on. The default is a free port of 127.0.0.1 that
-// outgoing connections do not use, so that Start finds it free after Stop.
+// WithAddr sets the address to listen on. The default is a free port of 127.0.0.1,
+// outside the range of outgoing connections, so that it is still free when
+// [Server.Start] follows [Server.Stop].
 func WithAddr(addr string) Option { return func(s *Server) { s.addr = addr } }
 
-// WithTLS serves wss, with a certificate made for the occasion, for localhost and
-// server.test; see ClientTLS and Certificate.
+// WithTLS serves wss, with a new self-signed certificate for localhost and server.test;
+// see [Server.ClientTLS] and [Server.Certificate]. The default is ws.
 func WithTLS() Option {
 	return func(s *Server) { s.tls, s.client = makeTLS() }
 }
 
 // WithoutRecords keeps no events, no messages and no connection that has ended, for
-// servers that run for days: Events, Handshakes, Conn.Received and Conn.Receive
-// have nothing to tell then, and Conns and NextConn know of open connections only.
+// servers that run for days: [Server.Events], [Server.Handshakes], [Conn.Received] and
+// [Conn.Receive] return nothing then, and [Server.Conns] and [Server.NextConn] only
+// open connections. The default is to keep everything.
 func WithoutRecords() Option { return func(s *Server) { s.forget = true } }
 
-// NewServer starts a server, which accepts every handshake until it is told
-// otherwise. It panics when it cannot listen. Call Close in the end.
+// NewServer starts a server that accepts every handshake, until [Server.Answer] and its
+// relatives say otherwise. It panics if it cannot listen. The caller must call
+// [Server.Close].
 func NewServer(options ...Option) *Server {
 	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
 	s.fallback = func(*http.Request) Answer { return Accept() }
@@ -110,8 +115,8 @@ func NewServer(options ...Option) *Server {
 	return s
 }
 
-// Start listens again, on the same address, after Stop. It does nothing while
-// the server listens, and panics when it cannot.
+// Start listens again, on the same address, after [Server.Stop]. It does nothing while
+// the server listens and after [Server.Close], and panics if it cannot listen.
 func (s *Server) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,13 +137,13 @@ func (s *Server) Start() {
 	s.http = &http.Server{
 		Handler:     http.HandlerFunc(s.handshake),
 		ConnContext: withFaultConn,
-		ErrorLog:    log.New(io.Discard, "", 0), // cuts are what it is for
+		ErrorLog:    log.New(io.Discard, "", 0), // it would log every cut
 	}
 	server := s.http
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
-		_ = server.Serve(serving) // returns when it is stopped
+		_ = server.Serve(serving) // returns after Stop
 	}()
 }
 
@@ -154,7 +159,8 @@ func (s *Server) listen() (net.Listener, error) {
 }
 
 // Stop stops listening, so that dials are refused, and cuts every connection,
-// also those in the middle of a handshake. It returns when all of it is over.
+// including those in the middle of a handshake. It returns when all goroutines of the
+// server have ended. [Server.Start] listens again.
 func (s *Server) Stop(how Cut) {
 	s.mu.Lock()
 	server := s.http
@@ -176,8 +182,8 @@ func (s *Server) Stop(how Cut) {
 	s.running.Wait()
 }
 
-// Close ends the server and returns when nothing of it is left. It must not be
-// called by the functions given to OnConn and OnMessage.
+// Close stops the server for good and returns when all its goroutines have ended. The
+// functions given to [Server.OnConn] and [Server.OnMessage] must not call it.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -185,14 +191,14 @@ func (s *Server) Close() {
 	s.Stop(FIN)
 }
 
-// Addr is the address that the server listens on.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addr
 }
 
-// URL is the server's ws or wss URL, without a path.
+// URL returns the server's ws or wss URL, without a path.
 func (s *Server) URL() string {
 	if s.tls != nil {
 		return "wss://" + s.Addr()
@@ -200,11 +206,11 @@ func (s *Server) URL() string {
 	return "ws://" + s.Addr()
 }
 
-// ClientTLS is a configuration that trusts the server, and nothing else; nil without
-// WithTLS. Its RootCAs is a pool with the Certificate.
+// ClientTLS returns a configuration that trusts the server's certificate only, or nil
+// without [WithTLS]. Its RootCAs is a pool with the [Server.Certificate].
 func (s *Server) ClientTLS() *tls.Config { return s.client.Clone() }
 
-// Certificate is the server's certificate, which has signed itself; nil without WithTLS.
+// Certificate returns the server's self-signed certificate, or nil without [WithTLS].
 // For programs that read the authorities they trust from a file:
 //
 //	pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -215,7 +221,7 @@ func (s *Server) Certificate() *x509.Certificate {
 	return s.tls.Certificates[0].Leaf
 }
 
-// DialContext dials over the network that the server is on.
+// DialContext dials over the server's network: that of [WithNetwork], or the system's.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if s.network != nil {
 		return s.network.DialContext(ctx, network, addr)
@@ -223,44 +229,47 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
-// Answer queues answers for the next handshakes, each for one.
+// Answer queues answers for the next handshakes, each for one handshake.
 func (s *Server) Answer(answers ...Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers = append(s.answers, answers...)
 }
 
-// AnswerAlways sets the answer for when none is queued; at first that is
-// Accept().
+// AnswerAlways sets the answer to handshakes for which none is queued. Default
+// [Accept]().
 func (s *Server) AnswerAlways(a Answer) { s.AnswerFunc(func(*http.Request) Answer { return a }) }
 
-// AnswerFunc decides for each handshake for which no answer is queued.
+// AnswerFunc sets a function that returns the answer to a handshake for which none is
+// queued. It is called on the goroutine of the handshake's connection.
 func (s *Server) AnswerFunc(fn func(*http.Request) Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fallback = fn
 }
 
-// OnConn runs fn on a goroutine of its own for each connection accepted from now
-// on. Close waits for it: it should end when the connection is Done.
+// OnConn sets fn to run on a goroutine of its own for each connection accepted from now
+// on. [Server.Stop] and [Server.Close] wait for it: it should return when [Conn.Done] is
+// closed.
 func (s *Server) OnConn(fn func(*Conn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onConn = fn
 }
 
-// OnMessage runs fn for each message, in order, on the connection's reader.
+// OnMessage sets fn to run for each message, in order, on the goroutine that reads from
+// the connection.
 func (s *Server) OnMessage(fn func(*Conn, Message)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onMessage = fn
 }
 
-// NextConn waits for the next connection, in the order in which they were
-// accepted, that no NextConn has returned. Its error is that of ctx. The server has
-// answered the handshake then, but the client may not have read that yet: wait for the
-// client, too (for Connect to return, or for a message), before you close that, or what it
-// had queued is handed back instead of written.
+// NextConn returns the next accepted connection that no NextConn has returned, in the
+// order in which they were accepted. It blocks until there is one, or returns the error
+// of ctx. The server has sent its answer to the handshake by then, but the client may not
+// have read it: before closing the client, wait for it too (for its Connect to return, or
+// for a message), or what it had queued is handed back instead of written.
 func (s *Server) NextConn(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()
@@ -280,14 +289,14 @@ func (s *Server) NextConn(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Conns are all connections that were ever accepted.
+// Conns returns all connections that were accepted, in order; see [WithoutRecords].
 func (s *Server) Conns() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.conns)
 }
 
-// OpenConns is how many connections are open now, as the server sees it.
+// OpenConns returns the number of connections that are open, as seen by the server.
 func (s *Server) OpenConns() (n int) {
 	for _, c := range s.Conns() {
 		select {
@@ -310,8 +319,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 	answer.do(s, w, r)
 }
 
-// begin counts a handler in, unless the server is stopping, and tells how to
-// answer.
+// begin counts a handler in, unless the server is stopping, and returns its answer.
 func (s *Server) begin(r *http.Request) (a Answer, ok bool) {
 	s.mu.Lock()
 	if s.http == nil {
@@ -330,17 +338,17 @@ func (s *Server) begin(r *http.Request) (a Answer, ok bool) {
 }
 
 // accept makes the connection and reads from it until it ends.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions, then func(*Conn)) {
-	for name, values := range o.Header {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, a acceptance) {
+	for name, values := range a.header {
 		w.Header()[name] = values
 	}
 	c := &Conn{server: s, request: r, raw: faultConnOf(r), done: make(chan struct{}), changed: make(chan struct{}), closeCode: 1006}
 	options := &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any Origin
-		Subprotocols:       o.Subprotocols,
+		Subprotocols:       a.subprotocols,
 		OnPingReceived:     c.pinged,
 	}
-	if o.Compression {
+	if a.compression {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	ws, err := websocket.Accept(w, r, options)
@@ -358,8 +366,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions,
 	onConn := s.onConn
 	s.mu.Unlock()
 	s.record(Event{Kind: EventOpen, Conn: c.id, Request: r})
-	if then != nil {
-		then(c)
+	if a.then != nil {
+		a.then(c)
 	} else if onConn != nil {
 		s.running.Add(1)
 		go func() {
@@ -379,7 +387,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, o AcceptOptions,
 	}
 }
 
-// An EventKind is what happened at the server.
+// An EventKind is the kind of an [Event].
 type EventKind string
 
 // The kinds of Event.
@@ -391,9 +399,9 @@ const (
 	EventClosed    EventKind = "closed"    // a connection ended; Code and Reason are the client's
 )
 
-// An Event is something that happened at the server.
+// An Event is one entry in a server's record.
 type Event struct {
-	At      time.Time // of a message, a ping and a close frame: when it had arrived; see Message.At
+	At      time.Time // for a message, a ping and a close frame the time of arrival; see Message.At
 	Kind    EventKind
 	Conn    int // Conn.ID, zero for a handshake
 	Request *http.Request
@@ -402,14 +410,15 @@ type Event struct {
 	Reason  string
 }
 
-// Events are all since the start or Reset, in the order in which the server noticed them.
+// Events returns the events since the start or the last [Server.Reset], in the order in
+// which they were recorded.
 func (s *Server) Events() []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.events)
 }
 
-// Reset forgets the events.
+// Reset discards the recorded events.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -428,7 +437,7 @@ func (s *Server) record(e Event) {
 	s.events = append(s.events, e)
 }
 
-// Handshakes are the requests for one, in order.
+// Handshakes returns the requests of all recorded handshakes, in order.
 func (s *Server) Handshakes() (requests []*http.Request) {
 	for _, e := range s.Events() {
 		if e.Kind == EventHandshake {

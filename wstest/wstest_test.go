@@ -38,7 +38,7 @@ func everywhere(t *testing.T, test func(t *testing.T, s *wstest.Server)) {
 	})
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+			s := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 			defer s.Close()
 			test(t, s)
 		})
@@ -131,7 +131,7 @@ func TestAnswers(t *testing.T) {
 			wstest.CutHandshake(wstest.FIN),
 			wstest.CutHandshake(wstest.RST),
 			wstest.AcceptThenCut(wstest.FIN),
-			wstest.AcceptWith(wstest.AcceptOptions{Header: http.Header{"X-A": {"b"}}, Subprotocols: []string{"chat"}, Compression: true}),
+			wstest.Accept(wstest.WithHeader(http.Header{"X-A": {"b"}}), wstest.WithSubprotocols("chat"), wstest.WithCompression()),
 			wstest.Raw("nonsense\r\n\r\n"),
 			wstest.Delay(20*time.Millisecond, wstest.Accept()),
 		)
@@ -258,7 +258,7 @@ func TestPings(t *testing.T) {
 
 func TestStopReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		s := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer s.Close()
 		client, conn := open(t, s)
 		defer client.CloseNow()
@@ -282,7 +282,7 @@ func TestStopReading(t *testing.T) {
 
 func TestReadSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		s := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer s.Close()
 		client, conn := open(t, s)
 		defer client.CloseNow()
@@ -340,7 +340,7 @@ func TestTLS(t *testing.T) {
 	for _, network := range []*wstest.Network{nil, wstest.NewNetwork()} {
 		options := []wstest.Option{wstest.WithTLS()}
 		if network != nil {
-			options = append(options, wstest.OnNetwork(network))
+			options = append(options, wstest.WithNetwork(network))
 		}
 		s := wstest.NewServer(options...)
 		assert.True(t, strings.HasPrefix(s.URL(), "wss://"))
@@ -373,9 +373,9 @@ func TestTheCertificateIsAllThatAClientNeeds(t *testing.T) {
 
 func TestNewServerPanicsWhenItCannotListen(t *testing.T) {
 	n := wstest.NewNetwork()
-	s := wstest.NewServer(wstest.OnNetwork(n))
+	s := wstest.NewServer(wstest.WithNetwork(n))
 	defer s.Close()
-	assert.Panics(t, func() { wstest.NewServer(wstest.OnNetwork(n)) })
+	assert.Panics(t, func() { wstest.NewServer(wstest.WithNetwork(n)) })
 }
 
 func TestNextConnAndReceiveEndWithTheirContexts(t *testing.T) {
@@ -591,7 +591,7 @@ func ExampleConn_Cut() {
 // A network in memory. Inside synctest.Test the minute takes no time.
 func ExampleNetwork() {
 	network := wstest.NewNetwork()
-	server := wstest.NewServer(wstest.OnNetwork(network))
+	server := wstest.NewServer(wstest.WithNetwork(network))
 	defer server.Close()
 
 	network.Down()

@@ -22,17 +22,17 @@ func newDemo() *demo {
 }
 
 // perform takes about nine seconds.
-func (d *demo) perform(ctx context.Context, cfg liveroom.Config) error {
+func (d *demo) perform(ctx context.Context, id liveroom.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	roomID := cfg.RoomID.String()
-	botName := cfg.Name
-	cfg.Name, cfg.UserID = "Hong", liveroom.Str("u-hong")
+	roomID := id.RoomID.String()
+	botName := id.Name
+	id.Name, id.UserID = "Hong", liveroom.Str("u-hong")
 	client, err := wechatws.New(d.backend.URL())
 	if err != nil {
 		return err
 	}
-	hong, err := liveroom.New(client, cfg)
+	hong, err := liveroom.New(client, id)
 	if err != nil {
 		return err
 	}

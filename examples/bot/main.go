@@ -39,10 +39,10 @@ func main() {
 	// SIGTERM is what a container or systemd stops a program with.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg := liveroom.Config{
+	id := liveroom.Identity{
 		RoomID: liveroom.Str(*room), LiveID: liveroom.Str(*live), UserID: liveroom.Str(*user), Name: *name,
 	}
-	if err := run(ctx, *url, cfg); err != nil {
+	if err := run(ctx, *url, id); err != nil {
 		log.Print(err)
 		stop()
 		os.Exit(1)
@@ -52,7 +52,7 @@ func main() {
 // errOver ends the group when the demo is over.
 var errOver = errors.New("the demo is over")
 
-func run(ctx context.Context, url string, cfg liveroom.Config, options ...wechatws.Option) error {
+func run(ctx context.Context, url string, id liveroom.Identity, options ...wechatws.Option) error {
 	var show *demo
 	if url == "" {
 		show = newDemo()
@@ -63,7 +63,7 @@ func run(ctx context.Context, url string, cfg liveroom.Config, options ...wechat
 	if err != nil {
 		return err
 	}
-	room, err := liveroom.New(client, cfg)
+	room, err := liveroom.New(client, id)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func run(ctx context.Context, url string, cfg liveroom.Config, options ...wechat
 	group.Go(func() error { return client.Run(ctx) })
 	group.Go(func() error { return b.speak(ctx) })
 	if show != nil {
-		group.Go(func() error { return show.perform(ctx, cfg) })
+		group.Go(func() error { return show.perform(ctx, id) })
 	}
 	err = group.Wait()
 	fmt.Printf("\n%d lines said over %d connections\n", b.said, client.Stats().Opens)

@@ -34,7 +34,7 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		quirks := liveroomtest.GatewayWorker()
 		quirks.SayWho = true
-		s := &stage{backend: liveroomtest.NewBackend(quirks, wstest.OnNetwork(wstest.NewNetwork()))}
+		s := &stage{backend: liveroomtest.NewBackend(quirks, wstest.WithNetwork(wstest.NewNetwork()))}
 		defer s.backend.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -43,7 +43,7 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 		enter := func(name string) *liveroom.Room {
 			client, err := wechatws.New(s.backend.URL(), wechatws.WithProxy(nil), wechatws.WithNetDial(s.backend.DialContext))
 			require.NoError(t, err)
-			room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("1"), UserID: liveroom.Str("u-" + name), Name: name})
+			room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("1"), UserID: liveroom.Str("u-" + name), Name: name})
 			require.NoError(t, err)
 			if s.bot == nil {
 				s.bot = newBot(room)
@@ -127,7 +127,7 @@ func TestKeepsToItsPace(t *testing.T) {
 
 // The whole program, as it is started.
 func TestDemoEndsByItself(t *testing.T) {
-	require.NoError(t, run(t.Context(), "", liveroom.Config{RoomID: liveroom.Str("1"), Name: "bot"}))
+	require.NoError(t, run(t.Context(), "", liveroom.Identity{RoomID: liveroom.Str("1"), Name: "bot"}))
 }
 
 func TestStopsWhenItIsTold(t *testing.T) {
@@ -142,9 +142,9 @@ func TestStopsWhenItIsTold(t *testing.T) {
 		cancel()
 	}()
 	fast := wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Millisecond})
-	require.NoError(t, run(ctx, backend.URL(), liveroom.Config{RoomID: liveroom.Str("1"), Name: "bot"}, fast))
+	require.NoError(t, run(ctx, backend.URL(), liveroom.Identity{RoomID: liveroom.Str("1"), Name: "bot"}, fast))
 	code, _ := backend.Server().Conns()[0].CloseCode()
 	require.Equal(t, 1001, code)
-	require.Error(t, run(t.Context(), "no url", liveroom.Config{}))
-	require.True(t, strings.HasPrefix(fmt.Sprint(run(t.Context(), backend.URL(), liveroom.Config{})), "wechatws: liveroom.Config.RoomID"))
+	require.Error(t, run(t.Context(), "no url", liveroom.Identity{}))
+	require.True(t, strings.HasPrefix(fmt.Sprint(run(t.Context(), backend.URL(), liveroom.Identity{})), "wechatws: liveroom.Identity.RoomID"))
 }

@@ -101,7 +101,7 @@ func virtual(t *testing.T, test func(t *testing.T, server *wstest.Server, s *ses
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.NewNetwork()
-		server := wstest.NewServer(wstest.OnNetwork(network))
+		server := wstest.NewServer(wstest.WithNetwork(network))
 		defer server.Close()
 		s, err := newSession(config{url: server.URL(), name: "Ann"},
 			wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))

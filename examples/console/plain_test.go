@@ -157,7 +157,7 @@ func TestALineThatIsTooLongIsTold(t *testing.T) {
 func TestDemo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.NewNetwork()
-		demo := startDemo(wstest.OnNetwork(network))
+		demo := startDemo(wstest.WithNetwork(network))
 		defer demo.Close()
 		s, err := newSession(config{url: demo.URL()}, append(demoOptions,
 			wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))...)

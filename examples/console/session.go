@@ -55,7 +55,7 @@ func newSession(c config, options ...wechatws.Option) (*session, error) {
 	}
 	s := &session{client: client, feed: newFeed(), format: newFormatter(c.token), name: c.name}
 	if c.room != "" {
-		s.room, err = liveroom.New(client, liveroom.Config{
+		s.room, err = liveroom.New(client, liveroom.Identity{
 			RoomID: liveroom.Str(c.room), LiveID: liveroom.Str(c.live), UserID: liveroom.Str(c.user), Name: c.name,
 		})
 		if err != nil {

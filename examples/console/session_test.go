@@ -109,7 +109,7 @@ func TestUndeliveredMessagesAreTold(t *testing.T) {
 
 func TestInARoomItJoinsAndCommentsWithTheIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		backend := liveroomtest.NewBackend(liveroomtest.Quirks{}, wstest.OnNetwork(wstest.NewNetwork()))
+		backend := liveroomtest.NewBackend(liveroomtest.Quirks{}, wstest.WithNetwork(wstest.NewNetwork()))
 		defer backend.Close()
 		s, err := newSession(config{url: backend.URL(), name: "Ann", room: "9527", live: "1", user: "42"},
 			wechatws.WithNetDial(backend.DialContext), wechatws.WithProxy(nil))

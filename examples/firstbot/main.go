@@ -28,7 +28,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	room, err := liveroom.New(client, liveroom.Config{
+	room, err := liveroom.New(client, liveroom.Identity{
 		RoomID: liveroom.Str("9527"), UserID: liveroom.Num(42), Name: "bot",
 	})
 	if err != nil {

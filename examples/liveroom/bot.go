@@ -26,7 +26,7 @@ func newBot(room *liveroom.Room) {
 		}
 		shown := room.Snapshot().Goods
 		for _, g := range goods[min(len(shown), len(goods)):] {
-			_ = room.ShelfOn(ctx, g)
+			_ = room.PutOnShelf(ctx, g)
 		}
 	})
 	room.OnComment(func(ctx context.Context, c liveroom.Comment) {

@@ -31,7 +31,7 @@ import (
 // settings are the flags.
 type settings struct {
 	url      string
-	room     liveroom.Config
+	room     liveroom.Identity
 	addr     string
 	headless bool
 	duration time.Duration

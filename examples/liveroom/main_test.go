@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func demo() settings {
 	return settings{
-		room: liveroom.Config{RoomID: liveroom.Str("1"), LiveID: liveroom.Str("1"), UserID: liveroom.Str("42"), Name: "bot", Anchor: true},
+		room: liveroom.Identity{RoomID: liveroom.Str("1"), LiveID: liveroom.Str("1"), UserID: liveroom.Str("42"), Name: "bot", Anchor: true},
 		addr: "127.0.0.1:0",
 	}
 }
@@ -41,12 +41,12 @@ func TestWithAPageItEndsInTime(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	for want, change := range map[string]func(*settings){
-		"no password":             func(s *settings) { s.addr = "0.0.0.0:0" },
-		"missing port":            func(s *settings) { s.addr = "localhost" },
-		"give another port":       func(s *settings) { s.addr = "127.0.0.1:99999" },
-		"too short":               func(s *settings) { s.headless, s.duration = true, time.Second },
-		"scheme must be":          func(s *settings) { s.url = "ftp://x" },
-		"liveroom.Config.RoomID(": func(s *settings) { s.room.RoomID = liveroom.Value{} },
+		"no password":               func(s *settings) { s.addr = "0.0.0.0:0" },
+		"missing port":              func(s *settings) { s.addr = "localhost" },
+		"give another port":         func(s *settings) { s.addr = "127.0.0.1:99999" },
+		"too short":                 func(s *settings) { s.headless, s.duration = true, time.Second },
+		"scheme must be":            func(s *settings) { s.url = "ftp://x" },
+		"liveroom.Identity.RoomID(": func(s *settings) { s.room.RoomID = liveroom.Value{} },
 	} {
 		s := demo()
 		change(&s)
@@ -62,10 +62,10 @@ func TestDesk(t *testing.T) {
 	s.url, s.duration = show.backend.URL(), 2*time.Second
 	client, err := wechatws.New(s.url)
 	require.NoError(t, err)
-	watcher, err := liveroom.New(client, liveroom.Config{RoomID: s.room.RoomID, Name: "watcher"})
+	watcher, err := liveroom.New(client, liveroom.Identity{RoomID: s.room.RoomID, Name: "watcher"})
 	require.NoError(t, err)
-	shelf := make(chan liveroom.Shelf, 10)
-	watcher.OnShelf(func(_ context.Context, g liveroom.Shelf) { shelf <- g })
+	shelf := make(chan liveroom.ShelfChange, 10)
+	watcher.OnShelfChange(func(_ context.Context, g liveroom.ShelfChange) { shelf <- g })
 	require.NoError(t, client.Connect(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- run(t.Context(), s) }()

@@ -20,7 +20,7 @@ const downFor = 2 * time.Second
 // A stage is the backend, and the visitors in front of it.
 type stage struct {
 	backend *liveroomtest.Backend
-	bot     liveroom.Config
+	bot     liveroom.Identity
 
 	mu       sync.Mutex
 	up       bool
@@ -31,7 +31,7 @@ type stage struct {
 	closing  chan struct{}
 }
 
-func newStage(bot liveroom.Config) *stage {
+func newStage(bot liveroom.Identity) *stage {
 	quirks := liveroomtest.GatewayWorker()
 	quirks.SayWho = true
 	return &stage{
@@ -132,7 +132,7 @@ func (s *stage) visit(ctx context.Context, name string, after time.Duration) {
 		log.Print(err)
 		return
 	}
-	room, err := liveroom.New(client, liveroom.Config{RoomID: s.bot.RoomID, LiveID: s.bot.LiveID, UserID: liveroom.Str(name), Name: name})
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: s.bot.RoomID, LiveID: s.bot.LiveID, UserID: liveroom.Str(name), Name: name})
 	if err != nil {
 		log.Print(err)
 		return

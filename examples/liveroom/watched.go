@@ -94,7 +94,7 @@ func narrate(room *liveroom.Room, w *watched) {
 		defer w.mu.Unlock()
 		w.notices[n.Type]++
 	})
-	room.OnShelf(func(_ context.Context, s liveroom.Shelf) {
+	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) {
 		log.Printf("* shelf %s: %s ¥%s", s.Status, s.GoodsName, s.GoodsPrice)
 	})
 	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {

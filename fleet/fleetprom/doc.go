@@ -47,11 +47,11 @@
 //
 // # The clients of the rooms
 //
-// They are those of package metrics/wsprom, all reported as one by Options.Aggregate:
+// They are those of package metrics/wsprom, all reported as one by WithAggregation:
 // what they count must be counted from their beginning, so that each is added in
 // WorkerConfig.Connect.
 //
-//	clients := wsprom.New(wsprom.Options{Aggregate: true})
+//	clients := wsprom.New(wsprom.WithAggregation())
 //	Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 //		c, err := r.NewClient(r.Endpoint)
 //		if err != nil {

@@ -53,7 +53,7 @@ var regions = []region{
 
 func startFleet(t *testing.T) *fleet {
 	f := &fleet{
-		page: inspect.Handler().AllowReconnect(), started: time.Now(), done: make(chan struct{}),
+		page: inspect.New(inspect.WithReconnect()), started: time.Now(), done: make(chan struct{}),
 		clients: map[string]*wechatws.Client{}, servers: map[string]*wstest.Server{},
 	}
 	t.Cleanup(f.end)
@@ -61,7 +61,7 @@ func startFleet(t *testing.T) *fleet {
 	for _, region := range regions {
 		network := wstest.NewNetwork()
 		network.SetLatency(region.latency)
-		server := wstest.NewServer(wstest.OnNetwork(network), wstest.WithoutRecords(), wstest.WithAddr(region.name+".example.com:80"))
+		server := wstest.NewServer(wstest.WithNetwork(network), wstest.WithoutRecords(), wstest.WithAddr(region.name+".example.com:80"))
 		f.servers[region.name] = server
 		switch region.name {
 		case "outage":

@@ -108,16 +108,16 @@ func headCounts(b *browser, f *fleet) {
 		maps.DeleteFunc(shown, func(_ string, n int) bool { return n == 0 })
 		return maps.Equal(had, shown)
 	})
-	b.waitUntil("and so are the drops", func() bool {
-		var drops wechatws.Disconnects
+	b.waitUntil("and so are the disconnects", func() bool {
+		var disconnects wechatws.Disconnects
 		for _, c := range f.clients {
 			d := c.Stats().Disconnects
-			drops.Lost += d.Lost
-			drops.Closed += d.Closed
+			disconnects.Lost += d.Lost
+			disconnects.Closed += d.Closed
 		}
 		text := evaluate[string](b, `id("causes").textContent`)
-		return strings.Contains(text, fmt.Sprintf("%d lost", drops.Lost)) &&
-			strings.Contains(text, fmt.Sprintf("%d closed by the peer", drops.Closed))
+		return strings.Contains(text, fmt.Sprintf("%d lost", disconnects.Lost)) &&
+			strings.Contains(text, fmt.Sprintf("%d closed by the peer", disconnects.Closed))
 	})
 	b.waitFor("there is a rate of messages", `Number(id("t-in").textContent.replace(/,/g, "")) > 50`)
 	if n := evaluate[int](b, `shown().length`); n > 60 {
@@ -358,7 +358,7 @@ func lightAndDark(b *browser, f *fleet) {
 // settle waits until there is something to see on the pictures, and shows it.
 func settle(b *browser, f *fleet) {
 	b.waitWithin(*after+patience, "enough to see", func() bool { return time.Since(f.started) >= *after })
-	b.sortBy("drops")
+	b.sortBy("disconnects")
 }
 
 func restsWhenHidden(b *browser, f *fleet) {

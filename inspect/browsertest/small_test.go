@@ -18,8 +18,8 @@ import (
 )
 
 // oneClient is a page with one client, "shop", that is open.
-func oneClient(t *testing.T) (*inspect.Page, *wechatws.Client) {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+func oneClient(t *testing.T, options ...inspect.Option) (*inspect.Page, *wechatws.Client) {
+	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	t.Cleanup(server.Close)
 	client, err := wechatws.New(server.URL(), wechatws.WithProxy(nil), wechatws.WithNetDial(server.DialContext))
 	if err != nil {
@@ -29,7 +29,7 @@ func oneClient(t *testing.T) (*inspect.Page, *wechatws.Client) {
 	if err := client.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	page := inspect.Handler()
+	page := inspect.New(options...)
 	page.Add("shop", client)
 	return page, client
 }
@@ -57,12 +57,12 @@ func TestNoButtonWithoutLeave(t *testing.T) {
 // Another web site tries to press the button, in the browser of somebody who may.
 func TestAnotherSiteCannotReconnect(t *testing.T) {
 	chromium := findChromium(t)
-	page, client := oneClient(t)
+	page, client := oneClient(t, inspect.WithReconnect())
 	var mu sync.Mutex
 	answers := map[string]int{} // to reconnect, by where it came from
 	site := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		noted := &statusWriter{ResponseWriter: w}
-		page.AllowReconnect().ServeHTTP(noted, r)
+		page.ServeHTTP(noted, r)
 		if r.URL.Query().Has("reconnect") {
 			mu.Lock()
 			defer mu.Unlock()
@@ -131,7 +131,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // have a button.
 func TestRowsFromElsewhere(t *testing.T) {
 	chromium := findChromium(t)
-	page, _ := oneClient(t)
+	page, _ := oneClient(t, inspect.WithReconnect())
 	began := time.Now()
 	var rows []inspect.Row
 	for i := range 40 {
@@ -140,7 +140,7 @@ func TestRowsFromElsewhere(t *testing.T) {
 			Stats: wechatws.Stats{State: wechatws.StateOpen, Since: began, Opens: 1, Attempts: 1},
 		})
 	}
-	defer page.AllowReconnect().AddRows(slices.Values(rows))()
+	defer page.AddRows(slices.Values(rows))()
 	site := serve(t, page, "127.0.0.1:0")
 	between := []device{{name: "tablet", width: 820, height: 1180, scale: 1}, {name: "narrow", width: 901, height: 800, scale: 1}, {name: "laptop", width: 1279, height: 800, scale: 1}}
 	for _, d := range append(between, devices...) {

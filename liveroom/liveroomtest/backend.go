@@ -16,7 +16,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A Backend is a live-room server. Its methods may be called from any goroutine.
+// A Backend is a live-room server. Make it with [NewBackend]. Its methods may be called
+// from any goroutine.
 type Backend struct {
 	server *wstest.Server
 	quirks Quirks
@@ -31,7 +32,7 @@ type Backend struct {
 	closed  chan struct{}
 }
 
-// A room outlives the backend's restarts: it is in a database.
+// A room persists when the backend restarts, as in a database.
 type room struct {
 	members   []*member
 	followers int
@@ -40,8 +41,8 @@ type room struct {
 
 type comment struct{ name, content string }
 
-// NewBackend starts a backend. It panics when it cannot listen. Call Close in the
-// end.
+// NewBackend starts a backend with the given behaviour; the options are those of its
+// [wstest.Server]. It panics if it cannot listen. The caller must call [Backend.Close].
 func NewBackend(q Quirks, options ...wstest.Option) *Backend {
 	if q.HistorySize == 0 {
 		q.HistorySize = 20
@@ -63,18 +64,20 @@ func NewBackend(q Quirks, options ...wstest.Option) *Backend {
 	return b
 }
 
-// Server is the server below.
+// Server returns the server that the backend is built on.
 func (b *Backend) Server() *wstest.Server { return b.server }
 
-// URL is where to connect.
+// URL returns the backend's URL, for [wechatws.New].
 func (b *Backend) URL() string { return b.server.URL() }
 
-// DialContext is for wechatws.WithNetDial, on a network in memory.
+// DialContext dials over the backend's network. Pass it to [wechatws.WithNetDial] if that
+// is in memory.
 func (b *Backend) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	return b.server.DialContext(ctx, network, addr)
 }
 
-// Close ends the backend and returns when nothing of it is left.
+// Close stops the backend for good and returns when all its goroutines have ended. It may
+// be called more than once.
 func (b *Backend) Close() {
 	b.mu.Lock()
 	select {
@@ -89,7 +92,7 @@ func (b *Backend) Close() {
 	b.server.Close()
 }
 
-// answer decides about a handshake.
+// answer returns the answer to a handshake.
 func (b *Backend) answer(*http.Request) wstest.Answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,8 +102,8 @@ func (b *Backend) answer(*http.Request) wstest.Answer {
 	return wstest.Accept()
 }
 
-// Stop takes the backend down: connections end, and dials are refused. Rooms and
-// their history stay, their members do not.
+// Stop stops the backend: connections end, and dials are refused. Rooms and their history
+// are kept, their members are not. [Backend.Start] starts it again.
 func (b *Backend) Stop() {
 	b.mu.Lock()
 	conns := slices.Collect(maps.Keys(b.members))
@@ -124,7 +127,7 @@ func (b *Backend) Stop() {
 	clear(b.lingers)
 }
 
-// Start brings it up again; see Quirks.Recovery.
+// Start starts the backend after [Backend.Stop]; see [Quirks].Recovery.
 func (b *Backend) Start() {
 	b.mu.Lock()
 	b.ready = time.Now().Add(b.quirks.Recovery)
@@ -132,10 +135,9 @@ func (b *Backend) Start() {
 	b.server.Start()
 }
 
-// RollingRestart ends all connections there are, in so many groups, one group
-// after the other and a pause after each, as workers do that restart one by one.
-// New connections are accepted meanwhile. It returns early when the backend is
-// closed.
+// RollingRestart ends all current connections in groups, with a pause after each, like
+// workers that restart one after the other. New connections are accepted meanwhile. It
+// blocks until that is done or the backend is closed.
 func (b *Backend) RollingRestart(groups int, pause time.Duration) {
 	b.mu.Lock()
 	conns := slices.Collect(maps.Keys(b.members))
@@ -155,8 +157,8 @@ func (b *Backend) RollingRestart(groups int, pause time.Duration) {
 	}
 }
 
-// Freeze has the backend accept connections and answer protocol pings, and do
-// nothing else: no init, no answer to anything. Or it ends that.
+// Freeze makes the backend accept connections and answer protocol pings, but send no
+// other message, while frozen is true.
 func (b *Backend) Freeze(frozen bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,8 +174,8 @@ func (b *Backend) end(conn *wstest.Conn) {
 	}
 }
 
-// Kick ends the connections of whoever has this name in the room, and tells how
-// many they were.
+// Kick ends the connections of all members with this name in the room, and returns their
+// number.
 func (b *Backend) Kick(roomID, name string) int {
 	conns := b.connsOf(roomID, name)
 	for _, conn := range conns {
@@ -182,7 +184,8 @@ func (b *Backend) Kick(roomID, name string) int {
 	return len(conns)
 }
 
-// ThrowOut takes them out of the room. Nobody tells them.
+// ThrowOut removes all members with this name from the room without notifying them, and
+// returns their number. Their connections remain open.
 func (b *Backend) ThrowOut(roomID, name string) int {
 	conns := b.connsOf(roomID, name)
 	b.mu.Lock()
@@ -206,22 +209,22 @@ func (b *Backend) connsOf(roomID, name string) (conns []*wstest.Conn) {
 	return conns
 }
 
-// Viewers is how many are in a room, as far as the backend knows.
+// Viewers returns the number of members of a room; see [Quirks].Linger.
 func (b *Backend) Viewers(roomID string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.room(roomID).members)
 }
 
-// Say is a comment by somebody who is not there by this connection: another
-// visitor, or the platform.
+// Say broadcasts a comment of a person without a connection to this backend, and adds it
+// to the history.
 func (b *Backend) Say(roomID, name, content string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.comment(b.room(roomID), name, content, fields{"msg_type": "message", "from_name": name, "content": content}, nil)
 }
 
-// Subscribe is a new follower.
+// Subscribe adds a follower and broadcasts it.
 func (b *Backend) Subscribe(roomID, name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -232,7 +235,7 @@ func (b *Backend) Subscribe(roomID, name string) {
 	}, nil)
 }
 
-// Buy is a purchase.
+// Buy broadcasts a purchase.
 func (b *Backend) Buy(roomID, name, goods string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -252,7 +255,7 @@ func (b *Backend) room(id string) *room {
 	return r
 }
 
-// broadcast sends to everybody in the room but one.
+// broadcast sends to all members of the room but one.
 func (b *Backend) broadcast(r *room, f fields, but *member) {
 	data := b.quirks.encode(f)
 	for _, m := range r.members {
@@ -268,7 +271,7 @@ func (b *Backend) comment(r *room, name, content string, f fields, but *member) 
 	b.broadcast(r, f, but)
 }
 
-// join lets a member in, and tells everybody.
+// join adds a member to a room, and broadcasts it.
 func (b *Backend) join(m *member, c liveroom.JoinCommand) {
 	m.joined, m.before, m.behind = time.Now(), m.room, 0
 	if m.room != nil {
@@ -277,18 +280,18 @@ func (b *Backend) join(m *member, c liveroom.JoinCommand) {
 	r := b.room(c.RoomID.String())
 	m.room, m.name, m.uid = r, c.FromName, c.FromUID
 	r.members = append(r.members, m)
-	told := b.say(m, fields{
+	announced := b.say(m, fields{
 		"msg_type": "join", "msg_content": m.name + " 进入直播间", "online_num": b.quirks.count(len(r.members)),
 	})
-	b.broadcast(r, told, m)
-	told["subscribe_num"] = b.quirks.count(r.followers)
+	b.broadcast(r, announced, m)
+	announced["subscribe_num"] = b.quirks.count(r.followers)
 	if list := b.messageList(r); list != nil {
-		told["message_list"] = list
+		announced["message_list"] = list
 	}
-	m.send(b.quirks.encode(told))
+	m.send(b.quirks.encode(announced))
 }
 
-// messageList is what a join says about earlier comments.
+// messageList returns the message_list of a join.
 func (b *Backend) messageList(r *room) any {
 	if len(r.history) == 0 {
 		if b.quirks.EmptyList == "" {
@@ -307,7 +310,7 @@ func (b *Backend) messageList(r *room) any {
 	return list
 }
 
-// leave takes a member out and tells the others.
+// leave removes a member from its room, and broadcasts it.
 func (b *Backend) leave(m *member) {
 	r := m.room
 	if r == nil {
@@ -318,7 +321,7 @@ func (b *Backend) leave(m *member) {
 	b.broadcast(r, b.say(m, fields{"msg_type": "leave", "msg_content": m.name + " 离开直播间"}), nil)
 }
 
-// say adds who it is about, if this backend does.
+// say adds the member that a message is about, if this backend does.
 func (b *Backend) say(m *member, f fields) fields {
 	if b.quirks.SayWho {
 		f["from_uid"], f["from_name"], f["client_id"] = m.uid, m.name, m.id
@@ -326,7 +329,7 @@ func (b *Backend) say(m *member, f fields) fields {
 	return f
 }
 
-// newID is a client_id.
+// newID returns a client_id.
 func (b *Backend) newID() string {
 	if b.quirks.ClientID != "" {
 		return b.quirks.ClientID

@@ -84,7 +84,7 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-func TestNobodyHearsWhatIsSaidOutsideARoom(t *testing.T) {
+func TestMessagesOutsideARoomAreIgnored(t *testing.T) {
 	b := liveroomtest.NewBackend(liveroomtest.Quirks{})
 	defer b.Close()
 	c, other := dial(t, b), dial(t, b)
@@ -108,7 +108,7 @@ func TestNobodyHearsWhatIsSaidOutsideARoom(t *testing.T) {
 func TestSessionDelay(t *testing.T) {
 	const refusal = `{"msg_type":"error","msg_content":"not in a room"}`
 	synctest.Test(t, func(t *testing.T) {
-		b := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.OnNetwork(wstest.NewNetwork()))
+		b := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.WithNetwork(wstest.NewNetwork()))
 		defer b.Close()
 		c, _, err := websocket.Dial(t.Context(), b.URL(), &websocket.DialOptions{
 			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: b.DialContext}},
@@ -173,7 +173,7 @@ func ExampleBackend() {
 	if err != nil {
 		panic(err)
 	}
-	room, err := liveroom.New(client, liveroom.Config{RoomID: liveroom.Str("9527"), Name: "bot"})
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "bot"})
 	if err != nil {
 		panic(err)
 	}

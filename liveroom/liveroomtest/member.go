@@ -19,19 +19,19 @@ type member struct {
 	uid     liveroom.Value
 	gone    bool // the connection has ended
 
-	joined time.Time // when the last join came
+	joined time.Time // time of the last join
 	before *room     // the room that it was in until then
-	behind int       // messages since, as far as they may find the old session
+	behind int       // number of messages since, within the session delay
 
 	lastData time.Time
-	pings    int // that have been counted
+	pings    int // that have been counted as activity
 	out      [][]byte
 	outBytes int
 	wake     chan struct{} // there is something to send
 }
 
-// memberOf is called first by whoever comes first: the connection's reader or the
-// goroutine that serves it.
+// memberOf returns the member of a connection. The first call, by the connection's reader
+// or by the goroutine that serves it, makes it.
 func (b *Backend) memberOf(c *wstest.Conn) *member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,8 +46,8 @@ func (b *Backend) memberOf(c *wstest.Conn) *member {
 	return m
 }
 
-// send queues a message. It is called with the backend's mutex held, so that
-// everybody gets everything in the same order, and never waits for a slow client.
+// send queues a message. It is called with the backend's mutex held, so that all members
+// receive messages in the same order, and does not wait for a slow client.
 func (m *member) send(data []byte) {
 	if m.gone || m.outBytes+len(data) > m.backend.quirks.SendBuffer {
 		return
@@ -60,7 +60,7 @@ func (m *member) send(data []byte) {
 	}
 }
 
-// serve sends what is queued, and kicks who is silent, until the connection ends.
+// serve sends queued messages, and ends a silent connection, until the connection ends.
 func (m *member) serve() {
 	defer m.ended()
 	kick := time.NewTimer(0)
@@ -88,13 +88,13 @@ func (m *member) serve() {
 			m.out = m.out[1:]
 			m.outBytes -= len(data)
 			m.backend.mu.Unlock()
-			_ = m.conn.Send(string(data)) // an error means that it is about to be Done
+			_ = m.conn.Send(string(data)) // after an error the connection ends
 		}
 	}
 }
 
-// patience is how long the member may be silent for now; zero is for ever. It
-// reports false when there is none left.
+// patience returns how long the member may remain silent; zero is no limit. ok is false if
+// it has been silent too long.
 func (m *member) patience() (left time.Duration, ok bool) {
 	pings := m.conn.Pings()
 	m.backend.mu.Lock()
@@ -110,7 +110,7 @@ func (m *member) patience() (left time.Duration, ok bool) {
 	return left, left > 0
 }
 
-// ended takes the member out of its room, now or when the backend notices.
+// ended removes the member from its room, at once or after Quirks.Linger.
 func (m *member) ended() {
 	b := m.backend
 	b.mu.Lock()
@@ -134,7 +134,7 @@ func (m *member) ended() {
 	b.lingers[timer] = struct{}{}
 }
 
-// receive does what a client asks for.
+// receive handles a message from the client.
 func (m *member) receive(in wstest.Message) {
 	b := m.backend
 	b.mu.Lock()
@@ -179,9 +179,9 @@ func (m *member) receive(in wstest.Message) {
 	}
 }
 
-// session is the room that a message finds in its session; nil: none. The gateway
-// notices that the first message behind a join carries an old session, and then takes
-// that one for the latest.
+// session returns the room in the session that a message is handled with, or nil. The
+// gateway detects that the first message after a join has an old session, but not that
+// those after it have.
 func (m *member) session() *room {
 	if time.Since(m.joined) < m.backend.quirks.SessionDelay {
 		if m.behind++; m.behind > 1 {
@@ -191,7 +191,7 @@ func (m *member) session() *room {
 	return m.room
 }
 
-// refuse answers a message that found an old session. Without a room there is no answer.
+// refuse answers a message with an old session. Without a room there is no answer.
 func (m *member) refuse() {
 	if m.room != nil {
 		m.send(m.backend.quirks.encode(fields{"msg_type": "error", "msg_content": "not in a room"}))

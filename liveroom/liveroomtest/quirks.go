@@ -9,58 +9,58 @@ import (
 	"unicode/utf8"
 )
 
-// Quirks are how a backend behaves. The zero value is as plain as it can be; a
-// Node backend is like that.
+// Quirks describe how a backend behaves. They are data rather than options of
+// [NewBackend]: a description of one backend, such as [GatewayWorker], is copied, changed
+// and listed in the tables of tests. The zero value is a plain backend, such as one
+// written for Node.
 type Quirks struct {
 	// NumbersAsStrings writes counts as strings: "online_num":"12".
 	NumbersAsStrings bool
 	// EscapedText writes everything that is not ASCII as \uXXXX, and / as \/.
 	EscapedText bool
-	// EmptyList is what stands for a message_list without comments: [], {} or
-	// null. Empty leaves the field out.
+	// EmptyList is a message_list without comments: [], {} or null. Empty means that the
+	// field is absent.
 	EmptyList string
-	// HistoryName calls a comment's author name in a message_list, instead of
-	// from_name.
+	// HistoryName has the name of a comment's author in the field name of a message_list,
+	// instead of from_name.
 	HistoryName bool
-	// HistorySize is how many comments a message_list has at most. 20 by default.
+	// HistorySize is the maximum number of comments in a message_list. Zero means 20.
 	HistorySize int
-	// SayWho puts from_uid, from_name and client_id into what is broadcast.
+	// SayWho adds from_uid, from_name and client_id to broadcasts.
 	SayWho bool
-	// NoEcho does not send a comment back to who made it.
+	// NoEcho does not send a comment back to its author.
 	NoEcho bool
-	// ClientID is given to every connection. By default each gets one of its own.
+	// ClientID is assigned to every connection. Empty means a new one for each connection.
 	ClientID string
 
-	// SessionDelay is how long the messages behind a join may find the session from
-	// before it. A GatewayWorker stores the session when the handler of the join has
-	// returned, after the broadcast: a client that sends several messages as soon as
-	// it has received the broadcast has the first one accepted, and those that follow it
-	// within the delay answered with {"msg_type":"error","msg_content":"not in a room"}.
+	// SessionDelay is how long after a join messages may still be handled with the
+	// previous session. A GatewayWorker stores the session when the handler of the join
+	// has returned, after the broadcast: if a client sends several messages as soon as
+	// it has received the broadcast, the first one is accepted, and those that follow it
+	// within the delay are answered with {"msg_type":"error","msg_content":"not in a room"}.
 	// Zero is for servers that handle the messages of a connection one at a time.
 	SessionDelay time.Duration
 
-	// CloseFrames ends connections with a close frame (1001), and not with a bare
-	// FIN.
+	// CloseFrames ends connections with a close frame (1001) instead of a mere FIN.
 	CloseFrames bool
 	// KickAfter is how long a client may be silent before its connection is
-	// ended. Zero is for ever.
+	// ended. Zero means no limit.
 	KickAfter time.Duration
-	// PingsCount takes protocol pings for signs of life, too. Otherwise only
-	// messages are.
+	// PingsCount counts protocol pings as activity, too. Otherwise only messages count.
 	PingsCount bool
-	// Linger is how long it takes to notice that a connection is gone. Until then
+	// Linger is how long it takes to notice that a connection has ended. Until then
 	// it counts as a viewer, and then its leave is broadcast.
 	Linger time.Duration
-	// SendBuffer is how many bytes may wait for a client that does not read. What
-	// is more is thrown away without a word. 1 MiB by default.
+	// SendBuffer is how many bytes may be queued for a client that does not read. Further
+	// messages are silently dropped. Zero means 1 MiB.
 	SendBuffer int
-	// Recovery is how long connections are accepted and cut in the handshake
-	// after a start.
+	// Recovery is how long after a start connections are accepted and cut in the
+	// handshake.
 	Recovery time.Duration
 }
 
-// GatewayWorker are the quirks of the usual backend, in PHP, with the heartbeat
-// set to 10 s.
+// GatewayWorker returns the quirks of the usual backend, which is written in PHP, with a
+// heartbeat of 10 s.
 func GatewayWorker() Quirks {
 	return Quirks{
 		NumbersAsStrings: true,
@@ -74,7 +74,7 @@ func GatewayWorker() Quirks {
 	}
 }
 
-// count is a count as it is written.
+// count returns a count as it is encoded.
 func (q *Quirks) count(n int) any {
 	if q.NumbersAsStrings {
 		return strconv.Itoa(n)
@@ -82,7 +82,7 @@ func (q *Quirks) count(n int) any {
 	return n
 }
 
-// encode writes a message as this backend does.
+// encode encodes a message as this backend does.
 func (q *Quirks) encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -26,7 +26,7 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.OnNetwork(n)), start: time.Now()}
+		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.WithNetwork(n)), start: time.Now()}
 		defer w.srv.Close()
 		test(t, w)
 	})

@@ -212,7 +212,7 @@ var times = []struct {
 		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) { age(t.LastErrorAt, observe) }},
 	{"rtt.last", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", measured(func(t *tally.Total) time.Duration { return t.RTT })},
 	{"rtt.smoothed", "Weighted average of the round-trip times; of several clients the mean.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
-	{"rtt.smoothed_max", "Weighted average of the round-trip times; of several clients that of the slowest.", measured(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
+	{"rtt.smoothed_max", "Weighted average of the round-trip times; of several clients that of the slowest.", measured(func(t *tally.Total) time.Duration { return t.MaxSmoothedRTT })},
 	{"rtt.max", "The longest round-trip time ever measured.", measured(func(t *tally.Total) time.Duration { return t.MaxRTT })},
 }
 

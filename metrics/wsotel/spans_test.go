@@ -64,7 +64,7 @@ func TestSpanOfAConnection(t *testing.T) {
 
 func TestPhaseOfTLS(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		secure := wstest.NewServer(wstest.OnNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
+		secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("server.test:443"), wstest.WithTLS())
 		defer secure.Close()
 		w.net.SetLatency(20 * time.Millisecond)
 		r := newRecorder()

@@ -10,34 +10,41 @@ import (
 	"github.com/wechatws/wechatws/metrics/internal/tally"
 )
 
-// Options say how a Collector reports. The zero value is a good one for some hundred
-// clients at most.
-type Options struct {
-	// Aggregate reports all clients as one, without the label client: counts are
-	// summed, and wechatws_clients tells how many clients are in which state. The number
-	// of series is then the same for one client and for ten thousand. Default false:
-	// 30 series for every name.
-	Aggregate bool
-}
-
-// A Collector is a prometheus.Collector of any number of clients. Make it with New,
-// register it once, and Add clients at any time. Its methods may be called from any
-// goroutine, and from inside a client's callbacks.
+// A Collector is a [prometheus.Collector] of any number of clients. Make it with [New],
+// register it once, and add clients at any time. Its methods may be called from any
+// goroutine, including callbacks of the clients.
 type Collector struct {
 	set     *tally.Set
 	metrics []metric
 }
 
-// New makes a Collector without clients. Nothing runs in the background, and so there
-// is nothing to close.
-func New(o Options) *Collector {
+// An Option sets one thing about a [Collector].
+type Option func(*config)
+
+// config is what the options make.
+type config struct {
+	aggregate bool
+}
+
+// WithAggregation reports all clients together, without the label client: counters are
+// summed, and wechatws_clients is the number of clients in each state. The number
+// of series is then the same for one client and for ten thousand. The default is 30
+// series for each name given to [Collector.Add].
+func WithAggregation() Option { return func(c *config) { c.aggregate = true } }
+
+// New makes a Collector without clients. It starts no goroutine and needs no closing.
+func New(options ...Option) *Collector {
+	var cfg config
+	for _, option := range options {
+		option(&cfg)
+	}
 	var labels []string
-	if !o.Aggregate {
+	if !cfg.aggregate {
 		labels = []string{"client"}
 	}
-	c := &Collector{set: tally.NewSet(o.Aggregate)}
+	c := &Collector{set: tally.NewSet(cfg.aggregate)}
 	for _, f := range families {
-		m := metric{family: f, named: !o.Aggregate}
+		m := metric{family: f, named: !cfg.aggregate}
 		own := labels
 		if f.label != "" {
 			own = append(labels[:len(labels):len(labels)], f.label)
@@ -48,20 +55,19 @@ func New(o Options) *Collector {
 	return c
 }
 
-// Add reports a client from now on, under a name, until remove is called. The name is
-// the value of the label client; with Options.Aggregate it is not used. Clients of the
-// same name are reported as one: a pool of them, say. The names should be few and
-// stable: an id that is new on every start makes new series on every start.
+// Add reports a client, until remove is called, under a name that is the value of the
+// label client; with [WithAggregation] it is not used. Clients with the same name, such as
+// a pool, are reported together. Names should be few and stable: an id that changes with
+// every start makes new series with every start.
 //
-// What a client counts is counted from Add on. Add it before Connect to count
-// everything. A removed client's counts stay in the total of its name, so that no
-// counter falls; the name's series end when its last client is removed, and begin at
-// zero if the name comes back, which Prometheus takes as a restart. With
-// Options.Aggregate they never end.
+// Counters begin at zero with Add: call it before Connect to count everything. The counts
+// of a removed client remain in the total of its name, so that no counter decreases; the
+// name's series end when its last client is removed, and restart at zero if the name is
+// used again, which Prometheus takes as a restart. With WithAggregation they never end.
 //
-// Add does not block, and panics when client is nil. The collector holds on to the
-// client until remove is called, which may be done more than once; the state of the
-// client does not matter to either. A client that is added twice is counted twice.
+// Add does not block, and panics if client is nil. The client may be in any state, then
+// and when it is removed. The collector references the client until remove is called;
+// remove may be called more than once. A client that is added twice is counted twice.
 func (c *Collector) Add(name string, client *wechatws.Client) (remove func()) {
 	if client == nil { // here, and not in the middle of a scrape
 		panic("wsprom: Add: client is nil")
@@ -69,15 +75,15 @@ func (c *Collector) Add(name string, client *wechatws.Client) (remove func()) {
 	return c.set.Add(strings.ToValidUTF8(name, "\uFFFD"), client)
 }
 
-// Describe implements prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		ch <- m.desc
 	}
 }
 
-// Collect implements prometheus.Collector: it takes a snapshot of every client, which
-// waits for no network and no callback, and sends what they come to.
+// Collect implements [prometheus.Collector]. It takes a snapshot of every client, without
+// waiting for the network or for callbacks, and sends their totals.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, total := range c.set.Totals() {
 		for _, m := range c.metrics {
@@ -111,17 +117,16 @@ const (
 	gauge   = prometheus.GaugeValue
 )
 
-// families are everything that is reported. Moments are given as such and not as the
-// time that has passed since, as Prometheus advises: time() - x does not stand still
-// when a target cannot be scraped any more.
+// families are all metrics. Times are reported as timestamps and not as ages, as
+// Prometheus advises: time() - x still advances when a target can no longer be scraped.
 var families = []family{
-	{"clients", "Clients by state. Of a single client: 1 for the state that it is in, 0 for the others.", gauge, "state",
+	{"clients", "Clients by state. For a single client: 1 for its state, 0 for the others.", gauge, "state",
 		func(t *tally.Total, emit func(float64, ...string)) {
 			for i, state := range tally.States {
 				emit(float64(t.Clients[i]), state.String())
 			}
 		}},
-	{"state_start_timestamp_seconds", "Unix time at which the client that has been in the state for the longest came into it. Absent for a state that no client is in, and for idle.", gauge, "state",
+	{"state_start_timestamp_seconds", "Unix time at which the client that is longest in the state entered it. Absent for a state that no client is in, and for idle.", gauge, "state",
 		func(t *tally.Total, emit func(float64, ...string)) {
 			for i, state := range tally.States {
 				moment(t.Since[i], emit, state.String())
@@ -130,31 +135,31 @@ var families = []family{
 
 	{"connection_attempts_total", "Connection attempts.", counter, "", one(func(t *tally.Total) int { return t.Attempts })},
 	{"connections_opened_total", "Connection attempts that ended in a connection that was open and logged in.", counter, "", one(func(t *tally.Total) int { return t.Opens })},
-	{"connections_dropped_total", "Connections that had been open and ended without Close, by cause: the peer closed it, it was lost, half_open (the peer fell silent), protocol (what came could not be taken), local (Reconnect or Disconnect).", counter, "cause",
+	{"disconnects_total", "Connections that had been open and ended without Close, by cause: closed (by the peer), lost, half_open, protocol (invalid data from the peer), local (Reconnect or Disconnect).", counter, "cause",
 		func(t *tally.Total, emit func(float64, ...string)) {
 			for _, cause := range tally.Causes {
 				emit(float64(cause.Of(t.Disconnects)), cause.Name)
 			}
 		}},
-	{"last_error_timestamp_seconds", "Unix time at which an attempt failed or a connection was dropped last. Absent before the first time.", gauge, "",
+	{"last_error_timestamp_seconds", "Unix time at which an attempt failed or a connection was lost last. Absent before the first time.", gauge, "",
 		func(t *tally.Total, emit func(float64, ...string)) { moment(t.LastErrorAt, emit) }},
 
-	{"received_messages_total", "Messages that have arrived, answers to heartbeats among them.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesIn })},
-	{"received_bytes_total", "Size of the data of the messages that have arrived.", counter, "", one(func(t *tally.Total) int64 { return t.BytesIn })},
-	{"sent_messages_total", "Messages that a socket has taken; neither heartbeats nor the login.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesOut })},
-	{"sent_bytes_total", "Size of the data of the messages that a socket has taken.", counter, "", one(func(t *tally.Total) int64 { return t.BytesOut })},
-	{"dropped_messages_total", "Messages that were given up before they were sent: expired, or dropped from a full queue.", counter, "", one(func(t *tally.Total) int64 { return t.Dropped })},
+	{"received_messages_total", "Messages received, including answers to heartbeats.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesIn })},
+	{"received_bytes_total", "Size of the data of the messages received.", counter, "", one(func(t *tally.Total) int64 { return t.BytesIn })},
+	{"sent_messages_total", "Messages written to a socket, without heartbeats and the login.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesOut })},
+	{"sent_bytes_total", "Size of the data of the messages written to a socket.", counter, "", one(func(t *tally.Total) int64 { return t.BytesOut })},
+	{"dropped_messages_total", "Messages dropped before they were sent: expired, or removed from a full queue.", counter, "", one(func(t *tally.Total) int64 { return t.Dropped })},
 
 	{"queue_messages", "Messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.Queued })},
 	{"queue_bytes", "Size of the messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.QueuedBytes })},
-	{"queue_messages_max", "The most messages that a client's outbound queue has ever held.", gauge, "", one(func(t *tally.Total) int { return t.MaxQueued })},
-	{"inbox_messages", "Messages that have arrived and wait for a callback or are in one.", gauge, "", one(func(t *tally.Total) int { return t.Inbox })},
-	{"inbox_messages_max", "The most messages that a client's inbox has ever held.", gauge, "", one(func(t *tally.Total) int { return t.MaxInbox })},
+	{"queue_max_messages", "Maximum number of messages in a client's outbound queue since the client was made.", gauge, "", one(func(t *tally.Total) int { return t.MaxQueued })},
+	{"inbox_messages", "Received messages that wait for a callback or are in one.", gauge, "", one(func(t *tally.Total) int { return t.Inbox })},
+	{"inbox_max_messages", "Maximum number of messages in a client's inbox since the client was made.", gauge, "", one(func(t *tally.Total) int { return t.MaxInbox })},
 
-	{"rtt_last_seconds", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.RTT })},
+	{"rtt_last_seconds", "Latest round-trip time; of several clients the mean. Absent, like all round-trip times, before the first measurement.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.RTT })},
 	{"rtt_smoothed_seconds", "Weighted average of the round-trip times; of several clients the mean.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.SmoothedRTT })},
-	{"rtt_smoothed_max_seconds", "Weighted average of the round-trip times; of several clients that of the slowest.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.SmoothedRTTMost })},
-	{"rtt_worst_seconds", "The longest round-trip time ever measured.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.MaxRTT })},
+	{"rtt_smoothed_max_seconds", "Weighted average of the round-trip times; of several clients the maximum.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.MaxSmoothedRTT })},
+	{"rtt_max_seconds", "Maximum round-trip time since the client was made.", gauge, "", duration(func(t *tally.Total) time.Duration { return t.MaxRTT })},
 }
 
 // one reports a number.

@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
+	"github.com/wechatws/wechatws/metrics/wsprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -37,7 +37,7 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.OnNetwork(n))}
+		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.WithNetwork(n))}
 		defer w.srv.Close()
 		test(t, w)
 	})
@@ -113,25 +113,25 @@ wechatws_clients{client="a",state="offline"} 0
 wechatws_clients{client="a",state="open"} 0
 wechatws_clients{client="a",state="waiting"} 1
 wechatws_connection_attempts_total{client="a"} 1
-wechatws_connections_dropped_total{cause="closed",client="a"} 0
-wechatws_connections_dropped_total{cause="half_open",client="a"} 0
-wechatws_connections_dropped_total{cause="local",client="a"} 0
-wechatws_connections_dropped_total{cause="lost",client="a"} 1
-wechatws_connections_dropped_total{cause="protocol",client="a"} 0
 wechatws_connections_opened_total{client="a"} 1
+wechatws_disconnects_total{cause="closed",client="a"} 0
+wechatws_disconnects_total{cause="half_open",client="a"} 0
+wechatws_disconnects_total{cause="local",client="a"} 0
+wechatws_disconnects_total{cause="lost",client="a"} 1
+wechatws_disconnects_total{cause="protocol",client="a"} 0
 wechatws_dropped_messages_total{client="a"} 1
+wechatws_inbox_max_messages{client="a"} 1
 wechatws_inbox_messages{client="a"} 0
-wechatws_inbox_messages_max{client="a"} 1
 wechatws_last_error_timestamp_seconds{client="a"} 9.4668481004e+08
 wechatws_queue_bytes{client="a"} 6
+wechatws_queue_max_messages{client="a"} 3
 wechatws_queue_messages{client="a"} 3
-wechatws_queue_messages_max{client="a"} 3
 wechatws_received_bytes_total{client="a"} 16
 wechatws_received_messages_total{client="a"} 1
 wechatws_rtt_last_seconds{client="a"} 0.04
+wechatws_rtt_max_seconds{client="a"} 0.04
 wechatws_rtt_smoothed_max_seconds{client="a"} 0.04
 wechatws_rtt_smoothed_seconds{client="a"} 0.04
-wechatws_rtt_worst_seconds{client="a"} 0.04
 wechatws_sent_bytes_total{client="a"} 15
 wechatws_sent_messages_total{client="a"} 3
 wechatws_state_start_timestamp_seconds{client="a",state="waiting"} 9.4668481004e+08
@@ -139,7 +139,7 @@ wechatws_state_start_timestamp_seconds{client="a",state="waiting"} 9.4668481004e
 
 func TestWhatPrometheusIsTold(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		require.Empty(t, scrape(t, collector), "nothing without clients")
 		c := w.client(shortQueue())
 		defer collector.Add("a", c)()
@@ -152,7 +152,7 @@ func TestWhatPrometheusIsTold(t *testing.T) {
 
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		defer collector.Add("a", w.client())()
 		text := scrape(t, collector)
 		require.Contains(t, text, `wechatws_clients{client="a",state="idle"} 1`)
@@ -163,7 +163,7 @@ func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 
 func TestAggregate(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{Aggregate: true})
+		collector := wsprom.New(wsprom.WithAggregation())
 		require.Contains(t, scrape(t, collector), "\nwechatws_connection_attempts_total 0\n", "there before the first client")
 		before := len(samples(scrape(t, collector)))
 
@@ -192,9 +192,9 @@ func TestAggregate(t *testing.T) {
 }
 
 func TestNamesAndUnitsAreByTheConventions(t *testing.T) {
-	for _, aggregate := range []bool{false, true} {
+	for _, options := range [][]wsprom.Option{nil, {wsprom.WithAggregation()}} {
 		virtual(t, func(t *testing.T, w *world) {
-			collector := wsprom.New(wsprom.Options{Aggregate: aggregate})
+			collector := wsprom.New(options...)
 			c := w.client(shortQueue())
 			defer collector.Add("a", c)()
 			w.eventful(c)
@@ -245,9 +245,9 @@ func promtool(t *testing.T, stdin string, arguments ...string) {
 
 func TestPromtoolHasNothingToSay(t *testing.T) {
 	var texts []string
-	for _, aggregate := range []bool{false, true} {
+	for _, options := range [][]wsprom.Option{nil, {wsprom.WithAggregation()}} {
 		virtual(t, func(t *testing.T, w *world) {
-			collector := wsprom.New(wsprom.Options{Aggregate: aggregate})
+			collector := wsprom.New(options...)
 			c := w.client(shortQueue())
 			defer collector.Add("a", c)()
 			w.eventful(c)
@@ -261,7 +261,7 @@ func TestPromtoolHasNothingToSay(t *testing.T) {
 
 func TestAnyStringIsAName(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		for _, name := range []string{"", `a"b\c`, "two\nlines", "直播间", "not \xff UTF-8"} {
 			defer collector.Add(name, w.client())()
 		}
@@ -273,14 +273,14 @@ func TestAnyStringIsAName(t *testing.T) {
 }
 
 func TestANilClientIsFoundAtOnce(t *testing.T) {
-	require.PanicsWithValue(t, "wsprom: Add: client is nil", func() { wsprom.New(wsprom.Options{}).Add("a", nil) })
+	require.PanicsWithValue(t, "wsprom: Add: client is nil", func() { wsprom.New().Add("a", nil) })
 }
 
 func TestTwoCollectorsInOneRegistry(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	for _, fleet := range []string{"east", "west"} {
 		labelled := prometheus.WrapRegistererWith(prometheus.Labels{"fleet": fleet}, r)
-		require.NoError(t, labelled.Register(wsprom.New(wsprom.Options{Aggregate: true})))
+		require.NoError(t, labelled.Register(wsprom.New(wsprom.WithAggregation())))
 	}
 	_, err := r.Gather()
 	require.NoError(t, err)
@@ -288,7 +288,7 @@ func TestTwoCollectorsInOneRegistry(t *testing.T) {
 
 func TestItMayBeUsedInsideCallbacks(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		c := w.client()
 		texts := make(chan string, 1)
 		var remove func()
@@ -309,7 +309,7 @@ func TestItMayBeUsedInsideCallbacks(t *testing.T) {
 
 func TestScrapesWhileClientsComeAndGo(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		r := prometheus.NewPedanticRegistry()
 		require.NoError(t, r.Register(collector))
 		clients := make([]*wechatws.Client, 4)
@@ -339,9 +339,9 @@ func TestScrapesWhileClientsComeAndGo(t *testing.T) {
 }
 
 func BenchmarkCollect(b *testing.B) {
-	for _, aggregate := range []bool{false, true} {
-		b.Run(fmt.Sprintf("clients=1000/aggregate=%v", aggregate), func(b *testing.B) {
-			collector := wsprom.New(wsprom.Options{Aggregate: aggregate})
+	for name, options := range map[string][]wsprom.Option{"by name": nil, "aggregated": {wsprom.WithAggregation()}} {
+		b.Run("clients=1000/"+name, func(b *testing.B) {
+			collector := wsprom.New(options...)
 			for i := range 1000 {
 				c, err := wechatws.New("ws://server.test")
 				require.NoError(b, err)

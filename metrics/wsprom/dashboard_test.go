@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
-	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
+	"github.com/wechatws/wechatws/metrics/wsprom"
 )
 
 // A dashboard is as much of Grafana's format as is tested here.
@@ -72,7 +72,7 @@ func gathered(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	families := map[string]*dto.MetricFamily{}
 	virtual(t, func(t *testing.T, w *world) {
-		collector := wsprom.New(wsprom.Options{})
+		collector := wsprom.New()
 		c := w.client(shortQueue())
 		defer collector.Add("a", c)()
 		w.eventful(c)

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
+	"github.com/wechatws/wechatws/metrics/wsprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -23,7 +23,7 @@ func Example() {
 		panic(err)
 	}
 
-	collector := wsprom.New(wsprom.Options{})
+	collector := wsprom.New()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector)
 	remove := collector.Add("room-9527", client) // before Connect: everything is counted
@@ -54,8 +54,8 @@ func Example() {
 }
 
 // A thousand clients are too many to be told apart: one line for each state instead.
-func ExampleOptions_aggregate() {
-	collector := wsprom.New(wsprom.Options{Aggregate: true})
+func ExampleWithAggregation() {
+	collector := wsprom.New(wsprom.WithAggregation())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector)
 	for range 1000 {

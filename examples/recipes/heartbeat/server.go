@@ -18,7 +18,7 @@ type server struct {
 
 func newServer() *server {
 	network := wstest.NewNetwork()
-	s := &server{Server: wstest.NewServer(wstest.OnNetwork(network)), network: network}
+	s := &server{Server: wstest.NewServer(wstest.WithNetwork(network)), network: network}
 	s.OnConn(func(c *wstest.Conn) {
 		c.IgnorePings(true)
 		_ = c.Send(`{"cmd":"hello"}`)

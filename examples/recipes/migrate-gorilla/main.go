@@ -34,7 +34,7 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	defer server.Close()
 	heard := func(c comment) { fmt.Fprintln(out, "hears:", c.Content) }
 

@@ -56,7 +56,7 @@ func TestThePageInItsOwnTime(t *testing.T) {
 func TestThereIsOneConnectionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.NewNetwork()
-		s := wstest.NewServer(wstest.OnNetwork(network))
+		s := wstest.NewServer(wstest.WithNetwork(network))
 		defer s.Close()
 		p, err := newPage(&recipetest.Buffer{}, s.URL(), wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 type server struct{ *wstest.Server }
 
 func newServer() *server {
-	s := &server{wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))}
+	s := &server{wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))}
 	s.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		var in struct {
 			Type    string `json:"msg_type"`

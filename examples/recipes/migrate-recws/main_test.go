@@ -26,7 +26,7 @@ func TestRecipe(t *testing.T) {
 
 func TestOnlyTheNormalCloseIsTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer server.Close()
 		c, err := newNewClient(server.URL(), func(comment) {}, wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil))
 		require.NoError(t, err)

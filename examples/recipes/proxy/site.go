@@ -38,7 +38,7 @@ type site struct {
 
 func newSite() (_ *site, err error) {
 	s := &site{network: wstest.NewNetwork()}
-	s.Server = wstest.NewServer(wstest.OnNetwork(s.network), wstest.WithTLS(), wstest.WithAddr("server.test:443"))
+	s.Server = wstest.NewServer(wstest.WithNetwork(s.network), wstest.WithTLS(), wstest.WithAddr("server.test:443"))
 	s.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		_ = c.Send(`{"msg_type":"welcome","content":"you came through the proxy"}`)
 	})
@@ -60,7 +60,7 @@ func newSite() (_ *site, err error) {
 	if s.pemFile, err = s.writePEM("ours.pem", s.Server); err != nil {
 		return nil, err
 	}
-	other := wstest.NewServer(wstest.OnNetwork(s.network), wstest.WithTLS(), wstest.WithAddr("server.test:8443"))
+	other := wstest.NewServer(wstest.WithNetwork(s.network), wstest.WithTLS(), wstest.WithAddr("server.test:8443"))
 	defer other.Close()
 	s.otherPEMFile, err = s.writePEM("other.pem", other)
 	return s, err

@@ -21,7 +21,7 @@ type server struct {
 
 func newServer() *server {
 	s := &server{
-		Server: wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork())),
+		Server: wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork())),
 		cut:    map[string]wstest.Cut{},
 		heard:  map[string]int{},
 		booked: map[string]string{},

@@ -171,7 +171,7 @@ const latency = 5 * time.Millisecond
 func newServer() *wstest.Server {
 	network := wstest.NewNetwork()
 	network.SetLatency(latency)
-	server := wstest.NewServer(wstest.OnNetwork(network), wstest.WithoutRecords())
+	server := wstest.NewServer(wstest.WithNetwork(network), wstest.WithoutRecords())
 	server.OnConn(func(c *wstest.Conn) {
 		_ = c.SendJSON(map[string]string{
 			"msg_type": "welcome",

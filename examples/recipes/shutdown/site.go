@@ -14,7 +14,7 @@ import (
 type site struct{ *wstest.Server }
 
 func newSite() *site {
-	s := &site{wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))}
+	s := &site{wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))}
 	s.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"msg_type":"ready"}`) })
 	return s
 }

@@ -42,7 +42,7 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	defer server.Close()
 	server.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		fmt.Fprintf(out, "on the wire:  %s\n", m.Data)

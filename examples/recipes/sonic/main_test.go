@@ -66,7 +66,7 @@ func TestNothingOfTheBufferIsKept(t *testing.T) {
 // A message that does not fit is the error of that message alone.
 func TestAMessageThatDoesNotFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer server.Close()
 		c, err := wechatws.New(server.URL(), wechatws.WithCodec(codec), wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil))
 		require.NoError(t, err)

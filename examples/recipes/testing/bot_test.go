@@ -34,7 +34,7 @@ type stage struct {
 func onStage(t *testing.T, test func(s *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{T: t, network: wstest.NewNetwork(), log: &recipetest.Buffer{}, over: make(chan error, 1)}
-		s.server = wstest.NewServer(wstest.OnNetwork(s.network))
+		s.server = wstest.NewServer(wstest.WithNetwork(s.network))
 		defer s.server.Close()
 
 		var err error
@@ -105,7 +105,7 @@ func TestLogsInAndAnswers(t *testing.T) {
 // A wrong token, before the bot has ever been in the room, is nothing to wait for.
 func TestAWrongTokenEndsTheBot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer server.Close()
 		server.AnswerAlways(wstest.Status(401, nil, "who are you?"))
 		b, err := newBot(server.URL(), "wrong", log.New(io.Discard, "", 0),
@@ -220,7 +220,7 @@ func TestLateAnswersAreNotGiven(t *testing.T) {
 
 func TestLeavesWithAWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+		server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer server.Close()
 		b, err := newBot(server.URL(), "secret", log.New(io.Discard, "", 0),
 			wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil))

@@ -20,7 +20,7 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	server := wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork()))
+	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	defer server.Close()
 	b, err := newBot(server.URL(), "secret", log.New(out, "bot's log: ", 0),
 		wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil), wechatws.WithoutHeartbeat())

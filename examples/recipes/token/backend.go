@@ -23,7 +23,7 @@ type backend struct {
 
 func newBackend() *backend {
 	b := &backend{
-		Server:   wstest.NewServer(wstest.OnNetwork(wstest.NewNetwork())),
+		Server:   wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork())),
 		lifetime: 10 * time.Minute,
 		good:     map[string]time.Time{},
 	}

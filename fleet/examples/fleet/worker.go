@@ -43,6 +43,6 @@ func connect(worker string, r *fleet.Room) (*wechatws.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = liveroom.New(client, liveroom.Config{RoomID: liveroom.Str(r.IDs["room"]), Name: r.Options["name"]})
+	_, err = liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str(r.IDs["room"]), Name: r.Options["name"]})
 	return client, err
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
+	"github.com/wechatws/wechatws/metrics/wsprom"
 )
 
 // clients are the rooms' clients for Prometheus, all as one. It is of each room the newest: when
@@ -20,7 +20,7 @@ type clients struct {
 type reported struct{ remove func() }
 
 func newClients() *clients {
-	return &clients{Collector: wsprom.New(wsprom.Options{Aggregate: true}), byRoom: map[string]*reported{}}
+	return &clients{Collector: wsprom.New(wsprom.WithAggregation()), byRoom: map[string]*reported{}}
 }
 
 // add reports a room's client until the room is given up, which ends ctx, or another client is

@@ -78,7 +78,7 @@ func run(ctx context.Context, s settings) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(clients)
 	var h health
-	page := inspect.Handler()
+	page := inspect.New()
 	mux := http.NewServeMux()
 	mux.Handle("/health/", &h)
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -139,7 +139,7 @@ func connect(ctx context.Context, r *fleet.Room, clients *clients) (*wechatws.Cl
 	if err != nil {
 		return nil, err
 	}
-	_, err = liveroom.New(client, liveroom.Config{
+	_, err = liveroom.New(client, liveroom.Identity{
 		RoomID: liveroom.Str(r.IDs["room"]), LiveID: liveroom.Str(r.IDs["live"]), UserID: liveroom.Str(r.IDs["user"]),
 		Name: r.Options["name"],
 	})

@@ -79,7 +79,7 @@ func runWorker() error {
 		if err != nil {
 			return nil, err
 		}
-		_, err = liveroom.New(client, liveroom.Config{RoomID: liveroom.Str(r.ID), Name: "bot"})
+		_, err = liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str(r.ID), Name: "bot"})
 		return client, err
 	}})
 	if err != nil {

@@ -71,7 +71,7 @@ func measure(ctx context.Context) error {
 	}
 	defer end()
 
-	page := inspect.Handler()
+	page := inspect.New()
 	fleet, err := connect(ctx, port, page)
 	defer fleet.close()
 	if err != nil {

@@ -1,8 +1,6 @@
-// Package tally adds up the statistics of any number of clients, for the packages
-// that hand them to a monitoring system.
-//
-// It is part of the library's own module, so that what is delicate about it, totals
-// that never fall although clients come and go, is written once.
+// Package tally sums the statistics of any number of clients, for the packages that
+// export them to a monitoring system. It keeps totals that never decrease although
+// clients are added and removed.
 package tally
 
 import (
@@ -12,7 +10,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// States are all states that a client may be in, in the order of their numbers.
+// States are all states of a client, in the order of their numbers.
 var States = [...]wechatws.State{
 	wechatws.StateIdle,
 	wechatws.StateConnecting,
@@ -23,7 +21,7 @@ var States = [...]wechatws.State{
 	wechatws.StateFailed,
 }
 
-// Causes are all causes of a drop, as they are labelled, and how to read each.
+// Causes are all causes of a disconnect: the value of the label, and how to read each.
 var Causes = [...]struct {
 	Name string
 	Of   func(wechatws.Disconnects) int
@@ -35,7 +33,7 @@ var Causes = [...]struct {
 	{"local", func(d wechatws.Disconnects) int { return d.Local }},
 }
 
-// Counts only grow.
+// Counts are cumulative.
 type Counts struct {
 	Attempts, Opens       int
 	Disconnects           wechatws.Disconnects
@@ -53,7 +51,7 @@ func countsOf(s wechatws.Stats) Counts {
 	}
 }
 
-// add adds what has come to pass between two moments.
+// add adds the difference of two snapshots.
 func (c *Counts) add(from, to Counts) {
 	c.Attempts += to.Attempts - from.Attempts
 	c.Opens += to.Opens - from.Opens
@@ -69,7 +67,7 @@ func (c *Counts) add(from, to Counts) {
 	c.Dropped += to.Dropped - from.Dropped
 }
 
-// A Total is what the clients of one name come to.
+// A Total is the sum of the clients with one name.
 type Total struct {
 	Name string
 
@@ -77,24 +75,24 @@ type Total struct {
 	// removed up to then.
 	Counts
 
-	Clients [len(States)]int       // how many are in each state
-	Since   [len(States)]time.Time // when the one that is longest in the state came into it; zero: none is
+	Clients [len(States)]int       // number of clients in each state
+	Since   [len(States)]time.Time // when the client that is longest in the state entered it; zero: none is in it
 
 	Queued, QueuedBytes int // of all together
-	MaxQueued           int // of the one with the most
+	MaxQueued           int // the maximum of any client
 	Inbox               int
 	MaxInbox            int
 
-	// Of the clients that have measured one; zero: none has.
+	// Of the clients that have measured a round trip; zero: none has.
 	RTT, SmoothedRTT time.Duration // the mean
-	SmoothedRTTMost  time.Duration // of the one with the longest
+	MaxSmoothedRTT   time.Duration // of the one with the longest
 	MaxRTT           time.Duration
 
 	LastErrorAt time.Time // the latest; zero: none
 }
 
-// A Set is clients and their names. Its methods may be called from any goroutine, and
-// from inside a client's callbacks.
+// A Set is a set of clients with names. Its methods may be called from any goroutine,
+// including callbacks of the clients.
 type Set struct {
 	together bool
 
@@ -105,18 +103,17 @@ type Set struct {
 // A group is the clients of one name.
 type group struct {
 	members map[*member]struct{}
-	gone    Counts // what those have counted that were removed
+	gone    Counts // of clients that were removed
 }
 
 type member struct {
 	client *wechatws.Client
-	before Counts // what it had counted when it was added
+	before Counts // when it was added
 }
 
-// NewSet makes an empty set. With together all clients are one group, whatever their
-// names, which is there from the beginning and for ever. Otherwise a group is there for
-// as long as it has clients: a program that names them after something that comes and
-// goes must not grow with it.
+// NewSet makes an empty set. If together is true, all clients are one group, whatever
+// their names, which always exists. Otherwise a group exists as long as it has clients, so
+// that a program with changing names does not grow.
 func NewSet(together bool) *Set {
 	s := &Set{together: together, groups: map[string]*group{}}
 	if together {
@@ -125,9 +122,9 @@ func NewSet(together bool) *Set {
 	return s
 }
 
-// Add adds a client. What it has counted before is left out, so that a total does not
-// leap when a client that is long at work is added, or comes back. The function
-// returned removes it, once; what it has counted stays in its group's total.
+// Add adds a client. Its counts before Add are subtracted, so that a total does not jump
+// when a client is added late or again. The returned function removes it; its counts
+// remain in its group's total. Calls of it after the first do nothing.
 func (s *Set) Add(name string, c *wechatws.Client) (remove func()) {
 	if s.together {
 		name = ""
@@ -154,10 +151,10 @@ func (s *Set) remove(name string, g *group, m *member) {
 	}
 }
 
-// Totals are those of all groups, in no order, at this moment.
+// Totals returns the current totals of all groups, in no particular order.
 func (s *Set) Totals() []Total {
-	// The snapshots are taken under the lock, and so each is at least as new as those
-	// of any earlier call: no total is ever seen to fall.
+	// The snapshots are taken under the lock, so that each is at least as new as those of
+	// any earlier call: no total ever decreases.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	totals := make([]Total, 0, len(s.groups))
@@ -184,7 +181,7 @@ func (g *group) total(name string) Total {
 			measured++
 			last += s.RTT
 			smoothed += s.SmoothedRTT
-			t.SmoothedRTTMost = max(t.SmoothedRTTMost, s.SmoothedRTT)
+			t.MaxSmoothedRTT = max(t.MaxSmoothedRTT, s.SmoothedRTT)
 			t.MaxRTT = max(t.MaxRTT, s.MaxRTT)
 		}
 		if s.LastErrorAt.After(t.LastErrorAt) {

@@ -29,7 +29,7 @@ func virtual(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
-		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.OnNetwork(n))}
+		w := &world{T: t, net: n, srv: wstest.NewServer(wstest.WithNetwork(n))}
 		defer w.srv.Close()
 		test(t, w)
 	})
@@ -201,7 +201,7 @@ func TestRoundTripsOfSeveral(t *testing.T) {
 		got := only(t, s)
 		require.Equal(t, 50*time.Millisecond, got.RTT, "the mean of those that have measured")
 		require.Equal(t, 50*time.Millisecond, got.SmoothedRTT)
-		require.Equal(t, 80*time.Millisecond, got.SmoothedRTTMost)
+		require.Equal(t, 80*time.Millisecond, got.MaxSmoothedRTT)
 		require.Equal(t, 80*time.Millisecond, got.MaxRTT)
 	})
 }

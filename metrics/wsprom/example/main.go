@@ -1,5 +1,5 @@
 // Command example has something to look at in Prometheus and Grafana: three clients of
-// a server on loopback that talks, and now and then drops one of them. Their metrics
+// a server on loopback that sends messages and disconnects one of them now and then. Their metrics
 // are at http://127.0.0.1:9464/metrics until Ctrl-C.
 //
 //	go run ./example
@@ -26,7 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wechatws/wechatws"
-	wsprom "github.com/wechatws/wechatws/metrics/wsprom"
+	"github.com/wechatws/wechatws/metrics/wsprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -46,7 +46,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	defer backend.Close()
 	backend.OnConn(trouble)
 
-	collector := wsprom.New(wsprom.Options{})
+	collector := wsprom.New()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector)
 	for i := range 3 {

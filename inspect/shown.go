@@ -6,8 +6,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// told is a row as viewers know it, and what it was.
-type told struct {
+// shown is a row as sent to viewers last, with its recent values.
+type shown struct {
 	row
 	rtts, rates           series // µs; messages in ten seconds, both ways together
 	countedIn, countedOut int64  // of the row at the last tick
@@ -16,7 +16,7 @@ type told struct {
 
 // note fills in the rates of a row, and keeps its numbers. So many ticks and so much
 // time have passed since that was last done for all rows.
-func (t *told) note(r *row, tick, ticks int64, passed time.Duration) {
+func (t *shown) note(r *row, tick, ticks int64, passed time.Duration) {
 	both := int64(unknown)
 	r.inRate, r.outRate = unknown, unknown
 	counted := t.rates.known > 0 && t.rates.last == tick-ticks &&
@@ -43,7 +43,7 @@ func rate(messages int64, in time.Duration) int64 {
 }
 
 // appendAll appends everything about a row, as a JSON object.
-func (t *told) appendAll(b []byte, tick int64) []byte {
+func (t *shown) appendAll(b []byte, tick int64) []byte {
 	b = t.appendChanges(b, nil)
 	b = append(b[:len(b)-1], `,"rtts":`...)
 	b = t.rtts.appendJSON(b, tick)
