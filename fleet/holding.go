@@ -97,22 +97,25 @@ func (h *holding) run() {
 	}
 }
 
-// connect makes a client and keeps it connected, until close or a final error.
+// connect makes a client and keeps it connected, until close or a permanent error.
 func (h *holding) connect() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("WorkerConfig.Connect panicked: %v", p)
+			err = fmt.Errorf("the function given to NewWorker panicked: %v", p)
 		}
 	}()
-	client, err := h.worker.cfg.Connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+	client, err := h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
 	if err != nil {
 		return err
 	}
 	if client == nil || client != h.client.Load() {
-		return errors.New("WorkerConfig.Connect must return a client that it has made by Room.NewClient")
+		return errors.New("the function given to NewWorker must return a client that it has made by Room.NewClient")
 	}
 	h.mailbox.wake()
 	err = client.Run(h.ctx)
+	if err == nil && h.ctx.Err() == nil { // the program has closed it
+		err = wechatws.ErrClosed
+	}
 	var left *wechatws.UndeliveredError
 	if h.ctx.Err() != nil && errors.As(err, &left) {
 		h.mailbox.disown(left)

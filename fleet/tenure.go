@@ -70,7 +70,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	kept := make(chan struct{})
 	go func() { s.keep(keeping); close(kept) }()
 	w.leased.Store(s)
-	w.f.log.Info("holds rooms", "worker", w.cfg.Name, "session", s.id)
+	w.f.log.Info("holds rooms", "worker", w.cfg.name, "session", s.id)
 
 	drained = t.run()
 
@@ -125,17 +125,17 @@ func (t *tenure) run() (drained bool) {
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
-			t.f.log.Error("rooms are closed, since the lease could not be renewed", "worker", t.w.cfg.Name, "rooms", t.holding())
+			t.f.log.Error("rooms are closed, since the lease could not be renewed", "worker", t.w.cfg.name, "rooms", t.holding())
 			return false
 		case <-drain:
 			drain = nil
 			t.draining, t.moved = true, true
 			t.s.drain()
-			timer := time.NewTimer(t.w.cfg.DrainTimeout)
+			timer := time.NewTimer(t.w.cfg.drainTimeout)
 			defer timer.Stop()
 			deadline = timer.C
 		case <-deadline:
-			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.Name, "rooms", t.holding())
+			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.name, "rooms", t.holding())
 			return true
 		}
 		t.settle()
@@ -310,7 +310,7 @@ func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 // take claims a room.
 func (t *tenure) take(p *place) {
 	rev := p.claim.rev
-	c := claim{Session: t.s.id, Worker: t.w.cfg.Name, Since: time.Now().UTC()}
+	c := claim{Session: t.s.id, Worker: t.w.cfg.name, Since: time.Now().UTC()}
 	t.begin(p, func() func() {
 		done, err := t.turn(t.ctx)
 		if err != nil {
@@ -417,9 +417,9 @@ func (t *tenure) schedule() {
 		return
 	}
 	if t.mover == nil {
-		rate := t.w.cfg.MoveRate
+		rate := t.w.cfg.moveRate
 		if t.draining {
-			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.DrainTimeout.Seconds())
+			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.drainTimeout.Seconds())
 		}
 		t.mover = time.NewTicker(interval(rate))
 	}

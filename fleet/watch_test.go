@@ -11,7 +11,7 @@ import (
 
 // A watch that is interrupted goes on from where it was, and tells only once that it has told all.
 func TestAWatchGoesOn(t *testing.T) {
-	f, err := Open(t.Context(), Config{})
+	f, err := Open(t.Context())
 	require.NoError(t, err)
 	defer f.Close()
 	put := func(key, value string) {

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,7 +36,11 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		}
 		return wstest.Accept()
 	})
-	a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	a := w.workerReporting(func(room string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[room] = append(told[room], err)
+	}, func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		mu.Lock()
 		tried[r.ID]++
 		first := tried[r.ID] == 1
@@ -57,11 +62,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 			}
 		}
 		return quietly(ctx, r)
-	}, OnError: func(room string, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		told[room] = append(told[room], err)
-	}})
+	}, fleet.WithWorkerName("a"))
 	rooms := []string{"error", "panic", "nil", "bare", "option", "refused"}
 	for _, room := range rooms {
 		require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
@@ -113,7 +114,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 func TestMoveRate(t *testing.T) {
 	w := newWorld(t)
 	w.add(20)
-	a := w.workerWith(fleet.WorkerConfig{Name: "a", MoveRate: 20, Connect: quietly})
+	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(20))
 	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 20 })
 	w.worker("b")
 	require.Eventually(t, func() bool { return len(w.srv.Conns()) >= 20 }, patience, tick)
@@ -126,7 +127,7 @@ func TestMoveRate(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: "a", Connect: quietly})
+	worker, err := w.fleet.NewWorker(quietly, fleet.WithWorkerName("a"))
 	require.NoError(t, err)
 	ask := func(path string) int {
 		r := httptest.NewRecorder()
@@ -162,7 +163,7 @@ func TestSecrets(t *testing.T) {
 		err    error
 	}
 	got := make(chan map[string]looked, 1)
-	w.workerWith(fleet.WorkerConfig{Name: "a", Secret: fleet.LookUpSecret("env:FLEET_TEST_*", "file:"+filepath.Dir(file)+"/"), Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w.workerWith(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		found := map[string]looked{}
 		for _, name := range []string{"env", "file", "unset", "no file", "other", "none"} {
 			s, err := r.Secret(ctx, name)
@@ -170,7 +171,7 @@ func TestSecrets(t *testing.T) {
 		}
 		got <- found
 		return quietly(ctx, r)
-	}})
+	}, fleet.WithWorkerName("a"), fleet.WithSecrets(fleet.LookUpSecret("env:FLEET_TEST_*", "file:"+filepath.Dir(file)+"/")))
 	spec := w.spec("r")
 	spec.Secrets = map[string]string{
 		"env": "env:FLEET_TEST_SECRET", "file": "file:" + file, "unset": "env:FLEET_TEST_NO_SECRET",
@@ -190,21 +191,31 @@ func TestSecrets(t *testing.T) {
 	assert.Equal(t, spec, s.Spec, "references, and nothing else")
 }
 
-func TestWorkerConfigs(t *testing.T) {
+func TestNewWorkerReportsEveryWrongOptionByName(t *testing.T) {
 	w := newWorld(t)
-	for option, cfg := range map[string]fleet.WorkerConfig{
-		"fleet.WorkerConfig.Connect":      {},
-		"fleet.WorkerConfig.Name":         {Connect: quietly, Name: strings.Repeat("x", 129)},
-		"fleet.WorkerConfig.MoveRate":     {Connect: quietly, MoveRate: -1},
-		"fleet.WorkerConfig.DrainTimeout": {Connect: quietly, DrainTimeout: -1},
+	for _, one := range []struct {
+		connect connectFunc
+		given   fleet.WorkerOption
+		option  string
+	}{
+		{nil, fleet.WithMoveRate(1), "fleet.NewWorker"},
+		{quietly, nil, "fleet.NewWorker"},
+		{quietly, fleet.WithWorkerName(strings.Repeat("x", 129)), "fleet.WithWorkerName"},
+		{quietly, fleet.WithWorkerName(""), "fleet.WithWorkerName"},
+		{quietly, fleet.WithSecrets(nil), "fleet.WithSecrets"},
+		{quietly, fleet.WithMoveRate(0), "fleet.WithMoveRate"},
+		{quietly, fleet.WithMoveRate(math.NaN()), "fleet.WithMoveRate"},
+		{quietly, fleet.WithDrainTimeout(0), "fleet.WithDrainTimeout"},
 	} {
-		_, err := w.fleet.NewWorker(cfg)
+		_, err := w.fleet.NewWorker(one.connect, one.given)
 		var wrong *wechatws.OptionError
-		require.ErrorAs(t, err, &wrong, option)
-		assert.Equal(t, option, wrong.Option)
+		require.ErrorAs(t, err, &wrong, one.option)
+		assert.Equal(t, one.option, wrong.Option)
 		assert.NotEmpty(t, wrong.Want)
 	}
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Connect: quietly})
+	_, err := w.fleet.NewWorker(quietly, fleet.WithMoveRate(-1), fleet.WithMoveRate(1))
+	require.NoError(t, err, "the later one replaces the earlier one's mistake")
+	worker, err := w.fleet.NewWorker(quietly)
 	require.NoError(t, err)
 	assert.NotEmpty(t, worker.Name())
 	worker.Drain()

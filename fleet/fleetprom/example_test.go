@@ -15,12 +15,12 @@ import (
 )
 
 func Example() {
-	f, err := fleet.Open(context.Background(), fleet.Config{})
+	f, err := fleet.Open(context.Background())
 	if err != nil {
 		panic(err)
 	}
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "worker-a", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("worker-a"))
 	if err != nil {
 		panic(err)
 	}
