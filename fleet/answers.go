@@ -33,7 +33,7 @@ func (t *tenure) answer() (stop func()) {
 			}
 		}
 	})
-	if err != nil { // nobody can be heard; the work goes on
+	if err != nil { // questions are not answered; the work goes on
 		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.name, "err", err)
 		return func() {}
 	}

@@ -95,7 +95,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
 		// What cannot be sent now is not sent later by itself: a renewal of a lease or a
-		// message that waits here for a server would come at a time that nobody has judged.
+		// message that waits here for a server would come at a time that was not checked against the lease.
 		nats.ReconnectBufSize(-1),
 		// A server that has gone silent is found in time for another one to renew leases.
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
@@ -144,11 +144,11 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 		switch {
 		case err == nil:
 			return nil
-		case !passing(err) && errors.As(err, &api):
+		case !temporary(err) && errors.As(err, &api):
 			return fmt.Errorf("fleet: NATS refuses: %w", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("fleet: NATS is not ready: %w", err)
-		case !passing(err):
+		case !temporary(err):
 			return err
 		}
 		select {
@@ -158,8 +158,8 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 	}
 }
 
-// passing tells errors that come from NATS being away, for now.
-func passing(err error) bool {
+// temporary reports whether an error comes from a NATS that cannot be reached for now.
+func temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code >= 500 || api.ErrorCode == inProcess || api.ErrorCode == noPeers

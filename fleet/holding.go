@@ -36,7 +36,7 @@ type holding struct {
 	done   chan struct{} // closed when run has returned
 
 	client  atomic.Pointer[wechatws.Client]
-	fenced  atomic.Bool // somebody with a higher fence has been here
+	fenced  atomic.Bool // a worker with a higher fence has held the room
 	since   time.Time
 	inbound inbound
 	mailbox mailbox
@@ -147,7 +147,7 @@ func (h *holding) guard() error {
 	return h.t.s.guard()
 }
 
-// lost is called when somebody else turns out to hold the room. It does not wait.
+// lost is called when another worker turns out to hold the room. It does not wait.
 func (h *holding) lost(err error) {
 	if h.ctx.Err() != nil {
 		return

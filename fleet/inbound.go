@@ -145,7 +145,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 				h.lost(err)
 				return
 			}
-		case passing(err):
+		case temporary(err):
 			pause(ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)

@@ -53,7 +53,7 @@ func (f *Fleet) Rows() iter.Seq[inspect.Row] {
 	return c.yield
 }
 
-// A collector keeps the newest rows, since whoever draws a page must not wait for NATS.
+// A collector keeps the newest rows, since drawing a page must not wait for NATS.
 type collector struct {
 	f *Fleet
 

@@ -15,12 +15,12 @@ const (
 	// settling is how long a new worker looks before it takes its first rooms, and the others
 	// hand any over to it: when many start together, each room is taken once.
 	settling = time.Second
-	// sweeping is how often messages to rooms are looked for that nobody has told of.
+	// sweeping is how often messages to rooms are looked for whose notification was lost.
 	sweeping = 15 * time.Second
 	// askingAtOnce is how many rooms ask NATS for something at the same time, when they are
 	// taken and when they look for messages. NATS answers such questions one after the
 	// other: thousands at once would all come too late, be asked again, and keep it
-	// busy for ever with what nobody waits for any more; and the lease's renewal with them.
+	// busy for ever with answers that have come too late; and the lease's renewal with them.
 	// It does not bound connections being opened.
 	askingAtOnce = 64
 )
@@ -37,7 +37,7 @@ type tenure struct {
 	me    *member
 	deaf  func() // ends answering
 	posts chan func()
-	quit  chan struct{} // nobody takes posts any more
+	quit  chan struct{} // closed when posts are not taken any more
 	slots chan struct{} // askingAtOnce
 	wakes chan *nats.Msg
 
@@ -80,7 +80,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	stop()
 	<-kept
 	t.deaf()
-	// Nobody has to wait for a lease whose rooms are closed. If it cannot be told, its
+	// Other workers need not wait for a lease whose rooms are closed. If it cannot be ended, its
 	// time runs out.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancelEnding()
@@ -175,7 +175,7 @@ func (t *tenure) see(c change) {
 	}
 }
 
-// free tells whether a claim keeps nobody from a room.
+// free reports whether a claim does not keep workers from a room.
 func (t *tenure) free(c claim) bool {
 	switch {
 	case c.Session == "" || t.gone[c.Session]:
@@ -462,7 +462,7 @@ func (t *tenure) release(p *place) {
 	})
 }
 
-// forget removes the claim on a room that is there no more, which nobody holds.
+// forget removes the claim on a room that is there no more, which no worker holds.
 func (t *tenure) forget(p *place) {
 	rev := p.claim.rev
 	t.begin(p, func() func() {

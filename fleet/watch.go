@@ -47,7 +47,7 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 	defer sub.Unsubscribe()
 	pending, err := w.begin(ctx, inbox)
 	if err != nil {
-		if !passing(err) {
+		if !temporary(err) {
 			w.next = 0 // the bucket is not there; if it comes again, its revisions begin anew
 		}
 		return err

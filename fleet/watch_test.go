@@ -34,7 +34,7 @@ func TestAWatchGoesOn(t *testing.T) {
 		t.Helper()
 		for c := range changes {
 			if c.err != nil {
-				assert.True(t, passing(c.err), "%v", c.err)
+				assert.True(t, temporary(c.err), "%v", c.err)
 				continue
 			}
 			if got = nil; c.see == nil {

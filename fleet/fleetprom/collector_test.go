@@ -23,7 +23,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
-	fleetprom "github.com/wechatws/wechatws/fleet/fleetprom"
+	"github.com/wechatws/wechatws/fleet/fleetprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 

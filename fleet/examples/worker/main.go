@@ -34,7 +34,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
-	fleetprom "github.com/wechatws/wechatws/fleet/fleetprom"
+	"github.com/wechatws/wechatws/fleet/fleetprom"
 	"github.com/wechatws/wechatws/inspect"
 	"github.com/wechatws/wechatws/liveroom"
 )
