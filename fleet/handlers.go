@@ -315,17 +315,19 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 // call gives a message to its callbacks. It stops at the first error; those to which the
 // message does not decode are in unfit.
 func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
-	defer recovered(&err)
 	h.mu.RLock()
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
 	h.mu.RUnlock()
-	for _, fn := range list {
-		err := fn(ctx, m)
-		if e, ok := err.(undecodable); ok {
-			unfit = errors.Join(unfit, e.error)
-		} else if err != nil {
-			return unfit, err
+	err = protect(func() error {
+		for _, fn := range list {
+			err := fn(ctx, m)
+			if e, ok := err.(undecodable); ok {
+				unfit = errors.Join(unfit, e.error)
+			} else if err != nil {
+				return err
+			}
 		}
-	}
-	return unfit, nil
+		return nil
+	})
+	return unfit, err
 }

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,8 @@ func TestHandlersTryAgain(t *testing.T) {
 			return failed
 		case c.Content == "bad" && m.Attempt == 2:
 			panic("a bug")
+		case c.Content == "bad" && m.Attempt == 3:
+			runtime.Goexit()
 		}
 		return nil
 	})
@@ -67,28 +70,30 @@ func TestHandlersTryAgain(t *testing.T) {
 		require.NoError(t, conn.Send(`{"msg_type":"message","content":"`+text+`"}`))
 	}
 	var list []fleet.Message
-	for range 5 {
+	for range 6 {
 		list = append(list, <-calls)
 	}
 	for i, want := range []struct {
 		text    string
 		attempt int
-	}{{"good", 1}, {"bad", 1}, {"bad", 2}, {"bad", 3}, {"last", 1}} {
+	}{{"good", 1}, {"bad", 1}, {"bad", 2}, {"bad", 3}, {"bad", 4}, {"last", 1}} {
 		assert.Contains(t, string(list[i].Data), want.text)
 		assert.Equal(t, want.attempt, list[i].Attempt)
 		assert.Equal(t, "a", list[i].Worker)
 		assert.Equal(t, 1, list[i].Connection)
 		assert.WithinDuration(t, time.Now(), list[i].Received, patience)
 	}
-	assert.Equal(t, list[1].Seq, list[3].Seq)
-	assert.Greater(t, list[4].Seq, list[3].Seq)
+	assert.Equal(t, list[1].Seq, list[4].Seq)
+	assert.Greater(t, list[5].Seq, list[4].Seq)
 	errs := o.all()
-	require.Len(t, errs, 2)
+	require.Len(t, errs, 3)
 	require.ErrorIs(t, errs[0], failed)
 	var panicked *wechatws.PanicError
 	require.ErrorAs(t, errs[1], &panicked)
 	assert.Equal(t, "a bug", panicked.Value)
 	assert.Contains(t, string(panicked.Stack), "handlers_test.go")
+	require.ErrorAs(t, errs[2], &panicked)
+	assert.ErrorContains(t, panicked, "Goexit")
 }
 
 // What always fails is given up, which is told, and what is behind it is handled.

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -98,13 +97,12 @@ func (h *holding) run() {
 }
 
 // connect makes a client and keeps it connected, until close or a permanent error.
-func (h *holding) connect() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the function given to NewWorker panicked: %v", p)
-		}
-	}()
-	client, err := h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+func (h *holding) connect() error {
+	var client *wechatws.Client
+	err := protect(func() (err error) {
+		client, err = h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+		return err
+	})
 	if err != nil {
 		return err
 	}

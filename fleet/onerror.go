@@ -2,10 +2,7 @@ package fleet
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"sync"
-
-	"github.com/wechatws/wechatws"
 )
 
 // errorFuncs are the functions that OnError has registered, for errors about rooms or messages.
@@ -30,22 +27,9 @@ func (f *errorFuncs[T]) call(log *slog.Logger, about T, err error) {
 	list := f.list[:len(f.list):len(f.list)]
 	f.mu.RUnlock()
 	for _, fn := range list {
-		func() {
-			var panicked error
-			defer func() {
-				if panicked != nil {
-					log.Error("a function of OnError has panicked", "err", panicked)
-				}
-			}()
-			defer recovered(&panicked)
-			fn(about, err)
-		}()
-	}
-}
-
-// recovered, deferred, returns a panic as a *wechatws.PanicError.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
+		panicked := protect(func() error { fn(about, err); return nil })
+		if panicked != nil {
+			log.Error("a function of OnError has panicked", "err", panicked)
+		}
 	}
 }

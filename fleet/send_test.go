@@ -134,6 +134,7 @@ func TestSendsThatCannotBe(t *testing.T) {
 		"fleet.ConfirmedBy": fleet.ConfirmedBy(fleet.Match{}),
 		"fleet.ExpireAfter": fleet.ExpireAfter(0),
 		"fleet.MessageID":   fleet.MessageID(""),
+		"fleet.Send":        nil,
 	} {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, o), &wrong)
@@ -146,7 +147,14 @@ func TestSendsThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, w.fleet.SendText(w.ctx(), "r0", "\xff"), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)
 	require.Error(t, w.fleet.SendText(w.ctx(), "r0", strings.Repeat("x", 9<<20)), "more than NATS takes")
-	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well"))
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", unmarshalable{}), &panicked)
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well", fleet.MessageID(""), fleet.MessageID("later")), "it replaces the earlier one's mistake")
 	w.worker("a")
 	assert.Equal(t, `"well"`, w.receive(w.conn("r0")))
 }
+
+// unmarshalable panics when it is encoded.
+type unmarshalable struct{}
+
+func (unmarshalable) MarshalJSON() ([]byte, error) { panic("a bug") }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Whatever Connect does wrong is told, and tried again. The pause before that is 5 s.
+// Each mistake of the function that connects is reported, and it is called again after 5 s.
 func TestConnectIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -40,6 +41,12 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		told[room] = append(told[room], err)
+		switch room { // what OnError does wrong ends nothing
+		case "panic":
+			panic("another bug")
+		case "exit":
+			runtime.Goexit()
+		}
 	}, func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		mu.Lock()
 		tried[r.ID]++
@@ -51,6 +58,14 @@ func TestConnectIsTriedAgain(t *testing.T) {
 				return nil, failed
 			case "panic":
 				panic("a bug")
+			case "exit":
+				runtime.Goexit()
+			case "closed":
+				c, err := quietly(ctx, r)
+				if err == nil {
+					c.OnOpen(func(context.Context, wechatws.OpenEvent) { _ = c.CloseNow() })
+				}
+				return c, err
 			case "nil":
 				return nil, nil
 			case "bare":
@@ -63,7 +78,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		}
 		return quietly(ctx, r)
 	}, fleet.WithWorkerName("a"))
-	rooms := []string{"error", "panic", "nil", "bare", "option", "refused"}
+	rooms := []string{"error", "panic", "exit", "closed", "nil", "bare", "option", "refused"}
 	for _, room := range rooms {
 		require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	}
@@ -75,7 +90,12 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		assert.Len(t, told[room], 1, room)
 	}
 	require.ErrorIs(t, told["error"][0], failed)
-	assert.Contains(t, told["panic"][0].Error(), "a bug")
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, told["panic"][0], &panicked)
+	assert.Equal(t, "a bug", panicked.Value)
+	require.ErrorAs(t, told["exit"][0], &panicked)
+	assert.ErrorContains(t, panicked, "Goexit")
+	require.ErrorIs(t, told["closed"][0], wechatws.ErrClosed)
 	assert.Contains(t, told["nil"][0].Error(), "Room.NewClient")
 	assert.Contains(t, told["bare"][0].Error(), "Room.NewClient")
 	var wrong *wechatws.OptionError
