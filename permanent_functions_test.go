@@ -74,7 +74,7 @@ func (r refusesJSON) MarshalJSON() ([]byte, error) { return nil, r.err }
 
 func TestAPermanentErrorOfTLSEndsTheClient(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		srv := wstest.NewServer(wstest.WithTLS(), wstest.OnNetwork(w.net))
+		srv := wstest.NewServer(wstest.WithTLS(), wstest.WithNetwork(w.net))
 		defer srv.Close()
 		gone := errors.New("gone")
 		conf := srv.ClientTLS()

@@ -22,7 +22,7 @@ func (f *Fleet) askSubject(worker, question string) string {
 
 // answer answers questions until stop is called.
 func (t *tenure) answer() (stop func()) {
-	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.Name, "*"), func(m *nats.Msg) {
+	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.name, "*"), func(m *nats.Msg) {
 		switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
 		case askDrain:
 			_ = m.Respond([]byte("{}"))
@@ -33,13 +33,13 @@ func (t *tenure) answer() (stop func()) {
 			}
 		}
 	})
-	if err != nil { // nobody can be heard; the work goes on
-		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.Name, "err", err)
+	if err != nil { // questions are not answered; the work goes on
+		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.name, "err", err)
 		return func() {}
 	}
 	everybody, err := t.f.nc.Subscribe(t.f.everybodySubject(), t.w.sendRows)
 	if err != nil {
-		t.f.log.Warn("cannot be asked for rows", "worker", t.w.cfg.Name, "err", err)
+		t.f.log.Warn("cannot be asked for rows", "worker", t.w.cfg.name, "err", err)
 	}
 	return func() {
 		_ = sub.Unsubscribe()

@@ -52,7 +52,7 @@ func standardIn(store, size int64) int64 {
 
 // A bound is the maximum size of a stream, and which message is discarded beyond it.
 type bound struct {
-	option   string // of Config, or empty
+	option   string // of Open, or empty
 	asked    int64  // its value
 	standard int64  // without
 	discard  jetstream.DiscardPolicy
@@ -78,8 +78,8 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	switch {
 	case bounded && cfg.Discard == b.discard:
 		return s, nil
-	case f.cfg.Existing: // it may not be permitted to write
-		f.log.Warn("a stream can fill the store of NATS: Open without Existing gives it a maximum size", "stream", cfg.Name)
+	case f.cfg.existing: // it may not be permitted to write
+		f.log.Warn("a stream can fill the store of NATS: Open without WithExisting gives it a maximum size", "stream", cfg.Name)
 		return s, nil
 	}
 	if b.option != "" && !bounded { // another process may have asked for another size

@@ -52,10 +52,9 @@ func newStoredWorld(t *testing.T, store int64) *storedWorld {
 	return &storedWorld{w, ns.ClientURL(), js}
 }
 
-func (w *storedWorld) open(cfg fleet.Config) (*fleet.Fleet, error) {
+func (w *storedWorld) open(options ...fleet.Option) (*fleet.Fleet, error) {
 	w.Helper()
-	cfg.URL, cfg.Logger = w.url, slog.New(slog.NewTextHandler(w.Output(), nil))
-	f, err := fleet.Open(w.ctx(), cfg)
+	f, err := fleet.Open(w.ctx(), append(options, fleet.WithNATS(w.url), fleet.WithLogger(slog.New(slog.NewTextHandler(w.Output(), nil))))...)
 	if err == nil {
 		w.Cleanup(f.Close)
 	}
@@ -77,7 +76,7 @@ var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_w
 // rooms are discarded, the newest to rooms refused.
 func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	w := newStoredWorld(t, (256+512+16+16+16)*mib) // specs, claims, leases, in, out
-	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
+	f, err := w.open(fleet.WithMaxIn(16*mib), fleet.WithMaxOut(16*mib))
 	require.NoError(t, err)
 	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another"})
 	require.ErrorContains(t, err, "insufficient storage", "all is reserved")
@@ -137,7 +136,7 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 // By default each stream has a maximum size.
 func TestEveryStreamHasAMaximumSize(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	_, err := w.open(fleet.Config{})
+	_, err := w.open()
 	require.NoError(t, err)
 	for _, name := range streams {
 		assert.Positive(t, w.info(name).Config.MaxBytes, name)
@@ -146,12 +145,12 @@ func TestEveryStreamHasAMaximumSize(t *testing.T) {
 	assert.EqualValues(t, 256*mib, w.info("wechatws-out").Config.MaxBytes)
 
 	// A size that was set stays.
-	_, err = w.open(fleet.Config{MaxIn: 1 << 30, MaxOut: 256 * mib})
+	_, err = w.open(fleet.WithMaxIn(1<<30), fleet.WithMaxOut(256*mib))
 	require.NoError(t, err)
-	_, err = w.open(fleet.Config{MaxIn: 2 << 30})
-	w.wrongOption(err, "fleet.Config.MaxIn", "2147483648", "1073741824")
-	_, err = w.open(fleet.Config{MaxOut: 16 * mib, Existing: true})
-	w.wrongOption(err, "fleet.Config.MaxOut", "16777216", "268435456")
+	_, err = w.open(fleet.WithMaxIn(2 << 30))
+	w.wrongOption(err, "fleet.WithMaxIn", "2147483648", "1073741824")
+	_, err = w.open(fleet.WithMaxOut(16*mib), fleet.WithExisting())
+	w.wrongOption(err, "fleet.WithMaxOut", "16777216", "268435456")
 }
 
 func (w *storedWorld) wrongOption(err error, option, value, want string) {
@@ -181,18 +180,18 @@ func (w *storedWorld) unbound() {
 // size is asked for.
 func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	_, err := w.open(fleet.Config{})
+	_, err := w.open()
 	require.NoError(t, err)
 	w.unbound()
 	for range 20 {
 		_, err := w.js.Publish(w.ctx(), "wechatws.in.0.r.x", make([]byte, mib))
 		require.NoError(t, err)
 	}
-	_, err = w.open(fleet.Config{Existing: true}) // such as fleetctl
+	_, err = w.open(fleet.WithExisting()) // such as fleetctl
 	require.NoError(t, err)
 	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it is not permitted to write")
 
-	_, err = w.open(fleet.Config{})
+	_, err = w.open()
 	require.NoError(t, err)
 	for _, name := range streams {
 		assert.Positive(t, w.info(name).Config.MaxBytes, name)
@@ -207,7 +206,7 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 	assert.NotNil(t, out.Config.RePublish)
 
 	w.unbound()
-	_, err = w.open(fleet.Config{MaxIn: 16 * mib})
+	_, err = w.open(fleet.WithMaxIn(16 * mib))
 	require.NoError(t, err)
 	in = w.info("wechatws-in")
 	assert.EqualValues(t, 16*mib, in.Config.MaxBytes)
@@ -218,7 +217,7 @@ func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
 // size that the stream gets succeed.
 func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	_, err := w.open(fleet.Config{})
+	_, err := w.open()
 	require.NoError(t, err)
 	for range 5 {
 		w.unbound()
@@ -226,7 +225,7 @@ func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
 		var accepted sync.Map
 		for i := range int64(6) {
 			opening.Go(func() {
-				if _, err := w.open(fleet.Config{MaxIn: (16 + i) * mib}); err == nil {
+				if _, err := w.open(fleet.WithMaxIn((16 + i) * mib)); err == nil {
 					accepted.Store((16+i)*mib, true)
 				}
 			})
@@ -240,28 +239,28 @@ func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
 // If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
 func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w := newStoredWorld(t, 100*mib)
-	_, err := w.open(fleet.Config{})
+	_, err := w.open()
 	require.ErrorContains(t, err, "cannot reserve 268435456 bytes for bucket wechatws-rooms")
 	assert.ErrorContains(t, err, "insufficient storage")
 
 	w = newStoredWorld(t, 1<<30)
-	_, err = w.open(fleet.Config{})
-	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
-	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 1 << 30})
-	w.wrongOption(err, "fleet.Config.MaxOut", "1073741824", "must be smaller")
-	_, err = w.open(fleet.Config{MaxIn: 128 * mib, MaxOut: 64 * mib})
+	_, err = w.open()
+	w.wrongOption(err, "fleet.WithMaxIn", "1073741824", "must be smaller")
+	_, err = w.open(fleet.WithMaxIn(128*mib), fleet.WithMaxOut(1<<30))
+	w.wrongOption(err, "fleet.WithMaxOut", "1073741824", "must be smaller")
+	_, err = w.open(fleet.WithMaxIn(128*mib), fleet.WithMaxOut(64*mib))
 	require.NoError(t, err)
 }
 
 // An old fleet goes on without maximum sizes for which NATS has no room, unless they are asked for.
 func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	_, err := w.open(fleet.Config{})
+	_, err := w.open()
 	require.NoError(t, err)
 	w.unbound()
 	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 4<<30 - 600*mib})
 	require.NoError(t, err)
-	f, err := w.open(fleet.Config{MaxIn: 16 * mib, MaxOut: 16 * mib})
+	f, err := w.open(fleet.WithMaxIn(16*mib), fleet.WithMaxOut(16*mib))
 	require.NoError(t, err)
 	assert.EqualValues(t, -1, w.info("KV_wechatws-claims").Config.MaxBytes, "it does not fit")
 	assert.EqualValues(t, 16*mib, w.info("wechatws-in").Config.MaxBytes)
@@ -272,18 +271,18 @@ func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
 	w.conn("r0")
 
 	w.unbound()
-	_, err = w.open(fleet.Config{})
+	_, err = w.open()
 	require.NoError(t, err)
 	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it does not fit")
-	_, err = w.open(fleet.Config{MaxIn: 1 << 30})
-	w.wrongOption(err, "fleet.Config.MaxIn", "1073741824", "must be smaller")
+	_, err = w.open(fleet.WithMaxIn(1 << 30))
+	w.wrongOption(err, "fleet.WithMaxIn", "1073741824", "must be smaller")
 }
 
 // When Add refuses because the bucket of rooms is full, rooms can still be removed, updated and moved,
 // also with the shortest of specs, which a mark of deletion is longer than.
 func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	f, err := w.open(fleet.Config{})
+	f, err := w.open()
 	require.NoError(t, err)
 	w.fleet = f
 	w.worker("a")

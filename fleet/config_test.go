@@ -15,24 +15,24 @@ import (
 // for longer than that.
 func TestALeaseIsWholeSeconds(t *testing.T) {
 	for _, lease := range []time.Duration{2900 * time.Millisecond, 8*time.Second + 1, time.Second, -time.Second} {
-		f, err := fleet.Open(t.Context(), fleet.Config{Lease: lease})
+		f, err := fleet.Open(t.Context(), fleet.WithLease(lease))
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, lease)
-		require.Equal(t, "fleet.Config.Lease", wrong.Option)
+		require.Equal(t, "fleet.WithLease", wrong.Option)
 		require.Nil(t, f)
 	}
 }
 
 // A worker that is lost keeps its rooms for a lease.
 func TestALeaseHasAMaximum(t *testing.T) {
-	f, err := fleet.Open(t.Context(), fleet.Config{Lease: 5 * time.Minute, KeepIn: 87600 * time.Hour})
+	f, err := fleet.Open(t.Context(), fleet.WithLease(5*time.Minute), fleet.WithKeepIn(87600*time.Hour))
 	require.NoError(t, err)
 	f.Close()
-	for option, cfg := range map[string]fleet.Config{
-		"fleet.Config.Lease":  {Lease: 5*time.Minute + time.Second},
-		"fleet.Config.KeepIn": {KeepIn: 87600*time.Hour + 1},
+	for option, given := range map[string]fleet.Option{
+		"fleet.WithLease":  fleet.WithLease(5*time.Minute + time.Second),
+		"fleet.WithKeepIn": fleet.WithKeepIn(87600*time.Hour + 1),
 	} {
-		f, err := fleet.Open(t.Context(), cfg)
+		f, err := fleet.Open(t.Context(), given)
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, option)
 		require.Equal(t, option, wrong.Option)
@@ -43,9 +43,9 @@ func TestALeaseHasAMaximum(t *testing.T) {
 func TestAWorkersNameIsText(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a\nb", "\xff", "a\x00"} {
-		_, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(context.Context, *fleet.Room) (*wechatws.Client, error) { return nil, nil }})
+		_, err := w.fleet.NewWorker(func(context.Context, *fleet.Room) (*wechatws.Client, error) { return nil, nil }, fleet.WithWorkerName(name))
 		var option *wechatws.OptionError
 		require.ErrorAs(t, err, &option)
-		require.Equal(t, "fleet.WorkerConfig.Name", option.Option)
+		require.Equal(t, "fleet.WithWorkerName", option.Option)
 	}
 }

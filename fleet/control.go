@@ -17,31 +17,31 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// Control administers a fleet's rooms. Its methods may be called from any goroutine; they
-// ask NATS, and return when it has answered.
+// Control administers the rooms of a fleet. Its methods may be called from any goroutine. They block
+// until NATS has answered, or their context ends. Get one from [Fleet.Control].
 type Control struct{ f *Fleet }
 
-// Control is for administering the rooms.
+// Control returns a [Control] for the rooms of the fleet.
 func (f *Fleet) Control() Control { return Control{f} }
 
-// A Status is a room and who holds it.
+// A Status is a room and its holder.
 type Status struct {
 	Spec
-	// Worker is the name of the worker that holds the room, empty when nobody does.
+	// Worker is the name of the worker that holds the room, or empty.
 	Worker string `json:"worker,omitempty"`
 	// Session is that worker's session.
 	Session string `json:"session,omitempty"`
 	// Fence is the number of the hold; it grows with each change of the holder.
 	Fence uint64 `json:"fence,omitempty"`
-	// Since is when the holder took it.
+	// Since is when the holder took the room.
 	Since time.Time `json:"since,omitzero"`
-	// Pinned is the worker that the room was moved to, for as long as that is there.
+	// Pinned is the worker that the room was moved to; see [Control.Move].
 	Pinned string `json:"pinned,omitempty"`
-	// Removed tells that the room is gone; only Watch tells of such.
+	// Removed reports whether the room has been removed; only in [Control.Watch].
 	Removed bool `json:"removed,omitempty"`
 }
 
-// A WorkerStatus is a worker that is there.
+// A WorkerStatus is a worker that has a lease.
 type WorkerStatus struct {
 	Name     string    `json:"name"`
 	Host     string    `json:"host,omitempty"`
@@ -52,9 +52,9 @@ type WorkerStatus struct {
 	Rooms    int       `json:"rooms"` // that it has claimed
 }
 
-// Add adds a room. A worker takes it at once. It returns ErrRoomExists, an
-// *wechatws.OptionError about the spec, or an error when the bucket of rooms is 15/16 full: the rest
-// is for Remove, Update and Move.
+// Add adds a room, which a worker takes at once. It returns [ErrRoomExists], a *wechatws.OptionError
+// about the spec, or an error when the bucket of rooms is 15/16 full: the rest is for
+// [Control.Remove], [Control.Update] and [Control.Move].
 func (c Control) Add(ctx context.Context, spec Spec) error {
 	value, err := c.encode(spec)
 	if err != nil {
@@ -85,8 +85,8 @@ func (c Control) hasRoom(ctx context.Context, bytes int) error {
 	return nil
 }
 
-// Update changes what a room is; its holder closes its client and makes one by the new spec.
-// It returns ErrNoRoom when there is none.
+// Update replaces the spec of a room; its holder closes the client and makes one by the new spec. It
+// returns [ErrNoRoom] if there is no such room.
 func (c Control) Update(ctx context.Context, spec Spec) error {
 	value, err := c.encode(spec)
 	if err != nil {
@@ -107,8 +107,8 @@ func (c Control) encode(spec Spec) ([]byte, error) {
 	return json.Marshal(spec)
 }
 
-// Remove removes a room: its holder leaves it, and the messages that wait for it are thrown
-// away, which are counted. It returns ErrNoRoom when there is none.
+// Remove removes a room: its holder closes the client, and the messages to the room that wait are
+// dropped. It returns their number, or [ErrNoRoom] if there is no such room.
 func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, err error) {
 	token, err := token(room)
 	if err != nil {
@@ -157,7 +157,7 @@ func (c Control) about(room string, err error) error {
 	return fmt.Errorf("fleet: room %q: %w", room, err)
 }
 
-// Get returns one room, or ErrNoRoom.
+// Get returns one room, or [ErrNoRoom].
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
 	token, err := token(room)
 	if err != nil {
@@ -169,7 +169,7 @@ func (c Control) Get(ctx context.Context, room string) (Status, error) {
 	return Status{}, fmt.Errorf("%w: %q", ErrNoRoom, room)
 }
 
-// List returns all rooms, by ID.
+// List returns all rooms, sorted by ID.
 func (c Control) List(ctx context.Context) ([]Status, error) {
 	var list []Status
 	for s, err := range c.look(ctx, "*", false) {
@@ -182,12 +182,12 @@ func (c Control) List(ctx context.Context) ([]Status, error) {
 	return list, nil
 }
 
-// Watch tells of every room, and then of each that changes, until the loop or ctx ends. An
-// error is the last it tells. A NATS that is away is waited for; rooms that are removed during
-// an absence of more than an hour are not told of.
+// Watch returns an iterator over every room, and then over each room that changes, until the loop or
+// ctx ends. Its last pair has the error: the cause of ctx, or the error of NATS. It waits for a NATS
+// that cannot be reached; rooms that are removed during an absence of more than an hour are left out.
 func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
 
-// look tells of rooms as the buckets are now, and with follow goes on.
+// look yields the rooms as the buckets are now, and with follow each change.
 func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		v := newView()
@@ -241,9 +241,9 @@ func sameStatus(a, b Status) bool {
 		fmt.Sprint(a.IDs, a.Options, a.Secrets) == fmt.Sprint(b.IDs, b.Options, b.Secrets)
 }
 
-// Move has a worker hold a room, and keep it for as long as it is there, and returns when it
-// does. An empty worker undoes that, and returns at once. It returns ErrNoRoom, ErrNoWorker, or the
-// cause of ctx's end; the room is moved nevertheless then.
+// Move moves a room to a worker, which keeps it for as long as the worker runs, and returns when the
+// worker holds it. An empty worker undoes that, and does not wait. Move returns [ErrNoRoom],
+// [ErrNoWorker], or the cause of ctx; then the room is moved nevertheless.
 func (c Control) Move(ctx context.Context, room, worker string) error {
 	token, err := token(room)
 	if err != nil {
@@ -278,7 +278,7 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 	return nil
 }
 
-// Workers returns the workers that are there, by name.
+// Workers returns the workers that have a lease, sorted by name.
 func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	v := newView()
 	for _, err := range c.f.follow(ctx, c.f.holders("*"), &v) {
@@ -301,8 +301,8 @@ func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	return list, nil
 }
 
-// Drain has a worker hand over all its rooms and end its Run. It returns when the worker has
-// heard it, or ErrNoWorker.
+// Drain makes a worker hand over all its rooms and return from [Worker.Run]. It returns when the
+// worker has begun, or [ErrNoWorker].
 func (c Control) Drain(ctx context.Context, worker string) error {
 	_, err := c.ask(ctx, worker, askDrain)
 	return err
@@ -323,7 +323,7 @@ func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, e
 	return m, nil
 }
 
-// Stats asks a worker for its Stats. It returns ErrNoWorker when it is not there.
+// Stats returns the result of [Worker.Stats] of a worker in any process, or [ErrNoWorker].
 func (c Control) Stats(ctx context.Context, worker string) (WorkerStats, error) {
 	var s WorkerStats
 	m, err := c.ask(ctx, worker, askStats)

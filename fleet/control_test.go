@@ -161,9 +161,9 @@ func TestWatchOutlivesNATS(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
 	address := w.address()
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
+	server, err := fleet.Open(w.ctx(), fleet.WithListen(address, ""), fleet.WithDir(dir))
 	require.NoError(t, err)
-	looking, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	looking, err := fleet.Open(w.ctx(), fleet.WithNATS(server.URL()))
 	require.NoError(t, err)
 	defer looking.Close()
 	require.NoError(t, server.Control().Add(w.ctx(), w.spec("before")))
@@ -177,7 +177,7 @@ func TestWatchOutlivesNATS(t *testing.T) {
 			break
 		}
 		stop()
-		again, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
+		again, err := fleet.Open(w.ctx(), fleet.WithListen(address, ""), fleet.WithDir(dir))
 		require.NoError(t, err)
 		stop = again.Close
 		require.NoError(t, again.Control().Add(w.ctx(), w.spec("after")))

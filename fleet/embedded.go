@@ -19,13 +19,9 @@ type embedded struct {
 }
 
 // startEmbedded starts one. When it does not listen, only this process can reach it.
-func startEmbedded(cfg Config) (*embedded, error) {
-	host, port, err := listenAddress(cfg)
-	if err != nil {
-		return nil, err
-	}
+func startEmbedded(cfg *config) (_ *embedded, err error) {
 	e := &embedded{}
-	dir := cfg.Dir
+	dir := cfg.dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "wechatws-fleet-"); err != nil {
 			return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
@@ -33,17 +29,18 @@ func startEmbedded(cfg Config) (*embedded, error) {
 		e.temporary = dir
 	}
 	options := &server.Options{
-		ServerName: cfg.Name + "-embedded",
+		ServerName: cfg.name + "-embedded",
 		JetStream:  true,
 		StoreDir:   dir,
-		DontListen: cfg.Listen == "",
-		Host:       host,
-		Port:       port,
+		DontListen: cfg.listen == "",
 		NoSigs:     true, // the process is not ours
 		NoLog:      true,
 		MaxPayload: 8 << 20,
 
-		Authorization: cfg.Token,
+		Authorization: cfg.token,
+	}
+	if cfg.listen != "" {
+		options.Host, options.Port, _ = listenAddress(cfg.listen, cfg.token)
 	}
 	if e.Server, err = server.NewServer(options); err != nil {
 		e.remove()
@@ -57,27 +54,24 @@ func startEmbedded(cfg Config) (*embedded, error) {
 	return e, nil
 }
 
-// listenAddress reads Config.Listen.
-func listenAddress(cfg Config) (host string, port int, err error) {
-	if cfg.Listen == "" {
-		return "", 0, nil
-	}
-	host, number, err := net.SplitHostPort(cfg.Listen)
+// listenAddress reads the arguments of WithListen. If they cannot be used, want is what would be right.
+func listenAddress(address, token string) (host string, port int, want string) {
+	host, number, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", 0, wrong("Config.Listen", cfg.Listen, "must be host:port, such as 127.0.0.1:4222")
+		return "", 0, "must be host:port, such as 127.0.0.1:4222"
 	}
 	n, err := strconv.ParseUint(number, 10, 16)
 	if err != nil {
-		return "", 0, wrong("Config.Listen", cfg.Listen, "must end with a port number, 0 to 65535")
+		return "", 0, "must end with a port number, 0 to 65535"
 	}
 	if port = int(n); port == 0 {
 		port = server.RANDOM_PORT
 	}
 	// A name may stand for any address, and none for all of them.
-	if ip, err := netip.ParseAddr(host); cfg.Token == "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return "", 0, wrong("Config.Listen", cfg.Listen, "must be a loopback address without Config.Token: whatever reaches it could do everything")
+	if ip, err := netip.ParseAddr(host); token == "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return "", 0, "must be a loopback address without a token: any connection to it could do everything"
 	}
-	return host, port, nil
+	return host, port, ""
 }
 
 func (e *embedded) stop() {

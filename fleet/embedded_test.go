@@ -15,9 +15,9 @@ import (
 // With a Dir all is there after a restart: rooms, messages to them, and messages from them.
 func TestEmbeddedKeepsItsDir(t *testing.T) {
 	w := newWorld(t)
-	cfg := fleet.Config{Dir: filepath.Join(t.TempDir(), "made", "for it")}
+	dir := filepath.Join(t.TempDir(), "made", "for it")
 	open := func() {
-		f, err := fleet.Open(w.ctx(), cfg)
+		f, err := fleet.Open(w.ctx(), fleet.WithDir(dir))
 		require.NoError(t, err)
 		t.Cleanup(f.Close)
 		w.fleet = f
@@ -45,7 +45,7 @@ func TestEmbeddedKeepsItsDir(t *testing.T) {
 // Without one nothing is left.
 func TestEmbeddedLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	f, err := fleet.Open(t.Context(), fleet.Config{})
+	f, err := fleet.Open(t.Context())
 	require.NoError(t, err)
 	made, err := os.ReadDir(os.TempDir())
 	require.NoError(t, err)
@@ -57,10 +57,10 @@ func TestEmbeddedLeavesNothing(t *testing.T) {
 	assert.Empty(t, made)
 
 	for _, listen := range []string{"4222", "127.0.0.1:x"} {
-		_, err := fleet.Open(t.Context(), fleet.Config{Listen: listen})
+		_, err := fleet.Open(t.Context(), fleet.WithListen(listen, ""))
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, listen)
-		assert.Equal(t, "fleet.Config.Listen", wrong.Option)
+		assert.Equal(t, "fleet.WithListen", wrong.Option)
 		assert.Equal(t, listen, wrong.Value)
 	}
 	made, err = os.ReadDir(os.TempDir())
@@ -71,10 +71,10 @@ func TestEmbeddedLeavesNothing(t *testing.T) {
 // Others reach it when it listens, and hold its rooms.
 func TestEmbeddedListens(t *testing.T) {
 	w := newWorld(t)
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0"})
+	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""))
 	require.NoError(t, err)
 	defer server.Close()
-	f, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	f, err := fleet.Open(w.ctx(), fleet.WithNATS(server.URL()))
 	require.NoError(t, err)
 	defer f.Close()
 	assert.Empty(t, f.URL(), "this one has none")

@@ -38,14 +38,14 @@ func Example() {
 	defer backend.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 
-	f, err := fleet.Open(ctx, fleet.Config{}) // NATS in this process, nothing to set up
+	f, err := fleet.Open(ctx) // NATS in this process, nothing to set up
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer f.Close()
 
 	// What holds rooms.
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "a", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("a"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func Example() {
 	}
 
 	// What is done about what is said.
-	h, err := f.NewHandlers(fleet.HandlersConfig{Group: "bot", FromStart: true})
+	h, err := f.NewHandlers("bot", fleet.WithFromStart())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -93,14 +93,13 @@ func Example() {
 func ExampleOpen() {
 	ctx := context.Background()
 
-	f, err := fleet.Open(ctx, fleet.Config{
-		URL:      "tls://nats-0:4222,tls://nats-1:4222,tls://nats-2:4222",
-		Replicas: 3,
-		NATS: []nats.Option{
+	f, err := fleet.Open(ctx,
+		fleet.WithNATS("tls://nats-0:4222,tls://nats-1:4222,tls://nats-2:4222",
 			nats.UserCredentials("/etc/fleet/worker.creds"),
 			nats.RootCAs("/etc/fleet/ca.pem"),
-		},
-	})
+		),
+		fleet.WithReplicas(3),
+	)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -114,25 +113,22 @@ func ExampleRoom_Secret() {
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	f, err := fleet.Open(ctx, fleet.Config{})
+	f, err := fleet.Open(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer f.Close()
 
 	connected := make(chan bool, 1)
-	w, err := f.NewWorker(fleet.WorkerConfig{
-		Secret: fleet.LookUpSecret("env:LIVE_*", "file:/run/secrets/live/"), // and nothing else
-		Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
-			token, err := r.Secret(ctx, "token")
-			if err != nil {
-				return nil, err
-			}
-			fmt.Printf("room %s, user %s, a token of %d letters\n", r.ID, r.IDs["user"], len(token))
-			connected <- true
-			return r.NewClient(r.Endpoint + "?token=" + token)
-		},
-	})
+	w, err := f.NewWorker(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		token, err := r.Secret(ctx, "token")
+		if err != nil {
+			return nil, err
+		}
+		fmt.Printf("room %s, user %s, a token of %d letters\n", r.ID, r.IDs["user"], len(token))
+		connected <- true
+		return r.NewClient(r.Endpoint + "?token=" + token)
+	}, fleet.WithSecrets(fleet.LookUpSecret("env:LIVE_*", "file:/run/secrets/live/"))) // and nothing else
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -166,7 +162,7 @@ func ExampleOn() {
 
 	done := map[uint64]bool{} // in the database where the orders are
 	again := make(chan bool)
-	h, err := f.NewHandlers(fleet.HandlersConfig{Group: "orders", FromStart: true, RetryAfter: 50 * time.Millisecond})
+	h, err := f.NewHandlers("orders", fleet.WithFromStart(), fleet.WithRetryAfter(50*time.Millisecond))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -203,7 +199,7 @@ func ExampleConfirmedBy() {
 	err := f.Send(ctx, "9527", Comment{"message", "bot", text},
 		fleet.ConfirmedBy(fleet.Match{Type: "message", Fields: map[string]any{"content": text}}),
 		fleet.ExpireAfter(time.Minute),
-		fleet.WithID("order-1234"), // so that this Send may be repeated when its answer is lost
+		fleet.MessageID("order-1234"), // so that this Send may be repeated when its answer is lost
 	)
 	fmt.Println(err)
 
@@ -247,11 +243,11 @@ func ExampleControl_Watch() {
 func exampleFleet(room string) (backend *liveroomtest.Backend, f *fleet.Fleet, stop func()) {
 	backend = liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	ctx, cancel := context.WithCancel(context.Background())
-	f, err := fleet.Open(ctx, fleet.Config{})
+	f, err := fleet.Open(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "a", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("a"))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -18,10 +18,10 @@ import (
 )
 
 // A Fleet is this process's connection to a fleet. Its methods may be called from any
-// goroutine.
+// goroutine. Make one with [Open].
 type Fleet struct {
 	name     string
-	cfg      Config
+	cfg      config
 	settled  settled
 	embedded *embedded
 	nc       *nats.Conn
@@ -65,13 +65,18 @@ const (
 	boundingKey = "bounding" // there while a process gives streams their maximum sizes
 )
 
-// Open connects to a fleet, and makes it if it is not there yet. It waits for NATS until
-// ctx ends. Errors about the configuration are *wechatws.OptionError. Close it in the end.
-func Open(ctx context.Context, cfg Config) (*Fleet, error) {
-	if err := cfg.check(); err != nil {
+// Open connects to a fleet, and creates it if it does not exist. Without [WithNATS], the fleet is
+// inside this process, and gone when the process is.
+//
+// Open waits for NATS until ctx ends, which is not used after Open has returned. It returns a
+// *wechatws.OptionError for each option that is wrong, joined; [ErrNoFleet], with [WithExisting]; or
+// the error of NATS. The caller must call [Fleet.Close].
+func Open(ctx context.Context, options ...Option) (*Fleet, error) {
+	cfg, err := newConfig(options)
+	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{name: cfg.Name, cfg: cfg, log: cfg.Logger}
+	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
 	if err := f.connect(ctx); err != nil {
 		f.Close()
 		return nil, err
@@ -90,7 +95,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
 		// What cannot be sent now is not sent later by itself: a renewal of a lease or a
-		// message that waits here for a server would come at a time that nobody has judged.
+		// message that waits here for a server would come at a time that was not checked against the lease.
 		nats.ReconnectBufSize(-1),
 		// A server that has gone silent is found in time for another one to renew leases.
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
@@ -105,15 +110,14 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
 			f.log.Warn("NATS", "err", err)
 		}),
-	}, f.cfg.NATS...)
-	url := f.cfg.URL
-	if url == "" {
-		if f.embedded, err = startEmbedded(f.cfg); err != nil {
+	}, f.cfg.nats...)
+	if f.cfg.embedded {
+		if f.embedded, err = startEmbedded(&f.cfg); err != nil {
 			return err
 		}
-		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.Token))
+		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.token))
 	}
-	if f.nc, err = nats.Connect(url, options...); err != nil {
+	if f.nc, err = nats.Connect(f.cfg.urls, options...); err != nil {
 		return fmt.Errorf("fleet: NATS: %w", err)
 	}
 	for !f.nc.IsConnected() {
@@ -154,7 +158,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 	}
 }
 
-// temporary reports whether err comes from NATS being away for now.
+// temporary reports whether an error comes from a NATS that cannot be reached for now.
 func temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -199,7 +203,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
 		AllowRollup: true,
-	}, bound{"Config.MaxIn", f.cfg.MaxIn, f.standard(defaultMaxIn), jetstream.DiscardOld})
+	}, bound{"WithMaxIn", f.cfg.maxIn, f.standard(defaultMaxIn), jetstream.DiscardOld})
 	if err != nil {
 		return err
 	}
@@ -209,7 +213,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Subjects:    []string{f.name + ".out.>"},
 		AllowMsgTTL: true,
 		RePublish:   &jetstream.RePublish{Source: f.name + ".out.>", Destination: f.name + ".wake.>", HeadersOnly: true},
-	}, bound{"Config.MaxOut", f.cfg.MaxOut, f.standard(defaultMaxOut), jetstream.DiscardNew})
+	}, bound{"WithMaxOut", f.cfg.maxOut, f.standard(defaultMaxOut), jetstream.DiscardNew})
 	return err
 }
 
@@ -218,11 +222,11 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 	b := bound{standard: f.standard(maxBytes), discard: jetstream.DiscardNew}
 	kv, err := f.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		if f.cfg.Existing {
+		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
 		kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: what, Replicas: f.cfg.Replicas, MaxBytes: b.bytes(),
+			Bucket: name, Description: what, Replicas: f.cfg.replicas, MaxBytes: b.bytes(),
 			LimitMarkerTTL: tombstone, // it also allows keys with a time to live
 		})
 		if !errors.Is(err, jetstream.ErrBucketExists) {
@@ -243,10 +247,10 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound) (jetstream.Stream, error) {
 	s, err := f.js.Stream(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if f.cfg.Existing {
+		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
-		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.Replicas, b.bytes(), b.discard
+		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.replicas, b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s, b.refused("stream "+cfg.Name, cfg.MaxBytes, err)
@@ -266,9 +270,9 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Who only looks may not be permitted to write, and does not try.
+	// A process that only looks may not be permitted to write, and does not try.
 	e, err := f.rooms.Get(ctx, settledKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) && f.cfg.Existing {
+	if errors.Is(err, jetstream.ErrKeyNotFound) && f.cfg.existing {
 		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 	}
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -291,9 +295,9 @@ func (f *Fleet) settle(ctx context.Context) error {
 		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
-		mustBe("Config.Lease", f.cfg.Lease, f.settled.Lease),
-		mustBe("Config.Partitions", f.cfg.Partitions, f.settled.Partitions),
-		mustBe("Config.KeepIn", f.cfg.KeepIn, f.settled.KeepIn),
+		mustBe("WithLease", f.cfg.lease, f.settled.Lease),
+		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
+		mustBe("WithKeepIn", f.cfg.keepIn, f.settled.KeepIn),
 	)
 }
 
@@ -307,20 +311,20 @@ func mustBe[T comparable](option string, asked, is T) error {
 	if asked == zero || asked == is {
 		return nil
 	}
-	return wrong(option, asked, fmt.Sprint("must be ", is, " or zero: the fleet was made with that"))
+	return wrong(option, asked, fmt.Sprint("must be ", is, ", with which the fleet was made, or not be given"))
 }
 
-// URL returns where an embedded server can be reached by other processes, or "" if there is
-// none or it does not listen. Config.Token is not part of it.
+// URL returns the URL of the embedded server for other processes, or "" if there is none or it does
+// not listen; see [WithListen]. It does not contain the token.
 func (f *Fleet) URL() string {
-	if f.embedded == nil || f.cfg.Listen == "" {
+	if f.embedded == nil || f.cfg.listen == "" {
 		return ""
 	}
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection, and an embedded server with it. Workers and handlers must
-// have ended before. It may be called more than once.
+// Close ends the connection and the embedded server. [Worker.Run] and [Handlers.Run] must have
+// returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
 	if f.nc != nil {
 		f.nc.Close()

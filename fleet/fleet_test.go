@@ -24,7 +24,7 @@ func TestOneWorker(t *testing.T) {
 	conn, err := w.srv.NextConn(w.ctx())
 	require.NoError(t, err)
 
-	h, err := w.fleet.NewHandlers(fleet.HandlersConfig{Group: "g", FromStart: true})
+	h, err := w.fleet.NewHandlers("g", fleet.WithFromStart())
 	require.NoError(t, err)
 	got := make(chan fleet.Message, 10)
 	fleet.On(h, "message", func(_ context.Context, m fleet.Message, c comment) error {

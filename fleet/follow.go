@@ -32,7 +32,7 @@ func (f *Fleet) sources(token string) []source {
 	return append([]source{rooms}, f.holders(token)...)
 }
 
-// holders are those of the sources that tell who holds the rooms.
+// holders are those of the sources that have the holders of rooms.
 func (f *Fleet) holders(token string) []source {
 	list := []source{{f.claims, []string{token}, func(v *view, e *entry) (*place, bool) { return v.seeClaim(e), false }}}
 	for i, kv := range f.leases {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,56 +16,33 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// HandlersConfig says how messages from rooms are handled.
-type HandlersConfig struct {
-	// Group is what the processes that share the work have in common: each message
-	// goes to one of a group, and every group gets all. 1 to 32 letters, digits, - and _.
-	Group string
-	// FromStart has a group that is new begin with the oldest message that is kept.
-	// Otherwise it begins with those that come from now on.
-	FromStart bool
-	// Attempts is how often a message is given to callbacks that return an error or panic,
-	// with growing pauses from RetryAfter on. Default 5, below zero for ever. A message
-	// that is given up is told to OnError; meanwhile those behind it wait.
-	Attempts int
-	// RetryAfter is the first pause. Default 1 s; it doubles, up to a minute.
-	RetryAfter time.Duration
-	// AckWait is after how long another process gets a message whose handler is not heard of
-	// any more. A callback may take any time: it is heard of while it runs. Default 10 s.
-	AckWait time.Duration
-	// OnError is called with each error and panic of a callback, and with the
-	// *wechatws.DecodeError of a message that does not decode into its callback's type, or whose
-	// decoding panics. Such a message is not tried again for that callback. All of these are in
-	// the log, too. OnError may be called from several goroutines, and should not block. Default
-	// none.
-	OnError func(m Message, err error)
-}
-
 // A Message is a message from a room.
 type Message struct {
 	Room   string
-	Type   string // as in wechatws.Message
+	Type   string // as in [wechatws.Message]
 	Data   []byte
 	Binary bool
-	// Received is when its holder had it in full, by the holder's clock.
+	// Received is when the holder had received all of the message, by the holder's clock.
 	Received time.Time
-	// Worker and Fence say who held the room; see Status.
+	// Worker and Fence are those of the hold during which the message was received; see [Status].
 	Worker string
 	Fence  uint64
-	// Connection is the number of the connection that it came on, with that holder.
+	// Connection is the number of the connection on which the message was received.
 	Connection int
-	// Seq is its place in the stream, and in that respect its id: a message that is
-	// handled once more has the same.
+	// Seq is the place of the message in the stream, which identifies it: a message that is
+	// handled again has the same.
 	Seq uint64
-	// Attempt counts how often it has been given to a handler: 1 at first.
+	// Attempt is how often the message has been given to handlers of the group: 1 at first.
 	Attempt int
 }
 
-// Handlers handles messages from rooms. Make it with NewHandlers, register callbacks with On,
-// then call Run.
+// Handlers handles messages from rooms. Make one with [Fleet.NewHandlers], register callbacks with
+// [On], then call [Handlers.Run]. Its methods may be called from any goroutine.
 type Handlers struct {
-	f   *Fleet
-	cfg HandlersConfig
+	f       *Fleet
+	group   string
+	cfg     handlersConfig
+	onError errorFuncs[Message]
 
 	undecodable, givenUp atomic.Int64
 
@@ -76,43 +51,30 @@ type Handlers struct {
 	all       []func(ctx context.Context, m Message) error
 }
 
-var validGroup = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
-
-// NewHandlers makes handlers. They do nothing until Run. Errors are *wechatws.OptionError.
-func (f *Fleet) NewHandlers(cfg HandlersConfig) (*Handlers, error) {
-	if cfg.Attempts == 0 {
-		cfg.Attempts = 5
+// NewHandlers makes the handlers of a group, which do nothing until [Handlers.Run]. Each message is
+// handled by one process of a group, and by every group. The name of a group is 1 to 32 letters,
+// digits, - and _.
+//
+// NewHandlers returns a *wechatws.OptionError for each option that is wrong, joined.
+func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers, error) {
+	cfg, err := newHandlersConfig(group, options)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.RetryAfter == 0 {
-		cfg.RetryAfter = time.Second
-	}
-	if cfg.AckWait == 0 {
-		cfg.AckWait = 10 * time.Second
-	}
-	if cfg.OnError == nil {
-		cfg.OnError = func(Message, error) {}
-	}
-	switch {
-	case !validGroup.MatchString(cfg.Group):
-		return nil, wrong("HandlersConfig.Group", cfg.Group, "must be 1 to 32 letters, digits, - and _")
-	case cfg.RetryAfter < 0:
-		return nil, wrong("HandlersConfig.RetryAfter", cfg.RetryAfter, "must be longer than zero")
-	case cfg.AckWait < time.Second:
-		return nil, wrong("HandlersConfig.AckWait", cfg.AckWait, "must be a second or longer")
-	}
-	return &Handlers{f: f, cfg: cfg, callbacks: map[string][]func(context.Context, Message) error{}}, nil
+	return &Handlers{f: f, group: group, cfg: cfg, callbacks: map[string][]func(context.Context, Message) error{}}, nil
 }
 
 // On registers fn for messages of one type, decoded into a T by the fleet's codec. Callbacks for
-// one room run one at a time and in order, in whichever process of the group; those of
-// different rooms may run at the same time. A message is acknowledged when all its
-// callbacks have returned nil; an error or a panic has it handled again. It is handled once more
-// also when the process dies before that, so that fn must not mind a message that it has
-// seen (see Message.Seq). The context of fn ends with that of Run.
+// one room run one at a time and in order, in one process of the group; those of different rooms
+// may run at the same time. The context of fn ends with that of [Handlers.Run].
 //
-// If a message does not decode into a T, or decoding it panics, HandlersConfig.OnError is
-// called instead of fn, and the message counts as handled by fn: it never will decode. Other
-// callbacks for it are called.
+// A message is acknowledged when all of its callbacks have returned nil. After an error or a panic
+// it is handled again, see [WithAttempts]; also when the process has died before. So fn may get a
+// message that it has handled before: see [Message.Seq].
+//
+// If a message does not decode into a T, or decoding it panics, the functions of [Handlers.OnError]
+// are called instead of fn, which counts as success: no later attempt would decode it. Other
+// callbacks for the message are called.
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,29 +91,28 @@ func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Messa
 // would panic as well.
 func (f *Fleet) decode(data []byte, v any) (err error) {
 	defer recovered(&err)
-	return f.cfg.Codec.Unmarshal(data, v)
-}
-
-// recovered, deferred, has a panic returned as a *wechatws.PanicError.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = &wechatws.PanicError{Value: p, Stack: debug.Stack()}
-	}
+	return f.cfg.codec.Unmarshal(data, v)
 }
 
 // undecodable is the error of a callback whose message does not decode: no later attempt can
 // succeed. A DecodeError that fn itself returns is an error like any other.
 type undecodable struct{ error }
 
-// OnMessage registers fn for every message, before the typed callbacks.
+// OnMessage registers fn for every message, before the callbacks of [On], whose rules apply to it.
 func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = append(h.all, fn)
 }
 
-// Run handles messages until ctx ends, and returns nil when the callbacks that run then
-// have returned. It returns an error only when it cannot begin.
+// OnError registers fn for each error and panic of a callback, and for the *wechatws.DecodeError of
+// a message that does not decode into the type of its callback, or whose decoding panics. They are
+// logged, too. fn is called on several goroutines, and should not block: the messages of the room
+// wait for it. Call OnError before [Handlers.Run], or the first errors may be missed.
+func (h *Handlers) OnError(fn func(m Message, err error)) { h.onError.add(fn) }
+
+// Run handles messages until ctx ends, and returns nil when the running callbacks have returned. It
+// returns an error only if it cannot begin.
 func (h *Handlers) Run(ctx context.Context) error {
 	var consumers []jetstream.Consumer
 	for p := range h.f.settled.Partitions {
@@ -161,7 +122,7 @@ func (h *Handlers) Run(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("fleet: group %q: %w", h.cfg.Group, err)
+			return fmt.Errorf("fleet: group %q: %w", h.group, err)
 		}
 		consumers = append(consumers, c)
 	}
@@ -176,7 +137,7 @@ func (h *Handlers) Run(ctx context.Context) error {
 // consumer is the group's place in one partition. Of its messages one at a time is given
 // out, to whichever process asks: that keeps each room's in order.
 func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
-	name := h.cfg.Group + "-" + strconv.Itoa(partition)
+	name := h.group + "-" + strconv.Itoa(partition)
 	c, err := h.f.in.Consumer(ctx, name)
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c, err
@@ -185,11 +146,11 @@ func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consu
 		Durable:       name,
 		FilterSubject: h.f.name + ".in." + strconv.Itoa(partition) + ".>",
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       h.cfg.AckWait,
+		AckWait:       h.cfg.ackWait,
 		MaxAckPending: 1,
 		DeliverPolicy: jetstream.DeliverNewPolicy,
 	}
-	if h.cfg.FromStart {
+	if h.cfg.fromStart {
 		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
 	c, err = h.f.in.CreateConsumer(ctx, cfg)
@@ -259,7 +220,7 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 	if err != nil && ctx.Err() != nil { // perhaps for that reason
 		return false
 	}
-	last := err == nil || h.cfg.Attempts > 0 && m.Attempt >= h.cfg.Attempts
+	last := err == nil || h.cfg.attempts > 0 && m.Attempt >= h.cfg.attempts
 	if last && unfit != nil {
 		h.undecodable.Add(1)
 		h.report(m, unfit)
@@ -275,17 +236,17 @@ func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 		h.report(m, err)
 		delay := time.Minute
 		if m.Attempt < 16 {
-			delay = min(delay, h.cfg.RetryAfter<<(m.Attempt-1))
+			delay = min(delay, h.cfg.retryAfter<<(m.Attempt-1))
 		}
 		_ = jm.NakWithDelay(delay)
 	}
 	return true
 }
 
-// report logs what went wrong with a message, and calls OnError.
+// report logs what went wrong with a message, and calls the functions of OnError.
 func (h *Handlers) report(m Message, err error) {
-	h.f.log.Error("message", "group", h.cfg.Group, "room", m.Room, "seq", m.Seq, "attempt", m.Attempt, "err", err)
-	h.cfg.OnError(m, err)
+	h.f.log.Error("message", "group", h.group, "room", m.Room, "seq", m.Seq, "attempt", m.Attempt, "err", err)
+	h.onError.call(h.f.log, m, err)
 }
 
 // acknowledge waits until it is known to be: else the next message might be handled
@@ -305,12 +266,12 @@ func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
 	stopped := false
 	mu.Lock()
 	defer mu.Unlock()
-	timer = time.AfterFunc(h.cfg.AckWait/3, func() {
+	timer = time.AfterFunc(h.cfg.ackWait/3, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if !stopped {
 			_ = jm.InProgress()
-			timer.Reset(h.cfg.AckWait / 3)
+			timer.Reset(h.cfg.ackWait / 3)
 		}
 	})
 	return func() {
@@ -354,17 +315,19 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 // call gives a message to its callbacks. It stops at the first error; those to which the
 // message does not decode are in unfit.
 func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
-	defer recovered(&err)
 	h.mu.RLock()
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
 	h.mu.RUnlock()
-	for _, fn := range list {
-		err := fn(ctx, m)
-		if e, ok := err.(undecodable); ok {
-			unfit = errors.Join(unfit, e.error)
-		} else if err != nil {
-			return unfit, err
+	err = protect(func() error {
+		for _, fn := range list {
+			err := fn(ctx, m)
+			if e, ok := err.(undecodable); ok {
+				unfit = errors.Join(unfit, e.error)
+			} else if err != nil {
+				return err
+			}
 		}
-	}
-	return unfit, nil
+		return nil
+	})
+	return unfit, err
 }

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -34,16 +35,9 @@ func (o *told) all() []error {
 	return o.errs[:len(o.errs):len(o.errs)]
 }
 
-func (w *world) handlers(cfg fleet.HandlersConfig) *fleet.Handlers {
+func (w *world) handlers(options ...fleet.HandlersOption) *fleet.Handlers {
 	w.Helper()
-	cfg.FromStart = true
-	if cfg.Group == "" {
-		cfg.Group = "g"
-	}
-	if cfg.RetryAfter == 0 {
-		cfg.RetryAfter = time.Millisecond
-	}
-	h, err := w.fleet.NewHandlers(cfg)
+	h, err := w.fleet.NewHandlers("g", append([]fleet.HandlersOption{fleet.WithFromStart(), fleet.WithRetryAfter(time.Millisecond)}, options...)...)
 	require.NoError(w, err)
 	return h
 }
@@ -55,7 +49,8 @@ func TestHandlersTryAgain(t *testing.T) {
 	w.worker("a")
 	conn := w.conn("r0")
 	var o told
-	h := w.handlers(fleet.HandlersConfig{OnError: o.tell})
+	h := w.handlers()
+	h.OnError(o.tell)
 	failed := errors.New("failed")
 	calls := make(chan fleet.Message, 100)
 	fleet.On(h, "message", func(_ context.Context, m fleet.Message, c comment) error {
@@ -65,6 +60,8 @@ func TestHandlersTryAgain(t *testing.T) {
 			return failed
 		case c.Content == "bad" && m.Attempt == 2:
 			panic("a bug")
+		case c.Content == "bad" && m.Attempt == 3:
+			runtime.Goexit()
 		}
 		return nil
 	})
@@ -73,28 +70,30 @@ func TestHandlersTryAgain(t *testing.T) {
 		require.NoError(t, conn.Send(`{"msg_type":"message","content":"`+text+`"}`))
 	}
 	var list []fleet.Message
-	for range 5 {
+	for range 6 {
 		list = append(list, <-calls)
 	}
 	for i, want := range []struct {
 		text    string
 		attempt int
-	}{{"good", 1}, {"bad", 1}, {"bad", 2}, {"bad", 3}, {"last", 1}} {
+	}{{"good", 1}, {"bad", 1}, {"bad", 2}, {"bad", 3}, {"bad", 4}, {"last", 1}} {
 		assert.Contains(t, string(list[i].Data), want.text)
 		assert.Equal(t, want.attempt, list[i].Attempt)
 		assert.Equal(t, "a", list[i].Worker)
 		assert.Equal(t, 1, list[i].Connection)
 		assert.WithinDuration(t, time.Now(), list[i].Received, patience)
 	}
-	assert.Equal(t, list[1].Seq, list[3].Seq)
-	assert.Greater(t, list[4].Seq, list[3].Seq)
+	assert.Equal(t, list[1].Seq, list[4].Seq)
+	assert.Greater(t, list[5].Seq, list[4].Seq)
 	errs := o.all()
-	require.Len(t, errs, 2)
+	require.Len(t, errs, 3)
 	require.ErrorIs(t, errs[0], failed)
 	var panicked *wechatws.PanicError
 	require.ErrorAs(t, errs[1], &panicked)
 	assert.Equal(t, "a bug", panicked.Value)
 	assert.Contains(t, string(panicked.Stack), "handlers_test.go")
+	require.ErrorAs(t, errs[2], &panicked)
+	assert.ErrorContains(t, panicked, "Goexit")
 }
 
 // What always fails is given up, which is told, and what is behind it is handled.
@@ -104,7 +103,8 @@ func TestHandlersGiveUp(t *testing.T) {
 	w.worker("a")
 	conn := w.conn("r0")
 	var o told
-	h := w.handlers(fleet.HandlersConfig{Attempts: 3, OnError: o.tell})
+	h := w.handlers(fleet.WithAttempts(3))
+	h.OnError(o.tell)
 	last := make(chan fleet.Message, 1)
 	fleet.On(h, "message", func(context.Context, fleet.Message, comment) error { return errors.New("always") })
 	fleet.On(h, "number", func(context.Context, fleet.Message, struct{ N int }) error { return nil })
@@ -139,7 +139,7 @@ func TestGroups(t *testing.T) {
 		assert.Equal(t, "past", one.next().Type)
 		assert.Equal(t, "past", other.next().Type)
 	}
-	h, err := w.fleet.NewHandlers(fleet.HandlersConfig{Group: "new"})
+	h, err := w.fleet.NewHandlers("new")
 	require.NoError(t, err)
 	fresh := make(chan fleet.Message, 1)
 	h.OnMessage(func(_ context.Context, m fleet.Message) error {
@@ -180,7 +180,7 @@ func TestAnotherHandlerTakesOver(t *testing.T) {
 	w.add(1)
 	w.worker("a")
 	conn := w.conn("r0")
-	first := w.handlers(fleet.HandlersConfig{AckWait: time.Minute})
+	first := w.handlers(fleet.WithAckWait(time.Minute))
 	begun := make(chan bool)
 	first.OnMessage(func(ctx context.Context, m fleet.Message) error {
 		close(begun)
@@ -207,7 +207,7 @@ func TestASlowHandlerKeepsItsMessage(t *testing.T) {
 	conn := w.conn("r0")
 	calls := make(chan fleet.Message, 10)
 	for range 2 {
-		h := w.handlers(fleet.HandlersConfig{AckWait: time.Second})
+		h := w.handlers(fleet.WithAckWait(time.Second))
 		h.OnMessage(func(_ context.Context, m fleet.Message) error {
 			calls <- m
 			if m.Type == "slow" {
@@ -223,23 +223,31 @@ func TestASlowHandlerKeepsItsMessage(t *testing.T) {
 	assert.Equal(t, "next", (<-calls).Type)
 }
 
-func TestHandlersConfigs(t *testing.T) {
+func TestNewHandlersReportsEveryWrongOptionByName(t *testing.T) {
 	w := newWorld(t)
-	for option, cfg := range map[string]fleet.HandlersConfig{
-		"fleet.HandlersConfig.Group":      {},
-		"fleet.HandlersConfig.Group ":     {Group: "a.b"},
-		"fleet.HandlersConfig.Group  ":    {Group: strings.Repeat("x", 33)},
-		"fleet.HandlersConfig.RetryAfter": {Group: "g", RetryAfter: -1},
-		"fleet.HandlersConfig.AckWait":    {Group: "g", AckWait: time.Millisecond},
+	for _, one := range []struct {
+		group   string
+		options []fleet.HandlersOption
+		option  string
+	}{
+		{"", nil, "fleet.NewHandlers"},
+		{"a.b", nil, "fleet.NewHandlers"},
+		{strings.Repeat("x", 33), nil, "fleet.NewHandlers"},
+		{"g", []fleet.HandlersOption{nil}, "fleet.NewHandlers"},
+		{"g", []fleet.HandlersOption{fleet.WithAttempts(-1)}, "fleet.WithAttempts"},
+		{"g", []fleet.HandlersOption{fleet.WithRetryAfter(0)}, "fleet.WithRetryAfter"},
+		{"g", []fleet.HandlersOption{fleet.WithAckWait(time.Millisecond)}, "fleet.WithAckWait"},
 	} {
-		_, err := w.fleet.NewHandlers(cfg)
+		_, err := w.fleet.NewHandlers(one.group, one.options...)
 		var wrong *wechatws.OptionError
-		require.ErrorAs(t, err, &wrong, option)
-		assert.Equal(t, strings.TrimSpace(option), wrong.Option)
+		require.ErrorAs(t, err, &wrong, one.option)
+		assert.Equal(t, one.option, wrong.Option)
 		assert.NotEmpty(t, wrong.Want)
 	}
+	_, err := w.fleet.NewHandlers("g", fleet.WithAckWait(0), fleet.WithAttempts(-1), fleet.WithAckWait(time.Second))
+	assert.EqualError(t, err, "wechatws: fleet.WithAttempts(-1): must be above zero, or zero for no limit", "the later one replaces the earlier one's mistake")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	h := w.handlers(fleet.HandlersConfig{})
+	h := w.handlers()
 	require.Error(t, h.Run(ctx), "it could not begin")
 }

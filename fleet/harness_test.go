@@ -37,7 +37,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, srv: wstest.NewServer()}
 	t.Cleanup(w.srv.Close)
-	f, err := fleet.Open(w.ctx(), fleet.Config{Lease: 5 * time.Second, Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	f, err := fleet.Open(w.ctx(), fleet.WithLease(5*time.Second), fleet.WithDir(t.TempDir()), fleet.WithLogger(slog.New(slog.NewTextHandler(t.Output(), nil))))
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f
@@ -67,18 +67,25 @@ type running struct {
 // worker starts a worker whose clients say nothing by themselves.
 func (w *world) worker(name string, options ...wechatws.Option) *running {
 	w.Helper()
-	return w.workerWith(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	return w.workerWith(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return r.NewClient(r.Endpoint, append([]wechatws.Option{wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness()}, options...)...)
-	}})
+	}, fleet.WithWorkerName(name))
 }
 
-func (w *world) workerWith(cfg fleet.WorkerConfig) *running {
+// A connectFunc makes the client of a room.
+type connectFunc = func(context.Context, *fleet.Room) (*wechatws.Client, error)
+
+func (w *world) workerWith(connect connectFunc, options ...fleet.WorkerOption) *running {
 	w.Helper()
-	if cfg.OnError == nil {
-		cfg.OnError = func(room string, err error) { w.Logf("room %s: %v", room, err) }
-	}
-	worker, err := w.fleet.NewWorker(cfg)
+	return w.workerReporting(func(room string, err error) { w.Logf("room %s: %v", room, err) }, connect, options...)
+}
+
+// workerReporting starts a worker whose errors are given to onError.
+func (w *world) workerReporting(onError func(room string, err error), connect connectFunc, options ...fleet.WorkerOption) *running {
+	w.Helper()
+	worker, err := w.fleet.NewWorker(connect, options...)
 	require.NoError(w, err)
+	worker.OnError(onError)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx) }()

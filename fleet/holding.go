@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +35,7 @@ type holding struct {
 	done   chan struct{} // closed when run has returned
 
 	client  atomic.Pointer[wechatws.Client]
-	fenced  atomic.Bool // somebody with a higher fence has been here
+	fenced  atomic.Bool // a worker with a higher fence has held the room
 	since   time.Time
 	inbound inbound
 	mailbox mailbox
@@ -98,21 +97,23 @@ func (h *holding) run() {
 }
 
 // connect makes a client and keeps it connected, until close or a permanent error.
-func (h *holding) connect() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("WorkerConfig.Connect panicked: %v", p)
-		}
-	}()
-	client, err := h.worker.cfg.Connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+func (h *holding) connect() error {
+	var client *wechatws.Client
+	err := protect(func() (err error) {
+		client, err = h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if client == nil || client != h.client.Load() {
-		return errors.New("WorkerConfig.Connect must return a client that it has made by Room.NewClient")
+		return errors.New("the function given to NewWorker must return a client that it has made by Room.NewClient")
 	}
 	h.mailbox.wake()
 	err = client.Run(h.ctx)
+	if err == nil && h.ctx.Err() == nil { // the program has closed it
+		err = wechatws.ErrClosed
+	}
 	var left *wechatws.UndeliveredError
 	if h.ctx.Err() != nil && errors.As(err, &left) {
 		h.mailbox.disown(left)
@@ -144,7 +145,7 @@ func (h *holding) guard() error {
 	return h.t.s.guard()
 }
 
-// lost is called when somebody else turns out to hold the room. It does not wait.
+// lost is called when another worker turns out to hold the room. It does not wait.
 func (h *holding) lost(err error) {
 	if h.ctx.Err() != nil {
 		return

@@ -91,7 +91,7 @@ func (h *holding) tryTakeOver(subject string) error {
 	}
 	held := nats.NewMsg(subject)
 	held.Header.Set(headerFence, strconv.FormatUint(h.fence, 10))
-	held.Header.Set(headerWorker, h.worker.cfg.Name)
+	held.Header.Set(headerWorker, h.worker.cfg.name)
 	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
 	held.Header.Set("Nats-TTL", "never")  // it stays when the messages of its time go,
 	held.Header.Set("Nats-Rollup", "sub") // until the next one takes its place
@@ -120,7 +120,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	fence := strconv.FormatUint(h.fence, 10)
 	msg.Header.Set(headerType, kind)
 	msg.Header.Set(headerFence, fence)
-	msg.Header.Set(headerWorker, h.worker.cfg.Name)
+	msg.Header.Set(headerWorker, h.worker.cfg.name)
 	msg.Header.Set(headerConnection, strconv.Itoa(m.Connection))
 	msg.Header.Set(headerReceived, strconv.FormatInt(m.Received.UnixNano(), 10))
 	if m.Binary {

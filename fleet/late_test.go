@@ -116,7 +116,7 @@ func newLateWorld(t *testing.T, pattern, except string) (*world, *slowWay) {
 	t.Helper()
 	w := &world{T: t, srv: wstest.NewServer()}
 	t.Cleanup(w.srv.Close)
-	f, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Lease: 2 * time.Second})
+	f, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(2*time.Second))
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f
@@ -126,7 +126,7 @@ func newLateWorld(t *testing.T, pattern, except string) (*world, *slowWay) {
 // through is the same world for who comes by the slow way.
 func (w *world) through(s *slowWay) *world {
 	w.Helper()
-	f, err := fleet.Open(w.ctx(), fleet.Config{URL: "nats://" + s.Addr().String(), Logger: slog.New(slog.NewTextHandler(w.Output(), nil))})
+	f, err := fleet.Open(w.ctx(), fleet.WithNATS("nats://"+s.Addr().String()), fleet.WithLogger(slog.New(slog.NewTextHandler(w.Output(), nil))))
 	require.NoError(w, err)
 	w.Cleanup(f.Close)
 	return &world{T: w.T, srv: w.srv, fleet: f}

@@ -22,9 +22,9 @@ func TestASessionOutlivesBuckets(t *testing.T) {
 	srv := wstest.NewServer()
 	defer srv.Close()
 	require.NoError(t, f.Control().Add(t.Context(), Spec{ID: "r", Endpoint: srv.URL()}))
-	w, err := f.NewWorker(WorkerConfig{Name: "w", Connect: func(_ context.Context, r *Room) (*wechatws.Client, error) {
+	w, err := f.NewWorker(func(_ context.Context, r *Room) (*wechatws.Client, error) {
 		return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness())
-	}})
+	}, WithWorkerName("w"))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -111,9 +111,9 @@ func there(t *testing.T, f *Fleet, bucket int, session string) bool {
 // openWithThreeLeases opens a fleet that has as many buckets of leases as one with three replicas.
 func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
 	t.Helper()
-	cfg := Config{Lease: lease}
-	require.NoError(t, cfg.check())
-	f := &Fleet{name: cfg.Name, cfg: cfg, log: cfg.Logger}
+	cfg, err := newConfig([]Option{WithLease(lease)})
+	require.NoError(t, err)
+	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
 	require.NoError(t, f.connect(t.Context()))
 	t.Cleanup(f.Close)
 	rooms, err := f.bucket(t.Context(), "rooms", "", maxRooms)

@@ -34,13 +34,12 @@ func (l leaver) Handle(_ context.Context, r slog.Record) error {
 
 // openTwice makes a fleet that has two addresses of the same NATS, so that it can leave one for the
 // other, and leaves servers that are silent for half a second.
-func (w *storedWorld) openTwice(cfg fleet.Config) leaver {
+func (w *storedWorld) openTwice(options ...fleet.Option) leaver {
 	w.Helper()
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(w.url, "nats://"))
 	require.NoError(w, err)
 	l := leaver{slog.NewTextHandler(io.Discard, nil), make(chan string, 1)}
-	cfg.URL, cfg.Lease, cfg.Logger = w.url+",nats://localhost:"+port, 2*time.Second, slog.New(l)
-	w.fleet, err = fleet.Open(w.ctx(), cfg)
+	w.fleet, err = fleet.Open(w.ctx(), append(options, fleet.WithNATS(w.url+",nats://localhost:"+port), fleet.WithLease(2*time.Second), fleet.WithLogger(slog.New(l)))...)
 	require.NoError(w, err)
 	w.Cleanup(w.fleet.Close)
 	return l
@@ -49,7 +48,7 @@ func (w *storedWorld) openTwice(cfg fleet.Config) leaver {
 // A group's consumer that is not there any more is no sign of a server that is cut off.
 func TestAMissingConsumerLeavesNoServer(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	l := w.openTwice(fleet.Config{Partitions: 1})
+	l := w.openTwice(fleet.WithPartitions(1))
 	w.add(1)
 	w.worker("a")
 	conn := w.conn("r0")
@@ -68,7 +67,7 @@ func TestAMissingConsumerLeavesNoServer(t *testing.T) {
 // before.
 func TestAFullStreamLeavesNoServer(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
-	l := w.openTwice(fleet.Config{MaxOut: 16 * mib})
+	l := w.openTwice(fleet.WithMaxOut(16 * mib))
 	w.add(1)
 	big := strings.Repeat("x", 4*mib)
 	send := func(ctx context.Context) error { return w.fleet.SendText(ctx, "r0", big) }

@@ -39,22 +39,20 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 	})
 	require.True(t, ns.ReadyForConnections(10*time.Second))
 
-	open := func(user, password string, existing bool) (*fleet.Fleet, error) {
-		return fleet.Open(t.Context(), fleet.Config{URL: ns.ClientURL(), Existing: existing, NATS: []nats.Option{
-			nats.UserInfo(user, password), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Log(user, err) }),
-		}})
+	open := func(user, password string, options ...fleet.Option) (*fleet.Fleet, error) {
+		return fleet.Open(t.Context(), append(options, fleet.WithNATS(ns.ClientURL(), nats.UserInfo(user, password), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Log(user, err) })))...)
 	}
 	srv := wstest.NewServer()
 	t.Cleanup(srv.Close)
-	_, err = open("looker", "l", true)
+	_, err = open("looker", "l", fleet.WithExisting())
 	require.ErrorIs(t, err, fleet.ErrNoFleet)
-	f, err := open("worker", "w", false)
+	f, err := open("worker", "w")
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	require.NoError(t, f.Control().Add(t.Context(), fleet.Spec{ID: "r", Endpoint: srv.URL()}))
-	worker, err := f.NewWorker(fleet.WorkerConfig{Name: "a", Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	worker, err := f.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return r.NewClient(r.Endpoint)
-	}})
+	}, fleet.WithWorkerName("a"))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -64,7 +62,7 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 		require.NoError(t, <-ended)
 	})
 
-	looking, err := open("looker", "l", true)
+	looking, err := open("looker", "l", fleet.WithExisting())
 	require.NoError(t, err)
 	t.Cleanup(looking.Close)
 	for s, err := range looking.Control().Watch(t.Context()) {

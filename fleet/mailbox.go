@@ -20,9 +20,9 @@ import (
 // first one is written, then deleted from the stream, then the next. There is a goroutine
 // while there are messages.
 //
-// It is told of new ones by the stream itself, which republishes what it stores. That
-// may get lost, so that it is looked for them as well: when the room is taken, when its
-// connection opens, and now and then.
+// The stream notifies it of new ones by republishing what it stores. A notification may get lost, so
+// it looks for messages as well: when the room is taken, when its connection opens, and at
+// intervals.
 type mailbox struct {
 	h *holding
 
@@ -143,7 +143,7 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 		h.worker.counters.expired.Add(1)
 		h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, err))
 		return nil
-	case passes(err):
+	case retryable(err):
 		return err
 	}
 	// Any later attempt would fail in the same way, and the messages behind this one would wait
@@ -153,10 +153,10 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	return nil
 }
 
-// passes reports whether sending the same message later can succeed: whether the error is about
+// retryable reports whether sending the same message later can succeed: whether the error is about
 // the state of the client, and not about the message. The list has all errors of Send and
 // SendConfirmed that are about the client; the others are permanent.
-func passes(err error) bool {
+func retryable(err error) bool {
 	if errors.Is(err, wechatws.ErrMessageTooBig) {
 		return false
 	}
@@ -242,7 +242,7 @@ func (b *mailbox) remove(seq uint64) {
 	}
 }
 
-// has tells whether the stream has a message still, also when that cannot be found out.
+// has reports whether the stream still has a message; true also if that cannot be found out.
 func (b *mailbox) has(ctx context.Context, seq uint64) bool {
 	m, err := b.h.f.nextMessage(ctx, b.h.f.name+"-out", b.h.f.outSubject(b.h.id), seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -256,8 +256,8 @@ func expiry(h nats.Header) (time.Time, bool) {
 	return time.UnixMilli(ms), err == nil
 }
 
-// sweep looks for messages to rooms of ours that nobody has told of. One request finds all
-// rooms that have any.
+// sweep looks for messages to our rooms whose notification was lost. One request finds all rooms that
+// have any.
 func (t *tenure) sweep() {
 	t.working.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)

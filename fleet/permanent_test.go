@@ -20,10 +20,10 @@ import (
 )
 
 // newWorldOf is a world with a fleet of its own configuration.
-func newWorldOf(t *testing.T, cfg fleet.Config) *world {
+func newWorldOf(t *testing.T, options ...fleet.Option) *world {
 	t.Helper()
 	w := newWorld(t)
-	f, err := fleet.Open(w.ctx(), cfg)
+	f, err := fleet.Open(w.ctx(), options...)
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f
@@ -33,7 +33,7 @@ func newWorldOf(t *testing.T, cfg fleet.Config) *world {
 // A message that does not decode is reported, counted and acknowledged at the first attempt. The
 // other rooms of its partition do not wait for it.
 func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
-	w := newWorldOf(t, fleet.Config{Partitions: 1})
+	w := newWorldOf(t, fleet.WithPartitions(1))
 	w.add(2)
 	a := w.worker("a")
 	conns := map[string]*wstest.Conn{}
@@ -43,7 +43,8 @@ func TestAMessageThatDoesNotDecodeHoldsNothingUp(t *testing.T) {
 		conns[c.Request().URL.Query().Get("room")] = c
 	}
 	var o told
-	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
+	h := w.handlers(fleet.WithRetryAfter(10 * time.Minute)) // whatever is tried again comes too late
+	h.OnError(o.tell)
 	got := make(chan string, 10)
 	fleet.On(h, "message", func(_ context.Context, m fleet.Message, c comment) error {
 		got <- m.Room + " " + c.Content
@@ -80,12 +81,13 @@ func (*explosive) UnmarshalJSON([]byte) error { panic("boom") }
 
 // A decode that panics would panic at any later attempt, too.
 func TestADecodeThatPanicsIsNotTriedAgain(t *testing.T) {
-	w := newWorldOf(t, fleet.Config{Partitions: 1})
+	w := newWorldOf(t, fleet.WithPartitions(1))
 	w.add(1)
 	w.worker("a")
 	conn := w.conn("r0")
 	var o told
-	h := w.handlers(fleet.HandlersConfig{RetryAfter: 10 * time.Minute, OnError: o.tell}) // whatever is tried again comes too late
+	h := w.handlers(fleet.WithRetryAfter(10 * time.Minute)) // whatever is tried again comes too late
+	h.OnError(o.tell)
 	fleet.On(h, "message", func(context.Context, fleet.Message, explosive) error { return nil })
 	last := make(chan bool, 1)
 	fleet.On(h, "last", func(context.Context, fleet.Message, any) error { last <- true; return nil })
@@ -115,7 +117,8 @@ func TestAMessageThatIsGivenUpIsReportedAsUndecodableAsWell(t *testing.T) {
 	w.worker("a")
 	conn := w.conn("r0")
 	var o told
-	h := w.handlers(fleet.HandlersConfig{Attempts: 2, OnError: o.tell})
+	h := w.handlers(fleet.WithAttempts(2))
+	h.OnError(o.tell)
 	fleet.On(h, "message", func(context.Context, fleet.Message, struct{ N int }) error { return nil })
 	fleet.On(h, "message", func(context.Context, fleet.Message, any) error { return errors.New("always") })
 	last := make(chan bool, 1)
@@ -139,7 +142,7 @@ func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 	w.add(1)
 	w.worker("a")
 	conn := w.conn("r0")
-	h := w.handlers(fleet.HandlersConfig{Attempts: 2})
+	h := w.handlers(fleet.WithAttempts(2))
 	attempts := make(chan int, 10)
 	fleet.On(h, "message", func(_ context.Context, m fleet.Message, _ comment) error {
 		attempts <- m.Attempt
@@ -183,17 +186,17 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		}, "not valid UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldOf(t, fleet.Config{Listen: "127.0.0.1:0"})
+			w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 			w.add(1)
 			require.NoError(t, one.put(w))
 			require.NoError(t, w.fleet.SendText(w.ctx(), "r0", "behind it"))
 			errs := make(chan error, 10)
-			a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
-				return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness(), wechatws.WithQueue(10, 1000, wechatws.QueueFail))
-			}, OnError: func(room string, err error) {
+			a := w.workerReporting(func(room string, err error) {
 				assert.Equal(t, "r0", room)
 				errs <- err
-			}})
+			}, func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+				return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness(), wechatws.WithQueue(10, 1000, wechatws.QueueFail))
+			}, fleet.WithWorkerName("a"))
 			var err error
 			conn := w.conn("r0")
 			select {

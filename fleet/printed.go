@@ -1,52 +1,55 @@
 package fleet
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // String returns the name of the fleet and where its NATS is, such as
-// `fleet "wechatws" at nats://nats-0:4222`. Printed and in a log a Config shows nothing else: it
-// holds secrets.
-func (c Config) String() string {
-	name, at := c.shown()
-	return fmt.Sprintf("fleet %q at %s", name, at)
+// `fleet "wechatws" at nats://nats-0:4222`. A Fleet prints and logs nothing else, since it holds
+// secrets.
+func (f *Fleet) String() string { return fmt.Sprintf("fleet %q at %s", f.name, f.cfg.where()) }
+
+// GoString implements [fmt.GoStringer] with the text of [Fleet.String].
+func (f *Fleet) GoString() string { return "fleet.Fleet(" + f.String() + ")" }
+
+// LogValue implements [slog.LogValuer]: a group of the attributes name and nats.
+func (f *Fleet) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("name", f.name), slog.String("nats", f.cfg.where()))
 }
 
-// GoString implements fmt.GoStringer, with what String returns.
-func (c Config) GoString() string { return "fleet.Config(" + c.String() + ")" }
-
-// LogValue implements slog.LogValuer: a group of the attributes name and nats.
-func (c Config) LogValue() slog.Value {
-	name, at := c.shown()
-	return slog.GroupValue(slog.String("name", name), slog.String("nats", at))
-}
-
-// shown returns as much of the URLs as can be shown: tokens are in user info, queries and paths.
-func (c Config) shown() (name, at string) {
-	name = cmp.Or(c.Name, defaultName)
-	if c.URL == "" {
-		return name, "an embedded NATS"
+// where returns as much of the URLs as can be shown: tokens are in user info, queries and paths.
+func (c *config) where() string {
+	if c.embedded {
+		return "an embedded NATS"
 	}
-	list, ok := urls(c.URL)
-	if !ok {
-		return name, "a URL that is not shown"
-	}
+	list, _ := parseURLs(c.urls)
 	var all []string
 	for _, u := range list {
 		all = append(all, (&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 	}
-	return name, strings.Join(all, ",")
+	return strings.Join(all, ",")
 }
 
-// String returns what Config.String does. Printed and in a log a Fleet shows nothing else.
-func (f *Fleet) String() string { return f.cfg.String() }
-
-// GoString implements fmt.GoStringer, with what String returns.
-func (f *Fleet) GoString() string { return "fleet.Fleet(" + f.String() + ")" }
-
-// LogValue implements slog.LogValuer, with what Config.LogValue returns.
-func (f *Fleet) LogValue() slog.Value { return f.cfg.LogValue() }
+// parseURLs reads the URLs of WithNATS, and reports whether all of them can be used. It is called
+// before NATS reads them, whose errors contain passwords.
+func parseURLs(list string) (all []*url.URL, ok bool) {
+	for one := range strings.SplitSeq(list, ",") {
+		one = strings.TrimSpace(one)
+		if one == "" {
+			continue
+		}
+		if !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
+		if err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return nil, false
+		}
+		all = append(all, u)
+	}
+	return all, true
+}

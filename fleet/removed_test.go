@@ -16,7 +16,7 @@ import (
 func TestNothingIsLeftOfARoom(t *testing.T) {
 	w := newWorld(t)
 	const lease = 2 * time.Second
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Lease: lease})
+	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(lease))
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
 	nc, err := nats.Connect(server.URL())
@@ -40,7 +40,7 @@ func TestNothingIsLeftOfARoom(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := &world{T: t, srv: w.srv}
-			connection, err := fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+			connection, err := fleet.Open(w.ctx(), fleet.WithNATS(server.URL()))
 			require.NoError(t, err)
 			defer connection.Close()
 			w.fleet = connection
@@ -62,7 +62,7 @@ func TestNothingIsLeftOfARoom(t *testing.T) {
 
 // unsupervised is a worker whose Run may end with an error: its connection is closed.
 func (w *world) unsupervised(name string) *running {
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: name, Connect: quietly})
+	worker, err := w.fleet.NewWorker(quietly, fleet.WithWorkerName(name))
 	require.NoError(w, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -38,20 +38,21 @@ type rows struct {
 	Rows   []row     `json:"rows"`
 }
 
-// Rows are the clients of all rooms of all workers, for the page of package inspect:
+// Rows returns an iterator over the clients of all rooms of all workers, for the page of package
+// inspect:
 //
 //	page := inspect.New()
 //	page.AddRows(f.Rows())
 //
-// The workers are asked for them over NATS while somebody looks. That is a few hundred
-// bytes a room every two seconds: good for thousands of rooms, and not for a hundred
-// thousand. It may be called any number of times.
+// A range over it does not block: it yields what is known, and asks the workers over NATS for the next
+// one. That is a few hundred bytes a room every two seconds: good for thousands of rooms, and not for
+// a hundred thousand. Rows may be called any number of times.
 func (f *Fleet) Rows() iter.Seq[inspect.Row] {
 	c := &collector{f: f, seen: map[[2]string]seenRow{}}
 	return c.yield
 }
 
-// A collector keeps the newest rows, since whoever draws a page must not wait for NATS.
+// A collector keeps the newest rows, since drawing a page must not wait for NATS.
 type collector struct {
 	f *Fleet
 
@@ -140,7 +141,7 @@ func (f *Fleet) everybodySubject() string { return f.name + ".everybody.rows" }
 
 // sendRows answers a collector.
 func (w *Worker) sendRows(m *nats.Msg) {
-	r := rows{Worker: w.cfg.Name}
+	r := rows{Worker: w.cfg.name}
 	send := func() {
 		r.Now = time.Now()
 		if b, err := json.Marshal(r); err == nil {

@@ -56,9 +56,9 @@ func TestRowsTellTheBeginningOfAnError(t *testing.T) {
 	long := func(context.Context, int, error) (wechatws.Endpoint, error) {
 		return wechatws.Endpoint{}, errors.New(strings.Repeat("äöü", 10_000))
 	}
-	w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w.workerWith(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return r.NewClient("", wechatws.WithEndpoint(long))
-	}})
+	}, fleet.WithWorkerName("a"))
 	rows := w.fleet.Rows()
 	var said error
 	require.Eventually(t, func() bool {

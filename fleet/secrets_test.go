@@ -21,7 +21,7 @@ func TestByDefaultNoSecretIsLookedUp(t *testing.T) {
 	t.Setenv("FLEET_TEST_SECRET", "from the environment")
 	got := make(chan string, 1)
 	errs := make(chan error, 2)
-	w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w.workerWith(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		all := ""
 		for _, name := range []string{"env", "file"} {
 			s, err := r.Secret(ctx, name)
@@ -30,13 +30,13 @@ func TestByDefaultNoSecretIsLookedUp(t *testing.T) {
 		}
 		got <- all
 		return quietly(ctx, r)
-	}})
+	}, fleet.WithWorkerName("a"))
 	spec := w.spec("r")
 	spec.Secrets = map[string]string{"env": "env:FLEET_TEST_SECRET", "file": "file:" + file}
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), spec))
 	assert.Empty(t, <-got)
-	require.ErrorContains(t, <-errs, "WorkerConfig.Secret")
-	require.ErrorContains(t, <-errs, "WorkerConfig.Secret")
+	require.ErrorContains(t, <-errs, "WithSecrets")
+	require.ErrorContains(t, <-errs, "WithSecrets")
 }
 
 func TestOnlyPermittedSecretsAreLookedUp(t *testing.T) {

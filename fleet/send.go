@@ -25,20 +25,22 @@ const (
 	headerExpires = "Fleet-Expires" // unix ms
 )
 
-// A SendOption is for one message.
+// A SendOption configures one call of [Fleet.Send] or [Fleet.SendText]. A later option replaces an
+// earlier one of the same name.
 type SendOption func(*sending)
 
 type sending struct {
-	match   *Match
-	expire  time.Duration
-	id      string
-	errored error
+	match  *Match
+	expire time.Duration // 0: never
+	id     string
+
+	mistakes mistakes
 }
 
-// A Match recognises the message that confirms another one: it has this type, and its
-// fields have these values, compared as JSON, and numbers by their digits.
+// A Match recognises the message that confirms another one: it has this type, and its fields have
+// these values, compared as JSON, and numbers by their digits.
 type Match struct {
-	// Type is the message's type, as in wechatws.Message.
+	// Type is the type of the message, as in [wechatws.Message].
 	Type string `json:"type"`
 	// Fields are top-level fields of the message.
 	Fields map[string]any `json:"fields,omitempty"`
@@ -79,70 +81,69 @@ func decodeExactly(data []byte, v any) error {
 	return nil
 }
 
-// ConfirmedBy has the message count as delivered when the room answers with a message
-// that matches, such as the echo of a comment. Until then it is sent again, on every
-// connection and by every holder, and what is behind it waits: give it an ExpireAfter as well.
-// The message must be JSON: one that is not can never be delivered (see Send).
-// Without ConfirmedBy it counts as delivered when it was written to the holder's socket.
+// ConfirmedBy makes a message count as delivered when the room answers with one that matches, such
+// as the echo of a comment; by default it does when it is written to the holder's socket. Until then
+// it is sent again, on every connection and by every holder, and the messages behind it wait: use
+// [ExpireAfter] as well. The message must be JSON: another one can never be delivered, see
+// [Fleet.Send].
 func ConfirmedBy(match Match) SendOption {
 	return func(s *sending) {
-		if match.Type == "" {
-			s.errored = wrong("ConfirmedBy", "no type", "must have the type of the message that confirms")
-		}
 		s.match = &match
+		s.mistakes.check("ConfirmedBy", "no type", unless(match.Type != "", "must have the type of the message that confirms"))
 	}
 }
 
-// ExpireAfter throws the message away when it has not been delivered within d. If a worker
-// finds out, it tells its OnError.
+// ExpireAfter drops the message when it has not been delivered within d; by default it never
+// expires. The worker that drops it calls the functions of [Worker.OnError].
 func ExpireAfter(d time.Duration) SendOption {
 	return func(s *sending) {
-		if d <= 0 {
-			s.errored = wrong("ExpireAfter", d, "must be longer than zero")
-		}
 		s.expire = d
+		s.mistakes.check("ExpireAfter", d, unless(d > 0, "must be longer than zero"))
 	}
 }
 
-// WithID lets a Send be tried again by the caller: of several with the same id to the same room
-// within two minutes only the first is stored.
-func WithID(id string) SendOption {
+// MessageID gives the message an id, so that a Send whose outcome is not known can be repeated: of
+// several messages to one room with the same id within two minutes only the first is stored. By
+// default each one is.
+func MessageID(id string) SendOption {
 	return func(s *sending) {
-		if id == "" {
-			s.errored = wrong("WithID", id, "must not be empty")
-		}
 		s.id = id
+		s.mistakes.check("MessageID", id, unless(id != "", "must not be empty"))
 	}
 }
 
-// Send sends v to a room, whoever holds it, encoded by the codec. It returns when NATS has
-// stored it; from then on it is delivered by the room's holder, in the order of Sends that
-// came after each other, at least once, and waits for as long as nobody holds the room.
+// Send sends v, encoded by the codec of the fleet, to a room, and returns when NATS has stored it.
+// The holder of the room delivers it at least once, in the order of Sends that came after each
+// other; while the room has no holder, it waits.
 //
-// A message that the room's client can never write, because it is larger than the client's
-// whole queue for instance, is removed by the holder, which calls WorkerConfig.OnError.
+// A message that the room's client can never write, for example because it is larger than the
+// client's whole queue, is dropped by the holder, which calls the functions of [Worker.OnError].
 //
-// It returns ErrNoRoom, the codec's error, or why NATS could not store it, such as that messages
-// of Config.MaxOut bytes wait already; after an error
-// that is a timeout it may have been stored (see WithID). It is safe in callbacks and
-// handlers.
+// Send returns [ErrNoRoom], the error of the codec, a *wechatws.OptionError for each option that is
+// wrong, joined, or the error of NATS, for example when as many bytes wait as [WithMaxOut] permits.
+// After a timeout the message may have been stored; see [MessageID]. Send may be called in callbacks
+// and handlers.
 func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOption) error {
-	data, err := f.cfg.Codec.Marshal(v)
+	data, err := f.encode(v)
 	if err != nil {
 		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
 	}
 	return f.SendText(ctx, room, string(data), options...)
 }
 
-// SendText is Send for text that is encoded already. It must be valid UTF-8.
+// encode returns a panic of the codec, or of a method of v's type, as an error.
+func (f *Fleet) encode(v any) (data []byte, err error) {
+	defer recovered(&err)
+	return f.cfg.codec.Marshal(v)
+}
+
+// SendText is [Fleet.Send] for text that is already encoded. It must be valid UTF-8.
 func (f *Fleet) SendText(ctx context.Context, room, text string, options ...SendOption) error {
 	var s sending
-	for _, o := range options {
-		o(&s)
-	}
+	apply(&s, &s.mistakes, "Send", options)
 	switch {
-	case s.errored != nil:
-		return s.errored
+	case len(s.mistakes) > 0:
+		return s.mistakes.err()
 	case !utf8.ValidString(text):
 		return fmt.Errorf("fleet: the message to room %q: %w", room, wechatws.ErrNotUTF8)
 	}

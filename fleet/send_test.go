@@ -91,10 +91,10 @@ func TestExpireAfter(t *testing.T) {
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "in time", fleet.ExpireAfter(time.Hour)))
 	time.Sleep(2 * time.Millisecond) // what it is about
 	errs := make(chan error, 10)
-	a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: quietly, OnError: func(room string, err error) {
+	a := w.workerReporting(func(room string, err error) {
 		assert.Equal(t, "r0", room)
 		errs <- err
-	}})
+	}, quietly, fleet.WithWorkerName("a"))
 	assert.Equal(t, `"in time"`, w.receive(w.conn("r0")))
 	require.ErrorIs(t, <-errs, wechatws.ErrExpired)
 	require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
@@ -107,7 +107,7 @@ func TestExpireAfter(t *testing.T) {
 	require.Eventually(t, func() bool { return a.Stats().Out == 2 }, patience, tick)
 }
 
-func TestWithID(t *testing.T) {
+func TestMessageID(t *testing.T) {
 	w := newWorld(t)
 	w.add(2)
 	w.worker("a")
@@ -118,10 +118,10 @@ func TestWithID(t *testing.T) {
 		conns[c.Request().URL.Query().Get("room")] = c
 	}
 	for range 3 {
-		require.NoError(t, w.fleet.Send(w.ctx(), "r0", "once", fleet.WithID("order 7")))
+		require.NoError(t, w.fleet.Send(w.ctx(), "r0", "once", fleet.MessageID("order 7")))
 	}
-	require.NoError(t, w.fleet.Send(w.ctx(), "r1", "another room", fleet.WithID("order 7")))
-	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "another id", fleet.WithID("order 8")))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r1", "another room", fleet.MessageID("order 7")))
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "another id", fleet.MessageID("order 8")))
 	assert.Equal(t, `"once"`, w.receive(conns["r0"]))
 	assert.Equal(t, `"another id"`, w.receive(conns["r0"]))
 	assert.Equal(t, `"another room"`, w.receive(conns["r1"]))
@@ -133,7 +133,8 @@ func TestSendsThatCannotBe(t *testing.T) {
 	for option, o := range map[string]fleet.SendOption{
 		"fleet.ConfirmedBy": fleet.ConfirmedBy(fleet.Match{}),
 		"fleet.ExpireAfter": fleet.ExpireAfter(0),
-		"fleet.WithID":      fleet.WithID(""),
+		"fleet.MessageID":   fleet.MessageID(""),
+		"fleet.Send":        nil,
 	} {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, o), &wrong)
@@ -146,7 +147,14 @@ func TestSendsThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, w.fleet.SendText(w.ctx(), "r0", "\xff"), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)
 	require.Error(t, w.fleet.SendText(w.ctx(), "r0", strings.Repeat("x", 9<<20)), "more than NATS takes")
-	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well"))
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", unmarshalable{}), &panicked)
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well", fleet.MessageID(""), fleet.MessageID("later")), "it replaces the earlier one's mistake")
 	w.worker("a")
 	assert.Equal(t, `"well"`, w.receive(w.conn("r0")))
 }
+
+// unmarshalable panics when it is encoded.
+type unmarshalable struct{}
+
+func (unmarshalable) MarshalJSON() ([]byte, error) { panic("a bug") }

@@ -184,7 +184,7 @@ func (s *session) tell(change func(*member)) {
 	}
 }
 
-// end ends the session, so that nobody has to wait for its time to run out. All clients must
+// end ends the session, so that other workers need not wait for its time to run out. All clients must
 // be closed, and keep must have returned.
 func (s *session) end(ctx context.Context) error {
 	errs := make([]error, len(s.keys))
@@ -196,7 +196,7 @@ func (s *session) end(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// ended tells whether a session has ended for good: none of its keys is there, in two readings
+// ended reports whether a session has ended for good: none of its keys is there, in two readings
 // of all of them. In one reading a key that was read early could have been written again
 // before another one that is read late has run out. But a session that lives after the first
 // reading does so by a key that was written after it was read, and such a key lasts until

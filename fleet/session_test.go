@@ -19,11 +19,11 @@ func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 	const lease = 2 * time.Second
 	dir := t.TempDir()
 	address := w.address()
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir, Lease: lease})
+	server, err := fleet.Open(w.ctx(), fleet.WithListen(address, ""), fleet.WithDir(dir), fleet.WithLease(lease))
 	require.NoError(t, err)
 	stop := server.Close
 	defer func() { stop() }()
-	w.fleet, err = fleet.Open(w.ctx(), fleet.Config{URL: server.URL()})
+	w.fleet, err = fleet.Open(w.ctx(), fleet.WithNATS(server.URL()))
 	require.NoError(t, err)
 	defer w.fleet.Close()
 	w.add(3)
@@ -47,7 +47,7 @@ func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 		assert.True(t, errors.Is(err, wechatws.ErrClosed), "%v", err)
 	}
 
-	again, err := fleet.Open(w.ctx(), fleet.Config{Listen: address, Dir: dir})
+	again, err := fleet.Open(w.ctx(), fleet.WithListen(address, ""), fleet.WithDir(dir))
 	require.NoError(t, err)
 	stop = again.Close
 	require.Eventually(t, func() bool { return a.Stats().Open == 3 }, patience, tick)
@@ -57,25 +57,27 @@ func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 
 // The lease, the partitions and how long messages are kept are what the first one has said.
 func TestWhatIsSettledStays(t *testing.T) {
-	server, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 3 * time.Second, Partitions: 4, KeepIn: time.Hour})
+	server, err := fleet.Open(t.Context(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(3*time.Second), fleet.WithPartitions(4), fleet.WithKeepIn(time.Hour))
 	require.NoError(t, err)
 	defer server.Close()
-	for option, cfg := range map[string]fleet.Config{
-		"fleet.Config.Lease":      {Lease: 8 * time.Second},
-		"fleet.Config.Partitions": {Partitions: 16},
-		"fleet.Config.KeepIn":     {KeepIn: 24 * time.Hour},
+	for option, asked := range map[string]fleet.Option{
+		"fleet.WithLease":      fleet.WithLease(8 * time.Second),
+		"fleet.WithPartitions": fleet.WithPartitions(16),
+		"fleet.WithKeepIn":     fleet.WithKeepIn(24 * time.Hour),
 	} {
-		cfg.URL = server.URL()
-		_, err := fleet.Open(t.Context(), cfg)
+		_, err := fleet.Open(t.Context(), fleet.WithNATS(server.URL()), asked)
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, option)
 		assert.Equal(t, option, wrong.Option)
-		assert.Contains(t, wrong.Value, map[string]string{"fleet.Config.Lease": "8s", "fleet.Config.Partitions": "16", "fleet.Config.KeepIn": "24h"}[option])
-		assert.Contains(t, wrong.Want, map[string]string{"fleet.Config.Lease": "3s", "fleet.Config.Partitions": "4", "fleet.Config.KeepIn": "1h"}[option])
+		assert.Contains(t, wrong.Value, map[string]string{"fleet.WithLease": "8s", "fleet.WithPartitions": "16", "fleet.WithKeepIn": "24h"}[option])
+		assert.Contains(t, wrong.Want, map[string]string{"fleet.WithLease": "3s", "fleet.WithPartitions": "4", "fleet.WithKeepIn": "1h"}[option])
 	}
-	for _, cfg := range []fleet.Config{{}, {Lease: 3 * time.Second, Partitions: 4, KeepIn: time.Hour}, {Name: "other", Lease: 9 * time.Second}} {
-		cfg.URL = server.URL()
-		f, err := fleet.Open(t.Context(), cfg)
+	for _, options := range [][]fleet.Option{
+		nil,
+		{fleet.WithLease(3 * time.Second), fleet.WithPartitions(4), fleet.WithKeepIn(time.Hour)},
+		{fleet.WithName("other"), fleet.WithLease(9 * time.Second)},
+	} {
+		f, err := fleet.Open(t.Context(), append(options, fleet.WithNATS(server.URL()))...)
 		require.NoError(t, err)
 		f.Close()
 		f.Close()

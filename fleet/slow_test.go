@@ -19,14 +19,14 @@ import (
 // to be waited for.
 func TestALeaseOutlivesALateAnswer(t *testing.T) {
 	w := &world{T: t}
-	server, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), Lease: 4 * time.Second})
+	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithDir(t.TempDir()), fleet.WithLease(4*time.Second))
 	require.NoError(t, err)
 	defer server.Close()
 	far := newFarAway(t, server.URL()[len("nats://"):])
-	w.fleet, err = fleet.Open(w.ctx(), fleet.Config{URL: "nats://" + far.Addr().String()})
+	w.fleet, err = fleet.Open(w.ctx(), fleet.WithNATS("nats://"+far.Addr().String()))
 	require.NoError(t, err)
 	defer w.fleet.Close()
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Connect: func(context.Context, *fleet.Room) (*wechatws.Client, error) { return nil, nil }})
+	worker, err := w.fleet.NewWorker(func(context.Context, *fleet.Room) (*wechatws.Client, error) { return nil, nil })
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)

@@ -11,25 +11,25 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// A Spec is what a room is. All of it but the ID means what WorkerConfig.Connect makes of
-// it; all of it can be read by whoever can read the fleet.
+// A Spec describes a room. The function given to [Fleet.NewWorker] decides what all of it but the
+// ID means. Every process with access to the fleet can read it.
 type Spec struct {
-	// ID names the room in the fleet: 1 to 128 bytes, of any kind.
+	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind.
 	ID string `json:"id"`
-	// Endpoint is where to connect, usually a ws or wss URL. User info is refused, and
-	// nothing secret should be in its query: see Secrets.
+	// Endpoint is the address of the room, usually a ws or wss URL. User info is refused, and its
+	// query should not contain secrets: see Secrets.
 	Endpoint string `json:"endpoint,omitempty"`
-	// IDs are what the backend knows the room and ourselves by.
+	// IDs are those of the room and of the user in the backend, by name.
 	IDs map[string]string `json:"ids,omitempty"`
 	// Options are settings by name.
 	Options map[string]string `json:"options,omitempty"`
-	// Secrets are references by name, such as env:LIVE_TOKEN or file:/run/secrets/live,
-	// and never the secrets themselves. The worker looks them up, if its WorkerConfig.Secret
-	// permits it; see Room.Secret.
+	// Secrets are references by name, such as env:LIVE_TOKEN or file:/run/secrets/live, and never
+	// the secrets themselves. The worker looks them up with the function of [WithSecrets]; see
+	// [Room.Secret].
 	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
-// longestID is the longest of names: NATS ends the connection of who uses a subject of 4 KiB.
+// longestID is the longest of names: NATS ends a connection that uses a subject of 4 KiB.
 const longestID = 128
 
 // token is what a room is called in subjects and keys. What cannot be the ID of a room is none.
@@ -45,9 +45,9 @@ func (s Spec) check() error {
 		return wrong("Spec.ID", fmt.Sprint(len(s.ID), " bytes"), "must be 1 to 128 bytes")
 	}
 	if u, err := url.Parse(s.Endpoint); err != nil {
-		return wrong("Spec.Endpoint", "(not told)", "must be a URL")
+		return wrong("Spec.Endpoint", hidden, "must be a URL")
 	} else if u.User != nil {
-		return wrong("Spec.Endpoint", u.Scheme+"://"+u.Host, "must not have user info: everybody can read it; put a reference into Secrets")
+		return wrong("Spec.Endpoint", u.Scheme+"://"+u.Host, "must not have user info, which every process of the fleet can read: put a reference into Secrets")
 	}
 	for name, ref := range s.Secrets {
 		if kind, rest, _ := strings.Cut(ref, ":"); kind == "" || rest == "" {
@@ -57,7 +57,7 @@ func (s Spec) check() error {
 	return nil
 }
 
-// A Room is a room that this worker holds, as WorkerConfig.Connect gets it.
+// A Room is a room that this worker holds, as an argument of the function given to [Fleet.NewWorker].
 type Room struct {
 	Spec
 	// Fence is the number of this hold. It grows with each change of the holder.
@@ -66,29 +66,30 @@ type Room struct {
 	holding *holding
 }
 
-// NewClient is wechatws.New for this room: what the client receives goes into the fleet's
-// stream, what the fleet is asked to send goes through it, and it can write nothing once the
-// room may be somebody else's. WorkerConfig.Connect must make its client this way.
-// Register callbacks on it, or make a liveroom.Room of it; do not connect or close it.
+// NewClient is [wechatws.New] for this room. The messages that the client receives are stored in the
+// fleet's stream, messages to the room are sent with it, and it can write nothing once another
+// worker may hold the room. The function given to [Fleet.NewWorker] must make its client this way.
+// Register callbacks on the client, or make a liveroom.Room of it; do not connect or close it.
 func (r *Room) NewClient(url string, options ...wechatws.Option) (*wechatws.Client, error) {
 	return r.holding.newClient(url, options)
 }
 
-// Secret looks up the secret that the spec refers to by this name.
+// Secret looks up the secret with this name among the references of [Spec.Secrets], with the function
+// of [WithSecrets]. It returns an error if there is no such reference, or the function's.
 func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 	ref, ok := r.Secrets[name]
 	if !ok {
 		return "", fmt.Errorf("fleet: room %q has no secret %q", r.ID, name)
 	}
-	secret, err := r.holding.worker.cfg.Secret(ctx, ref)
+	secret, err := r.holding.worker.cfg.secrets(ctx, ref)
 	if err != nil {
 		return "", fmt.Errorf("fleet: secret %q of room %q: %w", name, r.ID, err)
 	}
 	return secret, nil
 }
 
-// LookUpSecret returns a function for WorkerConfig.Secret that looks up what the program
-// permits, and nothing else:
+// LookUpSecret returns a function for [WithSecrets] that looks up what the program permits, and
+// nothing else:
 //
 //	env:LIVE_TOKEN       the environment variable LIVE_TOKEN
 //	env:LIVE_*           all environment variables whose names begin with LIVE_

@@ -27,7 +27,7 @@ func (t *tenure) spread() {
 	})
 }
 
-// first tells whether we are the first of the members, in any order.
+// first reports whether we are the first of the members, in any order.
 func (t *tenure) first() bool {
 	for session := range t.members {
 		if session < t.s.id {

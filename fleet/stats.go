@@ -13,15 +13,15 @@ type counters struct {
 	taken, released, in, out, unpublished, expired, undeliverable, errors atomic.Int64
 }
 
-// WorkerStats is what a worker does, and has done since it was made.
+// WorkerStats is a snapshot of a worker. Counters are cumulative since it was made.
 type WorkerStats struct {
 	Name    string
 	Session string        // empty: it has no lease now
-	Lease   time.Duration // how long its lease is good for without another renewal
+	Lease   time.Duration // the rest of its lease without another renewal
 	Ready   bool          // see Worker.Ready
 	Rooms   int           // held now
 	Open    int           // of these, with an open connection
-	Known   int           // of the whole fleet, held by whomever or nobody, as it knew last
+	Known   int           // of the whole fleet, held or not, as the worker knew last
 
 	Taken       int64 // rooms that it began to hold
 	Released    int64 // rooms that it handed over or gave up
@@ -29,17 +29,17 @@ type WorkerStats struct {
 	Unpublished int64 // messages from rooms that could not be published
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
-	// Undeliverable counts messages to rooms that no client can write, and which were removed:
+	// Undeliverable counts messages to rooms that no client can write, and which were dropped:
 	// larger than the client's whole queue, or not JSON and with ConfirmedBy.
 	Undeliverable int64
-	Errors        int64 // calls of OnError
+	Errors        int64 // errors that were reported to the functions of Worker.OnError
 }
 
-// HandlersStats is what became of messages that no callback has handled. It counts since the
-// Handlers was made.
+// HandlersStats counts messages that no callback has handled. Counters are cumulative since the
+// Handlers were made.
 type HandlersStats struct {
 	Undecodable int64 // messages that did not decode into the type of one of their callbacks
-	GivenUp     int64 // messages whose callbacks failed HandlersConfig.Attempts times
+	GivenUp     int64 // messages whose callbacks failed as often as WithAttempts permits
 }
 
 // Stats returns a snapshot. It does not block.
@@ -47,11 +47,11 @@ func (h *Handlers) Stats() HandlersStats {
 	return HandlersStats{Undecodable: h.undecodable.Load(), GivenUp: h.givenUp.Load()}
 }
 
-// Stats returns a snapshot. It does not block; it looks at each room.
+// Stats returns a snapshot. It does not block. Its cost is proportional to the number of rooms.
 func (w *Worker) Stats() WorkerStats {
 	c := &w.counters
 	s := WorkerStats{
-		Name: w.cfg.Name, Ready: w.Ready(), Known: int(w.known.Load()),
+		Name: w.cfg.name, Ready: w.Ready(), Known: int(w.known.Load()),
 		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(),
 		Out: c.out.Load(), Expired: c.expired.Load(), Undeliverable: c.undeliverable.Load(), Errors: c.errors.Load(),
 	}
@@ -68,8 +68,8 @@ func (w *Worker) Stats() WorkerStats {
 	return s
 }
 
-// Clients calls fn for the client of each room that the worker holds, until it returns
-// false. They are the worker's: look, and do not close.
+// Clients calls fn for the client of each room that the worker holds, until it returns false. The
+// clients belong to the worker, and must not be closed.
 func (w *Worker) Clients(fn func(room string, c *wechatws.Client) bool) {
 	w.held.Range(func(_, v any) bool {
 		h := v.(*holding)
@@ -78,7 +78,7 @@ func (w *Worker) Clients(fn func(room string, c *wechatws.Client) bool) {
 	})
 }
 
-// Ready tells whether the worker has a lease, knows all rooms, and takes part.
+// Ready reports whether the worker has a lease, knows all rooms, and does not drain.
 func (w *Worker) Ready() bool {
 	s := w.leased.Load()
 	if s == nil || !w.synced.Load() || s.left() <= 0 {
@@ -92,12 +92,12 @@ func (w *Worker) Ready() bool {
 	}
 }
 
-// Alive tells whether the worker runs, with a NATS or without one: a program that is not alive
-// is to be restarted, and one that is not ready is not.
+// Alive reports whether [Worker.Run] is running, whether or not NATS can be reached: a program that is
+// not alive should be restarted, and one that is alive but not ready should not.
 func (w *Worker) Alive() bool { return w.ran.Load() && !w.ended.Load() }
 
-// ServeHTTP answers health checks: any path that ends in /ready with 200 or 503 by Ready, and
-// all others by Alive.
+// ServeHTTP answers health checks with 200 or 503: a path that ends in /ready by [Worker.Ready], and
+// all others by [Worker.Alive].
 func (w *Worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ok, what := w.Alive(), "alive"
 	if p := r.URL.Path; len(p) >= 6 && p[len(p)-6:] == "/ready" {

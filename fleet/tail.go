@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Tail tells the messages that come from a room from now on, to look at: other than Handlers it
-// acknowledges nothing and takes nothing from anybody. An empty room is all of them. It ends
-// with ctx, after an error, or with the loop.
+// Tail returns an iterator over the messages that come from a room from now on, or from all rooms if
+// room is empty. Unlike [Handlers] it acknowledges nothing, and takes no messages from a group. It
+// ends with ctx, with the loop, or after an error, which is in the last pair.
 func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		subject := f.name + ".in.>"

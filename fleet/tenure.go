@@ -15,12 +15,12 @@ const (
 	// settling is how long a new worker looks before it takes its first rooms, and the others
 	// hand any over to it: when many start together, each room is taken once.
 	settling = time.Second
-	// sweeping is how often messages to rooms are looked for that nobody has told of.
+	// sweeping is how often messages to rooms are looked for whose notification was lost.
 	sweeping = 15 * time.Second
 	// askingAtOnce is how many rooms ask NATS for something at the same time, when they are
 	// taken and when they look for messages. NATS answers such questions one after the
 	// other: thousands at once would all come too late, be asked again, and keep it
-	// busy for ever with what nobody waits for any more; and the lease's renewal with them.
+	// busy for ever with answers that have come too late; and the lease's renewal with them.
 	// It does not bound connections being opened.
 	askingAtOnce = 64
 )
@@ -37,7 +37,7 @@ type tenure struct {
 	me    *member
 	deaf  func() // ends answering
 	posts chan func()
-	quit  chan struct{} // nobody takes posts any more
+	quit  chan struct{} // closed when posts are not taken any more
 	slots chan struct{} // askingAtOnce
 	wakes chan *nats.Msg
 
@@ -70,7 +70,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	kept := make(chan struct{})
 	go func() { s.keep(keeping); close(kept) }()
 	w.leased.Store(s)
-	w.f.log.Info("holds rooms", "worker", w.cfg.Name, "session", s.id)
+	w.f.log.Info("holds rooms", "worker", w.cfg.name, "session", s.id)
 
 	drained = t.run()
 
@@ -80,7 +80,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	stop()
 	<-kept
 	t.deaf()
-	// Nobody has to wait for a lease whose rooms are closed. If it cannot be told, its
+	// Other workers need not wait for a lease whose rooms are closed. If it cannot be ended, its
 	// time runs out.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancelEnding()
@@ -125,17 +125,17 @@ func (t *tenure) run() (drained bool) {
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
-			t.f.log.Error("rooms are closed, since the lease could not be renewed", "worker", t.w.cfg.Name, "rooms", t.holding())
+			t.f.log.Error("rooms are closed, since the lease could not be renewed", "worker", t.w.cfg.name, "rooms", t.holding())
 			return false
 		case <-drain:
 			drain = nil
 			t.draining, t.moved = true, true
 			t.s.drain()
-			timer := time.NewTimer(t.w.cfg.DrainTimeout)
+			timer := time.NewTimer(t.w.cfg.drainTimeout)
 			defer timer.Stop()
 			deadline = timer.C
 		case <-deadline:
-			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.Name, "rooms", t.holding())
+			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.name, "rooms", t.holding())
 			return true
 		}
 		t.settle()
@@ -175,7 +175,7 @@ func (t *tenure) see(c change) {
 	}
 }
 
-// free tells whether a claim keeps nobody from a room.
+// free reports whether a claim does not keep workers from a room.
 func (t *tenure) free(c claim) bool {
 	switch {
 	case c.Session == "" || t.gone[c.Session]:
@@ -310,7 +310,7 @@ func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 // take claims a room.
 func (t *tenure) take(p *place) {
 	rev := p.claim.rev
-	c := claim{Session: t.s.id, Worker: t.w.cfg.Name, Since: time.Now().UTC()}
+	c := claim{Session: t.s.id, Worker: t.w.cfg.name, Since: time.Now().UTC()}
 	t.begin(p, func() func() {
 		done, err := t.turn(t.ctx)
 		if err != nil {
@@ -417,9 +417,9 @@ func (t *tenure) schedule() {
 		return
 	}
 	if t.mover == nil {
-		rate := t.w.cfg.MoveRate
+		rate := t.w.cfg.moveRate
 		if t.draining {
-			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.DrainTimeout.Seconds())
+			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.drainTimeout.Seconds())
 		}
 		t.mover = time.NewTicker(interval(rate))
 	}
@@ -462,7 +462,7 @@ func (t *tenure) release(p *place) {
 	})
 }
 
-// forget removes the claim on a room that is there no more, which nobody holds.
+// forget removes the claim on a room that is there no more, which no worker holds.
 func (t *tenure) forget(p *place) {
 	rev := p.claim.rev
 	t.begin(p, func() func() {

@@ -20,7 +20,7 @@ func TestRoomsTakeTurnsToAsk(t *testing.T) {
 	srv := wstest.NewServer(wstest.WithoutRecords())
 	defer srv.Close()
 	w := &world{T: t, srv: srv}
-	f, err := fleet.Open(w.ctx(), fleet.Config{Listen: "127.0.0.1:0", Dir: t.TempDir()})
+	f, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithDir(t.TempDir()))
 	require.NoError(t, err)
 	defer f.Close()
 	w.fleet = f

@@ -93,7 +93,7 @@ func (g *got) next() fleet.Message {
 func (w *world) handle(group string) *got {
 	w.Helper()
 	g := &got{w, make(chan fleet.Message, 1000)}
-	h, err := w.fleet.NewHandlers(fleet.HandlersConfig{Group: group, FromStart: true})
+	h, err := w.fleet.NewHandlers(group, fleet.WithFromStart())
 	require.NoError(w, err)
 	h.OnMessage(func(_ context.Context, m fleet.Message) error {
 		g.messages <- m

@@ -54,7 +54,7 @@ type place struct {
 	claim   claim
 
 	// What follows is a worker's own.
-	best    *member  // who should hold it
+	best    *member  // the worker that should hold it
 	held    *holding // ours
 	busy    bool     // a claim or a release is under way
 	leaving bool     // it waits for its turn to be handed over
@@ -101,7 +101,7 @@ func (v *view) seeClaim(e *entry) *place {
 	return p
 }
 
-// seeSession takes a change in one of the buckets of leases, and tells whether the members have
+// seeSession takes a change in one of the buckets of leases, and reports whether the members have
 // changed. One without a key is not in gone: see Fleet.ended.
 func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	was := v.members[e.key]
@@ -200,7 +200,7 @@ func newField(members []*member) field {
 	return f
 }
 
-// best is who should hold a room, or nil.
+// best returns the worker that should hold a room, or nil.
 func (f field) best(p *place) *member {
 	if m := f.byName[p.pin]; m != nil {
 		return m

@@ -58,7 +58,8 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 			tell(nil)
 		}
 	}
-	if pending == 0 {
+	there := backlog{keys: int(pending)}
+	if there.complete() {
 		toldAll()
 	}
 	prefix := len("$KV." + w.kv.Bucket() + ".")
@@ -89,12 +90,32 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 		}
 		w.next = meta.Sequence.Stream + 1
 		operation, marker := m.Header.Get("KV-Operation"), m.Header.Get(jetstream.MarkerReasonHeader)
-		tell(&entry{key: m.Subject[prefix:], value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
-		if received >= pending || meta.NumPending == 0 {
-			toldAll()
+		key := m.Subject[prefix:]
+		tell(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
+		if !w.told {
+			if there.add(key); there.complete() || meta.NumPending == 0 {
+				toldAll()
+				there = backlog{}
+			}
 		}
 	}
 }
+
+// A backlog reports when a watch has come to each key that the bucket had at its beginning. It
+// counts keys, since one that is renewed meanwhile has several entries.
+type backlog struct {
+	keys int // at the beginning
+	seen map[string]struct{}
+}
+
+func (b *backlog) add(key string) {
+	if b.seen == nil {
+		b.seen = make(map[string]struct{}, b.keys)
+	}
+	b.seen[key] = struct{}{}
+}
+
+func (b *backlog) complete() bool { return len(b.seen) >= b.keys }
 
 var errInterrupted = errors.New("interrupted")
 

@@ -11,7 +11,7 @@ import (
 
 // A watch that is interrupted goes on from where it was, and tells only once that it has told all.
 func TestAWatchGoesOn(t *testing.T) {
-	f, err := Open(t.Context(), Config{})
+	f, err := Open(t.Context())
 	require.NoError(t, err)
 	defer f.Close()
 	put := func(key, value string) {
@@ -70,4 +70,17 @@ func TestAWatchGoesOn(t *testing.T) {
 	e := next()
 	assert.Equal(t, "a", e.key)
 	assert.True(t, e.gone)
+}
+
+// A key that is renewed while the bucket is read comes twice. It must not stand for a key that has
+// not come yet: Control.Workers would miss a worker.
+func TestABacklogIsOfKeysAndNotOfEntries(t *testing.T) {
+	b := backlog{keys: 2}
+	assert.False(t, b.complete())
+	b.add("a")
+	b.add("a") // renewed
+	assert.False(t, b.complete(), "b has not come")
+	b.add("b")
+	assert.True(t, b.complete())
+	assert.True(t, (&backlog{}).complete(), "there were none")
 }

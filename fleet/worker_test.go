@@ -3,10 +3,12 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +22,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Whatever Connect does wrong is told, and tried again. The pause before that is 5 s.
+// Each mistake of the function that connects is reported, and it is called again after 5 s.
 func TestConnectIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,7 +37,17 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		}
 		return wstest.Accept()
 	})
-	a := w.workerWith(fleet.WorkerConfig{Name: "a", Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	a := w.workerReporting(func(room string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[room] = append(told[room], err)
+		switch room { // what OnError does wrong ends nothing
+		case "panic":
+			panic("another bug")
+		case "exit":
+			runtime.Goexit()
+		}
+	}, func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		mu.Lock()
 		tried[r.ID]++
 		first := tried[r.ID] == 1
@@ -46,6 +58,14 @@ func TestConnectIsTriedAgain(t *testing.T) {
 				return nil, failed
 			case "panic":
 				panic("a bug")
+			case "exit":
+				runtime.Goexit()
+			case "closed":
+				c, err := quietly(ctx, r)
+				if err == nil {
+					c.OnOpen(func(context.Context, wechatws.OpenEvent) { _ = c.CloseNow() })
+				}
+				return c, err
 			case "nil":
 				return nil, nil
 			case "bare":
@@ -57,12 +77,8 @@ func TestConnectIsTriedAgain(t *testing.T) {
 			}
 		}
 		return quietly(ctx, r)
-	}, OnError: func(room string, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		told[room] = append(told[room], err)
-	}})
-	rooms := []string{"error", "panic", "nil", "bare", "option", "refused"}
+	}, fleet.WithWorkerName("a"))
+	rooms := []string{"error", "panic", "exit", "closed", "nil", "bare", "option", "refused"}
 	for _, room := range rooms {
 		require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	}
@@ -74,7 +90,12 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		assert.Len(t, told[room], 1, room)
 	}
 	require.ErrorIs(t, told["error"][0], failed)
-	assert.Contains(t, told["panic"][0].Error(), "a bug")
+	var panicked *wechatws.PanicError
+	require.ErrorAs(t, told["panic"][0], &panicked)
+	assert.Equal(t, "a bug", panicked.Value)
+	require.ErrorAs(t, told["exit"][0], &panicked)
+	assert.ErrorContains(t, panicked, "Goexit")
+	require.ErrorIs(t, told["closed"][0], wechatws.ErrClosed)
 	assert.Contains(t, told["nil"][0].Error(), "Room.NewClient")
 	assert.Contains(t, told["bare"][0].Error(), "Room.NewClient")
 	var wrong *wechatws.OptionError
@@ -113,7 +134,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 func TestMoveRate(t *testing.T) {
 	w := newWorld(t)
 	w.add(20)
-	a := w.workerWith(fleet.WorkerConfig{Name: "a", MoveRate: 20, Connect: quietly})
+	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(20))
 	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == 20 })
 	w.worker("b")
 	require.Eventually(t, func() bool { return len(w.srv.Conns()) >= 20 }, patience, tick)
@@ -126,7 +147,7 @@ func TestMoveRate(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: "a", Connect: quietly})
+	worker, err := w.fleet.NewWorker(quietly, fleet.WithWorkerName("a"))
 	require.NoError(t, err)
 	ask := func(path string) int {
 		r := httptest.NewRecorder()
@@ -162,7 +183,7 @@ func TestSecrets(t *testing.T) {
 		err    error
 	}
 	got := make(chan map[string]looked, 1)
-	w.workerWith(fleet.WorkerConfig{Name: "a", Secret: fleet.LookUpSecret("env:FLEET_TEST_*", "file:"+filepath.Dir(file)+"/"), Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w.workerWith(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		found := map[string]looked{}
 		for _, name := range []string{"env", "file", "unset", "no file", "other", "none"} {
 			s, err := r.Secret(ctx, name)
@@ -170,7 +191,7 @@ func TestSecrets(t *testing.T) {
 		}
 		got <- found
 		return quietly(ctx, r)
-	}})
+	}, fleet.WithWorkerName("a"), fleet.WithSecrets(fleet.LookUpSecret("env:FLEET_TEST_*", "file:"+filepath.Dir(file)+"/")))
 	spec := w.spec("r")
 	spec.Secrets = map[string]string{
 		"env": "env:FLEET_TEST_SECRET", "file": "file:" + file, "unset": "env:FLEET_TEST_NO_SECRET",
@@ -190,21 +211,31 @@ func TestSecrets(t *testing.T) {
 	assert.Equal(t, spec, s.Spec, "references, and nothing else")
 }
 
-func TestWorkerConfigs(t *testing.T) {
+func TestNewWorkerReportsEveryWrongOptionByName(t *testing.T) {
 	w := newWorld(t)
-	for option, cfg := range map[string]fleet.WorkerConfig{
-		"fleet.WorkerConfig.Connect":      {},
-		"fleet.WorkerConfig.Name":         {Connect: quietly, Name: strings.Repeat("x", 129)},
-		"fleet.WorkerConfig.MoveRate":     {Connect: quietly, MoveRate: -1},
-		"fleet.WorkerConfig.DrainTimeout": {Connect: quietly, DrainTimeout: -1},
+	for _, one := range []struct {
+		connect connectFunc
+		given   fleet.WorkerOption
+		option  string
+	}{
+		{nil, fleet.WithMoveRate(1), "fleet.NewWorker"},
+		{quietly, nil, "fleet.NewWorker"},
+		{quietly, fleet.WithWorkerName(strings.Repeat("x", 129)), "fleet.WithWorkerName"},
+		{quietly, fleet.WithWorkerName(""), "fleet.WithWorkerName"},
+		{quietly, fleet.WithSecrets(nil), "fleet.WithSecrets"},
+		{quietly, fleet.WithMoveRate(0), "fleet.WithMoveRate"},
+		{quietly, fleet.WithMoveRate(math.NaN()), "fleet.WithMoveRate"},
+		{quietly, fleet.WithDrainTimeout(0), "fleet.WithDrainTimeout"},
 	} {
-		_, err := w.fleet.NewWorker(cfg)
+		_, err := w.fleet.NewWorker(one.connect, one.given)
 		var wrong *wechatws.OptionError
-		require.ErrorAs(t, err, &wrong, option)
-		assert.Equal(t, option, wrong.Option)
+		require.ErrorAs(t, err, &wrong, one.option)
+		assert.Equal(t, one.option, wrong.Option)
 		assert.NotEmpty(t, wrong.Want)
 	}
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Connect: quietly})
+	_, err := w.fleet.NewWorker(quietly, fleet.WithMoveRate(-1), fleet.WithMoveRate(1))
+	require.NoError(t, err, "the later one replaces the earlier one's mistake")
+	worker, err := w.fleet.NewWorker(quietly)
 	require.NoError(t, err)
 	assert.NotEmpty(t, worker.Name())
 	worker.Drain()

@@ -117,7 +117,7 @@ func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.cert != "" {
 		options = append(options, nats.ClientCert(s.cert, s.certKey))
 	}
-	return fleet.Open(ctx, fleet.Config{URL: s.url, Name: s.name, NATS: options, Existing: true})
+	return fleet.Open(ctx, fleet.WithNATS(s.url, options...), fleet.WithName(s.name), fleet.WithExisting())
 }
 
 // work is what a command does with the fleet.

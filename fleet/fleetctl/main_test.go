@@ -36,7 +36,7 @@ func newWorld(t *testing.T, workers ...string) *world {
 	t.Helper()
 	w := &world{T: t, srv: wstest.NewServer()}
 	t.Cleanup(w.srv.Close)
-	f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 5 * time.Second})
+	f, err := fleet.Open(t.Context(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(5*time.Second))
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	w.fleet = f
@@ -49,9 +49,9 @@ func newWorld(t *testing.T, workers ...string) *world {
 // start starts a worker.
 func (w *world) start(name string) {
 	w.Helper()
-	worker, err := w.fleet.NewWorker(fleet.WorkerConfig{Name: name, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	worker, err := w.fleet.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return r.NewClient(r.Endpoint)
-	}})
+	}, fleet.WithWorkerName(name))
 	require.NoError(w, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -169,7 +169,7 @@ func TestAddFromAFile(t *testing.T) {
 	}
 	assert.NotContains(t, w.ctl("rooms"), "no ", "nothing is done by halves")
 	_, errs, _ := w.try(t.Context(), `{"id":"five"}{"id":"two"}`, "add", "-f", "-")
-	assert.Equal(t, `fleetctl: 1 of 2 added; then "two": fleet: the room is there already: "two"`+"\n", errs)
+	assert.Equal(t, `fleetctl: 1 of 2 added; then "two": fleet: the room exists already: "two"`+"\n", errs)
 }
 
 func TestMoveAndDrain(t *testing.T) {
@@ -392,7 +392,7 @@ func TestErrors(t *testing.T) {
 		{"add -f /nowhere", "no such file", failed},
 		{"rooms --name other", `no such fleet: "other"`, failed},
 		{"rooms --name a.b", "letters, digits", wrong},
-		{"rooms --url nats://u:hidden@h:port", "Config.URL", wrong},
+		{"rooms --url nats://u:hidden@h:port", "WithNATS", wrong},
 		{"rooms --url nats://127.0.0.1:1 --timeout 300ms", "cannot be reached", failed},
 		{"rooms --timeout 0s", "must be longer than zero", wrong},
 		{"rooms --timeout soon", `invalid argument "soon"`, wrong},

@@ -6,9 +6,9 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// New makes a collector of workers. It looks at them whenever Prometheus asks, which waits for
-// nothing, and does nothing in between. It panics when a worker is nil. Workers of one process must have
-// different names.
+// New makes a collector of workers. It reads [fleet.Worker.Stats] at each scrape, which does not block,
+// and does nothing in between. Workers of one registry must have different names. New panics if a
+// worker is nil.
 func New(workers ...*fleet.Worker) prometheus.Collector {
 	c := &collector{workers: workers}
 	for _, w := range workers {
@@ -57,7 +57,7 @@ const (
 var families = []family{
 	{"rooms", "Rooms that the worker holds.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Rooms) }},
 	{"rooms_open", "Rooms that the worker holds and has an open connection to.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Open) }},
-	{"known_rooms", "Rooms of the whole fleet, held by whomever or nobody, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Known) }},
+	{"known_rooms", "Rooms of the whole fleet, held or not, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Known) }},
 	{"ready", "1 when the worker has a lease and knows all rooms, else 0.", gauge, func(s *fleet.WorkerStats) float64 {
 		if s.Ready {
 			return 1
@@ -72,5 +72,5 @@ var families = []family{
 	{"delivered_messages_total", "Messages to rooms that were delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Out) }},
 	{"expired_messages_total", "Messages to rooms that had expired before they could be delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Expired) }},
 	{"undeliverable_messages_total", "Messages to rooms that no client can write, and that were removed.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
-	{"errors_total", "What went wrong with rooms and was told to OnError.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Errors) }},
+	{"errors_total", "Errors about rooms that were reported to the functions of OnError.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Errors) }},
 }

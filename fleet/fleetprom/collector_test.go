@@ -23,7 +23,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
-	fleetprom "github.com/wechatws/wechatws/fleet/fleetprom"
+	"github.com/wechatws/wechatws/fleet/fleetprom"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -39,10 +39,10 @@ func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) 
 	t.Helper()
 	srv := wstest.NewServer()
 	t.Cleanup(srv.Close)
-	f, err := fleet.Open(t.Context(), fleet.Config{Lease: 5 * time.Second})
+	f, err := fleet.Open(t.Context(), fleet.WithLease(5*time.Second))
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "worker-a", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("worker-a"))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -63,7 +63,7 @@ func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) 
 		return s.Rooms == 3 && s.Open == 2 && s.In == 1 && s.Out == 1
 	}, 20*time.Second, 10*time.Millisecond)
 
-	idle, err := f.NewWorker(fleet.WorkerConfig{Name: "idle 闲", Connect: connect})
+	idle, err := f.NewWorker(connect, fleet.WithWorkerName("idle 闲"))
 	require.NoError(t, err)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(fleetprom.New(w, idle))
@@ -144,10 +144,10 @@ func documented(t *testing.T, families map[string]*dto.MetricFamily) {
 }
 
 func TestAWorkerThatDoesNotRun(t *testing.T) {
-	f, err := fleet.Open(t.Context(), fleet.Config{})
+	f, err := fleet.Open(t.Context())
 	require.NoError(t, err)
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "idle", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("idle"))
 	require.NoError(t, err)
 	assert.NoError(t, testutil.CollectAndCompare(fleetprom.New(w), bytes.NewBufferString(`
 # HELP wechatws_fleet_ready 1 when the worker has a lease and knows all rooms, else 0.
@@ -158,10 +158,10 @@ wechatws_fleet_ready{worker="idle"} 0
 }
 
 func BenchmarkCollect(b *testing.B) {
-	f, err := fleet.Open(b.Context(), fleet.Config{})
+	f, err := fleet.Open(b.Context())
 	require.NoError(b, err)
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "idle", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("idle"))
 	require.NoError(b, err)
 	collector := fleetprom.New(w)
 	ch := make(chan prometheus.Metric, 100)

@@ -1,10 +1,7 @@
-// Package fleetprom tells Prometheus about a fleet's workers: how many rooms each holds, how
-// long its lease is good for, and what goes through it.
+// Package fleetprom exports the statistics of a fleet's workers to Prometheus: how many rooms each one
+// holds, the rest of its lease, and the messages that go through it.
 //
 //	prometheus.MustRegister(fleetprom.New(worker))
-//
-// The package is called fleetprom, and not prometheus like its directory, so that it can be
-// imported beside the client library of Prometheus.
 //
 // # Metrics
 //
@@ -13,7 +10,7 @@
 //
 //	wechatws_fleet_rooms                        gauge    that it holds
 //	wechatws_fleet_rooms_open                   gauge    of these, with an open connection
-//	wechatws_fleet_known_rooms                  gauge    of the whole fleet, held by whomever or nobody
+//	wechatws_fleet_known_rooms                  gauge    of the whole fleet, held or not
 //	wechatws_fleet_ready                        gauge    1: it has a lease and knows all rooms
 //	wechatws_fleet_lease_remaining_seconds      gauge    how long it may hold them without another renewal
 //	wechatws_fleet_rooms_taken_total            counter
@@ -23,11 +20,11 @@
 //	wechatws_fleet_delivered_messages_total     counter  to rooms
 //	wechatws_fleet_expired_messages_total       counter  to rooms, that had expired
 //	wechatws_fleet_undeliverable_messages_total counter  to rooms, that no client can write
-//	wechatws_fleet_errors_total                 counter  calls of OnError
+//	wechatws_fleet_errors_total                 counter  errors reported to the functions of OnError
 //
 // # What to watch
 //
-//	# rooms that nobody holds; with "for: 1m"
+//	# rooms that no worker holds; with "for: 1m"
 //	max(wechatws_fleet_known_rooms) - sum(wechatws_fleet_rooms) > 0
 //	# rooms that a worker holds and has no connection to; with "for: 2m"
 //	sum(wechatws_fleet_rooms - wechatws_fleet_rooms_open) > 0
@@ -37,22 +34,21 @@
 //	wechatws_fleet_lease_remaining_seconds < 4
 //	# rooms change hands all the time; with "for: 15m"
 //	sum(rate(wechatws_fleet_rooms_taken_total[5m])) > 1
-//	# messages to rooms are removed because no client can write them
+//	# messages to rooms are dropped because no client can write them
 //	rate(wechatws_fleet_undeliverable_messages_total[5m]) > 0
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
 //
 // alerts.yml, beside this file, has them as rules. With several fleets in one Prometheus each
-// sum and maximum is by what tells them apart, such as the job.
+// sum and maximum is by the label that distinguishes them, such as the job.
 //
 // # The clients of the rooms
 //
-// They are those of package metrics/wsprom, all reported as one by WithAggregation:
-// what they count must be counted from their beginning, so that each is added in
-// WorkerConfig.Connect.
+// They are exported by package metrics/wsprom, all as one by WithAggregation. Their counters must be
+// counted from the beginning, so each client is added in the function given to [fleet.Fleet.NewWorker].
 //
 //	clients := wsprom.New(wsprom.WithAggregation())
-//	Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
+//	f.NewWorker(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) {
 //		c, err := r.NewClient(r.Endpoint)
 //		if err != nil {
 //			return nil, err
@@ -60,16 +56,16 @@
 //		remove := clients.Add("", c)
 //		context.AfterFunc(ctx, remove) // when the room is given up
 //		return c, nil
-//	}
+//	})
 //
-// When a client has failed for good, Connect is called again with the same ctx, and makes
-// another one: fleet/examples/worker shows how the new one takes the place of the old one.
+// When a client has failed permanently, the function is called again with the same ctx, and makes
+// another one: fleet/examples/worker shows how the new one replaces the old one.
 //
-// What has no need of a past, such as a histogram of round-trip times at this moment, is
-// better read from Worker.Clients whenever Prometheus asks.
+// Values without a history, such as a histogram of the current round-trip times, are better read from
+// [fleet.Worker.Clients] at each scrape.
 //
 // # Grafana
 //
 // dashboard.json, beside this file, is a dashboard: in Grafana, under Dashboards, New,
-// Import. It asks for nothing; the data source and the workers are variables at its top.
+// Import. It needs no input; the data source and the workers are variables at its top.
 package fleetprom

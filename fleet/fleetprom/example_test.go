@@ -11,16 +11,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wechatws/wechatws/fleet"
-	fleetprom "github.com/wechatws/wechatws/fleet/fleetprom"
+	"github.com/wechatws/wechatws/fleet/fleetprom"
 )
 
 func Example() {
-	f, err := fleet.Open(context.Background(), fleet.Config{})
+	f, err := fleet.Open(context.Background())
 	if err != nil {
 		panic(err)
 	}
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: "worker-a", Connect: connect})
+	w, err := f.NewWorker(connect, fleet.WithWorkerName("worker-a"))
 	if err != nil {
 		panic(err)
 	}

@@ -50,7 +50,11 @@ func (s *show) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.backend.close()
-	s.fleet, err = fleet.Open(ctx, fleet.Config{Listen: "127.0.0.1:0", Lease: s.lease})
+	options := []fleet.Option{fleet.WithListen("127.0.0.1:0", "")}
+	if s.lease > 0 {
+		options = append(options, fleet.WithLease(s.lease))
+	}
+	s.fleet, err = fleet.Open(ctx, options...)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ type traffic struct {
 const pace = 20 * time.Millisecond
 
 func (t *traffic) start(ctx context.Context) error {
-	h, err := t.s.fleet.NewHandlers(fleet.HandlersConfig{Group: "counter", FromStart: true})
+	h, err := t.s.fleet.NewHandlers("counter", fleet.WithFromStart())
 	if err != nil {
 		return err
 	}

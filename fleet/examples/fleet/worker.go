@@ -18,17 +18,15 @@ import (
 func work(name string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	f, err := fleet.Open(ctx, fleet.Config{
-		URL:    os.Getenv(natsVariable),
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	})
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	f, err := fleet.Open(ctx, fleet.WithNATS(os.Getenv(natsVariable)), fleet.WithLogger(log))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, MoveRate: 200, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w, err := f.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		return connect(name, r)
-	}})
+	}, fleet.WithWorkerName(name), fleet.WithMoveRate(200))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
-	fleetprom "github.com/wechatws/wechatws/fleet/fleetprom"
+	"github.com/wechatws/wechatws/fleet/fleetprom"
 	"github.com/wechatws/wechatws/inspect"
 	"github.com/wechatws/wechatws/liveroom"
 )
@@ -53,7 +53,7 @@ func main() {
 	flag.Lookup("nats").DefValue = "" // which may hold a password
 	flag.StringVar(&s.creds, "creds", os.Getenv("NATS_CREDS"), "a NATS credentials file")
 	flag.StringVar(&s.ca, "tls-ca", os.Getenv("NATS_CA"), "a file with the certificates to trust")
-	flag.StringVar(&s.fleet, "fleet", "", "the fleet's name")
+	flag.StringVar(&s.fleet, "fleet", "wechatws", "the fleet's name")
 	flag.IntVar(&s.replicas, "replicas", 1, "how many NATS servers keep everything, when the fleet is new")
 	flag.StringVar(&s.name, "name", os.Getenv("WORKER_NAME"), "this worker's name (default the host's and the process's)")
 	flag.StringVar(&s.listen, "listen", "127.0.0.1:8080", "where to serve health, metrics and the page of rooms")
@@ -94,10 +94,11 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{
-		Name: s.name, DrainTimeout: s.drain, Secret: secret,
-		Connect: func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) { return connect(ctx, r, clients) },
-	})
+	options := []fleet.WorkerOption{fleet.WithDrainTimeout(s.drain), fleet.WithSecrets(secret)}
+	if s.name != "" {
+		options = append(options, fleet.WithWorkerName(s.name))
+	}
+	w, err := f.NewWorker(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) { return connect(ctx, r, clients) }, options...)
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (s settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.ca != "" {
 		options = append(options, nats.RootCAs(s.ca))
 	}
-	return fleet.Open(ctx, fleet.Config{Name: s.fleet, URL: s.nats, NATS: options, Replicas: s.replicas, Logger: s.log})
+	return fleet.Open(ctx, fleet.WithName(s.fleet), fleet.WithNATS(s.nats, options...), fleet.WithReplicas(s.replicas), fleet.WithLogger(s.log))
 }
 
 // connect makes a room's client out of its spec.

@@ -48,7 +48,7 @@ func TestWorker(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
-	f, err := fleet.Open(t.Context(), fleet.Config{Listen: "127.0.0.1:0", Lease: 2 * time.Second})
+	f, err := fleet.Open(t.Context(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(2*time.Second))
 	require.NoError(t, err)
 	defer f.Close()
 	t.Setenv("LIVE_TOKEN", "hidden")
@@ -60,7 +60,7 @@ func TestWorker(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- run(ctx, settings{nats: f.URL(), replicas: 1, name: "w", listen: addr, drain: 10 * time.Second, log: slog.New(slog.DiscardHandler)})
+		ended <- run(ctx, settings{nats: f.URL(), fleet: "wechatws", replicas: 1, name: "w", listen: addr, drain: 10 * time.Second, log: slog.New(slog.DiscardHandler)})
 	}()
 	base := "http://" + addr
 	require.Eventually(t, func() bool {
@@ -90,7 +90,7 @@ func TestWaitingForNATS(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- run(ctx, settings{nats: "nats://" + freeAddress(t), replicas: 1, name: "w", listen: addr, log: slog.New(slog.DiscardHandler)})
+		ended <- run(ctx, settings{nats: "nats://" + freeAddress(t), fleet: "wechatws", replicas: 1, name: "w", listen: addr, log: slog.New(slog.DiscardHandler)})
 	}()
 	require.Eventually(t, func() bool {
 		code, _ := get(t, "http://"+addr+"/health/live")

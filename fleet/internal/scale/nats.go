@@ -12,7 +12,7 @@ import (
 
 // serveNATS is a process with nothing but the embedded server.
 func serveNATS(ended <-chan struct{}) error {
-	f, err := fleet.Open(context.Background(), fleet.Config{Listen: "127.0.0.1:0"})
+	f, err := fleet.Open(context.Background(), fleet.WithListen("127.0.0.1:0", ""))
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	t.rooms, t.desk = at[0], at[1]
-	if t.fleet, err = fleet.Open(ctx, fleet.Config{URL: t.url}); err != nil {
+	if t.fleet, err = fleet.Open(ctx, fleet.WithNATS(t.url)); err != nil {
 		return err
 	}
 	if err := t.watchLeases(ctx); err != nil {

@@ -19,15 +19,13 @@ import (
 func work(name string, ended <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	f, err := fleet.Open(ctx, fleet.Config{
-		URL:    os.Getenv(natsVariable),
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	})
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	f, err := fleet.Open(ctx, fleet.WithNATS(os.Getenv(natsVariable)), fleet.WithLogger(log))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: name, MoveRate: 1000, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w, err := f.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		client, err := r.NewClient(r.Endpoint + "?" + url.Values{"room": {r.ID}, "worker": {name}, "fence": {strconv.FormatUint(r.Fence, 10)}}.Encode())
 		if err != nil {
 			return nil, err
@@ -36,7 +34,7 @@ func work(name string, ended <-chan struct{}) error {
 			_ = client.Send(ctx, wechatws.Text(`{"msg_type":"join"}`)) // an error means that it is being closed
 		})
 		return client, nil
-	}})
+	}, fleet.WithWorkerName(name), fleet.WithMoveRate(1000))
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,8 @@ func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
 	opening, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	open := func() *fleet.Fleet { // connected to the first server
-		f, err := fleet.Open(opening, fleet.Config{
-			Name: "left", Lease: lease, URL: c.url(), Replicas: nodes, NATS: []nats.Option{nats.DontRandomize()},
-		})
+		f, err := fleet.Open(opening, fleet.WithName("left"), fleet.WithLease(lease), fleet.WithReplicas(nodes),
+			fleet.WithNATS(c.url(), nats.DontRandomize()))
 		require.NoError(t, err)
 		t.Cleanup(f.Close)
 		return f
@@ -34,7 +33,7 @@ func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
 	sender, handler := open(), open()
 	require.NoError(t, sender.Control().Add(opening, fleet.Spec{ID: room, Endpoint: "ws://server.example"}))
 
-	h, err := handler.NewHandlers(fleet.HandlersConfig{Group: group, FromStart: true})
+	h, err := handler.NewHandlers(group, fleet.WithFromStart())
 	require.NoError(t, err)
 	var last atomic.Int64
 	h.OnMessage(func(_ context.Context, m fleet.Message) error {
@@ -92,9 +91,8 @@ func TestASenderLeavesAServerThatIsCutOffAndHasNoReplica(t *testing.T) {
 	opening, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	open := func(url string) *fleet.Fleet {
-		f, err := fleet.Open(opening, fleet.Config{
-			Name: "left", Lease: lease, URL: url, Replicas: 1, NATS: []nats.Option{nats.DontRandomize()},
-		})
+		f, err := fleet.Open(opening, fleet.WithName("left"), fleet.WithLease(lease), fleet.WithReplicas(1),
+			fleet.WithNATS(url, nats.DontRandomize()))
 		require.NoError(t, err)
 		t.Cleanup(f.Close)
 		return f

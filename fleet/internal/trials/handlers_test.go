@@ -72,7 +72,7 @@ func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound in
 
 // handle runs a handler that tells of each message before it is done with it.
 func handle(ctx context.Context, f *fleet.Fleet, tell func(handling)) error {
-	h, err := f.NewHandlers(fleet.HandlersConfig{Group: group, FromStart: true})
+	h, err := f.NewHandlers(group, fleet.WithFromStart())
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func startHandler(t *testing.T, c *cluster, h *handled) *process {
 func runHandler() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	f, err := fleet.Open(ctx, fleet.Config{URL: os.Getenv("NATS"), Replicas: nodes})
+	f, err := fleet.Open(ctx, fleet.WithNATS(os.Getenv("NATS")), fleet.WithReplicas(nodes))
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (tr *traffic) send(room string) {
 	tr.mu.Unlock()
 	text := fmt.Sprint("fleet ", n)
 	one := sent{confirmed: n%2 == 0}
-	options := []fleet.SendOption{fleet.WithID(text)}
+	options := []fleet.SendOption{fleet.MessageID(text)}
 	if one.confirmed {
 		options = append(options, fleet.ConfirmedBy(fleet.Match{Type: "message", Fields: map[string]any{"content": text}}))
 	}

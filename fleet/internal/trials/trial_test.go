@@ -40,7 +40,7 @@ func newTrial(t *testing.T, c *cluster, name string, lease time.Duration, rooms 
 	t.Cleanup(tr.backend.Close)
 	opening, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	f, err := fleet.Open(opening, fleet.Config{Name: name, Lease: lease, URL: c.url(), Replicas: nodes})
+	f, err := fleet.Open(opening, fleet.WithName(name), fleet.WithLease(lease), fleet.WithNATS(c.url()), fleet.WithReplicas(nodes))
 	require.NoError(t, err)
 	t.Cleanup(f.Close)
 	tr.fleet = f

@@ -60,16 +60,15 @@ func (w *worker) mendNATS() {
 func runWorker() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	f, err := fleet.Open(ctx, fleet.Config{
-		Name: os.Getenv("FLEET"), URL: os.Getenv("NATS"), NATS: []nats.Option{nats.IgnoreDiscoveredServers()}, Replicas: nodes,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()})).With("process", os.Getenv("LABEL")),
-	})
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()})).With("process", os.Getenv("LABEL"))
+	f, err := fleet.Open(ctx, fleet.WithName(os.Getenv("FLEET")), fleet.WithReplicas(nodes), fleet.WithLogger(log),
+		fleet.WithNATS(os.Getenv("NATS"), nats.IgnoreDiscoveredServers()))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	var d net.Dialer
-	w, err := f.NewWorker(fleet.WorkerConfig{Name: os.Getenv("NAME"), MoveRate: moveRate, Connect: func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+	w, err := f.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		q := url.Values{"room": {r.ID}, "worker": {os.Getenv("LABEL")}, "fence": {strconv.FormatUint(r.Fence, 10)}}
 		client, err := r.NewClient(r.Endpoint+"?"+q.Encode(),
 			wechatws.WithTiers(wechatws.Tier{Delay: 500 * time.Millisecond, Attempts: 1 << 30}),
@@ -81,7 +80,7 @@ func runWorker() error {
 		}
 		_, err = liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str(r.ID), Name: "bot"})
 		return client, err
-	}})
+	}, fleet.WithWorkerName(os.Getenv("NAME")), fleet.WithMoveRate(moveRate))
 	if err != nil {
 		return err
 	}

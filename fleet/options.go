@@ -1,0 +1,339 @@
+package fleet
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws"
+)
+
+// An Option configures a [Fleet]. Options are plain values and may be given to any number of
+// calls of [Open]. A later option replaces an earlier one of the same name.
+type Option func(*config)
+
+// config is the result of the options of Open. The zero value of a setting means that its option
+// is not given.
+type config struct {
+	name     string
+	embedded bool // in this process
+	urls     string
+	nats     []nats.Option
+	existing bool
+	replicas int
+
+	dir, listen, token string
+
+	lease         time.Duration
+	partitions    int
+	keepIn        time.Duration
+	maxIn, maxOut int64
+
+	codec  wechatws.Codec
+	logger *slog.Logger
+
+	mistakes mistakes
+}
+
+const (
+	defaultName = "wechatws"
+
+	defaultLease      = 8 * time.Second
+	defaultPartitions = 16
+	defaultKeepIn     = 24 * time.Hour
+
+	// A worker that is lost keeps its rooms for a lease: one of a year would never be missed.
+	longestLease = 5 * time.Minute
+	longestKeep  = 10 * 365 * 24 * time.Hour
+
+	// maxToken is small enough for the first command of a connection, at most 4 KiB, in which
+	// each byte of a token can take six.
+	maxToken = 512
+)
+
+var (
+	validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`) // of fleets and groups
+	// bcrypted matches what a NATS server takes for the hash of a token.
+	bcrypted = regexp.MustCompile(`^\$2[abxy]\$\d{2}\$`)
+)
+
+const wantName = "must be 1 to 32 letters, digits, - and _"
+
+// Options for the place of the fleet.
+
+// WithName sets the name of the fleet, which distinguishes fleets that share a NATS; the default
+// is "wechatws". The names of all buckets, streams and subjects begin with it. It must be 1 to 32
+// letters, digits, - and _.
+func WithName(name string) Option {
+	return func(c *config) {
+		c.name = name
+		c.mistakes.check("WithName", name, unless(validName.MatchString(name), wantName))
+	}
+}
+
+// WithNATS connects to the NATS servers at urls, which are separated by commas; the default is a
+// server that [Open] starts inside this process. A URL may contain a user, a password or a token,
+// which are never printed. The options, such as credentials or TLS, are those of the connection.
+func WithNATS(urls string, options ...nats.Option) Option {
+	options = slices.Clone(options)
+	return func(c *config) {
+		c.embedded, c.urls, c.nats = false, urls, options
+		all, ok := parseURLs(urls)
+		c.mistakes.check("WithNATS", hidden, unless(ok && len(all) > 0, "must be nats, tls, ws or wss URLs, separated by commas"))
+	}
+}
+
+// WithExisting makes [Open] return [ErrNoFleet] if there is no fleet of this name; the default is
+// to create it.
+func WithExisting() Option { return func(c *config) { c.existing = true } }
+
+// WithReplicas sets how many NATS servers keep each stream and bucket, 1, 3 or 5; the default is
+// 1. With 3 or 5, one of them may be lost, or cut off from the others, and no room is disturbed.
+// It has an effect only when the fleet is created, and needs [WithNATS].
+func WithReplicas(n int) Option {
+	return func(c *config) {
+		c.replicas = n
+		c.mistakes.check("WithReplicas", n, wantReplicas(n))
+	}
+}
+
+// Options for the embedded server, which is there without WithNATS.
+
+// WithDir sets the directory in which the embedded server keeps its files; the default is a
+// temporary one, which [Fleet.Close] removes.
+func WithDir(dir string) Option {
+	return func(c *config) {
+		c.dir = dir
+		c.mistakes.check("WithDir", dir, unless(dir != "", "must not be empty"))
+	}
+}
+
+// WithListen makes the embedded server listen for other processes at address, which is host:port;
+// by default it does not listen. Port 0 chooses a free one, see [Fleet.URL].
+//
+// A connection must present the token, with [nats.Token] in the options of [WithNATS] or as the
+// user of the URL: nats://TOKEN@host:port. Such a connection may do everything, in all fleets of
+// that server; it is not encrypted. An empty token means that none is needed, and is permitted for
+// a loopback address only. A token is at most 512 bytes of UTF-8, and must not begin like a bcrypt
+// hash ($2a$10$).
+func WithListen(address, token string) Option {
+	return func(c *config) {
+		c.listen, c.token = address, token
+		value, want := hidden, ""
+		switch {
+		case len(token) > maxToken || !utf8.ValidString(token):
+			want = "the token must be valid UTF-8 of at most 512 bytes"
+		case bcrypted.MatchString(token):
+			want = "the token must not begin like a bcrypt hash: the server would take it for one"
+		default:
+			value = address
+			_, _, want = listenAddress(address, token)
+		}
+		c.mistakes.check("WithListen", value, want)
+	}
+}
+
+// Options for what all processes of a fleet have in common. The process that creates the fleet
+// decides: in the others Open returns a *wechatws.OptionError if they ask for another value.
+
+// WithLease sets for how long a worker that is not heard of keeps its rooms, and so how long it
+// takes until the rooms of a lost worker are taken by others; the default is 8 s. It must be whole
+// seconds, 2 s to 5 minutes.
+//
+// A worker that cannot reach NATS closes its rooms a twelfth of the lease before that. Since it
+// renews every sixteenth, it outlives an absence of all of NATS of three quarters of the lease.
+// When all servers of a NATS cluster are restarted at once, they take 4 to 9 s to elect leaders.
+func WithLease(d time.Duration) Option {
+	return func(c *config) {
+		c.lease = d
+		c.mistakes.check("WithLease", d, wantLease(d))
+	}
+}
+
+// WithPartitions sets how many messages from rooms may be handled at the same time, by all
+// handlers of a group together, 1 to 256; the default is 16. Messages of one room are never
+// handled at the same time.
+func WithPartitions(n int) Option {
+	return func(c *config) {
+		c.partitions = n
+		c.mistakes.check("WithPartitions", n, wantPartitions(n))
+	}
+}
+
+// WithKeepIn sets for how long messages from rooms are kept for handlers, within [WithMaxIn]; the
+// default is 24 h. It must be a minute to 10 years (87600 h).
+func WithKeepIn(d time.Duration) Option {
+	return func(c *config) {
+		c.keepIn = d
+		c.mistakes.check("WithKeepIn", d, wantKeepIn(d))
+	}
+}
+
+// WithMaxIn sets how many bytes of messages from rooms are kept for handlers; the default is
+// 1 GiB, or less on the small disk of an embedded server. It must be at least 16 MiB. Beyond it
+// the oldest messages are discarded, handled or not. NATS reserves that much storage, on each of
+// its replicas; see docs/fleet-operating.md for changing it.
+func WithMaxIn(bytes int64) Option {
+	return func(c *config) {
+		c.maxIn = bytes
+		c.mistakes.check("WithMaxIn", bytes, wantMax(bytes))
+	}
+}
+
+// WithMaxOut sets how many bytes of messages to rooms may wait to be delivered; the default is
+// 256 MiB, or less on the small disk of an embedded server. It must be at least 16 MiB. Beyond it
+// [Fleet.Send] returns an error. NATS reserves that much storage, as for [WithMaxIn].
+func WithMaxOut(bytes int64) Option {
+	return func(c *config) {
+		c.maxOut = bytes
+		c.mistakes.check("WithMaxOut", bytes, wantMax(bytes))
+	}
+}
+
+// Options for this process.
+
+// WithCodec sets the codec with which [Fleet.Send] encodes and [On] decodes; the default is
+// encoding/json, as for a [wechatws.Client].
+func WithCodec(codec wechatws.Codec) Option {
+	return func(c *config) {
+		c.codec = codec
+		c.mistakes.check("WithCodec", "nil", unless(codec != nil, "must not be nil"))
+	}
+}
+
+// WithLogger logs to logger what matters to an operator; by default nothing is logged.
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *config) {
+		c.logger = logger
+		c.mistakes.check("WithLogger", "nil", unless(logger != nil, "must not be nil"))
+	}
+}
+
+// newConfig applies options to the defaults, and returns all of their mistakes joined.
+func newConfig(options []Option) (config, error) {
+	c := config{name: defaultName, embedded: true, replicas: 1, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
+	apply(&c, &c.mistakes, "Open", options)
+	switch {
+	case c.embedded && c.replicas > 1:
+		c.mistakes.check("WithReplicas", c.replicas, "must be 1 without WithNATS: the embedded server is alone")
+	case !c.embedded && c.dir != "":
+		c.mistakes.check("WithDir", c.dir, "is for the embedded server: it must not be given with WithNATS")
+	case !c.embedded && c.listen != "":
+		c.mistakes.check("WithListen", c.listen, "is for the embedded server: it must not be given with WithNATS")
+	}
+	return c, c.mistakes.err()
+}
+
+// settings are those with which a fleet is created by c.
+func (c *config) settings() settled {
+	return settled{
+		Lease:      cmp.Or(c.lease, defaultLease),
+		LeasedBy:   c.replicas,
+		Partitions: cmp.Or(c.partitions, defaultPartitions),
+		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
+	}
+}
+
+// wrong returns the name of the first setting that is out of range, its value and what would be
+// right; an empty name if there is none.
+func (s settled) wrong() (name string, value any, want string) {
+	for _, one := range []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{"Lease", s.Lease, wantLease(s.Lease)},
+		{"Replicas", s.LeasedBy, wantReplicas(s.LeasedBy)},
+		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
+		{"KeepIn", s.KeepIn, wantKeepIn(s.KeepIn)},
+	} {
+		if one.want != "" {
+			return one.name, one.value, one.want
+		}
+	}
+	return "", nil, ""
+}
+
+func wantLease(d time.Duration) string {
+	switch {
+	case d < 2*time.Second:
+		return "must be 2 s or longer"
+	case d > longestLease:
+		return "must be 5 minutes or shorter"
+	case d%time.Second != 0: // NATS cuts off the rest, and the lease would end before the worker closes its rooms
+		return "must be whole seconds"
+	}
+	return ""
+}
+
+func wantReplicas(n int) string { return unless(n == 1 || n == 3 || n == 5, "must be 1, 3 or 5") }
+
+func wantPartitions(n int) string { return unless(n >= 1 && n <= 256, "must be 1 to 256") }
+
+func wantKeepIn(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "must be a minute or longer"
+	case d > longestKeep:
+		return "must be 10 years (87600 h) or shorter"
+	}
+	return ""
+}
+
+func wantMax(bytes int64) string {
+	return unless(bytes >= leastMax, "must be 16 MiB (16777216) or more")
+}
+
+// unless returns want, or an empty string if ok.
+func unless(ok bool, want string) string {
+	if ok {
+		return ""
+	}
+	return want
+}
+
+// hidden is the value of an option that may be a secret.
+const hidden = "not shown"
+
+// mistakes are the errors of options, at most one of each name.
+type mistakes []*wechatws.OptionError
+
+// check adds the mistake of an option, if want is not empty, and removes that of an earlier option
+// of the same name, which this one replaces.
+func (m *mistakes) check(option string, value any, want string) {
+	e := wrong(option, value, want)
+	*m = slices.DeleteFunc(*m, func(other *wechatws.OptionError) bool { return other.Option == e.Option })
+	if want != "" {
+		*m = append(*m, e)
+	}
+}
+
+func (m mistakes) err() error {
+	var errs []error
+	for _, e := range m {
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// apply applies options to c. A nil one is a mistake of the function that it was given to.
+func apply[C any, O ~func(*C)](c *C, m *mistakes, function string, options []O) {
+	for _, o := range options {
+		if o == nil {
+			m.check(function, "nil", "an option must not be nil")
+			continue
+		}
+		o(c)
+	}
+}
+
+func wrong(option string, value any, want string) *wechatws.OptionError {
+	return &wechatws.OptionError{Option: "fleet." + option, Value: fmt.Sprint(value), Want: want}
+}

@@ -1,0 +1,97 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A WorkerOption configures a [Worker]. A later option replaces an earlier one of the same name.
+type WorkerOption func(*workerConfig)
+
+type workerConfig struct {
+	name         string
+	secrets      func(ctx context.Context, ref string) (string, error)
+	moveRate     float64 // rooms a second
+	drainTimeout time.Duration
+
+	mistakes mistakes
+}
+
+// WithWorkerName sets the name of the worker; the default consists of the name of the host and the
+// number of the process. Rooms are placed by it: a worker that comes back under its name gets the
+// same rooms. Of two workers with one name the younger gets them. It must be 1 to 128 bytes of
+// UTF-8 without control characters.
+func WithWorkerName(name string) WorkerOption {
+	return func(c *workerConfig) {
+		c.name = name
+		value, want := name, ""
+		switch {
+		case name == "" || len(name) > longestID:
+			want = "must be 1 to 128 bytes"
+		case strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
+			value, want = fmt.Sprintf("%q", name), "must be text without control characters"
+		}
+		c.mistakes.check("WithWorkerName", value, want)
+	}
+}
+
+// WithSecrets sets the function that looks up the references of [Spec.Secrets], such as one of
+// [LookUpSecret]; by default [Room.Secret] returns an error. lookUp is called on any number of
+// goroutines.
+//
+// The program that adds a room chooses its references, and the endpoint that the secrets are sent
+// to: permit only secrets that are meant for rooms.
+func WithSecrets(lookUp func(ctx context.Context, ref string) (string, error)) WorkerOption {
+	return func(c *workerConfig) {
+		c.secrets = lookUp
+		c.mistakes.check("WithSecrets", "nil", unless(lookUp != nil, "must be a function that looks up references"))
+	}
+}
+
+// WithMoveRate sets how many rooms a second are handed over to other workers, when one has joined
+// or this one drains; the default is 50.
+func WithMoveRate(rate float64) WorkerOption {
+	return func(c *workerConfig) {
+		c.moveRate = rate
+		c.mistakes.check("WithMoveRate", rate, unless(rate > 0, "must be above zero"))
+	}
+}
+
+// WithDrainTimeout sets how long handing over may take at the end of [Worker.Run]; the default is
+// 25 s. The rate of handing over rises if necessary. Rooms that are left then are closed at once,
+// and taken by other workers within seconds.
+func WithDrainTimeout(d time.Duration) WorkerOption {
+	return func(c *workerConfig) {
+		c.drainTimeout = d
+		c.mistakes.check("WithDrainTimeout", d, unless(d > 0, "must be longer than zero"))
+	}
+}
+
+// newWorkerConfig applies options to the defaults, and returns all of their mistakes joined.
+func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	c := workerConfig{
+		name:         fmt.Sprintf("%s-%d", host, os.Getpid()),
+		secrets:      noSecrets,
+		moveRate:     50,
+		drainTimeout: 25 * time.Second,
+	}
+	apply(&c, &c.mistakes, "NewWorker", options)
+	if !connects {
+		c.mistakes.check("NewWorker", "nil", "connect must be a function that makes the client of a room")
+	}
+	return c, c.mistakes.err()
+}
+
+func noSecrets(context.Context, string) (string, error) {
+	return "", errors.New("WithSecrets is not given: it must permit the references that rooms may have")
+}
