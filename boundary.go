@@ -71,6 +71,7 @@ type userConn struct {
 	conn     transport.Conn
 	panicked func(error) // set by newLink, before there is a second goroutine; may be nil
 	reader   io.Reader   // of the current message
+	over     atomic.Bool // nothing is to be written any more
 }
 
 // call is protect for a method.
@@ -101,6 +102,9 @@ func (c *userConn) Read(p []byte) (int, error) {
 }
 
 func (c *userConn) Write(t transport.MessageType, p []byte) error {
+	if c.over.Load() {
+		return net.ErrClosed
+	}
 	return c.call(func() error { return c.conn.Write(t, p) })
 }
 

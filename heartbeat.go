@@ -288,14 +288,14 @@ func (h *heartbeat) message() []byte {
 }
 
 // isPong tells whether m answers the heartbeat, and takes the time.
-func (h *heartbeat) isPong(m Message) bool {
+func (h *heartbeat) isPong(ctx context.Context, m Message) bool {
 	match := h.cfg.heartbeat.Pong
 	if match == nil {
 		return false
 	}
 	is := false
 	if err := protect(func() error { is = match(m); return nil }); err != nil {
-		h.link.client.report(h.link.session.ctx, err)
+		h.link.client.report(ctx, err)
 	}
 	if is {
 		h.mu.Lock()

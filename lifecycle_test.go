@@ -268,12 +268,12 @@ func TestCloseRacesWithConnect(t *testing.T) {
 			ended, cancel := context.WithCancel(t.Context())
 			connected := make(chan error)
 			go func() { connected <- c.Connect(ended) }()
-			messages := c.Messages(t.Context())
 			cancel()
 			_ = c.Close(1000, "")
 			<-connected
 			w.sleep(0)
-			for range messages {
+			for _, err := range c.Messages(t.Context()) {
+				require.ErrorIs(t, err, wechatws.ErrClosed)
 			}
 			assert.Equal(t, wechatws.StateClosed, c.State())
 		}
