@@ -179,7 +179,7 @@ func ExampleClient_Run() {
 	fmt.Println(client.Run(ctx))
 	fmt.Println(client.State())
 	// Output:
-	// context canceled
+	// <nil>
 	// closed
 }
 

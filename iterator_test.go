@@ -118,6 +118,7 @@ func TestMessagesEnd(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
 				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
 				var (
 					conn *wstest.Conn
 					n    int

@@ -430,7 +430,7 @@ func TestRequestInACallbackBehindAFullInbox(t *testing.T) {
 		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
 			if first {
 				first = false
-				_, err = c.Request(context.Background(), "x", func(m wechatws.Message) bool { return m.Type == "reply" })
+				_, err = c.Request(ctx, "x", func(m wechatws.Message) bool { return m.Type == "reply" })
 			}
 		})
 		c.connect()
