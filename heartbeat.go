@@ -267,7 +267,9 @@ func (h *heartbeat) resume() {
 func (h *heartbeat) message() []byte {
 	data := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
-		h.making.Lock()
+		if !h.making.TryLock() { // the one before is not made yet
+			return nil
+		}
 		defer h.making.Unlock()
 		err := protect(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()

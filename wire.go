@@ -141,6 +141,8 @@ func (w *wire) Write(p []byte) (int, error) {
 		if err := w.permitted(); err != nil {
 			return 0, err
 		}
+		w.mu.Unlock() // Close must not wait for a Write of the user's
+		defer w.mu.Lock()
 		return w.Conn.Write(p)
 	}
 	for w.flying && w.err == nil && w.gathered() >= maxPending {
