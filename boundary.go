@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -136,6 +137,28 @@ func bounded(c transport.Conn) (transport.Conn, *frames.Stream) {
 type userNetConn struct {
 	net.Conn
 	panicked atomic.Pointer[PanicError]
+
+	mu    sync.Mutex
+	over  bool           // no method but Close is called any more
+	calls sync.WaitGroup // of the others
+}
+
+// enter counts a call in. The caller must call calls.Done when it returns true.
+func (c *userNetConn) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.calls.Add(1)
+	}
+	return !c.over
+}
+
+// wait waits until no method is being called, and prevents further calls.
+func (c *userNetConn) wait() {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	c.calls.Wait()
 }
 
 func (c *userNetConn) note(err error) error {
@@ -145,19 +168,33 @@ func (c *userNetConn) note(err error) error {
 	return err
 }
 
-func (c *userNetConn) call(method func() error) error { return c.note(protect(method)) }
+func (c *userNetConn) call(method func() error) error {
+	if !c.enter() {
+		return net.ErrClosed
+	}
+	defer c.calls.Done()
+	return c.note(protect(method))
+}
 
-func (c *userNetConn) Read(p []byte) (int, error) {
-	n, err := transfer(p, c.Conn.Read)
+func (c *userNetConn) Read(p []byte) (n int, err error) {
+	if !c.enter() {
+		return 0, net.ErrClosed
+	}
+	defer c.calls.Done()
+	n, err = transfer(p, c.Conn.Read)
 	return n, c.note(err)
 }
 
-func (c *userNetConn) Write(p []byte) (int, error) {
-	n, err := transfer(p, c.Conn.Write)
+func (c *userNetConn) Write(p []byte) (n int, err error) {
+	if !c.enter() {
+		return 0, net.ErrClosed
+	}
+	defer c.calls.Done()
+	n, err = transfer(p, c.Conn.Write)
 	return n, c.note(err)
 }
 
-func (c *userNetConn) Close() error { return c.call(c.Conn.Close) }
+func (c *userNetConn) Close() error { return c.note(protect(c.Conn.Close)) }
 
 func (c *userNetConn) SetDeadline(t time.Time) error {
 	return c.call(func() error { return c.Conn.SetDeadline(t) })

@@ -223,6 +223,9 @@ func (w *wire) end() {
 	w.finishers.Wait()
 	w.abort()
 	w.closers.Wait()
+	if c, ok := w.Conn.(*userNetConn); ok {
+		c.wait()
+	}
 }
 
 // seal prevents any further write, and returns the place in the stream up to which the
