@@ -252,14 +252,19 @@ func (d *dispatcher) more() bool {
 	return true
 }
 
-// waitIdle waits until all that has come up to now has run, or until ctx ends, the cause
-// of which it returns. It does not wait for a callback that is excused, nor for what comes
-// behind it.
-func (d *dispatcher) waitIdle(ctx context.Context) error {
+// now is the place behind all that has come up to now.
+func (d *dispatcher) now() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pushed
+}
+
+// wait waits until all up to that place has run, or until ctx ends, the cause of which it
+// returns. It does not wait for a callback that is excused, nor for what comes behind it.
+func (d *dispatcher) wait(ctx context.Context, upTo int64) error {
 	defer context.AfterFunc(ctx, d.wake)()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	upTo := d.pushed
 	done := func() bool {
 		running := d.running.Load()
 		return d.ran.Load() >= upTo || running != nil && running.excused.Load() > 0

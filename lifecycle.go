@@ -43,6 +43,7 @@ func (c *Client) Connect(ctx context.Context) error {
 		return s.err
 	default:
 	}
+	s.cancel()
 	return errors.Join(context.Cause(ctx), c.end(s, StatusGoingAway, "", context.Cause(ctx)))
 }
 
@@ -62,6 +63,7 @@ func (c *Client) Run(ctx context.Context) error {
 	select {
 	case <-s.over:
 	case <-ctx.Done():
+		s.cancel()
 		_ = c.end(s, StatusGoingAway, "", context.Cause(ctx)) // outcome has it
 	}
 	c.awaitCallbacks(context.WithoutCancel(ctx), s)
@@ -74,7 +76,7 @@ func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
 	defer excuse(ctx)()
 	ctx, cancel := context.WithDeadline(ctx, s.ends)
 	defer cancel()
-	_ = c.dispatcher.waitIdle(ctx)
+	_ = c.dispatcher.wait(ctx, s.last)
 }
 
 // start begins a session.
@@ -162,6 +164,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 	if s == nil {
 		return left
 	}
+	s.cancel()
 	return c.end(s, code, reason, nil)
 }
 
@@ -175,6 +178,7 @@ func (c *Client) CloseNow() error {
 		return left
 	}
 	s.cut()
+	s.cancel()
 	return c.end(s, StatusAbnormalClosure, "", nil)
 }
 
@@ -197,9 +201,10 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	defer excuse(ctx)()
 	s, left := c.running()
 	if s == nil {
-		return errors.Join(c.dispatcher.waitIdle(ctx), left)
+		return errors.Join(c.dispatcher.wait(ctx, c.dispatcher.now()), left)
 	}
-	inTime := context.AfterFunc(ctx, s.cut)
+	defer context.AfterFunc(ctx, s.cut)()
+	defer context.AfterFunc(s.patience, s.cancel)()
 	c.mu.Lock()
 	s.retire()
 	l := s.link
@@ -208,14 +213,14 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if l != nil {
 		l.relieve()
 	}
-	_ = c.dispatcher.waitIdle(s.patience)
+	_ = c.dispatcher.wait(s.patience, c.dispatcher.now())
 	if l != nil {
 		c.queue.finish(s.patience, l)
 	}
 	_ = c.end(s, StatusNormalClosure, "", nil)
-	_ = c.dispatcher.waitIdle(s.patience)
-	if !inTime() {
-		return errors.Join(context.Cause(ctx), s.left)
+	cut := s.patience.Err() != nil
+	if c.dispatcher.wait(s.patience, s.last) != nil || cut {
+		return errors.Join(context.Cause(ctx), s.left) // without the first when CloseNow was it
 	}
 	return s.left
 }
@@ -259,7 +264,8 @@ func (c *Client) running() (s *session, left error) {
 	return nil, left
 }
 
-// end closes a session. The first call of it closes the link and returns what is left; all
+// end closes a session, whose callers have ended the context of its callbacks, unless they
+// are graceful. The first call of it closes the link and returns what is left; all
 // others wait for that. It does not wait for any function of the user's, and needs no
 // goroutine that may be in one.
 func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
@@ -269,7 +275,6 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		s.begin()
 		s.cause = cause
 		s.retire()
-		s.cancel()
 		c.queue.close()
 	}
 	l, opening := s.link, c.newest

@@ -16,8 +16,8 @@ type session struct {
 	number   int
 	schedule *schedule // used by run alone
 
-	// ctx is given to callbacks and to the endpoint and login functions. It ends
-	// when Close begins, or after the last event of a session that failed.
+	// ctx is given to callbacks and to the endpoint and login functions. It ends when Close
+	// begins, or after the last event of a session that failed or was shut down.
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -35,6 +35,7 @@ type session struct {
 	done   chan struct{} // closed when all its goroutines are gone
 	err    error         // the permanent error; set before over
 	left   error         // what was not delivered; set before over
+	last   int64         // the dispatcher's place behind its last event; set before over
 
 	// Guarded by the client's mutex.
 	link         *link                   // while open
@@ -516,6 +517,7 @@ func (s *session) settle(to State, err error) {
 	}
 	c.requests.lost(&c.queue, nil, refuse)
 	c.move(StateChange{To: to, Attempt: c.attempt, Err: err})
+	s.last = c.dispatcher.now()
 	c.dispatcher.event(s, func(context.Context) { s.cancel() })
 	close(s.over)
 }
@@ -523,7 +525,6 @@ func (s *session) settle(to State, err error) {
 // gone is called when the session's goroutines have ended.
 func (s *session) gone() {
 	c := s.client
-	s.cut() // releases the context
 	c.mu.Lock()
 	c.session = nil
 	c.mu.Unlock()
