@@ -131,6 +131,9 @@ func (w *wire) silent() time.Duration {
 func (w *wire) goLive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for w.flying {
+		w.changed.Wait()
+	}
 	w.live = true
 }
 
@@ -141,8 +144,13 @@ func (w *wire) Write(p []byte) (int, error) {
 		if err := w.permitted(); err != nil {
 			return 0, err
 		}
+		w.flying = true
 		w.mu.Unlock() // Close must not wait for a Write of the user's
-		defer w.mu.Lock()
+		defer func() {
+			w.mu.Lock()
+			w.flying = false
+			w.changed.Broadcast()
+		}()
 		return w.Conn.Write(p)
 	}
 	for w.flying && w.err == nil && w.gathered() >= maxPending {
