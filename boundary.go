@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,7 @@ type userConn struct {
 	conn     transport.Conn
 	panicked func(error) // set by newLink, before there is a second goroutine; may be nil
 	reader   io.Reader   // of the current message
+	over     atomic.Bool // nothing is to be written any more
 }
 
 // call is protect for a method.
@@ -101,6 +103,9 @@ func (c *userConn) Read(p []byte) (int, error) {
 }
 
 func (c *userConn) Write(t transport.MessageType, p []byte) error {
+	if c.over.Load() {
+		return net.ErrClosed
+	}
 	return c.call(func() error { return c.conn.Write(t, p) })
 }
 
@@ -132,6 +137,28 @@ func bounded(c transport.Conn) (transport.Conn, *frames.Stream) {
 type userNetConn struct {
 	net.Conn
 	panicked atomic.Pointer[PanicError]
+
+	mu    sync.Mutex
+	over  bool           // no method but Close is called any more
+	calls sync.WaitGroup // of the others
+}
+
+// enter counts a call in. The caller must call calls.Done when it returns true.
+func (c *userNetConn) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.calls.Add(1)
+	}
+	return !c.over
+}
+
+// wait waits until no method is being called, and prevents further calls.
+func (c *userNetConn) wait() {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	c.calls.Wait()
 }
 
 func (c *userNetConn) note(err error) error {
@@ -141,19 +168,33 @@ func (c *userNetConn) note(err error) error {
 	return err
 }
 
-func (c *userNetConn) call(method func() error) error { return c.note(protect(method)) }
+func (c *userNetConn) call(method func() error) error {
+	if !c.enter() {
+		return net.ErrClosed
+	}
+	defer c.calls.Done()
+	return c.note(protect(method))
+}
 
-func (c *userNetConn) Read(p []byte) (int, error) {
-	n, err := transfer(p, c.Conn.Read)
+func (c *userNetConn) Read(p []byte) (n int, err error) {
+	if !c.enter() {
+		return 0, net.ErrClosed
+	}
+	defer c.calls.Done()
+	n, err = transfer(p, c.Conn.Read)
 	return n, c.note(err)
 }
 
-func (c *userNetConn) Write(p []byte) (int, error) {
-	n, err := transfer(p, c.Conn.Write)
+func (c *userNetConn) Write(p []byte) (n int, err error) {
+	if !c.enter() {
+		return 0, net.ErrClosed
+	}
+	defer c.calls.Done()
+	n, err = transfer(p, c.Conn.Write)
 	return n, c.note(err)
 }
 
-func (c *userNetConn) Close() error { return c.call(c.Conn.Close) }
+func (c *userNetConn) Close() error { return c.note(protect(c.Conn.Close)) }
 
 func (c *userNetConn) SetDeadline(t time.Time) error {
 	return c.call(func() error { return c.Conn.SetDeadline(t) })

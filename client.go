@@ -2,7 +2,6 @@ package wechatws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -36,10 +35,11 @@ type Client struct {
 	host     string // of the endpoint; with an endpoint function, of the newest
 	state    State
 	attempt  int
-	stats    Stats    // what is counted under mu
-	session  *session // nil while nothing runs
-	sessions int      // how many there have been
-	misuses  []error  // for the next Connect
+	stats    Stats         // what is counted under mu
+	session  *session      // nil while nothing of it runs
+	done     chan struct{} // see Done
+	sessions int           // how many there have been
+	misuses  []error       // for the next Connect
 
 	connections int   // how many there have been, also those that did not open
 	newest      *link // the last of them, also while it is opening; nil once it has ended
@@ -54,7 +54,7 @@ type Client struct {
 // redirects of a handshake are followed, and only on the same host. It
 // does no I/O. All wrong options are reported together, as *OptionError.
 func New(url string, options ...Option) (*Client, error) {
-	c := &Client{cfg: defaultConfig()}
+	c := &Client{cfg: defaultConfig(), done: make(chan struct{})}
 	for _, option := range options {
 		if option == nil {
 			option = setting("New", func(*config) error { return wrong("New", "nil", "an option must not be nil") })
@@ -65,223 +65,10 @@ func New(url string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.host = c.cfg.host
-	c.dispatcher = newDispatcher(c.route)
+	c.dispatcher = newDispatcher(c.route, c.ended)
 	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
 	c.keepJournal()
 	return c, nil
-}
-
-// Connect connects, and returns nil at the first open connection, with the login
-// written. From then on the client stays connected until Close. Between attempts
-// it follows the schedule, so that Connect returns an error only when that is
-// permanent, or when ctx ends, which closes the client; ctx has no say any more once
-// Connect has returned. Its values are seen by callbacks.
-//
-// It returns ErrAlreadyConnected while the client is connected or connecting, and
-// ErrClosed when Close ended it. After Close or a failure it starts afresh, with
-// the same callbacks; a queue left by a failure is delivered.
-//
-// It mirrors the original's initWebSocket, which did nothing when it was "already
-// logged in".
-func (c *Client) Connect(ctx context.Context) error {
-	s, err := c.start(ctx)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-s.opened:
-		return nil
-	case <-s.done:
-	case <-ctx.Done():
-	}
-	select {
-	case <-s.opened:
-		return nil
-	default:
-	}
-	if err := c.over(ctx, s); err != nil {
-		return err
-	}
-	return ErrClosed
-}
-
-// Run connects, stays connected, and returns when it is over: nil after Close,
-// the permanent error after a failure, and when ctx ends, which closes the client as
-// Close does (with code 1001), the cause of that, joined with what could not be
-// delivered. It suits an errgroup. It returns ErrAlreadyConnected as Connect
-// does.
-func (c *Client) Run(ctx context.Context) error {
-	s, err := c.start(ctx)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-	}
-	return c.over(ctx, s)
-}
-
-// start begins a session.
-func (c *Client) start(ctx context.Context) (*session, error) {
-	var schedule *schedule
-	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
-		return nil, err
-	}
-	for {
-		c.mu.Lock()
-		if errs := c.misuses; len(errs) > 0 {
-			c.misuses = nil
-			c.mu.Unlock()
-			return nil, errors.Join(errs...)
-		}
-		old := c.session
-		if old == nil {
-			break
-		}
-		closing := old.closing
-		c.mu.Unlock()
-		if _, owned := inside(); !closing || owned {
-			return nil, ErrAlreadyConnected
-		}
-		select {
-		case <-old.done:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	defer c.mu.Unlock()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	c.sessions++
-	s := &session{
-		client:   c,
-		number:   c.sessions,
-		schedule: schedule,
-		opened:   make(chan struct{}),
-		done:     make(chan struct{}),
-		wake:     make(chan struct{}, 1),
-	}
-	ctx = context.WithValue(context.WithoutCancel(ctx), clientKey{}, c)
-	s.ctx, s.cancel = context.WithCancel(ctx)
-	c.session = s
-	c.queue.accept(nil)
-	go s.run(0, nil)
-	return s, nil
-}
-
-// over waits for the end of s, and brings it about when ctx has ended.
-func (c *Client) over(ctx context.Context, s *session) error {
-	select {
-	case <-s.done:
-		c.waitIdle()
-		return s.err
-	default:
-	}
-	left := c.end(s, StatusGoingAway, "", context.Cause(ctx), false)
-	return errors.Join(s.err, left)
-}
-
-// Close is the manual close: it ends the connection with a code and a reason of
-// at most 123 bytes, and no reconnect follows, until Connect or Run. What is
-// queued is written first, for no longer than the drain timeout; what is left is
-// handed back in an *UndeliveredError. Messages that arrive from now on reach no
-// callback.
-//
-// Close works in every state and may be called any number of times, and from
-// inside callbacks. It returns when all goroutines of the client are gone; the
-// context of a callback that runs has ended then, and Close waits for it, except
-// from inside a callback. It takes no longer than the drain timeout and a close
-// handshake of 2 s. An *OptionError about the code or the reason means that
-// nothing was done.
-//
-// It mirrors the original's closeWebSocket. Unlike in wx it also ends a
-// connection that is not open yet.
-func (c *Client) Close(code StatusCode, reason string) error {
-	if err := checkClose(code, reason); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	if s := c.session; s != nil {
-		c.mu.Unlock()
-		return c.end(s, code, reason, nil, false)
-	}
-	c.queue.close()
-	left := c.queue.takeBack(ErrClosed)
-	if c.state != StateClosed {
-		c.move(StateChange{To: StateClosed})
-	}
-	c.mu.Unlock()
-	c.waitIdle()
-	return left
-}
-
-// CloseNow is Close without a word: the connection ends at once, nothing more is written to
-// it, and the peer sees what it would see if the process had died. It also cuts short
-// a Close that is under way. What is queued is handed back, as by Close; it returns when all
-// goroutines of the client are gone, for which it waits as Close does.
-func (c *Client) CloseNow() error {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
-	if s == nil {
-		return c.Close(StatusNormalClosure, "")
-	}
-	return c.end(s, StatusAbnormalClosure, "", nil, true)
-}
-
-// end closes a session. The first to call it closes the link and gets what was
-// left, all others only wait. With now nobody says good-bye.
-func (c *Client) end(s *session, code StatusCode, reason string, cause error, now bool) (left error) {
-	c.mu.Lock()
-	first := !s.closing && c.session == s
-	if first {
-		s.closing, s.cause = true, cause
-		s.cancel()
-		if s.retry != nil {
-			s.retry(context.Canceled) // no link can open from here on
-		}
-		c.queue.close()
-	}
-	l := s.link
-	c.mu.Unlock()
-
-	if l != nil {
-		l.relieve()
-		if now {
-			l.fail(&CloseError{Code: code})
-		}
-	}
-	if first {
-		c.dispatcher.wake()
-		c.requests.lost(&c.queue, nil, ErrClosed)
-		if l != nil && !now {
-			drain, cancel := context.WithTimeout(context.Background(), c.cfg.drainTimeout)
-			c.queue.drain(drain, l)
-			cancel()
-			l.close(code, reason)
-		}
-	}
-	if _, owned := inside(); owned { // the session cannot end before this returns
-		if first {
-			left = c.queue.takeBack(ErrClosed)
-		}
-		return left
-	}
-	<-s.done
-	c.waitIdle()
-	if first {
-		left = s.left
-	}
-	return left
-}
-
-// waitIdle waits for the callbacks to end, unless it is one of them that waits.
-func (c *Client) waitIdle() {
-	if dispatching, owned := inside(); !dispatching && !owned {
-		c.dispatcher.waitIdle()
-	}
 }
 
 // State is where the client is now.
@@ -306,10 +93,7 @@ func (c *Client) move(change StateChange) StateChange {
 	}
 	c.state, c.attempt = change.To, change.Attempt
 	c.stats.moved(change)
-	c.dispatcher.event(func() {
-		ctx := s.eventContext()
-		c.onStateChange.call(ctx, change, func(err error) { c.report(ctx, err) })
-	})
+	c.dispatcher.event(s, func(ctx context.Context) { c.onStateChange.call(ctx, change, c.reporter(ctx)) })
 	return change
 }
 
@@ -319,17 +103,6 @@ func (c *Client) eventContext() context.Context {
 	s := c.session
 	c.mu.Unlock()
 	return s.eventContext()
-}
-
-// currentSession is the number of the session that runs, or of the next one, and
-// whether the client has ended and there may be none.
-func (c *Client) currentSession() (number int, ended bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session != nil {
-		return c.session.number, false
-	}
-	return c.sessions + 1, c.state.terminal()
 }
 
 // Reconnect drops the open connection, or cuts a wait short, or starts the
@@ -344,7 +117,7 @@ func (c *Client) currentSession() (number int, ended bool) {
 func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
-	if s == nil || s.closing {
+	if s == nil || s.retired {
 		idle := c.state == StateIdle
 		c.mu.Unlock()
 		if idle {
@@ -377,7 +150,7 @@ func (c *Client) Disconnect(connection int, cause error) error {
 	c.mu.Lock()
 	s := c.session
 	var l *link
-	if s != nil && !s.closing {
+	if s != nil && !s.retired {
 		l = s.link
 	}
 	c.mu.Unlock()
@@ -388,16 +161,11 @@ func (c *Client) Disconnect(connection int, cause error) error {
 	return nil
 }
 
-// clientKey is the key of the Client in the contexts of its callbacks.
-type clientKey struct{}
-
-// insideOwnCallback tells whether the caller runs inside a callback of this
-// client. Should it run inside some callback with a context from elsewhere, it is
-// taken for one of this client's.
-func (c *Client) insideOwnCallback(ctx context.Context) bool {
-	dispatching, _ := inside()
-	of, ok := ctx.Value(clientKey{}).(*Client)
-	return dispatching && (!ok || of == c)
+// insideCallback reports whether ctx is that of the callback of this client that runs
+// now, or was made from it.
+func (c *Client) insideCallback(ctx context.Context) bool {
+	d := deliveryOf(ctx)
+	return d != nil && d == c.dispatcher.running.Load()
 }
 
 // dropped is told by the queue what it drops, and why. A callback that runs for
@@ -413,11 +181,10 @@ func (c *Client) dropped(m Outbound, why error) {
 			c.drops = map[error]*DroppedError{}
 		}
 		c.drops[why] = drops
-		c.dispatcher.event(func() {
+		c.dispatcher.event(nil, func(ctx context.Context) {
 			c.dropMu.Lock()
 			delete(c.drops, why)
 			c.dropMu.Unlock()
-			ctx := c.eventContext()
 			trace(ctx, c, c.cfg.trace.dropped, drops)
 			c.report(ctx, drops)
 		})

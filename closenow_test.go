@@ -19,8 +19,9 @@ func TestCloseNow(t *testing.T) {
 		conn.StopReading() // Close would wait for the answer to its close frame
 		began := time.Now()
 		require.NoError(t, c.CloseNow())
-		assert.Zero(t, time.Since(began))
 		assert.Equal(t, wechatws.StateClosed, c.State())
+		<-c.Done()
+		assert.Zero(t, time.Since(began))
 		conn.ResumeReading()
 		<-conn.Done()
 		code, _ := conn.CloseCode()

@@ -48,7 +48,7 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 		return Message{}, err
 	}
 	defer c.queue.removeUnconfirmed(out)
-	callback := c.insideOwnCallback(ctx)
+	callback := c.insideCallback(ctx)
 	if err := c.awaitTurn(ctx, out, callback); err != nil {
 		return Message{}, err
 	}

@@ -264,7 +264,7 @@ func (d *dialing) cut() {
 	wires := slices.Clone(d.wires)
 	d.mu.Unlock()
 	for _, w := range wires {
-		_ = protect(w.Conn.Close) // the connection may be the user's
+		w.abort()
 	}
 }
 
@@ -275,7 +275,7 @@ func (d *dialing) abandon() {
 	d.mu.Unlock()
 	d.dials.Wait()
 	for _, w := range d.wires {
-		w.Close()
+		w.end()
 	}
 }
 

@@ -1,8 +1,7 @@
 package wechatws
 
 import (
-	"reflect"
-	"runtime"
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -19,7 +18,10 @@ const (
 // than to a session, so that callbacks stay one at a time when a callback closes
 // the client and connects it again.
 type dispatcher struct {
-	handle func(inbound) // what to do with a message
+	handle func(context.Context, inbound) // what to do with a message
+	idle   func()                         // called when the goroutine has nothing left to run
+
+	running atomic.Pointer[delivery] // nil: nothing runs
 
 	messages atomic.Int64 // pending or running
 	bytes    atomic.Int64
@@ -30,35 +32,74 @@ type dispatcher struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	pending []delivery
-	spare   []delivery // what pending was before
-	pushed  int64      // how many deliveries there ever were
-	running bool       // the goroutine exists
+	pending []item
+	spare   []item // what pending was before
+	pushed  int64  // how many deliveries there ever were
+	active  bool   // the goroutine exists
 
 	// The goroutine's own.
-	current []delivery // taken from pending
-	next    int        // of these, the one that runs or is to run
-	inBatch int        // of that one's messages
+	current []item // taken from pending
+	next    int    // of these, the one that runs or is to run
+	inBatch int    // of that one's messages
 }
 
-// A delivery is one thing to run: an event, or messages.
+// An item is one thing to run: an event, or messages.
+type item struct {
+	event   func(context.Context)
+	session *session // of the event; nil: there has been none
+	batch   *batch
+}
+
+// A delivery is an item while it runs. It is the context of the callbacks that are
+// called for it, from which [Client.Shutdown] and [Client.Request] find out that they
+// are called by one of them.
 type delivery struct {
-	event func()
-	batch *batch
+	context.Context
+	dispatcher *dispatcher
+	session    *session
+	excused    atomic.Int32 // how many calls of Shutdown are under way in it: nothing waits for it meanwhile
 }
 
-func newDispatcher(handle func(inbound)) *dispatcher {
-	d := &dispatcher{handle: handle}
+type deliveryKey struct{}
+
+// Value implements [context.Context].
+func (d *delivery) Value(key any) any {
+	if key == (deliveryKey{}) {
+		return d
+	}
+	return d.Context.Value(key)
+}
+
+// deliveryOf returns the delivery that ctx belongs to; nil: none.
+func deliveryOf(ctx context.Context) *delivery {
+	d, _ := ctx.Value(deliveryKey{}).(*delivery)
+	return d
+}
+
+// excuse ends every wait for the callback that ctx belongs to, and prevents new ones
+// until the function returned is called: that callback waits itself.
+func excuse(ctx context.Context) (end func()) {
+	d := deliveryOf(ctx)
+	if d == nil {
+		return func() {}
+	}
+	d.excused.Add(1)
+	d.dispatcher.wake()
+	return func() { d.excused.Add(-1) }
+}
+
+func newDispatcher(handle func(context.Context, inbound), idle func()) *dispatcher {
+	d := &dispatcher{handle: handle, idle: idle}
 	d.changed.L = &d.mu
 	return d
 }
 
-// event runs fn after all that came before it. It does not block: events are as
-// rare as the schedule makes them.
-func (d *dispatcher) event(fn func()) {
+// event runs fn after all that came before it, with the context of an event of s. It
+// does not block: events are as rare as the schedule makes them.
+func (d *dispatcher) event(s *session, fn func(context.Context)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.push(delivery{event: fn}) {
+	if d.push(item{event: fn, session: s}) {
 		d.start()
 	}
 }
@@ -82,7 +123,7 @@ func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func
 		d.most.Store(n)
 	}
 	d.bytes.Add(int64(bytes))
-	return d.push(delivery{batch: b})
+	return d.push(item{batch: b})
 }
 
 // start has a goroutine run what is pending.
@@ -117,11 +158,11 @@ func (d *dispatcher) hasRoom() bool {
 
 // push is called with mu held. When it reports true the caller has to call loop, or
 // start.
-func (d *dispatcher) push(item delivery) (idle bool) {
-	d.pending = append(d.pending, item)
+func (d *dispatcher) push(one item) (idle bool) {
+	d.pending = append(d.pending, one)
 	d.pushed++
-	idle = !d.running
-	d.running = true
+	idle = !d.active
+	d.active = true
 	return idle
 }
 
@@ -152,14 +193,23 @@ func (d *dispatcher) loop() {
 		}
 	}
 	finished = true
+	d.idle()
 }
 
-func (d *dispatcher) run(item delivery) {
-	if item.event != nil {
-		item.event()
-	} else {
-		d.handle(item.batch.message(d.inBatch))
+func (d *dispatcher) run(one item) {
+	if one.event != nil {
+		ctx := &delivery{Context: one.session.eventContext(), dispatcher: d, session: one.session}
+		d.running.Store(ctx)
+		one.event(ctx)
+		return
 	}
+	ctx := d.running.Load()
+	if d.inBatch == 0 {
+		s := one.batch.link.session
+		ctx = &delivery{Context: s.ctx, dispatcher: d, session: s}
+		d.running.Store(ctx)
+	}
+	d.handle(ctx, one.batch.message(d.inBatch))
 }
 
 // settle moves on from what has run.
@@ -173,7 +223,8 @@ func (d *dispatcher) settle() {
 		}
 	}
 	if d.inBatch == 0 {
-		d.current[d.next] = delivery{}
+		d.running.Store(nil) // an idle client keeps no context
+		d.current[d.next] = item{}
 		d.next++
 		d.ran.Add(1)
 	}
@@ -193,7 +244,7 @@ func (d *dispatcher) more() bool {
 	d.spare, d.current, d.next = d.current[:0], nil, 0
 	if len(d.pending) == 0 {
 		d.pending, d.spare = nil, nil // an idle client keeps nothing
-		d.running = false
+		d.active = false
 		d.changed.Broadcast()
 		return false
 	}
@@ -201,44 +252,33 @@ func (d *dispatcher) more() bool {
 	return true
 }
 
-// waitIdle waits until all that has come up to now has run, and the goroutine is
-// gone unless more has come.
-func (d *dispatcher) waitIdle() {
+// now is the place behind all that has come up to now.
+func (d *dispatcher) now() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	upTo := d.pushed
-	d.await(func() bool { return !d.running || d.ran.Load() >= upTo && d.pushed != upTo })
+	return d.pushed
 }
 
-// inside tells on which of the goroutines of any client the caller runs, in one
-// of the user's functions: the dispatcher, or one that belongs to a session (the
-// endpoint, login and opening functions, a heartbeat's, a WithNetDial). Who waits
-// for a goroutine from within itself waits for ever.
-//
-// It cannot tell whose client it is, and must not: two clients that close each
-// other from their callbacks must not wait for each other either. Close has no
-// context to tell this by. Looking at the stack costs about as much as a system
-// call, in calls that are rare.
-func inside() (dispatching, owned bool) {
-	pcs := make([]uintptr, 64)
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		if n == 0 {
-			return false, false
-		}
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := true; more; {
-			var frame runtime.Frame
-			frame, more = frames.Next()
-			switch frame.Entry {
-			case entry((*dispatcher).loop): // perhaps in a session's goroutine, which is relieved before anybody waits
-				return true, false
-			case entry((*session).run), entry((*session).attempt), entry((*heartbeat).tick), entry((*dialing).dialNet):
-				return false, true
-			}
-		}
+// wait waits until all up to that place has run, or until ctx ends, the cause of which it
+// returns. It does not wait for a callback that is excused, nor for what comes behind it.
+func (d *dispatcher) wait(ctx context.Context, upTo int64) error {
+	defer context.AfterFunc(ctx, d.wake)()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	done := func() bool {
+		running := d.running.Load()
+		return d.ran.Load() >= upTo || running != nil && running.excused.Load() > 0
 	}
+	d.await(func() bool { return done() || ctx.Err() != nil })
+	if done() {
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
-// entry is the address that a function has in a stack frame.
-func entry(fn any) uintptr { return reflect.ValueOf(fn).Pointer() }
+// isIdle reports whether nothing runs, and nothing waits to be run.
+func (d *dispatcher) isIdle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.active
+}

@@ -179,7 +179,7 @@ func ExampleClient_Run() {
 	fmt.Println(client.Run(ctx))
 	fmt.Println(client.State())
 	// Output:
-	// context canceled
+	// <nil>
 	// closed
 }
 
@@ -287,17 +287,22 @@ func ExampleClient_Messages() {
 		panic(err)
 	}
 	ctx := context.Background()
-	messages := client.Messages(ctx) // before Connect, to miss nothing
-	if err := client.Connect(ctx); err != nil {
-		panic(err)
-	}
-	for _, text := range []string{"one", "two", "three"} {
-		if err := client.Send(ctx, say{"message", text}); err != nil {
+	go func() {
+		if err := client.Connect(ctx); err != nil {
 			panic(err)
 		}
-	}
+		for _, text := range []string{"one", "two", "three"} {
+			if err := client.Send(ctx, say{"message", text}); err != nil {
+				panic(err)
+			}
+		}
+	}()
 	n := 0
-	for m := range messages {
+	for m, err := range client.Messages(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
 		var c comment
 		if err := m.Decode(&c); err != nil {
 			panic(err)
@@ -311,6 +316,7 @@ func ExampleClient_Messages() {
 	// one
 	// two
 	// three
+	// wechatws: client is closed
 }
 
 func ExampleClient_Close() {

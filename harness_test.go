@@ -129,9 +129,11 @@ func (c *client) connect() *client {
 	return c
 }
 
+// close closes the client, and waits until everything of it is gone.
 func (c *client) close() {
 	c.t.Helper()
 	require.NoError(c.t, c.Close(wechatws.StatusNormalClosure, ""))
+	<-c.Done()
 }
 
 func (c *client) send(texts ...string) {

@@ -267,7 +267,9 @@ func (h *heartbeat) resume() {
 func (h *heartbeat) message() *Outbound {
 	m := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
-		h.making.Lock()
+		if !h.making.TryLock() { // the one before is not made yet
+			return nil
+		}
 		defer h.making.Unlock()
 		err := protect(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
@@ -294,14 +296,14 @@ func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
 }
 
 // isPong tells whether m answers the heartbeat, and takes the time.
-func (h *heartbeat) isPong(m Message) bool {
+func (h *heartbeat) isPong(ctx context.Context, m Message) bool {
 	match := h.cfg.heartbeat.Pong
 	if match == nil {
 		return false
 	}
 	is := false
 	if err := protect(func() error { is = match(m); return nil }); err != nil {
-		h.link.client.report(h.link.session.ctx, err)
+		h.link.client.report(ctx, err)
 	}
 	if is {
 		h.mu.Lock()

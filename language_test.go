@@ -60,7 +60,7 @@ func TestCommentsArePlain(t *testing.T) {
 			text := strings.Join(strings.Fields(group.Text()), " ")
 			for i, pattern := range patterns {
 				for _, found := range pattern.FindAllString(text, -1) {
-					t.Errorf("%s: %q; write: %s", set.Position(place(group, found)), found, phrases[i].instead)
+					t.Errorf("%s: %q; write: %s", set.Position(position(group, found)), found, phrases[i].instead)
 				}
 			}
 		}
@@ -69,8 +69,8 @@ func TestCommentsArePlain(t *testing.T) {
 	require.Greater(t, files, 100)
 }
 
-// place is where the found text begins in a comment: the line of a comment can end in it.
-func place(group *ast.CommentGroup, found string) token.Pos {
+// position is where the found text begins in a comment: the line of a comment can end in it.
+func position(group *ast.CommentGroup, found string) token.Pos {
 	first, _, _ := strings.Cut(strings.TrimLeft(found, ".;: "), " ")
 	for _, whole := range []string{found, first} {
 		for _, line := range group.List {

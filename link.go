@@ -49,12 +49,18 @@ type link struct {
 	stalls    atomic.Int64 // how often it did
 
 	// Guarded by the queue's mutex, which hands out the work.
-	writing bool      // somebody writes
-	wrote   time.Time // when that was over last
-	due     signs
-	cut     *outgoing   // whose writing has failed half-way
-	held    bool        // no message may be written yet
-	holding *time.Timer // ends that; nil: it never was
+	writing   bool      // somebody writes
+	wrote     time.Time // when that was over last
+	due       signs
+	cut       *outgoing   // whose writing has failed half-way
+	held      bool        // no message may be written yet
+	abandoned bool        // what is being written is not the writer's any more
+	holding   *time.Timer // ends that; nil: it never was
+
+	gathered atomic.Pointer[writing] // what was given to the wire last
+	written  atomic.Int64            // messages of the batch that is being written, without a wire
+
+	closed CloseEvent // set when the session has it no more; guarded by the client's mutex
 
 	relief   relief
 	lastRead time.Time // when messages came last; the reader's
@@ -103,8 +109,9 @@ func (l *link) blame(cause *CloseError) {
 	}
 }
 
-// fail ends the link at once, without a close handshake. end waits for a call under way
-// on another goroutine, or the next connection would be made before this one is closed.
+// fail ends the link at once, without a close handshake. It does not block: a connection
+// of the user's is closed by a helper. end waits for that, or the next connection would be
+// made before this one is closed.
 func (l *link) fail(cause *CloseError) {
 	l.blame(cause)
 	l.mu.Lock()
@@ -117,18 +124,27 @@ func (l *link) fail(cause *CloseError) {
 	if !first {
 		return
 	}
-	defer l.helpers.Done()
 	close(l.dead)
 	l.client.dispatcher.wake()
-	if l.wire != nil {
-		if cause.Remote && cause.Err == nil { // the answer to its close frame may be on its way
-			l.wire.Close()
-		} else {
-			l.wire.abort()
-		}
-	} else {
-		l.conn.CloseNow()
+	if u, ok := l.conn.(*userConn); ok {
+		u.over.Store(true)
 	}
+	switch {
+	case l.wire == nil:
+		go func() {
+			defer l.helpers.Done()
+			l.conn.CloseNow()
+		}()
+		return
+	case cause.Remote && cause.Err == nil: // the answer to its close frame may be on its way
+		l.wire.Close()
+	default:
+		l.wire.abort()
+		if l.wire.foreign { // its Close may take its time
+			l.wire.seal()
+		}
+	}
+	l.helpers.Done()
 }
 
 // connPanicked ends the link because a method of its connection has panicked. The panic
@@ -150,11 +166,20 @@ func (l *link) end(readErr error) *CloseError {
 	l.client.queue.detached(l)
 	l.client.gone(l)
 	l.heartbeat.stop()
-	l.conn.CloseNow()
+	if l.wire != nil {
+		l.conn.CloseNow()
+	}
 	l.helpers.Wait()
 	if l.wire != nil {
-		l.wire.finishers.Wait()
+		l.wire.end()
 	}
+	return l.why()
+}
+
+// why is the cause of the end.
+func (l *link) why() *CloseError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.cause
 }
 
@@ -199,22 +224,29 @@ func bare(op *net.OpError) error {
 	return op.Err
 }
 
-// close says good-bye as the user asked for, and ends the link.
-func (l *link) close(code StatusCode, reason string) {
+// close performs the close handshake, unless ctx ends, and ends the link.
+func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	cause := &CloseError{Code: code, Reason: reason}
 	l.blame(cause)
-	if !l.enter() { // end waits for this as it does for fail
+	defer l.fail(cause)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if ctx.Err() != nil || !l.enter() {
 		return
 	}
-	defer l.helpers.Done()
-	if l.wire != nil {
-		defer time.AfterFunc(closeTimeout, l.wire.abort).Stop()
+	closed := make(chan struct{})
+	go func() {
+		defer l.helpers.Done()
+		defer close(closed)
+		if l.stream != nil {
+			l.stream.Pass()
+		}
+		_ = l.conn.Close(int(code), reason) // whatever it met, the link is over
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
 	}
-	if l.stream != nil {
-		l.stream.Pass()
-	}
-	_ = l.conn.Close(int(code), reason) // whatever it met, the link is over
-	l.fail(cause)
 }
 
 // read hands over messages until the connection ends, or the goroutine is relieved.
@@ -350,6 +382,10 @@ func (l *link) receive(b *batch) (idle bool) {
 	n, size := len(b.messages), b.size()
 	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size))
+	if l.session.hasRetired() { // only answers matter now
+		b.release()
+		return false
+	}
 	defer l.resume()
 	return l.client.dispatcher.receive(b, n, size, func() {
 		l.client.requests.inboxFull()
@@ -376,7 +412,7 @@ func (l *link) over() bool {
 	select {
 	case <-l.dead:
 		return true
-	case <-l.session.ctx.Done():
+	case <-l.session.quit:
 		return true
 	default:
 		return false
@@ -468,6 +504,7 @@ func (l *link) gather(batch []*outgoing, signs signs) *writing {
 		l.wire.cork()
 	}
 	w.n, w.err = l.writeEach(batch, signs)
+	l.gathered.Store(w)
 	return w
 }
 
@@ -485,7 +522,10 @@ func (l *link) finish(w *writing) bool {
 		}
 		begun = w.n < len(w.batch) && w.batch[w.n].start < taken
 	}
-	l.client.queue.wrote(l, w.n, begun, w.err)
+	if !l.client.queue.wrote(l, w.n, begun, w.err) {
+		return false
+	}
+	l.gathered.Store(nil)
 	if hooks := l.client.cfg.trace.messageSent; len(hooks) > 0 {
 		for _, m := range w.batch[:w.n] {
 			trace(m.traced.ctx, l.client, hooks, MessageInfo{
@@ -514,7 +554,7 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 		err := protect(func() error {
 			again, err := encode(l.client.cfg.codec, m.value)
 			if err == nil {
-				m.Data = again.Data
+				l.client.queue.replace(l, m, again)
 			}
 			return err
 		})
@@ -545,9 +585,28 @@ func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 		}
 		if l.wire != nil {
 			batch[n].end = l.wire.mark()
+		} else {
+			l.written.Store(int64(n + 1))
 		}
 	}
 	return n, err
+}
+
+// progress is how many messages of the batch that is being written the socket has taken. It
+// does not wait for the writer.
+func (l *link) progress() (n int) {
+	if l.wire == nil {
+		return int(l.written.Load())
+	}
+	w := l.gathered.Load()
+	if w == nil || len(w.batch) == 0 || w.batch[0] != l.client.queue.flying[0] {
+		return 0 // it is being gathered
+	}
+	upTo := l.wire.seal()
+	for n < len(w.batch) && w.batch[n].end <= upTo {
+		n++
+	}
+	return n
 }
 
 func (l *link) writeMessage(t transport.MessageType, p []byte) error {

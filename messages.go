@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"reflect"
 	"strings"
@@ -70,20 +69,20 @@ func (m Message) Decode(v any) error {
 }
 
 // route is the dispatcher's work on one message.
-func (c *Client) route(in inbound) {
-	if in.link.session.ctx.Err() != nil { // Close has begun
+func (c *Client) route(ctx context.Context, in inbound) {
+	if ctx.Err() != nil { // Close has begun
 		return
 	}
 	m, typed, err := in.read(c)
 	garbled := errors.Is(err, ErrNotUTF8)
-	if !garbled && in.link.heartbeat.isPong(m) {
+	if !garbled && in.link.heartbeat.isPong(ctx, m) {
 		return
 	}
-	ctx, done := c.traced(in.link.session.ctx, m)
+	ctx, done := c.traced(ctx, m)
 	if done != nil {
 		defer done()
 	}
-	failed := func(err error) { c.report(ctx, err) }
+	failed := c.reporter(ctx)
 	if garbled {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
@@ -327,64 +326,12 @@ func (c *Client) report(ctx context.Context, err error) {
 	c.onError.call(ctx, err, func(error) {})
 }
 
-// reportLater is report from anywhere else.
-func (c *Client) reportLater(s *session, err error) {
-	c.dispatcher.event(func() { c.report(s.eventContext(), err) })
+// reporter is report as a function.
+func (c *Client) reporter(ctx context.Context) func(error) {
+	return func(err error) { c.report(ctx, err) }
 }
 
-// Messages returns all messages that OnMessage is called with as an iterator, for a loop
-// instead of callbacks:
-//
-//	for m := range client.Messages(ctx) { … }
-//
-// It takes part from the moment that Messages is called, like an OnMessage
-// callback whose body is the loop's: while the loop works on one message the
-// others wait. Call it before Connect to miss nothing, and range over it once.
-// The loop ends when ctx ends, or when the client is closed or has failed and
-// what had arrived before is handed out; on a client in such a state it ends at
-// once. Every method of the client may be called from inside the loop; give a
-// Request there a deadline, since its answer cannot be read while more messages
-// than the inbox holds wait for the loop.
-func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
-	var (
-		messages = make(chan Message)
-		over     = make(chan struct{}) // the session's end has been dispatched
-		left     = make(chan struct{}) // the loop has been left
-	)
-	session, ended := c.currentSession()
-	end := sync.OnceFunc(func() { close(over) })
-	if ended {
-		end()
-	}
-	removeState := c.onStateChange.Add(func(_ context.Context, change StateChange) {
-		if change.To.terminal() && change.session >= session {
-			end()
-		}
-	})
-	removeMessage := c.onMessage.Add(owned(func(cbctx context.Context, m Message) {
-		select {
-		case messages <- m:
-		case <-ctx.Done():
-		case <-cbctx.Done(): // closed, perhaps from inside the loop
-		case <-left:
-		case <-over:
-		}
-	}))
-	return func(yield func(Message) bool) {
-		defer removeState()
-		defer removeMessage()
-		defer close(left)
-		for {
-			select {
-			case m := <-messages:
-				if !yield(m) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			case <-over:
-				return
-			}
-		}
-	}
+// reportLater is report from anywhere else.
+func (c *Client) reportLater(s *session, err error) {
+	c.dispatcher.event(s, func(ctx context.Context) { c.report(ctx, err) })
 }

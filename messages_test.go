@@ -291,84 +291,6 @@ func TestASlowCallbackSlowsTheServerDown(t *testing.T) {
 	})
 }
 
-func TestMessages(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...)
-		messages := c.Messages(t.Context())
-		c.connect()
-		conn := w.conn()
-		for n := range 3 {
-			require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":"n%d"}`, n)))
-		}
-		w.sleep(time.Minute)
-		var got []string
-		for m := range messages {
-			got = append(got, m.Type)
-			if len(got) == 3 {
-				break
-			}
-		}
-		assert.Equal(t, []string{"n0", "n1", "n2"}, got, "nothing is missed from Connect on")
-		require.NoError(t, conn.Send(`{"msg_type":"n3"}`))
-		w.sleep(0)
-		c.close()
-		for range c.Messages(t.Context()) {
-			t.Error("a closed client has no messages")
-		}
-	})
-}
-
-func TestMessagesEnd(t *testing.T) {
-	tests := map[string]func(c *client, cancel func(), conn *wstest.Conn){
-		"context":      func(_ *client, cancel func(), _ *wstest.Conn) { cancel() },
-		"close inside": func(c *client, _ func(), _ *wstest.Conn) { _ = c.Close(1000, "") },
-		"close elsewhere": func(c *client, _ func(), _ *wstest.Conn) {
-			go func() { _ = c.Close(1000, "") }()
-		},
-		"failure": func(_ *client, _ func(), conn *wstest.Conn) { conn.Cut(wstest.RST) },
-	}
-	for name, end := range tests {
-		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				messages := c.Messages(ctx)
-				c.connect()
-				conn := w.conn()
-				for range 5 {
-					require.NoError(t, conn.Send(`{"msg_type":"x"}`))
-				}
-				w.sleep(0)
-				n := 0
-				for range messages {
-					if n++; n == 1 {
-						end(c, cancel, conn)
-					}
-					time.Sleep(time.Second)
-				}
-				if name == "failure" {
-					assert.Equal(t, 5, n, "what had arrived is handed out")
-				}
-				_ = c.Close(1000, "")
-			})
-		})
-	}
-}
-
-func TestMessagesOfAClientThatNeverConnects(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		w.srv.AnswerAlways(wstest.Status(404, nil, ""))
-		c := w.client()
-		messages := c.Messages(t.Context())
-		go c.Run(t.Context())
-		for range messages {
-			t.Error("no message can come")
-		}
-		assert.Equal(t, wechatws.StateFailed, c.State())
-	})
-}
-
 func TestRequest(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
@@ -508,7 +430,7 @@ func TestRequestInACallbackBehindAFullInbox(t *testing.T) {
 		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
 			if first {
 				first = false
-				_, err = c.Request(context.Background(), "x", func(m wechatws.Message) bool { return m.Type == "reply" })
+				_, err = c.Request(ctx, "x", func(m wechatws.Message) bool { return m.Type == "reply" })
 			}
 		})
 		c.connect()

@@ -48,10 +48,12 @@ type queue struct {
 	mu        sync.Mutex
 	waiting   line
 	flying    []*outgoing // being written
+	flyer     *link       // that writes these
 	bytes     int         // of both
 	seq       uint64      // of the message accepted last
 	takenBack uint64      // of the last message that was taken back
 	refuse    error       // why nothing is accepted; nil while things are
+	finishing bool        // nothing new is accepted
 
 	unconfirmed      line // of SendConfirmed, in the order of the calls
 	unconfirmedBytes int
@@ -135,6 +137,8 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 		return m.of.err
 	case q.refuse != nil:
 		return q.refuse
+	case q.finishing && !try:
+		return ErrClosed
 	case m.direct && q.link == nil:
 		return ErrNotOpen
 	case bounded && len(m.Data) > q.cfg.queueBytes:
@@ -201,11 +205,16 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 		return fmt.Errorf("%w: %d messages, %d bytes", ErrQueueFull, q.len(), q.bytes)
 	}
 	// What is being written cannot be dropped any more, but will be gone soon.
-	err := q.await(ctx, func() bool { return q.refuse != nil || !q.full(size) })
-	if q.refuse == nil && err != nil {
+	err := q.await(ctx, func() bool { return q.refuse != nil || q.finishing || !q.full(size) })
+	switch {
+	case q.refuse != nil:
+		return q.refuse
+	case q.finishing:
+		return ErrClosed
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrQueueFull, err)
 	}
-	return q.refuse
+	return nil
 }
 
 // remove takes a message that waits out, and fails the request that it is. It is called
@@ -293,7 +302,7 @@ func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 				break
 			}
 			q.waiting.remove(m)
-			m.start = math.MaxInt64
+			m.start, m.end = math.MaxInt64, math.MaxInt64
 			batch = append(batch, m)
 			if suspect {
 				q.trial = m.origin()
@@ -302,8 +311,18 @@ func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 		}
 		m = next
 	}
-	q.flying = batch
+	q.flying, q.flyer = batch, l
+	l.written.Store(0)
 	return batch, signs, true
+}
+
+// replace puts the message that l is about to write in another form.
+func (q *queue) replace(l *link, m *outgoing, by Outbound) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !l.abandoned {
+		m.Data = by.Data
+	}
 }
 
 // rest ends the writing of who writes no more, and has a goroutine go on if there is
@@ -319,10 +338,25 @@ func (q *queue) rest(l *link) {
 
 // wrote ends the writing of a batch, of which the first n are written. With an error the
 // rest goes back to waiting, and l writes no more; begun tells that part of the first of
-// these was written.
-func (q *queue) wrote(l *link, n int, begun bool, err error) {
+// these was written. It reports false when takeBack had the batch already.
+func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if l.abandoned {
+		return false
+	}
+	q.landed(l, n, begun)
+	l.wrote = time.Now()
+	if err != nil {
+		l.writing = false
+		q.detach(l, err)
+	}
+	q.change()
+	return true
+}
+
+// landed is wrote for the batch alone. It is called with mu held.
+func (q *queue) landed(l *link, n int, begun bool) {
 	if n > 0 {
 		q.quietSince = time.Now()
 	} else if !begun && len(q.flying) > 0 {
@@ -344,12 +378,6 @@ func (q *queue) wrote(l *link, n int, begun bool, err error) {
 		q.waiting.pushFront(m)
 	}
 	q.flying = nil
-	l.wrote = time.Now()
-	if err != nil {
-		l.writing = false
-		q.detach(l, err)
-	}
-	q.change()
 }
 
 // ready reports whether there is a message that l may write. It is called with mu held.
@@ -455,8 +483,25 @@ func (q *queue) flush(ctx context.Context) error {
 func (q *queue) accept(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.refuse = err
+	q.refuse, q.finishing = err, false
 	q.change()
+}
+
+// refusal is why nothing is accepted.
+func (q *queue) refusal() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refuse
+}
+
+// finish lets nothing new in, and waits until l has written everything and all of it is
+// confirmed, l cannot write, or ctx ends.
+func (q *queue) finish(ctx context.Context, l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finishing = true
+	q.change()
+	_ = q.await(ctx, func() bool { return q.len() == 0 && q.unconfirmed.n == 0 || q.link != l })
 }
 
 // drain waits until l has written everything, cannot write, or ctx ends.
@@ -467,12 +512,17 @@ func (q *queue) drain(ctx context.Context, l *link) {
 	q.detach(l, net.ErrClosed) // nothing may follow a close frame
 }
 
-// takeBack empties the queue, and hands over what was in it. It is called when
-// nothing may write any more; what is still being written it waits for.
+// takeBack empties the queue, and hands over what was in it. It is called when nothing may
+// write any more. What is being written it takes from the writer, who may never come back
+// from a function of the user's, except for what the socket has taken.
 func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_ = q.await(context.Background(), func() bool { return len(q.flying) == 0 })
+	if len(q.flying) > 0 {
+		q.flyer.abandoned = true
+		q.landed(q.flyer, q.flyer.progress(), false)
+	}
+	q.flyer = nil
 	if q.waiting.n > 0 {
 		q.takenBack = q.seq
 	}

@@ -87,13 +87,14 @@ type schedule struct {
 	mu       sync.Mutex
 	accepted map[string]bool
 	returned []string
+	lefts    map[*wechatws.UndeliveredError]bool // that are in returned
 	arrived  []string
 }
 
 func newSchedule(t *testing.T, w *world, seed uint64) *schedule {
 	s := &schedule{
 		t: t, w: w, rng: rand.New(rand.NewPCG(seed, 0)), up: true, online: true,
-		network: newFakeNetwork(true), accepted: map[string]bool{},
+		network: newFakeNetwork(true), accepted: map[string]bool{}, lefts: map[*wechatws.UndeliveredError]bool{},
 	}
 	// Delays that never add up to whole milliseconds keep reconnects away from
 	// both faults and senders.
@@ -147,6 +148,7 @@ func (s *schedule) run() {
 	senders.Wait()
 	s.close()
 	s.connects.Wait()
+	<-s.c.Done()
 	s.check()
 }
 
@@ -208,12 +210,17 @@ func (s *schedule) fault() {
 
 func (s *schedule) close() { s.handedBack(s.c.Close(wechatws.StatusNormalClosure, "")) }
 
-// handedBack takes note of what Close, Connect or Run could not deliver.
+// handedBack takes note of what Close, Connect or Run could not deliver. Close and Run
+// return the same error.
 func (s *schedule) handedBack(err error) {
 	var left *wechatws.UndeliveredError
 	if errors.As(err, &left) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.lefts[left] {
+			return
+		}
+		s.lefts[left] = true
 		s.returned = append(s.returned, outgoing(left.Messages)...)
 	}
 }

@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 
@@ -21,7 +22,7 @@ func testWhoWasRelieved(t *testing.T) {
 	require.NoError(t, err)
 	l := &link{client: c}
 	r := &l.relief
-	succeed := func() {
+	succeed := func(context.Context) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.timer.Stop()
@@ -31,7 +32,7 @@ func testWhoWasRelieved(t *testing.T) {
 	}
 	d := c.dispatcher
 	d.mu.Lock()
-	require.True(t, d.push(delivery{event: succeed}))
+	require.True(t, d.push(item{event: succeed}))
 	d.mu.Unlock()
 	assert.ErrorIs(t, l.runCallbacks(), errRelieved)
 	assert.Equal(t, r.turns, r.away, "the successor is away still")

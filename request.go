@@ -65,7 +65,7 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 	if err != nil {
 		return Message{}, err
 	}
-	r := newRequest(ctx, out, c.insideOwnCallback(ctx))
+	r := newRequest(ctx, out, c.insideCallback(ctx))
 	c.requests.add(r)
 	defer c.requests.remove(r)
 	if r.callback && c.dispatcher.isFull() {

@@ -31,7 +31,7 @@ func BenchmarkRoute(b *testing.B) {
 			in := inbound{link: l, typ: transport.TextMessage, data: comment, borrowed: true}
 			b.ReportAllocs()
 			for b.Loop() {
-				c.route(in)
+				c.route(in.link.session.ctx, in)
 			}
 		})
 	}

@@ -17,18 +17,26 @@ type session struct {
 	number   int
 	schedule *schedule // used by run alone
 
-	// ctx is given to callbacks and to the endpoint and login functions. It ends
-	// when Close begins, or after the last event of a session that failed.
+	// ctx is given to callbacks and to the endpoint and login functions. It ends when Close
+	// begins, or after the last event of a session that failed or was shut down.
 	ctx    context.Context
 	cancel context.CancelFunc
+
+	// patience ends when nothing is to be waited for any more: Close and Shutdown go on
+	// as CloseNow does.
+	patience context.Context
+	cut      context.CancelFunc
 
 	unwatch func()       // ends the watch of the network; nil: there is none
 	reliefs atomic.Int32 // how often its goroutine was relieved
 
 	opened chan struct{} // closed at the first open
-	done   chan struct{} // closed when run has returned
-	err    error         // why it ended, nil after Close; set before done
-	left   error         // what Close hands back; set before done
+	quit   chan struct{} // closed when nothing is dialed any more
+	over   chan struct{} // closed when its last move is made. Its goroutine may go on
+	done   chan struct{} // closed when all its goroutines are gone
+	err    error         // the permanent error; set before over
+	left   error         // what was not delivered; set before over
+	last   int64         // the dispatcher's place behind its last event; set before over
 
 	// Guarded by the client's mutex.
 	link         *link                   // while open
@@ -37,9 +45,11 @@ type session struct {
 	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
 	forced       bool                    // Reconnect asks for an attempt even without a network
 	network      NetworkStatus
-	networkKnown bool  // from a change
-	closing      bool  // Close has begun
-	cause        error // why it is being closed; nil for Close itself
+	networkKnown bool      // from a change
+	retired      bool      // quit is closed
+	closing      bool      // Close has begun, or the session has failed
+	ends         time.Time // when all of Close has to be done
+	cause        error     // why it is being closed; nil for Close itself
 }
 
 // errTryNow ends an attempt that is to be made again at once.
@@ -80,14 +90,50 @@ func (s *session) unwatchNetwork() {
 	}
 }
 
+// sessionKey is the key of the session in the contexts of the functions that it waits
+// for before it ends.
+type sessionKey struct{}
+
+// retire ends the dialing. It is called with the client's mutex held.
+func (s *session) retire() {
+	if s.retired {
+		return
+	}
+	s.retired = true
+	close(s.quit)
+	if s.retry != nil {
+		s.retry(context.Canceled) // no link can open from here on
+	}
+}
+
+// hasRetired reports whether nothing is dialed any more.
+func (s *session) hasRetired() bool {
+	select {
+	case <-s.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// isOver reports whether the session has made its last move.
+func (s *session) isOver() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
+	}
+}
+
 // run is the session's goroutine. It begins with a link, when it relieves another one
 // that has been reading it; the number says which relief it is.
 func (s *session) run(number int32, l *link) {
 	err := errGoexit
 	defer func() { // also when one of the user's functions calls runtime.Goexit
 		if s.reliefs.Load() == number {
-			defer close(s.done)
-			defer func() { s.finish(err) }()
+			defer s.gone()
+			s.fail(err)
 			s.unwatchNetwork()
 		}
 	}()
@@ -98,7 +144,7 @@ func (s *session) run(number int32, l *link) {
 }
 
 // stayConnected returns when the session is over: with a permanent error, or with
-// anything once Close has begun.
+// anything once it has retired.
 func (s *session) stayConnected(l *link) error {
 	schedule := s.schedule
 	var last error
@@ -117,7 +163,7 @@ func (s *session) stayConnected(l *link) error {
 			err = protect(func() error { schedule.ended(time.Since(l.opened)); return nil })
 			s.linkEnded(l, cause)
 			l = nil
-			if s.ctx.Err() != nil {
+			if s.hasRetired() {
 				return nil
 			}
 			if err != nil { // without a schedule there is no going on
@@ -127,7 +173,7 @@ func (s *session) stayConnected(l *link) error {
 				schedule.attempt++
 				continue
 			}
-		case s.ctx.Err() != nil:
+		case s.hasRetired():
 			return nil
 		case errors.Is(err, errTryNow):
 			continue
@@ -158,7 +204,7 @@ func (s *session) awaitNetwork(attempt int) bool {
 	c := s.client
 	for {
 		c.mu.Lock()
-		if s.ctx.Err() != nil {
+		if s.retired {
 			c.mu.Unlock()
 			return false
 		}
@@ -172,7 +218,7 @@ func (s *session) awaitNetwork(attempt int) bool {
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
-		case <-s.ctx.Done():
+		case <-s.quit:
 		}
 	}
 }
@@ -182,6 +228,10 @@ func (s *session) awaitNetwork(attempt int) bool {
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
+	if s.retired { // perhaps its last move is made
+		c.mu.Unlock()
+		return
+	}
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
@@ -190,7 +240,7 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	select {
 	case <-timer.C:
 	case <-s.wake:
-	case <-s.ctx.Done():
+	case <-s.quit:
 	}
 }
 
@@ -222,12 +272,12 @@ func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session != s { // a call that was under way when the watch was stopped
+	if s.closing { // a call that was under way when the watch was stopped
 		return
 	}
 	before := s.network
 	s.network, s.networkKnown = status, true
-	c.dispatcher.event(func() { c.onNetworkChange.call(s.eventContext(), status, s.report) })
+	c.dispatcher.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
 	if s.link != nil && !s.link.over() {
 		s.link.heartbeat.probeNow()
 		return
@@ -258,11 +308,12 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c := s.client
 	// It is not a child of s.ctx, which would keep a table for its children as long as
 	// it lives; Close ends both.
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.ctx))
+	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(s.ctx), sessionKey{}, s))
 	defer cancel(nil)
 	c.mu.Lock()
-	if s.closing {
-		cancel(context.Canceled)
+	if s.retired {
+		c.mu.Unlock()
+		return nil, context.Canceled
 	}
 	route := &dialRoute{}
 	s.retry, s.route, s.forced = cancel, route, false
@@ -414,7 +465,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	s.link, l.opened = l, time.Now()
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
-	c.dispatcher.event(func() { c.onOpen.call(s.eventContext(), event, s.report) })
+	c.dispatcher.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
 	l.heartbeat.start()
 	c.queue.attach(l)
 	select {
@@ -425,51 +476,99 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	return true
 }
 
-// linkEnded tells everybody that the open link is gone.
+// linkEnded is called when the open link has ended.
 func (s *session) linkEnded(l *link, cause *CloseError) {
 	c := s.client
-	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
 	c.mu.Lock()
+	s.detach(l, cause)
+	event := l.closed
+	c.mu.Unlock()
+	trace(s.eventContext(), c, c.cfg.trace.close, event)
+}
+
+// detach dispatches the end of the open link, once: both the session's goroutine and
+// Close call it. It is called with the client's mutex held.
+func (s *session) detach(l *link, cause *CloseError) {
+	if s.link != l {
+		return
+	}
+	s.link = nil
+	c := s.client
+	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
 	if s.closing && !cause.Remote && cause.Err == nil {
 		event.Err = s.cause
 	}
-	s.link = nil
+	l.closed = event
 	if !s.closing {
 		c.stats.Disconnects.count(cause)
 	}
-	c.dispatcher.event(func() { c.onClose.call(s.eventContext(), event, s.report) })
+	c.dispatcher.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
 	if !s.closing && cause.Remote && cause.Code == StatusMessageTooBig {
 		c.queue.refused(l)
 	}
-	c.mu.Unlock()
-	trace(s.eventContext(), c, c.cfg.trace.close, event)
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
 }
 
-// finish makes the session's last move.
-func (s *session) finish(err error) {
+// fail makes the session's last move, unless Close does or Shutdown is about to. It waits
+// for that.
+func (s *session) fail(err error) {
 	c := s.client
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	last := StateChange{To: StateClosed, Attempt: c.attempt, Err: s.cause}
+	if !s.retired {
+		s.retire()
+		s.begin()
+		s.err = err
+		s.settle(StateFailed, err)
+	}
+	c.mu.Unlock()
+	<-s.over
+}
+
+// begin begins the end. It is called with the client's mutex held.
+func (s *session) begin() {
+	s.closing = true
+	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
+}
+
+// settle makes the session's last move, when nothing can be written any more. It is
+// called with the client's mutex held.
+func (s *session) settle(to State, err error) {
+	c := s.client
 	refuse := ErrClosed
-	if !s.closing {
-		last.To, last.Err = StateFailed, err
+	if to == StateFailed {
 		refuse = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	s.err = last.Err
 	c.queue.accept(refuse)
-	if s.closing {
+	if to == StateClosed {
 		s.left = c.queue.takeBack(refuse)
 	}
 	c.requests.lost(&c.queue, nil, refuse)
-	c.move(last)
-	c.session = nil
-	c.dispatcher.event(s.cancel)
+	c.move(StateChange{To: to, Attempt: c.attempt, Err: err})
+	s.last = c.dispatcher.now()
+	c.dispatcher.event(s, func(context.Context) { s.cancel() })
+	close(s.over)
 }
 
-// eventContext is the context for an event: unlike a message, an event is still
-// told when Close has begun, to somebody who may have work to do about it.
+// gone is called when the session's goroutines have ended.
+func (s *session) gone() {
+	c := s.client
+	c.mu.Lock()
+	c.session = nil
+	c.mu.Unlock()
+	close(s.done)
+	c.ended()
+}
+
+// outcome is the result of a session that is over.
+func (s *session) outcome() error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.left
+}
+
+// eventContext is the context for an event: unlike that of messages, it has not ended
+// after Close has begun, since callbacks may have work to do about the event.
 func (s *session) eventContext() context.Context {
 	switch {
 	case s == nil: // before the first Connect
@@ -480,6 +579,3 @@ func (s *session) eventContext() context.Context {
 		return s.ctx
 	}
 }
-
-// report is for errors met on the dispatcher.
-func (s *session) report(err error) { s.client.report(s.eventContext(), err) }

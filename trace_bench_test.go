@@ -56,7 +56,7 @@ func benchmarkReceive(b *testing.B, c *Client) {
 	l := newLink(&session{client: c, ctx: context.Background()}, dialed{})
 	in := inbound{link: l, typ: transport.TextMessage, data: comment, borrowed: true}
 	for b.Loop() {
-		c.route(in)
+		c.route(in.link.session.ctx, in)
 	}
 }
 

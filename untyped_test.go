@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -52,12 +53,14 @@ func TestMessagesWithoutATypeAreTaken(t *testing.T) {
 			c.OnMessage(func(_ context.Context, m wechatws.Message) { take(m) })
 		},
 		"by Messages": func(c *client, take func(wechatws.Message)) {
-			messages := c.Messages(c.t.Context())
 			go func() {
-				for m := range messages {
-					take(m)
+				for m, err := range c.Messages(c.t.Context()) {
+					if err == nil {
+						take(m)
+					}
 				}
 			}()
+			synctest.Wait() // the loop has begun
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

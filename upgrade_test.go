@@ -45,7 +45,9 @@ func TestABadUpgradeHoldsNothingUp(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			require.ErrorIs(t, bad(w).Connect(ctx), context.DeadlineExceeded)
+			c := bad(w)
+			require.ErrorIs(t, c.Connect(ctx), context.DeadlineExceeded)
+			<-c.Done()
 			assert.Equal(t, 300*time.Millisecond, w.since())
 			assert.Zero(t, w.net.Clients())
 		})

@@ -36,6 +36,10 @@ type wire struct {
 
 	finishers sync.WaitGroup
 
+	foreign bool      // the connection is of a type of the user's
+	hungUp  sync.Once // closing one
+	closers sync.WaitGroup
+
 	mu       sync.Mutex
 	changed  sync.Cond // flying has ended
 	live     bool
@@ -76,7 +80,7 @@ func newWire(c net.Conn, fence func() error) *wire {
 	case *net.UnixConn:
 		w.raw, _ = socket.SyscallConn()
 	default: // a type that embeds one of these has a Write of its own
-		w.Conn = &userNetConn{Conn: c}
+		w.Conn, w.foreign = &userNetConn{Conn: c}, true
 	}
 	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && fence != nil {
 		// What the kernel has not got through when the connection ends must not arrive
@@ -96,7 +100,7 @@ func (w *wire) permitted() error {
 	err := protect(w.fence)
 	if err != nil {
 		w.refusal.Store(&err)
-		w.Conn.Close()
+		w.abort()
 	}
 	return err
 }
@@ -127,6 +131,9 @@ func (w *wire) silent() time.Duration {
 func (w *wire) goLive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for w.flying {
+		w.changed.Wait()
+	}
 	w.live = true
 }
 
@@ -137,6 +144,13 @@ func (w *wire) Write(p []byte) (int, error) {
 		if err := w.permitted(); err != nil {
 			return 0, err
 		}
+		w.flying = true
+		w.mu.Unlock() // Close must not wait for a Write of the user's
+		defer func() {
+			w.mu.Lock()
+			w.flying = false
+			w.changed.Broadcast()
+		}()
 		return w.Conn.Write(p)
 	}
 	for w.flying && w.err == nil && w.gathered() >= maxPending {
@@ -193,14 +207,46 @@ func (w *wire) Close() error {
 	}
 	if (w.corked || w.flying) && w.pending != nil && w.err == nil {
 		w.closing = true
-		time.AfterFunc(farewell, func() { w.Conn.Close() })
+		time.AfterFunc(farewell, w.abort)
 		return nil
 	}
-	return w.Conn.Close()
+	w.abort()
+	return nil
 }
 
-// abort closes the connection whatever is being written.
-func (w *wire) abort() { w.Conn.Close() }
+// abort closes the connection whatever is being written. It does not block: the Close of a
+// user's type has a goroutine of its own.
+func (w *wire) abort() {
+	if !w.foreign {
+		w.Conn.Close()
+		return
+	}
+	w.hungUp.Do(func() {
+		w.closers.Go(func() { w.Conn.Close() })
+	})
+}
+
+// end waits for the wire's goroutines, and closes the connection.
+func (w *wire) end() {
+	w.finishers.Wait()
+	w.abort()
+	w.closers.Wait()
+	if c, ok := w.Conn.(*userNetConn); ok {
+		c.wait()
+	}
+}
+
+// seal prevents any further write, and returns the place in the stream up to which the
+// socket has taken it.
+func (w *wire) seal() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = net.ErrClosed
+	}
+	w.changed.Broadcast()
+	return w.written
+}
 
 // flush writes all that is pending, and what is added meanwhile, and ends the
 // flight. It is called with mu held, and gives it up while it writes.
@@ -211,7 +257,7 @@ func (w *wire) flush() {
 	w.writeSince.Store(0)
 	w.flying = false
 	if w.closing {
-		w.Conn.Close()
+		w.abort()
 	}
 	w.changed.Broadcast()
 }

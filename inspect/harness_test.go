@@ -75,7 +75,10 @@ func (w *world) client(options ...wechatws.Option) *wechatws.Client {
 	options = append([]wechatws.Option{wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext)}, options...)
 	c, err := wechatws.New(w.srv.URL(), options...)
 	require.NoError(w, err)
-	w.Cleanup(func() { _ = c.Close(wechatws.StatusNormalClosure, "") })
+	w.Cleanup(func() {
+		_ = c.Close(wechatws.StatusNormalClosure, "")
+		<-c.Done()
+	})
 	return c
 }
 

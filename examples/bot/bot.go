@@ -105,8 +105,8 @@ func (b *bot) speak(ctx context.Context) error {
 	for {
 		select {
 		case line := <-b.lines:
-			if err := limit.Wait(ctx); err != nil {
-				return ctx.Err()
+			if limit.Wait(ctx) != nil {
+				return nil
 			}
 			if err := b.room.Say(ctx, line); err != nil {
 				log.Printf("not said: %v", err)
@@ -116,7 +116,7 @@ func (b *bot) speak(ctx context.Context) error {
 			b.said++
 			b.mu.Unlock()
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }

@@ -43,5 +43,7 @@ func main() {
 			_ = room.Say(ctx, "hello, "+string(c.FromName))
 		}
 	})
-	fmt.Println(client.Run(ctx)) // joins the room, stays in it, leaves with Ctrl-C
+	if err := client.Run(ctx); err != nil { // joins the room, stays in it, leaves with Ctrl-C
+		log.Fatal(err)
+	}
 }

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -117,9 +116,6 @@ func run(ctx context.Context, s settings) error {
 	running.Wait()
 	if s.headless {
 		return watched.summary(room.Snapshot(), show)
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
 	}
 	return err
 }

@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -109,8 +108,5 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 	stats := client.Stats()
 	fmt.Printf("\n%d connections, %d drops survived, %d comments received, round trip %v\n",
 		stats.Opens, drops, comments, stats.SmoothedRTT.Round(time.Microsecond))
-	if errors.Is(err, context.Canceled) { // Ctrl-C, or the demo is over
-		return nil
-	}
 	return err
 }

@@ -126,6 +126,7 @@ func (c *client) connect() {
 func (c *client) shut() {
 	c.account.closing()
 	err := c.Close(wechatws.StatusNormalClosure, "")
+	<-c.Done()
 	var left *wechatws.UndeliveredError
 	if errors.As(err, &left) {
 		for _, m := range left.Messages {

@@ -62,7 +62,7 @@ func (h *house) run(ctx context.Context, failed func(room int, err error)) {
 	defer ticker.Stop()
 	for id, client := range h.clients {
 		running.Go(func() {
-			if err := client.Run(ctx); err != nil && ctx.Err() == nil {
+			if err := client.Run(ctx); err != nil {
 				failed(id, err)
 			}
 		})
