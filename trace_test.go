@@ -150,8 +150,13 @@ func mark(ctx context.Context, name string) context.Context {
 // The context that DialStart returns is the one of the whole attempt.
 func TestTheContextOfAnAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
+		var mu sync.Mutex
 		seen := map[string]string{}
-		note := func(place string, ctx context.Context) { seen[place] = marks(ctx) }
+		note := func(place string, ctx context.Context) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[place] = marks(ctx)
+		}
 		c := w.clientOf("",
 			wechatws.WithEndpoint(func(ctx context.Context, _ int, _ error) (wechatws.Endpoint, error) {
 				note("endpoint", ctx)
@@ -209,6 +214,7 @@ func TestDialStartAddsToTheHandshake(t *testing.T) {
 		w.srv.Answer(wstest.Status(502, nil, ""))
 		c.connect()
 		header := w.conn().Request().Header
+		w.sleep(0) // DialDone comes when Connect may have returned
 		require.Equal(t, []string{"attempt 2"}, header["Traceparent"])
 		require.Equal(t, []string{"own"}, header["X-Own"])
 		require.Equal(t, http.Header{"Traceparent": {"attempt 2"}}, done)
