@@ -23,7 +23,7 @@ func ExampleSendOption() {
 	// Output:
 	// <nil>
 	// wechatws: not open
-	// wechatws: 1 accepted message(s) were not delivered
+	// wechatws: 1 message was not delivered
 }
 
 // A message that has not been written in time is dropped, and reported.
@@ -46,7 +46,7 @@ func ExampleExpireAfter() {
 	}
 	fmt.Println(<-reported)
 	_ = client.Close(wechatws.StatusNormalClosure, "")
-	// Output: wechatws: 1 message(s) dropped: message has expired
+	// Output: wechatws: 1 message dropped: message has expired
 }
 
 // Text is sent as it is, to servers that expect no JSON.
