@@ -233,7 +233,7 @@ func inside() (dispatching, owned bool) {
 			switch frame.Entry {
 			case entry((*dispatcher).loop): // perhaps in a session's goroutine, which is relieved before anybody waits
 				return true, false
-			case entry((*session).run), entry((*session).attempt), entry((*heartbeat).tick), entry((*dialing).dialNet):
+			case entry((*session).run), entry((*heartbeat).tick), entry(runApart):
 				return false, true
 			}
 		}

@@ -269,7 +269,7 @@ func (h *heartbeat) message() []byte {
 	if h.cfg.heartbeat.NewMessage != nil {
 		h.making.Lock()
 		defer h.making.Unlock()
-		err := protect(func() error {
+		err := apart(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
 				data, err = h.cfg.codec.Marshal(v)
@@ -287,15 +287,21 @@ func (h *heartbeat) message() []byte {
 	return data
 }
 
-// isPong tells whether m answers the heartbeat, and takes the time.
-func (h *heartbeat) isPong(m Message) bool {
+// isPong reports whether m answers the heartbeat, and takes the time. A match function that
+// panics has not recognised it; when it ends the goroutine, isPong calls otherwise.
+func (h *heartbeat) isPong(m Message, otherwise func()) bool {
 	match := h.cfg.heartbeat.Pong
 	if match == nil {
 		return false
 	}
 	is := false
-	if err := protect(func() error { is = match(m); return nil }); err != nil {
-		h.link.client.report(h.link.session.ctx, err)
+	failed := func(err error) { h.link.client.report(h.link.session.ctx, err) }
+	err := guard(func() error { is = match(m); return nil }, func(pe *PanicError) {
+		defer otherwise()
+		failed(pe)
+	})
+	if err != nil {
+		failed(err)
 	}
 	if is {
 		h.mu.Lock()

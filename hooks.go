@@ -43,16 +43,28 @@ func (h *hooks[T]) all() []*hook[T] {
 }
 
 // call runs all callbacks with v.
-func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) { call(ctx, h.all(), v, failed) }
+func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) {
+	call(ctx, h.all(), nil, v, failed)
+}
 
-// call runs callbacks with v. What panics is given to failed, and the next one is
-// run. One that an earlier one has removed is not run any more.
-func call[T any](ctx context.Context, list []*hook[T], v T, failed func(error)) {
-	for _, one := range list {
+// call runs callbacks with v, those of list and then those of more. What panics is given to
+// failed, and the next one is run, also while one of them ends the goroutine. One that an
+// earlier one has removed is not run any more.
+func call[T any](ctx context.Context, list, more []*hook[T], v T, failed func(error)) {
+	for len(list) > 0 || len(more) > 0 {
+		if len(list) == 0 {
+			list, more = more, nil
+		}
+		one := list[0]
+		list = list[1:]
 		if one.removed.Load() {
 			continue
 		}
-		if err := protect(func() error { one.fn(ctx, v); return nil }); err != nil {
+		err := guard(func() error { one.fn(ctx, v); return nil }, func(pe *PanicError) {
+			defer call(ctx, list, more, v, failed)
+			failed(pe)
+		})
+		if err != nil {
 			failed(err)
 		}
 	}

@@ -73,44 +73,54 @@ func (c *Client) route(in inbound) {
 		return
 	}
 	m, typed, err := in.read(c)
-	garbled := errors.Is(err, ErrNotUTF8)
-	if !garbled && in.link.heartbeat.isPong(m) {
+	call := func() { c.callbacks(ctx, in, m, typed, err) }
+	if errors.Is(err, ErrNotUTF8) || !in.link.heartbeat.isPong(m, call) {
+		call()
+	}
+}
+
+// callbacks runs the callbacks for a message, between the two trace functions. Each of all
+// these is run, also when the one before ends the goroutine.
+func (c *Client) callbacks(ctx context.Context, in inbound, m Message, typed []*hook[Message], err error) {
+	begin, end := c.cfg.trace.MessageIn, c.cfg.trace.Callback
+	if begin == nil && end == nil {
+		c.dispatch(ctx, in, m, typed, err)
 		return
 	}
-	if c.cfg.trace.MessageIn != nil || c.cfg.trace.Callback != nil {
-		defer c.traced(m)()
+	start := time.Now()
+	if end != nil {
+		defer func() { traceInPlace(c, end, CallbackDone{m.Connection, m.Type, time.Since(start)}) }()
 	}
+	defer c.dispatch(ctx, in, m, typed, err)
+	if begin != nil {
+		traceInPlace(c, begin, MessageIn{m.Connection, m.Type, m.Binary, len(m.Data), start.Sub(m.Received)})
+	}
+}
+
+// dispatch runs the callbacks that a message is for.
+func (c *Client) dispatch(ctx context.Context, in inbound, m Message, typed []*hook[Message], err error) {
 	failed := func(err error) { c.report(ctx, err) }
-	if garbled {
+	if errors.Is(err, ErrNotUTF8) {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
 	raw, unknown := c.onMessage.all(), c.onUnknown.all()
-	call(ctx, raw, m, failed)
 	if len(typed) > 0 {
-		call(ctx, typed, m, failed)
+		call(ctx, raw, typed, m, failed)
 		return
 	}
 	if !m.Binary && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
 		err = ErrNotJSON // no callback decodes it and finds out
 	}
-	routable := err == nil || errors.Is(err, ErrNoType)
-	switch {
-	case routable && len(unknown) > 0:
-		call(ctx, unknown, m, failed)
-	case err != nil && len(raw) == 0:
+	if err != nil && !errors.Is(err, ErrNoType) {
+		unknown = nil
+	}
+	call(ctx, raw, unknown, m, failed)
+	if err != nil && len(raw)+len(unknown) == 0 {
 		if err := in.claim.untaken(&DecodeError{Data: m.own().Data, Err: err}); err != nil {
 			failed(err)
 		}
 	}
-}
-
-// traced tells that the callbacks for m begin, and returns what tells that they have
-// run.
-func (c *Client) traced(m Message) func() {
-	start := time.Now()
-	trace(c, c.cfg.trace.MessageIn, MessageIn{m.Connection, m.Type, m.Binary, len(m.Data), start.Sub(m.Received)})
-	return func() { trace(c, c.cfg.trace.Callback, CallbackDone{m.Connection, m.Type, time.Since(start)}) }
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's

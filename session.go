@@ -52,7 +52,7 @@ func (s *session) watchNetwork() {
 		return
 	}
 	status := NetworkStatus{Connected: true, Type: networkUnknown}
-	err := protect(func() error {
+	err := apart(func() error {
 		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
 			return errNoStop
 		}
@@ -74,7 +74,7 @@ func (s *session) unwatchNetwork() {
 	if s.unwatch == nil {
 		return
 	}
-	if err := protect(func() error { s.unwatch(); return nil }); err != nil {
+	if err := apart(func() error { s.unwatch(); return nil }); err != nil {
 		s.client.reportLater(s, err)
 	}
 }
@@ -82,18 +82,15 @@ func (s *session) unwatchNetwork() {
 // run is the session's goroutine. It begins with a link, when it relieves another one
 // that has been reading it; the number says which relief it is.
 func (s *session) run(number int32, l *link) {
-	err := errGoexit
-	defer func() { // also when one of the user's functions calls runtime.Goexit
-		if s.reliefs.Load() == number {
-			defer close(s.done)
-			defer func() { s.finish(err) }()
-			s.unwatchNetwork()
-		}
-	}()
 	if number == 0 {
 		s.watchNetwork()
 	}
-	err = s.stayConnected(l)
+	err := s.stayConnected(l)
+	if s.reliefs.Load() == number {
+		s.unwatchNetwork()
+		s.finish(err)
+		close(s.done)
+	}
 }
 
 // stayConnected returns when the session is over: with a final error, or with
@@ -104,7 +101,7 @@ func (s *session) stayConnected(l *link) error {
 	for l != nil || s.awaitNetwork(schedule.attempt) {
 		var err error
 		if l == nil {
-			l, err = s.attemptApart(schedule.attempt, last)
+			l, err = s.attempt(schedule.attempt, last)
 		}
 		switch {
 		case err == nil: // also when Close has begun since
@@ -113,7 +110,7 @@ func (s *session) stayConnected(l *link) error {
 				return err
 			}
 			cause := l.end(err)
-			err = protect(func() error { schedule.ended(time.Since(l.opened)); return nil })
+			err = apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
 			s.linkEnded(l, cause)
 			l = nil
 			if s.ctx.Err() != nil {
@@ -139,7 +136,7 @@ func (s *session) stayConnected(l *link) error {
 		}
 		var wait time.Duration
 		var final bool
-		err = protect(func() error { wait, final = schedule.next(last); return nil })
+		err = apart(func() error { wait, final = schedule.next(last); return nil })
 		if err != nil { // as above
 			return errors.Join(err, last)
 		}
@@ -234,23 +231,6 @@ func (s *session) networkChanged(status NetworkStatus) {
 	s.tryNow(s.retry != nil && (status.Connected != before.Connected || s.route.gone()))
 }
 
-// attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
-// the session's goroutine would keep for as long as the connection lives.
-func (s *session) attemptApart(number int, last error) (l *link, err error) {
-	err = errGoexit
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l, err = s.attempt(number, last)
-	}()
-	<-done
-	return l, err
-}
-
-// errGoexit is what an attempt comes to, or a session, when one of the user's functions
-// ends its goroutine.
-var errGoexit = errors.New("wechatws: a function that was given as an option called runtime.Goexit")
-
 // attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.
 func (s *session) attempt(number int, last error) (*link, error) {
@@ -327,16 +307,9 @@ func (s *session) connect(ctx context.Context, route *dialRoute, number int, las
 	}
 	l := newLink(s, got)
 	event.Attempt, event.Connection = number, l.number
-	returns := false
-	defer func() {
-		if !returns { // runtime.Goexit, and nobody will get to see the link
-			l.end(errGoexit)
-		}
-	}()
 	if err = s.login(ctx, l); err == nil {
 		err = s.opening(ctx, l, number)
 	}
-	returns = true
 	return l, event, err
 }
 
@@ -363,11 +336,12 @@ func (s *session) login(ctx context.Context, l *link) error {
 	return nil
 }
 
-// withTimeout runs one of the user's functions.
+// withTimeout runs one of the user's functions, and what needs a deep stack, which the
+// session's goroutine would keep for as long as the connection lives.
 func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return protect(func() error { return fn(ctx) })
+	return apart(func() error { return fn(ctx) })
 }
 
 // open declares the link open, unless that has come too late. The queue is let go

@@ -60,7 +60,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
-		o.err = protect(func() error { return fn(ctx, o) })
+		o.err = apart(func() error { return fn(ctx, o) })
 	})
 }
 

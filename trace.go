@@ -102,21 +102,32 @@ func both[T any](a, b func(T)) func(T) {
 		return a
 	}
 	return func(v T) {
+		defer b(v) // also when a panics
 		a(v)
-		b(v)
 	}
 }
 
-// trace tells one function of a Trace. Who would have to work for v asks first whether
-// there is one.
+// trace calls one function of a Trace with v. It does so apart: the goroutine that calls
+// trace must not end.
 func trace[T any](c *Client, fn func(T), v T) {
 	if fn == nil {
 		return
 	}
-	if err := protect(func() error { fn(v); return nil }); err != nil {
-		c.mu.Lock()
-		s := c.session
-		c.mu.Unlock()
-		c.reportLater(s, err)
+	c.tracePanicked(apart(func() error { fn(v); return nil }))
+}
+
+// traceInPlace is trace for what happens with each message. The caller is prepared for the
+// end of its goroutine, and makes v only if there is a function.
+func traceInPlace[T any](c *Client, fn func(T), v T) {
+	c.tracePanicked(guard(func() error { fn(v); return nil }, func(pe *PanicError) { c.tracePanicked(pe) }))
+}
+
+func (c *Client) tracePanicked(err error) {
+	if err == nil {
+		return
 	}
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	c.reportLater(s, err)
 }
