@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,30 @@ var errGoexit = errors.New("runtime.Goexit")
 var errNone = errors.New("none")
 
 type noError struct{ error }
+
+// needContext returns an error when ctx is nil.
+func needContext(ctx context.Context, verb string) error {
+	if ctx == nil {
+		return &OptionError{Option: verb, Value: "nil", Want: "the context must not be nil"}
+	}
+	return nil
+}
+
+// A userContext is the context given to Connect, whose values goroutines of the client and
+// of net/http ask for. When its Value method panics there is no value.
+type userContext struct {
+	context.Context
+	session  *session
+	panicked sync.Once // the first time is reported
+}
+
+func (c *userContext) Value(key any) (value any) {
+	err := protect(func() error { value = c.Context.Value(key); return nil })
+	if err != nil {
+		c.panicked.Do(func() { c.session.client.reportLater(c.session, err) })
+	}
+	return value
+}
 
 // isNil reports whether conn, which is an interface, is nil or holds a nil pointer.
 func isNil(conn any) bool {

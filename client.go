@@ -54,7 +54,8 @@ type Client struct {
 
 // New makes a client for a ws or wss URL; http and https are taken as those. Up to three
 // redirects of a handshake are followed, and only on the same host. It
-// does no I/O. All wrong options are reported together, as *OptionError.
+// does no I/O. All wrong options are reported together, as *OptionError. A panic in an
+// option is not recovered.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig()}
 	for _, option := range options {
@@ -87,7 +88,7 @@ func New(url string, options ...Option) (*Client, error) {
 // It mirrors the original's initWebSocket, which did nothing when it was "already
 // logged in".
 func (c *Client) Connect(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Connect")
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (c *Client) Connect(ctx context.Context) error {
 // delivered. It suits an errgroup. It returns ErrAlreadyConnected as Connect
 // does.
 func (c *Client) Run(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Run")
 	if err != nil {
 		return err
 	}
@@ -126,9 +127,12 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 // start begins a session.
-func (c *Client) start(ctx context.Context) (*session, error) {
+func (c *Client) start(ctx context.Context, verb string) (*session, error) {
+	if err := needContext(ctx, verb); err != nil {
+		return nil, err
+	}
 	var schedule *schedule
-	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
+	if err := apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {
@@ -166,7 +170,7 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 		done:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 	}
-	ctx = context.WithValue(context.WithoutCancel(ctx), clientKey{}, c)
+	ctx = context.WithValue(context.WithoutCancel(&userContext{Context: ctx, session: s}), clientKey{}, c)
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	c.session = s
 	c.queue.accept(nil)
@@ -361,6 +365,9 @@ func (c *Client) SendBinary(ctx context.Context, data []byte, options ...SendOpt
 }
 
 func (c *Client) accept(ctx context.Context, verb string, m Outbound, v any, options []SendOption) error {
+	if err := needContext(ctx, verb); err != nil {
+		return err
+	}
 	out, err := newOutgoing(verb, m, v, options)
 	if err != nil {
 		return err
@@ -382,7 +389,12 @@ func encode(codec Codec, v any) (Outbound, error) {
 // Flush waits until everything that was accepted before is written, or dropped
 // by QueueDropOldest. It returns the cause of ctx's end, or ErrClosed when the
 // client is closed or fails before that.
-func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
+func (c *Client) Flush(ctx context.Context) error {
+	if err := needContext(ctx, "Flush"); err != nil {
+		return err
+	}
+	return c.queue.flush(ctx)
+}
 
 // Reconnect drops the open connection, or cuts a wait short, or starts the
 // attempt under way anew, and tries now; without a network too. Called after a
@@ -455,6 +467,9 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 	if match == nil {
 		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
 	}
+	if err := needContext(ctx, "Request"); err != nil {
+		return Message{}, err
+	}
 	m, err := encode(c.cfg.codec, v)
 	if err != nil {
 		return Message{}, err
@@ -468,10 +483,14 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool) (
 	if err := c.queue.push(r.ctx, r.sent); err != nil {
 		return Message{}, err
 	}
+	answered := false
+	defer func() { // also when match panics
+		if !answered {
+			c.queue.takeOut(r.sent)
+		}
+	}()
 	answer, err := r.wait(ctx, c, match)
-	if err != nil {
-		c.queue.takeOut(r.sent)
-	}
+	answered = err == nil
 	return answer, err
 }
 

@@ -32,6 +32,9 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	if match == nil {
 		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}
 	}
+	if err := needContext(ctx, "SendConfirmed"); err != nil {
+		return Message{}, err
+	}
 	m, err := encode(c.cfg.codec, v)
 	if err != nil {
 		return Message{}, err
@@ -100,14 +103,19 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 	}
 	defer c.queue.takeOut(r.sent)
 	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(r.sent, m.confirmTimeout) {
-		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
-		answer, err := r.wait(waiting, c, match)
-		cancel()
+		answer, err := r.waitFor(ctx, wait, c, match)
 		if !errors.Is(err, errTryAgain) {
 			return answer, err
 		}
 	}
 	return Message{}, errTryAgain
+}
+
+// waitFor is wait for a time, after which it returns errTryAgain.
+func (r *request) waitFor(ctx context.Context, d time.Duration, c *Client, match func(Message) bool) (Message, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errTryAgain)
+	defer cancel() // also when match panics
+	return r.wait(ctx, c, match)
 }
 
 // addUnconfirmed puts a message behind those that wait for their confirmation or

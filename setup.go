@@ -88,6 +88,9 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) error {
 // queued. It blocks while the socket is slow to take it. When ctx ends the
 // connection is dropped and the error is the cause of that.
 func (o *Setup) Send(ctx context.Context, v any) error {
+	if err := needContext(ctx, "Setup.Send"); err != nil {
+		return err
+	}
 	m, err := encode(o.link.client.cfg.codec, v)
 	if err != nil {
 		return err
@@ -105,6 +108,9 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 // cause of that. A *CloseError means that the connection has ended. More messages than
 // the inbox holds are an error.
 func (o *Setup) Receive(ctx context.Context) (Message, error) {
+	if err := needContext(ctx, "Setup.Receive"); err != nil {
+		return Message{}, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.link
