@@ -109,7 +109,7 @@ type userContext struct {
 }
 
 func (c *userContext) Value(key any) (value any) {
-	err := protect(func() error { value = c.Context.Value(key); return nil })
+	err := apart(func() error { value = c.Context.Value(key); return nil })
 	if err != nil {
 		c.panicked.Do(func() { c.session.client.reportLater(c.session, err) })
 	}
