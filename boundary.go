@@ -116,9 +116,9 @@ func (c *userContext) Value(key any) (value any) {
 	return value
 }
 
-// isNil reports whether conn, which is an interface, is nil or holds a nil pointer.
-func isNil(conn any) bool {
-	v := reflect.ValueOf(conn)
+// isNil reports whether an interface is nil or holds a nil pointer.
+func isNil(of any) bool {
+	v := reflect.ValueOf(of)
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 

@@ -62,9 +62,8 @@ const (
 	nowhere   place = "ignored"
 )
 
-// find returns the panics that a client has told about in one place.
-func (p place) find(c *client, connect error) (found []*wechatws.PanicError) {
-	var errs []error
+// errors are those that a client has reported in one place.
+func (p place) errors(c *client, connect error) (errs []error) {
 	switch p {
 	case ofConnect:
 		errs = []error{connect}
@@ -85,7 +84,12 @@ func (p place) find(c *client, connect error) (found []*wechatws.PanicError) {
 			}
 		}
 	}
-	for _, err := range errs {
+	return errs
+}
+
+// find returns the panics among these errors.
+func (p place) find(c *client, connect error) (found []*wechatws.PanicError) {
+	for _, err := range p.errors(c, connect) {
 		if pe := (*wechatws.PanicError)(nil); errors.As(err, &pe) {
 			found = append(found, pe)
 		}

@@ -203,7 +203,7 @@ type schedule struct {
 func newSchedule(cfg *config) (*schedule, error) {
 	s := &schedule{cfg: cfg, attempt: 1}
 	if cfg.newBackOff != nil {
-		if s.backoff = cfg.newBackOff(); s.backoff == nil {
+		if s.backoff = cfg.newBackOff(); isNil(s.backoff) {
 			return nil, &OptionError{Option: "WithBackOff", Value: "nil", Want: "the function must return a backoff.BackOff"}
 		}
 		s.backoff.Reset()
