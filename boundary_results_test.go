@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -189,6 +190,42 @@ func TestFaultsOfATLSConfig(t *testing.T) {
 					require.Zero(t, n.Clients())
 				})
 			})
+		}
+	}
+}
+
+// Below TLS a connection is used by goroutines of net/http until it is open, and by the
+// client's from then on.
+func TestFaultsOfANetConnBelowTLS(t *testing.T) {
+	for _, fault := range faults {
+		for _, method := range []string{"Read", "Write"} {
+			for _, early := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, %s, early: %v", method, fault.name, early), func(t *testing.T) {
+					virtual(t, func(t *testing.T, w *world) {
+						n := wstest.NewNetwork()
+						srv := wstest.NewServer(wstest.OnNetwork(n), wstest.WithTLS())
+						defer srv.Close()
+						g := &trigger{happen: fault.happen}
+						g.armed.Store(early)
+						c := w.clientOf(srv.URL(), wechatws.WithTLSConfig(srv.ClientTLS()), wechatws.WithNetDial(
+							func(ctx context.Context, network, addr string) (net.Conn, error) {
+								conn, err := n.DialContext(ctx, network, addr)
+								return &faultyNetConn{conn, method, g.pull}, err
+							})).connect()
+						defer c.CloseNow()
+						where := attempt
+						if !early {
+							where = closing
+							g.armed.Store(true)
+							w.sleep(8 * time.Second) // a heartbeat and its pong
+						}
+						require.NotEmpty(t, where.find(c, nil))
+						require.Equal(t, wechatws.StateOpen, c.State())
+						c.close()
+						require.Zero(t, n.Clients())
+					})
+				})
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/transport"
 	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -289,9 +290,9 @@ func (c *faultyNetConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-func faultyNetDial(method string) func(*world, func()) []wechatws.Option {
+func faultyNetDial(method string, more ...wechatws.Option) func(*world, func()) []wechatws.Option {
 	return func(w *world, pull func()) []wechatws.Option {
-		return []wechatws.Option{wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return append(more, wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if method == "Dial" {
 				pull()
 			}
@@ -300,7 +301,7 @@ func faultyNetDial(method string) func(*world, func()) []wechatws.Option {
 				return nil, err
 			}
 			return &faultyNetConn{conn, method, pull}, nil
-		})}
+		}))
 	}
 }
 
@@ -464,6 +465,10 @@ func userFunctions() []userFunction {
 		{name: "net.Conn.Write in the handshake", where: attempt, early: true, give: faultyNetDial("Write")},
 		{name: "net.Conn.Read", where: closing, give: faultyNetDial("Read")},
 		{name: "net.Conn.Write", where: closing, give: faultyNetDial("Write")},
+		{name: "net.Conn.Read, below the library", where: closing, give: faultyNetDial("Read", wechatws.WithoutShortCut())},
+		{name: "net.Conn.Write, below the library", where: closing, give: faultyNetDial("Write", wechatws.WithoutShortCut())},
+		{name: "net.Conn.Read, below nhooyr", where: closing, give: faultyNetDial("Read", wechatws.WithDialer(nhooyr.Dialer{}))},
+		{name: "net.Conn.Write, below nhooyr", where: closing, give: faultyNetDial("Write", wechatws.WithDialer(nhooyr.Dialer{}))},
 		{name: "net.Conn.SetWriteDeadline", where: closing, give: faultyNetDial("SetWriteDeadline")},
 		{name: "net.Conn.Close", where: onError, give: faultyNetDial("Close")},
 	}

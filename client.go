@@ -337,7 +337,8 @@ func (c *Client) currentSession() (number int, ended bool) {
 // back by Close in an *UndeliveredError, or named in a *DroppedError. It does not
 // mean that the peer has read it.
 //
-// Send does not wait for the network, except where WithQueue says so. Options are
+// Send does not wait for the network, except where WithQueue says so. The codec runs on the
+// caller's goroutine, which a panic in it reaches. Options are
 // for this one message. It returns
 // the codec's error, ErrQueueFull, ErrClosed after Close or a failure, ErrNotOpen
 // without a queue, or the cause of ctx's end.
@@ -455,7 +456,8 @@ func (c *Client) Disconnect(connection int, cause error) error {
 // Request sends v as Send does, and waits for the message that match recognises
 // among all that arrive from then on, with or without a type. The answer reaches the
 // callbacks as well; when none of them takes it, that is no error. match runs on the
-// caller's goroutine; while it runs no other message is read, so it must not wait for one.
+// caller's goroutine, which a panic in it reaches; while it runs no other message is read,
+// so it must not wait for one.
 //
 // Request may be called from inside a callback, where it does not wait for that
 // callback to return; see ErrInboxFull for the one case in which that cannot

@@ -20,7 +20,8 @@ const defaultConfirmTimeout = 10 * time.Second
 // one. Messages of several SendConfirmed are sent in the order of the calls, one
 // after the other is confirmed or given up; behind one that is never confirmed the
 // others wait. They count towards the bounds of WithQueue, and ErrQueueFull is
-// returned beyond them whatever the policy. match runs on the caller's goroutine.
+// returned beyond them whatever the policy. match runs on the caller's goroutine, which a
+// panic in it reaches; v is not sent again then.
 //
 // SendConfirmed gives up with the cause when ctx ends; give it a deadline. It
 // returns ErrClosed when the client is closed, and then the message is among those

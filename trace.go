@@ -8,7 +8,8 @@ import "time"
 //
 // The functions run on the goroutines of the client, several at the same time perhaps,
 // and hold up what they are called for: they must not block. They may call State, Stats
-// and Reconnect, and nothing else of the client. A panic in one is reported to OnError.
+// and Reconnect, and nothing else of the client. A panic or a [runtime.Goexit] in one is
+// reported to OnError, see [PanicError].
 type Trace struct {
 	DialStart  func(DialStart)
 	DialDone   func(DialDone)
@@ -18,7 +19,7 @@ type Trace struct {
 	Ping       func(Ping)
 	Pong       func(Pong)
 	MessageIn  func(MessageIn)
-	MessageOut func(MessageOut)
+	MessageOut func(MessageOut) // perhaps on the goroutine that calls Send
 	Callback   func(CallbackDone)
 	Dropped    func(Dropped) // told when the DroppedError is
 }
