@@ -101,7 +101,7 @@ func (s *session) stayConnected(l *link) error {
 	for l != nil || s.awaitNetwork(schedule.attempt) {
 		var err error
 		if l == nil {
-			l, err = s.attempt(schedule.attempt, last)
+			l, err = s.attemptApart(schedule.attempt, last)
 		}
 		switch {
 		case err == nil: // also when Close has begun since
@@ -231,6 +231,18 @@ func (s *session) networkChanged(status NetworkStatus) {
 	s.tryNow(s.retry != nil && (status.Connected != before.Connected || s.route.gone()))
 }
 
+// attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
+// the session's goroutine would keep for as long as the connection lives.
+func (s *session) attemptApart(number int, last error) (l *link, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l, err = s.attempt(number, last)
+	}()
+	<-done
+	return l, err
+}
+
 // attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.
 func (s *session) attempt(number int, last error) (*link, error) {
@@ -336,8 +348,7 @@ func (s *session) login(ctx context.Context, l *link) error {
 	return nil
 }
 
-// withTimeout runs one of the user's functions, and what needs a deep stack, which the
-// session's goroutine would keep for as long as the connection lives.
+// withTimeout runs one of the user's functions.
 func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
