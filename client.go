@@ -52,7 +52,8 @@ type Client struct {
 
 // New makes a client for a ws or wss URL; http and https are taken as those. Up to three
 // redirects of a handshake are followed, and only on the same host. It
-// does no I/O. All wrong options are reported together, as *OptionError.
+// does no I/O. All wrong options are reported together, as *OptionError. A panic in an
+// option is not recovered.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig(), done: make(chan struct{})}
 	for _, option := range options {

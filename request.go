@@ -61,6 +61,9 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 	if match == nil {
 		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
 	}
+	if err := needContext(ctx, "Request"); err != nil {
+		return Message{}, err
+	}
 	out, err := newOutgoing(c, "Request", v, options)
 	if err != nil {
 		return Message{}, err
@@ -78,10 +81,14 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 		expire := time.AfterFunc(time.Until(out.expires), func() { c.queue.expire(out) })
 		defer expire.Stop()
 	}
+	answered := false
+	defer func() { // also when match panics
+		if !answered {
+			c.queue.takeOut(out)
+		}
+	}()
 	answer, err := r.wait(ctx, c, match)
-	if err != nil {
-		c.queue.takeOut(out)
-	}
+	answered = err == nil
 	return answer, err
 }
 
