@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// A Client stays connected to one WebSocket server. Make it with New, register
-// callbacks, then call Connect or Run. All its methods may be called from any
-// goroutine and from inside any callback.
+// A Client stays connected to one WebSocket server. Make it with [New], register
+// callbacks, then call [Client.Connect] or [Client.Run]. All its methods may be called from
+// any goroutine, in any callback, and in any other function that it calls; each is bounded
+// by its context or as it says.
 type Client struct {
 	cfg        config
 	dispatcher *dispatcher
@@ -153,8 +154,8 @@ func encode(codec Codec, v any) (Outbound, error) {
 }
 
 // Flush waits until everything that was accepted before is written, or dropped
-// by QueueDropOldest. It returns the cause of ctx's end, or ErrClosed when the
-// client is closed or fails before that.
+// by [QueueDropOldest]. It returns the cause of ctx's end, or [ErrClosed] when the client is
+// closed or fails before that. It blocks no longer than that, wherever it is called.
 func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
 
 // Reconnect drops the open connection, or cuts a wait short, or starts the
@@ -164,8 +165,9 @@ func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
 // is final ends the client all the same. A client that calls Reconnect after each
 // failure has no schedule: it tries again and again without a pause.
 //
-// Reconnect does not block. It returns ErrNotOpen before the first Connect, and
-// ErrClosed after Close or a failure.
+// Reconnect does not block, whatever a Conn of the user's does. It returns [ErrNotOpen]
+// before the first Connect, and [ErrClosed] once Shutdown or Close was called, or after a
+// failure.
 func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
@@ -193,7 +195,8 @@ func (c *Client) Reconnect() error {
 // Message, OpenEvent and Setup, and cause, which must not be nil, the reason
 // that CloseEvent and StateChange tell.
 //
-// Disconnect does not block. It returns ErrNotOpen when that connection is not open.
+// Disconnect does not block, whatever a Conn of the user's does. It returns [ErrNotOpen]
+// when that connection is not open.
 func (c *Client) Disconnect(connection int, cause error) error {
 	if cause == nil {
 		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
@@ -218,9 +221,10 @@ func (c *Client) Disconnect(connection int, cause error) error {
 // callbacks as well; when none of them takes it, that is no error. match runs on the
 // caller's goroutine; while it runs no other message is read, so it must not wait for one.
 //
-// Request may be called from inside a callback, where it does not wait for that
-// callback to return; see ErrInboxFull for the one case in which that cannot
-// work. It returns the errors of Send; ErrQueueFull when the message is dropped by
+// Request may be called in a callback, where it does not wait for that callback to
+// return. It must get the callback's context then, or one made from it: that is how it
+// knows where it is, and returns [ErrInboxFull] in the one case in which that cannot work;
+// with another context it waits until that ends. It returns the errors of Send; ErrQueueFull when the message is dropped by
 // QueueDropOldest; ErrConnectionLost when the connection ends
 // after the request was written; ErrClosed; or the cause of ctx's end, and v is
 // not sent any more then if it still was in the queue.

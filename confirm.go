@@ -26,7 +26,7 @@ const defaultConfirmTimeout = 10 * time.Second
 // returns ErrClosed when the client is closed, and then the message is among those
 // that Close hands back; ErrClosed with the cause when the client fails; ErrExpired
 // with ExpireAfter; a *DroppedError when the peer refuses the message (see
-// ErrMessageTooBig); ErrInboxFull inside a callback as Request does. FailFast means
+// ErrMessageTooBig); [ErrInboxFull] in a callback, whose context it must get, as Request does. FailFast means
 // nothing to it.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {

@@ -113,6 +113,10 @@ func (h *holding) connect() (err error) {
 	}
 	h.mailbox.wake()
 	err = client.Run(h.ctx)
+	select { // callbacks of the next client must not run beside those of this one
+	case <-client.Done():
+	case <-h.ctx.Done():
+	}
 	var left *wechatws.UndeliveredError
 	if h.ctx.Err() != nil && errors.As(err, &left) {
 		h.mailbox.disown(left)

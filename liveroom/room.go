@@ -416,5 +416,5 @@ func (r *Room) sendShelf(ctx context.Context, g Goods, status string) error {
 }
 
 // Leave leaves the room, which in this protocol means to close the connection. It
-// is the client's Close, with its error.
+// is [wechatws.Client.Close], with its error: it does not wait for callbacks.
 func (r *Room) Leave() error { return r.client.Close(wechatws.StatusNormalClosure, "leave") }

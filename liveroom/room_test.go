@@ -182,7 +182,7 @@ func TestFrozenBackendIsDroppedAndTheScheduleGoesOn(t *testing.T) {
 		var je *liveroom.JoinError
 		require.ErrorAs(t, v.lastChange().Err, &je)
 		require.Equal(t, "init", je.Missing)
-		require.EqualError(t, v.lastChange().Err, "wechatws: opening: liveroom: no init from the server within 10s")
+		require.EqualError(t, v.lastChange().Err, "wechatws: setup: liveroom: no init from the server within 10s")
 		w.sleep(13 * time.Second)
 		require.Equal(t, 3, v.lastChange().Attempt)
 		w.backend.Freeze(false)
