@@ -207,7 +207,7 @@ func TestNoJoinEcho(t *testing.T) {
 		began := time.Now()
 		err := v.Connect(t.Context())
 		require.Equal(t, 4*time.Second, time.Since(began))
-		require.EqualError(t, err, `wechatws: opening: liveroom: no join from the server within 4s, only "error"`)
+		require.EqualError(t, err, `wechatws: setup: liveroom: no join from the server within 4s, only "error"`)
 		var je *liveroom.JoinError
 		require.ErrorAs(t, err, &je)
 		require.JSONEq(t, `{"msg_type":"error","msg_content":"the room is closed"}`, string(je.Got[0].Data))
