@@ -26,7 +26,7 @@ const defaultConfirmTimeout = 10 * time.Second
 // when the client is closed, and then the message is among those that [Client.Close] hands
 // back; ErrClosed with the cause when the client fails; [ErrExpired] after [ExpireAfter]; a
 // [*DroppedError] if the peer refuses the message (see [ErrMessageTooBig]); and, in a
-// callback, [ErrInboxFull] as [Client.Request] does.
+// callback, whose context it must get, [ErrInboxFull] as [Client.Request] does.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}

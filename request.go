@@ -52,8 +52,9 @@ func newRequest(ctx context.Context, m *outgoing, callback bool) *request {
 // caller's goroutine; while it runs no other message is read, so it must not wait for one.
 //
 // Request may be called in a callback, where it does not wait for that callback to
-// return; [ErrInboxFull] is the one case in which that cannot work. It returns the errors
-// of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
+// return. It must be called with the callback's context then, or one made from it: in the
+// one case in which that cannot work it returns [ErrInboxFull]; with another context it
+// waits until that ends. It returns the errors of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
 // is not written within its [ExpireAfter]; [ErrConnectionLost] if the connection ends after
 // the message was written; [ErrClosed]; or the cause of ctx's end. If v still is in the
 // queue when Request returns, it is not sent any more.
