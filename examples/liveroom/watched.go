@@ -22,7 +22,6 @@ type watched struct {
 	retryAt  time.Time
 	cause    string
 	log      []noticeView
-	lost     int
 	comments int
 	notices  map[string]int
 }
@@ -33,13 +32,6 @@ const shownLog = 50
 func watch(client *wechatws.Client) *watched {
 	w := &watched{client: client, notices: map[string]int{}}
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) { w.changed(c) })
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if e.Remote {
-			w.lost++
-		}
-	})
 	return w
 }
 
@@ -109,17 +101,17 @@ func narrate(room *liveroom.Room, w *watched) {
 func (w *watched) summary(s liveroom.Snapshot, show *stage) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	opens := w.client.Stats().Opens
+	stats := w.client.Stats()
 	fmt.Printf("\nThe room: %d comments, %d joins, %d leaves, %d purchases, %d followers, %d goods on the shelf.\n",
 		w.comments, w.notices["join"], w.notices["leave"], w.notices["buy"], s.Followers, len(s.Goods))
-	fmt.Printf("The bot:  %d connections, %d lost", opens, w.lost)
+	fmt.Printf("The bot:  %d connections, %d disconnects", stats.Opens, stats.Disconnects.Total())
 	if show == nil {
 		fmt.Println(".")
 		return nil
 	}
 	fmt.Printf(" (%d cut, %d restart of the backend), all survived, round trip %v.\n",
-		show.cuts, show.restarts, w.client.Stats().SmoothedRTT.Round(time.Microsecond))
-	if opens <= show.cuts+show.restarts || show.cuts == 0 || show.restarts == 0 {
+		show.cuts, show.restarts, stats.SmoothedRTT.Round(time.Microsecond))
+	if stats.Opens <= show.cuts+show.restarts || show.cuts == 0 || show.restarts == 0 {
 		return errors.New("the bot has not reconnected after each cut and restart")
 	}
 	return nil

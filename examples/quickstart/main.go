@@ -74,18 +74,13 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 		return err
 	}
 
-	comments, drops := 0, 0
+	comments := 0
 	wechatws.On(client, "message", func(_ context.Context, c Comment) {
 		comments++
 		log.Printf("%s: %s", c.From, c.Content)
 	})
 	client.OnUnknown(func(_ context.Context, m wechatws.Message) {
 		log.Printf("a message of type %q: %s", m.Type, m.Data)
-	})
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		if e.Remote {
-			drops++
-		}
 	})
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		switch {
@@ -103,7 +98,7 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 	}
 	err = client.Run(ctx) // nil when ctx ends
 	stats := client.Stats()
-	fmt.Printf("\n%d connections, %d drops survived, %d comments received, round trip %v\n",
-		stats.Opens, drops, comments, stats.SmoothedRTT.Round(time.Microsecond))
+	fmt.Printf("\n%d connections, %d disconnects survived, %d comments received, round trip %v\n",
+		stats.Opens, stats.Disconnects.Total(), comments, stats.SmoothedRTT.Round(time.Microsecond))
 	return err
 }
