@@ -67,7 +67,7 @@ func TestThereIsOneConnectionAtATime(t *testing.T) {
 			network.Up()
 			time.Sleep(time.Minute)
 		}
-		require.NoError(t, p.onUnload())
+		require.NoError(t, p.onUnload(t.Context()))
 		require.Equal(t, 1, network.MaxClients())
 	})
 }
