@@ -1,0 +1,205 @@
+package wechatws
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"time"
+)
+
+const (
+	// maxBatch bounds what is written in one go.
+	maxBatch = 128
+	// alone is how long nothing was written when a message is not part of a burst,
+	// whose messages are better gathered.
+	alone = 5 * time.Microsecond
+)
+
+// attach lets l write, messages no sooner than its hold says.
+func (q *queue) attach(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.link, q.trial, q.quietSince = l, nil, time.Now()
+	if l.hold > 0 {
+		l.held = true
+		l.holding = time.AfterFunc(l.hold, func() { q.release(l) })
+	}
+	if q.ready(l) {
+		l.startWriter()
+	}
+	q.change()
+}
+
+// release ends the hold of l.
+func (q *queue) release(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.held = false
+	if q.link == l && q.ready(l) {
+		l.startWriter()
+	}
+}
+
+// ready reports whether there is a message that l may write. It is called with mu held.
+func (q *queue) ready(l *link) bool { return q.waiting.n > 0 && !l.held && !q.holds(l) }
+
+// take gives the writer of l what to write next: messages from the front, which
+// are the writer's until it calls wrote, and the signs of life that are due, which go
+// first. It reports false, and the writer has to end, when there is nothing or
+// when l is not the connection that may write.
+func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.next(l)
+}
+
+// next is take with mu held.
+func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
+	signs, l.due = l.due, signs
+	ready := q.link == l && q.ready(l)
+	if q.link != l || !ready && !signs.any() {
+		l.writing = false
+		return nil, signs, false
+	}
+	if !ready {
+		return nil, signs, true
+	}
+	now, size := time.Now(), 0
+	batch = make([]*outgoing, 0, min(q.waiting.n, maxBatch))
+	for m := q.waiting.first; m != nil && len(batch) < maxBatch; {
+		next := m.next
+		if m.expired(now) {
+			q.drop(m, ErrExpired)
+		} else {
+			suspect := m.origin().suspect
+			if size += len(m.Data); len(batch) > 0 && (suspect || size > maxPending) {
+				break
+			}
+			q.waiting.remove(m)
+			m.start, m.end = math.MaxInt64, math.MaxInt64
+			batch = append(batch, m)
+			if suspect {
+				q.trial = m.origin()
+				break
+			}
+		}
+		m = next
+	}
+	q.flying, q.flyer = batch, l
+	l.written.Store(0)
+	return batch, signs, true
+}
+
+// replace puts the message that l is about to write in another form.
+func (q *queue) replace(l *link, m *outgoing, by Outbound) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !l.abandoned {
+		m.Data = by.Data
+	}
+}
+
+// wrote ends the writing of a batch, of which the first n are written. With an error the
+// rest goes back to waiting, and l writes no more; begun tells that part of the first of
+// these was written. It reports false when takeBack had the batch already.
+func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.abandoned {
+		return false
+	}
+	q.landed(l, n, begun)
+	l.wrote = time.Now()
+	if err != nil {
+		l.writing = false
+		q.detach(l, err)
+	}
+	q.change()
+	return true
+}
+
+// landed is wrote for the batch alone. It is called with mu held.
+func (q *queue) landed(l *link, n int, begun bool) {
+	if n > 0 {
+		q.quietSince = time.Now()
+	} else if !begun && len(q.flying) > 0 {
+		q.trial = nil // it has not taken place
+	}
+	if begun {
+		l.cut = q.flying[n]
+	}
+	for _, m := range q.flying[:n] {
+		m.gone, m.link = true, l
+		if m.of != nil {
+			m.written, m.of.link = time.Now(), l
+		}
+		q.bytes -= m.size
+		q.messagesOut++
+		q.bytesOut += int64(len(m.Data))
+	}
+	for _, m := range slices.Backward(q.flying[n:]) {
+		q.waiting.pushFront(m)
+	}
+	q.flying = nil
+}
+
+// rest ends the writing of who writes no more, and has a goroutine go on if there is
+// more to write.
+func (q *queue) rest(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.writing = false
+	if q.link == l && (q.ready(l) || l.due.any()) {
+		l.startWriter()
+	}
+}
+
+// sendSigns has signs of life written before anything else, but for a heartbeat when
+// the one before has not left yet. If it reports true, it is the caller who has to
+// write them.
+func (q *queue) sendSigns(l *link, s signs) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.link != l {
+		return false
+	}
+	if l.due.beat == nil {
+		l.due.beat = s.beat
+	}
+	l.due.ping = l.due.ping || s.ping
+	if s.pong != nil {
+		l.due.pong = s.pong
+	}
+	return l.becomeWriter()
+}
+
+// detached ends the writing of l.
+func (q *queue) detached(l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.detach(l, net.ErrClosed)
+}
+
+// detach is detached with mu held.
+func (q *queue) detach(l *link, cause error) {
+	if q.link != l && q.link != nil {
+		return
+	}
+	if q.link != nil && q.link.holding != nil {
+		q.link.holding.Stop()
+	}
+	if m := q.waiting.first; q.link == l && q.trial == nil && m != nil {
+		m.origin().suspect = false // see refused.go
+	}
+	q.link = nil
+	q.stopQuiet()
+	for m := q.waiting.first; m != nil; {
+		next := m.next
+		if m.direct {
+			q.remove(m, fmt.Errorf("%w: %w", ErrNotOpen, cause))
+		}
+		m = next
+	}
+	q.change()
+}
