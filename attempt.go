@@ -124,7 +124,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, 
 	l := newLink(s, got)
 	event.Attempt, event.Connection = info.Attempt, l.number
 	if event.Timings.Login, err = s.login(ctx, l); err == nil {
-		event.Timings.Setup, err = s.opening(ctx, l, info.Attempt)
+		event.Timings.Setup, err = s.setUp(ctx, l, info.Attempt)
 	}
 	return l, event, err
 }

@@ -78,7 +78,7 @@ func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) erro
 	if c.dispatcher.isFull() {
 		return ErrInboxFull
 	}
-	c.relieveReader()
+	c.handOffReader()
 	return c.queue.turn(r.ctx, m)
 }
 
@@ -97,7 +97,7 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 		return Message{}, err
 	}
 	defer c.queue.takeOut(sent)
-	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(sent, m.confirmTimeout) {
+	for wait := m.confirmTimeout; wait > 0; wait = c.queue.timeLeft(sent, m.confirmTimeout) {
 		answer, err := r.waitFor(ctx, wait, c, match)
 		if !errors.Is(err, errTryAgain) {
 			return answer, err
@@ -163,7 +163,7 @@ func (q *queue) turn(ctx context.Context, m *outgoing) error {
 
 // patience is how long a try that timed out has left: all of it as long as the
 // message has not been written.
-func (q *queue) patience(m *outgoing, timeout time.Duration) time.Duration {
+func (q *queue) timeLeft(m *outgoing, timeout time.Duration) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !m.gone {
@@ -183,7 +183,7 @@ func (q *queue) close() {
 		q.unconfirmed.remove(m)
 		m.gone, m.err = true, ErrClosed
 		q.endTrial(m)
-		q.given = append(q.given, m)
+		q.atClose = append(q.atClose, m)
 	}
 	q.unconfirmedBytes = 0
 	q.change()

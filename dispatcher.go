@@ -57,7 +57,7 @@ type delivery struct {
 	context.Context
 	dispatcher *dispatcher
 	session    *session
-	excused    atomic.Int32 // how many calls of Shutdown are under way in it: nothing waits for it meanwhile
+	exempted   atomic.Int32 // how many calls of Shutdown are under way in it: nothing waits for it meanwhile
 }
 
 type deliveryKey struct{}
@@ -78,14 +78,14 @@ func deliveryOf(ctx context.Context) *delivery {
 
 // excuse ends every wait for the callback that ctx belongs to, and prevents new ones
 // until the function returned is called: that callback waits itself.
-func excuse(ctx context.Context) (end func()) {
+func exempt(ctx context.Context) (end func()) {
 	d := deliveryOf(ctx)
 	if d == nil {
 		return func() {}
 	}
-	d.excused.Add(1)
+	d.exempted.Add(1)
 	d.dispatcher.wake()
-	return func() { d.excused.Add(-1) }
+	return func() { d.exempted.Add(-1) }
 }
 
 func newDispatcher(handle func(context.Context, inbound), idle func()) *dispatcher {
@@ -260,14 +260,14 @@ func (d *dispatcher) now() int64 {
 }
 
 // wait waits until all up to that place has run, or until ctx ends, the cause of which it
-// returns. It does not wait for a callback that is excused, nor for what comes behind it.
+// returns. It does not wait for a callback that is exempted, nor for what comes behind it.
 func (d *dispatcher) wait(ctx context.Context, upTo int64) error {
 	defer context.AfterFunc(ctx, d.wake)()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	done := func() bool {
 		running := d.running.Load()
-		return d.ran.Load() >= upTo || running != nil && running.excused.Load() > 0
+		return d.ran.Load() >= upTo || running != nil && running.exempted.Load() > 0
 	}
 	d.await(func() bool { return done() || ctx.Err() != nil })
 	if done() {

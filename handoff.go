@@ -18,15 +18,15 @@ const (
 	// connection to be busy. One that is not keeps to the small stack that reading
 	// takes.
 	busyFor = 20 * time.Millisecond
-	// reliefAfter is how long nobody reads at most.
-	reliefAfter = 10 * time.Millisecond
+	// handoffAfter is how long nobody reads at most.
+	handoffAfter = 10 * time.Millisecond
 )
 
-// errRelieved ends the work of a goroutine that has been relieved.
-var errRelieved = errors.New("relieved")
+// errHandedOff ends the work of a goroutine that has been relieved.
+var errHandedOff = errors.New("relieved")
 
 // A relief is for the one goroutine that reads a link.
-type relief struct {
+type handoff struct {
 	mu    sync.Mutex
 	turns uint64      // how often a reader has begun to run callbacks
 	away  uint64      // the turn of the reader that runs callbacks; zero: the reader reads
@@ -36,19 +36,19 @@ type relief struct {
 }
 
 // runCallbacks has the reader be the dispatcher's goroutine for a while. It returns
-// errRelieved when it is not the reader any more.
+// errHandedOff when it is not the reader any more.
 func (l *link) runCallbacks() error {
-	r := &l.relief
+	r := &l.handoff
 	r.mu.Lock()
 	r.turns++
 	turn := r.turns
 	r.away, r.since = turn, time.Now()
-	r.arm(l, reliefAfter)
+	r.arm(l, handoffAfter)
 	r.mu.Unlock()
 	returns := false
 	defer func() {
 		if !returns { // runtime.Goexit in a callback
-			l.relieve()
+			l.handOff()
 		}
 	}()
 	l.client.dispatcher.loop()
@@ -58,58 +58,58 @@ func (l *link) runCallbacks() error {
 	// Who has relieved us may be running callbacks already: since the dispatcher has
 	// ended, and before we came here.
 	if r.away != turn {
-		return errRelieved
+		return errHandedOff
 	}
 	r.away = 0
 	return nil
 }
 
 // arm is called with mu held.
-func (r *relief) arm(l *link, after time.Duration) {
+func (r *handoff) arm(l *link, after time.Duration) {
 	switch {
 	case r.armed:
 		return
 	case r.timer == nil:
-		r.timer = time.AfterFunc(after, l.lookForReader)
+		r.timer = time.AfterFunc(after, l.checkReader)
 	default:
 		r.timer.Reset(after)
 	}
 	r.armed = true
 }
 
-// lookForReader is what the timer does.
-func (l *link) lookForReader() {
-	r := &l.relief
+// checkReader is what the timer does.
+func (l *link) checkReader() {
+	r := &l.handoff
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.armed = false
 	if r.away == 0 {
 		return
 	}
-	if left := reliefAfter - time.Since(r.since); left > 0 {
+	if left := handoffAfter - time.Since(r.since); left > 0 {
 		r.arm(l, left)
 		return
 	}
-	l.relieveLocked()
+	l.handOffLocked()
 }
 
 // relieve has another goroutine read while the one that should runs callbacks. Whoever
 // is about to wait for what only a reader can bring about calls it.
-func (l *link) relieve() {
-	l.relief.mu.Lock()
-	defer l.relief.mu.Unlock()
-	l.relieveLocked()
+func (l *link) handOff() {
+	l.handoff.mu.Lock()
+	defer l.handoff.mu.Unlock()
+	l.handOffLocked()
 }
 
-func (l *link) relieveLocked() {
-	if r := &l.relief; r.away != 0 {
+func (l *link) handOffLocked() {
+	if r := &l.handoff; r.away != 0 {
 		r.away = 0
-		go l.session.run(l.session.reliefs.Add(1), l)
+		go l.session.run(l.session.handoffs.Add(1), l)
 	}
 }
 
-// relieveReader is relieve for the link that there is.
-func (c *Client) relieveReader() {
+// handOffReader is relieve for the link that there is.
+func (c *Client) handOffReader() {
 	c.mu.Lock()
 	var l *link
 	if c.session != nil {
@@ -117,6 +117,6 @@ func (c *Client) relieveReader() {
 	}
 	c.mu.Unlock()
 	if l != nil {
-		l.relieve()
+		l.handOff()
 	}
 }

@@ -73,7 +73,7 @@ func (c *Client) Run(ctx context.Context) error {
 // awaitCallbacks waits for the callbacks of s, which is over, but for no longer than Close
 // may take.
 func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
-	defer excuse(ctx)()
+	defer exempt(ctx)()
 	ctx, cancel := context.WithDeadline(ctx, s.ends)
 	defer cancel()
 	_ = c.dispatcher.wait(ctx, s.last)
@@ -129,7 +129,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 	// called Connect.
 	ctx = context.WithValue(context.WithoutCancel(&userContext{Context: ctx, session: s}), deliveryKey{}, (*delivery)(nil))
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.patience, s.cut = context.WithCancel(context.Background())
+	s.graceful, s.cut = context.WithCancel(context.Background())
 	c.session = s
 	select {
 	case <-c.done:
@@ -204,28 +204,28 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if err := needContext(ctx, "Shutdown"); err != nil {
 		return err
 	}
-	defer excuse(ctx)()
+	defer exempt(ctx)()
 	s, left := c.running()
 	if s == nil {
 		return errors.Join(c.dispatcher.wait(ctx, c.dispatcher.now()), left)
 	}
 	defer context.AfterFunc(ctx, s.cut)()
-	defer context.AfterFunc(s.patience, s.cancel)()
+	defer context.AfterFunc(s.graceful, s.cancel)()
 	c.mu.Lock()
 	s.retire()
 	l := s.link
 	c.mu.Unlock()
 	c.dispatcher.wake() // the reader waits for room no more
 	if l != nil {
-		l.relieve()
+		l.handOff()
 	}
-	_ = c.dispatcher.wait(s.patience, c.dispatcher.now())
+	_ = c.dispatcher.wait(s.graceful, c.dispatcher.now())
 	if l != nil {
-		c.queue.finish(s.patience, l)
+		c.queue.finish(s.graceful, l)
 	}
 	_ = c.end(s, StatusNormalClosure, "", nil)
-	cut := s.patience.Err() != nil
-	if c.dispatcher.wait(s.patience, s.last) != nil || cut {
+	cut := s.graceful.Err() != nil
+	if c.dispatcher.wait(s.graceful, s.last) != nil || cut {
 		return errors.Join(context.Cause(ctx), s.left) // without the first when CloseNow was it
 	}
 	return s.left
@@ -290,13 +290,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		return nil
 	}
 	if l != nil {
-		l.relieve()
+		l.handOff()
 		c.dispatcher.wake()
 		c.requests.lost(&c.queue, nil, ErrClosed)
-		drain, cancel := context.WithTimeout(s.patience, c.cfg.drainTimeout)
+		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
 		c.queue.drain(drain, l)
 		cancel()
-		l.close(s.patience, code, reason)
+		l.close(s.graceful, code, reason)
 	} else if opening != nil && opening.session == s {
 		opening.fail(&CloseError{Code: code, Reason: reason})
 	}

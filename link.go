@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// lastWords is how long the reader goes on after a write has failed: what
+	// readGrace is how long the reader goes on after a write has failed: what
 	// the peer said last, a close code or nothing, is the better cause.
-	lastWords = time.Second
+	readGrace = time.Second
 	// closeTimeout bounds the close handshake with a peer that no longer answers.
 	closeTimeout = 2 * time.Second
 )
@@ -60,7 +60,7 @@ type link struct {
 
 	closed CloseEvent // set when the session has it no more; guarded by the client's mutex
 
-	relief   relief
+	handoff  handoff
 	lastRead time.Time // when messages came last; the reader's
 	deserted bool      // its reader has ended without returning; the reader's
 

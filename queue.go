@@ -46,8 +46,8 @@ type queue struct {
 
 	mu        sync.Mutex
 	waiting   line
-	flying    []*outgoing // being written
-	flyer     *link       // that writes these
+	inFlight  []*outgoing // being written
+	writer    *link       // that writes these
 	bytes     int         // of both
 	seq       uint64      // of the message accepted last
 	takenBack uint64      // of the last message that was taken back
@@ -56,14 +56,14 @@ type queue struct {
 
 	unconfirmed      line // of SendConfirmed, in the order of the calls
 	unconfirmedBytes int
-	given            []*outgoing // the same, when Close has begun
+	atClose          []*outgoing // the same, when Close has begun
 
 	link *link // the connection that may write; nil while there is none
 
 	// See refused.go.
 	trial      *outgoing   // written to link alone
 	quietSince time.Time   // when link opened, or has written a message last
-	goOn       *time.Timer // ends the quiet time; nil while nothing waits for that
+	quietTimer *time.Timer // ends the quiet time; nil while nothing waits for that
 
 	changed chan struct{}
 
@@ -107,13 +107,13 @@ func (q *queue) await(ctx context.Context, done func() bool) error {
 }
 
 // len is how many messages wait or are being written. It is called with mu held.
-func (q *queue) len() int { return len(q.flying) + q.waiting.n }
+func (q *queue) len() int { return len(q.inFlight) + q.waiting.n }
 
 // oldest is the one of these that was accepted first; nil: there is none. It is called
 // with mu held.
 func (q *queue) oldest() *outgoing {
-	if len(q.flying) > 0 {
-		return q.flying[0]
+	if len(q.inFlight) > 0 {
+		return q.inFlight[0]
 	}
 	return q.waiting.first
 }
@@ -160,7 +160,7 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.bytes += m.size
 	q.most = max(q.most, q.len())
 	if l := q.link; l != nil && q.ready(l) && l.becomeWriter() {
-		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
+		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= burstGap {
 			batch, signs, _ := q.next(l)
 			func() { // a trace function may end the goroutine
 				q.mu.Unlock()
@@ -324,16 +324,16 @@ func (q *queue) drain(ctx context.Context, l *link) {
 func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.flying) > 0 {
-		q.flyer.abandoned = true
-		q.landed(q.flyer, q.flyer.progress(), false)
+	if len(q.inFlight) > 0 {
+		q.writer.abandoned = true
+		q.settle(q.writer, q.writer.progress(), false)
 	}
-	q.flyer = nil
+	q.writer = nil
 	if q.waiting.n > 0 {
 		q.takenBack = q.seq
 	}
-	left := q.given
-	q.given = nil
+	left := q.atClose
+	q.atClose = nil
 	for m := q.waiting.first; m != nil; m = q.waiting.first {
 		if q.remove(m, err); m.of == nil {
 			left = append(left, m)

@@ -13,7 +13,7 @@ const (
 	maxBatch = 128
 	// alone is how long nothing was written when a message is not part of a burst,
 	// whose messages are better gathered.
-	alone = 5 * time.Microsecond
+	burstGap = 5 * time.Microsecond
 )
 
 // attach lets l write, messages no sooner than its hold says.
@@ -86,7 +86,7 @@ func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 		}
 		m = next
 	}
-	q.flying, q.flyer = batch, l
+	q.inFlight, q.writer = batch, l
 	l.written.Store(0)
 	return batch, signs, true
 }
@@ -109,7 +109,7 @@ func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
 	if l.abandoned {
 		return false
 	}
-	q.landed(l, n, begun)
+	q.settle(l, n, begun)
 	l.wrote = time.Now()
 	if err != nil {
 		l.writing = false
@@ -120,16 +120,16 @@ func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
 }
 
 // landed is wrote for the batch alone. It is called with mu held.
-func (q *queue) landed(l *link, n int, begun bool) {
+func (q *queue) settle(l *link, n int, begun bool) {
 	if n > 0 {
 		q.quietSince = time.Now()
-	} else if !begun && len(q.flying) > 0 {
+	} else if !begun && len(q.inFlight) > 0 {
 		q.trial = nil // it has not taken place
 	}
 	if begun {
-		l.cut = q.flying[n]
+		l.cut = q.inFlight[n]
 	}
-	for _, m := range q.flying[:n] {
+	for _, m := range q.inFlight[:n] {
 		m.gone, m.link = true, l
 		if m.of != nil {
 			m.written, m.of.link = time.Now(), l
@@ -138,15 +138,15 @@ func (q *queue) landed(l *link, n int, begun bool) {
 		q.messagesOut++
 		q.bytesOut += int64(len(m.Data))
 	}
-	for _, m := range slices.Backward(q.flying[n:]) {
+	for _, m := range slices.Backward(q.inFlight[n:]) {
 		q.waiting.pushFront(m)
 	}
-	q.flying = nil
+	q.inFlight = nil
 }
 
 // rest ends the writing of who writes no more, and has a goroutine go on if there is
 // more to write.
-func (q *queue) rest(l *link) {
+func (q *queue) writerEnded(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.writing = false

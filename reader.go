@@ -18,11 +18,11 @@ func (l *link) read() error {
 	if l.deserted {
 		return net.ErrClosed
 	}
-	returned, number := false, l.session.reliefs.Load()
+	returned, number := false, l.session.handoffs.Load()
 	defer func() {
-		if !returned && l.session.reliefs.Load() == number {
+		if !returned && l.session.handoffs.Load() == number {
 			l.deserted = true
-			go l.session.run(l.session.reliefs.Add(1), l)
+			go l.session.run(l.session.handoffs.Add(1), l)
 		}
 	}()
 	err := l.readAll()
@@ -34,14 +34,14 @@ func (l *link) readAll() error {
 	for len(l.early) > 0 {
 		in := l.early[0]
 		l.early = l.early[1:]
-		l.handOver(single(in))
+		l.dispatch(single(in))
 	}
 	var taken *batch
 	if l.stream != nil {
 		l.stream.Take(frames.Receiver{
 			Limit: l.client.cfg.readLimit, Message: l.take,
 			Ping: l.answer, Pong: l.heartbeat.ponged,
-			Idle:  func() { l.handOver(l.batch()) },
+			Idle:  func() { l.dispatch(l.batch()) },
 			Taken: func() { taken = l.batch() },
 		})
 	}
@@ -124,7 +124,7 @@ func (l *link) next() (inbound, error) {
 }
 
 // deliver hands messages to who wants them, and runs the callbacks when the connection
-// is busy. Its error is errRelieved.
+// is busy. Its error is errHandedOff.
 func (l *link) deliver(b *batch) error {
 	busy := b.at.Sub(l.lastRead) < busyFor
 	l.lastRead = b.at
@@ -138,8 +138,8 @@ func (l *link) deliver(b *batch) error {
 	return nil
 }
 
-// handOver is deliver for who cannot be relieved now.
-func (l *link) handOver(b *batch) {
+// dispatch is deliver for who cannot be relieved now.
+func (l *link) dispatch(b *batch) {
 	if b != nil && l.receive(b) {
 		l.client.dispatcher.start()
 	}

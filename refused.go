@@ -31,7 +31,7 @@ func (q *queue) holds(l *link) bool {
 	if first == nil || q.trial == nil && !first.origin().suspect {
 		return false
 	}
-	if len(q.flying) > 0 { // the writer asks again
+	if len(q.inFlight) > 0 { // the writer asks again
 		return true
 	}
 	quiet := quietTime
@@ -45,8 +45,8 @@ func (q *queue) holds(l *link) bool {
 		}
 		return false
 	}
-	if q.goOn == nil {
-		q.goOn = time.AfterFunc(left, func() { q.endQuiet(l) })
+	if q.quietTimer == nil {
+		q.quietTimer = time.AfterFunc(left, func() { q.endQuiet(l) })
 	}
 	return true
 }
@@ -66,9 +66,9 @@ func (q *queue) endQuiet(l *link) {
 
 // stopQuiet is called with mu held.
 func (q *queue) stopQuiet() {
-	if q.goOn != nil {
-		q.goOn.Stop()
-		q.goOn = nil
+	if q.quietTimer != nil {
+		q.quietTimer.Stop()
+		q.quietTimer = nil
 	}
 }
 

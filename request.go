@@ -95,7 +95,7 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 
 // wait returns the first message that matches.
 func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool) (Message, error) {
-	c.relieveReader()
+	c.handOffReader()
 	for {
 		var in inbound
 		select {

@@ -22,11 +22,11 @@ type session struct {
 
 	// patience ends when nothing is to be waited for any more: Close and Shutdown go on
 	// as CloseNow does.
-	patience context.Context
+	graceful context.Context
 	cut      context.CancelFunc
 
-	unwatch func()       // ends the watch of the network; nil: there is none
-	reliefs atomic.Int32 // how often its goroutine was relieved
+	unwatch  func()       // ends the watch of the network; nil: there is none
+	handoffs atomic.Int32 // how often its goroutine was relieved
 
 	opened chan struct{} // closed at the first open
 	quit   chan struct{} // closed when nothing is dialed any more
@@ -96,7 +96,7 @@ func (s *session) run(number int32, l *link) {
 		s.watchNetwork()
 	}
 	err := s.stayConnected(l)
-	if s.reliefs.Load() == number {
+	if s.handoffs.Load() == number {
 		s.fail(err)
 		s.unwatchNetwork()
 		s.gone()
@@ -116,7 +116,7 @@ func (s *session) stayConnected(l *link) error {
 		switch {
 		case err == nil: // also when Close has begun since
 			schedule.opened = true
-			if err = l.read(); errors.Is(err, errRelieved) {
+			if err = l.read(); errors.Is(err, errHandedOff) {
 				return err
 			}
 			cause := l.end(err)

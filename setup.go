@@ -64,7 +64,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 }
 
 // opening runs the AfterConnect functions.
-func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
+func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
 	if callbacks := s.client.afterConnect.All(); len(callbacks) > 0 {
 		began := time.Now()

@@ -36,15 +36,15 @@ type wire struct {
 
 	finishers sync.WaitGroup
 
-	foreign bool      // the connection is of a type of the user's
-	hungUp  sync.Once // closing one
-	closers sync.WaitGroup
+	foreign   bool      // the connection is of a type of the user's
+	closeOnce sync.Once // closing one
+	closers   sync.WaitGroup
 
 	mu       sync.Mutex
 	changed  sync.Cond // flying has ended
 	live     bool
 	corked   bool
-	flying   bool    // somebody writes, and takes along what becomes pending
+	writing  bool    // somebody writes, and takes along what becomes pending
 	pending  *[]byte // not given to the socket yet; nil while there is nothing
 	accepted int64   // bytes given to Write since it is live
 	written  int64   // bytes of these that the socket has taken
@@ -61,9 +61,9 @@ const (
 	oneWrite = 4<<10 + 64
 	// look is how often the progress of a larger write is looked at, and how long
 	// a control frame waits for the socket.
-	look = time.Second
-	// farewell is how long Close waits for what somebody is about to write.
-	farewell = time.Second
+	writeSlice = time.Second
+	// closeGrace is how long Close waits for what somebody is about to write.
+	closeGrace = time.Second
 )
 
 var pendingPool = sync.Pool{New: func() any {
@@ -131,7 +131,7 @@ func (w *wire) silent() time.Duration {
 func (w *wire) goLive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.flying {
+	for w.writing {
 		w.changed.Wait()
 	}
 	w.live = true
@@ -144,16 +144,16 @@ func (w *wire) Write(p []byte) (int, error) {
 		if err := w.permitted(); err != nil {
 			return 0, err
 		}
-		w.flying = true
+		w.writing = true
 		w.mu.Unlock() // Close must not wait for a Write of the user's
 		defer func() {
 			w.mu.Lock()
-			w.flying = false
+			w.writing = false
 			w.changed.Broadcast()
 		}()
 		return w.Conn.Write(p)
 	}
-	for w.flying && w.err == nil && w.gathered() >= maxPending {
+	for w.writing && w.err == nil && w.gathered() >= maxPending {
 		w.changed.Wait()
 	}
 	if w.err != nil {
@@ -165,9 +165,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	*w.pending = append(*w.pending, p...)
 	w.accepted += int64(len(p))
 	switch {
-	case w.flying: // it is taken along
+	case w.writing: // it is taken along
 	case !w.corked:
-		w.flying = true
+		w.writing = true
 		if !w.writeOnce(true) {
 			w.finishers.Add(1)
 			go w.finish()
@@ -175,7 +175,7 @@ func (w *wire) Write(p []byte) (int, error) {
 			w.flush()
 		}
 	case w.gathered() >= maxPending:
-		w.flying = true
+		w.writing = true
 		w.flush()
 	}
 	return len(p), w.err
@@ -205,9 +205,9 @@ func (w *wire) Close() error {
 	if w.closing {
 		return nil
 	}
-	if (w.corked || w.flying) && w.pending != nil && w.err == nil {
+	if (w.corked || w.writing) && w.pending != nil && w.err == nil {
 		w.closing = true
-		time.AfterFunc(farewell, w.abort)
+		time.AfterFunc(closeGrace, w.abort)
 		return nil
 	}
 	w.abort()
@@ -221,7 +221,7 @@ func (w *wire) abort() {
 		w.Conn.Close()
 		return
 	}
-	w.hungUp.Do(func() {
+	w.closeOnce.Do(func() {
 		w.closers.Go(func() { w.Conn.Close() })
 	})
 }
@@ -255,7 +255,7 @@ func (w *wire) flush() {
 		w.writeOnce(false)
 	}
 	w.writeSince.Store(0)
-	w.flying = false
+	w.writing = false
 	if w.closing {
 		w.abort()
 	}
@@ -295,7 +295,7 @@ func (w *wire) give(p []byte, limited bool) (n int, err error) {
 	defer func() {
 		w.mu.Lock()
 		if !returned { // runtime.Goexit in a method of the user's connection
-			w.err, w.flying = net.ErrClosed, false
+			w.err, w.writing = net.ErrClosed, false
 			w.changed.Broadcast()
 		}
 	}()
@@ -304,7 +304,7 @@ func (w *wire) give(p []byte, limited bool) (n int, err error) {
 	}
 	var until time.Time
 	if limited {
-		until = time.Now().Add(look)
+		until = time.Now().Add(writeSlice)
 		err = w.Conn.SetWriteDeadline(until)
 	}
 	if err == nil {
@@ -351,7 +351,7 @@ func (w *wire) mark() int64 {
 func (w *wire) tryUncork() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flying || w.err != nil || w.pending == nil {
+	if w.writing || w.err != nil || w.pending == nil {
 		return false
 	}
 	if w.err = w.permitted(); w.err != nil {
@@ -375,11 +375,11 @@ func (w *wire) uncork() (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.corked = false
-	for w.flying && w.err == nil {
+	for w.writing && w.err == nil {
 		w.changed.Wait()
 	}
-	if !w.flying {
-		w.flying = true
+	if !w.writing {
+		w.writing = true
 		w.flush()
 	}
 	return w.written, w.err

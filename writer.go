@@ -61,7 +61,7 @@ func (l *link) leave(w *writing, returned bool) {
 		w.err = net.ErrClosed // by connPanicked
 		l.settle(w)
 	case w.err == nil:
-		l.client.queue.rest(l)
+		l.client.queue.writerEnded(l)
 	default:
 		l.writeFailed(w.err)
 	}
@@ -79,7 +79,7 @@ func (l *link) writeNow(batch []*outgoing, signs signs) {
 	returned := false
 	defer func() { l.leave(w, returned) }()
 	if l.finish(w) {
-		l.client.queue.rest(l)
+		l.client.queue.writerEnded(l)
 	}
 	returned = true
 }
@@ -196,7 +196,7 @@ func (l *link) settle(w *writing) bool {
 func (l *link) writeFailed(err error) {
 	select {
 	case <-l.dead:
-	case <-time.After(lastWords):
+	case <-time.After(readGrace):
 	}
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }
@@ -208,7 +208,7 @@ func (l *link) progress() (n int) {
 		return int(l.written.Load())
 	}
 	w := l.gathered.Load()
-	if w == nil || len(w.batch) == 0 || w.batch[0] != l.client.queue.flying[0] {
+	if w == nil || len(w.batch) == 0 || w.batch[0] != l.client.queue.inFlight[0] {
 		return 0 // it is being gathered
 	}
 	upTo := l.wire.seal()

@@ -21,7 +21,7 @@ func testWhoWasRelieved(t *testing.T) {
 	c, err := New("ws://peer.test")
 	require.NoError(t, err)
 	l := &link{client: c}
-	r := &l.relief
+	r := &l.handoff
 	succeed := func(context.Context) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -34,6 +34,6 @@ func testWhoWasRelieved(t *testing.T) {
 	d.mu.Lock()
 	require.True(t, d.push(item{event: succeed}))
 	d.mu.Unlock()
-	assert.ErrorIs(t, l.runCallbacks(), errRelieved)
+	assert.ErrorIs(t, l.runCallbacks(), errHandedOff)
 	assert.Equal(t, r.turns, r.away, "the successor is away still")
 }
