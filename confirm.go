@@ -96,7 +96,7 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 	if err := c.queue.push(r.ctx, sent); err != nil {
 		return Message{}, err
 	}
-	defer c.queue.takeOut(sent)
+	defer c.queue.withdraw(sent)
 	for wait := m.confirmTimeout; wait > 0; wait = c.queue.timeLeft(sent, m.confirmTimeout) {
 		answer, err := r.waitFor(ctx, wait, c, match)
 		if !errors.Is(err, errTryAgain) {

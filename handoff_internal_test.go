@@ -9,31 +9,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A reader that was relieved while it ran callbacks must not read again, also when its
-// successor runs callbacks before it has noticed: there would be two readers.
-func TestWhoWasRelievedDoesNotReadAgain(t *testing.T) {
-	// In virtual time, or on a slow machine the timer of the relief would fire before
+// A reader that has handed off must not read again, even when the next reader runs
+// callbacks before the first one has returned: there would be two readers.
+func TestAfterAHandOffTheOldReaderReadsNoMore(t *testing.T) {
+	// In virtual time, since on a slow machine the hand-off's timer could fire before
 	// succeed stops it.
-	synctest.Test(t, testWhoWasRelieved)
+	synctest.Test(t, testHandOff)
 }
 
-func testWhoWasRelieved(t *testing.T) {
+func testHandOff(t *testing.T) {
 	c, err := New("ws://peer.test")
 	require.NoError(t, err)
 	l := &link{client: c}
-	r := &l.handoff
+	h := &l.handoff
 	succeed := func(context.Context) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.timer.Stop()
-		r.away = 0 // relieved,
-		r.turns++
-		r.away = r.turns // by one who has begun to run callbacks
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.timer.Stop()
+		h.away = 0 // handed off,
+		h.turns++
+		h.away = h.turns // and the next reader has begun a turn
 	}
 	d := c.dispatcher
 	d.mu.Lock()
 	require.True(t, d.push(item{event: succeed}))
 	d.mu.Unlock()
 	assert.ErrorIs(t, l.runCallbacks(), errHandedOff)
-	assert.Equal(t, r.turns, r.away, "the successor is away still")
+	assert.Equal(t, h.turns, h.away, "the next reader is still running callbacks")
 }

@@ -17,58 +17,59 @@ import (
 )
 
 const (
-	// readGrace is how long the reader goes on after a write has failed: what
-	// the peer said last, a close code or nothing, is the better cause.
+	// readGrace is how long the reader goes on after a write has failed. A close frame that
+	// is still to be read gives a better cause than the error of the write.
 	readGrace = time.Second
-	// closeTimeout bounds the close handshake with a peer that no longer answers.
+	// closeTimeout bounds the close handshake.
 	closeTimeout = 2 * time.Second
 )
 
-// A link is one connection. It has a reader, which is the session's goroutine, a
-// writer, which exists while there is something to write, and a heartbeat's
-// timer, and dies as a whole. News from a dead link is harmless since all it can
-// reach is its own link.
+// A link is one connection, with all that ends together with it: the reader, which is the
+// session's goroutine (reader.go); the writer, which exists while there is something to
+// write (writer.go); and the timer of the heartbeat.
 type link struct {
 	client  *Client
 	session *session
-	number  int // among all of the client's connections
+	number  int // among all of the client's connections, from 1
 	dialed
 	born   time.Time
-	opened time.Time // set once it is
+	opened time.Time     // set when it is open
+	hold   time.Duration // see Setup.HoldQueue; set before it is open
 
 	heartbeat heartbeat
-	early     []inbound     // what came while it was opening; the reader's
-	hold      time.Duration // see Setup.HoldQueue; set before it is open
-	taken     *[]packed     // by the stream, and not handed over yet; the reader's
+	handoff   handoff
 
-	inMessage atomic.Bool  // the library has read the beginning of a message, and not its end
-	lastHeard atomic.Int64 // when there is no wire: the last message or pong, since born
-	stalled   atomic.Bool  // the reader waits for room and does not read
+	// Used on the reader goroutine only; early by Setup before it.
+	early    []inbound // received during setup
+	taken    *[]packed // received from stream, and not in the inbox yet; nil: none
+	lastRead time.Time // when the last batch arrived
+	deserted bool      // runtime.Goexit has ended the reader
+
+	inMessage atomic.Bool  // the WebSocket library is in the middle of a message
+	lastHeard atomic.Int64 // without a wire: nanoseconds from born to the last message or pong
+	stalled   atomic.Bool  // the reader waits for room in the inbox
 	stalls    atomic.Int64 // how often it did
 
-	// Guarded by the queue's mutex, which hands out the work.
-	writing   bool      // somebody writes
-	wrote     time.Time // when that was over last
+	// Guarded by the queue's mutex.
+	writing   bool      // there is a writer
+	wrote     time.Time // when the last batch was written
 	due       signs
-	cut       *outgoing   // whose writing has failed half-way
-	held      bool        // no message may be written yet
-	abandoned bool        // what is being written is not the writer's any more
-	holding   *time.Timer // ends that; nil: it never was
+	cut       *outgoing   // written in part when a write failed
+	held      bool        // see Setup.HoldQueue
+	holding   *time.Timer // ends held; nil: it never was
+	abandoned bool        // Close has taken the batch in flight back from the writer
 
-	gathered atomic.Pointer[writing] // what was given to the wire last
-	written  atomic.Int64            // messages of the batch that is being written, without a wire
+	gathered atomic.Pointer[writing] // given to the wire last
+	written  atomic.Int64            // without a wire: how many messages of the batch in flight
 
-	closed CloseEvent // set when the session has it no more; guarded by the client's mutex
+	closed CloseEvent // set when the session detaches the link; guarded by the client's mutex
 
-	handoff  handoff
-	lastRead time.Time // when messages came last; the reader's
-	deserted bool      // its reader has ended without returning; the reader's
-
-	mu      sync.Mutex
-	cause   *CloseError // why it ended or is about to; the first one counts
-	ended   bool
-	dead    chan struct{} // closed when it ended
+	dead    chan struct{} // closed at the end
 	helpers sync.WaitGroup
+
+	mu    sync.Mutex  // guards the fields below
+	cause *CloseError // of the end; the first one that was set
+	ended bool
 }
 
 func newLink(s *session, got dialed) *link {
@@ -88,8 +89,8 @@ func newLink(s *session, got dialed) *link {
 	return l
 }
 
-// enter counts a goroutine in that works for the link, unless it has ended. Who
-// enters calls helpers.Done.
+// enter registers a helper goroutine unless the link has ended, and reports whether it
+// did. If so, the caller must call helpers.Done.
 func (l *link) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +100,7 @@ func (l *link) enter() bool {
 	return !l.ended
 }
 
-// blame sets the cause unless there is one.
+// blame sets the cause of the end unless there is one.
 func (l *link) blame(cause *CloseError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,9 +109,9 @@ func (l *link) blame(cause *CloseError) {
 	}
 }
 
-// fail ends the link at once, without a close handshake. It does not block: a connection
-// of the user's is closed by a helper. end waits for that, or the next connection would be
-// made before this one is closed.
+// fail ends the link at once, without a close handshake. It does not block: a user's
+// connection is closed on a helper goroutine. end waits for that, so that there are never
+// two connections.
 func (l *link) fail(cause *CloseError) {
 	l.blame(cause)
 	l.mu.Lock()
@@ -135,11 +136,11 @@ func (l *link) fail(cause *CloseError) {
 			l.conn.CloseNow()
 		}()
 		return
-	case cause.Remote && cause.Err == nil: // the answer to its close frame may be on its way
+	case cause.Remote && cause.Err == nil: // the reply to the peer's close frame may be pending
 		l.wire.Close()
 	default:
 		l.wire.abort()
-		if l.wire.foreign { // its Close may take its time
+		if l.wire.foreign { // its Close may block
 			l.wire.seal()
 		}
 	}
@@ -158,8 +159,8 @@ func (l *link) connPanicked(err error) {
 	}
 }
 
-// end waits until all that belongs to the link is gone, and tells why it ended.
-// readErr is what the reader met.
+// end waits until all goroutines of the link have returned, and returns the cause of its
+// end. readErr is the reader's error.
 func (l *link) end(readErr error) *CloseError {
 	l.fail(l.closeError(readErr))
 	l.client.queue.detached(l)
@@ -175,14 +176,15 @@ func (l *link) end(readErr error) *CloseError {
 	return l.why()
 }
 
-// why is the cause of the end.
+// why returns the cause of the end.
 func (l *link) why() *CloseError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cause
 }
 
-// closeError makes a CloseError of what ended the reading.
+// closeError makes a CloseError of the reader's error, without the text that the WebSocket
+// library adds to it.
 func (l *link) closeError(err error) *CloseError {
 	var (
 		ce    *transport.CloseError
@@ -191,7 +193,7 @@ func (l *link) closeError(err error) *CloseError {
 		flaw  flate.CorruptInputError
 		pe    *PanicError
 	)
-	switch { // without what the library says around it
+	switch {
 	case errors.As(err, &pe):
 		return &CloseError{Code: StatusAbnormalClosure, Err: pe}
 	case l.panicked() != nil:
@@ -210,14 +212,13 @@ func (l *link) closeError(err error) *CloseError {
 		err = io.ErrUnexpectedEOF
 	case errors.Is(err, io.EOF):
 		err = io.EOF
-	case l.wire != nil && !l.wire.readFailed.Load(): // the connection is fine, and what came is not
+	case l.wire != nil && !l.wire.readFailed.Load(): // invalid data on a working connection
 		return &CloseError{Code: StatusProtocolError, Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
 	}
 	return &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err}
 }
 
-// bare is what went wrong in the kernel, without the addresses and the names of
-// calls around it.
+// bare returns the error of the kernel, without addresses and names of calls.
 func bare(op *net.OpError) error {
 	if call := (*os.SyscallError)(nil); errors.As(op.Err, &call) {
 		return call.Err
@@ -242,7 +243,7 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 		if l.stream != nil {
 			l.stream.Pass()
 		}
-		_ = l.conn.Close(int(code), reason) // whatever it met, the link is over
+		_ = l.conn.Close(int(code), reason) // the link ends in any case
 	}()
 	select {
 	case <-closed:
@@ -250,10 +251,11 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	}
 }
 
-// hear notes a sign of life that is seen above the wire.
+// hear records that a message or a pong has arrived. It is used without a wire, which
+// sees the bytes.
 func (l *link) hear() { l.lastHeard.Store(int64(time.Since(l.born))) }
 
-// heard is when the last sign of life came. A write that is under way counts as one.
+// heard returns when the peer last showed that it is alive. Progress of a write counts.
 func (l *link) heard() time.Time {
 	if l.wire != nil {
 		return time.Now().Add(-l.wire.silent())
@@ -261,7 +263,7 @@ func (l *link) heard() time.Time {
 	return l.received()
 }
 
-// received is when something last came in.
+// received returns when bytes last arrived; without a wire, a message or a pong.
 func (l *link) received() time.Time {
 	if l.wire != nil {
 		return l.wire.born.Add(time.Duration(l.wire.lastRead.Load()))
@@ -269,8 +271,8 @@ func (l *link) received() time.Time {
 	return l.born.Add(time.Duration(l.lastHeard.Load()))
 }
 
-// until does something with a connection that is not open yet, and drops the
-// connection when ctx ends.
+// until calls do, which uses a connection that is not open yet. When ctx ends, it ends the
+// connection, and returns the cause.
 func (l *link) until(ctx context.Context, do func() error) error {
 	stop := context.AfterFunc(ctx, func() { l.fail(&CloseError{Code: StatusAbnormalClosure, Err: context.Cause(ctx)}) })
 	defer stop()

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// maxBatch bounds what is written in one go.
+	// maxBatch is how many messages are written at a time at most.
 	maxBatch = 128
-	// alone is how long nothing was written when a message is not part of a burst,
-	// whose messages are better gathered.
+	// burstGap is the longest time between two messages of a burst, which are better
+	// gathered.
 	burstGap = 5 * time.Microsecond
 )
 
-// attach lets l write, messages no sooner than its hold says.
+// attach lets l write: messages after its hold, signs of life at once.
 func (q *queue) attach(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -31,7 +31,7 @@ func (q *queue) attach(l *link) {
 	q.change()
 }
 
-// release ends the hold of l.
+// release ends the hold of l. A timer calls it.
 func (q *queue) release(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -44,10 +44,9 @@ func (q *queue) release(l *link) {
 // ready reports whether there is a message that l may write. It is called with mu held.
 func (q *queue) ready(l *link) bool { return q.waiting.n > 0 && !l.held && !q.holds(l) }
 
-// take gives the writer of l what to write next: messages from the front, which
-// are the writer's until it calls wrote, and the signs of life that are due, which go
-// first. It reports false, and the writer has to end, when there is nothing or
-// when l is not the connection that may write.
+// take returns what the writer of l is to write next: messages from the front, which are in
+// flight until it calls wrote, and the signs of life that are due, which go first. ok is
+// false when there is nothing to write or l is not attached; then the writer must end.
 func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -91,7 +90,7 @@ func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
 	return batch, signs, true
 }
 
-// replace puts the message that l is about to write in another form.
+// replace replaces the data of a message in flight, unless Close has taken it back.
 func (q *queue) replace(l *link, m *outgoing, by Outbound) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -100,9 +99,9 @@ func (q *queue) replace(l *link, m *outgoing, by Outbound) {
 	}
 }
 
-// wrote ends the writing of a batch, of which the first n are written. With an error the
-// rest goes back to waiting, and l writes no more; begun tells that part of the first of
-// these was written. It reports false when takeBack had the batch already.
+// wrote ends the writing of a batch, of which the first n messages are written; begun
+// reports whether the next one is written in part. With an error the rest waits again, and
+// l is detached. wrote returns false when takeBack has taken the batch already.
 func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,12 +118,12 @@ func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
 	return true
 }
 
-// landed is wrote for the batch alone. It is called with mu held.
+// settle is wrote for the messages of the batch. It is called with mu held.
 func (q *queue) settle(l *link, n int, begun bool) {
 	if n > 0 {
 		q.quietSince = time.Now()
 	} else if !begun && len(q.inFlight) > 0 {
-		q.trial = nil // it has not taken place
+		q.trial = nil // it was not written
 	}
 	if begun {
 		l.cut = q.inFlight[n]
@@ -155,9 +154,8 @@ func (q *queue) writerEnded(l *link) {
 	}
 }
 
-// sendSigns has signs of life written before anything else, but for a heartbeat when
-// the one before has not left yet. If it reports true, it is the caller who has to
-// write them.
+// sendSigns makes signs of life due, which are written before all messages. A heartbeat is
+// left out while another one is due. If it returns true, the caller must call l.write.
 func (q *queue) sendSigns(l *link, s signs) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -174,14 +172,15 @@ func (q *queue) sendSigns(l *link, s signs) bool {
 	return l.becomeWriter()
 }
 
-// detached ends the writing of l.
+// detached detaches l, whose link has ended.
 func (q *queue) detached(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.detach(l, net.ErrClosed)
 }
 
-// detach is detached with mu held.
+// detach ends the writing of l, and removes direct messages with an error that wraps cause.
+// It is called with mu held.
 func (q *queue) detach(l *link, cause error) {
 	if q.link != l && q.link != nil {
 		return

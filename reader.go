@@ -11,9 +11,9 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// read hands over messages until the connection ends, or the goroutine is relieved. When a
-// method of the user's connection ends the goroutine, the connection is over, and another
-// goroutine goes on with the session.
+// read reads until the connection ends, the error of which it returns, or until the reading
+// is handed off (errHandedOff). If a method of a user's connection calls runtime.Goexit,
+// the connection ends, and another goroutine becomes the session's.
 func (l *link) read() error {
 	if l.deserted {
 		return net.ErrClosed
@@ -22,7 +22,7 @@ func (l *link) read() error {
 	defer func() {
 		if !returned && l.session.handoffs.Load() == number {
 			l.deserted = true
-			go l.session.run(l.session.handoffs.Add(1), l)
+			l.session.replaceReader(l)
 		}
 	}()
 	err := l.readAll()
@@ -30,6 +30,7 @@ func (l *link) read() error {
 	return err
 }
 
+// readAll is read for a connection that does not call runtime.Goexit.
 func (l *link) readAll() error {
 	for len(l.early) > 0 {
 		in := l.early[0]
@@ -61,12 +62,14 @@ func (l *link) readAll() error {
 	}
 }
 
-// maxTaken bounds what is handed over at a time.
+// maxTaken is how many messages a batch from the stream holds at most.
 const maxTaken = 256
 
+// takenPool has the slices that messages are collected in, since most connections are idle.
 var takenPool = sync.Pool{New: func() any { s := make([]packed, 0, maxTaken); return &s }}
 
-// take is given messages by the stream.
+// take is called by the stream with one message; payload is valid until the reader's next
+// call. It reports whether there is room for more in this batch.
 func (l *link) take(text bool, payload []byte) (more bool) {
 	if l.taken == nil {
 		l.taken = takenPool.Get().(*[]packed)
@@ -79,7 +82,7 @@ func (l *link) take(text bool, payload []byte) (more bool) {
 	return len(*l.taken) < maxTaken
 }
 
-// batch is what was taken; nil: nothing.
+// batch returns the messages that were taken since the last call; nil: none.
 func (l *link) batch() *batch {
 	if l.taken == nil {
 		return nil
@@ -92,15 +95,14 @@ func (l *link) batch() *batch {
 	return b
 }
 
-// answer answers a ping. It is the writer who does, so that the pong gets between two
-// messages.
+// answer answers a ping. The writer writes the pong, between two messages.
 func (l *link) answer(ping []byte) {
 	if l.client.queue.sendSigns(l, signs{pong: append([]byte{}, ping...)}) {
 		go l.write(nil)
 	}
 }
 
-// next waits for a message.
+// next reads one message by way of the WebSocket library. It blocks until it is complete.
 func (l *link) next() (inbound, error) {
 	typ, r, err := l.conn.Reader()
 	if err != nil {
@@ -109,7 +111,7 @@ func (l *link) next() (inbound, error) {
 	l.inMessage.Store(true)
 	defer l.inMessage.Store(false)
 	limit := l.client.cfg.readLimit
-	if limit < math.MaxInt64 { // the byte beyond the limit reveals a larger message
+	if limit < math.MaxInt64 { // one byte more reveals a larger message
 		r = io.LimitReader(r, limit+1)
 	}
 	data, err := io.ReadAll(r)
@@ -123,8 +125,8 @@ func (l *link) next() (inbound, error) {
 	return inbound{link: l, typ: typ, data: data, at: time.Now()}, nil
 }
 
-// deliver hands messages to who wants them, and runs the callbacks when the connection
-// is busy. Its error is errHandedOff.
+// deliver passes messages to requests and callbacks. On a busy connection it runs the
+// callbacks itself, and returns errHandedOff when another goroutine reads by then.
 func (l *link) deliver(b *batch) error {
 	busy := b.at.Sub(l.lastRead) < busyFor
 	l.lastRead = b.at
@@ -138,21 +140,21 @@ func (l *link) deliver(b *batch) error {
 	return nil
 }
 
-// dispatch is deliver for who cannot be relieved now.
+// dispatch is deliver without running callbacks on the reader goroutine. b may be nil.
 func (l *link) dispatch(b *batch) {
 	if b != nil && l.receive(b) {
 		l.client.dispatcher.start()
 	}
 }
 
-// receive puts messages into the inbox. When it reports true there is nobody who runs
-// the callbacks.
+// receive offers messages to requests and puts them into the inbox. It blocks while the
+// inbox is full. If it returns true, the caller must run the dispatcher.
 func (l *link) receive(b *batch) (idle bool) {
 	l.client.requests.offer(b, l.stall, l.resume)
 	n, size := len(b.messages), b.size()
 	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size))
-	if l.session.hasRetired() { // only answers matter now
+	if l.session.hasRetired() { // only answers to requests matter now
 		b.release()
 		return false
 	}
@@ -163,13 +165,14 @@ func (l *link) receive(b *batch) (idle bool) {
 	}, l.over)
 }
 
-// stall and resume frame the time in which the reader waits for us: the peer's
-// silence in it says nothing about the peer.
+// stall is called before the reader waits for a callback or a request. Until resume, the
+// silence of the peer does not count.
 func (l *link) stall() {
 	l.stalls.Add(1)
 	l.stalled.Store(true)
 }
 
+// resume is called when the reader reads again. Without a stall it does nothing.
 func (l *link) resume() {
 	if l.stalled.Load() {
 		l.stalled.Store(false)
@@ -177,7 +180,8 @@ func (l *link) resume() {
 	}
 }
 
-// over tells that a message need not wait for room in the inbox any more.
+// over reports whether the link has ended or nothing is dialed any more: then no message
+// waits for room in the inbox.
 func (l *link) over() bool {
 	select {
 	case <-l.dead:
@@ -189,9 +193,8 @@ func (l *link) over() bool {
 	}
 }
 
-// partial is when bytes last came in of a message that is not complete; zero when there
-// is none, or no wire to see them on. While there is one all bytes belong to it, but for
-// signs of life between fragments.
+// partial returns when bytes of an incomplete message last arrived; zero without such a
+// message or without a wire. Control frames between its fragments count as its bytes.
 func (l *link) partial() time.Time {
 	if l.wire == nil || !l.inMessage.Load() && (l.stream == nil || !l.stream.Partial()) {
 		return time.Time{}

@@ -85,7 +85,7 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 	answered := false
 	defer func() { // also when match panics
 		if !answered {
-			c.queue.takeOut(out)
+			c.queue.withdraw(out)
 		}
 	}()
 	answer, err := r.wait(ctx, c, match)

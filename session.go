@@ -26,7 +26,7 @@ type session struct {
 	cut      context.CancelFunc
 
 	unwatch  func()       // ends the watch of the network; nil: there is none
-	handoffs atomic.Int32 // how often its goroutine was relieved
+	handoffs atomic.Int32 // how often another goroutine has become the session's
 
 	opened chan struct{} // closed at the first open
 	quit   chan struct{} // closed when nothing is dialed any more
@@ -89,8 +89,11 @@ func (s *session) isOver() bool {
 	}
 }
 
-// run is the session's goroutine. It begins with a link, when it relieves another one
-// that has been reading it; the number says which relief it is.
+// replaceReader starts another goroutine for the session, which goes on with reading l.
+func (s *session) replaceReader(l *link) { go s.run(s.handoffs.Add(1), l) }
+
+// run is the session's goroutine. number is the hand-off that started it, zero for the
+// first one. After a hand-off it begins with reading l.
 func (s *session) run(number int32, l *link) {
 	if number == 0 {
 		s.watchNetwork()

@@ -9,16 +9,17 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// A writing is what was taken out of the queue together.
+// A writing is one batch while the writer writes it.
 type writing struct {
 	batch   []*outgoing
-	n       int // how many of these were written
+	n       int // how many of these are written
 	err     error
-	settled bool // the queue knows
+	settled bool // reported to the queue
 }
 
-// becomeWriter is called with the queue's mutex held, when there is something to
-// write. Who is told true has to call write.
+// becomeWriter reports whether the caller is the writer now: there was none, and the link
+// has not ended. Then the caller must call write or writeNow. It is called with the
+// queue's mutex held.
 func (l *link) becomeWriter() bool {
 	if l.writing || !l.enter() {
 		return false
@@ -27,15 +28,16 @@ func (l *link) becomeWriter() bool {
 	return true
 }
 
-// startWriter is becomeWriter for who has other things to do.
+// startWriter starts the writer, unless there is one, on a goroutine of its own. It is
+// called with the queue's mutex held.
 func (l *link) startWriter() {
 	if l.becomeWriter() {
 		go l.write(nil)
 	}
 }
 
-// write writes what the queue has, and ends when there is no more. It may be given
-// something that was gathered already.
+// write is the writer: it writes what is in the queue, and returns when there is no more.
+// It begins with w, which is gathered already, unless w is nil.
 func (l *link) write(w *writing) {
 	returned := false
 	defer func() { l.leave(w, returned) }()
@@ -50,15 +52,15 @@ func (l *link) write(w *writing) {
 	returned = true
 }
 
-// leave is the end of a goroutine that writes. Unless it has returned, one of the user's
-// functions has ended it: a method of the connection, which is over then, or a trace
-// function, when all is written.
+// leave is called when a goroutine that writes ends. If it has not returned, a user's
+// function has called runtime.Goexit: a method of the connection, which has ended then, or
+// a trace function, after the write.
 func (l *link) leave(w *writing, returned bool) {
 	defer l.helpers.Done()
 	switch {
 	case returned:
 	case !w.settled:
-		w.err = net.ErrClosed // by connPanicked
+		w.err = net.ErrClosed // connPanicked has ended the link
 		l.settle(w)
 	case w.err == nil:
 		l.client.queue.writerEnded(l)
@@ -67,8 +69,9 @@ func (l *link) leave(w *writing, returned bool) {
 	}
 }
 
-// writeNow is write for a small message that comes alone. It saves another goroutine,
-// and the thread that would have to be woken for it, unless the socket keeps it waiting.
+// writeNow is write for a small message that is not part of a burst. It writes on the
+// caller's goroutine, which saves waking a thread for another one, if the socket takes the
+// message at once; otherwise it starts the writer. It does not wait for the socket.
 func (l *link) writeNow(batch []*outgoing, signs signs) {
 	w := &writing{batch: batch}
 	l.gather(w, signs)
@@ -84,11 +87,11 @@ func (l *link) writeNow(batch []*outgoing, signs signs) {
 	returned = true
 }
 
-// canWriteNow tells whether there is a socket that can be asked.
+// canWriteNow reports whether there is a socket that can be written to without blocking.
 func (l *link) canWriteNow() bool { return l.wire != nil && l.wire.raw != nil }
 
-// gather puts together what is to be written, for as few system calls as possible.
-// finish has to follow.
+// gather collects the bytes of a batch, to be written with as few system calls as possible.
+// The caller must call finish.
 func (l *link) gather(w *writing, signs signs) {
 	l.encodeOnWrite(w.batch)
 	if l.wire != nil {
@@ -98,8 +101,8 @@ func (l *link) gather(w *writing, signs signs) {
 	l.gathered.Store(w)
 }
 
-// encodeOnWrite does what EncodeOnWrite asks for. While they are being written, messages
-// are the writer's alone.
+// encodeOnWrite encodes the messages that [EncodeOnWrite] was given for. Messages in flight
+// are used by the writer alone.
 func (l *link) encodeOnWrite(batch []*outgoing) {
 	for _, m := range batch {
 		if !m.late {
@@ -118,8 +121,8 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 	}
 }
 
-// writeEach writes everything to the wire, which gathers it, or to the connection when
-// there is none.
+// writeEach writes the batch to the wire, which gathers it; without a wire, to the
+// connection. The signs of life come first.
 func (l *link) writeEach(w *writing, signs signs) (err error) {
 	if signs.beat != nil {
 		err = l.writeMessage(signs.beat.messageType(), signs.beat.Data)
@@ -147,6 +150,8 @@ func (l *link) writeEach(w *writing, signs signs) (err error) {
 	return err
 }
 
+// writeMessage writes one message, past the WebSocket library if it is small and not
+// compressed.
 func (l *link) writeMessage(t transport.MessageType, p []byte) error {
 	if l.stream != nil && !l.compressed && len(p) <= frames.MaxWrite {
 		return l.stream.WriteMessage(t == transport.TextMessage, p)
@@ -154,8 +159,8 @@ func (l *link) writeMessage(t transport.MessageType, p []byte) error {
 	return l.conn.Write(t, p)
 }
 
-// finish waits until the socket has taken what was gathered, and reports false when the
-// link is over.
+// finish waits until the socket has taken what was gathered, and reports whether the writer
+// goes on.
 func (l *link) finish(w *writing) bool {
 	if !l.settle(w) {
 		return false
@@ -174,8 +179,8 @@ func (l *link) finish(w *writing) bool {
 	return w.err == nil
 }
 
-// settle waits until the socket has taken what was gathered, and reports false when Close
-// has taken it back meanwhile.
+// settle waits until the socket has taken what was gathered, and reports the result to the
+// queue. It returns false when Close has taken the batch back meanwhile.
 func (l *link) settle(w *writing) bool {
 	begun := w.err != nil && w.n < len(w.batch)
 	if l.wire != nil {
@@ -201,15 +206,16 @@ func (l *link) writeFailed(err error) {
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }
 
-// progress is how many messages of the batch that is being written the socket has taken. It
-// does not wait for the writer.
+// progress returns how many messages of the batch in flight the socket has taken, and
+// prevents that it takes more. It does not wait for the writer. It is called with the
+// queue's mutex held.
 func (l *link) progress() (n int) {
 	if l.wire == nil {
 		return int(l.written.Load())
 	}
 	w := l.gathered.Load()
 	if w == nil || len(w.batch) == 0 || w.batch[0] != l.client.queue.inFlight[0] {
-		return 0 // it is being gathered
+		return 0 // the batch is being gathered
 	}
 	upTo := l.wire.seal()
 	for n < len(w.batch) && w.batch[n].end <= upTo {
@@ -218,5 +224,5 @@ func (l *link) progress() (n int) {
 	return n
 }
 
-// writeBlocked tells that the socket is slow to take what is being written.
+// writeBlocked reports whether a write to the socket is under way.
 func (l *link) writeBlocked() bool { return l.wire != nil && l.wire.writeSince.Load() != 0 }
