@@ -143,7 +143,7 @@ func (q *queue) settle(l *link, n int, begun bool) {
 	q.inFlight = nil
 }
 
-// rest ends the writing of who writes no more, and has a goroutine go on if there is
+// writerEnded is called when l has no writer any more. It starts another one if there is
 // more to write.
 func (q *queue) writerEnded(l *link) {
 	q.mu.Lock()
