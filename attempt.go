@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
-// the session's goroutine would keep for as long as the connection lives.
+// attemptApart is attempt on a goroutine of its own. Dialing needs a large stack, which the
+// session's goroutine would retain while the connection is open.
 func (s *session) attemptApart(number int, last error) (l *link, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -21,12 +21,11 @@ func (s *session) attemptApart(number int, last error) (l *link, err error) {
 	return l, err
 }
 
-// attempt makes one connection, up to where it is open. Its errors are *DialError, or
-// errTryNow.
+// attempt makes one attempt, and returns the open link. Its error is a *DialError; errTryNow
+// if another attempt is to follow at once; or any value once the session has retired.
 func (s *session) attempt(number int, last error) (*link, error) {
 	c := s.client
-	// It is not a child of s.ctx, which would keep a table for its children as long as
-	// it lives; Close ends both.
+	// It is not a child of s.ctx, which would retain a map of its children. Close ends both.
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(s.ctx), sessionKey{}, s))
 	defer cancel(nil)
 	c.mu.Lock()
@@ -36,7 +35,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	}
 	route := &dialRoute{}
 	s.retry, s.route, s.forced = cancel, route, false
-	select { // this is the attempt that tryNow asked for
+	select { // this is the attempt that tryNow was called for
 	case <-s.wake:
 	default:
 	}
@@ -58,7 +57,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		return l, nil
 	}
 	c.mu.Lock()
-	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
+	s.retry, s.route = nil, nil // tryNow concerns the next attempt from here on
 	c.mu.Unlock()
 	info.Err = notOpened(ctx, err)
 	trace(ctx, c, c.cfg.trace.dialDone, info)
@@ -68,14 +67,14 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	switch {
 	case errors.Is(context.Cause(ctx), errTryNow):
 		return nil, errTryNow
-	case err == nil: // it came too late
+	case err == nil: // it was ended before it was open
 		return nil, context.Cause(ctx)
 	}
 	return nil, err
 }
 
-// notOpened is the error for the traces of an attempt that opened no connection. It says
-// whether the client itself has ended the attempt.
+// notOpened returns the error of an attempt for the trace hooks. It wraps ErrClosed or
+// ErrReconnect if the client itself has ended the attempt.
 func notOpened(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -84,14 +83,14 @@ func notOpened(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errTryNow) {
 		why = ErrReconnect
 	}
-	if err == nil { // it came too late
+	if err == nil { // it was ended before it was open
 		return why
 	}
 	return fmt.Errorf("%w: %w", why, err)
 }
 
-// connect asks for the endpoint, dials, logs in and lets protocol layers settle
-// what they must. With an error it may return a link, which has to be ended.
+// connect calls the endpoint function, dials, logs in and calls the AfterConnect functions.
+// With an error it may return a link, which the caller must end.
 func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
@@ -112,7 +111,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, 
 			s.client.mu.Unlock()
 		}
 	}
-	dialCtx := ctx // not the one that the user's functions get: they may dial other hosts
+	dialCtx := ctx // not for the user's functions, which may dial other hosts
 	if cfg.network != nil {
 		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
 	}
@@ -129,7 +128,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, 
 	return l, event, err
 }
 
-// login writes the login message, before anybody else writes.
+// login calls the login function and writes its message, the first one of the connection.
 func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
 	cfg := &s.client.cfg
 	if cfg.login == nil {
@@ -153,8 +152,8 @@ func (s *session) login(ctx context.Context, l *link) (took time.Duration, err e
 	return time.Since(began), nil
 }
 
-// open declares the link open, unless that has come too late. The queue is let go
-// only now, behind the login, the opening and the open event.
+// open makes the state StateOpen and attaches l to the queue, after login and setup, and
+// reports whether it did: ctx may have ended.
 func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	c := s.client
 	c.mu.Lock()
@@ -163,7 +162,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 		return false
 	}
 	s.retry, s.route = nil, nil
-	select { // there is nothing to try any more
+	select { // there is no next attempt that it could concern
 	case <-s.wake:
 	default:
 	}
@@ -181,7 +180,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	return true
 }
 
-// withTimeout runs one of the user's functions.
+// withTimeout calls a user's function with a context that ends after d.
 func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

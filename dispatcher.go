@@ -76,8 +76,9 @@ func deliveryOf(ctx context.Context) *delivery {
 	return d
 }
 
-// excuse ends every wait for the callback that ctx belongs to, and prevents new ones
-// until the function returned is called: that callback waits itself.
+// exempt exempts the callback that ctx is derived from, if any, from all waits for callbacks
+// until end is called. The caller is about to wait for callbacks itself, and two callbacks
+// that wait for each other would deadlock.
 func exempt(ctx context.Context) (end func()) {
 	d := deliveryOf(ctx)
 	if d == nil {

@@ -2,8 +2,9 @@ package wechatws
 
 import "context"
 
-// watchNetwork begins to watch the network. With a monitor that panics or cannot be
-// stopped there counts as being a network: nothing might report its return.
+// watchNetwork starts to watch the network. If the monitor panics or returns no function to
+// stop it, the client assumes that there is a network, since its return might not be
+// reported.
 func (s *session) watchNetwork() {
 	m := s.client.cfg.network
 	if m == nil {
@@ -22,7 +23,7 @@ func (s *session) watchNetwork() {
 	}
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
-	if !s.networkKnown { // otherwise there has been a change since
+	if !s.networkKnown { // otherwise a change has been reported since
 		s.network = status
 	}
 }
@@ -37,8 +38,8 @@ func (s *session) unwatchNetwork() {
 	}
 }
 
-// awaitNetwork waits until there is a network. It reports false when the session
-// is over.
+// awaitNetwork blocks until there is a network, or until [Client.Reconnect] is called. It
+// returns false when the session retires.
 func (s *session) awaitNetwork(attempt int) bool {
 	c := s.client
 	for {
@@ -62,21 +63,20 @@ func (s *session) awaitNetwork(attempt int) bool {
 	}
 }
 
-// networkChanged is called by the network monitor. A change may make everything
-// that is being waited for succeed now, and may have cut an open connection off
-// without a word.
+// networkChanged is called by the network monitor, on the monitor's goroutine. After a
+// change the next attempt may succeed, so a wait ends; and an open connection may be
+// half-open, so it is probed.
 //
-// An attempt goes on as long as its route is there: most changes concern other
-// interfaces, and where they come faster than an attempt succeeds, as on a container
-// host, a restart each time would keep the client from ever being open. How long the
-// attempt has taken already makes no difference, or one that is slow for a good reason
-// would never succeed there; each of its steps has a timeout. Should it fail, the next
-// one follows at once.
+// An attempt under way goes on as long as its route exists. Most changes concern other
+// interfaces, and where they are more frequent than an attempt is long, as on a container
+// host, the client would never be open if each of them restarted it. Each step of an
+// attempt has a timeout, so a slow one needs no restart either. If it fails, the next one
+// follows at once.
 func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.closing { // a call that was under way when the watch was stopped
+	if s.closing { // the watch has been stopped meanwhile
 		return
 	}
 	before := s.network

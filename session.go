@@ -8,56 +8,59 @@ import (
 	"time"
 )
 
-// A session is what one Connect or Run starts. One goroutine, run, owns it: it
-// dials, reads, waits and dials again, and nobody else ever dials.
+// A session is what one Connect or Run starts. Its goroutine, run, dials, reads the open
+// connection, waits, and dials again; there is no other goroutine that dials. The session
+// ends in three steps: it retires, and dials no more; it is over, when its last state
+// change is made; it is done, when its goroutines have returned.
 type session struct {
 	client   *Client
-	number   int
-	schedule *schedule // used by run alone
+	number   int       // among all of the client's sessions, from 1
+	schedule *schedule // used by run only
 
-	// ctx is given to callbacks and to the endpoint and login functions. It ends when Close
-	// begins, or after the last event of a session that failed or was shut down.
+	// ctx is the context of callbacks, and of the endpoint and login functions. It ends when
+	// Close begins, or after the last event of a session that failed or was shut down.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// patience ends when nothing is to be waited for any more: Close and Shutdown go on
-	// as CloseNow does.
+	// graceful ends when CloseNow is called, or the context of Shutdown ends. Then Close and
+	// Shutdown go on as CloseNow does.
 	graceful context.Context
 	cut      context.CancelFunc
 
 	unwatch  func()       // ends the watch of the network; nil: there is none
 	handoffs atomic.Int32 // how often another goroutine has become the session's
 
-	opened chan struct{} // closed at the first open
-	quit   chan struct{} // closed when nothing is dialed any more
-	over   chan struct{} // closed when its last move is made. Its goroutine may go on
-	done   chan struct{} // closed when all its goroutines are gone
-	err    error         // the permanent error; set before over
-	left   error         // what was not delivered; set before over
-	last   int64         // the dispatcher's place behind its last event; set before over
+	opened chan struct{} // closed at the first open connection
+	quit   chan struct{} // closed when the session retires
+	over   chan struct{} // closed after the last state change
+	done   chan struct{} // closed when all its goroutines have returned
+	err    error         // the permanent error; set before over is closed
+	left   error         // the *UndeliveredError; set before over is closed
+	last   int64         // dispatcher.now after its last event; set before over is closed
 
 	// Guarded by the client's mutex.
-	link         *link                   // while open
-	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
+	link         *link                   // the open one; nil: none
+	retry        context.CancelCauseFunc // ends the attempt under way; nil: there is none
 	route        *dialRoute              // of that attempt
-	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
-	forced       bool                    // Reconnect asks for an attempt even without a network
+	wake         chan struct{}           // filled by tryNow; emptied by the wait or the attempt that follows
+	forced       bool                    // Reconnect was called: try without a network too
 	network      NetworkStatus
-	networkKnown bool      // from a change
+	networkKnown bool      // the monitor has reported a change
 	retired      bool      // quit is closed
 	closing      bool      // Close has begun, or the session has failed
-	ends         time.Time // when all of Close has to be done
-	cause        error     // why it is being closed; nil for Close itself
+	ends         time.Time // when Close must have returned
+	cause        error     // of the end; nil: Close, CloseNow or Shutdown was called
 }
 
-// errTryNow ends an attempt that is to be made again at once.
+// errTryNow is the cause with which tryNow ends an attempt.
 var errTryNow = errors.New("trying again at once")
 
-// sessionKey is the key of the session in the contexts of the functions that it waits
-// for before it ends.
+// sessionKey is the key of the session in the contexts of the functions that it waits for
+// before it is done.
 type sessionKey struct{}
 
-// retire ends the dialing. It is called with the client's mutex held.
+// retire ends the dialing, an attempt under way included. It is called with the client's
+// mutex held.
 func (s *session) retire() {
 	if s.retired {
 		return
@@ -69,7 +72,7 @@ func (s *session) retire() {
 	}
 }
 
-// hasRetired reports whether nothing is dialed any more.
+// hasRetired reports whether the session has retired.
 func (s *session) hasRetired() bool {
 	select {
 	case <-s.quit:
@@ -79,7 +82,7 @@ func (s *session) hasRetired() bool {
 	}
 }
 
-// isOver reports whether the session has made its last move.
+// isOver reports whether the session has made its last state change.
 func (s *session) isOver() bool {
 	select {
 	case <-s.over:
@@ -106,8 +109,8 @@ func (s *session) run(number int32, l *link) {
 	}
 }
 
-// stayConnected returns when the session is over: with a permanent error, or with
-// anything once it has retired.
+// stayConnected connects again and again, beginning with reading l unless that is nil. It
+// returns a permanent error; errHandedOff; or any value once the session has retired.
 func (s *session) stayConnected(l *link) error {
 	schedule := s.schedule
 	var last error
@@ -117,7 +120,7 @@ func (s *session) stayConnected(l *link) error {
 			l, err = s.attemptApart(schedule.attempt, last)
 		}
 		switch {
-		case err == nil: // also when Close has begun since
+		case err == nil: // also if Close has begun since
 			schedule.opened = true
 			if err = l.read(); errors.Is(err, errHandedOff) {
 				return err
@@ -129,7 +132,7 @@ func (s *session) stayConnected(l *link) error {
 			if s.hasRetired() {
 				return nil
 			}
-			if err != nil { // without a schedule there is no going on
+			if err != nil { // the session cannot go on without a schedule
 				return errors.Join(err, cause)
 			}
 			if last = cause; errors.Is(last, ErrReconnect) {
@@ -161,12 +164,12 @@ func (s *session) stayConnected(l *link) error {
 	return nil
 }
 
-// wait spends the time until the next attempt, unless tryNow ends it, or was called
-// already since the last attempt.
+// wait blocks for d, until the next attempt. It returns at once when tryNow is called, or was
+// called since the last attempt began.
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
-	if s.retired { // perhaps its last move is made
+	if s.retired { // its last state change may be made
 		c.mu.Unlock()
 		return
 	}
@@ -182,10 +185,10 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	}
 }
 
-// tryNow replaces the next wait by an attempt at once, whether that wait is under way
-// or still to come: the user's functions may ask for it at any moment between the end
-// of an attempt or a connection and the wait that follows. With anew the attempt under
-// way is given up for another one. It is called with the client's mutex held.
+// tryNow ends the wait under way, or the next one: a user's function may call for an attempt
+// after a connection has ended and before the wait begins. If anew is true, it also ends
+// the attempt under way, and another one follows at once. It is called with the client's
+// mutex held.
 func (s *session) tryNow(anew bool) {
 	select {
 	case s.wake <- struct{}{}:
@@ -196,7 +199,7 @@ func (s *session) tryNow(anew bool) {
 	}
 }
 
-// linkEnded is called when the open link has ended.
+// linkEnded is called on the session's goroutine when the open link has ended.
 func (s *session) linkEnded(l *link, cause *CloseError) {
 	c := s.client
 	c.mu.Lock()
@@ -206,8 +209,8 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 	trace(s.eventContext(), c, c.cfg.trace.close, event)
 }
 
-// detach dispatches the end of the open link, once: both the session's goroutine and
-// Close call it. It is called with the client's mutex held.
+// detach detaches the open link and dispatches its CloseEvent, once: both the session's
+// goroutine and Close call it. It is called with the client's mutex held.
 func (s *session) detach(l *link, cause *CloseError) {
 	if s.link != l {
 		return
@@ -229,8 +232,8 @@ func (s *session) detach(l *link, cause *CloseError) {
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
 }
 
-// fail makes the session's last move, unless Close does or Shutdown is about to. It waits
-// for that.
+// fail ends the session with a permanent error, unless Close or Shutdown was called. It
+// blocks until the session is over.
 func (s *session) fail(err error) {
 	c := s.client
 	c.mu.Lock()
@@ -244,14 +247,14 @@ func (s *session) fail(err error) {
 	<-s.over
 }
 
-// begin begins the end. It is called with the client's mutex held.
+// begin begins the end of the session. It is called with the client's mutex held.
 func (s *session) begin() {
 	s.closing = true
 	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
 }
 
-// settle makes the session's last move, when nothing can be written any more. It is
-// called with the client's mutex held.
+// settle makes the session's last state change, to StateClosed or StateFailed, after the
+// link has ended. It is called with the client's mutex held.
 func (s *session) settle(to State, err error) {
 	c := s.client
 	refuse := ErrClosed
@@ -269,7 +272,7 @@ func (s *session) settle(to State, err error) {
 	close(s.over)
 }
 
-// gone is called when the session's goroutines have ended.
+// gone is called when the session's goroutines have returned.
 func (s *session) gone() {
 	c := s.client
 	c.mu.Lock()
@@ -279,7 +282,7 @@ func (s *session) gone() {
 	c.ended()
 }
 
-// outcome is the result of a session that is over.
+// outcome returns the error of a session that is over.
 func (s *session) outcome() error {
 	if s.err != nil {
 		return s.err
@@ -287,8 +290,9 @@ func (s *session) outcome() error {
 	return s.left
 }
 
-// eventContext is the context for an event: unlike that of messages, it has not ended
-// after Close has begun, since callbacks may have work to do about the event.
+// eventContext returns the context for the callbacks of an event. Unlike that of messages it
+// has not ended once Close has begun, since these callbacks may have to use it. s may be
+// nil.
 func (s *session) eventContext() context.Context {
 	switch {
 	case s == nil: // before the first Connect
