@@ -162,7 +162,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 // several concurrent calls one returns what is left. If the code or the reason cannot be
 // sent, Close does nothing and returns an [*OptionError].
 //
-// It mirrors the original's closeWebSocket. Unlike wx.closeSocket it also ends a connection
+// It mirrors the original's closeWebSocket. Unlike in wx it also ends a connection
 // that is not open yet.
 func (c *Client) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
