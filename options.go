@@ -128,7 +128,7 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 	})
 }
 
-// fenced makes the option that [fence.New] documents.
+// fenced is the option that [fence.New] returns.
 func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
 
 func init() { fence.New = func(allow func() error) any { return fenced(allow) } }
