@@ -80,19 +80,22 @@ func (h *holding) run() {
 	if err == nil {
 		defer woken.Unsubscribe()
 	} // else the sweep finds what there is
-	wait := again
-	for {
+	for wait := again; h.ctx.Err() == nil; wait = min(2*wait, atMost) {
 		began := time.Now()
 		err := h.connect()
-		if h.ctx.Err() != nil {
-			return
+		var left *wechatws.UndeliveredError // messages of the program
+		if h.ctx.Err() == nil || errors.As(err, &left) {
+			h.worker.report(h.id, err)
 		}
-		h.worker.report(h.id, err)
 		if time.Since(began) > atMost {
 			wait = again
 		}
 		pause(h.ctx, wait)
-		wait = min(2*wait, atMost)
+		if failed := h.client.Load(); failed != nil { // its state is visible until here
+			if err := h.mailbox.disown(failed.CloseNow()); err != nil {
+				h.worker.report(h.id, err)
+			}
+		}
 	}
 }
 
@@ -110,16 +113,19 @@ func (h *holding) connect() error {
 		return errors.New("the function given to NewWorker must return a client that it has made by Room.NewClient")
 	}
 	h.mailbox.wake()
-	err = client.Run(h.ctx)
-	if err == nil && h.ctx.Err() == nil { // the program has closed it
-		err = wechatws.ErrClosed
+	err = h.mailbox.disown(client.Run(h.ctx))
+	if client.State() != wechatws.StateFailed {
+		_ = client.CloseNow() // Run may not have begun: it refuses a client that is connected already
 	}
-	var left *wechatws.UndeliveredError
-	if h.ctx.Err() != nil && errors.As(err, &left) {
-		h.mailbox.disown(left)
-		if n := len(left.Messages); n > 0 {
-			h.worker.report(h.id, err) // the program's own
-		}
+	// The next client must not publish while a callback of this one does. When the room is given up
+	// there is no next client, and the stream refuses what is published after the next holder has
+	// taken over.
+	select {
+	case <-client.Done():
+	case <-h.ctx.Done():
+	}
+	if err == nil && h.ctx.Err() == nil { // the program has closed it
+		return wechatws.ErrClosed
 	}
 	return err
 }

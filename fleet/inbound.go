@@ -21,7 +21,7 @@ const (
 	headerWorker     = "Fleet-Worker"
 	headerConnection = "Fleet-Connection"
 	headerReceived   = "Fleet-Received" // unix ns
-	headerBinary     = "Fleet-Binary"
+	headerBinary     = "Fleet-Binary"   // also of messages to rooms
 )
 
 // heldToken is in place of a type in what a new holder says first: its fence. Every

@@ -100,7 +100,7 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 		"add":    func(ctx context.Context) error { return looking.Control().Add(ctx, fleet.Spec{ID: "no"}) },
 		"remove": func(ctx context.Context) error { _, err := looking.Control().Remove(ctx, "r"); return err },
 		"drain":  func(ctx context.Context) error { return looking.Control().Drain(ctx, "a") },
-		"send":   func(ctx context.Context) error { return looking.SendText(ctx, "r", "{}") },
+		"send":   func(ctx context.Context) error { return looking.Send(ctx, "r", wechatws.Text("{}")) },
 	} {
 		ctx, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		assert.Error(t, change(ctx), what)

@@ -1,8 +1,8 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,8 +28,8 @@ type mailbox struct {
 
 	mu      sync.Mutex
 	running bool
-	more    bool   // it was woken since it looked
-	sending string // what is given to the client now
+	more    bool               // it was woken since it looked
+	sending *wechatws.Outbound // given to the client, and not known to be written
 	workers sync.WaitGroup
 
 	after uint64 // what was delivered last; owned by the goroutine
@@ -128,10 +128,11 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 			return nil
 		}
 	}
-	b.note(string(m.Data))
-	err := b.send(client, m, left)
-	if h.ctx.Err() == nil { // else the client hands it back, and that is no loss
-		b.note("")
+	out := wechatws.Outbound{Binary: m.Header.Get(headerBinary) != "", Data: m.Data}
+	b.note(&out)
+	err := b.send(client, m, out, left)
+	if h.ctx.Err() == nil && !errors.Is(err, wechatws.ErrClosed) { // else the client may hand it back
+		b.note(nil)
 	}
 	switch {
 	case err == nil:
@@ -171,25 +172,36 @@ func retryable(err error) bool {
 	return false
 }
 
-func (b *mailbox) note(sending string) {
+func (b *mailbox) note(sending *wechatws.Outbound) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sending = sending
 }
 
-// disown takes out of what a client hands back what is in the stream still.
-func (b *mailbox) disown(left *wechatws.UndeliveredError) {
+// disown returns err, in which a client may hand back messages, without the one that is still in the
+// stream: the next client delivers it. It returns nil if there is no other.
+func (b *mailbox) disown(err error) error {
+	var left *wechatws.UndeliveredError
+	if !errors.As(err, &left) {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, m := range left.Messages {
-		if b.sending != "" && string(m.Data) == b.sending {
+	if b.sending != nil {
+		i := slices.IndexFunc(left.Messages, func(m wechatws.Outbound) bool {
+			return m.Binary == b.sending.Binary && bytes.Equal(m.Data, b.sending.Data)
+		})
+		if i >= 0 {
 			left.Messages = slices.Delete(left.Messages, i, i+1)
-			return
 		}
 	}
+	if len(left.Messages) == 0 {
+		return nil
+	}
+	return err
 }
 
-func (b *mailbox) send(client *wechatws.Client, m *stored, left time.Duration) error {
+func (b *mailbox) send(client *wechatws.Client, m *stored, out wechatws.Outbound, left time.Duration) error {
 	if m.badHdrs != nil { // they may have asked for a confirmation
 		return m.badHdrs
 	}
@@ -208,10 +220,10 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, left time.Duration) e
 		if err != nil {
 			return fmt.Errorf("ConfirmedBy: %w", err)
 		}
-		_, err = client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, confirmOptions...)
+		_, err = client.SendConfirmed(b.h.ctx, out, want.matches, confirmOptions...)
 		return err
 	}
-	if err := client.Send(b.h.ctx, wechatws.Text(m.Data), sendOptions...); err != nil {
+	if err := client.Send(b.h.ctx, out, sendOptions...); err != nil {
 		return err
 	}
 	return client.Flush(b.h.ctx)

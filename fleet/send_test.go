@@ -84,6 +84,45 @@ func (w *world) waiting(c *wstest.Conn) []string {
 	return list
 }
 
+// Text, Binary and Outbound are sent as they are.
+func TestSendOfEncodedMessages(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	text, binary, outbound := wechatws.Text("ping"), wechatws.Binary{0, 255}, wechatws.Outbound{Binary: true, Data: []byte{1}}
+	confirm := fleet.ConfirmedBy(fleet.Match{Type: "pong"})
+	for _, one := range []struct {
+		v      any
+		data   string
+		binary bool
+	}{
+		{text, "ping", false},
+		{&text, "ping", false},
+		{(*wechatws.Text)(nil), "null", false},
+		{wechatws.Text(""), "", false},
+		{wechatws.Text(` {"a" : "<"} `), ` {"a" : "<"} `, false},
+		{binary, "\x00\xff", true},
+		{&binary, "\x00\xff", true},
+		{(*wechatws.Binary)(nil), "null", false},
+		{outbound, "\x01", true},
+		{&outbound, "\x01", true},
+		{wechatws.Outbound{Data: []byte("ping")}, "ping", false},
+		{(*wechatws.Outbound)(nil), "null", false},
+	} {
+		for _, options := range [][]fleet.SendOption{nil, {confirm}} {
+			require.NoError(t, w.fleet.Send(w.ctx(), "r0", one.v, options...))
+			m, err := conn.Receive(w.ctx())
+			require.NoError(t, err)
+			assert.Equal(t, one.data, string(m.Data), "%T", one.v)
+			assert.Equal(t, one.binary, m.Binary, "%T", one.v)
+			if options != nil {
+				require.NoError(t, conn.Send(`{"msg_type":"pong"}`))
+			}
+		}
+	}
+}
+
 func TestExpireAfter(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -144,9 +183,10 @@ func TestSendsThatCannotBe(t *testing.T) {
 	var unsupported *json.UnsupportedTypeError
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", func() {}), &unsupported)
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, fleet.ConfirmedBy(fleet.Match{Type: "x", Fields: map[string]any{"f": func() {}}})), &unsupported)
-	require.ErrorIs(t, w.fleet.SendText(w.ctx(), "r0", "\xff"), wechatws.ErrNotUTF8)
+	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text("\xff")), wechatws.ErrNotUTF8)
+	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", &wechatws.Outbound{Data: []byte("\xff")}), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)
-	require.Error(t, w.fleet.SendText(w.ctx(), "r0", strings.Repeat("x", 9<<20)), "more than NATS takes")
+	require.Error(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text(strings.Repeat("x", 9<<20))), "more than NATS takes")
 	var panicked *wechatws.PanicError
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", unmarshalable{}), &panicked)
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well", fleet.MessageID(""), fleet.MessageID("later")), "it replaces the earlier one's mistake")

@@ -29,8 +29,8 @@ type WorkerStats struct {
 	Unpublished int64 // messages from rooms that could not be published
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
-	// Undeliverable counts messages to rooms that no client can write, and which were dropped:
-	// larger than the client's whole queue, or not JSON and with ConfirmedBy.
+	// Undeliverable counts messages to rooms that no client can write, and which were dropped, for
+	// example because they were larger than the client's whole queue.
 	Undeliverable int64
 	Errors        int64 // errors that were reported to the functions of Worker.OnError
 }

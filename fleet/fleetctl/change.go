@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -146,7 +147,7 @@ func (s *settings) send() *cobra.Command {
 		if expire != 0 {
 			options = append(options, fleet.ExpireAfter(expire))
 		}
-		if err := f.SendText(ctx, args[0], args[1], options...); err != nil {
+		if err := f.Send(ctx, args[0], wechatws.Text(args[1]), options...); err != nil {
 			return err
 		}
 		return s.say(c, deed{Room: args[0], Done: "sent"}, "%s gets it", args[0])

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -183,7 +184,7 @@ func (t *trial) speak(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := t.fleet.SendText(ctx, room(rand.IntN(t.settings.rooms)), fmt.Sprintf(`{"msg_type":"message","content":"%d"}`, n)); err != nil {
+		if err := t.fleet.Send(ctx, room(rand.IntN(t.settings.rooms)), wechatws.Text(fmt.Sprintf(`{"msg_type":"message","content":"%d"}`, n))); err != nil {
 			t.failed.Add(1)
 		} else {
 			t.sent.Add(1)
