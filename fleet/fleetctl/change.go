@@ -45,8 +45,8 @@ func (s *settings) update() *cobra.Command {
 	return c
 }
 
-// put gives rooms their specs, one after the other: after an error it is known how far it
-// has come.
+// put returns the function of a command that calls put with each spec, one after the other. The error says
+// for how many rooms it succeeded.
 func (s *settings) put(p *specFlags, all string, put func(context.Context, fleet.Control, fleet.Spec) (done string, err error)) func(*cobra.Command, []string) error {
 	return s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		specs, err := p.specs(c, args)
