@@ -245,7 +245,7 @@ func (s *scenario) check() {
 	s.Log("\n" + heading + r.String())
 }
 
-// table is all figures, as docs/fleet.md has them.
+// table returns all figures, as in docs/fleet-design.md.
 func (tr *trial) table() string {
 	var b strings.Builder
 	b.WriteString(heading)
