@@ -22,7 +22,7 @@ func (w *world) receive(c *wstest.Conn) string {
 	return m.Text()
 }
 
-// Messages wait for as long as nobody holds the room, and come in order, whoever holds it.
+// Messages wait while no worker holds the room, and come in order with any holder.
 func TestSendsWaitAndKeepTheirOrder(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -41,12 +41,12 @@ func TestSendsWaitAndKeepTheirOrder(t *testing.T) {
 	assert.Equal(t, `"later"`, w.receive(conn), "and nothing once more")
 }
 
-// What is to be confirmed is said on every connection until it is, and what is behind it waits.
+// A message with ConfirmedBy is sent on every connection until it is confirmed, and those behind it wait.
 func TestConfirmedBy(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a", wechatws.WithTiers(wechatws.Tier{Delay: time.Millisecond}))
-	const id = 9007199254740993 // more than a float64 can tell from its neighbour
+	const id = 9007199254740993 // a float64 cannot represent it
 	confirm := fleet.ConfirmedBy(fleet.Match{Type: "echo", Fields: map[string]any{"id": int64(id), "ok": true}})
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "first", confirm))
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "second"))
@@ -75,7 +75,7 @@ func TestConfirmedBy(t *testing.T) {
 	assert.Equal(t, `"second"`, w.receive(conn))
 }
 
-// waiting is what a connection has got that nobody has received.
+// waiting returns the messages of a connection that the test has not received.
 func (w *world) waiting(c *wstest.Conn) []string {
 	var list []string
 	for _, m := range c.Received()[1:] {
@@ -139,7 +139,7 @@ func TestExpireAfter(t *testing.T) {
 	require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
 	assert.EqualValues(t, 1, a.Stats().Expired)
 
-	// Also one that is never confirmed makes way.
+	// A message that is never confirmed expires as well.
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "unheard", fleet.ExpireAfter(200*time.Millisecond), fleet.ConfirmedBy(fleet.Match{Type: "echo"})))
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "behind it"))
 	require.ErrorIs(t, <-errs, wechatws.ErrExpired)

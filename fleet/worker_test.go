@@ -144,7 +144,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 	assert.Zero(t, elder.Stats().Rooms)
 }
 
-// A worker hands its rooms over at the rate that it is told, one after the other.
+// A worker hands its rooms over at the rate of WithMoveRate, one after the other.
 func TestMoveRate(t *testing.T) {
 	w := newWorld(t)
 	w.add(20)
