@@ -72,7 +72,7 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	say("3 heartbeats: %d drops, %d protocol pings", client.Stats().Disconnects.Total(), conn.Pings())
+	say("3 heartbeats: %d disconnects, %d protocol pings", client.Stats().Disconnects.Total(), conn.Pings())
 
 	say("** the server hangs: it takes heartbeats and answers none")
 	server.hang(true)

@@ -157,5 +157,7 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	<-shown
-	return p.onUnload()
+	err = p.onUnload()
+	<-p.client.Done() // the last callback has returned
+	return err
 }

@@ -30,7 +30,7 @@ func (c *newClient) Say(ctx context.Context, text string) error {
 }
 
 // unlessNormalClosure ends the client, as recws does, when the server closes with
-// 1000. Leave it out where that is not meant as the end.
+// 1000. Leave it out if that close is not meant as the end.
 func unlessNormalClosure(f wechatws.Failure) bool {
 	var closed *wechatws.CloseError
 	normal := errors.As(f.Err, &closed) && closed.Remote && closed.Code == wechatws.StatusNormalClosure

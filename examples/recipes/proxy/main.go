@@ -77,11 +77,11 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		if err := client.Connect(ctx); err != nil {
-			// Which step it was tells whom to ask: of these two the first is for who
-			// runs the proxy, the second for who runs the server.
+			// The phase shows where the fault is: at the proxy in the first of these two
+			// cases, at the server in the second.
 			var de *wechatws.DialError
 			if errors.As(err, &de) {
-				fmt.Fprintf(out, "step %s: ", de.Phase)
+				fmt.Fprintf(out, "phase %s: ", de.Phase)
 			}
 			fmt.Fprintln(out, err)
 			continue

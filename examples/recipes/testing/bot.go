@@ -31,8 +31,8 @@ type bot struct {
 	prices map[string]string
 }
 
-// newBot makes a bot. Options come after the bot's own: what only a test needs,
-// such as another network, need not be known here.
+// newBot makes a bot. Options follow the bot's own: a test adds what it needs, such as
+// another network.
 func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (*bot, error) {
 	client, err := wechatws.New(url, append([]wechatws.Option{
 		wechatws.WithLoginMessage(login{"login", token}),

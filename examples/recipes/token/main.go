@@ -88,7 +88,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := client.Connect(ctx); err != nil {
 		return err
 	}
-	defer client.Close(wechatws.StatusNormalClosure, "")
+	defer client.Shutdown(ctx) // unlike Close it waits for the last callback
 	for _, scene := range []struct {
 		text string
 		act  func()
