@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// A Client stays connected to one WebSocket server. Make it with New, register
-// callbacks, then call Connect or Run. All its methods may be called from any
-// goroutine and from inside any callback.
+// A Client stays connected to one WebSocket server. Make it with [New], register
+// callbacks, then call [Client.Connect] or [Client.Run]. All its methods may be called from
+// any goroutine, in any callback, and in any other function that it calls; each is bounded
+// by its context or as it says.
 type Client struct {
 	cfg        config
 	dispatcher *dispatcher
@@ -52,7 +53,8 @@ type Client struct {
 
 // New makes a client for a ws or wss URL; http and https are taken as those. Up to three
 // redirects of a handshake are followed, and only on the same host. It
-// does no I/O. All wrong options are reported together, as *OptionError.
+// does no I/O. All wrong options are reported together, as *OptionError. A panic in an
+// option is not recovered.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig(), done: make(chan struct{})}
 	for _, option := range options {
@@ -97,14 +99,6 @@ func (c *Client) move(change StateChange) StateChange {
 	return change
 }
 
-// eventContext is that of the session, if there is one.
-func (c *Client) eventContext() context.Context {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
-	return s.eventContext()
-}
-
 // Reconnect drops the open connection, or cuts a wait short, or starts the
 // attempt under way anew, and tries now; without a network too. Called after a
 // connection has ended and before the wait that follows, as in OnClose, OnError, a
@@ -112,8 +106,9 @@ func (c *Client) eventContext() context.Context {
 // ends the client all the same. A client that calls Reconnect after each
 // failure has no schedule: it tries again and again without a pause.
 //
-// Reconnect does not block. It returns ErrNotOpen before the first Connect, and
-// ErrClosed after Close or a failure.
+// Reconnect does not block, whatever a Conn of the user's does. It returns [ErrNotOpen]
+// before the first Connect, and [ErrClosed] once Shutdown or Close was called, or after a
+// failure.
 func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
@@ -141,7 +136,8 @@ func (c *Client) Reconnect() error {
 // Message, OpenEvent and Setup, and cause, which must not be nil, the reason
 // that CloseEvent and StateChange tell.
 //
-// Disconnect does not block. It returns ErrNotOpen when that connection is not open.
+// Disconnect does not block, whatever a Conn of the user's does. It returns [ErrNotOpen]
+// when that connection is not open.
 func (c *Client) Disconnect(connection int, cause error) error {
 	if cause == nil {
 		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}

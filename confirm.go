@@ -20,16 +20,19 @@ const defaultConfirmTimeout = 10 * time.Second
 // SendConfirmed send in the order of the calls, one after the other is confirmed or given
 // up; behind one that is never confirmed the others wait. They count towards the bounds of
 // [WithQueue], beyond which the error is [ErrQueueFull], whatever the policy. match runs on
-// the caller's goroutine.
+// the caller's goroutine, which a panic in it reaches; v is not sent again then.
 //
 // SendConfirmed returns the cause of ctx's end; give it a deadline. It returns [ErrClosed]
 // when the client is closed, and then the message is among those that [Client.Close] hands
 // back; ErrClosed with the cause when the client fails; [ErrExpired] after [ExpireAfter]; a
 // [*DroppedError] if the peer refuses the message (see [ErrMessageTooBig]); and, in a
-// callback, [ErrInboxFull] as [Client.Request] does.
+// callback, whose context it must get, [ErrInboxFull] as [Client.Request] does.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}
+	}
+	if err := needContext(ctx, "SendConfirmed"); err != nil {
+		return Message{}, err
 	}
 	options = append([]ConfirmOption{ConfirmTimeout(defaultConfirmTimeout)}, options...)
 	out, err := newOutgoing(c, "SendConfirmed", v, options)
@@ -95,14 +98,19 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 	}
 	defer c.queue.takeOut(sent)
 	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(sent, m.confirmTimeout) {
-		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
-		answer, err := r.wait(waiting, c, match)
-		cancel()
+		answer, err := r.waitFor(ctx, wait, c, match)
 		if !errors.Is(err, errTryAgain) {
 			return answer, err
 		}
 	}
 	return Message{}, errTryAgain
+}
+
+// waitFor is wait for a time, after which it returns errTryAgain.
+func (r *request) waitFor(ctx context.Context, d time.Duration, c *Client, match func(Message) bool) (Message, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errTryAgain)
+	defer cancel() // also when match panics
+	return r.wait(ctx, c, match)
 }
 
 // addUnconfirmed puts a message behind those that wait for their confirmation or

@@ -71,7 +71,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	var resp *http.Response
 	var stream *frames.Stream
 	var event OpenEvent
-	err = protect(func() (err error) {
+	err = apart(func() (err error) {
 		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), transport.Handshake{
 			URL:          u.String(),
 			Header:       d.header,
@@ -95,7 +95,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	}
 	if err != nil {
 		if conn != nil { // the server is not at fault
-			_ = conn.CloseNow()
+			_ = apart(conn.CloseNow)
 			resp = nil
 		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
@@ -133,8 +133,8 @@ func (d *dialing) panicked() *PanicError {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range d.wires {
-		if c, ok := w.Conn.(*userNetConn); ok && c.panicked.Load() != nil {
-			return c.panicked.Load()
+		if pe := (dialed{wire: w}).panicked(); pe != nil {
+			return pe
 		}
 	}
 	return nil
@@ -227,7 +227,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		netDial = d.choice.dial
 	}
 	var w *wire
-	err := protect(func() (err error) {
+	err := apart(func() (err error) {
 		if d.cfg.fence != nil {
 			if err := d.cfg.fence(); err != nil {
 				return err
@@ -379,7 +379,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
 	if resp.Body != nil {
-		_ = protect(func() (err error) {
+		_ = apart(func() (err error) {
 			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 			return err
 		})

@@ -270,15 +270,44 @@ func (e *DecodeError) why() string { return printable.Text(because(e.Err)) }
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// A PanicError is a panic recovered from one of the user's functions. The
-// client lives on.
+// A PanicError is a panic in a function that the program gave to the client, or a call of
+// [runtime.Goexit] there, as by t.FailNow. The process, the other clients and, with one
+// exception, the client go on:
+//
+//   - A callback: the error goes to [Client.OnError], and the next callback runs. A panic in
+//     an OnError callback is ignored. A [Heartbeat] Pong function counts as returning false.
+//   - A function of a [Trace], and the handler of [WithLogger]: the error goes to OnError.
+//   - A function of an attempt (endpoint, login, proxy, network dial, TLS callback,
+//     AfterConnect, a [transport.Dialer]): the attempt fails with a [*DialError] around the
+//     error, and the next one follows by the schedule.
+//   - A method of a [transport.Conn] or a [net.Conn]: the connection ends with a [*CloseError]
+//     around the error, what was being written goes back to the queue, and the next
+//     connection follows. If the connection has ended for another reason, the error goes to
+//     OnError.
+//   - A heartbeat's NewMessage function and the codec under [EncodeOnWrite]: the error goes
+//     to OnError. The heartbeat is left out; the message is sent as Send has encoded it.
+//   - A [NetworkMonitor]: the error goes to OnError, and the client assumes that there is a
+//     network.
+//   - The schedule and the retry policy, without which the client cannot go on: it ends in
+//     [StateFailed] with the error. If the function of [WithBackOff] panics, Connect and Run
+//     return the error and nothing begins.
+//
+// An error whose methods panic counts as a panic of the function that returns it.
+//
+// What runs on the goroutine of the caller is the caller's own, and its panic is not
+// recovered: options, match functions, the codec in Send, the body of a loop over
+// [Client.Messages], the methods of a context. The client remains usable after it. A trace
+// function for outbound messages may run there too; a Goexit in it ends that goroutine.
 type PanicError struct {
-	Value any    // the argument of panic
+	Value any    // the argument of panic; for Goexit an error with the text "runtime.Goexit"
 	Stack []byte // as from [debug.Stack]
 }
 
 // Error returns the panic's value.
 func (e *PanicError) Error() string {
+	if e.Value == errGoexit {
+		return "wechatws: a callback called runtime.Goexit"
+	}
 	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
 }
 

@@ -430,3 +430,54 @@ func ExampleMessage_Decode() {
 	fmt.Println(c.From, "says", c.Content)
 	// Output: Ming says hi
 }
+
+func ExampleClient_Shutdown() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { fmt.Println("closed with", int(e.Code)) })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	if err := client.Send(context.Background(), say{"message", "bye"}); err != nil {
+		panic(err)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = client.Shutdown(ctx) // everything is written, and all callbacks have run
+	var left *wechatws.UndeliveredError
+	if errors.As(err, &left) { // it took too long
+		fmt.Println(len(left.Messages), "messages to be kept for the next time")
+	}
+	fmt.Println(client.State(), err)
+	// Output:
+	// closed with 1000
+	// closed <nil>
+}
+
+func ExampleClient_Reconnect() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	connections := make(chan int, 2)
+	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) { connections <- e.Connection })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Println("connection", <-connections)
+	if err := client.Reconnect(); err != nil { // such as when the user pulls to refresh
+		panic(err)
+	}
+	fmt.Println("connection", <-connections)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output:
+	// connection 1
+	// connection 2
+}

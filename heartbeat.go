@@ -271,7 +271,7 @@ func (h *heartbeat) message() *Outbound {
 			return nil
 		}
 		defer h.making.Unlock()
-		err := protect(func() error {
+		err := apart(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
 				m, err = heartbeatMessage(h.cfg.codec, v)
@@ -295,15 +295,21 @@ func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
 	return &m, err
 }
 
-// isPong tells whether m answers the heartbeat, and takes the time.
-func (h *heartbeat) isPong(ctx context.Context, m Message) bool {
+// isPong reports whether m answers the heartbeat, and takes the time. A match function that
+// panics has not recognised it; when it ends the goroutine, isPong calls otherwise.
+func (h *heartbeat) isPong(ctx context.Context, m Message, otherwise func()) bool {
 	match := h.cfg.heartbeat.Pong
 	if match == nil {
 		return false
 	}
 	is := false
-	if err := protect(func() error { is = match(m); return nil }); err != nil {
-		h.link.client.report(ctx, err)
+	failed := h.link.client.reporter(ctx)
+	err := guard(func() error { is = match(m); return nil }, func(pe *PanicError) {
+		defer otherwise()
+		failed(pe)
+	})
+	if err != nil {
+		failed(err)
 	}
 	if is {
 		h.mu.Lock()

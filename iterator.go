@@ -33,6 +33,10 @@ import (
 // ends with ctx.
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		if err := needContext(ctx, "Messages"); err != nil {
+			yield(Message{}, err)
+			return
+		}
 		l := &loop{
 			ctx:      ctx,
 			messages: make(chan Message),

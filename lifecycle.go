@@ -22,7 +22,7 @@ import (
 // It mirrors the original's initWebSocket, which did nothing when it was "already
 // logged in".
 func (c *Client) Connect(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Connect")
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *Client) Connect(ctx context.Context) error {
 // the callbacks that are still to run, but for no longer than the drain timeout and 2 s
 // after the end began. It returns [ErrAlreadyConnected] as [Client.Connect] does.
 func (c *Client) Run(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Run")
 	if err != nil {
 		return err
 	}
@@ -80,9 +80,12 @@ func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
 }
 
 // start begins a session.
-func (c *Client) start(ctx context.Context) (*session, error) {
+func (c *Client) start(ctx context.Context, verb string) (*session, error) {
+	if err := needContext(ctx, verb); err != nil {
+		return nil, err
+	}
 	var schedule *schedule
-	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
+	if err := apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {
@@ -124,7 +127,7 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	}
 	// The functions of this session are not those of the client whose function may have
 	// called Connect.
-	ctx = context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, (*delivery)(nil))
+	ctx = context.WithValue(context.WithoutCancel(&userContext{Context: ctx, session: s}), deliveryKey{}, (*delivery)(nil))
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.patience, s.cut = context.WithCancel(context.Background())
 	c.session = s
@@ -198,6 +201,9 @@ func (c *Client) CloseNow() error {
 // does not wait for that callback then, nor does any other Shutdown meanwhile, of another
 // client too. Without that context it waits for the callback until ctx ends.
 func (c *Client) Shutdown(ctx context.Context) error {
+	if err := needContext(ctx, "Shutdown"); err != nil {
+		return err
+	}
 	defer excuse(ctx)()
 	s, left := c.running()
 	if s == nil {

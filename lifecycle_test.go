@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -450,63 +448,6 @@ func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 			}
 			w.sleep(time.Minute)
 			assert.Equal(t, wechatws.StateClosed, c.State(), name)
-		}
-	})
-}
-
-// A panic in one of them is an error like others.
-func TestPanicsInTheFunctionsOfOptions(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for name, option := range map[string]wechatws.Option{
-			"netDial":    wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) { panic("oops") }),
-			"dialer":     wechatws.WithDialer(dialerFunc(func() error { panic("oops") })),
-			"proxy":      wechatws.WithProxy(func(*http.Request) (*url.URL, error) { panic("oops") }),
-			"login":      wechatws.WithLogin(func(context.Context) (any, error) { panic("oops") }),
-			"retryIf":    wechatws.WithRetryIf(func(wechatws.Failure) bool { panic("oops") }),
-			"newBackOff": wechatws.WithBackOff(func() backoff.BackOff { panic("oops") }),
-			"backoff":    wechatws.WithBackOff(func() backoff.BackOff { return backOffFunc(func() time.Duration { panic("oops") }) }),
-		} {
-			w.srv.AnswerAlways(wstest.Status(500, nil, ""))
-			if name == "login" {
-				w.srv.AnswerAlways(wstest.Accept())
-			}
-			c := w.client(wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1}), option)
-			err := c.Connect(t.Context())
-			var pe *wechatws.PanicError
-			require.ErrorAs(t, err, &pe, name)
-			assert.Equal(t, "oops", pe.Value)
-			if name == "newBackOff" {
-				assert.Equal(t, wechatws.StateIdle, c.State(), "nothing was begun")
-			} else {
-				assert.Equal(t, wechatws.StateFailed, c.State(), name)
-			}
-			assert.Zero(t, w.net.Clients(), name)
-		}
-	})
-}
-
-// t.FailNow and t.Skip end a goroutine by runtime.Goexit. Called in one of these
-// functions they cost an attempt.
-func TestGoexitInTheFunctionsOfOptions(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for name, option := range map[string]wechatws.Option{
-			"endpoint": wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
-				runtime.Goexit()
-				return wechatws.Endpoint{}, nil
-			}),
-			"login": wechatws.WithLogin(func(context.Context) (any, error) {
-				runtime.Goexit()
-				return nil, nil
-			}),
-		} {
-			url := w.srv.URL()
-			if name == "endpoint" {
-				url = ""
-			}
-			c := w.clientOf(url, wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1}), option)
-			require.ErrorContains(t, c.Connect(t.Context()), "Goexit", name)
-			assert.Equal(t, wechatws.StateFailed, c.State(), name)
-			assert.Zero(t, w.net.Clients(), name)
 		}
 	})
 }

@@ -64,6 +64,7 @@ type link struct {
 
 	relief   relief
 	lastRead time.Time // when messages came last; the reader's
+	deserted bool      // its reader has ended without returning; the reader's
 
 	mu      sync.Mutex
 	cause   *CloseError // why it ended or is about to; the first one counts
@@ -80,8 +81,8 @@ func newLink(s *session, got dialed) *link {
 	c.newest = l
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
-	if u, ok := l.conn.(*userConn); ok {
-		u.panicked = l.connPanicked
+	for _, fault := range l.faults() {
+		fault.link.Store(l)
 	}
 	if l.wire != nil {
 		l.wire.goLive()
@@ -167,7 +168,7 @@ func (l *link) end(readErr error) *CloseError {
 	l.client.gone(l)
 	l.heartbeat.stop()
 	if l.wire != nil {
-		l.conn.CloseNow()
+		_ = apart(l.conn.CloseNow)
 	}
 	l.helpers.Wait()
 	if l.wire != nil {
@@ -195,6 +196,8 @@ func (l *link) closeError(err error) *CloseError {
 	switch { // without what the library says around it
 	case errors.As(err, &pe):
 		return &CloseError{Code: StatusAbnormalClosure, Err: pe}
+	case l.panicked() != nil:
+		return &CloseError{Code: StatusAbnormalClosure, Err: l.panicked()}
 	case l.wire != nil && l.wire.refusal.Load() != nil:
 		return &CloseError{Code: StatusAbnormalClosure, Err: *l.wire.refusal.Load()}
 	case errors.As(err, &ce):
@@ -249,8 +252,26 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	}
 }
 
-// read hands over messages until the connection ends, or the goroutine is relieved.
+// read hands over messages until the connection ends, or the goroutine is relieved. When a
+// method of the user's connection ends the goroutine, the connection is over, and another
+// goroutine goes on with the session.
 func (l *link) read() error {
+	if l.deserted {
+		return net.ErrClosed
+	}
+	returned, number := false, l.session.reliefs.Load()
+	defer func() {
+		if !returned && l.session.reliefs.Load() == number {
+			l.deserted = true
+			go l.session.run(l.session.reliefs.Add(1), l)
+		}
+	}()
+	err := l.readAll()
+	returned = true
+	return err
+}
+
+func (l *link) readAll() error {
 	for len(l.early) > 0 {
 		in := l.early[0]
 		l.early = l.early[1:]
@@ -460,36 +481,60 @@ func (l *link) startWriter() {
 
 // A writing is what was taken out of the queue together.
 type writing struct {
-	batch []*outgoing
-	n     int // how many of these were written
-	err   error
+	batch   []*outgoing
+	n       int // how many of these were written
+	err     error
+	settled bool // the queue knows
 }
 
 // write writes what the queue has, and ends when there is no more. It may be given
 // something that was gathered already.
 func (l *link) write(w *writing) {
-	defer l.helpers.Done()
+	returned := false
+	defer func() { l.leave(w, returned) }()
 	for w == nil || l.finish(w) {
 		batch, signs, ok := l.client.queue.take(l)
 		if !ok {
-			return
+			break
 		}
-		w = l.gather(batch, signs)
+		w = &writing{batch: batch}
+		l.gather(w, signs)
+	}
+	returned = true
+}
+
+// leave is the end of a goroutine that writes. Unless it has returned, one of the user's
+// functions has ended it: a method of the connection, which is over then, or a trace
+// function, when all is written.
+func (l *link) leave(w *writing, returned bool) {
+	defer l.helpers.Done()
+	switch {
+	case returned:
+	case !w.settled:
+		w.err = net.ErrClosed // by connPanicked
+		l.settle(w)
+	case w.err == nil:
+		l.client.queue.rest(l)
+	default:
+		l.writeFailed(w.err)
 	}
 }
 
 // writeNow is write for a small message that comes alone. It saves another goroutine,
 // and the thread that would have to be woken for it, unless the socket keeps it waiting.
 func (l *link) writeNow(batch []*outgoing, signs signs) {
-	w := l.gather(batch, signs)
+	w := &writing{batch: batch}
+	l.gather(w, signs)
 	if !l.wire.tryUncork() {
 		go l.write(w)
 		return
 	}
-	defer l.helpers.Done()
+	returned := false
+	defer func() { l.leave(w, returned) }()
 	if l.finish(w) {
 		l.client.queue.rest(l)
 	}
+	returned = true
 }
 
 // canWriteNow tells whether there is a socket that can be asked.
@@ -497,20 +542,38 @@ func (l *link) canWriteNow() bool { return l.wire != nil && l.wire.raw != nil }
 
 // gather puts together what is to be written, for as few system calls as possible.
 // finish has to follow.
-func (l *link) gather(batch []*outgoing, signs signs) *writing {
-	l.encodeOnWrite(batch)
-	w := &writing{batch: batch}
+func (l *link) gather(w *writing, signs signs) {
+	l.encodeOnWrite(w.batch)
 	if l.wire != nil {
 		l.wire.cork()
 	}
-	w.n, w.err = l.writeEach(batch, signs)
+	w.err = l.writeEach(w, signs)
 	l.gathered.Store(w)
-	return w
 }
 
 // finish waits until the socket has taken what was gathered, and reports false when the
 // link is over.
 func (l *link) finish(w *writing) bool {
+	if !l.settle(w) {
+		return false
+	}
+	l.gathered.Store(nil)
+	if hooks := l.client.cfg.trace.messageSent; len(hooks) > 0 {
+		for _, m := range w.batch[:w.n] {
+			traceInPlace(m.traced.ctx, l.client, hooks, MessageInfo{
+				Connection: l.number, Binary: m.Binary, Size: len(m.Data), Waited: time.Since(m.traced.accepted),
+			})
+		}
+	}
+	if w.err != nil {
+		l.writeFailed(w.err)
+	}
+	return w.err == nil
+}
+
+// settle waits until the socket has taken what was gathered, and reports false when Close
+// has taken it back meanwhile.
+func (l *link) settle(w *writing) bool {
 	begun := w.err != nil && w.n < len(w.batch)
 	if l.wire != nil {
 		taken, err := l.wire.uncork()
@@ -522,26 +585,17 @@ func (l *link) finish(w *writing) bool {
 		}
 		begun = w.n < len(w.batch) && w.batch[w.n].start < taken
 	}
-	if !l.client.queue.wrote(l, w.n, begun, w.err) {
-		return false
-	}
-	l.gathered.Store(nil)
-	if hooks := l.client.cfg.trace.messageSent; len(hooks) > 0 {
-		for _, m := range w.batch[:w.n] {
-			trace(m.traced.ctx, l.client, hooks, MessageInfo{
-				Connection: l.number, Binary: m.Binary, Size: len(m.Data), Waited: time.Since(m.traced.accepted),
-			})
-		}
-	}
-	if w.err == nil {
-		return true
-	}
+	w.settled = true
+	return l.client.queue.wrote(l, w.n, begun, w.err)
+}
+
+// writeFailed ends the link after a write has failed.
+func (l *link) writeFailed(err error) {
 	select {
 	case <-l.dead:
 	case <-time.After(lastWords):
 	}
-	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", w.err)})
-	return false
+	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }
 
 // encodeOnWrite does what EncodeOnWrite asks for. While they are being written, messages
@@ -551,7 +605,7 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 		if !m.late {
 			continue
 		}
-		err := protect(func() error {
+		err := apart(func() error {
 			again, err := encode(l.client.cfg.codec, m.value)
 			if err == nil {
 				l.client.queue.replace(l, m, again)
@@ -566,7 +620,7 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 
 // writeEach writes everything to the wire, which gathers it, or to the connection when
 // there is none.
-func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
+func (l *link) writeEach(w *writing, signs signs) (err error) {
 	if signs.beat != nil {
 		err = l.writeMessage(signs.beat.messageType(), signs.beat.Data)
 	}
@@ -576,20 +630,21 @@ func (l *link) writeEach(batch []*outgoing, signs signs) (n int, err error) {
 	if signs.pong != nil && err == nil {
 		err = l.stream.WritePong(signs.pong)
 	}
-	for ; n < len(batch) && err == nil; n++ {
+	for ; w.n < len(w.batch) && err == nil; w.n++ {
+		m := w.batch[w.n]
 		if l.wire != nil {
-			batch[n].start = l.wire.mark()
+			m.start = l.wire.mark()
 		}
-		if err = l.writeMessage(batch[n].messageType(), batch[n].Data); err != nil {
+		if err = l.writeMessage(m.messageType(), m.Data); err != nil {
 			break
 		}
 		if l.wire != nil {
-			batch[n].end = l.wire.mark()
+			m.end = l.wire.mark()
 		} else {
-			l.written.Store(int64(n + 1))
+			l.written.Store(int64(w.n + 1))
 		}
 	}
-	return n, err
+	return err
 }
 
 // progress is how many messages of the batch that is being written the socket has taken. It

@@ -120,10 +120,11 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	if e.From == StateOpen { // connection lost says it
 		return
 	}
+	reason := e.Err.Error()
 	j.mu.Lock()
 	j.failures++
 	level := often(j.failures, slog.LevelWarn)
-	if reason := e.Err.Error(); reason != j.reason {
+	if reason != j.reason {
 		j.reason, level = reason, slog.LevelWarn
 	}
 	failures, away := j.failures, time.Since(j.outage)

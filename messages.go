@@ -74,52 +74,53 @@ func (c *Client) route(ctx context.Context, in inbound) {
 		return
 	}
 	m, typed, err := in.read(c)
-	garbled := errors.Is(err, ErrNotUTF8)
-	if !garbled && in.link.heartbeat.isPong(ctx, m) {
+	call := func() { c.callbacks(ctx, in, m, typed, err) }
+	if errors.Is(err, ErrNotUTF8) || !in.link.heartbeat.isPong(ctx, m, call) {
+		call()
+	}
+}
+
+// callbacks runs the callbacks for a message, between the hooks for their start and their
+// end. Each of all these is run, also when the one before ends the goroutine.
+func (c *Client) callbacks(ctx context.Context, in inbound, m Message, typed []*callbacks.Callback[Message], err error) {
+	t := c.cfg.trace
+	if len(t.messageStart) == 0 && len(t.messageDone) == 0 {
+		c.dispatch(ctx, in, m, typed, err)
 		return
 	}
-	ctx, done := c.traced(ctx, m)
-	if done != nil {
-		defer done()
-	}
+	start := time.Now()
+	info := MessageInfo{Connection: m.Connection, Type: m.Type, Binary: m.Binary, Size: len(m.Data), Waited: start.Sub(m.Received)}
+	defer func() {
+		info.Took = time.Since(start)
+		traceInPlace(ctx, c, t.messageDone, info)
+	}()
+	defer func() { c.dispatch(ctx, in, m, typed, err) }()
+	traceStartInPlace(&ctx, c, t.messageStart, info)
+}
+
+// dispatch runs the callbacks that a message is for.
+func (c *Client) dispatch(ctx context.Context, in inbound, m Message, typed []*callbacks.Callback[Message], err error) {
 	failed := c.reporter(ctx)
-	if garbled {
+	if errors.Is(err, ErrNotUTF8) {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
 	raw, unknown := c.onMessage.All(), c.onUnknown.All()
-	call(ctx, raw, m, failed)
 	if len(typed) > 0 {
-		call(ctx, typed, m, failed)
+		call(ctx, raw, typed, m, failed)
 		return
 	}
 	if !m.Binary && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
 		err = ErrNotJSON // no callback decodes it and finds out
 	}
-	routable := err == nil || errors.Is(err, ErrNoType)
-	switch {
-	case routable && len(unknown) > 0:
-		call(ctx, unknown, m, failed)
-	case err != nil && len(raw) == 0:
+	if err != nil && !errors.Is(err, ErrNoType) {
+		unknown = nil
+	}
+	call(ctx, raw, unknown, m, failed)
+	if err != nil && len(raw)+len(unknown) == 0 {
 		if err := in.claim.untaken(&DecodeError{Data: m.own().Data, Err: err}); err != nil {
 			failed(err)
 		}
-	}
-}
-
-// traced calls the hooks for the start of m's callbacks, and returns their context and what
-// calls the hooks for their end; nil: there are none.
-func (c *Client) traced(ctx context.Context, m Message) (_ context.Context, done func()) {
-	t := c.cfg.trace
-	if len(t.messageStart) == 0 && len(t.messageDone) == 0 {
-		return ctx, nil
-	}
-	start := time.Now()
-	info := MessageInfo{Connection: m.Connection, Type: m.Type, Binary: m.Binary, Size: len(m.Data), Waited: start.Sub(m.Received)}
-	own := traceStart(ctx, c, t.messageStart, info)
-	return own, func() {
-		info.Took = time.Since(start)
-		trace(own, c, t.messageDone, info)
 	}
 }
 

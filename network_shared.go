@@ -123,7 +123,7 @@ func (n *sharedNetwork) call(w *networkWatch, watcher *networkWatcher, status Ne
 	if !calling {
 		return
 	}
-	if err := protect(func() error { watcher.fn(status); return nil }); err != nil {
+	if err := apart(func() error { watcher.fn(status); return nil }); err != nil {
 		// There is no client to report it to, and all clients depend on this goroutine.
 		slog.Error("wechatws: panic in a function that watches the network", "err", err)
 	}

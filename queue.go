@@ -92,13 +92,14 @@ func (q *queue) change() {
 // await blocks until done, which is called with mu held, has returned true. It
 // returns with mu held, whatever it returns.
 func (q *queue) await(ctx context.Context, done func() bool) error {
+	ended := ctx.Done() // with mu held: it may panic
 	for !done() {
 		changed := q.wait()
 		q.mu.Unlock()
 		select {
 		case <-changed:
 			q.mu.Lock()
-		case <-ctx.Done():
+		case <-ended:
 			q.mu.Lock()
 			return context.Cause(ctx)
 		}
@@ -162,9 +163,11 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	if l := q.link; l != nil && q.ready(l) && l.becomeWriter() {
 		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
 			batch, signs, _ := q.next(l)
-			q.mu.Unlock()
-			l.writeNow(batch, signs)
-			q.mu.Lock()
+			func() { // a trace function may end the goroutine
+				q.mu.Unlock()
+				defer q.mu.Lock()
+				l.writeNow(batch, signs)
+			}()
 		} else {
 			go l.write(nil)
 		}

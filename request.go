@@ -52,14 +52,18 @@ func newRequest(ctx context.Context, m *outgoing, callback bool) *request {
 // caller's goroutine; while it runs no other message is read, so it must not wait for one.
 //
 // Request may be called in a callback, where it does not wait for that callback to
-// return; [ErrInboxFull] is the one case in which that cannot work. It returns the errors
-// of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
+// return. It must be called with the callback's context then, or one made from it: in the
+// one case in which that cannot work it returns [ErrInboxFull]; with another context it
+// waits until that ends. It returns the errors of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
 // is not written within its [ExpireAfter]; [ErrConnectionLost] if the connection ends after
 // the message was written; [ErrClosed]; or the cause of ctx's end. If v still is in the
 // queue when Request returns, it is not sent any more.
 func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
+	}
+	if err := needContext(ctx, "Request"); err != nil {
+		return Message{}, err
 	}
 	out, err := newOutgoing(c, "Request", v, options)
 	if err != nil {
@@ -78,10 +82,14 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 		expire := time.AfterFunc(time.Until(out.expires), func() { c.queue.expire(out) })
 		defer expire.Stop()
 	}
+	answered := false
+	defer func() { // also when match panics
+		if !answered {
+			c.queue.takeOut(out)
+		}
+	}()
 	answer, err := r.wait(ctx, c, match)
-	if err != nil {
-		c.queue.takeOut(out)
-	}
+	answered = err == nil
 	return answer, err
 }
 

@@ -234,6 +234,9 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 //
 // It mirrors the original's sendWebSocketMsg, with its fail as the error.
 func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
+	if err := needContext(ctx, "Send"); err != nil {
+		return err
+	}
 	m, err := newOutgoing(c, "Send", v, options)
 	if err != nil {
 		return err
@@ -244,4 +247,9 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 // Flush waits until every message that was accepted before the call is written or
 // dropped. It returns the cause of ctx's end, or [ErrClosed] if the client is closed or
 // fails before that.
-func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
+func (c *Client) Flush(ctx context.Context) error {
+	if err := needContext(ctx, "Flush"); err != nil {
+		return err
+	}
+	return c.queue.flush(ctx)
+}

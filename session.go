@@ -63,7 +63,7 @@ func (s *session) watchNetwork() {
 		return
 	}
 	status := NetworkStatus{Connected: true, Type: networkUnknown}
-	err := protect(func() error {
+	err := apart(func() error {
 		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
 			return errNoStop
 		}
@@ -85,7 +85,7 @@ func (s *session) unwatchNetwork() {
 	if s.unwatch == nil {
 		return
 	}
-	if err := protect(func() error { s.unwatch(); return nil }); err != nil {
+	if err := apart(func() error { s.unwatch(); return nil }); err != nil {
 		s.client.reportLater(s, err)
 	}
 }
@@ -129,18 +129,15 @@ func (s *session) isOver() bool {
 // run is the session's goroutine. It begins with a link, when it relieves another one
 // that has been reading it; the number says which relief it is.
 func (s *session) run(number int32, l *link) {
-	err := errGoexit
-	defer func() { // also when one of the user's functions calls runtime.Goexit
-		if s.reliefs.Load() == number {
-			defer s.gone()
-			s.fail(err)
-			s.unwatchNetwork()
-		}
-	}()
 	if number == 0 {
 		s.watchNetwork()
 	}
-	err = s.stayConnected(l)
+	err := s.stayConnected(l)
+	if s.reliefs.Load() == number {
+		s.fail(err)
+		s.unwatchNetwork()
+		s.gone()
+	}
 }
 
 // stayConnected returns when the session is over: with a permanent error, or with
@@ -160,7 +157,7 @@ func (s *session) stayConnected(l *link) error {
 				return err
 			}
 			cause := l.end(err)
-			err = protect(func() error { schedule.ended(time.Since(l.opened)); return nil })
+			err = apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
 			s.linkEnded(l, cause)
 			l = nil
 			if s.hasRetired() {
@@ -186,7 +183,7 @@ func (s *session) stayConnected(l *link) error {
 		}
 		var wait time.Duration
 		var over bool
-		err = protect(func() error { wait, over = schedule.next(last); return nil })
+		err = apart(func() error { wait, over = schedule.next(last); return nil })
 		if err != nil { // as above
 			return errors.Join(err, last)
 		}
@@ -288,7 +285,6 @@ func (s *session) networkChanged(status NetworkStatus) {
 // attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
 // the session's goroutine would keep for as long as the connection lives.
 func (s *session) attemptApart(number int, last error) (l *link, err error) {
-	err = errGoexit
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -297,10 +293,6 @@ func (s *session) attemptApart(number int, last error) (l *link, err error) {
 	<-done
 	return l, err
 }
-
-// errGoexit is what an attempt comes to, or a session, when one of the user's functions
-// ends its goroutine.
-var errGoexit = errors.New("wechatws: a function that was given as an option called runtime.Goexit")
 
 // attempt makes one connection, up to where it is open. Its errors are *DialError, or
 // errTryNow.
@@ -404,16 +396,9 @@ func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, 
 	}
 	l := newLink(s, got)
 	event.Attempt, event.Connection = info.Attempt, l.number
-	returns := false
-	defer func() {
-		if !returns { // runtime.Goexit, and nobody will get to see the link
-			l.end(errGoexit)
-		}
-	}()
 	if event.Timings.Login, err = s.login(ctx, l); err == nil {
 		event.Timings.Setup, err = s.opening(ctx, l, info.Attempt)
 	}
-	returns = true
 	return l, event, err
 }
 
@@ -445,7 +430,7 @@ func (s *session) login(ctx context.Context, l *link) (took time.Duration, err e
 func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return protect(func() error { return fn(ctx) })
+	return apart(func() error { return fn(ctx) })
 }
 
 // open declares the link open, unless that has come too late. The queue is let go

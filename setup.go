@@ -59,7 +59,7 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
-		o.err = protect(func() error { return fn(ctx, o) })
+		o.err = apart(func() error { return fn(ctx, o) })
 	})
 }
 
@@ -68,7 +68,7 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
 	if callbacks := s.client.afterConnect.All(); len(callbacks) > 0 {
 		began := time.Now()
-		call(ctx, callbacks, o, func(err error) { o.err = err })
+		call(ctx, callbacks, nil, o, func(err error) { o.err = err })
 		took = time.Since(began)
 	}
 	o.mu.Lock()
@@ -91,6 +91,9 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 // is queued. It blocks until the socket has taken it. When ctx ends, it disconnects and
 // returns the cause.
 func (o *Setup) Send(ctx context.Context, v any) error {
+	if err := needContext(ctx, "Setup.Send"); err != nil {
+		return err
+	}
 	m, err := encode(o.link.client.cfg.codec, v)
 	if err != nil {
 		return err
@@ -107,6 +110,9 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 // UTF-8 is skipped. When ctx ends, it disconnects and returns the cause. A [*CloseError]
 // means that the connection has ended. More messages than the inbox holds are an error.
 func (o *Setup) Receive(ctx context.Context) (Message, error) {
+	if err := needContext(ctx, "Setup.Receive"); err != nil {
+		return Message{}, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.link

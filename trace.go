@@ -13,8 +13,8 @@ import (
 //
 // The functions run on the client's goroutines, possibly several at the same time, and
 // delay what they report: they must not block. They may call [Client.State],
-// [Client.Stats] and [Client.Reconnect], and no other method of the client. A panic in one
-// is reported to [Client.OnError].
+// [Client.Stats] and [Client.Reconnect], and no other method of the client. A panic or a
+// [runtime.Goexit] in one is reported to [Client.OnError]; see [PanicError].
 //
 // Each function is called with a context that has the values of the context of
 // [Client.Connect] or [Client.Run]. DialStart and MessageStart may return a context with
@@ -44,7 +44,8 @@ type Trace struct {
 	// MessageDone is called when the callbacks have run.
 	MessageDone func(ctx context.Context, i MessageInfo)
 	// MessageSent is called when the socket has taken a message. Its context has the values
-	// of the context of [Client.Send], and is never canceled.
+	// of the context of [Client.Send], and is never canceled. It may be called on the
+	// goroutine that calls Send.
 	MessageSent func(ctx context.Context, i MessageInfo)
 	// Dropped is called when messages have been dropped from the queue, with the error that
 	// [Client.OnError] receives. It must not be changed.
@@ -133,34 +134,55 @@ func withStart[T any](hooks []func(context.Context, T) context.Context, hook fun
 	return append(slices.Clip(hooks), hook)
 }
 
-// trace calls the functions for something that has happened. A caller that would have to
-// work for v first checks that there are any.
+// trace calls the functions for something that has happened. It does so apart: the goroutine
+// that calls trace must not end.
 func trace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
 	for _, hook := range hooks {
-		if err := protect(func() error { hook(ctx, v); return nil }); err != nil {
-			c.traceFailed(err)
-		}
+		c.traceFailed(apart(func() error { hook(ctx, v); return nil }))
 	}
 }
 
 // traceStart calls the functions for something that begins, and returns the context for it.
 func traceStart[T any](ctx context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) context.Context {
-	own := ctx
 	for _, hook := range hooks {
-		err := protect(func() error {
-			if returned := hook(ctx, v); !isNil(returned) && returned != ctx {
-				ctx = &hookContext{own, context.WithoutCancel(returned)}
-			}
-			return nil
-		})
-		if err != nil {
-			c.traceFailed(err)
-		}
+		c.traceFailed(apart(func() error { ctx = begun(ctx, hook(ctx, v)); return nil }))
 	}
 	return ctx
 }
 
+// traceInPlace is trace for what happens with each message. The caller is prepared for the
+// end of its goroutine, and makes v only if there are functions.
+func traceInPlace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
+	for i, hook := range hooks {
+		c.traceFailed(guard(func() error { hook(ctx, v); return nil }, func(pe *PanicError) {
+			defer traceInPlace(ctx, c, hooks[i+1:], v)
+			c.traceFailed(pe)
+		}))
+	}
+}
+
+// traceStartInPlace is traceStart likewise, with the context in and out in ctx.
+func traceStartInPlace[T any](ctx *context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) {
+	for i, hook := range hooks {
+		c.traceFailed(guard(func() error { *ctx = begun(*ctx, hook(*ctx, v)); return nil }, func(pe *PanicError) {
+			defer traceStartInPlace(ctx, c, hooks[i+1:], v)
+			c.traceFailed(pe)
+		}))
+	}
+}
+
+// begun is the context for something after a function for its start.
+func begun(ctx, returned context.Context) context.Context {
+	if isNil(returned) || returned == ctx {
+		return ctx
+	}
+	return &hookContext{ctx, context.WithoutCancel(returned)}
+}
+
 func (c *Client) traceFailed(err error) {
+	if err == nil {
+		return
+	}
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()

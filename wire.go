@@ -268,36 +268,8 @@ func (w *wire) flush() {
 func (w *wire) writeOnce(impatient bool) bool {
 	out := w.pending
 	w.pending = nil
-	w.mu.Unlock()
-	limited := impatient || len(*out) > oneWrite
-	if w.writeSince.Load() == 0 {
-		w.writeSince.Store(max(w.now(), 1))
-	}
-	var until time.Time
-	var err error
-	if limited {
-		until = time.Now().Add(look)
-		err = w.Conn.SetWriteDeadline(until)
-	}
-	if err == nil {
-		err = w.permitted()
-	}
-	n := 0
-	if err == nil {
-		n, err = w.Conn.Write(*out)
-	}
-	if limited {
-		_ = w.Conn.SetWriteDeadline(time.Time{})
-	}
-	if n > 0 {
-		w.writeSince.Store(w.now())
-	}
-	w.mu.Lock()
+	n, err := w.give(*out, impatient || len(*out) > oneWrite)
 	w.written += int64(n)
-	// A deadline that comes early is somebody else's: TLS saying good-bye.
-	if limited && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until) {
-		err = nil
-	}
 	if err != nil {
 		w.err = err
 	}
@@ -313,6 +285,46 @@ func (w *wire) writeOnce(impatient bool) bool {
 	}
 	w.pending = out
 	return false
+}
+
+// give gives p to the socket, for no longer than a look when it is limited. It is called
+// with mu held, and gives it up meanwhile.
+func (w *wire) give(p []byte, limited bool) (n int, err error) {
+	returned := false
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		if !returned { // runtime.Goexit in a method of the user's connection
+			w.err, w.flying = net.ErrClosed, false
+			w.changed.Broadcast()
+		}
+	}()
+	if w.writeSince.Load() == 0 {
+		w.writeSince.Store(max(w.now(), 1))
+	}
+	var until time.Time
+	if limited {
+		until = time.Now().Add(look)
+		err = w.Conn.SetWriteDeadline(until)
+	}
+	if err == nil {
+		err = w.permitted()
+	}
+	if err == nil {
+		n, err = w.Conn.Write(p)
+	}
+	if limited {
+		_ = w.Conn.SetWriteDeadline(time.Time{})
+	}
+	if n > 0 {
+		w.writeSince.Store(w.now())
+	}
+	// A deadline that comes early is somebody else's: TLS saying good-bye.
+	if limited && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until) {
+		err = nil
+	}
+	returned = true
+	return n, err
 }
 
 func release(b *[]byte) {

@@ -111,6 +111,10 @@ func (h *holding) connect() error {
 	}
 	h.mailbox.wake()
 	err = client.Run(h.ctx)
+	select { // callbacks of the next client must not run beside those of this one
+	case <-client.Done():
+	case <-h.ctx.Done():
+	}
 	if err == nil && h.ctx.Err() == nil { // the program has closed it
 		err = wechatws.ErrClosed
 	}

@@ -43,7 +43,7 @@ func ExampleNew() {
 	// bot 进入直播间 true
 	// Hong: hello?
 	// bot: hello, Hong
-	// context canceled
+	// <nil>
 }
 
 func ExampleRoom_Joined() {

@@ -53,7 +53,7 @@ func (e *CloseError) Error() string {
 // Dial performs one handshake. On failure it returns the server's response, if
 // there was one, with up to 1 KiB of its body. It must return when ctx
 // ends; the connections of [Handshake.Client] are closed then. Returning neither a [Conn] nor
-// an error is an error, and so is a panic.
+// an error is an error, and so are a panic and a [runtime.Goexit].
 type Dialer interface {
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
@@ -74,7 +74,8 @@ type Handshake struct {
 // A Conn is one WebSocket connection. A Client calls Reader from one goroutine
 // and reads each message to its end; it calls Write from one goroutine at a
 // time; Ping, Close and CloseNow may be called at any time from any goroutine. A panic
-// in a method ends the connection.
+// or a [runtime.Goexit] in a method ends the connection, with a *PanicError of package
+// wechatws as the cause.
 type Conn interface {
 	// Reader waits for the next message. A close frame from the peer is
 	// returned as a [*CloseError]. There must be no read limit:
