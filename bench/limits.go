@@ -2,8 +2,9 @@ package main
 
 import "fmt"
 
-// What wechatws may allocate for a message, in small runs too, which spread what a
-// connection costs over fewer messages. Lower them when it allocates less.
+// limits are the allocations that wechatws may make for a message. They hold in small runs
+// too, in which the cost of a connection is spread over fewer messages. Lower them when it
+// allocates less.
 var limits = []struct {
 	workload, title, entry string
 	metric                 metric
@@ -20,7 +21,7 @@ var limits = []struct {
 	{"W3", "outbound from 8 at a time", "wechatws", allocsPer, 2.2},
 }
 
-// overLimits says which limits a trial has passed.
+// overLimits returns the limits that a trial exceeds.
 func (t trial) overLimits(all map[string]results) (over []string) {
 	if raced {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// parcel goes there and back: 60 bytes.
+// parcel is the message of a round trip: 60 bytes.
 var parcel = []byte(`{"msg_type":"echo","content":"0123456789012345678901234567"}`)
 
 func (b *bench) roundTrip() []trial {
@@ -23,8 +23,8 @@ func (b *bench) roundTrip() []trial {
 	one := func(workload, title, note string, n int, pause time.Duration) trial {
 		return trial{
 			workload: workload, title: title, note: note,
-			// Short and often: on which core the scheduler puts the two sides
-			// decides much, and it tends to stay with a choice.
+			// Many short rounds: the result depends on the cores that the scheduler
+			// chooses for the two sides, and it rarely changes its choice.
 			rounds:  4 * b.rounds,
 			entries: entries(n, names...),
 			columns: []column{{metric: p50, digits: 1, spread: true, ratio: true}, {metric: p99, digits: 1, spread: true}, {metric: cpuPer}, {metric: allocsPer, digits: 2}},
@@ -82,7 +82,7 @@ func (b *bench) roundTripOnce(e entry, pause time.Duration) (result, error) {
 	return r, nil
 }
 
-// A roundTrip sends the parcel n times, and notes how long each took.
+// A roundTrip sends the parcel n times, and records how long each took.
 type roundTrip struct {
 	conn
 	n     int

@@ -25,7 +25,7 @@ func (b *bench) idleFleet() []trial {
 	return trials
 }
 
-// halved is for what takes long.
+// halved is the number of rounds of a trial that takes long.
 func halved(rounds int) int { return (rounds + 1) / 2 }
 
 func (b *bench) idleFleetOnce(e entry) (result, error) {
@@ -52,7 +52,7 @@ func (b *bench) idleFleetOnce(e entry) (result, error) {
 	return result{kibPer: report.KiB, goroutines: report.Goroutines, cpuShare: report.CPU}, nil
 }
 
-// awaitEmpty waits until the fleet before is gone from the server.
+// awaitEmpty waits until the server has no connection of the previous fleet.
 func (b *bench) awaitEmpty() error {
 	for range 100 {
 		c, err := ask(b.server.port)

@@ -1,4 +1,4 @@
-// Package callbacks keeps the functions that a user has registered for one kind of event.
+// Package callbacks has lists of the functions that a user has registered for an event.
 package callbacks
 
 import (
@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// A List is callbacks in the order of their registration. They may be added and removed at
+// A List is a list of callbacks in the order of their registration. They may be added and removed at
 // any time and from any goroutine, also while they are being called. The zero List is
 // empty.
 type List[T any] struct {

@@ -61,7 +61,7 @@
 //
 // # Metrics
 //
-// All of them have the attribute wechatws.client.name, unless [WithAggregate] is given, and
+// All of them have the attribute wechatws.client.name, unless [WithAggregation] is given, and
 // names that begin with wechatws.client. For clients that are reported as one they are the
 // sum, where nothing else is said.
 //
@@ -89,7 +89,7 @@
 // peer fell silent), protocol (invalid data from the peer) and local (Reconnect or
 // Disconnect). Times that are not known yet are absent.
 //
-// A name costs 30 series. For thousands of clients use [WithAggregate], or give clients
+// A name costs 30 series. For thousands of clients use [WithAggregation], or give clients
 // that belong together the same name.
 //
 // # Grafana

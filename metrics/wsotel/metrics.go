@@ -82,7 +82,7 @@ func NewMetrics(options ...MetricsOption) (*Metrics, error) {
 }
 
 // Add reports a client from now on, under a name, until remove is called. The name is
-// the value of the attribute wechatws.client.name; with [WithAggregate] it is
+// the value of the attribute wechatws.client.name; with [WithAggregation] it is
 // not used. Clients of the same name are reported as one: a pool of them, say. The names
 // should be few and stable: an id that is new on every start makes new series on every
 // start.
@@ -90,7 +90,7 @@ func NewMetrics(options ...MetricsOption) (*Metrics, error) {
 // What a client counts is counted from Add on. Add it before Connect to count
 // everything. A removed client's counts stay in the total of its name, so that no
 // counter falls; the name's series end when its last client is removed, and begin at
-// zero if the name comes back. With [WithAggregate] they never end.
+// zero if the name comes back. With [WithAggregation] they never end.
 //
 // Add does not block, and panics when client is nil. The Metrics hold on to the client
 // until remove is called, which may be done more than once; the state of the client does

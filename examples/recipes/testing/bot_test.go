@@ -213,12 +213,12 @@ func TestLateAnswersAreNotGiven(t *testing.T) {
 		require.Contains(s, s.hear(conn), "xxx")
 		require.NoError(s, s.bot.announce(s.Context(), "I am back"))
 		require.Contains(s, s.hear(conn), "I am back")
-		synctest.Wait() // until OnError has been called
+		synctest.Wait() // until the callback for the error has returned
 		require.Contains(s, s.log.String(), "message has expired")
 	})
 }
 
-func TestClosesWithACloseFrame(t *testing.T) {
+func TestClosesTheConnectionAtItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 		defer server.Close()
