@@ -95,8 +95,8 @@ func WithTLS() Option {
 // open connections. The default is to keep everything.
 func WithoutRecords() Option { return func(s *Server) { s.forget = true } }
 
-// NewServer starts a server that accepts every handshake, until [Server.Answer] and its
-// relatives say otherwise. It panics if it cannot listen. The caller must call
+// NewServer starts a server that accepts every handshake unless [Server.Answer],
+// [Server.AnswerAlways] or [Server.AnswerFunc] was called. It panics if it cannot listen. The caller must call
 // [Server.Close].
 func NewServer(options ...Option) *Server {
 	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
@@ -352,7 +352,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, a acceptance) {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	ws, err := websocket.Accept(w, r, options)
-	if err != nil { // it has answered
+	if err != nil { // Accept has answered
 		return
 	}
 	ws.SetReadLimit(-1)
