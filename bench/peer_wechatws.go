@@ -31,15 +31,15 @@ func (c wechatwsConn) listen(got func(data []byte)) {
 	c.client.OnMessage(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 
-// borrowing is a wechatwsConn with OnMessageNoCopy, which does not copy the data.
-type borrowing struct{ wechatwsConn }
+// noCopy is a wechatwsConn with OnMessageNoCopy, which does not copy the data.
+type noCopy struct{ wechatwsConn }
 
-func dialBorrowing(url string) (conn, error) {
+func dialNoCopy(url string) (conn, error) {
 	c, err := connectWechatws(url, nil)
-	return borrowing{c}, err
+	return noCopy{c}, err
 }
 
-func (c borrowing) listen(got func(data []byte)) {
+func (c noCopy) listen(got func(data []byte)) {
 	c.client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 

@@ -56,7 +56,7 @@ var contenders = []contender{
 	{name: "gobwas", dial: dialGobwas, idle: idleGobwas, oneWriter: true},
 	{name: "gws", dial: dialGws, idle: idleGws},
 	{name: "wechatws", dial: dialWechatws},
-	{name: "wechatws-borrow", dial: dialBorrowing},
+	{name: "wechatws-nocopy", dial: dialNoCopy},
 }
 
 func contenderOf(name string) contender {

@@ -34,7 +34,7 @@ func (b *bench) roundTrip() []trial {
 	}
 	return []trial{
 		one("W2", "round trip", "A 60-byte text there and back, one at a time. tcp is the same number of bytes without any protocol. "+
-			"The next one is sent by who got the last: the goroutine that reads, or the callback. -wake has the callback wake another goroutine, which sends; "+
+			"The next message is sent by the receiver of the last: the goroutine that reads, or the callback. With -wake the callback wakes another goroutine, which sends; "+
 			"-request is Client.Request.", b.times(5_000), 0),
 		one("W3", "a lone message", "The same with a pause of 2 ms before each: nothing waits to be gathered.", b.times(200), 2*time.Millisecond),
 	}

@@ -13,7 +13,7 @@ func (b *bench) idleFleet() []trial {
 	for _, n := range []int{5_000, 10_000} {
 		trials = append(trials, trial{
 			workload: "W4", title: "idle fleet of " + figure(float64(n), 0),
-			note: "Heap and stacks, goroutines and processor time of clients that say nothing but a heartbeat and a ping every 3 s, and drop who is silent for 10 s. " +
+			note: "Heap and stacks, goroutines and processor time of clients that send nothing but a heartbeat and a ping every 3 s, and disconnect from a peer that is silent for 10 s. " +
 				"The others have a goroutine with a ticker each; -shared has one timer for all.",
 			rounds:  halved(b.rounds),
 			entries: entries(b.times(n), "raw-shared", "raw", "gorilla", "coder", "coder-shared", "nhooyr", "gobwas", "gobwas-shared", "gws", "wechatws"),

@@ -57,7 +57,7 @@ func (s *demoServer) perform(client *wechatws.Client, end func()) {
 	say("hello")
 	pause(1200 * time.Millisecond)
 
-	log.Print("** the server drops the connection without a word")
+	log.Print("** the server cuts the connection")
 	conn.Cut(wstest.FIN)
 	pause(50 * time.Millisecond)
 	say("said while there was no connection")
