@@ -35,6 +35,9 @@ func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *wor
 			for _, v := range w.visitors {
 				_ = v.Leave()
 			}
+			for _, v := range w.visitors {
+				<-v.Done() // Leave does not wait for callbacks
+			}
 		}()
 		test(t, w)
 	})

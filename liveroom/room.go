@@ -328,6 +328,6 @@ func (r *Room) sendShelf(ctx context.Context, g Goods, status string) error {
 }
 
 // Leave leaves the room, which in this protocol means to close the connection: it calls
-// [wechatws.Client.Close] and returns its error. The client does not connect again by
-// itself.
+// [wechatws.Client.Close] and returns its error. It does not wait for callbacks, and the
+// client does not connect again by itself.
 func (r *Room) Leave() error { return r.client.Close(wechatws.StatusNormalClosure, "leave") }
