@@ -36,6 +36,9 @@ func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *wor
 				_ = v.Leave()
 				<-v.Done()
 			}
+			for _, v := range w.visitors {
+				<-v.Done() // Leave does not wait for callbacks
+			}
 		}()
 		test(t, w)
 	})
