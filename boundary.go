@@ -18,18 +18,19 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// The boundary between the client and the functions of its user. Each call of such a
-// function on a goroutine of the client goes through one of the three functions below,
-// and each method of an interface that users implement through one of the types, so that
-// a panic is an error of that client only.
+// This file is the boundary between the client and the functions of its user. Each call of such
+// a function on a goroutine of the client goes through apart, guard or protect, and each method
+// of an interface that users implement through one of the types, so that a panic is an error of
+// that client only.
 //
-// runtime.Goexit cannot be recovered: it ends the goroutine. What is called rarely runs
-// apart, on a goroutine of its own. What is called for each message or each read runs in
-// place, under guard, and the goroutine that it ends is replaced: the dispatcher's by loop,
-// the reader by link.read, and the writer, whose connection has ended, by the next one's.
+// runtime.Goexit cannot be recovered: it ends the goroutine. Functions that are called rarely
+// run apart, on a goroutine of their own. Functions that are called for each message or each
+// read run in place, under guard, and a goroutine that one of them ends is replaced: the
+// dispatcher's by loop, the reader by link.read, and the writer, whose connection has ended, by
+// that of the next connection.
 
-// apart runs one of the user's functions on a goroutine of its own, and returns a panic or
-// a runtime.Goexit in it as a *PanicError.
+// apart runs one of the user's functions on a goroutine of its own and waits for it. It returns
+// a panic or a runtime.Goexit in it as a *PanicError.
 func apart(fn func() error) (err error) {
 	done := make(chan struct{})
 	go runApart(fn, &err, done)
@@ -42,9 +43,9 @@ func runApart(fn func() error, err *error, done chan<- struct{}) {
 	*err = guard(fn, func(pe *PanicError) { *err = pe })
 }
 
-// guard runs one of the user's functions in place, and returns a panic in it as a
-// *PanicError. When the function calls runtime.Goexit, guard does not return, and calls
-// exited while the goroutine ends.
+// guard runs one of the user's functions in place, and returns a panic in it as a *PanicError.
+// If the function calls runtime.Goexit, guard does not return, but calls exited while the
+// goroutine ends.
 func guard(fn func() error, exited func(*PanicError)) (err error) {
 	returned := false
 	defer func() {
@@ -65,11 +66,11 @@ func guard(fn func() error, exited func(*PanicError)) (err error) {
 	return err
 }
 
-// protect is guard on the goroutine of the user, which may end.
+// protect is guard on the goroutine of the caller of an exported function, which may end.
 func protect(fn func() error) error { return guard(fn, func(*PanicError) {}) }
 
-// tryMethods calls the methods of an error, so that one that panics, as of a nil pointer, does
-// so here, and not where the error is used.
+// tryMethods calls the methods of an error, so that a method that panics, such as one of a nil
+// pointer, does so here and not where the error is used.
 func tryMethods(err error) {
 	_ = err.Error()
 	_ = errors.Is(err, errNone) || errors.As(err, new(noError))
@@ -87,7 +88,7 @@ func newPanicError(v any) *PanicError {
 // errGoexit is the value of a PanicError that stands for runtime.Goexit.
 var errGoexit = errors.New("runtime.Goexit")
 
-// errNone and noError are in no error, so that looking for them goes through all of it.
+// No error wraps errNone or noError, so that a search for them reaches every error of a chain.
 var errNone = errors.New("none")
 
 type noError struct{ error }
@@ -100,12 +101,12 @@ func needContext(ctx context.Context, verb string) error {
 	return nil
 }
 
-// A userContext is the context given to Connect, whose values goroutines of the client and
-// of net/http ask for. When its Value method panics there is no value.
+// A userContext is the context given to Connect, whose Value method goroutines of the client and
+// of net/http call. If that panics, there is no value.
 type userContext struct {
 	context.Context
 	session  *session
-	panicked sync.Once // the first time is reported
+	panicked sync.Once // the first panic is reported
 }
 
 func (c *userContext) Value(key any) (value any) {
@@ -129,7 +130,7 @@ var (
 	errNoStop    = errors.New("wechatws: NetworkMonitor.Watch returned nil: it must return a stop function")
 )
 
-// transfer calls a Read or Write method, and checks the count that it returns.
+// transfer calls a Read or Write method, and returns an error if its count is invalid.
 func transfer(p []byte, do func([]byte) (int, error)) (n int, err error) {
 	if n, err = do(p); n < 0 || n > len(p) {
 		return 0, fmt.Errorf("%d of %d bytes: invalid count from Read or Write", n, len(p))
@@ -137,10 +138,10 @@ func transfer(p []byte, do func([]byte) (int, error)) (n int, err error) {
 	return n, err
 }
 
-// A connFault is the first panic in the methods of a connection of the user's.
+// A connFault records the first panic in the methods of a connection of the user's.
 type connFault struct {
 	first atomic.Pointer[PanicError]
-	link  atomic.Pointer[link] // that a panic ends; nil while the connection is being made
+	link  atomic.Pointer[link] // the link that a panic ends; nil while the connection is made
 }
 
 // call runs a method in place.
@@ -158,7 +159,7 @@ func (f *connFault) note(err error) error {
 	return err
 }
 
-// faults are those of the connections that are the user's.
+// faults returns the faults of those connections that are the user's.
 func (d dialed) faults() (faults []*connFault) {
 	if c, ok := d.conn.(*userConn); ok {
 		faults = append(faults, &c.connFault)
@@ -171,7 +172,7 @@ func (d dialed) faults() (faults []*connFault) {
 	return faults
 }
 
-// panicked returns the first panic in a connection of the user's; nil: there was none.
+// panicked returns the first panic in a connection of the user's, or nil.
 func (d dialed) panicked() *PanicError {
 	for _, f := range d.faults() {
 		if pe := f.first.Load(); pe != nil {
@@ -181,13 +182,13 @@ func (d dialed) panicked() *PanicError {
 	return nil
 }
 
-// A userConn is the Conn of a Dialer that is not this module's. Close and CloseNow of any
-// Conn are called apart, since the connection below may be the user's.
+// A userConn is the Conn of a Dialer that is not this module's. Close and CloseNow of any Conn
+// are called apart, since the network connection below may be the user's.
 type userConn struct {
 	connFault
 	conn   transport.Conn
 	reader io.Reader   // of the current message
-	over   atomic.Bool // nothing is to be written any more
+	over   atomic.Bool // nothing may be written
 }
 
 func (c *userConn) Reader() (t transport.MessageType, r io.Reader, err error) {
@@ -225,8 +226,8 @@ func (c *userConn) CloseNow() error { return c.call(c.conn.CloseNow) }
 
 func (c *userConn) Subprotocol() string { return c.conn.Subprotocol() }
 
-// bounded puts the boundary around the connections of a user's Dialer, and finds the
-// stream of the module's own ones.
+// bounded returns the connection of a user's Dialer as a userConn, and a connection of one of
+// this module's with its stream.
 func bounded(c transport.Conn) (transport.Conn, *frames.Stream) {
 	if own, ok := c.(frames.Streamer); ok {
 		return c, own.Stream()
@@ -234,20 +235,21 @@ func bounded(c transport.Conn) (transport.Conn, *frames.Stream) {
 	return &userConn{conn: c}, nil
 }
 
-// A userNetConn is a network connection of a type that is not the standard library's.
-// While it is being made, its methods are called by goroutines of net/http as well, which
-// must not end, and run apart. These report the first error that they meet, which may be
-// the end of the connection instead of the panic that led to it.
+// A userNetConn is a network connection of a type that is not the standard library's. While the
+// WebSocket connection is being made, goroutines of net/http call its methods too; these
+// goroutines must not end, so the methods run apart. net/http returns the first error that it
+// meets, which may be the end of the connection instead of the panic that has caused it.
 type userNetConn struct {
 	connFault
 	net.Conn
 
-	mu    sync.Mutex
-	over  bool           // no method but Close is called any more
-	calls sync.WaitGroup // of the others
+	mu    sync.Mutex     // guards over, and calls.Add
+	over  bool           // only Close may be called
+	calls sync.WaitGroup // calls of the other methods
 }
 
-// enter counts a call in. The caller must call calls.Done when it returns true.
+// enter counts a call in, and reports whether it may be made. If it returns true, the caller must
+// call calls.Done.
 func (c *userNetConn) enter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,7 +259,7 @@ func (c *userNetConn) enter() bool {
 	return !c.over
 }
 
-// wait waits until no method is being called, and prevents further calls.
+// wait prevents further calls, and waits until no method is being called.
 func (c *userNetConn) wait() {
 	c.mu.Lock()
 	c.over = true
@@ -265,7 +267,7 @@ func (c *userNetConn) wait() {
 	c.calls.Wait()
 }
 
-// live reports whether only the link uses it.
+// live reports whether only the link uses the connection.
 func (c *userNetConn) live() bool { return c.link.Load() != nil }
 
 func (c *userNetConn) Read(p []byte) (n int, err error) {
@@ -273,7 +275,7 @@ func (c *userNetConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// do runs a method: apart as long as net/http uses the connection, and in place from then on.
+// do runs a method: apart while net/http uses the connection, and in place after that.
 func (c *userNetConn) do(method func() error) error {
 	if !c.enter() {
 		return net.ErrClosed
@@ -290,6 +292,7 @@ func (c *userNetConn) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// callApart always runs a method apart.
 func (c *userNetConn) callApart(method func() error) error {
 	if !c.enter() {
 		return net.ErrClosed
@@ -316,7 +319,7 @@ func (c *userNetConn) LocalAddr() net.Addr { return c.address(c.Conn.LocalAddr) 
 
 func (c *userNetConn) RemoteAddr() net.Addr { return c.address(c.Conn.RemoteAddr) }
 
-// address returns an address without a text instead of none.
+// address returns an empty address if the method returns nil.
 func (c *userNetConn) address(method func() net.Addr) net.Addr {
 	var addr net.Addr
 	_ = c.callApart(func() error { addr = method(); return nil })
@@ -326,8 +329,8 @@ func (c *userNetConn) address(method func() net.Addr) net.Addr {
 	return addr
 }
 
-// protectTLS has the callbacks of t, which is changed, return a panic as an error. They
-// are called by goroutines of net/http.
+// protectTLS changes the callbacks of t so that they return a panic as an error. Goroutines of
+// net/http call them.
 func protectTLS(t *tls.Config) {
 	if fn := t.GetClientCertificate; fn != nil {
 		t.GetClientCertificate = func(r *tls.CertificateRequestInfo) (c *tls.Certificate, err error) {

@@ -30,7 +30,7 @@ func (f dialWith) Dial(ctx context.Context, h transport.Handshake) (transport.Co
 	return f(ctx, h)
 }
 
-// A lyingConn returns what is none, or an error whose methods panic.
+// A lyingConn returns nil results, or errors whose methods panic.
 type lyingConn struct {
 	transport.Conn
 	reader io.Reader
@@ -80,7 +80,7 @@ type faultyBody struct{}
 func (faultyBody) Read([]byte) (int, error) { panic("oops") }
 func (faultyBody) Close() error             { panic("oops") }
 
-// What is none, or cannot be, is an error, and so is an error whose methods panic.
+// Nil and impossible results are errors, and so are errors whose methods panic.
 func TestResultsThatCannotBeUsed(t *testing.T) {
 	const panics = "panic in a callback"
 	dialer := func(c transport.Conn, resp *http.Response, err error) wechatws.Option {
@@ -230,7 +230,7 @@ func TestFaultsOfANetConnBelowTLS(t *testing.T) {
 	}
 }
 
-// net/http asks for the address of a connection to a SOCKS proxy, and takes it for there.
+// net/http calls LocalAddr of a connection to a SOCKS proxy, and expects a non-nil address.
 func TestFaultsOfARemoteAddress(t *testing.T) {
 	for name, addr := range map[string]func() net.Addr{
 		"none":   func() net.Addr { return nil },
@@ -260,7 +260,8 @@ type addressedConn struct {
 
 func (c *addressedConn) RemoteAddr() net.Addr { return c.addr() }
 
-// What Disconnect and AfterConnect are given as the reason is an error of the user, too.
+// The causes given to Disconnect and returned by AfterConnect functions are errors of the user
+// too.
 func TestAnErrorWhoseMethodsPanicAsTheCause(t *testing.T) {
 	for name, err := range map[string]error{"Unwrap": (*net.OpError)(nil), "Error": (*url.Error)(nil)} {
 		t.Run(name, func(t *testing.T) {
@@ -339,7 +340,7 @@ func TestANilSendOptionIsAnError(t *testing.T) {
 	})
 }
 
-// What fails on the goroutine of the caller is the caller's own, and leaves nothing behind.
+// A panic on the goroutine of the caller is not recovered, and leaves nothing behind.
 func TestFaultsOnTheGoroutineOfTheCaller(t *testing.T) {
 	for _, fault := range faults {
 		match := func(wechatws.Message) bool { fault.happen(); return true }
@@ -402,7 +403,7 @@ type doneContext struct {
 
 func (c doneContext) Done() <-chan struct{} { c.happen(); return nil }
 
-// Neither New nor what it is given recovers a panic of an option.
+// New does not recover a panic of an option.
 func TestAPanicInAnOptionIsTheCallersOwn(t *testing.T) {
 	require.PanicsWithValue(t, "oops", func() { _, _ = wechatws.New("ws://localhost", panicking(wechatws.WithoutHeartbeat())) })
 }
@@ -410,8 +411,8 @@ func TestAPanicInAnOptionIsTheCallersOwn(t *testing.T) {
 // panicking makes an option of the type of another one, whose argument has no exported type.
 func panicking[T any](func(*T)) func(*T) { return func(*T) { panic("oops") } }
 
-// A callback that ends its goroutine keeps no other callback from the event, and what is
-// handled on a goroutine of a busy connection is no exception.
+// A callback that ends its goroutine does not keep other callbacks from the event, also on the
+// reader goroutine of a busy connection.
 func TestGoexitKeepsNothingFromOtherCallbacks(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithTrace(wechatws.Trace{

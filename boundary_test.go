@@ -62,7 +62,7 @@ const (
 	nowhere   place = "ignored"
 )
 
-// errors are those that a client has reported in one place.
+// errors returns the errors that a client has reported in one place.
 func (p place) errors(c *client, connect error) (errs []error) {
 	switch p {
 	case ofConnect:
@@ -302,9 +302,9 @@ func userFunctions() []userFunction {
 	}
 }
 
-// Whatever a function of the user does, the process and the other clients go on, and so does
-// the client, with a few exceptions that end it: its error is where it belongs, and it can be
-// closed, without delay and without leaving anything.
+// Whatever a function of the user does, the process and the other clients continue, and so does
+// the client, with a few exceptions that end it. The error is reported where it belongs, and the
+// client can be closed at once, leaving nothing behind.
 func TestEveryFunctionOfTheUser(t *testing.T) {
 	for _, fn := range userFunctions() {
 		t.Run(fn.name, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestEveryFunctionOfTheUser(t *testing.T) {
 	}
 }
 
-// try has a client live through everything that calls functions of the user.
+// try runs a client through everything that calls functions of the user.
 func try(t *testing.T, w *world, fn userFunction, g *trigger, value string) {
 	w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) { _ = conn.Send(`{"msg_type":"echo"}`) })
 	other := w.client(quiet()...).record().connect()

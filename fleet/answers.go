@@ -10,7 +10,7 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// What a worker is asked: <name>.ask.<worker>.<question>.
+// Requests to a worker: <name>.ask.<worker>.<question>.
 const (
 	askDrain = "drain"
 	askStats = "stats"
@@ -20,7 +20,7 @@ func (f *Fleet) askSubject(worker, question string) string {
 	return f.name + ".ask." + names.Token(worker) + "." + question
 }
 
-// answer answers questions until stop is called.
+// answer answers requests until stop is called.
 func (t *tenure) answer() (stop func()) {
 	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.name, "*"), func(m *nats.Msg) {
 		switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
@@ -33,18 +33,18 @@ func (t *tenure) answer() (stop func()) {
 			}
 		}
 	})
-	if err != nil { // questions are not answered; the work goes on
-		t.f.log.Warn("cannot be asked", "worker", t.w.cfg.name, "err", err)
+	if err != nil { // the worker works without
+		t.f.log.Warn("requests to the worker are not answered", "worker", t.w.cfg.name, "err", err)
 		return func() {}
 	}
-	everybody, err := t.f.nc.Subscribe(t.f.everybodySubject(), t.w.sendRows)
+	rows, err := t.f.nc.Subscribe(t.f.rowsSubject(), t.w.sendRows)
 	if err != nil {
-		t.f.log.Warn("cannot be asked for rows", "worker", t.w.cfg.name, "err", err)
+		t.f.log.Warn("requests for rows are not answered", "worker", t.w.cfg.name, "err", err)
 	}
 	return func() {
 		_ = sub.Unsubscribe()
-		if everybody != nil {
-			_ = everybody.Unsubscribe()
+		if rows != nil {
+			_ = rows.Unsubscribe()
 		}
 	}
 }

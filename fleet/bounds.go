@@ -11,40 +11,38 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// When its store is full NATS refuses every write, renewals of leases included, whichever stream
-// has filled it. So every stream and bucket of a fleet has a maximum size. NATS reserves that much
-// when it makes the stream, and refuses to make one that it has no room for: a stream that is full
-// takes nothing from the others.
+// When its store is full NATS refuses every write, renewals of leases included, whichever stream has
+// filled it. So every stream and bucket of a fleet has a maximum size. NATS reserves that much when it
+// makes the stream, and refuses to make a stream for which it has no space: a stream that is full takes
+// no space from the others.
 const (
 	defaultMaxIn  = 1 << 30
 	defaultMaxOut = 256 << 20
 
-	// The buckets do not grow with what rooms or senders say, but with rooms and workers. A spec
-	// takes more than a claim, so that Add is refused before a room that was added cannot be
-	// claimed.
+	// The buckets grow with the number of rooms and workers, and not with messages. A spec takes more
+	// space than a claim, so that Add fails before an added room cannot be claimed.
 	maxRooms  = 256 << 20
 	maxClaims = 512 << 20
 	maxLeases = 16 << 20 // each bucket
 
-	// leastMax is room for two of the largest messages that the embedded server takes.
+	// leastMax is the size of two of the largest messages that the embedded server accepts.
 	leastMax = 16 << 20
 )
 
-// standard returns one of the sizes above, or less of it on the small disk of an embedded server:
-// that one must work without any setup.
+// standard returns size, one of those above, or less on the small disk of an embedded server, which must
+// work without any setup.
 func (f *Fleet) standard(size int64) int64 {
 	if f.embedded == nil {
 		return size
 	}
 	js := f.embedded.JetStreamConfig()
-	if js == nil { // it could not be started
+	if js == nil { // JetStream could not be started
 		return size
 	}
 	return standardIn(js.MaxStore, size)
 }
 
-// standardIn returns size, or less of it in a small store, so that a fleet
-// reserves half of that.
+// standardIn returns size, or in a small store so much less that a fleet reserves half of the store.
 func standardIn(store, size int64) int64 {
 	const twice = 2 * (defaultMaxIn + defaultMaxOut + maxRooms + maxClaims + maxLeases)
 	return int64(float64(size) * min(1, float64(store)/twice))
@@ -53,17 +51,16 @@ func standardIn(store, size int64) int64 {
 // A bound is the maximum size of a stream, and which message is discarded beyond it.
 type bound struct {
 	option   string // of Open, or empty
-	asked    int64  // its value
-	standard int64  // without
+	asked    int64  // the value of the option, or 0
+	standard int64  // the size without the option
 	discard  jetstream.DiscardPolicy
 }
 
 func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }
 
-// apply sets the bound of a stream that an earlier version made without one. Unless a size is asked
-// for, it is large enough for the stream to keep what it holds, and if NATS has no room for that, the
-// stream stays as it is. A bound that is there stays; it is
-// an error if another size is asked for.
+// apply sets the bound of a stream that an earlier version made without one. If the option is not given,
+// the bound is large enough for the stream to keep its messages, and if NATS has no space for that, the
+// stream stays without a bound. An existing bound stays; it is an error if the option has another size.
 func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstream.Stream, error) {
 	info := s.CachedInfo()
 	cfg := info.Config
@@ -78,11 +75,11 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	switch {
 	case bounded && cfg.Discard == b.discard:
 		return s, nil
-	case f.cfg.existing: // it may not be permitted to write
+	case f.cfg.existing: // this process may not be permitted to write
 		f.log.Warn("a stream can fill the store of NATS: Open without WithExisting gives it a maximum size", "stream", cfg.Name)
 		return s, nil
 	}
-	if b.option != "" && !bounded { // another process may have asked for another size
+	if b.option != "" && !bounded { // another process may have another value of the option
 		done, err := f.alone(ctx)
 		if err != nil {
 			return nil, err
@@ -98,7 +95,7 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 	cfg.Discard = b.discard
 	updated, err := f.js.UpdateStream(ctx, cfg)
 	switch {
-	case noRoom(err) != nil && b.asked == 0: // the fleet has worked without
+	case noRoom(err) != nil && b.asked == 0: // the fleet has worked without a bound
 		f.log.Warn("a stream can fill the store of NATS, which has no room to reserve a maximum size", "stream", cfg.Name, "bytes", cfg.MaxBytes, "err", err)
 		return s, nil
 	case err != nil:
@@ -110,18 +107,18 @@ func (b bound) apply(ctx context.Context, f *Fleet, s jetstream.Stream) (jetstre
 
 var errBusy = errors.New("another process gives the streams their maximum sizes")
 
-// alone keeps other processes from giving streams their maximum sizes until done is called: NATS has
-// no compare-and-set for that. It returns errBusy while another one does it.
+// alone prevents other processes from giving streams their maximum sizes until done is called: NATS has
+// no compare-and-set for that. It returns errBusy while another process does it.
 func (f *Fleet) alone(ctx context.Context) (done func(), err error) {
-	rev, err := f.rooms.Create(ctx, boundingKey, nil, jetstream.KeyTTL(10*time.Second)) // it may be lost meanwhile
+	rev, err := f.rooms.Create(ctx, boundingKey, nil, jetstream.KeyTTL(10*time.Second)) // if this process is lost meanwhile
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil, errBusy
 	}
 	return func() { _ = f.forget(context.WithoutCancel(ctx), f.rooms, boundingKey, rev) }, err
 }
 
-// noRoom returns the error of NATS that means that it has no room for a stream, or nil if err is
-// another one.
+// noRoom returns the error of NATS if it means that there is no space for a stream, or nil if err is
+// another error.
 func noRoom(err error) *jetstream.APIError {
 	const storageExceeded, streamExceeded = 10047, 10122
 	var api *jetstream.APIError
@@ -132,8 +129,8 @@ func noRoom(err error) *jetstream.APIError {
 	return nil
 }
 
-// refused returns err, or an error that says what to change if err means that NATS has no
-// room for the stream.
+// refused returns err, or, if err means that NATS has no space for the stream, an error that says what to
+// change.
 func (b bound) refused(stream string, bytes int64, err error) error {
 	api := noRoom(err)
 	if api == nil {

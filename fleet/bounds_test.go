@@ -99,7 +99,7 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	assert.Greater(t, in.State.FirstSeq, uint64(2), "what the room has published is discarded, and its fence with it")
 	require.NoError(t, f.Control().Add(w.ctx(), fleet.Spec{ID: "closed", Endpoint: "ws://127.0.0.1:1"}))
 	for err = nil; err == nil; {
-		err = f.SendText(w.ctx(), "closed", string(big))
+		err = f.Send(w.ctx(), "closed", wechatws.Text(big))
 	}
 	require.ErrorContains(t, err, "maximum bytes exceeded")
 	assert.Greater(t, w.info("wechatws-out").State.Bytes, uint64(14*mib), "nothing is discarded")

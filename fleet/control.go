@@ -49,7 +49,7 @@ type WorkerStatus struct {
 	Session  string    `json:"session"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
-	Rooms    int       `json:"rooms"` // that it has claimed
+	Rooms    int       `json:"rooms"` // claimed by it
 }
 
 // Add adds a room, which a worker takes at once. It returns [ErrRoomExists], a *wechatws.OptionError
@@ -70,7 +70,7 @@ func (c Control) Add(ctx context.Context, spec Spec) error {
 	return c.about(spec.ID, err)
 }
 
-// hasRoom returns an error if the bucket of rooms is to take no further spec of so many bytes.
+// hasRoom returns an error if another spec of so many bytes would fill the bucket of rooms beyond 15/16.
 // Removing and changing a room writes as well, and NATS refuses all writes to a stream that is full.
 func (c Control) hasRoom(ctx context.Context, bytes int) error {
 	s, err := c.f.js.Stream(ctx, "KV_"+c.f.rooms.Bucket())
@@ -130,7 +130,7 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 	}
 	undelivered = info.State.Subjects[c.f.outSubject(room)]
 	err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room)))
-	if err == nil { // the last holder's fence, which would stay for ever
+	if err == nil { // the last holder's fence, which has no maximum age
 		err = c.f.in.Purge(ctx, jetstream.WithPurgeSubject(c.f.inSubject(room, heldToken)))
 	}
 	return undelivered, c.about(room, err)
@@ -187,18 +187,18 @@ func (c Control) List(ctx context.Context) ([]Status, error) {
 // that cannot be reached; rooms that are removed during an absence of more than an hour are left out.
 func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
 
-// look yields the rooms as the buckets are now, and with follow each change.
+// look yields the rooms as the buckets are now, and if follow is true each change after that.
 func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		v := newView()
-		told := map[*place]Status{}
-		tell := func(p *place) bool {
+		yielded := map[*place]Status{}
+		next := func(p *place) bool {
 			s := v.status(p)
-			was, known := told[p]
+			was, known := yielded[p]
 			if !known && s.Removed || known && sameStatus(s, was) {
 				return true
 			}
-			told[p] = s
+			yielded[p] = s
 			return yield(s, nil)
 		}
 		for p, err := range c.f.follow(ctx, c.f.sources(token), &v) {
@@ -211,7 +211,7 @@ func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[
 				changed = slices.Values([]*place{p})
 			}
 			for p := range changed {
-				if !tell(p) {
+				if !next(p) {
 					return
 				}
 			}
@@ -233,8 +233,7 @@ func (v *view) status(p *place) Status {
 	return s
 }
 
-// sameStatus compares all but the spec's maps, which change with the spec's revision only
-// and then rarely.
+// sameStatus compares all fields but Since, which changes with the fence only.
 func sameStatus(a, b Status) bool {
 	return a.Worker == b.Worker && a.Session == b.Session && a.Fence == b.Fence && a.Pinned == b.Pinned &&
 		a.Removed == b.Removed && a.Endpoint == b.Endpoint &&
@@ -308,7 +307,7 @@ func (c Control) Drain(ctx context.Context, worker string) error {
 	return err
 }
 
-// ask asks a worker a question.
+// ask sends a request to a worker, and returns the answer.
 func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, error) {
 	if len(worker) > longestID {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoWorker, worker)

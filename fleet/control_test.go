@@ -135,7 +135,7 @@ func TestWatch(t *testing.T) {
 		}
 		told = append(told, s)
 		switch len(told) {
-		case 2: // both were told of; what changes comes now
+		case 2: // both were yielded; changes come now
 			_, err := w.fleet.Control().Remove(ctx, "r1")
 			require.NoError(t, err)
 		case 3:

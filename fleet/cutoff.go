@@ -10,18 +10,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A cutOff finds out that the connected NATS server is cut off from the other ones: the
-// connection is well, and nothing is answered for which a majority of the servers is needed.
-// The NATS client by itself stays with such a server.
+// A cutOff detects that the connected NATS server is cut off from the other ones: the connection works,
+// but the server answers no request for which a majority of the servers is needed. The NATS client by
+// itself stays with such a server.
 type cutOff struct {
 	mu    sync.Mutex
-	done  time.Time // when a request was last done
-	since time.Time // from then on none was; zero: the latest one was
-	left  time.Time // when a server was left
+	done  time.Time // when a request last succeeded
+	since time.Time // since when none has succeeded; zero if the latest one has
+	left  time.Time // when a server was last left
 }
 
-// reached takes the outcome of a request that only a majority of the servers can answer, and
-// when it was begun. It returns err.
+// reached records the outcome of a request that only a majority of the servers can answer, and that
+// began at that time. It returns err.
 func (f *Fleet) reached(began time.Time, err error) error {
 	c := &f.cutOff
 	c.mu.Lock()
@@ -31,7 +31,7 @@ func (f *Fleet) reached(began time.Time, err error) error {
 		c.done, c.since = time.Now(), time.Time{}
 		return nil
 	case !unanswered(err):
-		return err // it says nothing: a leader that is cut off still refuses what it refused before
+		return err // no evidence: a leader that is cut off still refuses what it refused before
 	case c.since.IsZero():
 		c.since = later(began, c.done)
 	}
@@ -39,28 +39,28 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	return err
 }
 
-// heard takes the moment of the latest sign that a consumer is reached. One of a group's
-// consumers may be without a leader for longer than a request.
+// heard records the time of the latest sign that a consumer is reached. One of a group's consumers may
+// be without a leader for longer than a request.
 func (f *Fleet) heard(at time.Time) {
 	f.cutOff.mu.Lock()
 	defer f.cutOff.mu.Unlock()
 	f.leave(at, 2*f.settled.cutOffAfter())
 }
 
-// leave goes to the next NATS server if this one has left everything without an answer for
-// some time, and there is another one. cutOff.mu must be held.
+// leave connects to the next NATS server if this one has answered nothing since silent, that is longest
+// ago, and there is another one. cutOff.mu must be held.
 func (f *Fleet) leave(silent time.Time, longest time.Duration) {
 	c := &f.cutOff
-	silent = later(silent, c.left) // before that it was another server
+	silent = later(silent, c.left) // the time before that is another server's
 	if since(silent) < longest || !f.nc.IsConnected() || len(f.nc.Servers()) < 2 {
 		return
 	}
 	c.left = time.Now()
 	f.log.Warn("a NATS server that answers nothing is left for the next one", "server", f.nc.ConnectedAddr())
-	_ = f.nc.ForceReconnect() // it fails on a closed connection
+	_ = f.nc.ForceReconnect() // fails only on a closed connection
 }
 
-// Error codes of NATS that its client has no names for.
+// Error codes of NATS for which its client has no names.
 const (
 	noPeers   jetstream.ErrorCode = 10005 // the servers of a cluster do not know each other yet
 	noLeader  jetstream.ErrorCode = 10008 // JetStream is temporarily unavailable

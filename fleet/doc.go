@@ -26,7 +26,7 @@
 //
 // A room has one holder at most. The lease of a worker runs out when the worker cannot renew it,
 // and the worker has closed its clients before that; before each write to a socket the clock is
-// checked, and the stream refuses what a former holder publishes. See docs/fleet.md for the
+// checked, and the stream refuses what a former holder publishes. See docs/fleet-design.md for the
 // protocol, its assumptions and its limits.
 //
 // Messages from a room are in the stream in the order in which they came, each once, and are

@@ -9,10 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What docs/fleet.md shows is taken from the examples, which run.
+// The code in the documents is taken from the examples, which run.
 func TestTheDocumentShowsTheExamples(t *testing.T) {
-	document, err := os.ReadFile("../docs/fleet.md")
-	require.NoError(t, err)
+	var document []byte
+	for _, name := range []string{"fleet.md", "fleet-design.md"} {
+		page, err := os.ReadFile("../docs/" + name)
+		require.NoError(t, err)
+		document = append(document, page...)
+	}
 	examples, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
 	blocks := strings.Split(string(document), "```go\n")[1:]

@@ -15,10 +15,10 @@ import (
 // An embedded is a NATS server inside this process.
 type embedded struct {
 	*server.Server
-	temporary string // its files, when they go with it
+	temporary string // the directory of its files, if stop removes it
 }
 
-// startEmbedded starts one. When it does not listen, only this process can reach it.
+// startEmbedded starts an embedded server. If it does not listen, only this process can reach it.
 func startEmbedded(cfg *config) (_ *embedded, err error) {
 	e := &embedded{}
 	dir := cfg.dir
@@ -33,7 +33,7 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 		JetStream:  true,
 		StoreDir:   dir,
 		DontListen: cfg.listen == "",
-		NoSigs:     true, // the process is not ours
+		NoSigs:     true, // signals belong to the program
 		NoLog:      true,
 		MaxPayload: 8 << 20,
 
@@ -54,7 +54,7 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 	return e, nil
 }
 
-// listenAddress reads the arguments of WithListen. If they cannot be used, want is what would be right.
+// listenAddress reads the arguments of WithListen. If they cannot be used, want says what would be right.
 func listenAddress(address, token string) (host string, port int, want string) {
 	host, number, err := net.SplitHostPort(address)
 	if err != nil {
@@ -67,7 +67,7 @@ func listenAddress(address, token string) (host string, port int, want string) {
 	if port = int(n); port == 0 {
 		port = server.RANDOM_PORT
 	}
-	// A name may stand for any address, and none for all of them.
+	// A name may stand for any address, and an empty host stands for all of them.
 	if ip, err := netip.ParseAddr(host); token == "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
 		return "", 0, "must be a loopback address without a token: any connection to it could do everything"
 	}

@@ -210,7 +210,7 @@ func ExampleConfirmedBy() {
 	// fleet: no such room: "no such room"
 }
 
-// Watch tells of every room, and then of each that changes.
+// Watch yields every room, and then each that changes.
 func ExampleControl_Watch() {
 	_, f, stop := exampleFleet("9527")
 	defer stop()

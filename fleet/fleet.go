@@ -26,43 +26,43 @@ type Fleet struct {
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
-	rooms    jetstream.KeyValue   // room.<room>: what it is; pin.<room>: the worker it was moved to
-	claims   jetstream.KeyValue   // <room>: whose it is
+	rooms    jetstream.KeyValue   // room.<room>: its spec; pin.<room>: the worker that it was moved to
+	claims   jetstream.KeyValue   // <room>: the session that holds it
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
 	cutOff   cutOff
 }
 
-// settled is what all processes must agree on. It is kept in the bucket of rooms.
+// settled are the settings that all processes must agree on. They are kept in the bucket of rooms.
 type settled struct {
 	Lease time.Duration `json:"lease"`
-	// LeasedBy is how many buckets of leases there are: as many as replicas.
+	// LeasedBy is the number of buckets of leases, which is that of replicas.
 	LeasedBy   int           `json:"leased_by"`
 	Partitions int           `json:"partitions"`
 	KeepIn     time.Duration `json:"keep_in"`
 }
 
-// margin is how long before its lease runs out a worker closes its rooms. The first half of it
+// margin returns how long before the end of its lease a worker closes its rooms. The first half of it
 // is for closing, the second for clocks that differ.
 func (s settled) margin() time.Duration { return s.Lease / 12 }
 
-// renewal is how often a worker renews its lease.
+// renewal returns the interval at which a worker renews its lease.
 func (s settled) renewal() time.Duration { return s.Lease / 16 }
 
-// patience is how long one request about a lease may take. It is short, so that a lease is
-// renewed soon after NATS has come back from an absence.
+// patience returns the timeout of one request about a lease. It is short, so that a lease is renewed
+// soon after NATS can be reached again.
 func (s settled) patience() time.Duration { return max(s.Lease/16, 500*time.Millisecond) }
 
-// cutOffAfter is for how long requests must have been unanswered before the NATS server that
-// takes them is left: longer than one of them may take, and short enough for a lease to be
-// renewed by the next server.
+// cutOffAfter returns for how long requests must have been unanswered before the process leaves its NATS
+// server: longer than one request may take, and short enough for a lease to be renewed by the next
+// server.
 func (s settled) cutOffAfter() time.Duration { return s.Lease / 4 }
 
 // Keys in the bucket of rooms, beside those of rooms.
 const (
-	settledKey  = "fleet"    // what all processes must agree on
-	boundingKey = "bounding" // there while a process gives streams their maximum sizes
+	settledKey  = "fleet"    // the settings
+	boundingKey = "bounding" // exists while a process gives streams their maximum sizes
 )
 
 // Open connects to a fleet, and creates it if it does not exist. Without [WithNATS], the fleet is
@@ -94,10 +94,10 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
-		// What cannot be sent now is not sent later by itself: a renewal of a lease or a
-		// message that waits here for a server would come at a time that was not checked against the lease.
+		// Nothing is kept for a later connection: a renewal or a message that waited for a server
+		// would be sent at a time that was not checked against the lease.
 		nats.ReconnectBufSize(-1),
-		// A server that has gone silent is found in time for another one to renew leases.
+		// A half-open connection is detected in time for another server to renew leases.
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
 		nats.Timeout(time.Second),
 		nats.RetryOnFailedConnect(true),
@@ -134,7 +134,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// retry tries again while NATS has no leader, as right after it has started.
+// retry calls try until it succeeds, while NATS has no leader, as right after its start.
 func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) error {
 	for {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -158,7 +158,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 	}
 }
 
-// temporary reports whether an error comes from a NATS that cannot be reached for now.
+// temporary reports whether err means that NATS cannot be reached now, and may be later.
 func temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -176,20 +176,20 @@ func temporary(err error) bool {
 	return false
 }
 
-// make makes buckets and streams, unless they are there.
+// make makes the buckets and streams that do not exist.
 func (f *Fleet) make(ctx context.Context) (err error) {
-	if f.rooms, err = f.bucket(ctx, "rooms", "what rooms there are", maxRooms); err != nil {
+	if f.rooms, err = f.bucket(ctx, "rooms", "rooms and their specs", maxRooms); err != nil {
 		return err
 	}
 	if err = f.settle(ctx); err != nil {
 		return err
 	}
-	if f.claims, err = f.bucket(ctx, "claims", "which session holds which room", maxClaims); err != nil {
+	if f.claims, err = f.bucket(ctx, "claims", "the session that holds each room", maxClaims); err != nil {
 		return err
 	}
 	f.leases = nil
 	for i := range f.settled.LeasedBy {
-		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "which sessions live", maxLeases)
+		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "sessions that live", maxLeases)
 		if err != nil {
 			return err
 		}
@@ -263,14 +263,14 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	return b.apply(ctx, f, s)
 }
 
-// settle agrees with the other processes.
+// settle reads the settings of the fleet, or creates them, and compares them with those of this process.
 func (f *Fleet) settle(ctx context.Context) error {
 	mine := f.cfg.settings()
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return err
 	}
-	// A process that only looks may not be permitted to write, and does not try.
+	// A process with WithExisting may not be permitted to write.
 	e, err := f.rooms.Get(ctx, settledKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) && f.cfg.existing {
 		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
@@ -287,7 +287,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A client of NATS can write anything into the bucket.
+	// Any client of NATS can write into the bucket.
 	if err := json.Unmarshal(e.Value(), &f.settled); err != nil {
 		return fmt.Errorf("fleet: %s cannot be read: %w", f.whereSettled(), err)
 	}
@@ -301,7 +301,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 	)
 }
 
-// whereSettled names the settings that the fleet was made with, for an error.
+// whereSettled returns where the settings are, for an error.
 func (f *Fleet) whereSettled() string {
 	return fmt.Sprintf("key %q of bucket %q, with which the fleet was made,", settledKey, f.rooms.Bucket())
 }
@@ -335,13 +335,13 @@ func (f *Fleet) Close() {
 	}
 }
 
-// partition is which part of the stream a room's messages are in.
+// partition returns the partition that a room's messages are in.
 func (f *Fleet) partition(room string) int {
 	return int(placement.Hash(room) % uint64(f.settled.Partitions))
 }
 
-// inSubject is where a room's messages of one type are published. What the fleet itself
-// says begins with _.
+// inSubject returns the subject of a room's messages of one type. Tokens of the fleet itself begin with
+// _.
 func (f *Fleet) inSubject(room, token string) string {
 	return f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + names.Token(room) + "." + token
 }

@@ -15,24 +15,24 @@ import (
 type source struct {
 	kv   jetstream.KeyValue
 	keys []string
-	// see takes what has changed into a view, and returns the place that it is about, and whether
-	// the members have changed.
+	// see adds a change to a view, and returns the place that it is about, and whether the members
+	// have changed.
 	see func(v *view, e *entry) (p *place, members bool)
 }
 
-// A change is what a source has told.
+// A change is a change of a source.
 type change struct {
-	see func(v *view) (p *place, members bool) // nil: all have told all that there was
-	err error                                  // the source is watched again in a moment
+	see func(v *view) (p *place, members bool) // nil: all sources have reported all entries that they had
+	err error                                  // the watch of the source starts again
 }
 
-// sources are all buckets, as far as they are about a room, given as a token; * are all rooms.
+// sources returns all buckets, restricted to the room with a token, or to all rooms if it is *.
 func (f *Fleet) sources(token string) []source {
 	rooms := source{f.rooms, []string{specPrefix + token, pinPrefix + token}, func(v *view, e *entry) (*place, bool) { return v.seeRoom(e), false }}
 	return append([]source{rooms}, f.holders(token)...)
 }
 
-// holders are those of the sources that have the holders of rooms.
+// holders returns those of the sources that have the holders of rooms.
 func (f *Fleet) holders(token string) []source {
 	list := []source{{f.claims, []string{token}, func(v *view, e *entry) (*place, bool) { return v.seeClaim(e), false }}}
 	for i, kv := range f.leases {
@@ -41,18 +41,18 @@ func (f *Fleet) holders(token string) []source {
 	return list
 }
 
-// watch tells all that sources hold, and then what changes, until ctx ends, in goroutines
-// of working.
+// watch sends all entries of sources to the channel, and then each change, until ctx ends. It does so on
+// goroutines of working.
 func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []source) <-chan change {
 	changes := make(chan change)
-	tell := func(c change) {
+	send := func(c change) {
 		select {
 		case changes <- c:
 		case <-ctx.Done():
 		}
 	}
-	var telling atomic.Int32 // sources that have not told all
-	telling.Store(int32(len(sources)))
+	var incomplete atomic.Int32 // sources that have not reported all of their entries
+	incomplete.Store(int32(len(sources)))
 	for _, s := range sources {
 		working.Go(func() {
 			w := bucketWatch{f: f, kv: s.kv, keys: s.keys}
@@ -60,13 +60,13 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 				err := w.run(ctx, func(e *entry) {
 					switch {
 					case e != nil:
-						tell(change{see: func(v *view) (*place, bool) { return s.see(v, e) }})
-					case telling.Add(-1) == 0:
-						tell(change{})
+						send(change{see: func(v *view) (*place, bool) { return s.see(v, e) }})
+					case incomplete.Add(-1) == 0:
+						send(change{})
 					}
 				})
 				if err != nil {
-					tell(change{err: fmt.Errorf("fleet: watching %s: %w", s.kv.Bucket(), err)})
+					send(change{err: fmt.Errorf("fleet: watching %s: %w", s.kv.Bucket(), err)})
 					pause(ctx, 250*time.Millisecond)
 				}
 			}
@@ -75,9 +75,9 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 	return changes
 }
 
-// follow has a view become what sources say, and tells when that is
-// complete, and then of each change: with the place that it is about, or without when it may be
-// about any. A NATS that is away is waited for. An error is the last it tells.
+// follow keeps a view equal to sources. It yields once when the view is complete, and then after each
+// change, with the place that the change is about, or nil if it may be about any. It waits for a NATS
+// that cannot be reached. An error is in the last pair.
 func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2[*place, error] {
 	return func(yield func(*place, error) bool) {
 		var working sync.WaitGroup

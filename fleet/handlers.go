@@ -22,7 +22,7 @@ type Message struct {
 	Type   string // as in [wechatws.Message]
 	Data   []byte
 	Binary bool
-	// Received is when the holder had received all of the message, by the holder's clock.
+	// Received is the time at which the holder had received all of the message, by the holder's clock.
 	Received time.Time
 	// Worker and Fence are those of the hold during which the message was received; see [Status].
 	Worker string
@@ -32,7 +32,8 @@ type Message struct {
 	// Seq is the place of the message in the stream, which identifies it: a message that is
 	// handled again has the same.
 	Seq uint64
-	// Attempt is how often the message has been given to handlers of the group: 1 at first.
+	// Attempt is the number of times that the message has been given to handlers of the group, 1 at
+	// first.
 	Attempt int
 }
 
@@ -94,8 +95,8 @@ func (f *Fleet) decode(data []byte, v any) (err error) {
 	return f.cfg.codec.Unmarshal(data, v)
 }
 
-// undecodable is the error of a callback whose message does not decode: no later attempt can
-// succeed. A DecodeError that fn itself returns is an error like any other.
+// undecodable is the error of a callback whose message does not decode: no later attempt can succeed. A
+// DecodeError that fn itself returns is an ordinary error.
 type undecodable struct{ error }
 
 // OnMessage registers fn for every message, before the callbacks of [On], whose rules apply to it.
@@ -134,8 +135,9 @@ func (h *Handlers) Run(ctx context.Context) error {
 	return nil
 }
 
-// consumer is the group's place in one partition. Of its messages one at a time is given
-// out, to whichever process asks: that keeps each room's in order.
+// consumer returns the group's consumer of one partition, which it creates if it does not exist. NATS
+// gives out one message at a time, to any process of the group, so that each room's messages are handled
+// in order.
 func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
 	name := h.group + "-" + strconv.Itoa(partition)
 	c, err := h.f.in.Consumer(ctx, name)
@@ -154,17 +156,17 @@ func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consu
 		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
 	c, err = h.f.in.CreateConsumer(ctx, cfg)
-	if errors.Is(err, jetstream.ErrConsumerExists) { // another process was faster
+	if errors.Is(err, jetstream.ErrConsumerExists) { // another process has created it meanwhile
 		return h.f.in.Consumer(ctx, name)
 	}
 	return c, err
 }
 
 func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
-	heard := time.Now() // of the consumer's leader
+	heard := time.Now() // from the consumer's leader
 	for ctx.Err() == nil {
 		began := time.Now()
-		// The heartbeat is for a request that NATS has lost, as happens.
+		// Without the heartbeat a request that NATS has lost would not be noticed.
 		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat))
 		if err != nil {
 			pause(ctx, time.Second)
@@ -177,7 +179,7 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 			switch {
 			case !errors.Is(err, jetstream.ErrNoHeartbeat), h.answers(ctx, c):
 				heard = time.Now()
-			case time.Since(began) > 3*heartbeat: // there were some before
+			case time.Since(began) > 3*heartbeat: // there were heartbeats before
 				heard = time.Now().Add(-2 * heartbeat)
 			}
 			if err != nil {
@@ -190,15 +192,15 @@ func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
 		}
 		stop()
 		messages.Stop()
-		for _, m := range left { // another process need not wait for it, and we get none any more
+		for _, m := range left { // another process gets them at once
 			_ = m.Nak()
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
 }
 
-// answers reports whether NATS says anything of a consumer, if only that it is not there: no
-// other server would give out more of its messages.
+// answers reports whether NATS answers a request about a consumer, also if it does not exist: another
+// server would not give out more messages.
 func (h *Handlers) answers(ctx context.Context, c jetstream.Consumer) bool {
 	ctx, cancel := context.WithTimeout(ctx, heartbeat)
 	defer cancel()
@@ -206,18 +208,18 @@ func (h *Handlers) answers(ctx context.Context, c jetstream.Consumer) bool {
 	return !unanswered(err)
 }
 
-// handle gives one message to its callbacks, and says what has come of it. It returns false
-// when ctx has ended before anything has.
+// handle gives one message to its callbacks, and acknowledges it or has it given out again. It returns
+// false if ctx ended before the callbacks succeeded.
 func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
 	m, ok := h.f.message(jm)
 	if !ok {
-		h.acknowledge(ctx, jm) // the fleet's own
+		h.acknowledge(ctx, jm) // one of the fleet itself
 		return true
 	}
 	stop := h.sayAlive(jm)
 	unfit, err := h.call(ctx, m)
 	stop()
-	if err != nil && ctx.Err() != nil { // perhaps for that reason
+	if err != nil && ctx.Err() != nil { // the end of ctx may be the cause
 		return false
 	}
 	last := err == nil || h.cfg.attempts > 0 && m.Attempt >= h.cfg.attempts
@@ -249,8 +251,8 @@ func (h *Handlers) report(m Message, err error) {
 	h.onError.call(h.f.log, m, err)
 }
 
-// acknowledge waits until it is known to be: else the next message might be handled
-// while this one is given out again.
+// acknowledge acknowledges a message, and waits until NATS has confirmed that: otherwise the next message
+// might be handled while this one is given out again.
 func (h *Handlers) acknowledge(ctx context.Context, jm jetstream.Msg) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
 	defer cancel()
@@ -259,7 +261,7 @@ func (h *Handlers) acknowledge(ctx context.Context, jm jetstream.Msg) {
 	}
 }
 
-// sayAlive keeps the message ours for as long as its callbacks run.
+// sayAlive prevents NATS from giving the message to another process until stop is called.
 func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
 	var timer *time.Timer
 	var mu sync.Mutex
@@ -282,7 +284,7 @@ func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
 	}
 }
 
-// message reads a message from the stream; not ok is what is none.
+// message decodes a message from the stream. ok is false for a message of the fleet itself.
 func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 	parts := strings.Split(jm.Subject()[len(f.name):], ".") // "", in, partition, room, type
 	if len(parts) != 5 || parts[4] == heldToken {
@@ -312,8 +314,8 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 	return m, true
 }
 
-// call gives a message to its callbacks. It stops at the first error; those to which the
-// message does not decode are in unfit.
+// call calls the callbacks for a message, until one returns an error. The errors of callbacks for which
+// the message does not decode are in unfit instead.
 func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
 	h.mu.RLock()
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)

@@ -16,7 +16,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// told is what OnError was told.
+// told has the calls of OnError.
 type told struct {
 	mu   sync.Mutex
 	errs []error
@@ -96,7 +96,7 @@ func TestHandlersTryAgain(t *testing.T) {
 	assert.ErrorContains(t, panicked, "Goexit")
 }
 
-// What always fails is given up, which is told, and what is behind it is handled.
+// A message whose callback always fails is given up and reported, and those behind it are handled.
 func TestHandlersGiveUp(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -151,7 +151,7 @@ func TestGroups(t *testing.T) {
 	})
 	w.runHandlers(h)
 	second := w.handle("one")
-	// When the new group begins, nobody says.
+	// When the new group has begun is not known.
 	n := 0
 	require.Eventually(t, func() bool {
 		for _, c := range w.srv.Conns() {

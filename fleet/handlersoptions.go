@@ -14,8 +14,8 @@ type handlersConfig struct {
 	mistakes mistakes
 }
 
-// WithFromStart makes a group that is new begin with the oldest message that is kept; by default it
-// begins with the messages that come from now on.
+// WithFromStart makes a new group begin with the oldest message that is kept; by default it begins with
+// the messages that come from now on.
 func WithFromStart() HandlersOption { return func(c *handlersConfig) { c.fromStart = true } }
 
 // WithAttempts sets how often a message is given to callbacks that return an error or panic; the
@@ -38,9 +38,9 @@ func WithRetryAfter(d time.Duration) HandlersOption {
 	}
 }
 
-// WithAckWait sets after how long without a sign of life of its process a message is given to
-// another one; the default is 10 s, and the minimum a second. A callback may take longer: its
-// process reports that it is running.
+// WithAckWait sets after how long a message is given to another process if the process that handles it
+// does not report that it is still running; the default is 10 s, and the minimum a second. A callback
+// may take longer: its process reports that by itself.
 func WithAckWait(d time.Duration) HandlersOption {
 	return func(c *handlersConfig) {
 		c.ackWait = d
@@ -48,7 +48,7 @@ func WithAckWait(d time.Duration) HandlersOption {
 	}
 }
 
-// newHandlersConfig applies options to the defaults, and returns all of their mistakes joined.
+// newHandlersConfig applies options to the defaults. The error joins all mistakes.
 func newHandlersConfig(group string, options []HandlersOption) (handlersConfig, error) {
 	c := handlersConfig{attempts: 5, retryAfter: time.Second, ackWait: 10 * time.Second}
 	apply(&c, &c.mistakes, "NewHandlers", options)

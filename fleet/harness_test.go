@@ -30,7 +30,7 @@ type world struct {
 // patience is how long a test waits for what must come.
 const (
 	patience = 30 * time.Second
-	tick     = 10 * time.Millisecond // between two looks, where nobody tells
+	tick     = 10 * time.Millisecond // between two checks, where there is no notification
 )
 
 func newWorld(t *testing.T) *world {
@@ -64,7 +64,7 @@ type running struct {
 	stop func() // ends Run and waits for it
 }
 
-// worker starts a worker whose clients say nothing by themselves.
+// worker starts a worker whose clients send nothing by themselves.
 func (w *world) worker(name string, options ...wechatws.Option) *running {
 	w.Helper()
 	return w.workerWith(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
@@ -129,7 +129,7 @@ func heldBy(rooms map[string]fleet.Status) map[string]int {
 	return n
 }
 
-// quietly makes clients that say nothing by themselves.
+// quietly makes clients that send nothing by themselves.
 func quietly(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 	return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness())
 }

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// again and atMost are how long it takes until a client that has failed for good is made
-	// afresh, at first and in the end.
+	// again is the pause before the worker makes another client for one that has failed
+	// permanently. It doubles with each failure, up to atMost.
 	again  = 5 * time.Second
 	atMost = 5 * time.Minute
 )
 
-// A holding is a room that this worker holds, from the claim on it until it is given up.
+// A holding is a room that this worker holds, from the claim until the room is given up.
 type holding struct {
 	worker  *Worker
 	t       *tenure
@@ -51,8 +51,8 @@ func newHolding(t *tenure, p *place) *holding {
 	return h
 }
 
-// close gives the room up, and returns when nothing of it is left. Saying good-bye takes no
-// longer than the lease lasts.
+// close gives the room up, and returns when nothing more is written and the client's Run has returned.
+// Draining and the close handshake take no longer than the lease lasts.
 func (h *holding) close() {
 	h.cancel()
 	last := time.NewTimer(h.t.s.left())
@@ -67,7 +67,7 @@ func (h *holding) close() {
 	}
 }
 
-// run holds the room until close.
+// run holds the room until close is called.
 func (h *holding) run() {
 	defer close(h.done)
 	defer h.mailbox.wait()
@@ -79,24 +79,27 @@ func (h *holding) run() {
 	woken, err := h.f.nc.ChanSubscribe(h.f.wakeSubject(h.id), h.t.wakes)
 	if err == nil {
 		defer woken.Unsubscribe()
-	} // else the sweep finds what there is
-	wait := again
-	for {
+	} // else the sweep finds the messages
+	for wait := again; h.ctx.Err() == nil; wait = min(2*wait, atMost) {
 		began := time.Now()
 		err := h.connect()
-		if h.ctx.Err() != nil {
-			return
+		var left *wechatws.UndeliveredError // messages of the program
+		if h.ctx.Err() == nil || errors.As(err, &left) {
+			h.worker.report(h.id, err)
 		}
-		h.worker.report(h.id, err)
 		if time.Since(began) > atMost {
 			wait = again
 		}
 		pause(h.ctx, wait)
-		wait = min(2*wait, atMost)
+		if failed := h.client.Load(); failed != nil { // its state is visible until here
+			if err := h.mailbox.disown(failed.CloseNow()); err != nil {
+				h.worker.report(h.id, err)
+			}
+		}
 	}
 }
 
-// connect makes a client and keeps it connected, until close or a permanent error.
+// connect makes a client and keeps it connected until close is called or the client fails permanently.
 func (h *holding) connect() error {
 	var client *wechatws.Client
 	err := protect(func() (err error) {
@@ -110,20 +113,19 @@ func (h *holding) connect() error {
 		return errors.New("the function given to NewWorker must return a client that it has made by Room.NewClient")
 	}
 	h.mailbox.wake()
-	err = client.Run(h.ctx)
-	select { // callbacks of the next client must not run beside those of this one
+	err = h.mailbox.disown(client.Run(h.ctx))
+	if client.State() != wechatws.StateFailed {
+		_ = client.CloseNow() // Run may not have begun: it refuses a client that is connected already
+	}
+	// The next client must not publish while a callback of this one does. When the room is given up
+	// there is no next client, and the stream refuses what is published after the next holder has
+	// taken over.
+	select {
 	case <-client.Done():
 	case <-h.ctx.Done():
 	}
 	if err == nil && h.ctx.Err() == nil { // the program has closed it
-		err = wechatws.ErrClosed
-	}
-	var left *wechatws.UndeliveredError
-	if h.ctx.Err() != nil && errors.As(err, &left) {
-		h.mailbox.disown(left)
-		if n := len(left.Messages); n > 0 {
-			h.worker.report(h.id, err) // the program's own
-		}
+		return wechatws.ErrClosed
 	}
 	return err
 }
@@ -141,7 +143,8 @@ func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Cl
 	return c, nil
 }
 
-// guard is asked before anything is said in the name of the room.
+// guard is called before each write to the room's connection, and before each publication. After an
+// error the caller must not write.
 func (h *holding) guard() error {
 	if h.fenced.Load() {
 		return ErrLeaseLost
@@ -166,7 +169,7 @@ func (h *holding) lost(err error) {
 	})
 }
 
-// wake has a room's mailbox looked at.
+// wake makes the mailbox of the room that m is about look for messages.
 func (t *tenure) wake(m *nats.Msg) {
 	if h, ok := t.w.held.Load(m.Subject[len(t.f.name)+len(".wake."):]); ok {
 		h.(*holding).mailbox.wake()

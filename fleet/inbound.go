@@ -21,31 +21,31 @@ const (
 	headerWorker     = "Fleet-Worker"
 	headerConnection = "Fleet-Connection"
 	headerReceived   = "Fleet-Received" // unix ns
-	headerBinary     = "Fleet-Binary"
+	headerBinary     = "Fleet-Binary"   // also of messages to rooms
 )
 
-// heldToken is in place of a type in what a new holder says first: its fence. Every
-// message is published under the condition that this is still the last of its kind in
-// the room, so that the stream itself refuses what a former holder says late.
+// heldToken stands in place of a type in the first message of a new holder, which has its fence. Every
+// message is published under the condition that this is still the last such message of the room, so
+// that the stream itself refuses what a former holder publishes late.
 const heldToken = "_held"
 
-// longToken is in place of a type that is too long for a subject: for a subject of 4 KiB NATS
-// ends the connection, and the worker with it.
+// longToken stands in place of a type that is too long for a subject: NATS closes a connection that
+// uses a subject of 4 KiB, and the worker would lose its lease.
 const longToken, longestToken = "_long", 256
 
-// inbound is what a holding keeps of its stream. But for takeOver, it belongs to the client's
-// callbacks, which run one at a time.
+// inbound is a holding's place in the stream of messages from rooms. After the first takeOver only the
+// client's callbacks use it, which run one at a time.
 type inbound struct {
-	marker uint64 // where in the stream our fence is
-	count  uint64 // messages published, for their ids
+	marker uint64 // the sequence of the message that has the fence of the holding
+	count  uint64 // of messages, for their ids
 }
 
-// publishing is how long one attempt may take.
+// publishing is the timeout of one attempt to publish.
 const publishing = 2 * time.Second
 
 var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
 
-// takeOver says our fence. From then on the stream takes nothing from anybody before us.
+// takeOver publishes the fence. From then on the stream refuses messages of all former holders.
 func (h *holding) takeOver() error {
 	subject := h.f.inSubject(h.id, heldToken)
 	for {
@@ -84,7 +84,7 @@ func (h *holding) tryTakeOver(subject string) error {
 		if fence > h.fence {
 			return errFenced
 		}
-		if last = m.Seq; fence == h.fence { // said already: with another spec, or without hearing the answer
+		if last = m.Seq; fence == h.fence { // published already: with another spec, or the answer was lost
 			h.inbound.marker = last
 			return nil
 		}
@@ -93,8 +93,8 @@ func (h *holding) tryTakeOver(subject string) error {
 	held.Header.Set(headerFence, strconv.FormatUint(h.fence, 10))
 	held.Header.Set(headerWorker, h.worker.cfg.name)
 	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
-	held.Header.Set("Nats-TTL", "never")  // it stays when the messages of its time go,
-	held.Header.Set("Nats-Rollup", "sub") // until the next one takes its place
+	held.Header.Set("Nats-TTL", "never")  // it outlives messages, which have a maximum age,
+	held.Header.Set("Nats-Rollup", "sub") // until the next one replaces it
 	began := time.Now()
 	ack, err := h.f.js.PublishMsg(ctx, held, jetstream.WithExpectLastSequencePerSubject(last))
 	if h.f.reached(began, err) != nil {
@@ -104,8 +104,8 @@ func (h *holding) tryTakeOver(subject string) error {
 	return nil
 }
 
-// publish puts a message from the room into the stream. While that is not possible the
-// client's other messages wait, and its heartbeat goes on.
+// publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
+// client's next messages wait, and its heartbeat goes on.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	h.inbound.count++
 	token, kind := "_binary", ""

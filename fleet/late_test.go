@@ -51,7 +51,7 @@ func TestALateClaim(t *testing.T) {
 
 // A message that a former holder publishes late is refused, by the stream itself.
 func TestALateMessage(t *testing.T) {
-	w, slow := newLateWorld(t, "PUB wechatws.in.", "._held ") // what a holder says first passes
+	w, slow := newLateWorld(t, "PUB wechatws.in.", "._held ") // the first message of a holder passes
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	w.through(slow).worker("b")
@@ -123,7 +123,7 @@ func newLateWorld(t *testing.T, pattern, except string) (*world, *slowWay) {
 	return w, newSlowWay(t, f.URL()[len("nats://"):], pattern, except)
 }
 
-// through is the same world for who comes by the slow way.
+// through returns the same world by the slow way.
 func (w *world) through(s *slowWay) *world {
 	w.Helper()
 	f, err := fleet.Open(w.ctx(), fleet.WithNATS("nats://"+s.Addr().String()), fleet.WithLogger(slog.New(slog.NewTextHandler(w.Output(), nil))))
@@ -133,7 +133,7 @@ func (w *world) through(s *slowWay) *world {
 }
 
 // A slowWay carries bytes to NATS, and holds the first that have a pattern up until they are let
-// go, and what comes behind them on that connection. Nobody is told.
+// go, and what comes behind them on that connection, without any notification.
 type slowWay struct {
 	net.Listener
 	t       *testing.T
@@ -173,8 +173,8 @@ func (a anyway) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// carry carries what a client sends, and tells whether it was held up. It is the connection's end then:
-// the server has read all of it when it closes, too.
+// carry carries the bytes of a client, and reports whether they were held up. That is the end of the
+// connection then: the server has read all of it when it closes, too.
 func (s *slowWay) carry(far *net.TCPConn, near net.Conn) (held bool) {
 	defer far.CloseWrite()
 	buffer := make([]byte, 1<<16)

@@ -15,7 +15,7 @@ type leaseKey struct {
 	f       *Fleet
 	bucket  int // of Fleet.leases
 	session string
-	rev     uint64 // of the key, as we know it
+	rev     uint64 // of the key, as this process knows it
 	clock   leaseClock
 	busy    bool // it is being renewed
 }
@@ -26,14 +26,12 @@ func newLeaseKey(f *Fleet, bucket int, session string) *leaseKey {
 	return k
 }
 
-// renew writes the key with a new time to live. A write whose answer did not come may have
-// been done or not: who wrote last is read then. Each of these requests has its own time: if
-// all of them had to be done in that of one, a NATS that answers slowly would be lost for good
-// once an answer was late.
+// renew writes the key with a new time to live. A write whose answer was lost may or may not have been
+// done: renew reads the revision then. Each of these requests has a timeout of its own. With one timeout
+// for all, no renewal would succeed any more after one late answer of a slow NATS.
 //
-// A key whose time has run out, while the session lived by another one, is written again. One that
-// is not there although it has time left means that NATS has not kept what it
-// promised: errSessionGone.
+// A key that has run out while the session lived by another one is written again. If a key does not
+// exist although it has time left, NATS has lost it: the error is errSessionGone.
 func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	err := k.put(ctx, value)
 	if !isWrongRevision(err) {
@@ -52,7 +50,7 @@ func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	return k.put(ctx, value)
 }
 
-// put writes the key, if it is as we know it.
+// put writes the key if its revision is k.rev.
 func (k *leaseKey) put(ctx context.Context, value []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, k.f.settled.patience())
 	defer cancel()
@@ -63,7 +61,7 @@ func (k *leaseKey) put(ctx context.Context, value []byte) error {
 	return err
 }
 
-// forget deletes the key, if it is there.
+// forget deletes the key if it exists.
 func (k *leaseKey) forget(ctx context.Context) error {
 	rev, live, err := k.f.readLease(ctx, k.bucket, k.session)
 	if !live || err != nil {
@@ -72,8 +70,8 @@ func (k *leaseKey) forget(ctx context.Context) error {
 	return k.f.forget(ctx, k.f.leases[k.bucket], k.session, rev)
 }
 
-// readLease reads a session's key from the leader of one of the buckets: its revision, also that of
-// the marker of its end, and whether it is there.
+// readLease reads a session's key from the leader of one of the buckets. It returns its revision, or
+// that of the marker of its end, and reports whether the key exists.
 func (f *Fleet) readLease(ctx context.Context, bucket int, session string) (rev uint64, live bool, err error) {
 	m, err := f.lastInBucket(ctx, f.leases[bucket], session)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -85,14 +83,14 @@ func (f *Fleet) readLease(ctx context.Context, bucket int, session string) (rev 
 	return m.Seq, len(m.Data) > 0, nil
 }
 
-// A leaseClock tells how long a key is good for.
+// A leaseClock measures for how much longer a key is valid.
 type leaseClock struct {
 	length time.Duration
-	began  atomic.Pointer[time.Time] // nil: it is not
+	began  atomic.Pointer[time.Time] // nil before the first renewal
 }
 
-// renewed counts from when the renewal was sent, which is before the server has
-// seen it.
+// renewed restarts the clock at the time when the renewal was sent, which is before the server received
+// it.
 func (c *leaseClock) renewed(sent time.Time) { c.began.Store(&sent) }
 
 func (c *leaseClock) left() time.Duration {
@@ -103,16 +101,15 @@ func (c *leaseClock) left() time.Duration {
 	return c.length - since(*began)
 }
 
-// since is the time that has passed. Both clocks count, whichever has gone
-// further: the monotonic one stands still while a machine is suspended, and the wall clock can
-// be set back.
+// since returns the time that has passed, by the monotonic clock or by the wall clock, whichever has
+// advanced more: the first stands still while a machine is suspended, and the second can be set back.
 func since(began time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(began), now.Round(0).Sub(began.Round(0)))
 }
 
-// putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for one
-// that has never been; with a time to live, unless that is 0.
+// putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for a key that has never
+// existed. The key has a time to live unless ttl is 0.
 func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	m := nats.NewMsg("$KV." + kv.Bucket() + "." + key)
 	m.Data = value
@@ -128,8 +125,8 @@ func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, v
 	return ack.Sequence, nil
 }
 
-// tombstone is how long it is remembered that a key was deleted, for watchers that are late.
-// Rooms and sessions come and go, and what is left of each must not stay for ever.
+// tombstone is how long the marker of a deleted key is kept, for watchers that are late. Markers of
+// rooms and sessions must not accumulate.
 const tombstone = time.Hour
 
 // forget deletes a key.

@@ -100,7 +100,7 @@ func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
 	require.ErrorIs(t, k.renew(t.Context(), []byte("{}")), errSessionGone)
 }
 
-// there tells whether a session has its key in a bucket.
+// there reports whether a session has its key in a bucket.
 func there(t *testing.T, f *Fleet, bucket int, session string) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

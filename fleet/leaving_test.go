@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -70,7 +71,7 @@ func TestAFullStreamLeavesNoServer(t *testing.T) {
 	l := w.openTwice(fleet.WithMaxOut(16 * mib))
 	w.add(1)
 	big := strings.Repeat("x", 4*mib)
-	send := func(ctx context.Context) error { return w.fleet.SendText(ctx, "r0", big) }
+	send := func(ctx context.Context) error { return w.fleet.Send(ctx, "r0", wechatws.Text(big)) }
 	full := func(err error) bool { return err != nil && strings.Contains(err.Error(), "maximum bytes exceeded") }
 	require.Eventually(t, func() bool { return full(send(w.ctx())) }, patience, time.Nanosecond)
 

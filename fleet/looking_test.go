@@ -19,7 +19,7 @@ import (
 )
 
 // Looking needs no more than the permissions in docs/fleet-operating.md, and the methods of a
-// Fleet change nothing with them. (Requests made by hand do: the document says so.)
+// Fleet change nothing with them. (Other requests do, see the document.)
 func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 	ns, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
@@ -100,7 +100,7 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 		"add":    func(ctx context.Context) error { return looking.Control().Add(ctx, fleet.Spec{ID: "no"}) },
 		"remove": func(ctx context.Context) error { _, err := looking.Control().Remove(ctx, "r"); return err },
 		"drain":  func(ctx context.Context) error { return looking.Control().Drain(ctx, "a") },
-		"send":   func(ctx context.Context) error { return looking.SendText(ctx, "r", "{}") },
+		"send":   func(ctx context.Context) error { return looking.Send(ctx, "r", wechatws.Text("{}")) },
 	} {
 		ctx, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		assert.Error(t, change(ctx), what)
@@ -112,12 +112,12 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 	assert.True(t, worker.Ready())
 }
 
-// documentedPermissions are the subjects that the document lists for who only looks.
+// documentedPermissions returns the subjects that the document lists for users that only read.
 func documentedPermissions(t *testing.T) (subjects []string) {
 	t.Helper()
 	text, err := os.ReadFile("../docs/fleet-operating.md")
 	require.NoError(t, err)
-	_, after, found := strings.Cut(string(text), "### Who only looks\n")
+	_, after, found := strings.Cut(string(text), "### Permissions to read\n")
 	require.True(t, found)
 	_, after, _ = strings.Cut(after, "```\n")
 	block, _, _ := strings.Cut(after, "```")

@@ -1,8 +1,8 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,21 +21,20 @@ import (
 // while there are messages.
 //
 // The stream notifies it of new ones by republishing what it stores. A notification may get lost, so
-// it looks for messages as well: when the room is taken, when its connection opens, and at
-// intervals.
+// it also looks for messages when the room is taken, when its connection opens, and at intervals.
 type mailbox struct {
 	h *holding
 
 	mu      sync.Mutex
 	running bool
-	more    bool   // it was woken since it looked
-	sending string // what is given to the client now
+	more    bool               // wake was called since it last looked
+	sending *wechatws.Outbound // given to the client, and not known to be written
 	workers sync.WaitGroup
 
 	after uint64 // what was delivered last; owned by the goroutine
 }
 
-// wake has it look. It does not wait.
+// wake makes it look for messages. It does not wait.
 func (b *mailbox) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,7 +49,7 @@ func (b *mailbox) wake() {
 // wait waits for the goroutine. The holding's context has ended.
 func (b *mailbox) wait() {
 	b.mu.Lock()
-	b.running = true // no more
+	b.running = true // no goroutine starts any more
 	b.mu.Unlock()
 	b.workers.Wait()
 }
@@ -67,7 +66,7 @@ func (b *mailbox) run() {
 		b.mu.Unlock()
 		err := b.empty()
 		if errors.Is(err, wechatws.ErrClosed) {
-			continue // the next client wakes us
+			continue // the next client calls wake
 		}
 		if err != nil && b.h.ctx.Err() == nil {
 			b.h.f.log.Warn("messages to the room wait", "room", b.h.id, "err", err)
@@ -79,13 +78,13 @@ func (b *mailbox) run() {
 	}
 }
 
-// empty delivers all there are.
+// empty delivers all messages that are in the stream.
 func (b *mailbox) empty() error {
 	h := b.h
 	for h.ctx.Err() == nil {
 		client := h.client.Load()
 		if client == nil {
-			return nil // its opening wakes us
+			return nil // its opening calls wake
 		}
 		m, err := b.next()
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -103,7 +102,7 @@ func (b *mailbox) empty() error {
 	return nil
 }
 
-// next is the first message that was not delivered.
+// next returns the first message that was not delivered.
 func (b *mailbox) next() (*stored, error) {
 	h := b.h
 	done, err := h.t.turn(h.ctx)
@@ -116,8 +115,8 @@ func (b *mailbox) next() (*stored, error) {
 	return h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
 }
 
-// deliver writes one message and waits for its confirmation. What has expired, or can never
-// be delivered, is reported and counted. After nil the message is to be removed.
+// deliver writes one message and waits for its confirmation. A message that has expired, or can never
+// be delivered, is reported and counted. If deliver returns nil, the caller must remove the message.
 func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	h := b.h
 	var left time.Duration // zero: it does not expire
@@ -128,10 +127,11 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 			return nil
 		}
 	}
-	b.note(string(m.Data))
-	err := b.send(client, m, left)
-	if h.ctx.Err() == nil { // else the client hands it back, and that is no loss
-		b.note("")
+	out := wechatws.Outbound{Binary: m.Header.Get(headerBinary) != "", Data: m.Data}
+	b.note(&out)
+	err := b.send(client, m, out, left)
+	if h.ctx.Err() == nil && !errors.Is(err, wechatws.ErrClosed) { // else the client may hand it back
+		b.note(nil)
 	}
 	switch {
 	case err == nil:
@@ -153,9 +153,9 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	return nil
 }
 
-// retryable reports whether sending the same message later can succeed: whether the error is about
-// the state of the client, and not about the message. The list has all errors of Send and
-// SendConfirmed that are about the client; the others are permanent.
+// retryable reports whether sending the same message later can succeed, since the error is about the
+// state of the client, and not about the message. The list has all errors of Send and SendConfirmed
+// that are about the client; the others are permanent.
 func retryable(err error) bool {
 	if errors.Is(err, wechatws.ErrMessageTooBig) {
 		return false
@@ -171,26 +171,37 @@ func retryable(err error) bool {
 	return false
 }
 
-func (b *mailbox) note(sending string) {
+func (b *mailbox) note(sending *wechatws.Outbound) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sending = sending
 }
 
-// disown takes out of what a client hands back what is in the stream still.
-func (b *mailbox) disown(left *wechatws.UndeliveredError) {
+// disown returns err, in which a client may hand back messages, without the one that is still in the
+// stream: the next client delivers it. It returns nil if there is no other.
+func (b *mailbox) disown(err error) error {
+	var left *wechatws.UndeliveredError
+	if !errors.As(err, &left) {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, m := range left.Messages {
-		if b.sending != "" && string(m.Data) == b.sending {
+	if b.sending != nil {
+		i := slices.IndexFunc(left.Messages, func(m wechatws.Outbound) bool {
+			return m.Binary == b.sending.Binary && bytes.Equal(m.Data, b.sending.Data)
+		})
+		if i >= 0 {
 			left.Messages = slices.Delete(left.Messages, i, i+1)
-			return
 		}
 	}
+	if len(left.Messages) == 0 {
+		return nil
+	}
+	return err
 }
 
-func (b *mailbox) send(client *wechatws.Client, m *stored, left time.Duration) error {
-	if m.badHdrs != nil { // they may have asked for a confirmation
+func (b *mailbox) send(client *wechatws.Client, m *stored, out wechatws.Outbound, left time.Duration) error {
+	if m.badHdrs != nil { // one of them may be that of ConfirmedBy
 		return m.badHdrs
 	}
 	var sendOptions []wechatws.SendOption
@@ -202,24 +213,24 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, left time.Duration) e
 	if match := m.Header.Get(headerMatch); match != "" {
 		var want Match
 		err := decodeExactly([]byte(match), &want)
-		if err == nil && want.Type == "" { // no message has none
+		if err == nil && want.Type == "" {
 			err = errors.New("no type")
 		}
 		if err != nil {
 			return fmt.Errorf("ConfirmedBy: %w", err)
 		}
-		_, err = client.SendConfirmed(b.h.ctx, json.RawMessage(m.Data), want.matches, confirmOptions...)
+		_, err = client.SendConfirmed(b.h.ctx, out, want.matches, confirmOptions...)
 		return err
 	}
-	if err := client.Send(b.h.ctx, wechatws.Text(m.Data), sendOptions...); err != nil {
+	if err := client.Send(b.h.ctx, out, sendOptions...); err != nil {
 		return err
 	}
 	return client.Flush(b.h.ctx)
 }
 
-// remove removes a message that was delivered, before the next one is. It goes on trying while
-// the room is held, and for a moment after: if it cannot be done, the next holder
-// delivers this message once more, and none that came after it.
+// remove removes a message that was delivered, before the next one is delivered. It retries while the
+// room is held, and for the time of one attempt after. If it fails, the next holder delivers this
+// message once more, and none that came after it.
 func (b *mailbox) remove(seq uint64) {
 	last, cancel := context.WithCancel(context.WithoutCancel(b.h.ctx))
 	defer cancel()
@@ -242,7 +253,7 @@ func (b *mailbox) remove(seq uint64) {
 	}
 }
 
-// has reports whether the stream still has a message; true also if that cannot be found out.
+// has reports whether the stream still has a message, and true if the stream cannot be asked.
 func (b *mailbox) has(ctx context.Context, seq uint64) bool {
 	m, err := b.h.f.nextMessage(ctx, b.h.f.name+"-out", b.h.f.outSubject(b.h.id), seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -256,7 +267,7 @@ func expiry(h nats.Header) (time.Time, bool) {
 	return time.UnixMilli(ms), err == nil
 }
 
-// sweep looks for messages to our rooms whose notification was lost. One request finds all rooms that
+// sweep looks for messages to held rooms whose notification was lost. One request finds all rooms that
 // have any.
 func (t *tenure) sweep() {
 	t.working.Go(func() {

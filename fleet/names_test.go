@@ -11,8 +11,8 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// Names may come from anywhere. NATS would end the connection of who makes a subject of one
-// that is too long, and with it all that this process does in the fleet.
+// Names may be of any kind. NATS closes a connection that uses a name which is too long in a subject, and
+// with it all that this process does in the fleet.
 func TestNamesThatCannotBe(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)

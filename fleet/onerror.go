@@ -11,7 +11,7 @@ type errorFuncs[T any] struct {
 	list []func(about T, err error)
 }
 
-// add registers fn. It panics if fn is nil: here, and not when something goes wrong.
+// add registers fn. It panics at once if fn is nil, and not at the first error.
 func (f *errorFuncs[T]) add(fn func(about T, err error)) {
 	if fn == nil {
 		panic("fleet: OnError: fn is nil")

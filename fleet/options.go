@@ -49,18 +49,18 @@ const (
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
 
-	// A worker that is lost keeps its rooms for a lease: one of a year would never be missed.
+	// A lost worker keeps its rooms for a lease, so that a lease must not be arbitrarily long.
 	longestLease = 5 * time.Minute
 	longestKeep  = 10 * 365 * 24 * time.Hour
 
-	// maxToken is small enough for the first command of a connection, at most 4 KiB, in which
-	// each byte of a token can take six.
+	// maxToken is small enough for the first command of a connection, which has at most 4 KiB, and in
+	// which a byte of a token can take six bytes.
 	maxToken = 512
 )
 
 var (
 	validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`) // of fleets and groups
-	// bcrypted matches what a NATS server takes for the hash of a token.
+	// bcrypted matches tokens that a NATS server treats as the hash of a token.
 	bcrypted = regexp.MustCompile(`^\$2[abxy]\$\d{2}\$`)
 )
 
@@ -140,15 +140,15 @@ func WithListen(address, token string) Option {
 	}
 }
 
-// Options for what all processes of a fleet have in common. The process that creates the fleet
-// decides: in the others Open returns a *wechatws.OptionError if they ask for another value.
+// Options that are the same in all processes of a fleet. The process that creates the fleet sets them:
+// in the others Open returns a *wechatws.OptionError for another value.
 
-// WithLease sets for how long a worker that is not heard of keeps its rooms, and so how long it
-// takes until the rooms of a lost worker are taken by others; the default is 8 s. It must be whole
+// WithLease sets for how long a worker that does not renew its lease keeps its rooms, and so how long
+// it takes until other workers take the rooms of a lost one; the default is 8 s. It must be whole
 // seconds, 2 s to 5 minutes.
 //
-// A worker that cannot reach NATS closes its rooms a twelfth of the lease before that. Since it
-// renews every sixteenth, it outlives an absence of all of NATS of three quarters of the lease.
+// A worker that cannot reach NATS closes its rooms a twelfth of the lease before that. Since it renews
+// every sixteenth, its rooms stay open while all of NATS is away for three quarters of the lease.
 // When all servers of a NATS cluster are restarted at once, they take 4 to 9 s to elect leaders.
 func WithLease(d time.Duration) Option {
 	return func(c *config) {
@@ -208,7 +208,7 @@ func WithCodec(codec wechatws.Codec) Option {
 	}
 }
 
-// WithLogger logs to logger what matters to an operator; by default nothing is logged.
+// WithLogger logs to logger; by default nothing is logged.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
 		c.logger = logger
@@ -216,7 +216,7 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// newConfig applies options to the defaults, and returns all of their mistakes joined.
+// newConfig applies options to the defaults. The error joins all mistakes.
 func newConfig(options []Option) (config, error) {
 	c := config{name: defaultName, embedded: true, replicas: 1, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
 	apply(&c, &c.mistakes, "Open", options)
@@ -231,7 +231,7 @@ func newConfig(options []Option) (config, error) {
 	return c, c.mistakes.err()
 }
 
-// settings are those with which a fleet is created by c.
+// settings returns the settings with which c creates a fleet.
 func (c *config) settings() settled {
 	return settled{
 		Lease:      cmp.Or(c.lease, defaultLease),
@@ -241,8 +241,8 @@ func (c *config) settings() settled {
 	}
 }
 
-// wrong returns the name of the first setting that is out of range, its value and what would be
-// right; an empty name if there is none.
+// wrong returns the name of the first setting that is out of range, its value, and what would be right.
+// The name is empty if all are in range.
 func (s settled) wrong() (name string, value any, want string) {
 	for _, one := range []struct {
 		name  string
@@ -302,11 +302,11 @@ func unless(ok bool, want string) string {
 // hidden is the value of an option that may be a secret.
 const hidden = "not shown"
 
-// mistakes are the errors of options, at most one of each name.
+// mistakes are the errors of options, at most one for each option.
 type mistakes []*wechatws.OptionError
 
-// check adds the mistake of an option, if want is not empty, and removes that of an earlier option
-// of the same name, which this one replaces.
+// check adds a mistake if want is not empty. It removes that of an earlier option of the same name, which
+// this one replaces.
 func (m *mistakes) check(option string, value any, want string) {
 	e := wrong(option, value, want)
 	*m = slices.DeleteFunc(*m, func(other *wechatws.OptionError) bool { return other.Option == e.Option })
@@ -323,7 +323,7 @@ func (m mistakes) err() error {
 	return errors.Join(errs...)
 }
 
-// apply applies options to c. A nil one is a mistake of the function that it was given to.
+// apply applies options to c. A nil option is a mistake of the function that it was given to.
 func apply[C any, O ~func(*C)](c *C, m *mistakes, function string, options []O) {
 	for _, o := range options {
 		if o == nil {

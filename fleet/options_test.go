@@ -76,7 +76,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	assert.Equal(t, `fleet "later" at an embedded NATS`, f.String())
 }
 
-// The password of a NATS that cannot be reached is not told, in errors or in the log.
+// The password of a NATS that cannot be reached is neither in errors nor in the log.
 func TestPasswordsAreNotTold(t *testing.T) {
 	var log bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -166,12 +166,9 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		put  func(w *world) error
 		told string
 	}{
-		"not JSON, with ConfirmedBy": {func(w *world) error {
-			return w.fleet.SendText(w.ctx(), "r0", "hello", fleet.ConfirmedBy(fleet.Match{Type: "echo"}))
-		}, "cannot encode json.RawMessage"},
 		"larger than the queue": {func(w *world) error {
-			return w.fleet.SendText(w.ctx(), "r0", `"`+strings.Repeat("x", 2000)+`"`)
-		}, "larger than the whole queue"},
+			return w.fleet.Send(w.ctx(), "r0", wechatws.Text(`"`+strings.Repeat("x", 2000)+`"`))
+		}, "message is too big: 2002 bytes of at most 1000"},
 		"a header that is no Match":        {matched(`{"type":7}`), "ConfirmedBy"},
 		"a Match that is null":             {matched(`null`), "ConfirmedBy: no type"},
 		"a Match without a type":           {matched(`{"fields":{"a":1}}`), "ConfirmedBy: no type"},
@@ -189,7 +186,7 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 			w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 			w.add(1)
 			require.NoError(t, one.put(w))
-			require.NoError(t, w.fleet.SendText(w.ctx(), "r0", "behind it"))
+			require.NoError(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text("behind it")))
 			errs := make(chan error, 10)
 			a := w.workerReporting(func(room string, err error) {
 				assert.Equal(t, "r0", room)

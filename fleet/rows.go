@@ -19,9 +19,9 @@ const (
 	// each error, in bytes: together always less than the 1 MB that NATS takes by default.
 	rowsAtOnce  = 200
 	errorAtMost = 500
-	// rowsAfter is how old rows may be before they are asked for again.
+	// rowsAfter is how old rows may be before the next request.
 	rowsAfter = time.Second
-	// rowsUntil is how long rows are shown that are not heard of again.
+	// rowsUntil is how long a row is shown that no worker sends again.
 	rowsUntil = 10 * time.Second
 )
 
@@ -31,7 +31,7 @@ type row struct {
 	Stats wechatws.Stats `json:"stats"` // LastError is cut
 }
 
-// rows is one message of a worker's.
+// rows is one message of a worker.
 type rows struct {
 	Worker string    `json:"worker"`
 	Now    time.Time `json:"now"` // by the worker's clock
@@ -44,15 +44,15 @@ type rows struct {
 //	page := inspect.New()
 //	page.AddRows(f.Rows())
 //
-// A range over it does not block: it yields what is known, and asks the workers over NATS for the next
-// one. That is a few hundred bytes a room every two seconds: good for thousands of rooms, and not for
+// A range over it does not block: it yields what is known, and requests newer rows from the workers over
+// NATS. That is a few hundred bytes a room every two seconds: good for thousands of rooms, and not for
 // a hundred thousand. Rows may be called any number of times.
 func (f *Fleet) Rows() iter.Seq[inspect.Row] {
 	c := &collector{f: f, seen: map[[2]string]seenRow{}}
 	return c.yield
 }
 
-// A collector keeps the newest rows, since drawing a page must not wait for NATS.
+// A collector keeps the newest rows, since a page must not wait for NATS.
 type collector struct {
 	f *Fleet
 
@@ -89,7 +89,7 @@ func (c *collector) yield(yield func(inspect.Row) bool) {
 	}
 }
 
-// ask asks all workers, and takes what comes within a second.
+// ask sends a request to all workers, and takes the answers that come within a second.
 func (c *collector) ask() {
 	defer func() {
 		c.mu.Lock()
@@ -102,7 +102,7 @@ func (c *collector) ask() {
 		return
 	}
 	defer answers.Unsubscribe()
-	if c.f.nc.PublishRequest(c.f.everybodySubject(), inbox, nil) != nil {
+	if c.f.nc.PublishRequest(c.f.rowsSubject(), inbox, nil) != nil {
 		return
 	}
 	until := time.Now().Add(time.Second)
@@ -137,7 +137,7 @@ func (c *collector) take(r rows) {
 	}
 }
 
-func (f *Fleet) everybodySubject() string { return f.name + ".everybody.rows" }
+func (f *Fleet) rowsSubject() string { return f.name + ".everybody.rows" }
 
 // sendRows answers a collector.
 func (w *Worker) sendRows(m *nats.Msg) {
@@ -164,7 +164,7 @@ func (w *Worker) sendRows(m *nats.Msg) {
 	}
 }
 
-// beginning is as much of an error as is told.
+// beginning returns as much of the text of an error as a row has.
 func beginning(text string) string {
 	if len(text) <= errorAtMost {
 		return text

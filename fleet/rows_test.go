@@ -19,7 +19,7 @@ import (
 // Rows brings the clients of all workers, and what has gone wrong with them.
 func TestRows(t *testing.T) {
 	w := newWorld(t)
-	w.add(300) // more than a worker says at once
+	w.add(300) // more than a worker puts into one message
 	w.worker("a")
 	w.worker("b")
 	w.until("both hold rooms", func(r map[string]fleet.Status) bool {
@@ -49,7 +49,7 @@ func TestRows(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), seen["r0"].Stats.Since, time.Minute)
 }
 
-// An error may be as long as a server likes, and what a worker says must fit into one message.
+// An error of a server may be of any length, and the rows of a worker must fit into one message.
 func TestRowsTellTheBeginningOfAnError(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)

@@ -25,8 +25,8 @@ const (
 	headerExpires = "Fleet-Expires" // unix ms
 )
 
-// A SendOption configures one call of [Fleet.Send] or [Fleet.SendText]. A later option replaces an
-// earlier one of the same name.
+// A SendOption configures one call of [Fleet.Send]. A later option replaces an earlier one of the
+// same name.
 type SendOption func(*sending)
 
 type sending struct {
@@ -84,8 +84,7 @@ func decodeExactly(data []byte, v any) error {
 // ConfirmedBy makes a message count as delivered when the room answers with one that matches, such
 // as the echo of a comment; by default it does when it is written to the holder's socket. Until then
 // it is sent again, on every connection and by every holder, and the messages behind it wait: use
-// [ExpireAfter] as well. The message must be JSON: another one can never be delivered, see
-// [Fleet.Send].
+// [ExpireAfter] as well.
 func ConfirmedBy(match Match) SendOption {
 	return func(s *sending) {
 		s.match = &match
@@ -112,40 +111,28 @@ func MessageID(id string) SendOption {
 	}
 }
 
-// Send sends v, encoded by the codec of the fleet, to a room, and returns when NATS has stored it.
-// The holder of the room delivers it at least once, in the order of Sends that came after each
-// other; while the room has no holder, it waits.
+// Send sends v to a room, encoded by the codec of the fleet as a text message, and returns when NATS
+// has stored it. A [wechatws.Text], a [wechatws.Binary] or a [wechatws.Outbound] is sent as it is;
+// the options that an Outbound was sent with before have no effect.
 //
-// A message that the room's client can never write, for example because it is larger than the
-// client's whole queue, is dropped by the holder, which calls the functions of [Worker.OnError].
+// The holder of the room delivers the message at least once, in the order of Sends that came after
+// each other; while the room has no holder, the message waits. A message that the room's client can
+// never write, for example because it is larger than the client's whole queue, is dropped by the
+// holder, which calls the functions of [Worker.OnError].
 //
-// Send returns [ErrNoRoom], the error of the codec, a *wechatws.OptionError for each option that is
-// wrong, joined, or the error of NATS, for example when as many bytes wait as [WithMaxOut] permits.
-// After a timeout the message may have been stored; see [MessageID]. Send may be called in callbacks
-// and handlers.
+// Send returns [ErrNoRoom], the error of the codec, [wechatws.ErrNotUTF8], a *wechatws.OptionError
+// for each option that is wrong, joined, or the error of NATS, for example when as many bytes wait
+// as [WithMaxOut] permits. After a timeout the message may have been stored; see [MessageID]. Send
+// may be called in callbacks and handlers.
 func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOption) error {
-	data, err := f.encode(v)
-	if err != nil {
-		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
-	}
-	return f.SendText(ctx, room, string(data), options...)
-}
-
-// encode returns a panic of the codec, or of a method of v's type, as an error.
-func (f *Fleet) encode(v any) (data []byte, err error) {
-	defer recovered(&err)
-	return f.cfg.codec.Marshal(v)
-}
-
-// SendText is [Fleet.Send] for text that is already encoded. It must be valid UTF-8.
-func (f *Fleet) SendText(ctx context.Context, room, text string, options ...SendOption) error {
 	var s sending
 	apply(&s, &s.mistakes, "Send", options)
-	switch {
-	case len(s.mistakes) > 0:
+	if len(s.mistakes) > 0 {
 		return s.mistakes.err()
-	case !utf8.ValidString(text):
-		return fmt.Errorf("fleet: the message to room %q: %w", room, wechatws.ErrNotUTF8)
+	}
+	out, err := f.encode(v)
+	if err != nil {
+		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
 	}
 	token, err := token(room)
 	if err != nil {
@@ -159,7 +146,10 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
 	}
 	m := nats.NewMsg(f.outSubject(room))
-	m.Data = []byte(text)
+	m.Data = out.Data
+	if out.Binary {
+		m.Header.Set(headerBinary, "1")
+	}
 	var publish []jetstream.PublishOpt
 	if s.match != nil {
 		match, err := json.Marshal(s.match)
@@ -179,4 +169,44 @@ func (f *Fleet) SendText(ctx context.Context, room, text string, options ...Send
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)
 	}
 	return nil
+}
+
+// encode returns the message that is sent for v. A panic of the codec, or of a method of v's type,
+// is an error.
+func (f *Fleet) encode(v any) (out wechatws.Outbound, err error) {
+	defer recovered(&err)
+	switch v := asValue(v).(type) {
+	case wechatws.Outbound:
+		out.Binary, out.Data = v.Binary, v.Data
+	case wechatws.Binary:
+		out.Binary, out.Data = true, v
+	case wechatws.Text:
+		out.Data = []byte(v)
+	default:
+		out.Data, err = f.cfg.codec.Marshal(v)
+	}
+	if err == nil && !out.Binary && !utf8.Valid(out.Data) {
+		err = wechatws.ErrNotUTF8
+	}
+	return out, err
+}
+
+// asValue returns what a pointer to one of the types that are sent as they are points to, and any
+// other v as it is.
+func asValue(v any) any {
+	switch p := v.(type) {
+	case *wechatws.Outbound:
+		if p != nil {
+			return *p
+		}
+	case *wechatws.Binary:
+		if p != nil {
+			return *p
+		}
+	case *wechatws.Text:
+		if p != nil {
+			return *p
+		}
+	}
+	return v
 }

@@ -22,7 +22,7 @@ func (w *world) receive(c *wstest.Conn) string {
 	return m.Text()
 }
 
-// Messages wait for as long as nobody holds the room, and come in order, whoever holds it.
+// Messages wait while no worker holds the room, and come in order with any holder.
 func TestSendsWaitAndKeepTheirOrder(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -41,12 +41,12 @@ func TestSendsWaitAndKeepTheirOrder(t *testing.T) {
 	assert.Equal(t, `"later"`, w.receive(conn), "and nothing once more")
 }
 
-// What is to be confirmed is said on every connection until it is, and what is behind it waits.
+// A message with ConfirmedBy is sent on every connection until it is confirmed, and those behind it wait.
 func TestConfirmedBy(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a", wechatws.WithTiers(wechatws.Tier{Delay: time.Millisecond}))
-	const id = 9007199254740993 // more than a float64 can tell from its neighbour
+	const id = 9007199254740993 // a float64 cannot represent it
 	confirm := fleet.ConfirmedBy(fleet.Match{Type: "echo", Fields: map[string]any{"id": int64(id), "ok": true}})
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "first", confirm))
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "second"))
@@ -75,13 +75,52 @@ func TestConfirmedBy(t *testing.T) {
 	assert.Equal(t, `"second"`, w.receive(conn))
 }
 
-// waiting is what a connection has got that nobody has received.
+// waiting returns the messages of a connection that the test has not received.
 func (w *world) waiting(c *wstest.Conn) []string {
 	var list []string
 	for _, m := range c.Received()[1:] {
 		list = append(list, m.Text())
 	}
 	return list
+}
+
+// Text, Binary and Outbound are sent as they are.
+func TestSendOfEncodedMessages(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	w.worker("a")
+	conn := w.conn("r0")
+	text, binary, outbound := wechatws.Text("ping"), wechatws.Binary{0, 255}, wechatws.Outbound{Binary: true, Data: []byte{1}}
+	confirm := fleet.ConfirmedBy(fleet.Match{Type: "pong"})
+	for _, one := range []struct {
+		v      any
+		data   string
+		binary bool
+	}{
+		{text, "ping", false},
+		{&text, "ping", false},
+		{(*wechatws.Text)(nil), "null", false},
+		{wechatws.Text(""), "", false},
+		{wechatws.Text(` {"a" : "<"} `), ` {"a" : "<"} `, false},
+		{binary, "\x00\xff", true},
+		{&binary, "\x00\xff", true},
+		{(*wechatws.Binary)(nil), "null", false},
+		{outbound, "\x01", true},
+		{&outbound, "\x01", true},
+		{wechatws.Outbound{Data: []byte("ping")}, "ping", false},
+		{(*wechatws.Outbound)(nil), "null", false},
+	} {
+		for _, options := range [][]fleet.SendOption{nil, {confirm}} {
+			require.NoError(t, w.fleet.Send(w.ctx(), "r0", one.v, options...))
+			m, err := conn.Receive(w.ctx())
+			require.NoError(t, err)
+			assert.Equal(t, one.data, string(m.Data), "%T", one.v)
+			assert.Equal(t, one.binary, m.Binary, "%T", one.v)
+			if options != nil {
+				require.NoError(t, conn.Send(`{"msg_type":"pong"}`))
+			}
+		}
+	}
 }
 
 func TestExpireAfter(t *testing.T) {
@@ -100,7 +139,7 @@ func TestExpireAfter(t *testing.T) {
 	require.Eventually(t, func() bool { return a.Stats().Out == 1 }, patience, tick)
 	assert.EqualValues(t, 1, a.Stats().Expired)
 
-	// Also one that is never confirmed makes way.
+	// A message that is never confirmed expires as well.
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "unheard", fleet.ExpireAfter(200*time.Millisecond), fleet.ConfirmedBy(fleet.Match{Type: "echo"})))
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "behind it"))
 	require.ErrorIs(t, <-errs, wechatws.ErrExpired)
@@ -144,9 +183,10 @@ func TestSendsThatCannotBe(t *testing.T) {
 	var unsupported *json.UnsupportedTypeError
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", func() {}), &unsupported)
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, fleet.ConfirmedBy(fleet.Match{Type: "x", Fields: map[string]any{"f": func() {}}})), &unsupported)
-	require.ErrorIs(t, w.fleet.SendText(w.ctx(), "r0", "\xff"), wechatws.ErrNotUTF8)
+	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text("\xff")), wechatws.ErrNotUTF8)
+	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", &wechatws.Outbound{Data: []byte("\xff")}), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)
-	require.Error(t, w.fleet.SendText(w.ctx(), "r0", strings.Repeat("x", 9<<20)), "more than NATS takes")
+	require.Error(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text(strings.Repeat("x", 9<<20))), "more than NATS takes")
 	var panicked *wechatws.PanicError
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", unmarshalable{}), &panicked)
 	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "well", fleet.MessageID(""), fleet.MessageID("later")), "it replaces the earlier one's mistake")

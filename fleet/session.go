@@ -11,30 +11,29 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// A session is a worker's lease: a key with a time to live in each of the buckets of leases,
-// which are renewed in turn. It lives for as long as one of them does, and so outlives a NATS
-// server that is lost with the buckets that it led. A session that has ended cannot come back:
-// its name is never used again. One renewal renews the lease on every room that is claimed
-// under the session.
+// A session is a worker's lease: a key with a time to live in each of the buckets of leases, which are
+// renewed in turn. It lives for as long as one of its keys, and so outlives a NATS server that is lost
+// with the buckets that it led. A session that has ended cannot come back: its id is never used again.
+// One renewal renews the lease on every room that is claimed under the session.
 type session struct {
 	f    *Fleet
 	id   string
 	keys []*leaseKey
-	next int // of keys, to be renewed
+	next int // index in keys of the one to be renewed next
 
-	over chan struct{} // closed when rooms must be closed
+	over chan struct{} // closed when the worker must close its rooms
 
 	mu   sync.Mutex
-	told member
-	news chan struct{} // told has changed
+	self member        // the value of the keys
+	news chan struct{} // receives when self has changed
 }
 
 var errSessionGone = errors.New("fleet: the session has ended")
 
 // newSession makes a session, with the first of its keys. It waits for NATS until ctx ends.
-func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
+func (f *Fleet) newSession(ctx context.Context, self member) (*session, error) {
 	for first := 0; ; first++ {
-		s := &session{f: f, id: nuid.Next(), next: first % len(f.leases), told: told, over: make(chan struct{}), news: make(chan struct{}, 1)}
+		s := &session{f: f, id: nuid.Next(), next: first % len(f.leases), self: self, over: make(chan struct{}), news: make(chan struct{}, 1)}
 		for bucket := range f.leases {
 			s.keys = append(s.keys, newLeaseKey(f, bucket, s.id))
 		}
@@ -49,12 +48,12 @@ func (f *Fleet) newSession(ctx context.Context, told member) (*session, error) {
 		if !temporary(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("fleet: no lease: %w", err)
 		}
-		// It may be there all the same, and since when is not known: another one.
+		// The key may exist all the same, and since when is not known: try another session.
 		pause(ctx, 250*time.Millisecond)
 	}
 }
 
-// left is how long the lease is good for.
+// left returns for how much longer the lease is valid.
 func (s *session) left() (most time.Duration) {
 	for _, k := range s.keys {
 		most = max(most, k.clock.left())
@@ -62,7 +61,8 @@ func (s *session) left() (most time.Duration) {
 	return most
 }
 
-// guard is asked before anything is said in the name of a room.
+// guard is called before each write in the name of a room. It returns an error when the lease has run
+// out.
 func (s *session) guard() error {
 	if s.left() <= 0 {
 		return ErrLeaseLost
@@ -70,16 +70,16 @@ func (s *session) guard() error {
 	return nil
 }
 
-// keep renews the lease until ctx ends, and closes over when rooms must be closed: then
-// there is half a margin left in which to say good-bye.
+// keep renews the lease until ctx ends, and closes over when the worker must close its rooms: half a
+// margin is left then for closing them.
 func (s *session) keep(ctx context.Context) {
 	half := s.f.settled.margin() / 2
 	last := time.NewTimer(s.left() - half)
 	defer last.Stop()
 	due := time.NewTimer(s.f.settled.renewal())
 	defer due.Stop()
-	// A renewal that NATS keeps waiting must not keep us from looking at the clock, nor from
-	// renewing the other keys.
+	// A renewal that waits for NATS must delay neither the check of the clock nor the renewal of the
+	// other keys.
 	type result struct {
 		of    *leaseKey
 		began time.Time
@@ -90,7 +90,7 @@ func (s *session) keep(ctx context.Context) {
 	renew := func() {
 		k := s.turn()
 		if k == nil {
-			return // as soon as there is a result
+			return // all are being renewed; the next result starts another renewal
 		}
 		urgent = false
 		underWay++
@@ -98,7 +98,7 @@ func (s *session) keep(ctx context.Context) {
 		go func() { results <- result{k, began, k.renew(ctx, value)} }()
 	}
 	defer func() {
-		close(s.over) // first: rooms are to be closed
+		close(s.over) // first, since the worker closes its rooms then
 		for range underWay {
 			<-results
 		}
@@ -127,8 +127,8 @@ func (s *session) keep(ctx context.Context) {
 			case r.err == nil && left > 0:
 				r.of.clock.renewed(r.began)
 			case r.err == nil, errors.Is(r.err, errSessionGone):
-				// A key that was written when there was no other one any more does not count: others
-				// may have found that there was none.
+				// A key that was written after all others had run out does not count: another worker
+				// may have found none.
 				s.f.log.Error("the lease is lost", "session", s.id)
 				return
 			case ctx.Err() == nil:
@@ -142,7 +142,8 @@ func (s *session) keep(ctx context.Context) {
 	}
 }
 
-// turn is the next key that is not being renewed, if there is one, and marks it as such.
+// turn returns the next key that is not being renewed, and marks it as being renewed; nil if there is
+// none.
 func (s *session) turn() *leaseKey {
 	for range s.keys {
 		k := s.keys[s.next]
@@ -155,28 +156,28 @@ func (s *session) turn() *leaseKey {
 	return nil
 }
 
-// value is what the keys tell of the worker.
+// value returns the value of the keys, which describes the worker.
 func (s *session) value() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	value, err := json.Marshal(s.told)
+	value, err := json.Marshal(s.self)
 	if err != nil {
 		panic(err) // text, numbers and a time
 	}
 	return value
 }
 
-// drain tells the others to take our rooms.
-func (s *session) drain() { s.tell(func(m *member) { m.Draining = true }) }
+// drain makes other workers take the rooms of this one.
+func (s *session) drain() { s.change(func(m *member) { m.Draining = true }) }
 
-// settle tells the others that we take rooms now.
-func (s *session) settle() { s.tell(func(m *member) { m.Settling = false }) }
+// settle makes other workers hand rooms over to this one.
+func (s *session) settle() { s.change(func(m *member) { m.Settling = false }) }
 
-// tell changes what the others know of us, by a renewal at once.
-func (s *session) tell(change func(*member)) {
+// change changes the value of the keys, and renews one at once.
+func (s *session) change(change func(*member)) {
 	s.mu.Lock()
-	change(&s.told)
-	s.told.Version++
+	change(&s.self)
+	s.self.Version++
 	s.mu.Unlock()
 	select {
 	case s.news <- struct{}{}:
@@ -184,8 +185,8 @@ func (s *session) tell(change func(*member)) {
 	}
 }
 
-// end ends the session, so that other workers need not wait for its time to run out. All clients must
-// be closed, and keep must have returned.
+// end deletes the keys, so that other workers need not wait until they run out. The caller must have
+// closed all clients, and keep must have returned.
 func (s *session) end(ctx context.Context) error {
 	errs := make([]error, len(s.keys))
 	var ending sync.WaitGroup
@@ -196,11 +197,11 @@ func (s *session) end(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// ended reports whether a session has ended for good: none of its keys is there, in two readings
-// of all of them. In one reading a key that was read early could have been written again
-// before another one that is read late has run out. But a session that lives after the first
-// reading does so by a key that was written after it was read, and such a key lasts until
-// after the second one: that is why these may not take longer than half a lease.
+// ended reports whether a session has ended: none of its keys exists in two readings of all of them.
+// During a single reading, a key that was read early may be written again before a key that is read
+// late has run out. A session that lives after the first reading has a key that was written after it
+// was read. Such a key exists until after the second reading, if both readings together take less than
+// half a lease.
 func (f *Fleet) ended(ctx context.Context, session string) (bool, error) {
 	began := time.Now()
 	for range 2 {

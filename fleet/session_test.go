@@ -12,8 +12,8 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// A worker that has lost NATS leaves its rooms before its lease runs out, says nothing more in
-// them, and takes them again when NATS is back.
+// A worker that has lost NATS leaves its rooms before its lease runs out, sends nothing more, and takes
+// the rooms again when NATS is back.
 func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
 	w := newWorld(t)
 	const lease = 2 * time.Second

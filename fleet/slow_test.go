@@ -65,7 +65,7 @@ func newFarAway(t *testing.T, to string) *farAway {
 	return f
 }
 
-// relay listens, and connects who comes to a server. carry begins to carry bytes both ways, in
+// relay listens, and connects each connection to a server. carry begins to carry bytes both ways, in
 // goroutines of carrying, which the end of the test waits for.
 func relay(t *testing.T, to string, carry func(carrying *sync.WaitGroup, near, far net.Conn)) net.Listener {
 	t.Helper()

@@ -16,8 +16,8 @@ import (
 type Spec struct {
 	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind.
 	ID string `json:"id"`
-	// Endpoint is the address of the room, usually a ws or wss URL. User info is refused, and its
-	// query should not contain secrets: see Secrets.
+	// Endpoint is the address of the room, usually a ws or wss URL. It must not have user info, and
+	// its query should not contain secrets: see Secrets.
 	Endpoint string `json:"endpoint,omitempty"`
 	// IDs are those of the room and of the user in the backend, by name.
 	IDs map[string]string `json:"ids,omitempty"`
@@ -29,10 +29,11 @@ type Spec struct {
 	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
-// longestID is the longest of names: NATS ends a connection that uses a subject of 4 KiB.
+// longestID is the maximum length of a room's ID and of a worker's name, in bytes: NATS closes a connection
+// that uses a subject of 4 KiB.
 const longestID = 128
 
-// token is what a room is called in subjects and keys. What cannot be the ID of a room is none.
+// token returns the token of a room in subjects and keys, or ErrNoRoom if room cannot be the ID of a room.
 func token(room string) (string, error) {
 	if room == "" || len(room) > longestID {
 		return "", fmt.Errorf("%w: %.40q", ErrNoRoom, room)
@@ -96,8 +97,8 @@ func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 //	file:/run/live/key   this file
 //	file:/run/live/      all files in this folder and below it; no symbolic link leads out of it
 //
-// A reference names one variable or file, in the same form. Of a file one newline at its end
-// is left out. A permission of another form permits nothing.
+// A reference names one variable or file, in the same form. One newline at the end of a file is left
+// out. A permission of another form permits nothing.
 func LookUpSecret(permitted ...string) func(ctx context.Context, ref string) (string, error) {
 	return func(_ context.Context, ref string) (string, error) {
 		for _, p := range permitted {
@@ -109,7 +110,7 @@ func LookUpSecret(permitted ...string) func(ctx context.Context, ref string) (st
 	}
 }
 
-// lookUp looks ref up if this permission covers it, which it reports.
+// lookUp looks ref up if permission covers it, and reports whether it does.
 func lookUp(permission, ref string) (secret string, ok bool, err error) {
 	kind, may, _ := strings.Cut(permission, ":")
 	asked, name, _ := strings.Cut(ref, ":")
@@ -143,7 +144,7 @@ func lookUp(permission, ref string) (secret string, ok bool, err error) {
 	return "", false, nil
 }
 
-// readBelow reads a file in a folder, out of which neither .. nor a symbolic link leads.
+// readBelow reads a file in a folder. Neither .. nor a symbolic link leads out of the folder.
 func readBelow(folder, name string) ([]byte, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {

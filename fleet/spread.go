@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// spread sees to it that not one NATS server leads all buckets of leases: with that all would be
-// lost until others are chosen. One worker does it for all.
+// spread ensures that no NATS server leads all buckets of leases: if that server were lost, no lease
+// could be renewed until new leaders are elected. One worker does it for all.
 func (t *tenure) spread() {
 	if len(t.f.leases) == 1 || t.spreading || !t.first() {
 		return
@@ -27,7 +27,7 @@ func (t *tenure) spread() {
 	})
 }
 
-// first reports whether we are the first of the members, in any order.
+// first reports whether this worker is the first of the members by session.
 func (t *tenure) first() bool {
 	for session := range t.members {
 		if session < t.s.id {
@@ -37,14 +37,14 @@ func (t *tenure) first() bool {
 	return true
 }
 
-// spreadLeases has the leader of one of the buckets step down if it leads them all, and another
+// spreadLeases makes the leader of one of the buckets step down if it leads all of them and another
 // server can take over.
 func (f *Fleet) spreadLeases(ctx context.Context) error {
 	leader := ""
 	for _, kv := range f.leases {
 		s, err := f.js.Stream(ctx, "KV_"+kv.Bucket())
 		if err != nil {
-			return nil // NATS has other troubles
+			return nil // NATS cannot be reached
 		}
 		c := s.CachedInfo().Cluster
 		if c == nil || c.Leader == "" || leader != "" && leader != c.Leader || !anyCurrent(c.Replicas) {

@@ -8,7 +8,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// counters count since the worker was made.
+// counters are cumulative since the worker was made.
 type counters struct {
 	taken, released, in, out, unpublished, expired, undeliverable, errors atomic.Int64
 }
@@ -21,7 +21,7 @@ type WorkerStats struct {
 	Ready   bool          // see Worker.Ready
 	Rooms   int           // held now
 	Open    int           // of these, with an open connection
-	Known   int           // of the whole fleet, held or not, as the worker knew last
+	Known   int           // of the whole fleet, held or not, as last known to the worker
 
 	Taken       int64 // rooms that it began to hold
 	Released    int64 // rooms that it handed over or gave up
@@ -29,8 +29,8 @@ type WorkerStats struct {
 	Unpublished int64 // messages from rooms that could not be published
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
-	// Undeliverable counts messages to rooms that no client can write, and which were dropped:
-	// larger than the client's whole queue, or not JSON and with ConfirmedBy.
+	// Undeliverable counts messages to rooms that no client can write, and which were dropped, for
+	// example because they were larger than the client's whole queue.
 	Undeliverable int64
 	Errors        int64 // errors that were reported to the functions of Worker.OnError
 }
@@ -92,8 +92,8 @@ func (w *Worker) Ready() bool {
 	}
 }
 
-// Alive reports whether [Worker.Run] is running, whether or not NATS can be reached: a program that is
-// not alive should be restarted, and one that is alive but not ready should not.
+// Alive reports whether [Worker.Run] is running, whether or not NATS can be reached. A program that is
+// not alive should be restarted; a program that is alive but not ready should not.
 func (w *Worker) Alive() bool { return w.ran.Load() && !w.ended.Load() }
 
 // ServeHTTP answers health checks with 200 or 503: a path that ends in /ready by [Worker.Ready], and

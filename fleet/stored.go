@@ -9,33 +9,33 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stored is a message of a stream, as its leader has it.
+// stored is a message of a stream, read from its leader.
 type stored struct {
 	Subject string `json:"subject"`
 	Seq     uint64 `json:"seq"`
 	Hdrs    []byte `json:"hdrs"`
 	Data    []byte `json:"data"`
 	Header  nats.Header
-	badHdrs error // why Hdrs could not be read
+	badHdrs error // why Hdrs cannot be decoded
 }
 
-// lastMessage is the last message with a subject.
+// lastMessage returns the last message with a subject.
 func (f *Fleet) lastMessage(ctx context.Context, stream, subject string) (*stored, error) {
 	return f.getMessage(ctx, stream, map[string]any{"last_by_subj": subject})
 }
 
-// lastInBucket is the last message about a key, which may be the marker that it was deleted.
+// lastInBucket returns the last message about a key, which may be the marker that it was deleted.
 func (f *Fleet) lastInBucket(ctx context.Context, kv jetstream.KeyValue, key string) (*stored, error) {
 	return f.lastMessage(ctx, "KV_"+kv.Bucket(), "$KV."+kv.Bucket()+"."+key)
 }
 
-// nextMessage is the first message with a subject at a sequence or behind it.
+// nextMessage returns the first message with a subject at a sequence or behind it.
 func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from uint64) (*stored, error) {
 	return f.getMessage(ctx, stream, map[string]any{"seq": from, "next_by_subj": subject})
 }
 
-// getMessage asks the leader. The NATS client would ask any replica, of which one may be
-// behind: good enough for looking, but not for finding out what one has done oneself.
+// getMessage reads a message from the leader. The NATS client would read from any replica, which may be
+// behind: not sufficient for finding out whether a write of this process was done.
 func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]any) (*stored, error) {
 	request, err := json.Marshal(what)
 	if err != nil {
@@ -50,7 +50,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 		Error   *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return nil, fmt.Errorf("fleet: NATS answers what cannot be read: %w", err)
+		return nil, fmt.Errorf("fleet: the answer of NATS cannot be decoded: %w", err)
 	}
 	switch {
 	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:

@@ -2,62 +2,59 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
-	// settling is how long a new worker looks before it takes its first rooms, and the others
-	// hand any over to it: when many start together, each room is taken once.
+	// settling is how long a new worker watches before it takes its first rooms and the others
+	// hand rooms over to it: when many start together, each room is taken once.
 	settling = time.Second
-	// sweeping is how often messages to rooms are looked for whose notification was lost.
+	// sweeping is the interval at which the worker looks for messages to rooms whose notification was
+	// lost.
 	sweeping = 15 * time.Second
-	// askingAtOnce is how many rooms ask NATS for something at the same time, when they are
-	// taken and when they look for messages. NATS answers such questions one after the
-	// other: thousands at once would all come too late, be asked again, and keep it
-	// busy for ever with answers that have come too late; and the lease's renewal with them.
-	// It does not bound connections being opened.
+	// askingAtOnce is how many rooms send requests to NATS at the same time, when they are taken and
+	// when they look for messages. NATS answers such requests one after the other. Of thousands at
+	// once most would time out and be repeated, NATS would be busy with answers that come too late,
+	// and renewals of the lease would time out as well. It does not limit how many connections to
+	// rooms are being opened.
 	askingAtOnce = 64
 )
 
-// A tenure is a worker's time under one session. All its state belongs to one goroutine;
-// what waits for NATS or for a client does so in a goroutine of its own, and posts what
-// has come of it.
+// A tenure is a worker's time under one session. All its state belongs to one goroutine. Work that
+// waits for NATS or for a client runs on a goroutine of its own, which posts the result.
 type tenure struct {
 	view
 	w     *Worker
 	f     *Fleet
 	s     *session
-	ctx   context.Context // of rooms that are held
+	ctx   context.Context // of held rooms
 	me    *member
-	deaf  func() // ends answering
+	deaf  func() // ends answer
 	posts chan func()
-	quit  chan struct{} // closed when posts are not taken any more
-	slots chan struct{} // askingAtOnce
+	quit  chan struct{} // closed when posts is not read any more
+	slots chan struct{} // has capacity askingAtOnce
 	wakes chan *nats.Msg
 
 	field    field
 	touched  []*place
 	moved    bool // members or pins have changed
-	complete bool // the view is
+	complete bool // the view has everything
 	settled  bool
 	draining bool
 	leaving  []*place
-	mover    *time.Ticker // its turns; nil while nothing is leaving
+	mover    *time.Ticker // calls handOver; nil while leaving is empty
 	busy     int          // claims and releases under way
 	working  sync.WaitGroup
-	suspects map[string]bool // sessions that are being looked for
+	suspects map[string]bool // sessions that lookFor is reading
 
-	spreading bool // leaders are being looked at
+	spreading bool // spreadLeases is running
 }
 
-// tenure holds rooms under a session until it is lost, or the worker has drained, which it
-// reports.
+// tenure holds rooms under a session until it is lost or the worker has drained. It reports whether the
+// worker has drained.
 func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,12 +73,11 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 
 	w.leased.Store(nil)
 	w.synced.Store(false)
-	t.closeAll(cancel) // before anything that NATS could keep waiting
+	t.closeAll(cancel) // before anything that waits for NATS
 	stop()
 	<-kept
 	t.deaf()
-	// Other workers need not wait for a lease whose rooms are closed. If it cannot be ended, its
-	// time runs out.
+	// Other workers take the rooms at once. If the keys cannot be deleted, they run out.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancelEnding()
 	if err := s.end(ending); err != nil {
@@ -90,7 +86,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	return drained
 }
 
-// run is the loop.
+// run is the loop of the tenure's goroutine.
 func (t *tenure) run() (drained bool) {
 	watching, unwatch := context.WithCancel(t.ctx)
 	defer unwatch()
@@ -150,7 +146,7 @@ func (t *tenure) holding() (n int) {
 	return n
 }
 
-// post has do called on the tenure's goroutine, unless it is over.
+// post makes the tenure's goroutine call do, unless the tenure is over.
 func (t *tenure) post(do func()) {
 	select {
 	case t.posts <- do:
@@ -158,7 +154,7 @@ func (t *tenure) post(do func()) {
 	}
 }
 
-// see takes what one of the buckets tells.
+// see adds a change of one of the buckets to the view.
 func (t *tenure) see(c change) {
 	switch {
 	case c.err != nil:
@@ -175,7 +171,7 @@ func (t *tenure) see(c change) {
 	}
 }
 
-// free reports whether a claim does not keep workers from a room.
+// free reports whether a worker may claim a room that has this claim.
 func (t *tenure) free(c claim) bool {
 	switch {
 	case c.Session == "" || t.gone[c.Session]:
@@ -186,9 +182,9 @@ func (t *tenure) free(c claim) bool {
 	return false
 }
 
-// lookFor finds out about a session that has a claim and no key that a watcher has told of. A
-// watcher does not know: it may pass over a living key for long, since it is told of keys as they
-// are, and this one is always about to be renewed.
+// lookFor reads the keys of a session that has a claim, and no key that a watcher has reported. A
+// watcher does not prove that there is none: it receives keys in the order of their revisions, and may
+// miss a living key for long, since each renewal moves that one to the end.
 func (t *tenure) lookFor(session string) {
 	if t.suspects[session] {
 		return
@@ -198,7 +194,7 @@ func (t *tenure) lookFor(session string) {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)
 		defer cancel()
 		ended, err := t.f.ended(ctx, session)
-		if !ended || err != nil { // it is looked for again if the watcher does not tell
+		if !ended || err != nil { // if the watcher does not report it until then, lookFor is called again
 			pause(t.ctx, t.f.settled.renewal())
 		}
 		t.post(func() {
@@ -213,7 +209,7 @@ func (t *tenure) lookFor(session string) {
 
 func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
 
-// settle decides about all rooms of which something has changed.
+// settle decides about all rooms that have changed.
 func (t *tenure) settle() {
 	if !t.complete || !t.settled && !t.draining {
 		return
@@ -232,7 +228,7 @@ func (t *tenure) settle() {
 				claimed[p.claim.Session] = true
 			}
 		}
-		t.gone = claimed // the others will not be asked for
+		t.gone = claimed // no claim names the others any more
 	}
 	for len(t.touched) > 0 {
 		list := t.touched
@@ -244,7 +240,7 @@ func (t *tenure) settle() {
 	t.schedule()
 }
 
-// decide does the next step that brings a room to where it belongs.
+// decide starts the next step for a room towards the worker that should hold it.
 func (t *tenure) decide(p *place) {
 	if p.busy {
 		return
@@ -252,8 +248,8 @@ func (t *tenure) decide(p *place) {
 	mine := p.claim.Session == t.s.id
 	wanted := p.spec != nil && !t.draining && p.best != nil && p.best == t.me
 	switch h := p.held; {
-	case h != nil && !mine: // cannot be, as long as our lease lives
-		t.f.log.Error("another worker has claimed a room of ours", "room", p.id, "by", p.claim.Worker)
+	case h != nil && !mine: // impossible while the lease lives
+		t.f.log.Error("another worker has claimed a room that this worker holds", "room", p.id, "by", p.claim.Worker)
 		t.release(p)
 	case h != nil && p.spec == nil:
 		t.release(p)
@@ -276,8 +272,8 @@ func (t *tenure) decide(p *place) {
 	}
 }
 
-// begin marks a room as being worked on, in a goroutine of its own; end is called
-// on ours with what has come of it.
+// begin marks a room as busy and calls work on a goroutine of its own. The tenure's goroutine calls the
+// function that work returns.
 func (t *tenure) begin(p *place, work func() (end func())) {
 	p.busy = true
 	t.busy++
@@ -292,9 +288,8 @@ func (t *tenure) begin(p *place, work func() (end func())) {
 	})
 }
 
-// turn waits until a room may ask NATS for something. Whoever has a turn calls done. While the
-// lease is renewed late, nobody has one: with what it would set off, less would be left for
-// the renewals.
+// turn waits until a room may send a request to NATS. The caller must call done after the request. While
+// the lease is renewed late, turn waits: more requests would delay the renewals further.
 func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 	for t.s.left() < t.f.settled.Lease/2 && ctx.Err() == nil {
 		pause(ctx, t.f.settled.renewal())
@@ -307,65 +302,7 @@ func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// take claims a room.
-func (t *tenure) take(p *place) {
-	rev := p.claim.rev
-	c := claim{Session: t.s.id, Worker: t.w.cfg.name, Since: time.Now().UTC()}
-	t.begin(p, func() func() {
-		done, err := t.turn(t.ctx)
-		if err != nil {
-			return func() {}
-		}
-		defer done()
-		fence, err := t.putClaim(p.token, c, rev)
-		if c.rev, c.kept = fence, true; isWrongRevision(err) {
-			c, err = t.findClaim(p.token)
-		}
-		if err != nil {
-			pause(t.ctx, 500*time.Millisecond)
-			return func() {}
-		}
-		return func() {
-			if c.rev >= p.claim.rev || c.rev == 0 {
-				p.claim = c
-			}
-		}
-	})
-}
-
-// findClaim reads a claim, of which the watcher has not told yet, or whose end it told
-// before the room was there again.
-func (t *tenure) findClaim(token string) (c claim, err error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
-	defer cancel()
-	m, err := t.f.lastInBucket(ctx, t.f.claims, token)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return claim{}, nil
-	}
-	if err != nil {
-		return claim{}, err
-	}
-	if c.kept = len(m.Data) > 0; c.kept {
-		_ = json.Unmarshal(m.Data, &c)
-	}
-	c.rev = m.Seq
-	return c, nil
-}
-
-func (t *tenure) putClaim(token string, c claim, rev uint64) (uint64, error) {
-	value, err := json.Marshal(c)
-	if err != nil {
-		return 0, err
-	}
-	if err := t.s.guard(); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
-	defer cancel()
-	return t.f.putKey(ctx, t.f.claims, token, value, rev, 0)
-}
-
-// hold begins to hold a room that is claimed.
+// hold starts a holding for a room that this worker has claimed.
 func (t *tenure) hold(p *place) {
 	h := newHolding(t, p)
 	p.held = h
@@ -375,7 +312,7 @@ func (t *tenure) hold(p *place) {
 	t.touch(p) // the spec may have changed meanwhile
 }
 
-// reopen holds a room afresh, with its new spec.
+// reopen closes a room, and holds it again with its new spec.
 func (t *tenure) reopen(p *place) {
 	h := p.held
 	t.begin(p, func() func() {
@@ -389,7 +326,7 @@ func (t *tenure) letGo(p *place) {
 	t.w.held.Delete(p.token)
 }
 
-// leave has a room wait for its turn to be handed over.
+// leave adds a room to those that wait to be handed over.
 func (t *tenure) leave(p *place) {
 	if !p.leaving {
 		p.leaving = true
@@ -397,7 +334,7 @@ func (t *tenure) leave(p *place) {
 	}
 }
 
-// handOver takes one turn.
+// handOver hands over the next room.
 func (t *tenure) handOver() {
 	for len(t.leaving) > 0 {
 		p := t.leaving[0]
@@ -410,7 +347,7 @@ func (t *tenure) handOver() {
 	}
 }
 
-// schedule sets the pace of handing over.
+// schedule sets the rate at which rooms are handed over.
 func (t *tenure) schedule() {
 	if len(t.leaving) == 0 {
 		t.stopMover()
@@ -425,8 +362,8 @@ func (t *tenure) schedule() {
 	}
 }
 
-// interval is the time between two rooms at a rate of so many a second. A quotient that is
-// too large for a Duration would become negative.
+// interval returns the time between two rooms at a rate of rooms a second. A quotient that is too large
+// for a Duration would become negative.
 func interval(rate float64) time.Duration {
 	const most = 1 << 62
 	return max(time.Microsecond, time.Duration(min(float64(time.Second)/rate, most)))
@@ -453,8 +390,8 @@ func (t *tenure) release(p *place) {
 		}
 		return func() {
 			t.letGo(p)
-			// Also when it is not known what has come of it, the claim is used up: only
-			// another one makes a release void that is on its way still.
+			// If the answer was lost, the release may still arrive. The worker must not use the claim
+			// again: only another claim makes a late release fail.
 			if mine && p.claim.rev <= max(rev, freed) {
 				p.claim = claim{rev: max(rev, freed), kept: true}
 			}
@@ -462,44 +399,7 @@ func (t *tenure) release(p *place) {
 	})
 }
 
-// forget removes the claim on a room that is there no more, which no worker holds.
-func (t *tenure) forget(p *place) {
-	rev := p.claim.rev
-	t.begin(p, func() func() {
-		ctx, cancel := context.WithTimeout(t.ctx, t.f.settled.patience())
-		defer cancel()
-		if err := t.f.forget(ctx, t.f.claims, p.token, rev); err != nil {
-			pause(t.ctx, 500*time.Millisecond) // perhaps the watcher tells why
-			return func() {}
-		}
-		return func() {
-			if p.claim.rev == rev {
-				p.claim.kept = false
-			}
-		}
-	})
-}
-
-// giveUp frees a claim and returns its revision. It goes on trying, for as long as there is
-// a lease: with that the claim ends as well.
-func (t *tenure) giveUp(token string, rev uint64) uint64 {
-	for t.ctx.Err() == nil {
-		freed, err := t.putClaim(token, claim{}, rev)
-		switch {
-		case err == nil:
-			return freed
-		case errors.Is(err, ErrLeaseLost):
-			return 0
-		}
-		pause(t.ctx, 200*time.Millisecond)
-		if isWrongRevision(err) { // it is done, and the watcher will tell
-			return 0
-		}
-	}
-	return 0
-}
-
-// closeAll closes what is held, all at once, and waits for it.
+// closeAll closes all held rooms at once, and waits until they are closed.
 func (t *tenure) closeAll(cancel func()) {
 	close(t.quit)
 	t.w.held.Range(func(_, h any) bool {
@@ -511,7 +411,7 @@ func (t *tenure) closeAll(cancel func()) {
 	t.w.held.Clear()
 }
 
-// pause waits, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

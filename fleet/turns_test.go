@@ -26,7 +26,7 @@ func TestRoomsTakeTurnsToAsk(t *testing.T) {
 	w.fleet = f
 	w.add(rooms)
 
-	// Whoever listens to the questions and to the answers knows how many are open.
+	// A subscription to requests and answers counts how many are open.
 	nc, err := nats.Connect(f.URL())
 	require.NoError(t, err)
 	defer nc.Close()

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// A message's type is whatever the room says, and comes as it is.
+// A message's type may be any string, and comes as it is.
 func TestTypesOfAnyKind(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)

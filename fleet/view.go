@@ -16,7 +16,7 @@ const (
 	pinPrefix  = "pin."  // + room: the name of the worker that it was moved to
 )
 
-// A member is a worker's session, as it tells of itself.
+// A member is the value of the keys of a worker's session.
 type member struct {
 	Name     string    `json:"name"`
 	Host     string    `json:"host,omitempty"`
@@ -24,8 +24,8 @@ type member struct {
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
 	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
-	// Version grows with each change. The session's keys are not written at once: what one
-	// of them tells may be older than what another one has told.
+	// Version grows with each change. The session's keys are not written at the same time: the value
+	// of one may be older than that of another.
 	Version int `json:"version"`
 
 	session string
@@ -33,17 +33,17 @@ type member struct {
 	keys    uint8  // a bit for each bucket of leases that has its key
 }
 
-// A claim says whose a room is: it is held by that session for as long as it lives.
+// A claim names the session that holds a room for as long as the session lives.
 type claim struct {
 	Session string    `json:"session"` // empty: free
 	Worker  string    `json:"worker,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 
 	rev  uint64 // the fence; also of a claim that was deleted
-	kept bool   // the bucket has it
+	kept bool   // the bucket has the key
 }
 
-// A place is what is known of one room.
+// A place has what is known about one room.
 type place struct {
 	id      string
 	token   string
@@ -53,17 +53,17 @@ type place struct {
 	pin     string // the name of a worker, or empty
 	claim   claim
 
-	// What follows is a worker's own.
+	// The following fields are used by workers only.
 	best    *member  // the worker that should hold it
-	held    *holding // ours
+	held    *holding // of this worker
 	busy    bool     // a claim or a release is under way
-	leaving bool     // it waits for its turn to be handed over
+	leaving bool     // it waits to be handed over
 }
 
-// A view is what the buckets say, as far as their watchers have told.
+// A view has the contents of the buckets, as far as their watchers have reported them.
 type view struct {
 	members map[string]*member // those that have a key, by session
-	gone    map[string]bool    // sessions that have ended for sure
+	gone    map[string]bool    // sessions that have certainly ended
 	places  map[string]*place  // by token
 	rooms   int                // how many of these have a spec
 }
@@ -72,7 +72,7 @@ func newView() view {
 	return view{members: map[string]*member{}, gone: map[string]bool{}, places: map[string]*place{}}
 }
 
-// place is the one for a token, made when it is new; nil for what is not a token.
+// place returns the place for a token, which it makes if it is new, or nil if token is not a token.
 func (v *view) place(token string) *place {
 	if p := v.places[token]; p != nil {
 		return p
@@ -86,23 +86,23 @@ func (v *view) place(token string) *place {
 	return p
 }
 
-// seeClaim takes a change in the bucket of claims, and returns the place that it is about.
+// seeClaim adds a change in the bucket of claims, and returns the place that it is about.
 func (v *view) seeClaim(e *entry) *place {
 	p := v.place(e.key)
 	if p == nil || e.rev <= p.claim.rev {
-		return nil // an answer has told already
+		return nil // known already, from the answer to a write
 	}
 	var c claim
 	if !e.gone {
-		_ = json.Unmarshal(e.value, &c) // what cannot be read is free
+		_ = json.Unmarshal(e.value, &c) // a claim that cannot be decoded is free
 	}
 	c.rev, c.kept = e.rev, !e.gone
 	p.claim = c
 	return p
 }
 
-// seeSession takes a change in one of the buckets of leases, and reports whether the members have
-// changed. One without a key is not in gone: see Fleet.ended.
+// seeSession adds a change in one of the buckets of leases, and reports whether the members have
+// changed. A session without a key is not added to gone: see Fleet.ended.
 func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	was := v.members[e.key]
 	bit := uint8(1) << bucket
@@ -131,7 +131,7 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	return true
 }
 
-// seeRoom takes a change in the bucket of rooms, and returns the place that it is about.
+// seeRoom adds a change in the bucket of rooms, and returns the place that it is about.
 func (v *view) seeRoom(e *entry) *place {
 	if token, ok := strings.CutPrefix(e.key, specPrefix); ok {
 		p := v.place(token)
@@ -143,7 +143,7 @@ func (v *view) seeRoom(e *entry) *place {
 		}
 		p.spec, p.specRev = nil, e.rev
 		if s := (&Spec{}); !e.gone && json.Unmarshal(e.value, s) == nil {
-			s.ID = p.id // JSON has no bytes of any kind
+			s.ID = p.id // in JSON it must be UTF-8
 			p.spec = s
 			v.rooms++
 		}
@@ -163,12 +163,12 @@ func (v *view) seeRoom(e *entry) *place {
 	return nil
 }
 
-// candidates are the members that rooms may be placed on: those that take rooms and do not
-// drain, and of several with one name the youngest. All workers must agree on which that is.
+// candidates returns the members that rooms may be placed on: those that are neither settling nor
+// draining, and of several with one name the youngest. All workers must choose the same one.
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
-		if m.Settling { // an older one of its name goes on
+		if m.Settling { // meanwhile an older one of the same name keeps its rooms
 			continue
 		}
 		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {
@@ -184,7 +184,7 @@ func (v *view) candidates() []*member {
 	return list
 }
 
-// A field is what rooms are placed on.
+// A field has the members that rooms are placed on.
 type field struct {
 	members []*member
 	hashes  []uint64

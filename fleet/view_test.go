@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// told is what a watch tells of a session's key; without a member it is gone.
+// told is what a watch reports about a session's key; without a member the key is gone.
 func told(session string, m *member) *entry {
 	if m == nil {
 		return &entry{key: session, gone: true}
@@ -19,7 +19,7 @@ func told(session string, m *member) *entry {
 }
 
 // Which of two workers with one name is the younger, all agree on, whatever they were the first
-// to see. If each took the other for the younger, nobody would hold their rooms.
+// to see. If each took the other for the younger, no worker would hold their rooms.
 func TestTheYoungerIsTheSameForAll(t *testing.T) {
 	now := time.Now()
 	for name, since := range map[string]time.Time{"later": now.Add(time.Second), "at the same time": now} {
@@ -37,7 +37,7 @@ func TestTheYoungerIsTheSameForAll(t *testing.T) {
 	}
 }
 
-// A session's keys are written one after the other: what one tells may be older.
+// A session's keys are written one after the other: the value of one may be older.
 func TestAnOlderWordDoesNotCount(t *testing.T) {
 	v := newView()
 	before := told("s", &member{Name: "w", Version: 1})
@@ -49,8 +49,7 @@ func TestAnOlderWordDoesNotCount(t *testing.T) {
 	assert.True(t, v.members["s"].Draining)
 }
 
-// A member is one for as long as a key of it is there. When none is, that does not tell that
-// its session has ended.
+// A session is a member for as long as one of its keys exists. Without a key it has not certainly ended.
 func TestAMemberHasAKey(t *testing.T) {
 	v := newView()
 	there, gone := told("s", &member{Name: "w"}), told("s", nil)

@@ -12,33 +12,34 @@ import (
 )
 
 const (
-	// heartbeat is how often NATS says that there is nothing to tell: the server that told may be
-	// lost, or has never heard that it was asked. silence is after how much time without a word a
-	// watch is begun again. (The NATS client by itself finds that after 10 s to 20 s.)
+	// heartbeat is the interval at which NATS sends a message to a consumer when there is nothing
+	// else: the server may be lost, or may not have received the request. silence is the time
+	// without any message after which a watch starts again. (The NATS client by itself notices that
+	// after 10 s to 20 s.)
 	heartbeat = time.Second
 	silence   = 3 * time.Second
 )
 
-// An entry is what a bucket tells of a key.
+// An entry is a change of a key of a bucket.
 type entry struct {
 	key   string
 	value []byte
 	rev   uint64
-	gone  bool // it was deleted, or has run out
+	gone  bool // the key was deleted, or has run out
 }
 
-// A bucketWatch tells what a bucket has, and what changes.
+// A bucketWatch reports the entries of a bucket, and then each change.
 type bucketWatch struct {
-	f    *Fleet
-	kv   jetstream.KeyValue
-	keys []string // which may be *
-	next uint64   // the first revision that it has not told of
-	told bool     // all that there was
+	f        *Fleet
+	kv       jetstream.KeyValue
+	keys     []string // may be *
+	next     uint64   // the first revision that is not reported yet
+	complete bool     // all entries that the bucket had are reported
 }
 
-// run tells until ctx ends or something is wrong. The next run goes on from there. When all is
-// told that there was, it tells a nil.
-func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
+// run calls report with each entry, until ctx ends or an error occurs. The next run continues from
+// there. When all entries that the bucket had are reported, it calls report with nil, once.
+func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 	inbox := w.f.nc.NewInbox()
 	sub, err := w.f.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -48,23 +49,23 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 	pending, err := w.begin(ctx, inbox)
 	if err != nil {
 		if !temporary(err) {
-			w.next = 0 // the bucket is not there; if it comes again, its revisions begin anew
+			w.next = 0 // the bucket does not exist; in a new one revisions begin at 1
 		}
 		return err
 	}
-	toldAll := func() {
-		if !w.told {
-			w.told = true
-			tell(nil)
+	complete := func() {
+		if !w.complete {
+			w.complete = true
+			report(nil)
 		}
 	}
 	there := backlog{keys: int(pending)}
 	if there.complete() {
-		toldAll()
+		complete()
 	}
 	prefix := len("$KV." + w.kv.Bucket() + ".")
 	for received := uint64(0); ; {
-		m, err := w.hear(ctx, sub)
+		m, err := w.receive(ctx, sub)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -75,7 +76,7 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 			if last != strconv.FormatUint(received, 10) {
 				return fmt.Errorf("%w: something was lost", errInterrupted)
 			}
-			toldAll() // also what was pending and is not there any more
+			complete() // entries that were pending may have been removed
 			continue
 		}
 		if status := m.Header.Get("Status"); status != "" {
@@ -91,10 +92,10 @@ func (w *bucketWatch) run(ctx context.Context, tell func(*entry)) error {
 		w.next = meta.Sequence.Stream + 1
 		operation, marker := m.Header.Get("KV-Operation"), m.Header.Get(jetstream.MarkerReasonHeader)
 		key := m.Subject[prefix:]
-		tell(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
-		if !w.told {
+		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != ""})
+		if !w.complete {
 			if there.add(key); there.complete() || meta.NumPending == 0 {
-				toldAll()
+				complete()
 				there = backlog{}
 			}
 		}
@@ -119,7 +120,7 @@ func (b *backlog) complete() bool { return len(b.seen) >= b.keys }
 
 var errInterrupted = errors.New("interrupted")
 
-// begin has NATS tell, and returns how many entries there are now.
+// begin creates a consumer, and returns how many entries there are now.
 func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, err error) {
 	cfg := jetstream.ConsumerConfig{
 		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
@@ -141,15 +142,15 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 	return c.CachedInfo().NumPending, nil
 }
 
-// hear waits for the next word.
-func (w *bucketWatch) hear(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
+// receive waits for the next message of the consumer.
+func (w *bucketWatch) receive(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	m, err := sub.NextMsgWithContext(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("%w: NATS has said nothing for %v", errInterrupted, silence)
-	case errors.Is(err, nats.ErrSlowConsumer): // it was dropped here: more than we could take
+		return nil, fmt.Errorf("%w: no message from NATS for %v", errInterrupted, silence)
+	case errors.Is(err, nats.ErrSlowConsumer): // the NATS client has dropped messages: its buffer was full
 		return nil, fmt.Errorf("%w: %w", errInterrupted, err)
 	}
 	return m, err

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A watch that is interrupted goes on from where it was, and tells only once that it has told all.
+// A watch that is interrupted continues from where it was, and reports only once that it is complete.
 func TestAWatchGoesOn(t *testing.T) {
 	f, err := Open(t.Context())
 	require.NoError(t, err)
@@ -29,7 +29,7 @@ func TestAWatchGoesOn(t *testing.T) {
 	defer cancel()
 	var got *entry
 	changes := f.watch(ctx, &working, []source{{f.claims, []string{"*"}, func(_ *view, e *entry) (*place, bool) { got = e; return nil, false }}})
-	// next is the next entry; without one, all is told.
+	// next returns the next entry; without one, all entries are reported.
 	next := func() entry {
 		t.Helper()
 		for c := range changes {
@@ -60,7 +60,7 @@ func TestAWatchGoesOn(t *testing.T) {
 		put("c", "meanwhile")
 		put("c", lost)
 		e := next()
-		for string(e.value) == "meanwhile" { // it may have been told again at once
+		for string(e.value) == "meanwhile" { // it may have been reported again at once
 			e = next()
 		}
 		assert.Equal(t, "c", e.key)

@@ -23,9 +23,9 @@ type Worker struct {
 	ended    atomic.Bool
 	drained  chan struct{} // closed by Drain
 	drain    sync.Once
-	leased   atomic.Pointer[session] // nil: none
+	leased   atomic.Pointer[session] // nil without a lease
 	synced   atomic.Bool
-	known    atomic.Int64 // rooms of the fleet
+	known    atomic.Int64 // number of rooms in the fleet
 	held     sync.Map     // token → *holding
 	counters counters
 }
@@ -73,7 +73,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, w.Drain)()
 	inside, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	waiting, stop := context.WithCancel(inside) // until it drains
+	waiting, stop := context.WithCancel(inside) // ends when the worker drains
 	defer stop()
 	go func() {
 		select {
@@ -83,7 +83,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	}()
 	for {
-		s, err := w.f.newSession(waiting, w.told())
+		s, err := w.f.newSession(waiting, w.member())
 		switch {
 		case waiting.Err() != nil && err != nil:
 			return nil
@@ -97,7 +97,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) told() member {
+// member describes the worker before it takes rooms.
+func (w *Worker) member() member {
 	host, _ := os.Hostname()
 	return member{Name: w.cfg.name, Host: host, PID: os.Getpid(), Since: time.Now().UTC(), Settling: true}
 }

@@ -66,6 +66,18 @@ func TestConnectIsTriedAgain(t *testing.T) {
 					c.OnOpen(func(context.Context, wechatws.OpenEvent) { _ = c.CloseNow() })
 				}
 				return c, err
+			case "connected":
+				c, err := quietly(ctx, r)
+				if err == nil {
+					err = c.Connect(ctx)
+				}
+				return c, err
+			case "misused":
+				c, err := quietly(ctx, r)
+				if err == nil {
+					c.OnOpen(nil)
+				}
+				return c, err
 			case "nil":
 				return nil, nil
 			case "bare":
@@ -78,7 +90,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 		}
 		return quietly(ctx, r)
 	}, fleet.WithWorkerName("a"))
-	rooms := []string{"error", "panic", "exit", "closed", "nil", "bare", "option", "refused"}
+	rooms := []string{"error", "panic", "exit", "closed", "connected", "misused", "nil", "bare", "option", "refused"}
 	for _, room := range rooms {
 		require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	}
@@ -96,6 +108,8 @@ func TestConnectIsTriedAgain(t *testing.T) {
 	require.ErrorAs(t, told["exit"][0], &panicked)
 	assert.ErrorContains(t, panicked, "Goexit")
 	require.ErrorIs(t, told["closed"][0], wechatws.ErrClosed)
+	require.ErrorIs(t, told["connected"][0], wechatws.ErrAlreadyConnected)
+	require.ErrorContains(t, told["misused"][0], "OnOpen")
 	assert.Contains(t, told["nil"][0].Error(), "Room.NewClient")
 	assert.Contains(t, told["bare"][0].Error(), "Room.NewClient")
 	var wrong *wechatws.OptionError
@@ -130,7 +144,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 	assert.Zero(t, elder.Stats().Rooms)
 }
 
-// A worker hands its rooms over at the rate that it is told, one after the other.
+// A worker hands its rooms over at the rate of WithMoveRate, one after the other.
 func TestMoveRate(t *testing.T) {
 	w := newWorld(t)
 	w.add(20)

@@ -24,9 +24,9 @@ type workerConfig struct {
 }
 
 // WithWorkerName sets the name of the worker; the default consists of the name of the host and the
-// number of the process. Rooms are placed by it: a worker that comes back under its name gets the
-// same rooms. Of two workers with one name the younger gets them. It must be 1 to 128 bytes of
-// UTF-8 without control characters.
+// number of the process. Rooms are placed by the name: a worker that is started again with the same
+// name gets the same rooms. Of two workers with one name the younger gets them. The name must be 1 to
+// 128 bytes of UTF-8 without control characters.
 func WithWorkerName(name string) WorkerOption {
 	return func(c *workerConfig) {
 		c.name = name
@@ -73,7 +73,7 @@ func WithDrainTimeout(d time.Duration) WorkerOption {
 	}
 }
 
-// newWorkerConfig applies options to the defaults, and returns all of their mistakes joined.
+// newWorkerConfig applies options to the defaults. The error joins all mistakes.
 func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error) {
 	host, err := os.Hostname()
 	if err != nil {

@@ -47,7 +47,7 @@ func found(t *testing.T, file, expression string) int64 {
 // drain is the worker's default of -drain, in seconds.
 func drain(t *testing.T) int64 { return found(t, workerMain, `"drain", (\d+)\*time\.Second`) }
 
-// The manifests have no field that Kubernetes does not know, and what they say fits together.
+// The manifests have no field that Kubernetes does not know, and agree with each other.
 func TestKubernetes(t *testing.T) {
 	parts := bytes.Split([]byte(read(t, manifest)), []byte("\n---\n"))
 	require.Len(t, parts, 2)
@@ -108,7 +108,7 @@ func flags(t *testing.T, args []string) {
 	}
 }
 
-// values are what we say to the chart of NATS; anything else would be a slip.
+// values are the values of the chart of NATS that are permitted here; another one is a mistake.
 type values struct {
 	Config struct {
 		Cluster struct {
@@ -172,7 +172,7 @@ func plain(value string) string {
 	return strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(value, "<<"), ">>"))
 }
 
-// systemd itself finds nothing wrong with the unit, and what it says fits together.
+// systemd itself accepts the unit, and its settings agree with each other.
 func TestSystemd(t *testing.T) {
 	assert.Greater(t, found(t, unit, `(?m)^TimeoutStopSec=(\d+)$`), drain(t)+5)
 	assert.Greater(t, found(t, unit, `(?m)^LimitNOFILE=(\d+)$`), int64(100_000))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -44,8 +45,8 @@ func (s *settings) update() *cobra.Command {
 	return c
 }
 
-// put gives rooms their specs, one after the other: after an error it is known how far it
-// has come.
+// put returns the function of a command that calls put with each spec, one after the other. The error says
+// for how many rooms it succeeded.
 func (s *settings) put(p *specFlags, all string, put func(context.Context, fleet.Control, fleet.Spec) (done string, err error)) func(*cobra.Command, []string) error {
 	return s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		specs, err := p.specs(c, args)
@@ -146,7 +147,7 @@ func (s *settings) send() *cobra.Command {
 		if expire != 0 {
 			options = append(options, fleet.ExpireAfter(expire))
 		}
-		if err := f.SendText(ctx, args[0], args[1], options...); err != nil {
+		if err := f.Send(ctx, args[0], wechatws.Text(args[1]), options...); err != nil {
 			return err
 		}
 		return s.say(c, deed{Room: args[0], Done: "sent"}, "%s gets it", args[0])

@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// settings are the flags of all commands.
+// settings are the flags that all commands have.
 type settings struct {
 	url, name                string
 	creds, ca, cert, certKey string
@@ -23,7 +23,7 @@ type settings struct {
 	json                     bool
 }
 
-// command is fleetctl.
+// command returns the command fleetctl.
 func command() *cobra.Command {
 	var s settings
 	root := &cobra.Command{
@@ -54,8 +54,8 @@ func command() *cobra.Command {
 	return root
 }
 
-// known refuses a command that there is not: to help with that as if nothing had been
-// asked would look like success to a script.
+// known returns an error for a command that does not exist. To print the help instead would look like
+// success to a script.
 func known(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func known(c *cobra.Command, args []string) error {
 	return err
 }
 
-// wrongArguments makes what commands say of their arguments usage errors.
+// wrongArguments makes the errors of commands about their arguments usage errors.
 func wrongArguments(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -82,8 +82,8 @@ func wrongArguments(c *cobra.Command) {
 	}
 }
 
-// discreet does not repeat a value that may be a secret: --secret is where one would be
-// typed by mistake, and URLs may hold passwords.
+// discreet returns err without a value that may be a secret: a user may give a secret itself with
+// --secret by mistake, and URLs may have passwords.
 func discreet(err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -96,7 +96,7 @@ func discreet(err error) error {
 	return err
 }
 
-// open connects to the fleet, which must be there: who only looks must not make one.
+// open connects to the fleet, which must exist: fleetctl never creates one.
 func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.url == "" {
 		return nil, usageError{errors.New("where is NATS? Give --url, or set NATS_URL")}
@@ -120,18 +120,18 @@ func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	return fleet.Open(ctx, fleet.WithNATS(s.url, options...), fleet.WithName(s.name), fleet.WithExisting())
 }
 
-// work is what a command does with the fleet.
+// work is the function of a command, which is called with the fleet.
 type work func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error
 
-// run makes a command's work out of one that may take no longer than the timeout.
+// run returns the function of a command whose work may take no longer than the timeout.
 func (s *settings) run(do work) func(*cobra.Command, []string) error {
 	return s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		return s.within(ctx, func(ctx context.Context) error { return do(ctx, c, f, args) })
 	})
 }
 
-// runOn makes a command's work out of one that goes on; of its parts, those that should
-// not are done within.
+// runOn returns the function of a command whose work may take any time. Parts of the work that have a
+// timeout call within.
 func (s *settings) runOn(do work) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		var f *fleet.Fleet
@@ -147,7 +147,7 @@ func (s *settings) runOn(do work) func(*cobra.Command, []string) error {
 	}
 }
 
-// within does something that may take no longer than the timeout.
+// within calls do with a context that ends after the timeout.
 func (s *settings) within(ctx context.Context, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -171,7 +171,7 @@ func exactly(what ...string) cobra.PositionalArgs {
 	}
 }
 
-// some is any number of arguments but none.
+// some accepts one argument or more.
 func some(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {

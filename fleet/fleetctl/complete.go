@@ -11,13 +11,13 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// completable is how many names a shell is given at most: more help nobody.
+// completable is the maximum number of names that a shell receives.
 const completable = 1000
 
-// A lister has the names of what there is.
+// A lister returns the names of rooms or workers.
 type lister func(ctx context.Context, f *fleet.Fleet) ([]string, error)
 
-// completing completes arguments, each with a list of its own, out of what the fleet has.
+// completing completes arguments from the fleet, each from a list of its own.
 func (s *settings) completing(lists ...lister) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args) >= len(lists) {
@@ -34,7 +34,7 @@ func (s *settings) completingAll(list lister) cobra.CompletionFunc {
 	}
 }
 
-// complete waits for two seconds at most: somebody has pressed a key.
+// complete waits for two seconds at most, since it is called when a key is pressed.
 func (s *settings) complete(c *cobra.Command, list lister, but []string, begun string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(c.Context(), min(s.timeout, 2*time.Second))
 	defer cancel()
@@ -49,7 +49,7 @@ func (s *settings) complete(c *cobra.Command, list lister, but []string, begun s
 	}
 	var names []string
 	for _, name := range all {
-		// What has a tab or a newline in it would be something else to the shell.
+		// The shell would take a tab or a newline in a name for a separator.
 		if strings.HasPrefix(name, begun) && harmless(name) == name && !slices.Contains(but, name) {
 			names = append(names, name)
 		}

@@ -18,8 +18,8 @@ func (s *settings) drain() *cobra.Command {
 	c.Flags().BoolVar(&atOnce, "no-wait", false, "do not wait")
 	c.RunE = s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		name := args[0]
-		// Whatever runs the worker may start it again before we look: it is its sessions
-		// that have to be gone, and not its name.
+		// A service manager may start the worker again at once, with the same name. So the
+		// worker has ended when its sessions have ended.
 		var before map[string]bool
 		err := s.within(ctx, func(ctx context.Context) (err error) {
 			if before, err = sessions(ctx, f, name); err != nil {
@@ -41,8 +41,8 @@ func (s *settings) drain() *cobra.Command {
 	return c
 }
 
-// untilGone waits until none of these sessions is there any more. How long that takes is the
-// worker's affair; a NATS that cannot be asked is given the timeout to come back.
+// untilGone waits until none of these sessions exists any more. It has no timeout for the worker; it
+// returns an error when NATS cannot be reached for longer than the timeout.
 func (s *settings) untilGone(ctx context.Context, f *fleet.Fleet, name string, before map[string]bool) error {
 	heard := time.Now()
 	for {
@@ -68,7 +68,7 @@ func (s *settings) untilGone(ctx context.Context, f *fleet.Fleet, name string, b
 	}
 }
 
-// sessions are those of workers with this name.
+// sessions returns the sessions of workers with this name.
 func sessions(ctx context.Context, f *fleet.Fleet, name string) (map[string]bool, error) {
 	workers, err := f.Control().Workers(ctx)
 	if err != nil {

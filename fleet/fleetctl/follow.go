@@ -12,10 +12,10 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// clock is how times of day are written.
+// clock is the format of times of day.
 const clock = "15:04:05.000"
 
-// A messageLine is what is told of a message as JSON.
+// A messageLine is a message as JSON.
 type messageLine struct {
 	Room       string          `json:"room"`
 	Type       string          `json:"type"`
@@ -28,7 +28,7 @@ type messageLine struct {
 	Raw        []byte          `json:"raw,omitempty"` // instead of data, when that is not JSON
 }
 
-// tail shows what comes from a room, until it is interrupted.
+// tail shows the messages that come from a room, until it is interrupted.
 func (s *settings) tail() *cobra.Command {
 	var types []string
 	var count int
@@ -51,7 +51,7 @@ func (s *settings) tail() *cobra.Command {
 		for m, err := range f.Tail(ctx, args[0]) {
 			switch {
 			case ctx.Err() != nil:
-				return nil // that is how it ends
+				return nil // the normal end
 			case err != nil:
 				return err
 			case len(types) > 0 && !slices.Contains(types, m.Type):
@@ -88,7 +88,7 @@ func (s *settings) showMessage(c *cobra.Command, m fleet.Message) error {
 	return newTable(c.OutOrStdout(), m.Received.Local().Format(clock), m.Worker, m.Type, text).Flush()
 }
 
-// watch shows what becomes of rooms, until it is interrupted.
+// watch shows rooms and their changes, until it is interrupted.
 func (s *settings) watch() *cobra.Command {
 	var count int
 	c := &cobra.Command{

@@ -54,7 +54,7 @@ func (s *settings) rooms() *cobra.Command {
 	return c
 }
 
-// roomsOf are these rooms, or all.
+// roomsOf returns the rooms with these IDs, or all rooms.
 func roomsOf(ctx context.Context, f *fleet.Fleet, ids []string) ([]fleet.Status, error) {
 	if len(ids) == 0 {
 		return f.Control().List(ctx)
@@ -78,13 +78,13 @@ func writeRoom(c *cobra.Command, r fleet.Status) error {
 	return writeJSON(c.OutOrStdout(), r)
 }
 
-// A workerLine is what is told of a worker as JSON.
+// A workerLine is a worker as JSON.
 type workerLine struct {
 	fleet.WorkerStatus
-	Stats *statsLine `json:"stats,omitempty"` // absent: it does not answer
+	Stats *statsLine `json:"stats,omitempty"` // absent if the worker does not answer
 }
 
-// A statsLine is fleet.WorkerStats with names that stay.
+// A statsLine is fleet.WorkerStats as JSON. The names of its fields do not change.
 type statsLine struct {
 	Ready         bool    `json:"ready"`
 	Lease         float64 `json:"lease_seconds"`
@@ -100,7 +100,7 @@ type statsLine struct {
 	Errors        int64   `json:"errors"`
 }
 
-// workers lists workers, with what they say of themselves.
+// workers lists workers and their statistics.
 func (s *settings) workers() *cobra.Command {
 	return &cobra.Command{
 		Use: "workers", Short: "list workers and what they do", Args: exactly(),
@@ -137,7 +137,7 @@ func (s *settings) workers() *cobra.Command {
 	}
 }
 
-// ask asks all workers at once, since one that hangs does not answer; its stats are nil.
+// ask requests the statistics of all workers at once. Those of a worker that does not answer are nil.
 func (s *settings) ask(ctx context.Context, f *fleet.Fleet, workers []fleet.WorkerStatus) []*fleet.WorkerStats {
 	ctx, cancel := context.WithTimeout(ctx, min(s.timeout/2, 2*time.Second))
 	defer cancel()

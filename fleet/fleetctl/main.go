@@ -1,11 +1,11 @@
-// Fleetctl looks at a fleet and changes it: its rooms, its workers, and what is said in a
-// room. docs/fleet-operating.md tells how to install it, and what it writes.
+// Fleetctl shows and changes a fleet: its rooms, its workers, and the messages of a room.
+// docs/fleet-operating.md describes how to install it, and its output.
 //
 //	export NATS_URL=nats://nats-0,nats-1,nats-2
 //	fleetctl rooms
 //
-// It ends with 0 when it has done what it was asked, with 1 when that failed, with 2 when it
-// was asked wrongly, and with 130 when it was interrupted before it was done.
+// The exit code is 0, 1 if the command failed, 2 if the command line was wrong, and 130 if the command
+// was interrupted.
 package main
 
 import (
@@ -21,12 +21,12 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// What it ends with.
+// Exit codes.
 const (
 	done        = 0
 	failed      = 1
 	wrong       = 2
-	interrupted = 130 // as a shell has it of a program that SIGINT ended
+	interrupted = 130 // as in a shell after SIGINT
 )
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 }
 
 func execute(ctx context.Context, c *cobra.Command) (code int) {
-	c.InitDefaultHelpCmd() // cobra's own, which would come later
+	c.InitDefaultHelpCmd() // before wrongArguments; cobra would add these two in ExecuteContext
 	c.InitDefaultCompletionCmd()
 	wrongArguments(c)
 	err := c.ExecuteContext(ctx)
@@ -54,7 +54,7 @@ func execute(ctx context.Context, c *cobra.Command) (code int) {
 	return failed
 }
 
-// isWrong tells what the user has to mend on the command line.
+// isWrong reports whether err is about the command line.
 func isWrong(err error) bool {
 	var usage usageError
 	var option *wechatws.OptionError

@@ -297,7 +297,7 @@ func TestTailAndSend(t *testing.T) {
 	require.NoError(t, err)
 	asJSON := w.follow("tail", "red", "--type", "message", "--type", "", "--json")
 	words := w.follow("tail", "red", "--type", "message", "-n", "1")
-	// They tell what comes from the moment that they are there, which nobody says.
+	// When they have begun is not known: they show the messages that come from then on.
 	talking, quiet := context.WithCancel(t.Context())
 	silent := make(chan struct{})
 	go func() {

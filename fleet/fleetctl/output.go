@@ -24,14 +24,14 @@ func writeJSON(w io.Writer, v any) error {
 type deed struct {
 	Room   string `json:"room,omitempty"`
 	Worker string `json:"worker,omitempty"`
-	// Done is added, there (it was already), updated, removed, moved, unpinned, sent,
+	// Done is added, there (it existed already), updated, removed, moved, unpinned, sent,
 	// draining or drained.
 	Done string `json:"done"`
-	// Undelivered is how many messages to a removed room had not been sent.
+	// Undelivered is the number of messages to a removed room that had not been sent.
 	Undelivered uint64 `json:"undelivered,omitempty"`
 }
 
-// say tells what was done, in words or as JSON.
+// say writes what was done, in words or as JSON.
 func (s *settings) say(c *cobra.Command, d deed, words string, args ...any) error {
 	if s.json {
 		return writeJSON(c.OutOrStdout(), d)
@@ -40,7 +40,7 @@ func (s *settings) say(c *cobra.Command, d deed, words string, args ...any) erro
 	return err
 }
 
-// A table lines its columns up.
+// A table aligns its columns.
 type table struct{ *tabwriter.Writer }
 
 func newTable(w io.Writer, columns ...string) table {
@@ -59,8 +59,8 @@ func (t table) row(cells ...string) {
 	fmt.Fprintln(t, strings.Join(cells, "\t"))
 }
 
-// harmless keeps names and messages, which are anybody's, from moving the terminal's
-// cursor, colouring it, writing backwards, or making lines and columns.
+// harmless replaces control characters in names and messages, which any program can choose: they would
+// move the terminal's cursor, change its colours or its direction, or add lines and columns.
 func harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
@@ -70,10 +70,10 @@ func harmless(s string) string {
 	}, s)
 }
 
-// place is an endpoint without what may be secret in it.
+// place returns an endpoint without the parts that may be secret.
 func place(endpoint string) string {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Opaque != "" { // user:password@host, its scheme forgotten
+	if err != nil || u.Opaque != "" { // user:password@host without a scheme
 		return "(not a URL)"
 	}
 	if u.RawQuery != "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// specFlags are a room's spec on the command line.
+// specFlags are the flags for a room's spec.
 type specFlags struct {
 	endpoint              string
 	ids, options, secrets map[string]string
@@ -33,8 +33,8 @@ func (p *specFlags) add(c *cobra.Command) {
 	_ = c.MarkFlagFilename("file", "json", "jsonl", "ndjson")
 }
 
-// specs are those of the file, or the one of the flags. All are read before anything is
-// done with one.
+// specs returns the specs in the file, or the spec of the flags. All are read before the first one is
+// used.
 func (p *specFlags) specs(c *cobra.Command, args []string) ([]fleet.Spec, error) {
 	if p.file == "" {
 		if len(args) != 1 {
@@ -88,8 +88,7 @@ func readSpecs(in io.Reader) (specs []fleet.Spec, err error) {
 	}
 }
 
-// readSpec is strict: a field whose name is mistyped would be a room that is not what it
-// should be.
+// readSpec returns an error for a field that it does not know, since the name may be mistyped.
 func readSpec(text json.RawMessage) (spec fleet.Spec, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

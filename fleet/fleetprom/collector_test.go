@@ -34,7 +34,7 @@ func connect(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 }
 
 // scraped is what Prometheus gets from a worker that holds three rooms, to one of which
-// nobody answers, and from one that does not run.
+// nothing answers, and from one that does not run.
 func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) {
 	t.Helper()
 	srv := wstest.NewServer()

@@ -17,23 +17,23 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A record is what the backend has seen.
+// A record has the events of the backend.
 type record struct {
 	Holds []audit.Hold
-	Sent  map[int]int // how often each message of the fleet has come, by its number
+	Sent  map[int]int // how often each message of the fleet was received, by its number
 }
 
-// A look is what the backend sees now.
+// A look is a snapshot of the backend.
 type look struct {
-	In    map[string]string // who is in each room: the worker's name
+	In    map[string]string // the name of the worker in each room
 	Twice int               // how often a room was held twice, until now
 }
 
-// addresses are what the backend says first.
+// addresses are the first line of the backend's output.
 type addresses struct{ Rooms, Desk string }
 
-// serveBackend is the backend's process: the rooms, and a desk where one can ask what it has
-// seen and have visitors say something.
+// serveBackend is the backend's process. It serves the rooms, and a desk over HTTP, which returns what
+// the backend has received, and makes visitors send messages.
 func serveBackend(ended <-chan struct{}) error {
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
@@ -76,10 +76,10 @@ func newLook(holds []audit.Hold) look {
 	return now
 }
 
-// sentPrefix begins what the fleet sends; a number follows.
+// sentPrefix is the beginning of the messages that the fleet sends; a number follows.
 const sentPrefix = "from the fleet, "
 
-// sentNumber is the number of a message that the fleet sent.
+// sentNumber returns the number of a message that the fleet sent.
 func sentNumber(text string) (int, bool) {
 	_, rest, ok := strings.Cut(text, sentPrefix)
 	if !ok {
@@ -103,7 +103,7 @@ func sent(events []wstest.Event) map[int]int {
 	return times
 }
 
-// A desk is the backend as the show sees it.
+// A desk is a client of the backend's desk.
 type desk struct {
 	*process
 	at     addresses

@@ -10,22 +10,22 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// figures are what has come of it.
+// figures are the result of a show.
 type figures struct {
 	s   *show
-	all record // what the backend has seen
+	all record // of the backend
 
 	started                  time.Duration
-	held                     int    // rooms that are held in the end
-	waiting                  uint64 // messages to rooms that are not confirmed in the end
+	held                     int    // rooms that are held at the end
+	waiting                  uint64 // messages to rooms that are not confirmed at the end
 	victim, leaver, newcomer string
 	killed                   time.Time
 	drainBegan, drainEnded   time.Time
 	joined, settled          time.Time
-	wanted                   map[string]bool // rooms that the newcomer must get
+	wanted                   map[string]bool // rooms that must move to the new worker
 }
 
-// belongings are the rooms that belong to one worker among others.
+// belongings returns the rooms that belong to one worker among others.
 func belongings(rooms []string, worker string, others ...string) map[string]bool {
 	hashes := []uint64{placement.Hash(worker)}
 	for _, o := range others {
@@ -40,8 +40,8 @@ func belongings(rooms []string, worker string, others ...string) map[string]bool
 	return list
 }
 
-// moves are the rooms that were given to a worker in a time, and how many went from one of
-// the others to another.
+// moves returns the rooms that moved to a worker in a time, and how many moved between two other
+// workers.
 func (f *figures) moves() (to map[string]bool, elsewhere int) {
 	to = map[string]bool{}
 	for i, h := range f.all.Holds {

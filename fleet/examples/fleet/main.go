@@ -1,12 +1,12 @@
-// Fleet is a thousand rooms held by three worker processes, of which one is killed, one is
-// drained, and a new one joins, while people talk in the rooms, a handler counts what they
-// say, and messages are sent to all of them.
+// Fleet runs a thousand rooms on three worker processes, of which one is killed, one is drained, and a
+// new one joins, while visitors send messages in the rooms, a handler counts these, and the fleet sends
+// messages to the rooms.
 //
 //	go run -C fleet ./examples/fleet
 //
-// NATS runs inside this process. The backend is a process of its own and sees every word:
-// it knows whether a room was ever held twice. The program ends by itself after about -for,
-// with figures, and with an error when something was not as it should be.
+// NATS runs inside this process. The backend is a process of its own. It receives every message, and
+// reports whether a room was ever held twice. The program ends after about -for, with figures, and with
+// an error if a guarantee of the fleet did not hold.
 package main
 
 import (

@@ -18,16 +18,16 @@ const (
 	backendRole = "backend"
 )
 
-// role plays the part of another process, if that is what this one is for.
+// role runs the part of another process if this process was started as one.
 func role(name string) bool {
 	if name == "" {
 		return false
 	}
-	// Ctrl-C goes to all processes of a terminal. The one that has started us ends us.
+	// Ctrl-C goes to all processes of a terminal. The first process ends this one.
 	signal.Ignore(os.Interrupt)
 	ended := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // ends with that process, however that ends
+		_, _ = io.Copy(io.Discard, os.Stdin) // returns when that process has ended, in any way
 		close(ended)
 	}()
 	var err error
@@ -36,7 +36,7 @@ func role(name string) bool {
 	} else {
 		go func() {
 			<-ended
-			os.Exit(1) // a worker in production would go on
+			os.Exit(1) // a worker in production would continue
 		}()
 		err = work(name)
 	}
@@ -47,18 +47,17 @@ func role(name string) bool {
 	return true
 }
 
-// A process is another process as the one that has started it sees it.
+// A process is a process that this one has started.
 type process struct {
 	name  string
 	cmd   *exec.Cmd
 	stdin io.Closer
-	ended chan struct{} // closed when it has, with err
+	ended chan struct{} // closed when the process has ended, with err
 	err   error
-	fate  atomic.Value // string: what the table says of it
+	fate  atomic.Value // string: its state in the table
 }
 
-// start starts a process in a role, and hands its standard output to read, if that is not
-// nil.
+// start starts a process in a role, and calls read with its standard output, if read is not nil.
 func start(name, nats string, read func(io.Reader) error) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -94,10 +93,10 @@ func start(name, nats string, read func(io.Reader) error) (*process, error) {
 	return p, nil
 }
 
-// drain is what a service manager does to a worker that it wants to end.
+// drain sends SIGTERM, as a service manager does to end a worker.
 func (p *process) drain() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 
-// end has it end now, if it has not.
+// end kills the process if it has not ended.
 func (p *process) end() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended

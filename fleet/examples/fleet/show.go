@@ -16,16 +16,16 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// patience is how long anything may take that is waited for.
+// patience is the timeout of everything that the program waits for.
 const patience = 90 * time.Second
 
-// A show is the whole of it.
+// A show is one run of the program.
 type show struct {
 	rooms, workers  int
 	duration, lease time.Duration
 	seed            uint64
 	out             io.Writer
-	live            bool // the table may be drawn over
+	live            bool // the output is a terminal
 
 	backend *desk
 	fleet   *fleet.Fleet
@@ -80,7 +80,7 @@ func (s *show) run(ctx context.Context) (err error) {
 	return figures.print(s.out)
 }
 
-// acts is what happens, one thing after the other.
+// acts runs the scenes of the show, one after the other.
 func (s *show) acts(ctx context.Context) (*figures, error) {
 	f := &figures{s: s}
 	for _, act := range []func(context.Context, *figures) error{s.begin, s.kill, s.drain, s.join, s.finish} {
@@ -184,14 +184,14 @@ func (s *show) join(ctx context.Context, f *figures) error {
 	if err != nil {
 		return err
 	}
-	if err := s.lookOn(ctx, 0.9); err != nil { // more might come than should
+	if err := s.lookOn(ctx, 0.9); err != nil { // for messages that arrive more than once
 		return err
 	}
 	f.settled = time.Now()
 	return nil
 }
 
-// finish waits until all has arrived that is under way.
+// finish waits until all messages have arrived.
 func (s *show) finish(ctx context.Context, f *figures) error {
 	s.table.says("nothing more is said; what is under way arrives")
 	s.traffic.stop()
@@ -218,7 +218,7 @@ func (s *show) finish(ctx context.Context, f *figures) error {
 		return f.waiting == 0 && time.Since(quiet) > time.Second
 	})
 	if err != nil && ctx.Err() != nil {
-		return err // and otherwise the figures tell
+		return err // otherwise the figures show what is missing
 	}
 	now, err := s.backend.look()
 	if err != nil {
@@ -257,13 +257,13 @@ func (s *show) living() (list []*process) {
 	return list
 }
 
-// pick is one of the living workers.
+// pick returns one of the living workers.
 func (s *show) pick(stream uint64) *process {
 	list := s.living()
 	return list[rand.New(rand.NewPCG(s.seed, stream)).IntN(len(list))]
 }
 
-// lookOn lets things go on until a part of the time is over, and for a second at least.
+// lookOn waits until a part of the time is over, and for a second at least.
 func (s *show) lookOn(ctx context.Context, part float64) error {
 	at := s.table.began.Add(time.Duration(part * float64(s.duration)))
 	select {
@@ -274,12 +274,12 @@ func (s *show) lookOn(ctx context.Context, part float64) error {
 	}
 }
 
-// untilAllHeld waits until somebody is in each room.
+// untilAllHeld waits until a worker is in each room.
 func (s *show) untilAllHeld(ctx context.Context) error {
 	return s.until(ctx, "not all rooms are held in time", func(now look) bool { return len(now.In) == s.rooms })
 }
 
-// until waits until the backend sees what is wanted.
+// until waits until a snapshot of the backend is as wanted.
 func (s *show) until(ctx context.Context, failed string, done func(look) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New(failed))
 	defer cancel()

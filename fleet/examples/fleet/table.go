@@ -11,14 +11,13 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// A table shows the workers while the show goes on: in place on a terminal, and otherwise
-// as one line a second.
+// A table shows the workers during the show: in place on a terminal, and otherwise as one line a second.
 type table struct {
 	s     *show
 	began time.Time
 
 	mu    sync.Mutex
-	lines int // drawn, and to be drawn over
+	lines int // number of lines to be overwritten
 	had   map[string]fleet.WorkerStats
 	at    time.Time
 }
@@ -45,7 +44,7 @@ func (t *table) start(ctx context.Context) (stop func()) {
 	}
 }
 
-// says tells what happens now.
+// says prints what happens now.
 func (t *table) says(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,7 +52,7 @@ func (t *table) says(what string) {
 	t.lines = 0
 }
 
-// ask asks all workers at once: one that was killed a moment ago does not answer.
+// ask requests the statistics of all workers at once: a worker that was just killed does not answer.
 func (t *table) ask(ctx context.Context, all []*process) map[string]fleet.WorkerStats {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()

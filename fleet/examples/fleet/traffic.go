@@ -12,19 +12,19 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// traffic is what is said in the rooms, by visitors and by the fleet.
+// traffic are the messages of visitors and of the fleet.
 type traffic struct {
 	s *show
 
-	said     atomic.Int64 // by visitors
-	heard    atomic.Int64 // of these, what the handler has got
-	echoed   atomic.Int64 // what the fleet said itself, as the handler has got it back
-	again    atomic.Int64 // messages handled before, that came once more
+	said     atomic.Int64 // messages sent by visitors
+	heard    atomic.Int64 // of these, handled messages
+	echoed   atomic.Int64 // handled echoes of messages of the fleet
+	again    atomic.Int64 // messages handled once more
 	disorder atomic.Int64 // messages handled out of their room's order
 
 	mu      sync.Mutex
-	sent    []int // numbers of the messages that Send has taken
-	refused int   // those of which it is not known
+	sent    []int // numbers of the messages for which Send returned nil
+	refused int   // number of those for which it returned an error
 	last    error
 
 	working sync.WaitGroup
@@ -32,7 +32,7 @@ type traffic struct {
 	hush    context.CancelFunc
 }
 
-// pace is how often a visitor says something, and how often something is sent.
+// pace is the interval between two messages of visitors, and of the fleet.
 const pace = 20 * time.Millisecond
 
 func (t *traffic) start(ctx context.Context) error {
@@ -84,13 +84,13 @@ func (t *traffic) start(ctx context.Context) error {
 	return nil
 }
 
-// stop ends the talking, and returns when the last word is said.
+// stop ends the traffic, and returns when the last message is sent.
 func (t *traffic) stop() {
 	t.hush()
 	t.talking.Wait()
 }
 
-// every calls do again and again, for a room at random.
+// every calls do at intervals, for a random room.
 func (t *traffic) every(ctx context.Context, stream uint64, do func(n int, room string)) {
 	random := rand.New(rand.NewPCG(t.s.seed, stream))
 	t.talking.Go(func() {
@@ -107,7 +107,7 @@ func (t *traffic) every(ctx context.Context, stream uint64, do func(n int, room 
 	})
 }
 
-// undelivered are the messages that Send has taken and that have not come.
+// undelivered returns the messages for which Send returned nil and which the backend has not received.
 func (t *traffic) undelivered(arrived map[int]int) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,7 +119,7 @@ func (t *traffic) undelivered(arrived map[int]int) (n int) {
 	return n
 }
 
-// sendings are how many messages Send has taken, and how many not.
+// sendings returns for how many messages Send has returned nil, and for how many an error.
 func (t *traffic) sendings() (taken, refused int, last error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -33,9 +33,9 @@ func work(name string) error {
 	return w.Run(ctx)
 }
 
-// connect makes a room's client out of its spec.
+// connect makes a room's client from its spec.
 func connect(worker string, r *fleet.Room) (*wechatws.Client, error) {
-	// The backend of this example wants to know who comes from which worker.
+	// The backend of this example records the worker of each connection.
 	client, err := r.NewClient(r.Endpoint+"?"+url.Values{"room": {r.ID}, "worker": {worker}}.Encode(),
 		wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1 << 30}))
 	if err != nil {

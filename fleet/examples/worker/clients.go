@@ -8,8 +8,8 @@ import (
 	"github.com/wechatws/wechatws/metrics/wsprom"
 )
 
-// clients are the rooms' clients for Prometheus, all as one. It is of each room the newest: when
-// one has failed for good, the worker has another made.
+// clients exports the rooms' clients to Prometheus, all as one. It has the newest client of each room:
+// when one has failed permanently, the worker makes another.
 type clients struct {
 	*wsprom.Collector
 

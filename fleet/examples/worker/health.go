@@ -8,8 +8,8 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// health answers as the worker does, and before there is one, while NATS is waited for, that
-// the program is alive and not ready: to start it again would not bring NATS back.
+// health answers as the worker does. While the program waits for NATS there is no worker yet, and health
+// answers that the program is alive and not ready: a restart would not help.
 type health struct {
 	worker atomic.Pointer[fleet.Worker]
 }

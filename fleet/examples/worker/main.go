@@ -11,7 +11,7 @@
 // A credential is a file in the folder that $CREDENTIALS_DIRECTORY names.
 //
 // Over HTTP it has /health/live and /health/ready, /metrics for Prometheus, and
-// /rooms/, a page of all rooms of all workers. SIGTERM has it hand its rooms over and end.
+// /rooms/, a page of all rooms of all workers. After SIGTERM it hands its rooms over and ends.
 package main
 
 import (
@@ -83,7 +83,7 @@ func run(ctx context.Context, s settings) error {
 	mux.Handle("/health/", &h)
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("/rooms/", page)
-	stop, err := serve(s.listen, mux) // before NATS is there
+	stop, err := serve(s.listen, mux) // before NATS can be reached
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	return fleet.Open(ctx, fleet.WithName(s.fleet), fleet.WithNATS(s.nats, options...), fleet.WithReplicas(s.replicas), fleet.WithLogger(s.log))
 }
 
-// connect makes a room's client out of its spec.
+// connect makes a room's client from its spec.
 func connect(ctx context.Context, r *fleet.Room, clients *clients) (*wechatws.Client, error) {
 	endpoint := func(ctx context.Context, _ int, _ error) (wechatws.Endpoint, error) {
 		ep := wechatws.Endpoint{URL: r.Endpoint}

@@ -9,10 +9,10 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// secret looks up what a room refers to: credential:NAME is a file in the folder that
-// $CREDENTIALS_DIRECTORY names (systemd sets it, and so does the Deployment), env:LIVE_… an
-// environment variable. Not any file or variable: who may add rooms could have each of them
-// sent to an endpoint of their own.
+// secret looks up a reference of a room: credential:NAME is a file in the folder that
+// $CREDENTIALS_DIRECTORY names (systemd sets it, and so does the Deployment), env:LIVE_… an environment
+// variable. Other files and variables are not permitted: a program that adds rooms could have each of
+// them sent to an endpoint of its own.
 func secret(ctx context.Context, ref string) (string, error) {
 	kind, name, _ := strings.Cut(ref, ":")
 	switch {
@@ -25,7 +25,7 @@ func secret(ctx context.Context, ref string) (string, error) {
 	if dir == "" {
 		return "", errors.New("CREDENTIALS_DIRECTORY is not set")
 	}
-	root, err := os.OpenRoot(dir) // out of which no name leads
+	root, err := os.OpenRoot(dir) // no name leads out of it
 	if err != nil {
 		return "", err
 	}

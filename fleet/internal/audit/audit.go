@@ -1,6 +1,6 @@
-// Package audit tells from what a backend has seen whether rooms were held as they should
-// be. The backend is a wstest.Server that rooms connect to with ?room=…&worker=…&fence=… in the
-// URL, of which the fence may be left out; it knows better than anybody who takes part.
+// Package audit reports, from the events of a backend, whether rooms were held by one worker at a time.
+// The backend is a wstest.Server that rooms connect to with ?room=…&worker=…&fence=… in the URL, of
+// which the fence may be left out. Only the backend sees all connections.
 package audit
 
 import (
@@ -11,23 +11,23 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A Hold is one connection's time in a room: from the first thing that it says, which is the
-// join, to the last, which may be a good-bye. After that the socket may go on to exist, as
-// that of a process that was stopped does, but nobody holds the room by it.
+// A Hold is one connection's time in a room: from its first message, which is the join, to its last
+// one, which may be a close frame. After that the socket may still exist, as that of a stopped process
+// does, but the room is not held by it.
 type Hold struct {
 	Room, Worker, Fence string
 	Conn                int
 	Opened              time.Time // the handshake was accepted
-	From, To            time.Time // the first and the last word
-	Gone                time.Time // the end of the socket; zero: it is there still
+	From, To            time.Time // the first and the last message
+	Gone                time.Time // the end of the socket; zero if it still exists
 }
 
-// sameHolder tells whether it is two connections of one holder.
+// sameHolder reports whether both are connections of one holder.
 func (h Hold) sameHolder(other Hold) bool { return h.Worker == other.Worker && h.Fence == other.Fence }
 
 const noCloseFrame = 1006
 
-// Holds are all connections that have said something, by room and time.
+// Holds returns all connections that have sent a message, by room and time.
 func Holds(events []wstest.Event) []Hold {
 	byConn := map[int]*Hold{}
 	var order []int
@@ -62,16 +62,15 @@ func Holds(events []wstest.Event) []Hold {
 	return holds
 }
 
-// Twice are pairs of holds of one room by two holders, of which the second began before the
-// first had ended. A holder is a worker with a fence, and may have two connections of its own
-// for a moment: what was on its way on a connection that was cut can arrive when the next
-// one is there.
+// Twice returns the pairs of holds of one room by two holders, of which the second began before the
+// first had ended. A holder is a worker with a fence, and may have two connections for a moment: a
+// message that was sent on a connection that was cut may arrive after the next one has opened.
 func Twice(holds []Hold) (pairs [][2]Hold) {
 	return overlaps(holds, func(h Hold) time.Time { return h.To })
 }
 
-// TwoSockets are pairs of which the second began while the first one's socket was still
-// there, whether anything was said on it or not.
+// TwoSockets returns the pairs of which the second began while the first one's socket still existed,
+// with or without messages on it.
 func TwoSockets(holds []Hold) (pairs [][2]Hold) {
 	return overlaps(holds, func(h Hold) time.Time {
 		if h.Gone.IsZero() {
@@ -95,8 +94,8 @@ func overlaps(holds []Hold, end func(Hold) time.Time) (pairs [][2]Hold) {
 	return pairs
 }
 
-// Gaps are, for each room that a worker held at a moment, how long it took from then until
-// another connection spoke in it. A room that is not back is not among them.
+// Gaps returns, for each room that a worker held at a moment, the time from then until another
+// connection sent a message. A room without another connection is left out.
 func Gaps(holds []Hold, worker string, lost time.Time) (gaps []time.Duration, missing int) {
 	for i, h := range holds {
 		if h.Worker != worker || h.From.After(lost) || !h.Gone.IsZero() && h.Gone.Before(lost) {
@@ -114,8 +113,8 @@ func Gaps(holds []Hold, worker string, lost time.Time) (gaps []time.Duration, mi
 	return gaps, missing
 }
 
-// Between is how long nobody was there at each change of hands in a time: from the end of one
-// worker's socket to the first word of the next one.
+// Between returns the length of each gap between two workers in a time: from the end of one worker's
+// socket to the first message of the next one.
 func Between(holds []Hold, from, to time.Time) (gaps []time.Duration) {
 	for i := 1; i < len(holds); i++ {
 		a, b := holds[i-1], holds[i]
@@ -137,7 +136,8 @@ func Opened(holds []Hold, worker string, from, to time.Time) (n int) {
 	return n
 }
 
-// Percentile of sorted durations: 0.99 is what no more than one in a hundred exceeds.
+// Percentile returns a percentile of sorted durations: with 0.99, the one that no more than one in a
+// hundred exceeds.
 func Percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

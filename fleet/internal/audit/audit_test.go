@@ -86,7 +86,7 @@ func TestPercentile(t *testing.T) {
 	assert.Equal(t, time.Duration(1), audit.Percentile([]time.Duration{1, 2, 3}, 0))
 }
 
-// A busy backend reads the last word of the former holder after the first one of the next.
+// A busy backend reads the last message of the former holder after the first one of the next.
 func TestTwiceJudgesByArrival(t *testing.T) {
 	s := wstest.NewServer()
 	defer s.Close()

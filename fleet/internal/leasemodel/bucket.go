@@ -1,6 +1,6 @@
 package leasemodel
 
-// tick lets time pass. Where pauses are forbidden, it has to wait for the worker.
+// tick is the passing of time. Where pauses are not permitted, it waits for the worker.
 func (m *Model) tick(s State, emit emit) {
 	if !m.Clocks {
 		return
@@ -30,21 +30,21 @@ func (m *Model) tick(s State, emit emit) {
 	emit(Step{Rule: "time", Does: "a tick passes", Worker: -1}, s)
 }
 
-// expire lets a session die that has not been renewed. That may be late.
+// expire is the death of a session that has not been renewed. It may be late.
 func (m *Model) expire(s State, emit emit) {
 	for i := range s.Keys {
 		if s.Keys[i].Life == Alive && s.Keys[i].Left == 0 {
 			next := s
 			next.Keys[i] = Key{Life: Dead}
-			m.changed(&next, Who(i+1))
+			m.changed(&next, Holder(i+1))
 			emit(Step{Rule: "server", Does: "the session that is not renewed has died", Worker: i / perWorker}, next)
 		}
 	}
 }
 
-// arrive lets a request come to the server, which does what it says and answers. A
-// compare-and-set that fails is not answered: to the worker that is as if it were
-// lost, since it may read, or try again, at any time.
+// arrive is the arrival of a request at the server, which executes and answers it. A compare-and-set that
+// fails is not answered: for the worker that is the same as a lost request, since the worker may read, or
+// retry, at any time.
 func (m *Model) arrive(s State, w, i int, emit emit) {
 	msg := s.Net[w][i]
 	if msg.Kind == Nothing || msg.Answer {
@@ -106,9 +106,8 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 	emit(Step{Rule: "server", Does: does, Worker: w, Fault: msg.Awaited}, s)
 }
 
-// changed drops what compares with a revision of the session that it does not have any
-// more: such a renewal would fail.
-func (m *Model) changed(s *State, who Who) {
+// changed drops renewals that expect a former revision of the session: they would fail.
+func (m *Model) changed(s *State, who Holder) {
 	w := int(who-1) / perWorker
 	if s.session(w) == who {
 		s.Workers[w].Knows = false
@@ -123,7 +122,7 @@ func (m *Model) changed(s *State, who Who) {
 	}
 }
 
-// life is how long the server lets a session live for at least.
+// life returns for at least how long the server keeps a session.
 func (m *Model) life() uint8 {
 	if !m.Clocks {
 		return 0
@@ -131,7 +130,7 @@ func (m *Model) life() uint8 {
 	return m.T - m.D
 }
 
-// lose loses a request or an answer. To the worker, the request has timed out.
+// lose is the loss of a request or an answer. For the worker, the request has timed out.
 func (m *Model) lose(s State, w, i int, emit emit) {
 	if s.Net[w][i].Kind == Nothing {
 		return
@@ -140,8 +139,7 @@ func (m *Model) lose(s State, w, i int, emit emit) {
 	emit(Step{Rule: "network", Does: "a request or its answer is lost", Worker: w, Fault: true}, s)
 }
 
-// delay makes a request late: the worker does not wait for it any more, but it will
-// come.
+// delay makes a request late: the worker does not wait for it any more, and it arrives later.
 func (m *Model) delay(s State, w, i int, emit emit) {
 	msg := &s.Net[w][i]
 	if msg.Kind == Nothing || msg.Kind == Renew || msg.Answer || !msg.Awaited {

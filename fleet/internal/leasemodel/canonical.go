@@ -2,8 +2,7 @@ package leasemodel
 
 import "math/bits"
 
-// canonical gives all states that cannot be told apart by what may come after them
-// the same form.
+// canonical gives all states that have the same possible continuations the same form.
 func (m *Model) canonical(s *State) {
 	for w := range s.Workers {
 		me := &s.Workers[w]
@@ -40,8 +39,8 @@ func (m *Model) canonical(s *State) {
 	}
 }
 
-// canonicalRevs gives revisions of which the order does not matter any more the same
-// value. Those below first are for that; the room's own begin there.
+// canonicalRevs gives revisions whose order does not matter any more the same value, below first. The
+// revisions of the room begin at first.
 func (m *Model) canonicalRevs(s *State) {
 	for w := range s.Workers {
 		if me := &s.Workers[w]; me.Begun == m.Sessions[w] && !me.Session && me.Phase != Open {
@@ -51,7 +50,7 @@ func (m *Model) canonicalRevs(s *State) {
 	if m.Stream {
 		return
 	}
-	// Without a stream, nobody compares revisions with what another worker knows.
+	// Without a stream, revisions are not compared with those that another worker knows.
 	for w := range s.Workers {
 		me := &s.Workers[w]
 		view := me.View.Rev
@@ -73,11 +72,11 @@ func (m *Model) canonicalRevs(s *State) {
 	}
 }
 
-// first is below all revisions of which the order matters.
+// first is below all revisions whose order matters.
 const first = 3
 
-// canonicalMessage forgets a message that cannot change anything any more: a late
-// answer, or a compare-and-set that is bound to fail.
+// canonicalMessage removes a message that cannot have an effect any more: a late answer, or a
+// compare-and-set that certainly fails.
 func (m *Model) canonicalMessage(s *State, w int, msg *Message) {
 	doomed := false
 	switch msg.Kind {

@@ -2,12 +2,12 @@ package leasemodel
 
 import "hash/maphash"
 
-// A Step is what happens between two states.
+// A Step is the transition between two states.
 type Step struct {
-	Rule   string // of the protocol, or who else does it
+	Rule   string // of the protocol, or the part that acts
 	Does   string
-	Worker int  // that does it, or to which it happens; -1: none
-	Fault  bool // it does not happen when all goes well
+	Worker int  // the worker that acts or is affected; -1: none
+	Fault  bool // a failure
 }
 
 type emit = func(Step, State)
@@ -47,7 +47,7 @@ func (m *Model) next(s State, emit emit) {
 	}
 }
 
-// A Result is what Explore has found.
+// A Result is the result of Explore.
 type Result struct {
 	States int
 	Steps  int
@@ -57,7 +57,7 @@ type Result struct {
 	Full   bool     // no state was left out
 }
 
-// A Visit is a state in a trace, and how it came about.
+// A Visit is a state in a trace, and the step that led to it.
 type Visit struct {
 	Step  Step
 	State State
@@ -127,7 +127,7 @@ type explorer struct {
 	states []State
 	from   []uint32 // the state that each was first reached from
 	table  []uint32 // open addressing: 1 + index of a state
-	edges  []uint32 // the states that can be reached when all goes well,
+	edges  []uint32 // the states that can be reached without a failure,
 	offset []uint32 // and where those of each state begin
 }
 
@@ -159,7 +159,7 @@ func (x *explorer) grow() {
 	}
 }
 
-// trace is the way to a state. The steps are found by taking them again.
+// trace returns the way to a state. It finds the steps by executing them again.
 func (x *explorer) trace(n int) []Visit {
 	if n == 0 {
 		return nil

@@ -1,6 +1,6 @@
 package leasemodel
 
-// A Property is what must not be broken.
+// A Property is a property of the protocol that must hold.
 type Property uint8
 
 const (
@@ -8,14 +8,14 @@ const (
 	Kept Property = iota
 	// TwoWriters: two workers have an open client, and the guards of both say yes.
 	TwoWriters
-	// TwoClients: two workers have an open client, be it that one of them cannot write
-	// any more.
+	// TwoClients: two workers have an open client, even if one of them cannot write any
+	// more.
 	TwoClients
-	// LateWrite: a worker whose claim is not the room's any more writes to the room while
-	// the one whose claim it is has an open client.
+	// LateWrite: a worker that has lost its claim writes to the room while the worker that
+	// has the claim has an open client.
 	LateWrite
-	// FenceWentBack: in the inbound stream, something of an older fence comes after
-	// something of a newer one.
+	// FenceWentBack: in the inbound stream, a message with an older fence comes after a
+	// message with a newer one.
 	FenceWentBack
 	// Stuck: no state with exactly one holder can be reached, although a worker lives
 	// and nothing fails any more.
@@ -33,7 +33,7 @@ func (p Property) String() string {
 	}[p]
 }
 
-// broken tells which of the properties a state breaks.
+// broken returns the first of the properties that a state breaks, or Kept.
 func (m *Model) broken(s *State, properties []Property) Property {
 	a, b := &s.Workers[0], &s.Workers[1]
 	for _, p := range properties {
@@ -51,7 +51,7 @@ func (m *Model) broken(s *State, properties []Property) Property {
 	return Kept
 }
 
-// held tells whether exactly one worker holds the room, with a claim that counts.
+// held reports whether exactly one worker holds the room, with a valid claim.
 func (m *Model) held(s *State) bool {
 	n := 0
 	for w, me := range s.Workers {
@@ -65,8 +65,7 @@ func (m *Model) held(s *State) bool {
 	return n == 1
 }
 
-// lives tells whether there is a worker that can go on: it has a session, or may begin
-// one.
+// lives reports whether there is a worker that has a session, or may begin one.
 func (m *Model) lives(s *State) bool {
 	for w, me := range s.Workers {
 		if me.Begun < m.Sessions[w] || me.Session && s.Keys[s.session(w)-1].Life == Alive && m.guarded(me.Lease) {

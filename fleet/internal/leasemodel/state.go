@@ -1,7 +1,7 @@
 package leasemodel
 
-// A State is all that there is at one time. The zero State is the first: no worker has
-// started, and nothing has been written.
+// A State is the state of the model at one time. The zero State is the first: no worker has started, and
+// nothing has been written.
 type State struct {
 	Room    Claim
 	Keys    [sessions]Key
@@ -12,25 +12,25 @@ type State struct {
 }
 
 const (
-	workers       = 2
-	perWorker     = 2 // the most sessions that a worker may have
-	sessions      = workers * perWorker
-	slots         = 2 // for requests of a worker that are on their way
-	stale         = 0xff
-	nobody    Who = 0
+	workers          = 2
+	perWorker        = 2 // the most sessions that a worker may have
+	sessions         = workers * perWorker
+	slots            = 2 // for requests of a worker under way
+	stale            = 0xff
+	noHolder  Holder = 0
 )
 
-// Who is a session: 1 and 2 are those of the first worker, 3 and 4 of the second.
-type Who uint8
+// A Holder is the number of a session: 1 and 2 are those of the first worker, 3 and 4 of the second.
+type Holder uint8
 
 // A Claim is the room's key in its bucket, or what a worker has seen of it. It is free
-// if By is nobody. Revision 0 is before anything.
+// if By is noHolder. Revision 0 is before the first write.
 type Claim struct {
 	Rev uint8
-	By  Who
+	By  Holder
 }
 
-// A Life is what became of a session.
+// A Life is the state of a session.
 type Life uint8
 
 const (
@@ -43,10 +43,10 @@ const (
 // shows that it dies for good, and can be read to be dead, as if it had one.)
 type Key struct {
 	Life Life
-	Left uint8 // that the server lets it live for at least
+	Left uint8 // for at least how long the server keeps it
 }
 
-// A Phase is what a worker has to do with the room.
+// A Phase is a worker's relation to the room.
 type Phase uint8
 
 const (
@@ -77,12 +77,12 @@ type Worker struct {
 type Message struct {
 	Kind    Kind
 	Answer  bool
-	Awaited bool  // the worker still waits for the answer
-	Of      Who   // the session that it is of
-	Expect  uint8 // the revision or sequence to compare with; a renewal has none: see changed
-	Rev     uint8 // in the answer: the new one
-	Fence   uint8 // of what is published
-	Left    uint8 // what is left of T since a renewal was sent
+	Awaited bool   // the worker still waits for the answer
+	Of      Holder // the session that it is of
+	Expect  uint8  // the revision or sequence to compare with; a renewal has none: see changed
+	Rev     uint8  // in the answer: the new one
+	Fence   uint8  // of what is published
+	Left    uint8  // what is left of T since a renewal was sent
 }
 
 // A Kind is what a request asks for.
@@ -96,12 +96,12 @@ const (
 	Publish      // to the inbound stream
 )
 
-// session is the current session of worker w, or its last.
-func (s *State) session(w int) Who {
-	return Who(w*perWorker) + Who(s.Workers[w].Begun)
+// session returns the current session of worker w, or its last one.
+func (s *State) session(w int) Holder {
+	return Holder(w*perWorker) + Holder(s.Workers[w].Begun)
 }
 
-// awaits tells whether worker w waits for an answer of one of the kinds.
+// awaits reports whether worker w waits for an answer of one of the kinds.
 func (s *State) awaits(w int, kinds ...Kind) bool {
 	for _, m := range s.Net[w] {
 		for _, k := range kinds {
@@ -113,7 +113,7 @@ func (s *State) awaits(w int, kinds ...Kind) bool {
 	return false
 }
 
-// send puts a request on its way, unless all slots are taken.
+// send sends a request, and reports whether a slot was free.
 func (m *Model) send(s *State, w int, msg Message) bool {
 	msg.Awaited = true
 	for i := range m.Slots {
@@ -125,7 +125,7 @@ func (m *Model) send(s *State, w int, msg Message) bool {
 	return false
 }
 
-// revs are all revisions of the room's claim in the state. (An array of pointers: this is
+// revs returns all revisions of the room's claim in the state. (An array of pointers: this is
 // most of the explorer's work.)
 func (s *State) revs() [1 + 2*workers + 2*workers*slots + 1]*uint8 {
 	a, b := &s.Workers[0], &s.Workers[1]
@@ -139,7 +139,7 @@ func (s *State) revs() [1 + 2*workers + 2*workers*slots + 1]*uint8 {
 	}
 }
 
-// newRev is a revision after all that there are.
+// newRev returns a revision after all revisions in the state.
 func (s *State) newRev() uint8 {
 	highest := uint8(first)
 	for _, rev := range s.revs() {

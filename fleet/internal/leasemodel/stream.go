@@ -26,10 +26,9 @@ func (m *Model) rule4Publish(s State, w int, emit emit) {
 	}
 }
 
-// rule4Read reads the last message in the stream after a claim, and whenever something
-// published has come to nothing. A higher fence there means that the worker is fenced
-// out. Otherwise it is a late message of the holder before, or the worker's own: it
-// goes on from there.
+// rule4Read reads the last message in the stream after a claim, and whenever a message was not published.
+// A higher fence there means that the worker is fenced out. Otherwise it is a late message of the former
+// holder, or the worker's own, and the worker continues from there.
 func (m *Model) rule4Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !m.Stream || me.Next != stale || me.Phase != Claimed && me.Phase != Open {
@@ -58,7 +57,7 @@ func (m *Model) append(s *State, msg *Message) bool {
 	return true
 }
 
-// published is what the worker makes of the answer.
+// published is called when the worker has the answer to a message.
 func (m *Model) published(me *Worker, msg Message) {
 	if (me.Phase == Claimed || me.Phase == Open) && msg.Fence == me.Fence {
 		me.Marked = true
@@ -66,7 +65,7 @@ func (m *Model) published(me *Worker, msg Message) {
 	}
 }
 
-// forget is a stream that does not keep the last message of a room.
+// forget is the mistake StreamForgets.
 func (m *Model) forget(s State, emit emit) {
 	if !m.StreamForgets || s.Stream.Last == 0 {
 		return

@@ -1,13 +1,13 @@
 package leasemodel
 
-// swapped is the state with the workers in each other's place.
+// swapped returns the state with the workers exchanged.
 func (s *State) swapped() State {
 	t := *s
 	t.Workers[0], t.Workers[1] = s.Workers[1], s.Workers[0]
 	t.Net[0], t.Net[1] = s.Net[1], s.Net[0]
 	t.Room.By = other(s.Room.By)
 	for i := range s.Keys {
-		t.Keys[other(Who(i+1))-1] = s.Keys[i]
+		t.Keys[other(Holder(i+1))-1] = s.Keys[i]
 	}
 	for w := range t.Workers {
 		me := &t.Workers[w]
@@ -19,11 +19,11 @@ func (s *State) swapped() State {
 	return t
 }
 
-// other is the other worker's session of the same number.
-func other(who Who) Who {
+// other returns the other worker's session of the same number.
+func other(who Holder) Holder {
 	switch {
-	case who == nobody:
-		return nobody
+	case who == noHolder:
+		return noHolder
 	case who <= perWorker:
 		return who + perWorker
 	}

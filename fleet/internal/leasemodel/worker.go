@@ -1,8 +1,7 @@
 package leasemodel
 
-// begin is the start of a worker, or of its next session after one that was lost. The
-// first put of a session is one action: a worker that does not know what became of it
-// takes another session.
+// begin starts a worker, or its next session after one that was lost. The first put of a session is one
+// action: a worker that receives no answer uses another session.
 func (m *Model) begin(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if me.Session || me.Begun == m.Sessions[w] || me.Phase == Open && !m.BeginBeforeClose {
@@ -15,26 +14,25 @@ func (m *Model) begin(s State, w int, emit emit) {
 	emit(Step{Rule: "start", Does: "begins a session", Worker: w}, s)
 }
 
-// rule1Renew sends a renewal. If it is counted, the lease counts from now.
+// rule1Renew sends a renewal. If it counts, the lease begins now.
 func (m *Model) rule1Renew(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !m.Clocks || !me.Session || s.awaits(w, Renew) {
 		return
 	}
 	if !me.Knows && !m.RenewResurrects {
-		return // it would fail; see rule8Read
+		return // the renewal would fail; see rule8Read
 	}
 	if m.send(&s, w, Message{Kind: Renew, Of: s.session(w), Left: m.T}) {
 		emit(Step{Rule: "1", Does: "sends a renewal of its session", Worker: w}, s)
 	}
 }
 
-// counts tells whether a worker counts a renewal of which the answer comes now: not if
-// its lease has run out.
+// counts reports whether a worker counts a renewal whose answer comes now: not if its lease has run out.
 func (m *Model) counts(me *Worker) bool { return m.guarded(me.Lease) || m.RenewResurrects }
 
-// rule2Close closes the client, at the latest when the lease has run out. (World.Pauses
-// tells how late a worker can be.)
+// rule2Close closes the client, at the latest when the lease has run out. (How late a worker can be
+// depends on World.Pauses.)
 func (m *Model) rule2Close(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if me.Phase != Open {
@@ -47,7 +45,7 @@ func (m *Model) rule2Close(s State, w int, emit emit) {
 	emit(Step{Rule: "2", Does: "closes its client", Worker: w}, s)
 }
 
-// rule2Check asks the guard whether something may be written now.
+// rule2Check calls the guard before a write.
 func (m *Model) rule2Check(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !m.Writes || me.Phase != Open || me.Checked || !m.guarded(me.Lease) {
@@ -57,7 +55,7 @@ func (m *Model) rule2Check(s State, w int, emit emit) {
 	emit(Step{Rule: "2", Does: "asks the guard, which says yes", Worker: w}, s)
 }
 
-// rule2Write writes to the socket what the guard has said yes to.
+// rule2Write writes to the socket after the guard has permitted it.
 func (m *Model) rule2Write(s State, w int, emit emit) {
 	me, other := &s.Workers[w], &s.Workers[1-w]
 	if !me.Checked {
@@ -70,10 +68,9 @@ func (m *Model) rule2Write(s State, w int, emit emit) {
 	emit(Step{Rule: "2", Does: "writes to the room", Worker: w}, s)
 }
 
-// rule3Claim sends a claim by compare-and-set on what has been seen: a free room, or
-// one whose session is gone. (If no claim has been seen at all, that is to compare with
-// there being none.) Placement is left out: each worker may want the room, or
-// not want it any more, at any time.
+// rule3Claim sends a claim by compare-and-set on the claim that the worker has seen: that of a free room,
+// or of a session that is gone. (If it has seen no claim, it expects that there is none.) Placement is
+// left out: each worker may want the room, or not want it any more, at any time.
 func (m *Model) rule3Claim(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !me.Session || !m.leased(me.Lease) || s.awaits(w, Take, Free) {
@@ -81,8 +78,8 @@ func (m *Model) rule3Claim(s State, w int, emit emit) {
 	}
 	by := me.View.By
 	switch {
-	case me.Phase == Released && by == s.session(w): // it takes its release back, with a new fence
-	case me.Phase == None && by == nobody:
+	case me.Phase == Released && by == s.session(w): // it claims the room again, with a new fence
+	case me.Phase == None && by == noHolder:
 	case me.Phase == None && me.Gone:
 	case me.Phase == None && m.UnknownIsDead && by != s.session(w):
 	default:
@@ -93,14 +90,14 @@ func (m *Model) rule3Claim(s State, w int, emit emit) {
 	}
 }
 
-// rule3Read reads the session that holds the room. If it is not there it is dead: it
-// has been there, or else it could not have made its claim, and it does not come back.
-// Nothing else makes a session dead to others. The watch on the sessions only makes a
-// worker look, which it may here at any time: so that watch is not in the model.
+// rule3Read reads the session that holds the room. If it does not exist it is dead: it has existed, since
+// it has made its claim, and it does not come back. No other event proves to a worker that a session is
+// dead. The watch on the sessions only makes a worker read, which it may do here at any time. So that
+// watch is not in the model.
 func (m *Model) rule3Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	by := me.View.By
-	if !me.Session || by == nobody || by == s.session(w) || me.Gone || s.Keys[by-1].Life != Dead {
+	if !me.Session || by == noHolder || by == s.session(w) || me.Gone || s.Keys[by-1].Life != Dead {
 		return
 	}
 	me.Gone = true
@@ -117,8 +114,8 @@ func (m *Model) rule5Open(s State, w int, emit emit) {
 	emit(Step{Rule: "5", Does: "opens its client", Worker: w}, s)
 }
 
-// rule6Release sends a release. From now on nothing is done under this fence any more:
-// the release may come at any time, also when it was given up.
+// rule6Release sends a release. From now on the worker does nothing under this fence any more: the
+// release may arrive at any time, also after the worker has stopped waiting for the answer.
 func (m *Model) rule6Release(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !me.Session || s.awaits(w, Take, Free) || me.Fence != s.Room.Rev {
@@ -136,7 +133,7 @@ func (m *Model) rule6Release(s State, w int, emit emit) {
 	}
 }
 
-// rule6Reopen is what must not be done.
+// rule6Reopen is the mistake ReopenAfterRelease.
 func (m *Model) rule6Reopen(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !m.ReopenAfterRelease || !me.Session || me.Phase != Released || me.View.Rev != me.Fence || s.awaits(w, Free) {
@@ -146,8 +143,7 @@ func (m *Model) rule6Reopen(s State, w int, emit emit) {
 	emit(Step{Rule: "6", Does: "thinks that its release came to nothing", Worker: w}, s)
 }
 
-// rule7Gone is what a worker does that finds its own session gone, by the watch or by
-// reading.
+// rule7Gone ends a session after the worker has found it gone, by the watch or by reading.
 func (m *Model) rule7Gone(s State, w int, emit emit) {
 	if !s.Workers[w].Session || s.Keys[s.session(w)-1].Life != Dead {
 		return
@@ -156,8 +152,8 @@ func (m *Model) rule7Gone(s State, w int, emit emit) {
 	emit(Step{Rule: "7", Does: "finds its session gone", Worker: w}, s)
 }
 
-// rule7End ends a session when its lease is down, be it that others find it alive yet.
-// Without clocks that may be at any time.
+// rule7End ends a session when its lease has run out, even if other workers still find it alive. Without
+// clocks that may be at any time.
 func (m *Model) rule7End(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !me.Session || m.Clocks && m.guarded(me.Lease) {
@@ -167,8 +163,8 @@ func (m *Model) rule7End(s State, w int, emit emit) {
 	emit(Step{Rule: "7", Does: "ends its session, as its lease is down", Worker: w}, s)
 }
 
-// end ends the session: it will never be renewed again, but by what is on its way. All
-// clients are closed.
+// end ends the session, which is renewed no more, except by renewals that are under way. All clients are
+// closed.
 func (m *Model) end(s *State, w int) {
 	me := &s.Workers[w]
 	me.Session, me.Knows, me.Lease = false, false, 0
@@ -176,19 +172,18 @@ func (m *Model) end(s *State, w int) {
 		s.Net[w][i].Awaited = false
 	}
 	if me.Phase == Open && m.BeginBeforeClose {
-		return // they will be, soon
+		return // the clients are closed later
 	}
 	m.drop(me)
 }
 
-// drop closes the client and has nothing to do with the room any more.
+// drop closes the client and resets everything about the room.
 func (m *Model) drop(me *Worker) {
 	me.Phase, me.Fence, me.Marked, me.Checked, me.Next = None, 0, false, false, 0
 }
 
-// rule8Read reads the revision of the worker's own session, after a renewal of which it
-// does not know what became. Its lease still counts from the last renewal that it
-// counted.
+// rule8Read reads the revision of the worker's own session, after a renewal without an answer. The lease
+// still begins at the last renewal that the worker counted.
 func (m *Model) rule8Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !me.Session || me.Knows || s.Keys[s.session(w)-1].Life != Alive {
@@ -201,8 +196,8 @@ func (m *Model) rule8Read(s State, w int, emit emit) {
 	emit(Step{Rule: "8", Does: "reads the revision of its session", Worker: w}, s)
 }
 
-// watch shows the room's claim as it is now, at any time. What has been overwritten in
-// the meantime is never seen: that is what JetStream does with a history of 1.
+// watch shows the room's claim as it is now, at any time. A claim that was overwritten meanwhile is never
+// seen, as with a history of 1 in JetStream.
 func (m *Model) watch(s State, w int, emit emit) {
 	if !s.Workers[w].Up || s.Room.Rev <= s.Workers[w].View.Rev {
 		return
@@ -211,7 +206,7 @@ func (m *Model) watch(s State, w int, emit emit) {
 	emit(Step{Rule: "watch", Does: "sees the room's claim: " + name(s.Room.By), Worker: w}, s)
 }
 
-// seeRoom is what a worker makes of the room's claim.
+// seeRoom makes the room's claim known to a worker.
 func (m *Model) seeRoom(s *State, w int) {
 	me := &s.Workers[w]
 	me.View, me.Gone = s.Room, false
@@ -223,8 +218,8 @@ func (m *Model) seeRoom(s *State, w int) {
 	}
 }
 
-// took is a claim that was written: known by its answer, or by the watch if that was
-// lost.
+// took is called when a worker knows that it has claimed the room: by the answer, or by the watch if the
+// answer was lost.
 func (m *Model) took(me *Worker, rev uint8) {
 	if me.Phase == Open {
 		return
@@ -233,7 +228,7 @@ func (m *Model) took(me *Worker, rev uint8) {
 	me.Phase, me.Fence, me.Next = Claimed, rev, stale
 }
 
-// answer is an answer that comes to the worker.
+// answer is the arrival of an answer at the worker.
 func (m *Model) answer(s State, w, i int, emit emit) {
 	msg := s.Net[w][i]
 	if msg.Kind == Nothing || !msg.Answer {
@@ -274,7 +269,7 @@ func (m *Model) crash(s State, w int, emit emit) {
 	emit(Step{Rule: "crash", Does: "crashes", Worker: w, Fault: true}, s)
 }
 
-// name is a session's name in a trace.
-func name(who Who) string {
-	return [...]string{"free", "A1", "A2", "B1", "B2"}[who]
+// name returns the name of a session in a trace.
+func name(of Holder) string {
+	return [...]string{"free", "A1", "A2", "B1", "B2"}[of]
 }

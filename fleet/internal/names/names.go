@@ -9,9 +9,9 @@ import (
 
 const hex = "0123456789ABCDEF"
 
-// Token is s with everything but letters, digits, - and _ written as =XX, so that it is
-// one token of a subject and part of a key. What begins with _ is left to the fleet
-// itself: there the _ is written as =5F. The empty string is a single =.
+// Token returns s with everything but letters, digits, - and _ written as =XX, so that it is one token
+// of a subject and part of a key. Tokens that begin with _ are reserved for the fleet itself: an _ at the
+// beginning of s is written as =5F. The token of the empty string is a single =.
 func Token(s string) string {
 	if s == "" {
 		return "="
@@ -31,7 +31,7 @@ func Token(s string) string {
 	return b.String()
 }
 
-// Text is what Token was made of.
+// Text returns the string that a token was made of.
 func Text(token string) (string, error) {
 	if token == "=" {
 		return "", nil

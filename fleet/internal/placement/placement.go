@@ -2,8 +2,8 @@
 // (also called highest random weight): each pair of a room and a worker has a score
 // that looks random, and a room belongs to the worker with the highest one.
 //
-// So all workers that see the same list of workers decide the same without talking
-// to each other. When a worker leaves, only its rooms move, and they spread evenly
+// So all workers that see the same list of workers decide the same, without any
+// messages between them. When a worker leaves, only its rooms move, and they spread evenly
 // over all others, since each room has its own order of the workers. When a worker
 // joins, only the rooms move that it wins.
 //
@@ -20,8 +20,8 @@ import "github.com/cespare/xxhash/v2"
 // Hash is the hash of the name of a room or a worker: 64-bit xxHash (XXH64) with
 // seed 0 over the bytes of the name.
 //
-// It is not made to withstand somebody who chooses names so that they collide. All
-// that one can gain by it is to have many rooms on the same worker.
+// It is not cryptographic: names can be chosen so that they collide. The effect is
+// only that many rooms are on the same worker.
 func Hash(name string) uint64 {
 	return xxhash.Sum64String(name)
 }
@@ -47,9 +47,8 @@ func Score(room, worker uint64) uint64 {
 // none. Which worker it is does not depend on the order of workers.
 //
 // A tie is only possible between equal hashes, since Score is a bijection. The first
-// of them is returned, and which one that is means nothing: to this package they are
-// the same worker. A caller who lists different names has to expect equal hashes once
-// in 2^64 pairs of names.
+// of them is returned: for this package they are the same worker. Of different names,
+// one in 2^64 pairs has equal hashes.
 func Best(room uint64, workers []uint64) int {
 	best, highest := -1, uint64(0)
 	for i, worker := range workers {

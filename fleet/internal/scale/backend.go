@@ -15,30 +15,30 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A hold is who is in a room.
+// A hold is the holder of a room.
 type hold struct {
 	Worker string
-	Since  time.Time // the first word
+	Since  time.Time // of the first message
 	fence  string
 	conn   *wstest.Conn
 }
 
-// A look is what the backend sees.
+// A look is a snapshot of the backend.
 type look struct {
-	Rooms map[string]hold // that somebody is in
-	Twice int             // how often somebody spoke after another holder had begun to
-	Words int64           // from rooms' holders, heartbeats included
-	Said  int64           // in rooms, to them
+	Rooms map[string]hold // that are held
+	Twice int             // messages of a holder after the first one of the next holder
+	Words int64           // messages from holders, heartbeats included
+	Said  int64           // messages to holders
 }
 
-// A backend is rooms in which something is said now and then. It keeps no records: with
-// ten thousand rooms they would be most of what it takes.
+// A backend has rooms with occasional messages. It keeps no records, which with ten thousand rooms would
+// take most of its memory.
 type backend struct {
 	server *wstest.Server
 
 	mu   sync.Mutex
 	look look
-	left map[*wstest.Conn]time.Time // those that another one has followed, and since when
+	left map[*wstest.Conn]time.Time // connections followed by another one, and since when
 }
 
 func newBackend() *backend {
@@ -78,8 +78,8 @@ func serveBackend(ended <-chan struct{}) error {
 	return nil
 }
 
-// hear notes a word from a room's holder. What counts is when it arrived: a busy backend may
-// read the words of two connections in another order.
+// hear records a message from a room's holder, with the time of its arrival: a busy backend may read the
+// messages of two connections in another order.
 func (b *backend) hear(c *wstest.Conn, m wstest.Message) {
 	q := c.Request().URL.Query()
 	room := q.Get("room")
@@ -91,7 +91,7 @@ func (b *backend) hear(c *wstest.Conn, m wstest.Message) {
 	switch {
 	case now.conn == c:
 	case left:
-		// What was on its way on a connection that broke can come when its holder has the next one.
+		// A message that was sent on a connection that broke may arrive when its holder has the next one.
 		if m.At.After(followed) && (now.Worker != q.Get("worker") || now.fence != q.Get("fence")) {
 			b.look.Twice++
 		}
@@ -105,10 +105,10 @@ func (b *backend) hear(c *wstest.Conn, m wstest.Message) {
 	}
 }
 
-// talk says something on a connection, every so often, until it ends.
+// talk sends messages on a connection at intervals, until the connection ends.
 func (b *backend) talk(every time.Duration) func(*wstest.Conn) {
 	return func(c *wstest.Conn) {
-		// Connections that were opened together do not speak together.
+		// Connections that were opened together do not send at the same time.
 		first := time.Duration(c.ID()) * 7919 * time.Millisecond % every
 		timer := time.NewTimer(first)
 		defer timer.Stop()
@@ -139,7 +139,7 @@ func (b *backend) gone(c *wstest.Conn) {
 	}
 }
 
-// ask asks the backend what it sees.
+// ask requests a snapshot of the backend.
 func ask(ctx context.Context, desk string) (now look, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, desk, nil)
 	if err != nil {

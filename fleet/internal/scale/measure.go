@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A sample is everything at one moment.
+// A sample has all figures at one time.
 type sample struct {
 	at     time.Time
 	costs  map[string]cost
@@ -46,7 +46,7 @@ func (t *trial) sample(ctx context.Context) (s sample, err error) {
 	return s, err
 }
 
-// measured lets some time pass and prints what it has cost.
+// measured waits for some time, and prints what was used in it.
 func (t *trial) measured(ctx context.Context, out io.Writer) error {
 	a, err := t.sample(ctx)
 	if err != nil {

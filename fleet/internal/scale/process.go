@@ -25,8 +25,8 @@ const (
 	backendRole = "backend"
 )
 
-// role plays the part of another process, if that is what this one is for, and ends with
-// the process that has started it.
+// role runs the part of another process if this process was started as one, and ends the process when the
+// one that started it ends.
 func role(name string) bool {
 	if name == "" {
 		return false
@@ -60,8 +60,8 @@ type process struct {
 	stdin io.Closer
 }
 
-// start starts a process and reads what it says first into told. The limit of open files
-// needs no raising: Go's runtime has each process of its own take all that it may.
+// start starts a process, and decodes its first line into told. It need not raise the limit of open
+// files: Go's runtime does that.
 func start(name string, told any, env ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -87,7 +87,8 @@ func start(name string, told any, env ...string) (*process, error) {
 	return p, nil
 }
 
-// end has it end, in whatever way it does.
+// end closes the standard input of the process, upon which it ends, and waits for that. It kills the process
+// after 30 s.
 func (p *process) end() {
 	_ = p.stdin.Close()
 	timer := time.AfterFunc(30*time.Second, func() { _ = p.cmd.Process.Kill() })
@@ -101,21 +102,21 @@ func (p *process) kill() {
 	_ = p.stdin.Close()
 }
 
-// A cost is what a process has taken.
+// A cost is what a process has used.
 type cost struct {
 	rss   int64 // bytes
 	cpu   time.Duration
 	files int
 }
 
-// cost reads what the process takes.
+// cost reads what the process has used.
 func (p *process) cost() (c cost, err error) {
 	dir := "/proc/" + strconv.Itoa(p.cmd.Process.Pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return c, err
 	}
-	// Behind the name, which may hold anything: state is the 3rd field, utime the 14th,
+	// Behind the name, which may have any characters: state is the 3rd field, utime the 14th,
 	// stime the 15th, in hundredths of a second on all that Go runs on, rss the 24th, in pages.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 22 {

@@ -19,10 +19,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
-// patience is how long anything may take that is waited for.
+// patience is the timeout of everything that the program waits for.
 const patience = 5 * time.Minute
 
 // A trial is one run.
@@ -115,7 +116,7 @@ func (t *trial) end() {
 	}
 }
 
-// watchLeases is for counting what is written into the buckets of leases and claims.
+// watchLeases counts the writes into the buckets of leases and claims.
 func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.nc, err = nats.Connect(t.url); err != nil {
 		return err
@@ -155,7 +156,7 @@ func (t *trial) add(ctx context.Context) error {
 	return nil
 }
 
-// until waits until all rooms are held, by others than one.
+// until waits until all rooms are held, by other workers than one.
 func (t *trial) until(ctx context.Context, not string) (look, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not all rooms are held in time"))
 	defer cancel()
@@ -183,7 +184,7 @@ func (t *trial) speak(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := t.fleet.SendText(ctx, room(rand.IntN(t.settings.rooms)), fmt.Sprintf(`{"msg_type":"message","content":"%d"}`, n)); err != nil {
+		if err := t.fleet.Send(ctx, room(rand.IntN(t.settings.rooms)), wechatws.Text(fmt.Sprintf(`{"msg_type":"message","content":"%d"}`, n))); err != nil {
 			t.failed.Add(1)
 		} else {
 			t.sent.Add(1)
@@ -191,7 +192,7 @@ func (t *trial) speak(ctx context.Context) {
 	}
 }
 
-// killOne kills a worker, and says how long its rooms took to come back.
+// killOne kills a worker, and prints how long its rooms were without a holder.
 func (t *trial) killOne(ctx context.Context, out io.Writer) error {
 	before, err := ask(ctx, t.desk)
 	if err != nil {
@@ -217,7 +218,7 @@ func (t *trial) killOne(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// shares are how many rooms each worker has.
+// shares returns the number of rooms of each worker.
 func shares(now look) string {
 	count := map[string]int{}
 	for _, h := range now.Rooms {

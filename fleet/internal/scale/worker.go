@@ -31,7 +31,7 @@ func work(name string, ended <-chan struct{}) error {
 			return nil, err
 		}
 		client.OnOpen(func(ctx context.Context, _ wechatws.OpenEvent) {
-			_ = client.Send(ctx, wechatws.Text(`{"msg_type":"join"}`)) // an error means that it is being closed
+			_ = client.Send(ctx, wechatws.Text(`{"msg_type":"join"}`)) // an error means that the client is closing
 		})
 		return client, nil
 	}, fleet.WithWorkerName(name), fleet.WithMoveRate(1000))
@@ -43,7 +43,7 @@ func work(name string, ended <-chan struct{}) error {
 	}
 	go func() {
 		<-ended
-		os.Exit(0) // it is all over: nobody needs the rooms
+		os.Exit(0) // the trial is over: the rooms need not be handed over
 	}()
 	return w.Run(ctx)
 }

@@ -1,6 +1,6 @@
 package sessionmodel
 
-// A Step is what happens between two states.
+// A Step is the transition between two states.
 type Step struct {
 	Who  string
 	Does string
@@ -23,7 +23,7 @@ func (m *Model) next(s State, emit emit) {
 	}
 }
 
-// A Result is what Explore has found.
+// A Result is the result of Explore.
 type Result struct {
 	States int
 	Broken Property
@@ -67,7 +67,7 @@ type explorer struct {
 	from   []uint32 // the state that each was first reached from
 }
 
-// add tells whether a state is new.
+// add adds a state, and reports whether it is new.
 func (x *explorer) add(s State, from uint32) bool {
 	if _, ok := x.index[s]; ok {
 		return false
@@ -77,7 +77,7 @@ func (x *explorer) add(s State, from uint32) bool {
 	return true
 }
 
-// trace is the way to a state. The steps are found by taking them again.
+// trace returns the way to a state. It finds the steps by executing them again.
 func (x *explorer) trace(n int) []Step {
 	if n == 0 {
 		return nil
@@ -94,9 +94,8 @@ func (x *explorer) trace(n int) []Step {
 	return trace
 }
 
-// neverEnds returns the first state where the guard does not say yes any more, but from
-// where the reader cannot come to know it; or -1. From such a state only such ones are
-// reached.
+// neverEnds returns the first state in which the guard refuses writes, and from which the reader cannot
+// find that out, or -1. From such a state only such states are reached.
 func (x *explorer) neverEnds() int {
 	ends := map[State]bool{}
 	var over []int

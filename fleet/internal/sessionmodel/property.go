@@ -1,18 +1,18 @@
 package sessionmodel
 
-// A Property is what must not be broken.
+// A Property is a property of the protocol that must hold.
 type Property uint8
 
 const (
 	// Kept: nothing is broken.
 	Kept Property = iota
-	// WritesAfterEnd: the guard says yes in a session that the reader knows to have ended.
+	// WritesAfterEnd: the guard permits a write in a session that the reader has found ended.
 	WritesAfterEnd
-	// CountedKeyGone: a key is gone although what the worker counts for it would be enough
-	// for the guard. A worker that finds that gives its session up.
+	// CountedKeyGone: a key is gone although the guard would permit a write by the time that
+	// the worker counts for it. A worker that finds that gives its session up.
 	CountedKeyGone
-	// NeverEnds: the worker has crashed or its lease has run out, but the reader cannot
-	// come to know it any more.
+	// NeverEnds: the worker has crashed or its lease has run out, but the reader cannot find
+	// that out any more.
 	NeverEnds
 )
 
@@ -25,7 +25,7 @@ func (p Property) String() string {
 	}[p]
 }
 
-// broken tells which property a state breaks. (NeverEnds is not seen in one state.)
+// broken returns the property that a state breaks, or Kept. (A single state does not show NeverEnds.)
 func (m *Model) broken(s *State) Property {
 	if s.Reader.Ended && m.guarded(s.lease()) {
 		return WritesAfterEnd

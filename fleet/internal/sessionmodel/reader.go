@@ -1,12 +1,10 @@
 package sessionmodel
 
-// read reads the next key, from its leader. If it is there, nothing is known, and the
-// reader begins again. If all keys were gone in two passes, the session has ended: had
-// it been alive after the first pass, the key that it lived by would have been written
-// after it was read in that pass, and would be there in the second.
+// read reads the next key, from its leader. If the key exists, the reader begins again. If all keys were
+// gone in two passes, the session has ended: if it had been alive after the first pass, a key would have
+// been written after it was read in that pass, and would exist in the second.
 //
-// A reader may look at any time after the session's first put; see FirstOfMany for why
-// not before.
+// A reader may begin at any time after the session's first put; FirstOfMany shows why not before.
 func (m *Model) read(s State, emit emit) {
 	if !s.Known || s.Reader.Ended {
 		return

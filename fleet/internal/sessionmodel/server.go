@@ -1,6 +1,6 @@
 package sessionmodel
 
-// tick lets time pass.
+// tick is the passing of time.
 func (m *Model) tick(s State, emit emit) {
 	pass := func(left *uint8) {
 		if *left > 0 {
@@ -18,13 +18,13 @@ func (m *Model) tick(s State, emit emit) {
 	}
 	if r := &s.Reader; r.Read > 0 && !m.NoLimit {
 		if r.Elapsed++; r.Elapsed >= m.Within {
-			*r = Reader{} // it has taken too long, and begins again
+			*r = Reader{} // the reading has taken too long, and begins again
 		}
 	}
 	emit(Step{"time", "a tick passes"}, s)
 }
 
-// expire lets a key die that has not been renewed, as late as the server likes.
+// expire is the death of a key that has not been renewed. It may be late by any time.
 func (m *Model) expire(s State, key int, emit emit) {
 	if k := &s.Keys[key]; k.Alive && k.Left == 0 {
 		k.Alive = false
@@ -44,10 +44,9 @@ func (m *Model) arrive(s State, key int, emit emit) {
 	emit(step("server", "the renewal of key %d is written", key), s)
 }
 
-// late writes a renewal that the worker does not wait for any more, or of which the
-// answer is lost. It needs no place in the state, since the worker may have sent it
-// just now: it sends at any time, also from a pause after the end of its session, or
-// before it crashed.
+// late writes a renewal for which the worker does not wait any more, or whose answer is lost. The state
+// does not have such renewals, since the worker may have sent one just now: it sends at any time, also
+// from a pause after the end of its session, or before it crashed.
 func (m *Model) late(s State, key int, emit emit) {
 	if !s.Known {
 		return
@@ -58,7 +57,7 @@ func (m *Model) late(s State, key int, emit emit) {
 	emit(step("server", "a renewal of key %d that was given up is written", key), s)
 }
 
-// changed drops the request that compares with what the key was before.
+// changed drops a request that expects the former revision of a key.
 func (m *Model) changed(k *Key) {
 	if k.Request == Sent && !m.BlindPut {
 		k.Request, k.Sent = None, 0

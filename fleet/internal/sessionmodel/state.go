@@ -2,8 +2,7 @@ package sessionmodel
 
 const most = 3 // keys
 
-// A State is all that there is at one time. In the zero State nobody has heard of the
-// session.
+// A State is the state of the model at one time. In the zero State the session has not begun.
 type State struct {
 	Known   bool  // it has begun
 	First   uint8 // what is left of T since the first put, if nothing has been counted yet
@@ -15,7 +14,7 @@ type State struct {
 // A Key is one of the session's keys on its server, and what the worker knows of it.
 type Key struct {
 	Alive bool
-	Left  uint8 // that the server lets it live for at least
+	Left  uint8 // for at least how long the server keeps it
 	Count uint8 // what is left of T since the renewal was sent that the worker counts
 
 	Request Request // the renewal that the worker waits for
@@ -35,10 +34,10 @@ const (
 type Reader struct {
 	Read    uint8 // keys, in both passes; 0: it does not read
 	Elapsed uint8 // since before the first
-	Ended   bool  // it has come to know that the session has ended
+	Ended   bool  // it has found out that the session has ended
 }
 
-// lease is what is left of the worker's lease.
+// lease returns the rest of the worker's lease.
 func (s *State) lease() uint8 {
 	left := uint8(0)
 	for _, k := range s.Keys {
@@ -47,8 +46,7 @@ func (s *State) lease() uint8 {
 	return left
 }
 
-// canonical gives states the same form that cannot be told apart by what may come
-// after them.
+// canonical gives states that have the same possible continuations the same form.
 func (m *Model) canonical(s *State) {
 	if s.First > 0 && !m.counts(s) {
 		s.First = 0
@@ -61,7 +59,7 @@ func (m *Model) canonical(s *State) {
 		if useless(k.Count) {
 			k.Count = 0
 		}
-		// What would not be counted may as well have been given up.
+		// A renewal that would not be counted is the same as one without an answer.
 		if useless(k.Sent) {
 			k.Request, k.Sent = None, 0
 		}

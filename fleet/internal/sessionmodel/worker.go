@@ -2,8 +2,8 @@ package sessionmodel
 
 import "fmt"
 
-// begin is the first put of the session, of any key, as one action: a worker that does
-// not know what became of it takes another session.
+// begin is the first put of the session, of any key, as one action: a worker that receives no answer uses
+// another session.
 func (m *Model) begin(s State, key int, emit emit) {
 	if s.Known {
 		return
@@ -17,8 +17,8 @@ func (m *Model) begin(s State, key int, emit emit) {
 	}
 }
 
-// renew sends a renewal of a key, be it alive, dead or never written: the worker may
-// know its revision, by reading if not otherwise. One that it waited for is given up.
+// renew sends a renewal of a key that is alive, dead or was never written: the worker can read the
+// revision. It does not wait any more for an earlier one.
 func (m *Model) renew(s State, key int, emit emit) {
 	if !s.Known || s.Crashed {
 		return
@@ -40,9 +40,9 @@ func (m *Model) count(s State, key int, emit emit) {
 	emit(step("worker", "counts the renewal of key %d", key), s)
 }
 
-// crash ends the worker's process at any time. The end of a session is not modelled
-// beyond that: a worker that gives its session up, because its lease is down or it has
-// found a key gone, is one that does nothing any more, or something late.
+// crash ends the worker's process at any time. The end of a session is not modelled otherwise: a worker
+// that gives its session up, because its lease has run out or a key is gone, does nothing any more, or
+// something late.
 func (m *Model) crash(s State, emit emit) {
 	if !s.Known || s.Crashed {
 		return

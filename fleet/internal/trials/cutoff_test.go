@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/fleet/internal/placement"
@@ -70,7 +71,7 @@ func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
 	send := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		return sender.SendText(ctx, room, "{}") == nil
+		return sender.Send(ctx, room, wechatws.Text("{}")) == nil
 	}
 	handled := func() bool { return last.Load() == said }
 
@@ -110,7 +111,7 @@ func TestASenderLeavesAServerThatIsCutOffAndHasNoReplica(t *testing.T) {
 	send := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		return sender.SendText(ctx, room, "{}") == nil
+		return sender.Send(ctx, room, wechatws.Text("{}")) == nil
 	}
 	until(t, "it can be sent", send)
 	c.cutOff(cut)

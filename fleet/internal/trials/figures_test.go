@@ -34,7 +34,7 @@ type scenario struct {
 	*testing.T
 	trial *trial
 	began time.Time
-	// said is what had been said before, in each room: perhaps while nobody was there.
+	// said is the number of messages before, in each room: some perhaps while it was empty.
 	said map[string]int
 	// hurt are the workers that something is done to, by label: their rooms may change hands.
 	hurt []string
@@ -69,7 +69,7 @@ type row struct {
 	handledAgain, disorder    int
 }
 
-// run has one scenario happen while everybody talks, and checks what holds in every case.
+// run runs one scenario while all rooms have traffic, and checks the guarantees.
 func (tr *trial) run(name string, do func(s *scenario)) {
 	tr.Run(name, func(t *testing.T) {
 		whole := tr.T
@@ -105,7 +105,7 @@ func (tr *trial) count() (c counts, holds []audit.Hold, list []published) {
 	}, holds, list
 }
 
-// atTheBeginning is who held each room.
+// atTheBeginning is the holder of each room.
 func (s *scenario) atTheBeginning(holds []audit.Hold) map[string]audit.Hold {
 	last := map[string]audit.Hold{}
 	for _, h := range holds {
@@ -128,7 +128,7 @@ func (s *scenario) opened(holds []audit.Hold) map[string]int {
 }
 
 // untilPublished waits until all that was said is in the stream, in rooms that kept their connection:
-// nobody talks.
+// there is no traffic.
 func (s *scenario) untilPublished() {
 	tr := s.trial
 	until(s.T, "all that was said is published", func() bool {
@@ -140,7 +140,7 @@ func (s *scenario) untilPublished() {
 	})
 }
 
-// backSince notes how soon somebody was in each room again after all had lost theirs.
+// backSince notes how soon a worker was in each room again after all had lost theirs.
 func (s *scenario) backSince(at time.Time) {
 	seen := map[string]bool{}
 	for _, h := range audit.Holds(s.trial.backend.Server().Events()) {
@@ -152,7 +152,7 @@ func (s *scenario) backSince(at time.Time) {
 	assert.Len(s, s.back, len(s.trial.traffic.rooms), "rooms that are back")
 }
 
-// handedOver notes for how long nobody was in rooms that changed hands.
+// handedOver notes for how long rooms were empty that changed hands.
 func (s *scenario) handedOver() {
 	s.back = append(s.back, audit.Between(audit.Holds(s.trial.backend.Server().Events()), s.began, time.Now())...)
 	assert.NotEmpty(s, s.back)
@@ -175,7 +175,7 @@ func (s *scenario) undisturbed() {
 	assert.Zero(s, s.disturbed(audit.Holds(s.trial.backend.Server().Events())), "rooms of other workers")
 }
 
-// check says what holds in every case, and notes the figures.
+// check checks the guarantees, and notes the figures.
 func (s *scenario) check() {
 	tr := s.trial
 	now, holds, list := tr.count()
@@ -245,7 +245,7 @@ func (s *scenario) check() {
 	s.Log("\n" + heading + r.String())
 }
 
-// table is all figures, as docs/fleet.md has them.
+// table returns all figures, as in docs/fleet-design.md.
 func (tr *trial) table() string {
 	var b strings.Builder
 	b.WriteString(heading)

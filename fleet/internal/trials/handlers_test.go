@@ -70,7 +70,7 @@ func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound in
 	return messages, again, disorder, rewound
 }
 
-// handle runs a handler that tells of each message before it is done with it.
+// handle runs a handler that reports each message before it acknowledges it.
 func handle(ctx context.Context, f *fleet.Fleet, tell func(handling)) error {
 	h, err := f.NewHandlers(group, fleet.WithFromStart())
 	if err != nil {
@@ -133,7 +133,7 @@ func startHandling(t *testing.T, f *fleet.Fleet, h *handled) {
 	})
 }
 
-// missing are the messages of the stream that nobody has handled.
+// missing returns the messages of the stream that no handler has handled.
 func missing(published []published, messages map[uint64]bool) []uint64 {
 	rest := map[uint64]bool{}
 	for _, m := range published {

@@ -173,7 +173,7 @@ func (c *cluster) leader(t *testing.T, stream string) (node int) {
 	return node
 }
 
-// untilAnswers waits until one of some streams takes requests again, and tells when that was.
+// untilAnswers waits until one of some streams takes requests again, and returns when that was.
 func (c *cluster) untilAnswers(t *testing.T, streams ...string) time.Time {
 	t.Helper()
 	until(t, "one answers", func() bool {

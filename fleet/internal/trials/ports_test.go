@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A NATS server whose port something else has taken says so, and does not stay.
+// A NATS server whose port is in use reports that, and ends.
 func TestAServerThatCannotListenEndsAtOnce(t *testing.T) {
 	c := &cluster{t: t, dir: t.TempDir()}
 	require.True(t, c.begin())

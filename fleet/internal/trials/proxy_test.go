@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy is a network that can be cut, and nobody is told. What is written while it is cut
+// A proxy is a network that can be cut without a notification. What is written while it is cut
 // stays where it would with packets that are lost: in the sender's kernel. It arrives
 // later, unless the sender has thrown it away by then, which is a reset.
 type proxy struct {
@@ -43,12 +43,12 @@ func (p *proxy) cut() {
 	defer p.mu.Unlock()
 	p.open = make(chan struct{})
 	for c := range p.conns {
-		_ = c.SetReadDeadline(time.Now()) // who reads is to wait at the gate
+		_ = c.SetReadDeadline(time.Now()) // readers must wait at the gate
 	}
 }
 
-// mend first looks which connections were reset, since a socket tells that only once: who
-// writes to it could be the one who is told, and who reads would find what was thrown away.
+// mend first checks which connections were reset, since a socket reports that only once: the error could
+// go to a writer, and a reader would read what was discarded.
 func (p *proxy) mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *proxy) mend() {
 	close(p.open)
 }
 
-// dead tells whether a connection was reset, or is gone.
+// dead reports whether a connection was reset, or is gone.
 func (p *proxy) dead(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *proxy) copy(to, from net.Conn) {
 	}
 }
 
-// wasReset tells whether the other side has thrown away what it had not got through.
+// wasReset reports whether the other side has discarded what it had not delivered.
 func wasReset(c net.Conn) (yes bool) {
 	raw, err := c.(*net.TCPConn).SyscallConn()
 	if err != nil {

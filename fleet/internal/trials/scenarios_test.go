@@ -29,7 +29,7 @@ func size() (rooms, rounds int) {
 	return 90, 1
 }
 
-// Everything that is lost, one thing after the other, while everybody talks.
+// Everything that can be lost, one thing after the other, while all rooms have traffic.
 func TestFleet(t *testing.T) {
 	rooms, rounds := size()
 	c := newCluster(t)

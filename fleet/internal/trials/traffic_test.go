@@ -48,7 +48,7 @@ func number(text, kind string) (int, bool) {
 	return n, err == nil
 }
 
-// talk has everybody talk until hush. Numbers go on where they were.
+// talk starts the traffic, until hush is called. Numbers continue from where they were.
 func (tr *traffic) talk() {
 	ctx, hush := context.WithCancel(context.Background())
 	tr.hush = hush
@@ -69,7 +69,7 @@ func (tr *traffic) talk() {
 	}
 }
 
-// quiet has everybody be quiet, and returns when they are.
+// quiet ends the traffic, and returns when it has ended.
 func (tr *traffic) quiet() {
 	tr.hush()
 	tr.talking.Wait()

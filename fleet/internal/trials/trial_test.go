@@ -107,7 +107,7 @@ func (tr *trial) untilSettled() {
 	}
 }
 
-// unsettled tells why not.
+// unsettled returns why not.
 func (tr *trial) unsettled() string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -142,7 +142,7 @@ func (tr *trial) unsettled() string {
 }
 
 // untilHeldBy waits until rooms are held as wanted, by their workers' names and sessions, and
-// somebody is in each.
+// a worker is in each.
 func (tr *trial) untilHeldBy(what string, want func(held map[string]fleet.Status) bool) {
 	tr.Helper()
 	ctx, cancel := context.WithTimeoutCause(tr.Context(), patience, fmt.Errorf("not %s in time", what))
@@ -180,7 +180,7 @@ func (tr *trial) untilHeldByOthers(name string) {
 	})
 }
 
-// untilArrived waits until all messages have come to where they go: nobody talks.
+// untilArrived waits until all messages have arrived. There is no traffic meanwhile.
 func (tr *trial) untilArrived() {
 	tr.Helper()
 	until(tr.T, "all is delivered", func() bool {

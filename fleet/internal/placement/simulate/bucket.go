@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A load is what the buckets of leases and claims have to do, by calculation.
+// A load is the calculated load of the buckets of leases and claims.
 type load struct {
 	Renewals      float64 // writes a second while nothing happens
 	Deliveries    float64 // to all watchers together, a second, while nothing happens

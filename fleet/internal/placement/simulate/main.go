@@ -1,6 +1,6 @@
-// Command simulate places many rooms on many workers, and says how evenly they are
-// spread, how many move when a worker leaves or joins, and what the buckets of leases and
-// claims have to carry. Its output is in docs/fleet.md.
+// Command simulate places many rooms on many workers, and prints how evenly they are spread, how many
+// move when a worker leaves or joins, and the load of the buckets of leases and claims. Its output is
+// in docs/fleet-design.md.
 //
 //	go run ./internal/placement/simulate
 package main

@@ -37,8 +37,8 @@ func spreadOf(counts []int) spread {
 	return s
 }
 
-// A moves is what placement does to rooms rooms and workers workers, before and after
-// one worker leaves or one joins.
+// A moves counts the rooms that placement moves, of so many rooms and workers, when one worker leaves
+// or one joins.
 type moves struct {
 	Rooms, Workers int
 	Balance        spread // of the rooms over the workers
@@ -52,8 +52,8 @@ type moves struct {
 	JoinNeed int // of these, those that moved to it
 }
 
-// simulate places the rooms anew from nothing each time, as workers do, rather than
-// reckon with what rendezvous hashing promises.
+// simulate places all rooms each time, as workers do, and does not rely on the properties of rendezvous
+// hashing.
 func simulate(rooms, workers int) moves {
 	before := make([]uint64, workers)
 	for i := range before {
