@@ -103,10 +103,16 @@ func TestMessagesEnd(t *testing.T) {
 		},
 		"shutdown inside": {
 			end: func(c *client, _ func(), _ *wstest.Conn) {
+				ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Second)
+				defer cancel()
 				began := time.Now()
-				assert.NoError(c.t, c.Shutdown(c.t.Context()))
-				assert.Zero(c.t, time.Since(began), "it does not wait for the loop")
+				assert.ErrorIs(c.t, c.Shutdown(ctx), context.DeadlineExceeded)
+				assert.Equal(c.t, 10*time.Second, time.Since(began), "it waits for the loop")
 			},
+			want: wechatws.ErrClosed,
+		},
+		"shutdown elsewhere": {
+			end:  func(c *client, _ func(), _ *wstest.Conn) { go func() { _ = c.Shutdown(c.t.Context()) }() },
 			want: wechatws.ErrClosed, all: true,
 		},
 		"failure": {
@@ -151,7 +157,7 @@ func TestMessagesEnd(t *testing.T) {
 				if tt.all {
 					assert.Equal(t, 5, n, "what had arrived is handed out")
 				} else {
-					assert.Equal(t, 2, n, "as is what was about to be")
+					assert.Equal(t, 1, n)
 				}
 				c.close()
 			})
@@ -177,5 +183,41 @@ func TestMessagesOfAClientThatHasEnded(t *testing.T) {
 		for _, err := range c.Messages(t.Context()) {
 			assert.Equal(t, wechatws.ErrClosed, err)
 		}
+	})
+}
+
+// Callbacks wait for the body as for a callback, and so does Shutdown: what had arrived is
+// handled and answered.
+func TestMessagesBodyIsLikeACallback(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var order []string
+		loop := make(chan error)
+		go func() {
+			for m, err := range c.Messages(t.Context()) {
+				if err != nil {
+					loop <- err
+					return
+				}
+				time.Sleep(time.Second)
+				order = append(order, "body "+m.Type)
+				assert.NoError(t, c.Send(t.Context(), wechatws.Text("answer")))
+			}
+		}()
+		synctest.Wait()
+		wechatws.On(c.Client, "x", func(context.Context, struct{}) { order = append(order, "callback x") })
+		c.OnClose(func(context.Context, wechatws.CloseEvent) { order = append(order, "close") })
+		c.connect()
+		conn := w.conn()
+		for range 2 {
+			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		}
+		w.sleep(500 * time.Millisecond)
+		start := time.Now()
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.ErrorIs(t, <-loop, wechatws.ErrClosed)
+		require.Equal(t, 1500*time.Millisecond, time.Since(start))
+		require.Equal(t, []string{"body x", "callback x", "body x", "callback x", "close"}, order)
+		require.Equal(t, []string{"answer", "answer"}, received(conn))
 	})
 }
