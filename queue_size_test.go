@@ -10,8 +10,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A queue that was large for a while keeps no memory for what has left it, also when it
-// does not become empty.
+// The memory of messages that have left the queue is released, also if it does not become
+// empty.
 func TestMemoryOfALargeQueueIsGivenBack(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		const n = 30_000

@@ -72,7 +72,7 @@ func TestWhatIsSentWithoutAConnectionArrivesLater(t *testing.T) {
 	})
 }
 
-// A write that fails leaves its message first in line.
+// After a failed write its message is at the front of the queue.
 func TestAFailedWriteGoesFirstOnTheNextLink(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
@@ -187,8 +187,8 @@ func TestQueueDropOldest(t *testing.T) {
 	})
 }
 
-// A producer that never stops meets the bound also where its drops are told: a
-// callback that blocks must not make them pile up.
+// The reports of dropped messages are bounded too: they do not pile up behind a callback
+// that blocks while a producer goes on.
 func TestDropsDoNotPileUp(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithQueue(3, 1<<20, wechatws.QueueDropOldest))
@@ -241,7 +241,7 @@ func TestWithoutAQueue(t *testing.T) {
 				failed++
 			}
 		}
-		assert.GreaterOrEqual(t, failed, 3, "the caller of each is told")
+		assert.GreaterOrEqual(t, failed, 3, "each call has returned an error")
 		w.sleep(time.Minute)
 		assert.Empty(t, received(w.conn()), "and nothing is sent later")
 		c.close()

@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// hello waits for the server's first word and answers it.
+// hello waits for the server's first message and answers it.
 func hello(ctx context.Context, o *wechatws.Setup) error {
 	for {
 		m, err := o.Receive(ctx)
@@ -28,7 +28,7 @@ func hello(ctx context.Context, o *wechatws.Setup) error {
 	}
 }
 
-// greet has the server speak first on every connection.
+// greet makes the server send the first message of every connection.
 func greet(w *world) {
 	w.srv.OnConn(func(c *wstest.Conn) {
 		_ = c.Send(`{"msg_type":"before"}`)
@@ -58,7 +58,7 @@ func TestOpeningComesBehindTheLoginAndAheadOfTheQueue(t *testing.T) {
 	})
 }
 
-// What the opening has read is not lost to the callbacks, nor is its order.
+// The callbacks get the messages that were received during setup, in order.
 func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		greet(w)
@@ -75,7 +75,7 @@ func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 	})
 }
 
-// A server that is frozen accepts and says nothing. The schedule goes on.
+// A server that accepts a connection and sends nothing: the schedule goes on.
 func TestOpeningThatTimesOutIsAFailedAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record()
@@ -210,7 +210,7 @@ func TestOpeningMisuse(t *testing.T) {
 	})
 }
 
-// After its time a Setup is of no use, and of no harm.
+// After its function has returned, the methods of a Setup return an error.
 func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -249,7 +249,7 @@ func TestCloseInsideOpening(t *testing.T) {
 	})
 }
 
-// A change of the network makes the attempt anew, also at this late point.
+// A change of the network restarts the attempt during setup too.
 func TestReconnectWhileOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -265,8 +265,7 @@ func TestReconnectWhileOpening(t *testing.T) {
 	})
 }
 
-// The counter starts anew when a connection has been open for a while, and time
-// spent opening is not that.
+// The schedule restarts when a connection has been open for a while; setup does not count.
 func TestOpeningTimeIsNotStability(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.OnConn(func(c *wstest.Conn) {
