@@ -11,8 +11,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Only the data of OnMessageNoCopy is reused. All other callbacks may retain theirs,
-// whatever arrives later.
+// Only in OnMessageNoCopy is a message's data used again. Everybody else may keep
+// what he is given, whatever comes later, in whatever order it is read.
 func TestDataMayBeKept(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -23,8 +23,8 @@ func TestDataMayBeKept(t *testing.T) {
 		c.OnMessage(keep("OnMessage"))
 		c.OnUnknown(keep("OnUnknown"))
 		wechatws.On(c.Client, "known", keep("On"))
-		var noCopy []string
-		c.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { noCopy = append(noCopy, string(m.Data)) })
+		var borrowed []string
+		c.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { borrowed = append(borrowed, string(m.Data)) })
 		type number struct{ N []int }
 		var decoded []number
 		wechatws.On(c.Client, "known", func(_ context.Context, v number) { decoded = append(decoded, v) })
@@ -60,7 +60,7 @@ func TestDataMayBeKept(t *testing.T) {
 			return texts
 		}
 		require.Equal(t, all, texts("OnMessage"))
-		require.Equal(t, all, noCopy)
+		require.Equal(t, all, borrowed)
 		require.Equal(t, known, texts("On"))
 		require.Equal(t, unknown, texts("OnUnknown"))
 		require.Equal(t, known, failures)
@@ -73,8 +73,8 @@ func TestDataMayBeKept(t *testing.T) {
 	})
 }
 
-// A decoded value has no parts of the one before, even if that one could not be decoded
-// completely, or its callback panicked.
+// A value that a callback is given has nothing of the one before, even when that one
+// could not be decoded to its end, or its callback panicked.
 func TestEachMessageIsDecodedAfresh(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
