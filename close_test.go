@@ -41,12 +41,12 @@ func TestCloseStaysClosedAndConnectStartsAfresh(t *testing.T) {
 		assert.Equal(t, []string{`{"msg_type":"hello"}`}, c.texts(), "the same callbacks")
 		conn.Cut(wstest.FIN)
 		w.sleep(3 * time.Second)
-		assert.Equal(t, wechatws.StateOpen, c.State(), "drops are followed by reconnects again")
+		assert.Equal(t, wechatws.StateOpen, c.State(), "it reconnects again after the new Connect")
 		c.close()
 	})
 }
 
-// Close ends promptly whatever is under way.
+// Close returns in time whatever is under way.
 func TestCloseAtAnyTime(t *testing.T) {
 	blocked := func(ctx context.Context) { <-ctx.Done() }
 	tests := map[string]struct {
@@ -92,7 +92,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 				require.Equal(t, tt.state, c.State())
 				before := w.since()
 				closed := make(chan error, 3)
-				for range 3 { // a second Close is as good as the first
+				for range 3 { // Close may be called again
 					go func() { closed <- c.Close(1000, "") }()
 				}
 				for range 3 {
@@ -107,7 +107,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 	}
 }
 
-// Close at the very moment of opening, from everywhere at once.
+// Close while the connection opens, from the server, a callback and a goroutine at once.
 func TestCloseRacesWithOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		for range 100 {
@@ -128,8 +128,7 @@ func TestCloseRacesWithOpen(t *testing.T) {
 	})
 }
 
-// Close before the session has made its first move, on a client that was closed
-// before.
+// Close before the first state change of a session, on a client that was closed before.
 func TestCloseRacesWithConnect(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()
@@ -162,7 +161,7 @@ func TestCloseWithAPeerThatNoLongerAnswers(t *testing.T) {
 	})
 }
 
-// What is sent behind a close frame breaks the protocol.
+// No frame may follow a close frame.
 func TestNothingFollowsACloseFrame(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		writes := &writeTimes{}
@@ -180,7 +179,7 @@ func TestNothingFollowsACloseFrame(t *testing.T) {
 	})
 }
 
-// writeTimes notes when a connection is written to.
+// writeTimes records the times of the writes to a connection.
 type writeTimes struct {
 	mu    sync.Mutex
 	times []time.Time
@@ -247,7 +246,7 @@ func TestCloseAndConnectInsideACallback(t *testing.T) {
 	})
 }
 
-// The functions that run on the client's own goroutines may close it as well.
+// The functions of options, which run on the client's goroutines, may close it.
 func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var c *client
@@ -294,7 +293,7 @@ func TestConnectInsideOnCloseAfterClose(t *testing.T) {
 		c.connect()
 		w.conn().Blackhole(true)
 		c.send("for the old connection")
-		assert.NoError(t, c.Close(1000, ""), "and takes nothing from the new one")
+		assert.NoError(t, c.Close(1000, ""), "it hands back nothing of the new session")
 		w.sleep(0)
 		assert.Equal(t, wechatws.StateOpen, c.State())
 		assert.Equal(t, []string{"for the new connection"}, received(w.conn()))
@@ -306,8 +305,7 @@ func TestConnectInsideOnCloseAfterClose(t *testing.T) {
 	})
 }
 
-// Two clients that close each other from their callbacks do not wait for each
-// other.
+// Two clients that close each other from their callbacks do not deadlock.
 func TestClientsCloseEachOther(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		a, b := w.client(quiet()...), w.client(quiet()...)

@@ -16,7 +16,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// echoOf recognises the echo of a text.
+// echoOf returns a match function for the echo of a text.
 func echoOf(text string) func(wechatws.Message) bool {
 	return func(m wechatws.Message) bool {
 		return string(m.Data) == "echo "+text || strings.Contains(string(m.Data), `"echo":`+text)
@@ -33,7 +33,7 @@ func (c *client) confirm(ctx context.Context, n int, options ...wechatws.Confirm
 	return done
 }
 
-// echo has the server answer each number from now on.
+// echo makes the server echo each number from now on.
 func (w *world) echo() {
 	w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		_ = c.Send(fmt.Sprintf(`{"msg_type":"echo","echo":%s}`, m.Data))
@@ -52,7 +52,7 @@ func TestSendConfirmed(t *testing.T) {
 	})
 }
 
-// The hole that Send has: the socket takes it, and nobody ever reads it.
+// What Send does not cover: the socket takes a message, and the peer never reads it.
 func TestSendConfirmedIsSentAgainOnTheNextConnection(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
@@ -70,7 +70,7 @@ func TestSendConfirmedIsSentAgainOnTheNextConnection(t *testing.T) {
 	})
 }
 
-// A server that has lost it is asked again on the same connection.
+// A message that the server has lost is sent again on the same connection.
 func TestSendConfirmedIsSentAgainAfterATimeout(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
@@ -89,7 +89,7 @@ func TestSendConfirmedIsSentAgainAfterATimeout(t *testing.T) {
 	})
 }
 
-// The timeout counts from when it is written, not from when it began to wait for a
+// The timeout begins when the message is written, not when it begins to wait for a
 // connection.
 func TestSendConfirmedWaitsForAConnection(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
@@ -101,7 +101,7 @@ func TestSendConfirmedWaitsForAConnection(t *testing.T) {
 		go func() { _ = c.Connect(t.Context()) }()
 		w.sleep(14 * time.Second)
 		w.srv.Start()
-		w.sleep(10 * time.Second) // open at 15 s, and nobody answers
+		w.sleep(10 * time.Second) // open at 15 s, without an answer
 		conn := w.conn()
 		require.Equal(t, []string{"7", "8"}, received(conn), "it has kept its place")
 		w.sleep(2 * time.Second)
@@ -120,7 +120,7 @@ func TestSendConfirmedKeepsTheOrderOfTheCalls(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			got = append(got, m.Text())
-			if len(got)%3 == 0 { // it is slow of hearing
+			if len(got)%3 == 0 { // the server drops two of three
 				_ = c.Send(fmt.Sprintf(`{"msg_type":"echo","echo":%s}`, m.Data))
 			}
 		})
@@ -138,8 +138,8 @@ func TestSendConfirmedKeepsTheOrderOfTheCalls(t *testing.T) {
 	})
 }
 
-// What is not confirmed is handed back, in order with the rest; also when Close is
-// called while there is no connection.
+// Messages that are not confirmed are handed back, in order with the others, also when Close
+// is called without a connection.
 func TestCloseHandsBackWhatIsNotConfirmed(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		virtual(t, func(t *testing.T, w *world) {
@@ -174,7 +174,7 @@ func TestCloseHandsBackWhatIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// What is handed back is not written any more while Close drains the queue.
+// Messages that are handed back are not written while Close drains the queue.
 func TestCloseDoesNotSendWhatItHandsBack(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
@@ -198,7 +198,7 @@ func TestCloseDoesNotSendWhatItHandsBack(t *testing.T) {
 	})
 }
 
-// Each try is encoded for the connection that it goes out on.
+// Each try is encoded for its connection.
 func TestSendConfirmedEncodesLate(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		k := &ticket{}
@@ -221,8 +221,8 @@ func TestSendConfirmedEncodesLate(t *testing.T) {
 	})
 }
 
-// A failure tells the caller, and that is all: a queue that the next Connect
-// delivers must not hold what somebody was told has failed.
+// After a permanent failure SendConfirmed returns the error, and its message is not in the
+// queue that the next Connect delivers.
 func TestSendConfirmedFailsWithTheClient(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithoutReconnect())...).connect()
@@ -282,7 +282,7 @@ func TestSendConfirmedIsBounded(t *testing.T) {
 	})
 }
 
-// Without a queue, too, it waits for a connection.
+// It waits for a connection also without a queue.
 func TestSendConfirmedWithoutAQueue(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.echo()
@@ -328,7 +328,7 @@ func TestSendConfirmedMisuse(t *testing.T) {
 	})
 }
 
-// A panic in match is the caller's own, and leaves nothing behind.
+// A panic in match reaches the caller, and nothing stays registered.
 func TestSendConfirmedPanicInMatch(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.echo()
@@ -372,7 +372,7 @@ func TestExpireAfter(t *testing.T) {
 	})
 }
 
-// Who waits for the error is told by it, and nobody else.
+// The error of a call that waits is returned, and not reported to OnError.
 func TestFailFastThatHasExpired(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()

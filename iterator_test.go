@@ -46,7 +46,7 @@ func TestMessagesDoesNothingBeforeTheLoopBegins(t *testing.T) {
 		}
 		require.NoError(t, conn.Send(`{"msg_type":"late"}`))
 		w.sleep(0)
-		assert.Zero(t, c.Stats().Inbox, "a loop that was left holds nothing up")
+		assert.Zero(t, c.Stats().Inbox, "a loop that has ended delays nothing")
 		c.close()
 	})
 }

@@ -28,7 +28,7 @@ func TestConnectReturnsAtTheFirstOpen(t *testing.T) {
 	})
 }
 
-func TestConnectReturnsAFinalError(t *testing.T) {
+func TestConnectReturnsAPermanentError(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.AnswerAlways(wstest.Status(404, nil, "no such room\nmore"))
 		c := w.client()
@@ -46,7 +46,7 @@ func TestConnectReturnsAFinalError(t *testing.T) {
 		assert.ErrorIs(t, c.Reconnect(), wechatws.ErrClosed)
 
 		w.srv.AnswerAlways(wstest.Accept())
-		c.connect() // a failure is not for ever
+		c.connect() // it works again after a failure
 		c.close()
 	})
 }
@@ -68,7 +68,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestContextOfConnectHasNoSayAfterwards(t *testing.T) {
+func TestContextOfConnectIsNotUsedAfterwards(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := w.client()

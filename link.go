@@ -72,6 +72,7 @@ type link struct {
 	ended bool
 }
 
+// newLink returns the link of a connection that was dialed, and makes its wire gather writes.
 func newLink(s *session, got dialed) *link {
 	c := s.client
 	c.mu.Lock()

@@ -32,8 +32,8 @@ func beats(c *wstest.Conn) (n int) {
 	return n
 }
 
-// A server that sends faster than the callbacks take it meets the inbox's bound:
-// 100 MB are offered, and wait at the server's. The heartbeat goes on.
+// A server that sends faster than callbacks run meets the bound of the inbox: most of its
+// 100 MB wait on its side. The heartbeat goes on.
 func TestAServerFasterThanTheCallbacks(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()

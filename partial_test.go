@@ -26,8 +26,8 @@ func trickle(w *world, conn *wstest.Conn, frame string, pieces int) (last string
 	return frame
 }
 
-// A message that comes in slowly can be seen while it does, whichever way it takes
-// through the client; a pong is no such message.
+// Stats show a message while it arrives slowly, with and without the WebSocket library; a
+// pong is not such a message.
 func TestStatsShowAMessageThatIsComingIn(t *testing.T) {
 	for name, option := range map[string]func(*world) wechatws.Option{
 		"by default":            func(w *world) wechatws.Option { return wechatws.WithNetDial(w.net.DialContext) },

@@ -72,7 +72,7 @@ func TestWhatIsSentWithoutAConnectionArrivesLater(t *testing.T) {
 	})
 }
 
-// A write that fails leaves its message first in line.
+// After a failed write its message is at the front of the queue.
 func TestAFailedWriteGoesFirstOnTheNextLink(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
@@ -187,8 +187,8 @@ func TestQueueDropOldest(t *testing.T) {
 	})
 }
 
-// A producer that never stops meets the bound also where its drops are told: a
-// callback that blocks must not make them pile up.
+// The reports of dropped messages are bounded too: they do not pile up behind a callback
+// that blocks while a producer goes on.
 func TestDropsDoNotPileUp(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithQueue(3, 1<<20, wechatws.QueueDropOldest))
@@ -241,7 +241,7 @@ func TestWithoutAQueue(t *testing.T) {
 				failed++
 			}
 		}
-		assert.GreaterOrEqual(t, failed, 3, "the caller of each is told")
+		assert.GreaterOrEqual(t, failed, 3, "each call has returned an error")
 		w.sleep(time.Minute)
 		assert.Empty(t, received(w.conn()), "and nothing is sent later")
 		c.close()
@@ -331,5 +331,39 @@ func TestManyGoroutinesSendInOrder(t *testing.T) {
 		}
 		assert.Equal(t, [8]int{500, 500, 500, 500, 500, 500, 500, 500}, next)
 		c.close()
+	})
+}
+
+// The memory of messages that have left the queue is released, also if it does not become
+// empty.
+func TestMemoryOfALargeQueueIsGivenBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		const n = 30_000
+		c, err := wechatws.New(w.srv.URL(), wechatws.WithQueue(n, 1<<30, wechatws.QueueFail))
+		require.NoError(t, err)
+		dropped := 0
+		c.OnError(func(_ context.Context, err error) {
+			var de *wechatws.DroppedError
+			require.ErrorAs(t, err, &de)
+			require.ErrorIs(t, err, wechatws.ErrExpired)
+			for i, m := range de.Messages[:len(de.Messages)-1] {
+				require.Less(t, string(m.Data), string(de.Messages[i+1].Data), "in order")
+			}
+			dropped += len(de.Messages)
+		})
+		before := heap()
+		require.NoError(t, c.Send(t.Context(), 0))
+		for i := 1; i < n; i++ {
+			require.NoError(t, c.Send(t.Context(), n+i, wechatws.ExpireAfter(time.Minute)))
+		}
+		w.sleep(time.Minute)
+		require.NoError(t, c.Send(t.Context(), 0), "the expired make room")
+		w.sleep(0)
+		require.Equal(t, n-1, dropped)
+		require.Equal(t, 2, c.Stats().Queued)
+		require.Less(t, int64(heap())-int64(before), int64(100<<10))
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.Close(wechatws.StatusNormalClosure, ""), &left)
+		require.Equal(t, []string{"0", "0"}, outgoing(left.Messages))
 	})
 }

@@ -63,7 +63,7 @@ func TestRequestBehindAFullQueueDoesNotStopTheReader(t *testing.T) {
 	}
 }
 
-// A Request whose message is given up has no answer to wait for.
+// A Request whose message is dropped does not wait for an answer.
 func TestRequestEndsWhenItsMessageIsDropped(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithQueue(2, 1<<20, wechatws.QueueDropOldest))...)
@@ -79,8 +79,8 @@ func TestRequestEndsWhenItsMessageIsDropped(t *testing.T) {
 	})
 }
 
-// Inside a callback, Request and SendConfirmed wait for room in the queue, for the turn
-// and for the answer. A full inbox ends each of these waits, since the reader is about to
+// In a callback, Request and SendConfirmed wait for room in the queue, for the turn and for
+// the answer. A full inbox ends each of these waits, since the reader is about to
 // wait for the callback.
 func TestAFullInboxEndsEveryWaitInsideACallback(t *testing.T) {
 	for name, wait := range map[string]struct {
@@ -143,8 +143,8 @@ func TestAFullInboxEndsEveryWaitInsideACallback(t *testing.T) {
 	}
 }
 
-// The reader that has met a full inbox reads on when half of it is free. Until then the
-// inbox is as good as full for a callback.
+// When the inbox was full, the reader goes on when half of it is free. Until then the inbox
+// counts as full for a callback.
 func TestTheInboxIsFullForAsLongAsTheReaderWaits(t *testing.T) {
 	for name, ask := range map[string]func(context.Context, *client) error{
 		"Request": func(ctx context.Context, c *client) error {

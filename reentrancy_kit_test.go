@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws/transport/coder"
 )
 
-// What users implement, with one method that enters.
+// Implementations of the interfaces for users, each with one method that calls enter.
 
 type enteringMonitor struct {
 	*fakeNetwork
@@ -48,8 +48,8 @@ type enteringBackOff struct{ enter func(context.Context) }
 func (b enteringBackOff) NextBackOff() time.Duration { b.enter(nil); return time.Second }
 func (enteringBackOff) Reset()                       {}
 
-// An enteringCodec enters when it encodes a late value for the second time, which is when
-// it is written, or when it decodes.
+// An enteringCodec calls enter when it encodes a late value for the second time, for the
+// write, or when it decodes.
 type enteringCodec struct {
 	method string
 	lates  *atomic.Int32

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	patience   = 10 * time.Second                  // how long the contexts last that calls get
+	patience   = 10 * time.Second                  // the timeout of the contexts of calls
 	closeBound = time.Second + 2*time.Second       // the drain timeout and a close handshake
 	runBound   = patience + closeBound             // Run's context ends, and then it closes
 	hung       = time.Hour + 1234*time.Millisecond // how long a function that hangs does
@@ -65,8 +65,8 @@ var methods = map[string]struct {
 	}},
 }
 
-// A userPlace is one of the user's functions. enter is what it does, once; ctx is nil where the
-// function has none.
+// A userPlace is one user function. It calls enter, once; ctx is nil if the function has
+// none.
 type userPlace struct {
 	options  func(w *world, enter func(ctx context.Context)) []wechatws.Option
 	register func(c *client, enter func(ctx context.Context))
@@ -283,9 +283,9 @@ func play(t *testing.T, w *world, p userPlace, enter func(ctx context.Context, c
 	<-sent
 }
 
-// Each method may be called in each of the user's functions, with its context or another
-// one, and from a goroutine that the function waits for. It takes no longer than it says,
-// and the client can be closed and ends.
+// Each method may be called in each user function, with its context or another one, and on a
+// goroutine that the function waits for. It keeps its bound, and the client can be closed
+// and ends.
 func TestEveryMethodInEveryFunction(t *testing.T) {
 	for where, p := range userPlaces {
 		t.Run(where, func(t *testing.T) {
@@ -326,8 +326,8 @@ func TestEveryMethodInEveryFunction(t *testing.T) {
 	}
 }
 
-// Close, CloseNow, Shutdown and the end of Run's context need none of the user's functions:
-// while one hangs they take no longer than they say.
+// Close, CloseNow, Shutdown and the end of Run's context wait for no user function: they keep
+// their bounds while one hangs.
 func TestTheEndWaitsForNoFunction(t *testing.T) {
 	for where, p := range userPlaces {
 		t.Run(where, func(t *testing.T) {

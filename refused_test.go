@@ -16,8 +16,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// refuse has the server end a connection with 1009 as soon as it has got a message that
-// contains the word. Other numbers it echoes.
+// refuse makes the server end a connection with 1009 when it has read a message that
+// contains the word. It echoes numbers.
 func (w *world) refuse(word string) {
 	w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		if strings.Contains(m.Text(), word) {
@@ -182,7 +182,7 @@ func TestAConfirmedMessageIsDroppedAlsoWhenItsRefusalIsSlow(t *testing.T) {
 	})
 }
 
-// A message that may have been refused holds nothing up for longer than a connection.
+// A suspect delays other messages for no longer than one connection.
 func TestASuspectDoesNotHoldTheQueueWhereConnectionsAreShort(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))...)
@@ -213,7 +213,7 @@ func TestASuspectDoesNotHoldTheQueueWhereConnectionsAreShort(t *testing.T) {
 	})
 }
 
-// A suspect that was written in full, and not refused for a while, was not the culprit.
+// A suspect that was written in full, and not refused for some time, is cleared.
 func TestADeliveredMessageIsNotBlamedForALaterRefusal(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)

@@ -21,7 +21,7 @@ func TestReconnect(t *testing.T) {
 
 		require.NoError(t, c.Reconnect())
 		w.sleep(0)
-		assert.Equal(t, wechatws.StateOpen, c.State(), "dropped, and open again at once")
+		assert.Equal(t, wechatws.StateOpen, c.State(), "the connection has ended, and the next one is open at once")
 		assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrReconnect)
 
 		w.srv.Stop(wstest.FIN)
@@ -41,14 +41,14 @@ func TestReconnect(t *testing.T) {
 		require.Equal(t, wechatws.StateConnecting, c.State())
 		require.NoError(t, c.Reconnect())
 		w.sleep(0)
-		assert.Equal(t, wechatws.StateOpen, c.State(), "an attempt that hangs is made anew")
-		assert.Equal(t, 1, w.net.MaxClients(), "and never two connections")
+		assert.Equal(t, wechatws.StateOpen, c.State(), "an attempt that hangs is replaced")
+		assert.Equal(t, 1, w.net.MaxClients(), "there are never two connections")
 		c.close()
 		assert.ErrorIs(t, c.Reconnect(), wechatws.ErrClosed)
 	})
 }
 
-func TestStateChangesTellWhatAndWhen(t *testing.T) {
+func TestStateChangesSayWhatAndWhen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.Answer(wstest.Status(503, http.Header{"Retry-After": {"7"}}, "deploying"))
 		c := w.client(quiet()...).connect()
@@ -108,7 +108,7 @@ func TestCloseByThePeerIsRetriedWhateverTheCode(t *testing.T) {
 	})
 }
 
-func TestPolicyCloseIsBelievedTheThirdTime(t *testing.T) {
+func TestPolicyCloseIsPermanentTheThirdTime(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(append(quiet(), wechatws.WithPermanentAfter(0))...)
 		over := make(chan error, 1)

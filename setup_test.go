@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// hello waits for the server's first word and answers it.
+// hello waits for the server's first message and answers it.
 func hello(ctx context.Context, o *wechatws.Setup) error {
 	for {
 		m, err := o.Receive(ctx)
@@ -28,7 +28,7 @@ func hello(ctx context.Context, o *wechatws.Setup) error {
 	}
 }
 
-// greet has the server speak first on every connection.
+// greet makes the server send the first message of every connection.
 func greet(w *world) {
 	w.srv.OnConn(func(c *wstest.Conn) {
 		_ = c.Send(`{"msg_type":"before"}`)
@@ -58,7 +58,7 @@ func TestOpeningComesBehindTheLoginAndAheadOfTheQueue(t *testing.T) {
 	})
 }
 
-// What the opening has read is not lost to the callbacks, nor is its order.
+// The callbacks get the messages that were received during setup, in order.
 func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		greet(w)
@@ -75,7 +75,7 @@ func TestOpeningMessagesReachCallbacksAfterOnOpen(t *testing.T) {
 	})
 }
 
-// A server that is frozen accepts and says nothing. The schedule goes on.
+// A server that accepts a connection and sends nothing: the schedule goes on.
 func TestOpeningThatTimesOutIsAFailedAttempt(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record()
@@ -210,7 +210,7 @@ func TestOpeningMisuse(t *testing.T) {
 	})
 }
 
-// After its time a Setup is of no use, and of no harm.
+// After its function has returned, the methods of a Setup return an error.
 func TestOpeningIsOverWhenItsCallbackReturns(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -249,7 +249,7 @@ func TestCloseInsideOpening(t *testing.T) {
 	})
 }
 
-// A change of the network makes the attempt anew, also at this late point.
+// A change of the network restarts the attempt during setup too.
 func TestReconnectWhileOpening(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -265,8 +265,7 @@ func TestReconnectWhileOpening(t *testing.T) {
 	})
 }
 
-// The counter starts anew when a connection has been open for a while, and time
-// spent opening is not that.
+// The schedule restarts when a connection has been open for a while; setup does not count.
 func TestOpeningTimeIsNotStability(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.OnConn(func(c *wstest.Conn) {
@@ -362,5 +361,84 @@ func TestEncodeLateFailureSendsWhatThereWas(t *testing.T) {
 		require.Equal(t, []string{`"before"`}, received(w.conn()))
 		require.ErrorIs(t, c.errors()[0], out)
 		c.close()
+	})
+}
+
+// holding makes a client that holds its queue for a second on each connection.
+func holding(w *world, options ...wechatws.Option) *client {
+	c := w.client(options...).record()
+	c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
+		o.HoldQueue(time.Millisecond)
+		o.HoldQueue(time.Second)
+		o.HoldQueue(time.Microsecond)
+		return nil
+	})
+	return c
+}
+
+// What was queued before and what any call sends meanwhile waits, and goes
+// out in order. What comes in, and the heartbeat, does not wait.
+func TestHoldQueueKeepsMessagesBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w, wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 300 * time.Millisecond}))
+		c.send("1")
+		c.connect()
+		conn := w.conn()
+		require.Equal(t, time.Duration(0), w.since(), "it is open at once")
+		c.send("2")
+		done := make(chan time.Duration, 2)
+		go func() {
+			_ = c.Send(t.Context(), wechatws.Text("3"), wechatws.FailFast())
+			done <- w.since()
+		}()
+		require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		w.sleep(999 * time.Millisecond)
+		require.Equal(t, []string{`{"msg_type":"x"}`}, c.texts())
+		const beat = `{"msg_type":"ping"}`
+		require.Equal(t, []string{beat, beat, beat}, received(conn))
+		require.Empty(t, done)
+		require.Equal(t, 3, c.Stats().Queued)
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{beat, beat, beat, "1", "2", "3"}, received(conn))
+		require.Equal(t, time.Second, <-done)
+		c.send("4")
+		w.sleep(0)
+		require.Equal(t, "4", received(conn)[6], "and that is all that waits")
+		c.close()
+	})
+}
+
+// A connection that ends meanwhile was given nothing, and the next one holds anew.
+func TestHoldQueueAndAConnectionThatEnds(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w).connect()
+		c.send("1")
+		conn := w.conn()
+		w.sleep(500 * time.Millisecond)
+		conn.Cut(wstest.FIN)
+		w.sleep(3*time.Second + 999*time.Millisecond)
+		require.Empty(t, received(conn))
+		conn = w.conn()
+		require.Empty(t, received(conn))
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{"1"}, received(conn))
+		c.close()
+	})
+}
+
+// Close writes what is held, if the drain timeout allows, and hands it back otherwise.
+func TestCloseOfAHeldQueue(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w, wechatws.WithDrainTimeout(2*time.Second)).connect()
+		c.send("1")
+		c.close()
+		require.Equal(t, []string{"1"}, received(w.conn()))
+
+		c = holding(w, wechatws.WithDrainTimeout(500*time.Millisecond)).connect()
+		c.send("2")
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.Close(wechatws.StatusNormalClosure, ""), &left)
+		require.Len(t, left.Messages, 1)
+		require.Empty(t, received(w.conn()))
 	})
 }

@@ -222,7 +222,7 @@ func TestShutdownInACallback(t *testing.T) {
 	}
 }
 
-// A context that outlives its callback excuses no other one.
+// The context of a callback that has returned exempts no other callback.
 func TestShutdownWithTheContextOfACallbackThatHasReturned(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -270,8 +270,8 @@ func TestClientsEndEachOther(t *testing.T) {
 	}
 }
 
-// A callback that takes an hour keeps nothing that ends the client waiting for longer than
-// it says.
+// A callback that takes an hour does not delay the methods that end the client beyond their
+// bounds.
 func TestTheEndBehindACallbackThatTakesAnHour(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end   func(c *client)
@@ -369,8 +369,7 @@ func TestDone(t *testing.T) {
 	})
 }
 
-// Connect waits for what is left of the session before, but not in a function that this
-// waits for.
+// Connect waits for the functions of the session before, except when one of them calls it.
 func TestConnectInAFunctionOfTheSessionBefore(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var c *client

@@ -71,6 +71,7 @@ var pendingPool = sync.Pool{New: func() any {
 	return &b
 }}
 
+// newWire returns the wire of c. fence may be nil.
 func newWire(c net.Conn, fence func() error) *wire {
 	w := &wire{Conn: c, born: time.Now(), fence: fence}
 	w.changed.L = &w.mu

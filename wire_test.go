@@ -87,7 +87,7 @@ func TestTheWireTellsWhatTheSocketTook(t *testing.T) {
 	})
 }
 
-// TLS sets a deadline of its own when it says good-bye.
+// TLS sets a deadline of its own when it writes its close_notify alert.
 func TestSomebodyElsesDeadlineEndsAWrite(t *testing.T) {
 	wirePair(t, func(t *testing.T, w *wire, _ net.Conn) {
 		w.cork()
@@ -104,7 +104,7 @@ func TestSomebodyElsesDeadlineEndsAWrite(t *testing.T) {
 	})
 }
 
-// When a write fails, what the peer said last is the better cause.
+// When a write fails, a close frame that is still to be read gives the better cause.
 func TestTheReaderHasTheLastWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
