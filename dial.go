@@ -300,12 +300,23 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 // the standard ports, since a redirect may lead from http to https.
 func sameHost(a, b *url.URL) bool {
 	port := func(u *url.URL) string {
-		if p := u.Port(); p != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		if p := u.Port(); p != standardPort(u.Scheme) {
 			return p
 		}
 		return ""
 	}
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// standardPort returns the port of a URL without one.
+func standardPort(scheme string) string {
+	switch scheme {
+	case "ws", "http":
+		return "80"
+	case "wss", "https":
+		return "443"
+	}
+	return ""
 }
 
 // begin records the beginning of a phase.
@@ -366,7 +377,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	}
 	addr := d.url.Host
 	if d.url.Port() == "" {
-		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
+		addr = net.JoinHostPort(d.url.Hostname(), standardPort(d.url.Scheme))
 	}
 	if resp == nil { // otherwise handshakeError has redacted it
 		text = d.redact(text)

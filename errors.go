@@ -126,7 +126,7 @@ type DialError struct {
 	// (TCP), "tls" (handshake and certificates), "handshake" (the HTTP upgrade), "login"
 	// (making or writing the login message) or "setup" (a [Client.AfterConnect] function).
 	Phase string
-	Addr  string // host:port, empty when not known yet
+	Addr  string // host:port in the phases from "proxy" to "handshake"; otherwise empty
 	Err   error  // the cause
 
 	text string // Err's text without secrets; empty in an error that a user makes

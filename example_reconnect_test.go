@@ -191,3 +191,11 @@ func ExampleClient_OnNetworkChange() {
 	_ = client.Close(wechatws.StatusNormalClosure, "")
 	// Output: none
 }
+
+// This server accepts connections and ends them after 10 s while it is overloaded: the schedule
+// restarts only after a connection that has lasted a minute.
+func ExampleWithStableAfter() {
+	_, err := wechatws.New("wss://live.example.com/ws", wechatws.WithStableAfter(time.Minute))
+	fmt.Println(err)
+	// Output: <nil>
+}

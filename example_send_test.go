@@ -343,3 +343,10 @@ func ExampleDroppedError() {
 	// wechatws: outbound queue is full
 	// {"msg_type":"price","content":"9.90"}
 }
+
+// Close takes up to 10 s to write what is queued, instead of 1 s.
+func ExampleWithDrainTimeout() {
+	_, err := wechatws.New("wss://live.example.com/ws", wechatws.WithDrainTimeout(10*time.Second))
+	fmt.Println(err)
+	// Output: <nil>
+}

@@ -182,3 +182,40 @@ func ExampleWithCodec() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+// A server that must not receive pings, such as one behind a gateway that drops them.
+func ExampleWithoutLiveness() {
+	_, err := wechatws.New("wss://live.example.com/ws", wechatws.WithoutLiveness())
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// This server loses messages that arrive in the first moment after a join.
+func ExampleSetup_HoldQueue() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	client.AfterConnect(time.Second, func(ctx context.Context, o *wechatws.Setup) error {
+		o.HoldQueue(20 * time.Millisecond)
+		return o.Send(ctx, map[string]string{"msg_type": "join"})
+	})
+	ctx := context.Background()
+	if err := client.Send(ctx, say{"message", "hello"}); err != nil { // waits for the setup and for 20 ms
+		panic(err)
+	}
+	if err := client.Connect(ctx); err != nil {
+		panic(err)
+	}
+	conn, _ := server.NextConn(ctx)
+	for range 2 {
+		m, _ := conn.Receive(ctx)
+		fmt.Println(m.Text())
+	}
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output:
+	// {"msg_type":"join"}
+	// {"msg_type":"message","content":"hello"}
+}

@@ -77,7 +77,7 @@ func (w *world) conn() *wstest.Conn {
 	return c
 }
 
-// A client is a Client that keeps what its callbacks were told.
+// A client is a Client that records what its callbacks receive.
 type client struct {
 	*wechatws.Client
 	t *testing.T

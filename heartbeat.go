@@ -46,6 +46,12 @@ type Liveness struct {
 	Timeout time.Duration
 }
 
+// The defaults of WithHeartbeat and WithLiveness.
+var (
+	defaultHeartbeat = Heartbeat{Interval: 3 * time.Second}
+	defaultLiveness  = Liveness{Interval: 3 * time.Second, Timeout: 10 * time.Second}
+)
+
 // jumpAfter is how late a timer must be, or how far the wall clock must have advanced more than
 // the monotonic one, to conclude that the process or the machine was suspended. Earlier silence
 // is then no sign of a dead peer. It is far above the delays of a busy scheduler, and far below

@@ -66,8 +66,8 @@ func readAddresses() (map[int][]netip.Prefix, error) {
 
 // usableAddress reports whether the kernel sends from an address with these flags. It does not
 // send from an IPv6 address during duplicate address detection, which takes a second or two.
-// If such an address counted, clients would learn of it before it is usable, and not when it
-// becomes usable.
+// If such an address counted, the change would be reported before the address is usable, and not
+// when it becomes usable.
 func usableAddress(flags uint8) bool {
 	if flags&unix.IFA_F_OPTIMISTIC != 0 {
 		return true

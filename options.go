@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -224,9 +225,8 @@ func WithHeartbeat(h Heartbeat) Option {
 			return wrong("WithHeartbeat", h.Interval, "the interval must be longer than zero; WithoutHeartbeat switches it off")
 		case h.Message != nil && h.NewMessage != nil:
 			return wrong("WithHeartbeat", "Message and NewMessage", "give one of the two")
-		case h.Interval == 0:
-			c.heartbeat.Interval = 3 * time.Second
 		}
+		c.heartbeat.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
 		return nil
 	})
 }
@@ -248,12 +248,8 @@ func WithLiveness(l Liveness) Option {
 		if l.Interval < 0 || l.Timeout < 0 {
 			return wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "must be longer than zero; WithoutLiveness switches it off")
 		}
-		if l.Interval == 0 {
-			c.liveness.Interval = 3 * time.Second
-		}
-		if l.Timeout == 0 {
-			c.liveness.Timeout = 10 * time.Second
-		}
+		c.liveness.Interval = cmp.Or(l.Interval, defaultLiveness.Interval)
+		c.liveness.Timeout = cmp.Or(l.Timeout, defaultLiveness.Timeout)
 		return nil
 	})
 }

@@ -246,15 +246,15 @@ func TestTheLastOptionIsInEffect(t *testing.T) {
 // The logger is a consumer of its own, whatever traces there are.
 func TestALaterTraceReplacesAnEarlierOneButNotTheLogger(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		var told []string
+		var called []string
 		trace := func(name string) wechatws.Trace {
-			return wechatws.Trace{Open: func(context.Context, wechatws.OpenEvent) { told = append(told, name) }}
+			return wechatws.Trace{Open: func(context.Context, wechatws.OpenEvent) { called = append(called, name) }}
 		}
 		var log bytes.Buffer
 		logger := wechatws.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
 		c := w.client(wechatws.WithTrace(trace("replaced")), logger, wechatws.WithTrace(trace("one"), trace("two"))).connect()
 		c.close()
-		assert.Equal(t, []string{"one", "two"}, told)
+		assert.Equal(t, []string{"one", "two"}, called)
 		assert.Contains(t, log.String(), "msg=connected")
 	})
 }

@@ -18,8 +18,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// An error shows the beginning of what a server sent that is no answer, which is enough to
-// find the fault.
+// An error shows the beginning of an invalid response, which is enough to find the fault.
 func TestTextsFromOutsideAreCutAndVisible(t *testing.T) {
 	long := strings.Repeat("\u009b\x07", 10_000) // control characters, which terminals obey
 	plain := strings.Repeat("long", 10_000)
@@ -46,7 +45,7 @@ func TestTextsFromOutsideAreCutAndVisible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				w.srv.AnswerAlways(tt.answer)
-				c := w.told(w.srv.URL(), wechatws.WithoutReconnect())
+				c := w.transcript(w.srv.URL(), wechatws.WithoutReconnect())
 				err := c.Connect(t.Context())
 				w.sleep(0)
 				require.ErrorContains(t, err, tt.want)
@@ -78,7 +77,7 @@ func TestAProxysAnswerIsCut(t *testing.T) {
 					_, _ = io.WriteString(c, answer)
 				}()
 				proxy := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("user", "s3cret")}
-				c := w.told("wss://server.test/", wechatws.WithoutReconnect(), wechatws.WithProxy(http.ProxyURL(proxy)))
+				c := w.transcript("wss://server.test/", wechatws.WithoutReconnect(), wechatws.WithProxy(http.ProxyURL(proxy)))
 				err = c.Connect(t.Context())
 				w.sleep(0)
 				var de *wechatws.DialError
@@ -113,7 +112,7 @@ func TestEchoedSubprotocolsAreTakenOut(t *testing.T) {
 // message.
 func TestTypesInErrorsAreCut(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.told(w.srv.URL(), quiet()...)
+		c := w.transcript(w.srv.URL(), quiet()...)
 		defer c.close()
 		long := strings.Repeat("\u009btype", 100_000)
 		wechatws.On(c.Client, long, func(_ context.Context, _ int) {})

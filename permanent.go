@@ -110,7 +110,7 @@ const patience = 3
 //
 // Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 comes
 // from a proxy that requires other credentials, for a tunnel (a *[ProxyError]) or in the
-// server's place; every other status of a proxy that is asked for a tunnel is temporary.
+// server's place; every other response of a proxy to CONNECT is temporary.
 //
 // An error marked with [Permanent] is always permanent, also with a function of
 // [WithRetryIf].

@@ -19,7 +19,7 @@ func TestARedirectToAnotherHostGetsNothing(t *testing.T) {
 		defer evil.Close()
 		for _, location := range []string{"http://evil.test:80/?a=s3cret-location", "//evil.test:80/", "http://user:s3cret-location@evil.test:80/"} {
 			w.srv.Answer(wstest.Status(307, http.Header{"Location": {location}}, ""))
-			c := w.told("ws://user:s3cret-user@server.test:80/?token=s3cret-query",
+			c := w.transcript("ws://user:s3cret-user@server.test:80/?token=s3cret-query",
 				wechatws.WithHeader(http.Header{"X-Token": {"s3cret-header"}, "Cookie": {"s=s3cret-cookie"}}),
 				wechatws.WithSubprotocols("bearer", "s3cret-sub"),
 				wechatws.WithLoginMessage(map[string]string{"msg_type": "login", "token": "s3cret-login"}))

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What a Trace costs a message, side by side: with none, with one that has no functions,
-// and with one that has all that are told of messages.
+// The cost of a Trace for each message: without one, with one without functions, and with one
+// that has all functions for messages.
 //
 //	go test -run '^$' -bench BenchmarkTrace -count 10 .
 func BenchmarkTrace(b *testing.B) {
@@ -38,8 +38,8 @@ func BenchmarkTrace(b *testing.B) {
 				heard = 0
 				b.ReportAllocs()
 				path.of(b, c)
-				if told := heard > 0; told != (v.name == "set") {
-					b.Fatalf("told: %v", told)
+				if called := heard > 0; called != (v.name == "set") {
+					b.Fatalf("called: %v", called)
 				}
 			})
 		}

@@ -34,8 +34,8 @@ func (plainDialer) Dial(ctx context.Context, h transport.Handshake) (transport.C
 	return nil, resp, err
 }
 
-// An attempt whose 101 cannot be accepted ends when it is told to, also while the
-// Dialer reads from the connection.
+// An attempt whose 101 is invalid ends when its context ends, also while the Dialer reads from
+// the connection.
 func TestABadUpgradeHoldsNothingUp(t *testing.T) {
 	bad := func(w *world, options ...wechatws.Option) *client {
 		w.srv.AnswerAlways(badUpgrade())

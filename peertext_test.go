@@ -20,21 +20,21 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// told is everything that a client says of itself: its errors with all that they wrap, and
-// its log.
-type told struct {
+// A transcript is everything that a client reports: its errors with all that they wrap, and its
+// log.
+type transcript struct {
 	*client
 	log *bytes.Buffer
 }
 
-func (w *world) told(address string, options ...wechatws.Option) *told {
+func (w *world) transcript(address string, options ...wechatws.Option) *transcript {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return &told{w.clientOf(address, append(options, wechatws.WithLogger(logger))...), &log}
+	return &transcript{w.clientOf(address, append(options, wechatws.WithLogger(logger))...), &log}
 }
 
-// texts are what it has said up to now, with more errors.
-func (c *told) texts(more ...error) (texts []string) {
+// texts returns everything reported up to now, and the texts of more errors.
+func (c *transcript) texts(more ...error) (texts []string) {
 	errs := append(c.errors(), append(more, c.Stats().LastError)...)
 	c.mu.Lock()
 	for _, e := range c.changes {
@@ -59,7 +59,7 @@ func (c *told) texts(more ...error) (texts []string) {
 	return append(texts, strings.Split(c.log.String(), "\n")...)
 }
 
-// A server's page may echo a secret in more forms than can be known.
+// A server's page may repeat a secret in any form.
 func TestAServersPageStaysInItsField(t *testing.T) {
 	const secret = "s3cret+to/ken"
 	basic := base64.StdEncoding.EncodeToString([]byte("user:" + secret))
@@ -88,7 +88,7 @@ func TestAServersPageStaysInItsField(t *testing.T) {
 				if tt.address == "" {
 					tt.address = w.srv.URL()
 				}
-				c := w.told(tt.address, tt.options...)
+				c := w.transcript(tt.address, tt.options...)
 				err := c.Connect(t.Context())
 				w.sleep(0)
 				assert.EqualError(t, err, "wechatws: handshake server.test:80: server answered 403 Forbidden")
@@ -108,7 +108,7 @@ func TestAServersPageStaysInItsField(t *testing.T) {
 func TestACloseReasonStaysInItsField(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		const reason = "invalid token s3cret-login"
-		c := w.told(w.srv.URL(), wechatws.WithLoginMessage("s3cret-login"))
+		c := w.transcript(w.srv.URL(), wechatws.WithLoginMessage("s3cret-login"))
 		c.connect()
 		defer c.close()
 		require.NoError(t, w.conn().Close(4001, reason))
@@ -125,14 +125,14 @@ func TestACloseReasonStaysInItsField(t *testing.T) {
 	})
 }
 
-// A proxy for ws answers in the server's place, and its page may echo its password.
+// A proxy for ws answers in the server's place, and its page may repeat its password.
 func TestAProxysPageStaysInItsField(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
 			return wstest.Status(407, nil, r.Header.Get("Proxy-Authorization"))
 		})
 		proxy := &url.URL{Scheme: "http", Host: "server.test:80", User: url.UserPassword("user", "s3cret")}
-		c := w.told("ws://behind.test/", wechatws.WithProxy(http.ProxyURL(proxy)))
+		c := w.transcript("ws://behind.test/", wechatws.WithProxy(http.ProxyURL(proxy)))
 		err := c.Connect(t.Context())
 		w.sleep(0)
 		require.EqualError(t, err, "wechatws: handshake behind.test:80: server answered 407 Proxy Authentication Required")
