@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// avoidFor is how long an address that has failed is tried after the others. It ends so
-// that a server that is back gets its share of the clients again.
+// avoidFor is how long an address that has failed is tried after the others. It is limited so
+// that a server that has recovered gets its share of the clients again.
 const avoidFor = 10 * time.Minute
 
-// addresses are the addresses of a client's servers that failed lately. net.Dialer tries
-// the addresses of a name in the resolver's order. Without a memory, an address that
+// addresses are the addresses of a client's servers that have failed lately. net.Dialer tries
+// the addresses of a name in the resolver's order, so that without this memory an address that
 // accepts connections and never answers would be the first one in every attempt.
 type addresses struct {
-	mu     sync.Mutex
-	failed map[netip.Addr]time.Time // when; the older ones count no more after avoidFor
+	mu     sync.Mutex               // guards failed
+	failed map[netip.Addr]time.Time // when; ignored after avoidFor
 }
 
 func (a *addresses) fail(ip netip.Addr) {
@@ -42,13 +42,14 @@ func (a *addresses) avoids(ip netip.Addr) bool {
 	return a.avoidsLocked(ip)
 }
 
+// avoidsLocked is avoids for a caller that holds mu.
 func (a *addresses) avoidsLocked(ip netip.Addr) bool {
 	at, failed := a.failed[ip]
 	return failed && time.Since(at) < avoidFor
 }
 
-// resolved begins a new round when every address of a name has failed: all of them are
-// tried again, in the resolver's order.
+// resolved forgets the failures of a name's addresses if all of them have failed: they are
+// tried again in the resolver's order.
 func (a *addresses) resolved(ips []netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,22 +61,23 @@ func (a *addresses) resolved(ips []netip.Addr) {
 	}
 }
 
-// errAvoided makes net.Dialer go on to the next address.
+// errAvoided makes net.Dialer continue with the next address.
 var errAvoided = errors.New("the address has failed lately")
 
-// An addressChoice is the part of addresses in one attempt.
+// An addressChoice decides in which order one attempt tries the addresses of a name, and
+// records those that fail.
 type addressChoice struct {
 	memory *addresses
 
-	mu        sync.Mutex // net.Dialer may try two addresses at a time
+	mu        sync.Mutex // guards the fields below; net.Dialer may try two addresses at a time
 	several   bool       // the name has more than one address
-	failed    bool       // an address of this attempt could not be connected to
-	connected netip.Addr // the last one that could
+	failed    bool       // connecting to an address of this attempt has failed
+	connected netip.Addr // the last one that was connected to
 }
 
-// dial is net.Dialer's DialContext, but for the addresses that failed lately: they are
-// tried when the others have failed. ctx must have a deadline, which net.Dialer shares
-// out among the addresses.
+// dial is net.Dialer's DialContext, except that addresses that have failed lately are tried
+// after all others have failed. ctx must have a deadline, which net.Dialer divides among the
+// addresses.
 func (c *addressChoice) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c.mu.Lock()
 	c.several, c.connected = false, netip.Addr{}
@@ -84,8 +86,8 @@ func (c *addressChoice) dial(ctx context.Context, network, addr string) (net.Con
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSDone: func(i httptrace.DNSDoneInfo) { c.resolved(i.Addrs) },
 		ConnectDone: func(_, addr string, err error) {
-			// Before the deadline, a dial is canceled because another address was faster
-			// or the attempt is not wanted any more. Neither is the address's fault.
+			// Before the deadline, a dial is canceled because another address was faster, or
+			// because the attempt has been given up. Neither is a failure of the address.
 			canceled := errors.Is(err, context.Canceled) && time.Now().Before(deadline)
 			if err != nil && !canceled && !errors.Is(err, errAvoided) {
 				c.connectFailed(addr)
@@ -141,8 +143,9 @@ func (c *addressChoice) connectFailed(addr string) {
 	}
 }
 
-// attemptFailed blames the address that was connected to, unless others have used up
-// part of its time: it has the whole of it in the next attempt, which avoids those.
+// attemptFailed records a failure of the address that was connected to. If other addresses have
+// failed in this attempt, it does not: they have used up part of the time, and the next attempt,
+// which avoids them, has all of it for this address.
 func (c *addressChoice) attemptFailed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,6 +154,7 @@ func (c *addressChoice) attemptFailed() {
 	}
 }
 
+// ipOf returns the address in an address with a port.
 func ipOf(addr string) netip.Addr {
 	ap, _ := netip.ParseAddrPort(addr)
 	return ap.Addr().Unmap()

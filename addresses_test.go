@@ -69,8 +69,8 @@ func (w *world) tunnel() wechatws.Option {
 	return wechatws.WithProxy(func(*http.Request) (*url.URL, error) { return url.Parse("http://proxy.test:3128") })
 }
 
-// A dead address in front of a live one gets its share of the dial timeout, and the
-// rest is left for the live one.
+// A dead address before a live one gets its share of the dial timeout, and the live one the
+// rest.
 func TestAddressesShareTheDialTimeout(t *testing.T) {
 	for name, tt := range map[string]struct{ secure, proxied bool }{
 		"ws":               {},

@@ -2,428 +2,414 @@ package wechatws_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/transport"
 	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// requirePanic requires that one of errs is a panic with value.
-func requirePanic(t *testing.T, value string, errs ...error) {
-	t.Helper()
-	var pe *wechatws.PanicError
-	require.ErrorAs(t, errors.Join(errs...), &pe)
-	require.Equal(t, value, pe.Value)
+var errOops = errors.New("oops")
+
+// The ways in which a function fails without returning.
+var faults = []struct {
+	name   string
+	happen func()
+	value  string // of the PanicError
+}{
+	{"panic", func() { panic("oops") }, "oops"},
+	{"panic with an error", func() { panic(errOops) }, "oops"},
+	{"panic with nil", func() { var none any; panic(none) }, new(runtime.PanicNilError).Error()},
+	{"Goexit", runtime.Goexit, "runtime.Goexit"},
 }
 
-// oneRetry has Connect return the second failure.
-func oneRetry() wechatws.Option {
-	return wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1})
+// A trigger is called by a function of the user, and fails when it is armed: once, or always.
+type trigger struct {
+	happen func()
+	always bool
+	armed  atomic.Bool
 }
 
-// A badMonitor is a NetworkMonitor with a fault.
-type badMonitor struct{ fault string }
-
-func (m badMonitor) Status() wechatws.NetworkStatus {
-	if m.fault == "Status" {
-		panic("oops")
+func (g *trigger) pull() {
+	if g.always && g.armed.Load() || g.armed.CompareAndSwap(true, false) {
+		g.happen()
 	}
-	return networkStatus(m.fault == "stop")
 }
 
-func (m badMonitor) Watch(func(wechatws.NetworkStatus)) (stop func()) {
-	switch m.fault {
-	case "Watch":
-		panic("oops")
-	case "nil stop":
-		return nil
-	}
-	return func() {
-		if m.fault == "stop" {
-			panic("oops")
+// Where the error of a function is found.
+type place string
+
+const (
+	ofConnect place = "returned by Connect"
+	attempt   place = "a failed attempt"
+	closing   place = "the end of a connection"
+	onError   place = "reported to OnError"
+	ending    place = "the end of the client"
+	nowhere   place = "ignored"
+)
+
+// errors returns the errors that a client has reported in one place.
+func (p place) errors(c *client, connect error) (errs []error) {
+	switch p {
+	case ofConnect:
+		errs = []error{connect}
+	case closing:
+		for _, e := range c.ends() {
+			errs = append(errs, e.Err)
+		}
+	case ending:
+		for _, change := range c.moves() {
+			if change.To == wechatws.StateFailed {
+				errs = append(errs, change.Err)
+			}
+		}
+	case attempt, onError:
+		for _, err := range c.errors() {
+			if de := (*wechatws.DialError)(nil); errors.As(err, &de) == (p == attempt) {
+				errs = append(errs, err)
+			}
 		}
 	}
+	return errs
 }
 
-// A monitor that panics, or cannot be stopped, is reported, and the client connects as if
-// there were a network.
-func TestANetworkMonitorThatPanicsIsReported(t *testing.T) {
-	for _, fault := range []string{"Status", "Watch", "nil stop", "stop"} {
-		t.Run(fault, func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				c := w.client(wechatws.WithNetworkMonitor(badMonitor{fault})).connect()
-				w.sleep(time.Minute)
-				assert.Equal(t, wechatws.StateOpen, c.State())
-				c.close()
-				require.Len(t, c.errors(), 1)
-				if fault == "nil stop" {
-					assert.ErrorContains(t, c.errors()[0], "Watch returned nil")
-				} else {
-					requirePanic(t, "oops", c.errors()...)
+// find returns the panics among these errors.
+func (p place) find(c *client, connect error) (found []*wechatws.PanicError) {
+	for _, err := range p.errors(c, connect) {
+		if pe := (*wechatws.PanicError)(nil); errors.As(err, &pe) {
+			found = append(found, pe)
+		}
+	}
+	return found
+}
+
+// A userFunction is one that a client calls.
+type userFunction struct {
+	name  string
+	where place
+	early bool // it fails before the client is open
+	give  func(w *world, pull func()) []wechatws.Option
+	add   func(c *wechatws.Client, pull func())
+}
+
+func giving(o func(pull func()) wechatws.Option) func(*world, func()) []wechatws.Option {
+	return func(_ *world, pull func()) []wechatws.Option { return []wechatws.Option{o(pull)} }
+}
+
+func tracing(where func(t *wechatws.Trace, pull func())) func(*world, func()) []wechatws.Option {
+	return giving(func(pull func()) wechatws.Option {
+		var t wechatws.Trace
+		where(&t, pull)
+		return wechatws.WithTrace(t)
+	})
+}
+
+func faultyNetDial(method string, more ...wechatws.Option) func(*world, func()) []wechatws.Option {
+	return func(w *world, pull func()) []wechatws.Option {
+		return append(more, wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if method == "Dial" {
+				pull()
+			}
+			conn, err := w.net.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &faultyNetConn{conn, method, pull}, nil
+		}))
+	}
+}
+
+func faultyConns(method string, own bool) func(*world, func()) []wechatws.Option {
+	return func(w *world, pull func()) []wechatws.Option {
+		var dialer transport.Dialer = coder.Dialer{}
+		if own {
+			dialer = ownDialer{w.net}
+		}
+		return []wechatws.Option{wechatws.WithDialer(faultyDialer{dialer, method, pull})}
+	}
+}
+
+func monitorOf(method string) func(*world, func()) []wechatws.Option {
+	return giving(func(pull func()) wechatws.Option {
+		return wechatws.WithNetworkMonitor(faultyMonitor{newFakeNetwork(true), method, pull})
+	})
+}
+
+func backOffOf(method string) func(*world, func()) []wechatws.Option {
+	return giving(func(pull func()) wechatws.Option {
+		return wechatws.WithBackOff(func() backoff.BackOff { return faultyBackOff{method, pull} })
+	})
+}
+
+func loggerOf(method string) func(*world, func()) []wechatws.Option {
+	return giving(func(pull func()) wechatws.Option {
+		return wechatws.WithLogger(slog.New(faultyHandler{slog.DiscardHandler, method, pull}))
+	})
+}
+
+func beating(h func(pull func()) wechatws.Heartbeat) func(*world, func()) []wechatws.Option {
+	return giving(func(pull func()) wechatws.Option { return wechatws.WithHeartbeat(h(pull)) })
+}
+
+func userFunctions() []userFunction {
+	return []userFunction{
+		{name: "WithEndpoint", where: attempt, early: true, give: func(w *world, pull func()) []wechatws.Option {
+			return []wechatws.Option{wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+				pull()
+				return wechatws.Endpoint{URL: w.srv.URL()}, nil
+			})}
+		}},
+		{name: "WithLogin", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithLogin(func(context.Context) (any, error) { pull(); return "login", nil })
+		})},
+		{name: "MarshalJSON of the login", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithLoginMessage(faultyValue{pull})
+		})},
+		{name: "WithProxy", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithProxy(func(*http.Request) (*url.URL, error) { pull(); return nil, nil })
+		})},
+		{name: "AfterConnect", where: attempt, early: true, add: func(c *wechatws.Client, pull func()) {
+			c.AfterConnect(time.Minute, func(context.Context, *wechatws.Setup) error { pull(); return nil })
+		}},
+		{name: "values of Connect's context", where: onError, early: true}, // see try
+
+		{name: "WithBackOff", where: ofConnect, early: true, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithBackOff(func() backoff.BackOff { pull(); return faultyBackOff{} })
+		})},
+		{name: "BackOff.NextBackOff", where: ending, give: backOffOf("NextBackOff")},
+		{name: "BackOff.Reset", where: ending, give: backOffOf("Reset")},
+		{name: "WithRetryIf", where: ending, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithRetryIf(func(wechatws.Failure) bool { pull(); return true })
+		})},
+
+		{name: "NetworkMonitor.Status", where: onError, early: true, give: monitorOf("Status")},
+		{name: "NetworkMonitor.Watch", where: onError, early: true, give: monitorOf("Watch")},
+		{name: "stop of NetworkMonitor.Watch", where: onError, early: true, give: monitorOf("stop")},
+
+		{name: "Heartbeat.NewMessage", where: onError, give: beating(func(pull func()) wechatws.Heartbeat {
+			return wechatws.Heartbeat{NewMessage: func() (any, error) { pull(); return "beat", nil }}
+		})},
+		{name: "Heartbeat.Pong", where: onError, give: beating(func(pull func()) wechatws.Heartbeat {
+			return wechatws.Heartbeat{Pong: func(m wechatws.Message) bool { pull(); return false }}
+		})},
+
+		{name: "On", where: onError, add: func(c *wechatws.Client, pull func()) {
+			wechatws.On(c, "x", func(context.Context, struct{}) { pull() })
+		}},
+		{name: "UnmarshalJSON of a callback's type", where: onError, add: func(c *wechatws.Client, pull func()) {
+			pullTarget.Store(&pull)
+			wechatws.On(c, "x", func(context.Context, faultyTarget) {})
+		}},
+		{name: "OnMessage", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.OnMessage(func(context.Context, wechatws.Message) { pull() })
+		}},
+		{name: "OnMessageNoCopy", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.OnMessageNoCopy(func(context.Context, wechatws.Message) { pull() })
+		}},
+		{name: "OnUnknown", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.OnUnknown(func(context.Context, wechatws.Message) { pull() })
+		}},
+		{name: "OnOpen", where: onError, early: true, add: func(c *wechatws.Client, pull func()) {
+			c.OnOpen(func(context.Context, wechatws.OpenEvent) { pull() })
+		}},
+		{name: "OnClose", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.OnClose(func(context.Context, wechatws.CloseEvent) { pull() })
+		}},
+		{name: "OnError", where: nowhere, add: func(c *wechatws.Client, pull func()) {
+			c.OnError(func(context.Context, error) { pull() })
+		}},
+		{name: "OnStateChange", where: onError, early: true, add: func(c *wechatws.Client, pull func()) {
+			c.OnStateChange(func(context.Context, wechatws.StateChange) { pull() })
+		}},
+		{name: "OnNetworkChange", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.OnNetworkChange(func(context.Context, wechatws.NetworkStatus) { pull() })
+		}},
+
+		{name: "Trace.DialStart", where: onError, early: true, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.DialStart = func(context.Context, wechatws.DialInfo) context.Context { pull(); return nil }
+		})},
+		{name: "Trace.DialDone", where: onError, early: true, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.DialDone = func(context.Context, wechatws.DialInfo) { pull() }
+		})},
+		{name: "Trace.Open", where: onError, early: true, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Open = func(context.Context, wechatws.OpenEvent) { pull() }
+		})},
+		{name: "Trace.Close", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Close = func(context.Context, wechatws.CloseEvent) { pull() }
+		})},
+		{name: "Trace.Retry", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Retry = func(context.Context, wechatws.StateChange) { pull() }
+		})},
+		{name: "Trace.Ping", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Ping = func(context.Context, wechatws.PingInfo) { pull() }
+		})},
+		{name: "Trace.Pong", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Pong = func(context.Context, wechatws.PingInfo) { pull() }
+		})},
+		{name: "Trace.MessageStart", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.MessageStart = func(context.Context, wechatws.MessageInfo) context.Context { pull(); return nil }
+		})},
+		{name: "Trace.MessageSent", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.MessageSent = func(context.Context, wechatws.MessageInfo) { pull() }
+		})},
+		{name: "Trace.MessageDone", where: onError, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.MessageDone = func(context.Context, wechatws.MessageInfo) { pull() }
+		})},
+		{name: "Trace.Dropped", where: onError, early: true, give: tracing(func(t *wechatws.Trace, pull func()) {
+			t.Dropped = func(context.Context, *wechatws.DroppedError) { pull() }
+		})},
+		{name: "slog.Handler.Enabled", where: onError, give: loggerOf("Enabled")},
+		{name: "slog.Handler.Handle", where: onError, give: loggerOf("Handle")},
+
+		{name: "MarshalJSON with EncodeOnWrite", where: onError}, // see try
+
+		{name: "Dialer", where: attempt, early: true, give: faultyConns("Dial", true)},
+		{name: "Conn.Subprotocol", where: attempt, early: true, give: faultyConns("Subprotocol", true)},
+		{name: "Conn.Reader", where: closing, give: faultyConns("Reader", true)},
+		{name: "Conn.Reader, on a network connection of ours", where: closing, give: faultyConns("Reader", false)},
+		{name: "Conn.Reader.Read", where: closing, give: faultyConns("Read", true)},
+		{name: "Conn.Write", where: closing, give: faultyConns("Write", true)},
+		{name: "Conn.Write, on a network connection of ours", where: closing, give: faultyConns("Write", false)},
+		{name: "Conn.Ping", where: closing, give: faultyConns("Ping", true)},
+		{name: "Conn.Close", where: onError, give: faultyConns("Close", true)},
+		{name: "Conn.CloseNow", where: onError, give: faultyConns("CloseNow", true)},
+
+		{name: "WithNetDial", where: attempt, early: true, give: faultyNetDial("Dial")},
+		{name: "net.Conn.Read in the handshake", where: attempt, early: true, give: faultyNetDial("Read")},
+		{name: "net.Conn.Write in the handshake", where: attempt, early: true, give: faultyNetDial("Write")},
+		{name: "net.Conn.Read", where: closing, give: faultyNetDial("Read")},
+		{name: "net.Conn.Write", where: closing, give: faultyNetDial("Write")},
+		{name: "net.Conn.Read, below the library", where: closing, give: faultyNetDial("Read", wechatws.WithoutShortCut())},
+		{name: "net.Conn.Write, below the library", where: closing, give: faultyNetDial("Write", wechatws.WithoutShortCut())},
+		{name: "net.Conn.Read, below nhooyr", where: closing, give: faultyNetDial("Read", wechatws.WithDialer(nhooyr.Dialer{}))},
+		{name: "net.Conn.Write, below nhooyr", where: closing, give: faultyNetDial("Write", wechatws.WithDialer(nhooyr.Dialer{}))},
+		{name: "net.Conn.SetWriteDeadline", where: closing, give: faultyNetDial("SetWriteDeadline")},
+		{name: "net.Conn.Close", where: onError, give: faultyNetDial("Close")},
+	}
+}
+
+// Whatever a function of the user does, the process and the other clients continue, and so does
+// the client, with a few exceptions that end it. The error is reported where it belongs, and the
+// client can be closed at once, leaving nothing behind.
+func TestEveryFunctionOfTheUser(t *testing.T) {
+	for _, fn := range userFunctions() {
+		t.Run(fn.name, func(t *testing.T) {
+			for _, fault := range faults {
+				for _, always := range []bool{false, true} {
+					name := fault.name
+					if always {
+						name += ", always"
+					}
+					t.Run(name, func(t *testing.T) {
+						virtual(t, func(t *testing.T, w *world) {
+							try(t, w, fn, &trigger{happen: fault.happen, always: always}, fault.value)
+						})
+					})
 				}
-			})
+			}
 		})
 	}
 }
 
-type connDialer func() (transport.Conn, *http.Response, error)
-
-func (f connDialer) Dial(context.Context, transport.Handshake) (transport.Conn, *http.Response, error) {
-	return f()
-}
-
-// What returns neither a connection nor an error has failed.
-func TestADialWithoutAConnectionIsAnError(t *testing.T) {
-	netDial := func(c net.Conn) wechatws.Option {
-		return wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) { return c, nil })
+// try runs a client through everything that calls functions of the user.
+func try(t *testing.T, w *world, fn userFunction, g *trigger, value string) {
+	w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) { _ = conn.Send(`{"msg_type":"echo"}`) })
+	other := w.client(quiet()...).record().connect()
+	defer other.CloseNow()
+	network := newFakeNetwork(true)
+	options := []wechatws.Option{wechatws.WithNetworkMonitor(network), wechatws.WithStableAfter(time.Second)}
+	if fn.give != nil {
+		options = append(options, fn.give(w, g.pull)...)
 	}
-	dialer := func(c transport.Conn, resp *http.Response) wechatws.Option {
-		return wechatws.WithDialer(connDialer(func() (transport.Conn, *http.Response, error) { return c, resp, nil }))
-	}
-	for name, option := range map[string]wechatws.Option{
-		"Dialer":                   dialer(nil, nil),
-		"Dialer, nil pointer":      dialer((*badConn)(nil), nil),
-		"Dialer, with a response":  dialer(nil, &http.Response{StatusCode: http.StatusSwitchingProtocols}),
-		"WithNetDial":              netDial(nil),
-		"WithNetDial, nil pointer": netDial((*net.TCPConn)(nil)),
-		"WithNetDial, own type":    netDial((*badNetConn)(nil)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				c := w.client(oneRetry(), option)
-				err := c.Connect(t.Context())
-				var de *wechatws.DialError
-				require.ErrorAs(t, err, &de)
-				require.ErrorContains(t, err, "returned neither a connection nor an error")
-				require.Equal(t, wechatws.StateFailed, c.State())
-				require.Zero(t, w.net.Clients())
-			})
-		})
-	}
-}
-
-// A badConn is a Conn whose method with a certain name panics, returns nil or lies.
-type badConn struct {
-	transport.Conn
-	fault *atomic.Value // a string
-}
-
-func (c *badConn) fails(method string) bool {
-	if c.fault.Load() == method {
-		c.fault.Store("")
-		panic("oops")
-	}
-	return c.fault.Load() == method+" lies"
-}
-
-func (c *badConn) Reader() (transport.MessageType, io.Reader, error) {
-	typ, r, err := c.Conn.Reader()
-	if err == nil && c.fails("Reader") {
-		return typ, nil, nil
-	}
-	return typ, readFunc(func(p []byte) (int, error) {
-		if c.fails("Read") {
-			return len(p) + 1, nil
-		}
-		return r.Read(p)
-	}), err
-}
-
-type readFunc func(p []byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-
-func (c *badConn) Write(t transport.MessageType, p []byte) error {
-	c.fails("Write")
-	return c.Conn.Write(t, p)
-}
-
-func (c *badConn) Ping(ctx context.Context) error {
-	c.fails("Ping")
-	return c.Conn.Ping(ctx)
-}
-
-func (c *badConn) Close(code int, reason string) error {
-	c.fails("Close")
-	return c.Conn.Close(code, reason)
-}
-
-func (c *badConn) CloseNow() error {
-	err := c.Conn.CloseNow()
-	c.fails("CloseNow")
-	return err
-}
-
-func (c *badConn) Subprotocol() string {
-	c.fails("Subprotocol")
-	return c.Conn.Subprotocol()
-}
-
-// A badDialer makes bad connections, perhaps with no view of the wire for the client.
-type badDialer struct {
-	transport.Dialer
-	fault *atomic.Value
-}
-
-func (d badDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
-	conn, resp, err := d.Dialer.Dial(ctx, h)
-	if err == nil {
-		conn = &badConn{conn, d.fault}
-	}
-	return conn, resp, err
-}
-
-// A panic in a method of a Conn ends that connection, with the panic as the cause.
-func TestAPanicInAConnEndsTheConnection(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for name, dialer := range map[string]transport.Dialer{"with wire": coder.Dialer{}, "without": ownDialer{w.net}} {
-			for _, fault := range []string{"Reader", "Reader lies", "Read", "Read lies", "Write", "Ping"} {
-				var armed atomic.Value
-				armed.Store("")
-				c := w.client(wechatws.WithDialer(badDialer{dialer, &armed}), wechatws.WithoutHeartbeat()).record().connect()
-				conn := w.conn()
-				armed.Store(fault)
-				if fault == "Write" {
-					require.NoError(t, c.Send(t.Context(), wechatws.Text("sent again")))
-				}
-				require.NoError(t, conn.Send(`{"msg_type":"lost"}`))
-				w.sleep(4 * time.Second)
-				armed.Store("")
-				w.sleep(4 * time.Second)
-				require.Equal(t, wechatws.StateOpen, c.State(), fault)
-				require.Equal(t, 2, c.Stats().Opens, fault)
-				switch fault {
-				case "Reader lies":
-					require.ErrorContains(t, c.lastClose().Err, "neither a reader nor an error", name)
-				case "Read lies":
-					require.ErrorContains(t, c.lastClose().Err, "invalid count", name)
-				default:
-					requirePanic(t, "oops", c.lastClose().Err)
-				}
-				if conn = w.conn(); fault == "Write" {
-					require.Equal(t, []string{"sent again"}, received(conn))
-				}
-				require.NoError(t, conn.Send(`{"msg_type":"x"}`))
-				w.sleep(time.Second)
-				require.Contains(t, c.texts(), `{"msg_type":"x"}`, fault)
-				c.close()
-				require.Zero(t, w.net.Clients(), fault)
+	endpoint, ctx, late := w.srv.URL(), t.Context(), faultyValue{func() {}}
+	switch fn.name {
+	case "WithEndpoint":
+		endpoint = ""
+	case "values of Connect's context":
+		ctx = faultyContext{ctx, g.pull}
+	case "MarshalJSON with EncodeOnWrite":
+		pulls := 0
+		late.pull = func() {
+			if pulls++; pulls > 1 { // the first is Send's
+				g.pull()
 			}
 		}
-	})
-}
-
-// A panic in a method that ends a Conn is reported.
-func TestAPanicInTheEndOfAConnIsReported(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for _, fault := range []string{"Close", "CloseNow"} {
-			var armed atomic.Value
-			armed.Store(fault)
-			c := w.client(wechatws.WithDialer(badDialer{ownDialer{w.net}, &armed})).connect()
-			if fault == "CloseNow" {
-				require.NoError(t, c.CloseNow())
-			}
-			c.close()
-			w.sleep(time.Second)
-			requirePanic(t, "oops", append(c.errors(), c.lastClose().Err)...)
-			require.Zero(t, w.net.Clients(), fault)
-		}
-	})
-}
-
-// A panic in a method of a Conn that is not open yet is a failed attempt.
-func TestAPanicInAConnThatIsNotOpenYetIsAFailedAttempt(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for _, fault := range []string{"Subprotocol", "Write", "Reader"} {
-			var armed atomic.Value
-			armed.Store(fault)
-			c := w.client(wechatws.WithDialer(badDialer{ownDialer{w.net}, &armed}), wechatws.WithLoginMessage("login"), wechatws.WithoutReconnect())
-			c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
-				_, err := o.Receive(ctx)
-				return err
-			})
-			w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) { _ = conn.Send(`{"msg_type":"welcome"}`) })
-			err := c.Connect(t.Context())
-			var de *wechatws.DialError
-			require.ErrorAs(t, err, &de, fault)
-			requirePanic(t, "oops", err)
-			require.Zero(t, w.net.Clients(), fault)
-		}
-	})
-}
-
-// A badNetConn is a network connection whose method with a certain name panics.
-type badNetConn struct {
-	net.Conn
-	fault *atomic.Value
-}
-
-func (c *badNetConn) fails(method string) bool {
-	switch c.fault.Load() {
-	case method:
-		c.fault.Store("")
-		panic("oops")
-	case method + " lies":
-		c.fault.Store("")
-		return true
 	}
-	return false
-}
-
-func (c *badNetConn) Read(p []byte) (int, error) {
-	if c.fails("Read") {
-		return -1, nil
+	c := w.clientOf(endpoint, options...)
+	defer c.CloseNow()
+	if fn.add != nil {
+		fn.add(c.Client, g.pull)
 	}
-	return c.Conn.Read(p)
-}
+	require.NoError(t, c.Send(t.Context(), wechatws.Text("dropped"), wechatws.ExpireAfter(time.Nanosecond)))
+	w.sleep(time.Second)
 
-func (c *badNetConn) Write(p []byte) (int, error) {
-	if c.fails("Write") {
-		return len(p) + 1, nil
-	}
-	return c.Conn.Write(p)
-}
-
-func (c *badNetConn) Close() error {
-	err := c.Conn.Close()
-	c.fails("Close")
-	return err
-}
-
-func (c *badNetConn) SetWriteDeadline(t time.Time) error {
-	c.fails("SetWriteDeadline")
-	return c.Conn.SetWriteDeadline(t)
-}
-
-// A panic in a network connection that WithNetDial has made costs that connection, on
-// whatever goroutine it happens.
-func TestAPanicInANetConnEndsTheConnection(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		for _, fault := range []string{"Read", "Read lies", "Write", "Write lies", "SetWriteDeadline", "Close"} {
-			var armed atomic.Value
-			armed.Store("")
-			c := w.client(wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := w.net.DialContext(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return &badNetConn{conn, &armed}, nil
-			})).connect()
-			conn := w.conn()
-			armed.Store(fault)
-			c.send(string(make([]byte, 10_000))) // large enough for a deadline
-			_ = conn.Send(`{"msg_type":"x"}`)    // the connection may be gone already
-			_ = conn.Send(`{"msg_type":"x"}`)
-			if fault == "Close" {
-				require.NoError(t, c.Reconnect())
-			}
-			w.sleep(time.Minute)
-			require.Equal(t, wechatws.StateOpen, c.State(), fault)
-			require.Equal(t, 2, c.Stats().Opens, fault)
-			c.close()
-			require.Zero(t, w.net.Clients(), fault)
-			w.conn()
+	g.armed.Store(fn.early)
+	connected := make(chan error, 1)
+	go func() { connected <- c.Connect(ctx) }()
+	w.sleep(4 * time.Second)
+	g.armed.Store(g.armed.Load() || !fn.early)
+	go func() { // a trace function may end it
+		_ = c.Send(t.Context(), wechatws.Text(make([]byte, 10_000))) // large enough for a deadline
+		_ = c.Send(t.Context(), late, wechatws.EncodeOnWrite())
+		_ = c.Send(t.Context(), wechatws.Text("last"))
+	}()
+	each := func(do func(*wstest.Conn)) {
+		for _, conn := range w.srv.Conns()[1:] {
+			do(conn)
 		}
-		// While the handshake is under way, net/http's goroutines call it.
-		for _, fault := range []string{"Read", "Write"} {
-			var armed atomic.Value
-			armed.Store(fault)
-			c := w.client(wechatws.WithoutReconnect(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := w.net.DialContext(ctx, network, addr)
-				return &badNetConn{conn, &armed}, err
-			}))
-			requirePanic(t, "oops", c.Connect(t.Context()))
-			require.Zero(t, w.net.Clients(), fault)
-		}
-	})
-}
-
-// A panic in a function of a TLS configuration is a failed attempt.
-func TestAPanicInATLSConfigIsAFailedAttempt(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		n := wstest.NewNetwork()
-		srv := wstest.NewServer(wstest.WithNetwork(n), wstest.WithTLS())
-		defer srv.Close()
-		conf := srv.ClientTLS()
-		conf.VerifyConnection = func(tls.ConnectionState) error { panic("oops") }
-		c := w.clientOf(srv.URL(), wechatws.WithNetDial(n.DialContext), wechatws.WithTLSConfig(conf), wechatws.WithoutReconnect())
-		requirePanic(t, "oops", c.Connect(t.Context()))
-		require.Zero(t, n.Clients())
-	})
-}
-
-// A typedNil is the mistake of returning a nil pointer as an error.
-type typedNil struct{ text string }
-
-func (e *typedNil) Error() string { return e.text }
-
-// An error whose text cannot be read is a panic like others.
-func TestAnErrorThatPanicsIsAFailedAttempt(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(wechatws.WithoutReconnect(), wechatws.WithLogin(func(context.Context) (any, error) { return nil, (*typedNil)(nil) }))
-		var pe *wechatws.PanicError
-		require.ErrorAs(t, c.Connect(t.Context()), &pe)
-		require.Zero(t, w.net.Clients())
-	})
-}
-
-// panicsInReset is a schedule that panics when a connection was stable.
-type panicsInReset struct{ resets atomic.Int32 }
-
-func (*panicsInReset) NextBackOff() time.Duration { return time.Second }
-
-func (b *panicsInReset) Reset() {
-	if b.resets.Add(1) > 1 {
-		panic("oops")
 	}
-}
-
-// Without a schedule there is no going on.
-func TestAScheduleThatPanicsEndsTheClient(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(wechatws.WithBackOff(func() backoff.BackOff { return &panicsInReset{} })).connect()
-		w.sleep(time.Minute)
-		w.conn().Cut(wstest.FIN)
-		w.sleep(time.Minute)
+	each(func(conn *wstest.Conn) { _ = conn.Send(`{"msg_type":"x"}`) })
+	w.sleep(4 * time.Second) // heartbeats and pings
+	network.set(true)
+	_ = c.Reconnect()
+	w.sleep(4 * time.Second)
+	each(func(conn *wstest.Conn) { conn.Cut(wstest.FIN) })
+	w.sleep(4 * time.Second)
+	switch {
+	case g.always:
+	case fn.where == ofConnect:
+		require.Equal(t, wechatws.StateIdle, c.State())
+	case fn.where == ending:
 		require.Equal(t, wechatws.StateFailed, c.State())
-		requirePanic(t, "oops", c.lastChange().Err)
+	default:
+		require.Equal(t, wechatws.StateOpen, c.State())
+		var written []string
+		each(func(conn *wstest.Conn) { written = append(written, received(conn)...) })
+		require.Contains(t, written, "last")
+	}
+	other.send("hello")
+	w.sleep(time.Second)
+	require.Equal(t, []string{`{"msg_type":"echo"}`}, other.texts())
+	other.close()
 
-		c = w.client(wechatws.WithBackOff(func() backoff.BackOff { return nil }))
-		var oe *wechatws.OptionError
-		require.ErrorAs(t, c.Connect(t.Context()), &oe)
-		require.Equal(t, "WithBackOff", oe.Option)
-	})
-}
-
-// A nil option is an error, as it is for New.
-func TestANilSendOptionIsAnError(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...).connect()
-		match := func(wechatws.Message) bool { return true }
-		for verb, send := range map[string]func() error{
-			"Send":          func() error { return c.Send(t.Context(), "x", wechatws.FailFast(), nil) },
-			"Request":       func() error { _, err := c.Request(t.Context(), "x", match, nil); return err },
-			"SendConfirmed": func() error { _, err := c.SendConfirmed(t.Context(), "x", match, nil); return err },
-		} {
-			var oe *wechatws.OptionError
-			require.ErrorAs(t, send(), &oe, verb)
-			require.Equal(t, verb, oe.Option)
-		}
-		c.flush()
-		require.Empty(t, received(w.conn()))
-		c.close()
-	})
+	began := time.Now()
+	_ = c.Close(wechatws.StatusNormalClosure, "")
+	require.LessOrEqual(t, time.Since(began), 4*time.Second)
+	w.sleep(time.Second)
+	require.Zero(t, w.net.Clients())
+	if fn.where == nowhere {
+		return
+	}
+	found := fn.where.find(c, <-connected)
+	require.NotEmpty(t, found)
+	require.Equal(t, value, fmt.Sprint(found[0].Value))
+	require.Contains(t, string(found[0].Stack), "trigger).pull")
+	if value == "oops" {
+		_, isError := found[0].Value.(error)
+		require.Equal(t, isError, errors.Is(found[0], errOops))
+	}
 }

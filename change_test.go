@@ -11,29 +11,29 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A StateChange tells when it happened, also to a callback that comes late, and to a Trace.
+// A StateChange has the time of the change, also in a callback that runs late and in a Trace.
 func TestChangesTellWhenTheyHappened(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		type told struct {
+		type moved struct {
 			at       time.Duration
 			from, to wechatws.State
 		}
-		tell := func(e wechatws.StateChange) told { return told{e.At.Sub(w.start), e.From, e.To} }
-		var retries, changes []told
-		c := w.client(wechatws.WithTrace(wechatws.Trace{Retry: func(_ context.Context, e wechatws.StateChange) { retries = append(retries, tell(e)) }}))
+		of := func(e wechatws.StateChange) moved { return moved{e.At.Sub(w.start), e.From, e.To} }
+		var retries, changes []moved
+		c := w.client(wechatws.WithTrace(wechatws.Trace{Retry: func(_ context.Context, e wechatws.StateChange) { retries = append(retries, of(e)) }}))
 		c.OnStateChange(func(_ context.Context, e wechatws.StateChange) {
 			if e.To == wechatws.StateConnecting {
 				time.Sleep(time.Minute)
 			}
-			changes = append(changes, tell(e))
+			changes = append(changes, of(e))
 		})
 		w.srv.Answer(wstest.Delay(time.Second, wstest.Status(502, nil, "")), wstest.Delay(2*time.Second, wstest.Accept()))
 		c.connect()
 		require.Equal(t, 6*time.Second, c.Stats().Since.Sub(w.start))
 		w.sleep(10 * time.Minute)
 		c.close()
-		require.Equal(t, []told{{time.Second, wechatws.StateConnecting, wechatws.StateWaiting}}, retries)
-		require.Equal(t, []told{
+		require.Equal(t, []moved{{time.Second, wechatws.StateConnecting, wechatws.StateWaiting}}, retries)
+		require.Equal(t, []moved{
 			{0, wechatws.StateIdle, wechatws.StateConnecting},
 			{time.Second, wechatws.StateConnecting, wechatws.StateWaiting},
 			{4 * time.Second, wechatws.StateWaiting, wechatws.StateConnecting},

@@ -2,23 +2,25 @@ package wechatws
 
 import "sync"
 
-// A claim settles whether anything has taken a message that requests look at. They look
-// on goroutines of their own, before or after the callbacks have run.
+// A claim records whether any request or callback has taken a message. Requests match it on
+// the goroutines of their callers, before or after the callbacks have run.
 type claim struct {
-	mu      sync.Mutex
+	mu sync.Mutex // guards the fields below
+
 	taken   bool
-	looking int   // requests that have not looked yet
-	unused  error // what is wrong when none of them takes it; nil: a callback took it, or none has run yet
+	looking int   // requests that have not matched it yet
+	unused  error // the error if none of them takes it; nil: a callback took it, or none has run yet
 }
 
-// offered is called for each request before it can look.
+// offered is called for each request before it can match the message.
 func (c *claim) offered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.looking++
 }
 
-// looked is called when a request has looked, and returns the error that is due then.
+// looked is called when a request has matched the message or will not, and returns the
+// error to report then, or nil.
 func (c *claim) looked(took bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,8 +29,8 @@ func (c *claim) looked(took bool) error {
 	return c.due()
 }
 
-// untaken is called when no callback takes the message, and returns the error that is
-// due then. There is none while a request may still take it.
+// untaken is called when no callback takes the message, and returns the error to report
+// then: nil while a request may still take it. c may be nil: there are no requests.
 func (c *claim) untaken(err error) error {
 	if c == nil {
 		return err
@@ -39,7 +41,7 @@ func (c *claim) untaken(err error) error {
 	return c.due()
 }
 
-// due is called with mu held.
+// due returns the error to report now. It is called with mu held.
 func (c *claim) due() error {
 	if c.taken || c.looking > 0 {
 		return nil
@@ -47,7 +49,7 @@ func (c *claim) due() error {
 	return c.unused
 }
 
-// looked is called by a request that has looked at the message.
+// looked reports that a request has matched the message, or will not.
 func (in inbound) looked(took bool) {
 	if err := in.claim.looked(took); err != nil {
 		in.link.client.reportLater(in.link.session, err)

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// A Client stays connected to one WebSocket server. Make it with New, register
-// callbacks, then call Connect or Run. All its methods may be called from any
-// goroutine and from inside any callback.
+// A Client stays connected to one WebSocket server. Make it with [New], register callbacks,
+// then call [Client.Connect] or [Client.Run]. All its methods may be called from any
+// goroutine, in any callback, and in any other function that the client calls. Each method
+// that blocks is bounded by its context, or by what its documentation says.
 type Client struct {
 	cfg        config
 	dispatcher *dispatcher
@@ -26,33 +27,33 @@ type Client struct {
 	onStateChange        hooks[StateChange]
 	onNetworkChange      hooks[NetworkStatus]
 
-	uncompressed atomic.Bool // the server has shown that it cannot compress
-	addresses    addresses
-
 	types typeTable
 
-	mu       sync.Mutex
-	host     string // of the endpoint; with an endpoint function, of the newest
-	state    State
-	attempt  int
-	stats    Stats         // what is counted under mu
-	session  *session      // nil while nothing of it runs
-	done     chan struct{} // see Done
-	sessions int           // how many there have been
-	misuses  []error       // for the next Connect
-
-	connections int   // how many there have been, also those that did not open
-	newest      *link // the last of them, also while it is opening; nil once it has ended
+	uncompressed atomic.Bool // the server has violated permessage-deflate
+	addresses    addresses
 
 	messagesIn, bytesIn, droppedCount atomic.Int64
 
-	dropMu sync.Mutex
-	drops  map[error]*DroppedError // by reason, not told to OnError yet
+	mu          sync.Mutex // guards the fields below, up to dropMu, and those of session and link that say so
+	host        string     // of the endpoint; with an endpoint function, of its last result
+	state       State
+	attempt     int           // of the state, see StateChange
+	stats       Stats         // the counters that are not elsewhere
+	session     *session      // nil: none, or it is done
+	sessions    int           // how many there have been
+	done        chan struct{} // see Done
+	misuses     []error       // returned by the next Connect
+	connections int           // how many there have been, also those that were never open
+	newest      *link         // the last of these, also before it is open; nil: it has ended
+
+	dropMu sync.Mutex              // guards drops
+	drops  map[error]*DroppedError // by reason; not passed to OnError yet
 }
 
-// New makes a client for a ws or wss URL; http and https are taken as those. Up to three
-// redirects of a handshake are followed, and only on the same host. It
-// does no I/O. All wrong options are reported together, as *OptionError.
+// New returns a client for a URL of the scheme ws or wss; http and https mean the same. It
+// does no I/O, and does not block. Its error joins an [*OptionError] for each wrong option;
+// a panic in an option is not recovered. The client will follow up to three redirects of a
+// handshake, on the same host only.
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig(), done: make(chan struct{})}
 	for _, option := range options {
@@ -71,15 +72,15 @@ func New(url string, options ...Option) (*Client, error) {
 	return c, nil
 }
 
-// State is where the client is now.
+// State returns the current state.
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// move is the one way from state to state. It returns the change with all that it
-// tells. It is called with mu held.
+// move makes a state change and dispatches it; nothing else sets the state. It returns the
+// change with all its fields set. It is called with mu held.
 func (c *Client) move(change StateChange) StateChange {
 	s := c.session
 	change.From, change.At = c.state, time.Now()
@@ -97,23 +98,16 @@ func (c *Client) move(change StateChange) StateChange {
 	return change
 }
 
-// eventContext is that of the session, if there is one.
-func (c *Client) eventContext() context.Context {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
-	return s.eventContext()
-}
-
-// Reconnect drops the open connection, or cuts a wait short, or starts the
-// attempt under way anew, and tries now; without a network too. Called after a
-// connection has ended and before the wait that follows, as in OnClose, OnError, a
-// trace hook or the function of WithRetryIf, it replaces that wait. A permanent failure
-// ends the client all the same. A client that calls Reconnect after each
-// failure has no schedule: it tries again and again without a pause.
+// Reconnect makes the next attempt at once, also without a network: it ends the open
+// connection, the wait, or the attempt under way. Called between the end of a connection or
+// an attempt and the wait that follows, as in [Client.OnClose], [Client.OnError], a function
+// of [WithTrace] or of [WithRetryIf], it replaces that wait. A permanent failure ends the
+// client all the same. A program that calls Reconnect after each failure disables the
+// schedule: attempts follow each other without a pause.
 //
-// Reconnect does not block. It returns ErrNotOpen before the first Connect, and
-// ErrClosed after Close or a failure.
+// Reconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
+// before the first [Client.Connect], and [ErrClosed] after [Client.Shutdown], [Client.Close]
+// or a permanent failure.
 func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
@@ -135,13 +129,14 @@ func (c *Client) Reconnect() error {
 	return nil
 }
 
-// Disconnect ends a connection that is open, without a close handshake, as a peer that
-// has gone silent is dropped; the next one follows by the schedule. It is for
-// who can judge the peer by what it says. connection is the number found in
-// Message, OpenEvent and Setup, and cause, which must not be nil, the reason
-// that CloseEvent and StateChange tell.
+// Disconnect ends an open connection without a close handshake, as the client does with a
+// half-open one; the next attempt follows by the schedule. Use it when only the application
+// can recognise that the peer does not work any more. connection is the number of the
+// connection in [Message], [OpenEvent] and [Setup]; cause becomes the Err of [CloseEvent] and
+// [StateChange], and must not be nil.
 //
-// Disconnect does not block. It returns ErrNotOpen when that connection is not open.
+// Disconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
+// if that connection is not open, and an [*OptionError] for a nil cause.
 func (c *Client) Disconnect(connection int, cause error) error {
 	if cause == nil {
 		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
@@ -161,15 +156,16 @@ func (c *Client) Disconnect(connection int, cause error) error {
 	return nil
 }
 
-// insideCallback reports whether ctx is that of the callback of this client that runs
-// now, or was made from it.
+// insideCallback reports whether ctx is the context of the callback of this client that runs
+// now, or is derived from it.
 func (c *Client) insideCallback(ctx context.Context) bool {
 	d := deliveryOf(ctx)
 	return d != nil && d == c.dispatcher.running.Load()
 }
 
-// dropped is told by the queue what it drops, and why. A callback that runs for
-// long must not make the news of it grow without bound.
+// dropped records a message that the queue has dropped. Those with the same reason are
+// reported together, with a bound, so that a slow callback does not make them pile up. It is
+// called with the queue's mutex held.
 func (c *Client) dropped(m Outbound, why error) {
 	c.droppedCount.Add(1)
 	c.dropMu.Lock()

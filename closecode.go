@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// StatusCode is a WebSocket close code. It prints as a number and its name; in a log and in
-// JSON it is the number alone.
+// StatusCode is a WebSocket close code. Its text is the number and the name; in a log and in
+// JSON it is the number.
 type StatusCode int
 
-// The close codes of RFC 6455 and the IANA registry that a client meets.
+// The close codes of RFC 6455 and the IANA registry that a client may receive.
 const (
 	StatusNormalClosure           StatusCode = 1000
 	StatusGoingAway               StatusCode = 1001
@@ -58,16 +58,17 @@ func (c StatusCode) String() string {
 func (c StatusCode) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // MarshalJSON implements [json.Marshaler], with the number: close codes are searched for and
-// compared by it, and those of servers have no names.
+// compared by number, and those of applications have no names.
 func (c StatusCode) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(c), 10), nil }
 
 // LogValue implements [slog.LogValuer], with the number.
 func (c StatusCode) LogValue() slog.Value { return slog.IntValue(int(c)) }
 
-// maxCloseReason is what fits beside the code into a control frame's 125 bytes.
+// maxCloseReason is the length of a reason in bytes that fits into a control frame of 125 bytes,
+// after the code.
 const maxCloseReason = 123
 
-// checkClose says what is wrong with a code and a reason, or nothing.
+// checkClose returns an *OptionError if the code or the reason must not be sent.
 func checkClose(code StatusCode, reason string) error {
 	switch {
 	case code == 1004 || code == StatusNoStatusRcvd || code == StatusAbnormalClosure || code == 1015,

@@ -12,9 +12,9 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// jsonCodec decodes what encoding/json decodes, and encodes as it does. Types that json v2
-// decodes in the same way are decoded by json v2, in less than half the time, and all
-// others by encoding/json.
+// jsonCodec encodes with encoding/json, and decodes like it. Types that json v2 decodes in the
+// same way are decoded by json v2, in less than half the time, and all others by
+// encoding/json.
 type jsonCodec struct{}
 
 func (jsonCodec) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
@@ -30,22 +30,23 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 	}
 }
 
-// The old kind of errors costs a third of the time, and says no more.
+// likeEncodingJSON are the options for decoding like encoding/json. The errors are those of
+// json v2: making those of encoding/json takes a third of the time and adds nothing.
 var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
-// json v2 has a json.Number of its own, and decodes encoding/json's as a string. The
-// option costs a look-up for each value.
+// numbersToo is the option for decoding encoding/json's Number, which json v2 decodes as a
+// string otherwise. It costs a look-up for each value.
 var numbersToo = jsonv2.WithUnmarshalers(jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, n *json.Number) error {
 	return (*jsonv1.Number)(n).UnmarshalJSONFrom(d)
 }))
 
-// traits are what decoding into a type depends on. Of several the largest counts.
+// traits classify a type by how it must be decoded. Of several the largest counts.
 type traits int
 
 const (
 	ordinary traits = iota + 1
 	dynamic         // an interface, which may hold a pointer to a json.Number
-	legacy          // json.Number, or what only encoding/json accepts
+	legacy          // json.Number, or a definition that only encoding/json accepts
 )
 
 var (
@@ -65,7 +66,7 @@ func traitsOf(t reflect.Type) traits {
 	return found
 }
 
-// inspect looks at a type and at all that it is made of.
+// inspect returns the traits of a type, with those of its elements and fields.
 func inspect(t reflect.Type, seen map[reflect.Type]bool) traits {
 	switch {
 	case t == nil || seen[t]:
@@ -75,7 +76,7 @@ func inspect(t reflect.Type, seen map[reflect.Type]bool) traits {
 	}
 	seen[t] = true
 	if p := reflect.PointerTo(t); p.Implements(unmarshalerType) || p.Implements(textUnmarshalerType) {
-		return ordinary // it decodes itself
+		return ordinary // it has its own decoding
 	}
 	switch t.Kind() {
 	case reflect.Interface:
@@ -93,9 +94,9 @@ func inspect(t reflect.Type, seen map[reflect.Type]bool) traits {
 	}
 }
 
-// inspectStruct looks for what encoding/json ignores in the definition of a struct and
-// json v2 refuses: unknown tags, two fields of one name, ",string" where it
-// means nothing, and the like.
+// inspectStruct returns the traits of a struct. They are legacy if its definition has what
+// encoding/json ignores and json v2 refuses, such as unknown tags, two fields of one name, or
+// ",string" where it has no meaning.
 func inspectStruct(t reflect.Type, seen map[reflect.Type]bool) traits {
 	if jsonv2.Unmarshal([]byte("{}"), reflect.New(t).Interface(), likeEncodingJSON) != nil {
 		return legacy
@@ -114,7 +115,7 @@ func inspectStruct(t reflect.Type, seen map[reflect.Type]bool) traits {
 	return found
 }
 
-// quotable reports whether ",string" means something for a field of type t.
+// quotable reports whether ",string" has a meaning for a field of type t.
 func quotable(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

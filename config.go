@@ -34,7 +34,7 @@ type config struct {
 	dialTimeout  time.Duration
 	readLimit    int64
 	compression  bool
-	everyFrame   bool // the library sees it
+	everyFrame   bool // read all frames through the WebSocket library
 
 	// Session.
 	login        func(context.Context) (any, error)
@@ -49,7 +49,7 @@ type config struct {
 	newBackOff     func() backoff.BackOff // nil: no reconnect
 	jitter         float64
 	stableAfter    time.Duration
-	neverReset     bool // the original's counting
+	neverReset     bool // a stable connection does not restart the schedule, as in the original
 	retryIf        func(Failure) bool
 	permanentAfter time.Duration // of the same refusal
 	network        NetworkMonitor
@@ -69,7 +69,7 @@ type config struct {
 	mistakes []mistake // in the order of the options
 }
 
-// A mistake is what is wrong with one thing that an option sets.
+// A mistake is the error about one thing that an option sets.
 type mistake struct {
 	thing string
 	err   error
@@ -100,8 +100,9 @@ func defaultConfig() config {
 	}
 }
 
-// setting makes the option that sets a thing, which has the name of an option. It replaces
-// what was wrong with that thing before by what apply returns.
+// setting makes an option from apply. thing is the name of the option, or of the one that it
+// replaces: the error that apply returns replaces that of an earlier option for the same
+// thing.
 func setting(thing string, apply func(*config) error) Option {
 	return func(c *config) {
 		c.mistakes = slices.DeleteFunc(c.mistakes, func(m mistake) bool { return m.thing == thing })
@@ -124,7 +125,7 @@ func positive(option string, d time.Duration) error {
 	return nil
 }
 
-// check completes the configuration and returns everything that is wrong.
+// check completes the configuration, and returns all errors in it, joined.
 func (c *config) check(rawURL string) error {
 	var errs []error
 	for _, m := range c.mistakes {

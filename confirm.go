@@ -7,29 +7,34 @@ import (
 	"time"
 )
 
-// defaultConfirmTimeout is how long SendConfirmed waits for a confirmation.
+// defaultConfirmTimeout is the default of ConfirmTimeout.
 const defaultConfirmTimeout = 10 * time.Second
 
-// SendConfirmed sends v, which may be anything that [Client.Send] takes, and waits for the
-// message that confirms it, such as the echo of a comment or a reply. It sends v again
-// until match recognises that message among all that arrive: on the next connection when
-// this one ends, and after a timeout (see [ConfirmTimeout]). Unlike Send it also covers
-// what the socket has taken and the peer has never read.
+// SendConfirmed sends v, which may be anything that [Client.Send] takes, until it is
+// confirmed, and returns the confirmation: the first message that arrives, with or without a
+// type, for which match returns true, such as a reply or the echo of a comment. It sends v
+// again on the next connection when this one ends, and after each [ConfirmTimeout]. Unlike
+// Send it thus covers messages that the socket has taken and the peer has never read.
 //
-// The message is delivered at least once, so the peer must accept it twice. Several
-// SendConfirmed send in the order of the calls, one after the other is confirmed or given
-// up; behind one that is never confirmed the others wait. They count towards the bounds of
-// [WithQueue], beyond which the error is [ErrQueueFull], whatever the policy. match runs on
-// the caller's goroutine.
+// The message is delivered at least once, so the peer must accept duplicates. Concurrent
+// calls send one after the other, in the order of the calls: each waits until those before
+// it are confirmed or have returned. They count towards the bounds of [WithQueue], beyond
+// which the error is [ErrQueueFull], whatever the policy. match is called on the caller's
+// goroutine, one message at a time; if it panics, v is not sent again.
 //
-// SendConfirmed returns the cause of ctx's end; give it a deadline. It returns [ErrClosed]
-// when the client is closed, and then the message is among those that [Client.Close] hands
-// back; ErrClosed with the cause when the client fails; [ErrExpired] after [ExpireAfter]; a
-// [*DroppedError] if the peer refuses the message (see [ErrMessageTooBig]); and, in a
-// callback, [ErrInboxFull] as [Client.Request] does.
+// SendConfirmed blocks until the confirmation, or until ctx ends, the cause of which it
+// returns; give ctx a deadline. It returns [ErrClosed] when the client is closed, and
+// [Client.Close] hands the message back then; ErrClosed wrapping the permanent error when
+// the client fails; [ErrExpired] after [ExpireAfter]; and a [*DroppedError] if the peer
+// refuses the message, see [ErrMessageTooBig]. In a callback, give it the context of the
+// callback: it returns [ErrInboxFull] as [Client.Request] does. It may be called from any
+// goroutine.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "SendConfirmed", Value: "nil", Want: "match must be a function"}
+	}
+	if err := needContext(ctx, "SendConfirmed"); err != nil {
+		return Message{}, err
 	}
 	options = append([]ConfirmOption{ConfirmTimeout(defaultConfirmTimeout)}, options...)
 	out, err := newOutgoing(c, "SendConfirmed", v, options)
@@ -60,44 +65,41 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	}
 }
 
+// errTryAgain ends a try that is not confirmed in time.
 var errTryAgain = errors.New("not confirmed in time")
 
-// awaitTurn waits until all that came before are confirmed or given up. Inside a callback
-// a full inbox ends the wait as it ends that for a confirmation, or the reader would wait
-// for the callback, and the callback for what only the reader can bring about.
+// awaitTurn blocks until all calls before this one are confirmed or have returned. In a
+// callback it returns ErrInboxFull when the inbox is full, as newRequest does: the messages
+// that confirm them could not be read.
 func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) error {
 	if !callback {
 		return c.queue.turn(ctx, m)
 	}
-	r := newRequest(ctx, &outgoing{}, true)
-	c.requests.add(r)
-	defer c.requests.remove(r)
-	if c.dispatcher.isFull() {
-		return ErrInboxFull
+	r, err := c.newRequest(ctx, &outgoing{}, true)
+	if err != nil {
+		return err
 	}
-	c.relieveReader()
+	defer c.requests.remove(r)
+	c.handOffReader()
 	return c.queue.turn(r.ctx, m)
 }
 
-// try sends a message once, and waits for its confirmation until it is time for
-// another try.
+// try sends a message once and waits for its confirmation. It returns errTryAgain or
+// ErrConnectionLost when the message is to be sent again.
 func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
 	sent := &outgoing{Outbound: m.Outbound, of: m}
-	sent.expires = time.Time{} // that of m ends ctx
-	r := newRequest(ctx, sent, callback)
-	c.requests.add(r)
-	defer c.requests.remove(r)
-	if r.callback && c.dispatcher.isFull() {
-		return Message{}, ErrInboxFull
+	sent.expires = time.Time{} // the deadline is in ctx
+	r, err := c.newRequest(ctx, sent, callback)
+	if err != nil {
+		return Message{}, err
 	}
+	defer c.requests.remove(r)
 	if err := c.queue.push(r.ctx, sent); err != nil {
 		return Message{}, err
 	}
-	defer c.queue.takeOut(sent)
-	for wait := m.confirmTimeout; wait > 0; wait = c.queue.patience(sent, m.confirmTimeout) {
-		waiting, cancel := context.WithTimeoutCause(ctx, wait, errTryAgain)
-		answer, err := r.wait(waiting, c, match)
-		cancel()
+	defer c.queue.withdraw(sent)
+	for wait := m.confirmTimeout; wait > 0; wait = c.queue.timeLeft(sent, m.confirmTimeout) {
+		answer, err := r.waitFor(ctx, wait, c, match)
 		if !errors.Is(err, errTryAgain) {
 			return answer, err
 		}
@@ -105,9 +107,16 @@ func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool,
 	return Message{}, errTryAgain
 }
 
-// addUnconfirmed puts a message behind those that wait for their confirmation or
-// their turn. They are in a list of their own; only the first one is in the queue,
-// as a copy for each try.
+// waitFor is wait for at most d, after which it returns errTryAgain.
+func (r *request) waitFor(ctx context.Context, d time.Duration, c *Client, match func(Message) bool) (Message, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errTryAgain)
+	defer cancel() // also when match panics
+	return r.wait(ctx, c, match)
+}
+
+// addUnconfirmed adds a message to those that wait for their confirmation or their turn.
+// They are in a line of their own; only a copy of the first one, made for each try, is in
+// the queue.
 func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,6 +136,7 @@ func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
 	return nil
 }
 
+// removeUnconfirmed removes m, unless Close has taken it.
 func (q *queue) removeUnconfirmed(m *outgoing) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,7 +148,7 @@ func (q *queue) removeUnconfirmed(m *outgoing) {
 	}
 }
 
-// turn waits until all that came before are confirmed or given up.
+// turn blocks until m is the first of the unconfirmed messages.
 func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,9 +163,9 @@ func (q *queue) turn(ctx context.Context, m *outgoing) error {
 	return err
 }
 
-// patience is how long a try that timed out has left: all of it as long as the
-// message has not been written.
-func (q *queue) patience(m *outgoing, timeout time.Duration) time.Duration {
+// timeLeft returns for how long a try that was waited for is to be waited for still: the
+// timeout counts from when the message was written.
+func (q *queue) timeLeft(m *outgoing, timeout time.Duration) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !m.gone {
@@ -164,9 +174,8 @@ func (q *queue) patience(m *outgoing, timeout time.Duration) time.Duration {
 	return time.Until(m.written.Add(timeout))
 }
 
-// close refuses messages from now on, and keeps those that are not confirmed for
-// takeBack: their callers are about to return, and take the copies out of the
-// queue.
+// close refuses messages from now on with ErrClosed, and keeps the unconfirmed ones for
+// takeBack. Their calls of SendConfirmed return, and withdraw the copies.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -175,7 +184,7 @@ func (q *queue) close() {
 		q.unconfirmed.remove(m)
 		m.gone, m.err = true, ErrClosed
 		q.endTrial(m)
-		q.given = append(q.given, m)
+		q.atClose = append(q.atClose, m)
 	}
 	q.unconfirmedBytes = 0
 	q.change()

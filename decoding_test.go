@@ -292,7 +292,7 @@ type list struct {
 	Next *list
 }
 
-// What docs/dependencies.md says about the differences.
+// The differences that docs/dependencies.md lists.
 func TestDecodesUnlikeEncodingJSON(t *testing.T) {
 	t.Run("the first value of the wrong type ends it", func(t *testing.T) {
 		var got, theirs inner

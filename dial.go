@@ -20,36 +20,36 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// maxRedirects bounds what the transport would follow without end.
+// maxRedirects is how many redirects of a handshake are followed.
 const maxRedirects = 3
 
-// A dialing is one attempt from DNS to the server's answer.
+// A dialing is one attempt, from DNS to the server's answer.
 type dialing struct {
 	cfg    *config
 	ctx    context.Context
 	url    *url.URL
 	header http.Header
 	choice addressChoice
-	dials  sync.WaitGroup // calls of netDial
+	dials  sync.WaitGroup // calls of dialNet
 
-	mu      sync.Mutex // the trace is called from net/http's goroutines
+	mu      sync.Mutex // guards the fields below; goroutines of net/http call the trace
 	phase   string
-	began   time.Time // the phase
+	began   time.Time // of the phase
 	timings Timings
-	wires   []*wire // redirects make several; the last one is the connection's
-	over    bool    // no more
+	wires   []*wire // several after redirects; the last one is the connection's
+	over    bool    // no further wires are made
 }
 
-// What a dial that succeeds has brought.
+// A dialed is the result of a successful dial.
 type dialed struct {
 	conn       transport.Conn
-	wire       *wire          // nil when the Dialer makes connections of its own
-	stream     *frames.Stream // nil when the Conn is to see every frame
-	compressed bool           // perhaps: it was offered
+	wire       *wire          // nil if the Dialer makes connections of its own
+	stream     *frames.Stream // nil if the Conn must read all frames
+	compressed bool           // compression was offered
 }
 
-// dial makes a connection to ep, with the header that traces have added, and with an offer of
-// compression or without. Its errors are *DialError.
+// dial makes a connection to ep, with the header that traces have added, and offers compression
+// if compression is true. Its errors are *DialError.
 func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, compression bool, memory *addresses) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err == nil {
@@ -71,7 +71,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	var resp *http.Response
 	var stream *frames.Stream
 	var event OpenEvent
-	err = protect(func() (err error) {
+	err = apart(func() (err error) {
 		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), transport.Handshake{
 			URL:          u.String(),
 			Header:       d.header,
@@ -90,18 +90,18 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		}
 		return err
 	})
-	if !stopCut() && err == nil { // its wire is closed
+	if !stopCut() && err == nil { // cut has closed the wire
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		if conn != nil { // the server is not at fault
-			_ = conn.CloseNow()
+		if conn != nil { // the handshake was valid
+			_ = apart(conn.CloseNow)
 			resp = nil
 		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
-			<-ctx.Done() // a timer below with the same deadline was first
+			<-ctx.Done() // a timer below with the same deadline has fired first
 		}
-		if ctx.Err() != nil && resp == nil { // with a response, err says what is wrong with it
+		if ctx.Err() != nil && resp == nil { // with a response, err is about the response
 			err = context.Cause(ctx)
 		}
 		if pe := d.panicked(); pe != nil {
@@ -128,19 +128,19 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	return got, event, nil
 }
 
-// panicked returns the panic in a network connection of the attempt, if there was one.
+// panicked returns the first panic in a network connection of the attempt, or nil.
 func (d *dialing) panicked() *PanicError {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range d.wires {
-		if c, ok := w.Conn.(*userNetConn); ok && c.panicked.Load() != nil {
-			return c.panicked.Load()
+		if pe := (dialed{wire: w}).panicked(); pe != nil {
+			return pe
 		}
 	}
 	return nil
 }
 
-// timed is where the time has gone up to now.
+// timed returns the timings up to now.
 func (d *dialing) timed() Timings {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -148,13 +148,13 @@ func (d *dialing) timed() Timings {
 	return d.timings
 }
 
-// client is good for this one attempt: nothing of it is left once there is a
+// client returns the HTTP client of this attempt. Nothing of it remains once there is a
 // connection.
 func (d *dialing) client() *http.Client {
 	var conf *tls.Config
 	if d.cfg.tls != nil {
 		conf = d.cfg.tls.Clone()
-		conf.NextProtos = []string{"http/1.1"} // there is no upgrade in HTTP/2
+		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
 	}
 	t := &http.Transport{
 		DialContext:       d.dialNet,
@@ -166,7 +166,7 @@ func (d *dialing) client() *http.Client {
 	if d.cfg.proxy != nil {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			u, err := d.cfg.proxy(r)
-			if err != nil { // its text may hold the proxy's password
+			if err != nil { // its text may contain the proxy's password
 				return nil, &proxyError{networkError{"the proxy settings cannot be used", err}}
 			}
 			return u, nil
@@ -185,8 +185,8 @@ func (d *dialing) client() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: d.checkRedirect}
 }
 
-// An upgrade puts a stream between the WebSocket library and its connection, which
-// is the body of the response.
+// An upgrade is a transport that inserts a stream between the WebSocket library and its
+// connection, which is the body of the response.
 type upgrade struct{ http.RoundTripper }
 
 func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -200,12 +200,12 @@ func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A proxyError is a proxy that cannot be used, as against one that refuses.
+// A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
 type proxyError struct{ networkError }
 
-// dialNet makes a network connection. net/http gives it a context that does not
-// end with the request, in the hope of using the connection for another one. Here
-// it ends with the attempt: a stale one must neither linger nor come up late.
+// dialNet makes a network connection. net/http calls it with a context that does not end with
+// the request, to be able to use the connection for another one. Here the context ends with the
+// attempt, so that no connection outlives it or is made after it.
 func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, error) {
 	d.mu.Lock()
 	over := d.over
@@ -217,7 +217,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if over {
 		return nil, net.ErrClosed
 	}
-	deadline, _ := d.ctx.Deadline() // net/http has taken it away; net.Dialer shares it out among addresses
+	deadline, _ := d.ctx.Deadline() // net/http removes it; net.Dialer divides it among the addresses
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
@@ -227,7 +227,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		netDial = d.choice.dial
 	}
 	var w *wire
-	err := protect(func() (err error) {
+	err := apart(func() (err error) {
 		if d.cfg.fence != nil {
 			if err := d.cfg.fence(); err != nil {
 				return err
@@ -249,15 +249,15 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	d.wires = append(d.wires, w)
 	over = d.over
 	d.mu.Unlock()
-	if over { // cut has been too early for this one
+	if over { // cut was called before the wire was made
 		w.abort()
 		return nil, net.ErrClosed
 	}
 	return w, nil
 }
 
-// cut closes the connections of an attempt whose context has ended, so that a Dialer that
-// reads from one returns. After a 101, net/http no longer does so.
+// cut closes the connections of an attempt whose context has ended, so that a Dialer that reads
+// from one returns. After a 101, net/http does not close them.
 func (d *dialing) cut() {
 	d.mu.Lock()
 	d.over = true
@@ -268,7 +268,7 @@ func (d *dialing) cut() {
 	}
 }
 
-// abandon leaves nothing of an attempt that has failed. The context has ended.
+// abandon releases everything held by a failed attempt. Its context has ended.
 func (d *dialing) abandon() {
 	d.mu.Lock()
 	d.over = true
@@ -279,10 +279,9 @@ func (d *dialing) abandon() {
 	}
 }
 
-// checkRedirect follows a few redirects on the same host. Another one must get neither the
-// header nor the subprotocols, and not the login and the messages after the handshake either:
-// all of them are for the host that the client was given. The Referer, which net/http adds, is
-// the last URL with its query.
+// checkRedirect allows a few redirects on the same host. Another host must not receive the
+// header, the subprotocols, the login and the messages, which are for the configured host. It
+// removes the Referer that net/http adds, since that is the last URL with its query.
 func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("stopped after %d redirects", maxRedirects)
@@ -297,8 +296,8 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// sameHost reports whether two URLs of http or https lead to the same server: the same
-// port, or the standard ones, since a redirect may lead from http to https.
+// sameHost reports whether two URLs of http or https have the same host and the same port, or
+// the standard ports, since a redirect may lead from http to https.
 func sameHost(a, b *url.URL) bool {
 	port := func(u *url.URL) string {
 		if p := u.Port(); p != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
@@ -309,14 +308,14 @@ func sameHost(a, b *url.URL) bool {
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
-// begin notes that a phase begins.
+// begin records the beginning of a phase.
 func (d *dialing) begin(phase string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.phase, d.began = phase, time.Now()
 }
 
-// end notes how long the phase took, unless it failed.
+// end records how long the phase took, unless it has failed.
 func (d *dialing) end(took *time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -326,6 +325,7 @@ func (d *dialing) end(took *time.Duration, err error) {
 	}
 }
 
+// trace returns a trace that records the phases.
 func (d *dialing) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		DNSStart:             func(httptrace.DNSStartInfo) { d.begin(phaseResolve) },
@@ -339,12 +339,12 @@ func (d *dialing) trace() *httptrace.ClientTrace {
 	}
 }
 
-// failed makes the error of an attempt.
+// failed returns the error of an attempt, in a text without secrets.
 func (d *dialing) failed(resp *http.Response, err error) error {
 	d.mu.Lock()
 	phase := d.phase
 	d.mu.Unlock()
-	for ue := (*url.Error)(nil); errors.As(err, &ue); { // its text holds the whole URL
+	for ue := (*url.Error)(nil); errors.As(err, &ue); { // its text contains the whole URL
 		err = ue.Err
 	}
 	var op *net.OpError
@@ -356,30 +356,30 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	case errors.As(err, &unusable), errors.As(err, &refused), errors.As(err, &op) && op.Op == "proxyconnect":
 		phase = phaseProxy
 	case errors.As(err, &op) && op.Op == "dial" && phase == phaseHandshake:
-		phase = phaseConnect // a WithNetDial that tells the trace nothing
+		phase = phaseConnect // from a function of WithNetDial that does not call the trace
 	case isCertificateError(err):
 		phase = phaseTLS
 	}
 	text := trimPrefix(err)
-	if op != nil && op.Op == "dial" { // the rest of its text is said already
+	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()
 	}
 	addr := d.url.Host
 	if d.url.Port() == "" {
 		addr = net.JoinHostPort(d.url.Hostname(), map[string]string{"ws": "80", "wss": "443"}[d.url.Scheme])
 	}
-	if resp == nil { // otherwise the *HandshakeError has seen to it
+	if resp == nil { // otherwise handshakeError has redacted it
 		text = d.redact(text)
 		err = &networkError{text, err}
 	}
 	return &DialError{Phase: phase, Addr: addr, Err: err, text: text}
 }
 
-// handshakeError tells of a response that is no valid upgrade.
+// handshakeError returns the error for a response that is no valid upgrade.
 func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
 	if resp.Body != nil {
-		_ = protect(func() (err error) {
+		_ = apart(func() (err error) {
 			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 			return err
 		})
@@ -391,10 +391,9 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 	return e
 }
 
-// redact makes a text fit to be shown that may repeat what a peer sent: a malformed status
-// line, a subprotocol, an error of WithNetDial. The attempt's secrets are taken out where
-// they stand as they are, which is all that can be done; so a text that a server writes
-// freely, such as its page, is not shown at all.
+// redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed
+// status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
+// text unchanged; so a text that a server composes freely, such as its page, is never shown.
 func (d *dialing) redact(text string) string {
 	var secrets []string
 	for _, values := range d.url.Query() {
@@ -408,7 +407,7 @@ func (d *dialing) redact(text string) string {
 	}
 	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
 	secrets = append(secrets, d.cfg.subprotocols...)
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a whole before its parts
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
 	for _, s := range secrets {
 		if len(s) >= minSecret {
 			text = strings.ReplaceAll(text, s, "[redacted]")
@@ -417,8 +416,9 @@ func (d *dialing) redact(text string) string {
 	return printable.Text(text)
 }
 
-// minSecret spares short values such as "1": no secret, and all over the text.
+// minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
+// "1", are no secrets, and are part of other words.
 const minSecret = 4
 
-// trimPrefix is for an error inside another one of this package.
+// trimPrefix returns the text of an error for use inside another error of this package.
 func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), "wechatws: ") }

@@ -6,60 +6,60 @@ import (
 	"sync/atomic"
 )
 
-// The inbox's bounds. When one is reached the reader waits, so that
-// back-pressure reaches the peer through TCP.
+// The bounds of the inbox. When one is reached, the reader goroutine waits until half of the
+// inbox is free, so that back-pressure reaches the peer through TCP.
 const (
 	inboxMessages = 1024
 	inboxBytes    = 4 << 20
 )
 
-// A dispatcher runs callbacks, one at a time and in order, on a goroutine that
-// exists only while there is something to run. It belongs to the client rather
-// than to a session, so that callbacks stay one at a time when a callback closes
-// the client and connects it again.
+// A dispatcher holds the inbox and runs callbacks, one at a time and in order, on a
+// goroutine that exists only while there is something to run: one of its own, or the reader
+// goroutine (see handoff.go). It belongs to the client rather than to a session, so that
+// callbacks run one at a time also when one of them closes and reconnects the client.
 type dispatcher struct {
-	handle func(context.Context, inbound) // what to do with a message
-	idle   func()                         // called when the goroutine has nothing left to run
+	handle func(context.Context, inbound) // handles one message
+	idle   func()                         // called when nothing is left to run
 
 	running atomic.Pointer[delivery] // nil: nothing runs
 
-	messages atomic.Int64 // pending or running
-	bytes    atomic.Int64
-	most     atomic.Int64 // messages at a time
-	ran      atomic.Int64 // how many deliveries have run
-	waiting  atomic.Int64 // how many wait for changed
-	stalled  atomic.Bool  // a reader waits for room, and goes on when half of it is free
+	messages atomic.Int64 // how many are pending or being handled
+	bytes    atomic.Int64 // of these
+	most     atomic.Int64 // highest value of messages
+	ran      atomic.Int64 // how many items have run
+	waiting  atomic.Int64 // how many goroutines wait for changed
+	stalled  atomic.Bool  // the reader waits for room
 
-	mu      sync.Mutex
-	changed sync.Cond
-	pending []item
-	spare   []item // what pending was before
-	pushed  int64  // how many deliveries there ever were
-	active  bool   // the goroutine exists
-
-	// The goroutine's own.
+	// Used on the dispatcher's goroutine only.
 	current []item // taken from pending
-	next    int    // of these, the one that runs or is to run
-	inBatch int    // of that one's messages
+	next    int    // index in current of the item that runs
+	inBatch int    // index in its batch of the message that is handled
+
+	mu      sync.Mutex // guards the fields below
+	changed sync.Cond  // see wake
+	pending []item
+	spare   []item // the slice that pending was before
+	pushed  int64  // how many items were pushed
+	active  bool   // the goroutine exists
 }
 
-// An item is one thing to run: an event, or messages.
+// An item is either an event or a batch of messages.
 type item struct {
 	event   func(context.Context)
-	session *session // of the event; nil: there has been none
+	session *session // of the event; nil: before the first Connect
 	batch   *batch
 }
 
-// A delivery is an item while it runs. It is the context of the callbacks that are
-// called for it, from which [Client.Shutdown] and [Client.Request] find out that they
-// are called by one of them.
+// A delivery is the context of the callbacks of one item. By it [Client.Shutdown] and
+// [Client.Request] recognise that they are called in one of them.
 type delivery struct {
 	context.Context
 	dispatcher *dispatcher
 	session    *session
-	excused    atomic.Int32 // how many calls of Shutdown are under way in it: nothing waits for it meanwhile
+	exempted   atomic.Int32 // how many calls that wait for callbacks were made with it; see exempt
 }
 
+// deliveryKey is the key of the delivery in contexts derived from it.
 type deliveryKey struct{}
 
 // Value implements [context.Context].
@@ -70,32 +70,34 @@ func (d *delivery) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// deliveryOf returns the delivery that ctx belongs to; nil: none.
+// deliveryOf returns the delivery that ctx is derived from; nil: none.
 func deliveryOf(ctx context.Context) *delivery {
 	d, _ := ctx.Value(deliveryKey{}).(*delivery)
 	return d
 }
 
-// excuse ends every wait for the callback that ctx belongs to, and prevents new ones
-// until the function returned is called: that callback waits itself.
-func excuse(ctx context.Context) (end func()) {
+// exempt exempts the callback that ctx is derived from, if any, from all waits for callbacks
+// until end is called. The caller is about to wait for callbacks itself, and two callbacks
+// that wait for each other would deadlock.
+func exempt(ctx context.Context) (end func()) {
 	d := deliveryOf(ctx)
 	if d == nil {
 		return func() {}
 	}
-	d.excused.Add(1)
+	d.exempted.Add(1)
 	d.dispatcher.wake()
-	return func() { d.excused.Add(-1) }
+	return func() { d.exempted.Add(-1) }
 }
 
+// newDispatcher returns a dispatcher whose messages are handled by handle.
 func newDispatcher(handle func(context.Context, inbound), idle func()) *dispatcher {
 	d := &dispatcher{handle: handle, idle: idle}
 	d.changed.L = &d.mu
 	return d
 }
 
-// event runs fn after all that came before it, with the context of an event of s. It
-// does not block: events are as rare as the schedule makes them.
+// event makes fn run after all items before it, with the context for events of s. It does
+// not block; events are too rare to need a bound.
 func (d *dispatcher) event(s *session, fn func(context.Context)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,10 +106,9 @@ func (d *dispatcher) event(s *session, fn func(context.Context)) {
 	}
 }
 
-// receive has n messages of so many bytes handled after all that came before them,
-// and blocks while the inbox is full. Before it blocks it calls stalled; giveUp, which
-// is asked again each time that wake is called, ends the wait. When it reports true the
-// caller has to call loop, or start.
+// receive puts a batch of n messages into the inbox. While that is full it blocks, unless
+// giveUp, which is called again after each wake, returns true; before it blocks it calls
+// stalled. If it returns true, the caller must call loop or start.
 func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func() bool) (idle bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,38 +127,40 @@ func (d *dispatcher) receive(b *batch, n, bytes int, stalled func(), giveUp func
 	return d.push(item{batch: b})
 }
 
-// start has a goroutine run what is pending.
+// start starts the dispatcher's goroutine.
 func (d *dispatcher) start() { go d.loop() }
 
-// await waits for a change that makes done true. It is called with mu held.
+// await blocks until done returns true. It is called with mu held, calls done and returns
+// with mu held, and releases it while it blocks.
 func (d *dispatcher) await(done func() bool) {
-	d.waiting.Add(1) // before done looks, or the change could come in between
+	d.waiting.Add(1) // before the call of done, or settle could miss it
 	for !done() {
 		d.changed.Wait()
 	}
 	d.waiting.Add(-1)
 }
 
-// isFull reports whether a message would block now, or one does: the reader that has met a
-// full inbox waits until half of it is free.
+// isFull reports whether the reader waits for room, or would with the next message.
 func (d *dispatcher) isFull() bool { return d.full() || d.stalled.Load() }
 
+// stats sets the inbox's fields of s.
 func (d *dispatcher) stats(s *Stats) {
 	s.Inbox, s.MaxInbox = int(d.messages.Load()), int(d.most.Load())
 }
 
+// full reports whether a bound is reached.
 func (d *dispatcher) full() bool {
 	return d.messages.Load() >= inboxMessages || d.bytes.Load() >= inboxBytes
 }
 
-// hasRoom is what the reader waits for once the inbox was full: for so much that it
-// need not wait again for each message.
+// hasRoom reports whether half of the inbox is free. The reader waits for that, so that it
+// does not wait again for each message.
 func (d *dispatcher) hasRoom() bool {
 	return d.messages.Load() <= inboxMessages/2 && d.bytes.Load() <= inboxBytes/2
 }
 
-// push is called with mu held. When it reports true the caller has to call loop, or
-// start.
+// push appends an item. If it returns true, the caller must call loop or start. It is called
+// with mu held.
 func (d *dispatcher) push(one item) (idle bool) {
 	d.pending = append(d.pending, one)
 	d.pushed++
@@ -166,21 +169,21 @@ func (d *dispatcher) push(one item) (idle bool) {
 	return idle
 }
 
-// wake has everybody who waits look again.
+// wake wakes all waiting goroutines, which check their conditions again.
 func (d *dispatcher) wake() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed.Broadcast()
 }
 
-// loop runs what is pending, and ends when there is no more.
+// loop runs what is pending, and returns when there is no more.
 //
 //go:noinline
 func (d *dispatcher) loop() {
 	finished := false
 	defer func() {
-		// A callback that calls runtime.Goexit, as t.FailNow does, ends this
-		// goroutine. The rest is run by another one.
+		// A callback that calls runtime.Goexit, as t.FailNow does, ends this goroutine.
+		// Another one runs the rest.
 		if !finished {
 			d.settle()
 			go d.loop()
@@ -196,6 +199,7 @@ func (d *dispatcher) loop() {
 	d.idle()
 }
 
+// run runs an event, or handles the next message of a batch.
 func (d *dispatcher) run(one item) {
 	if one.event != nil {
 		ctx := &delivery{Context: one.session.eventContext(), dispatcher: d, session: one.session}
@@ -212,7 +216,8 @@ func (d *dispatcher) run(one item) {
 	d.handle(ctx, one.batch.message(d.inBatch))
 }
 
-// settle moves on from what has run.
+// settle is called when an event has run or a message is handled. It advances to the next
+// one, and wakes waiting goroutines.
 func (d *dispatcher) settle() {
 	if b := d.current[d.next].batch; b != nil {
 		d.messages.Add(-1)
@@ -223,7 +228,7 @@ func (d *dispatcher) settle() {
 		}
 	}
 	if d.inBatch == 0 {
-		d.running.Store(nil) // an idle client keeps no context
+		d.running.Store(nil) // an idle client retains no context
 		d.current[d.next] = item{}
 		d.next++
 		d.ran.Add(1)
@@ -233,17 +238,18 @@ func (d *dispatcher) settle() {
 	}
 }
 
-// more takes what has become pending, or ends the goroutine.
+// more takes the pending items, and reports whether there are any. If not, the caller is not
+// the dispatcher's goroutine any more.
 func (d *dispatcher) more() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.next < len(d.current) { // left by a goroutine that was ended
+	if d.next < len(d.current) { // left by a goroutine that runtime.Goexit has ended
 		return true
 	}
 	clear(d.current)
 	d.spare, d.current, d.next = d.current[:0], nil, 0
 	if len(d.pending) == 0 {
-		d.pending, d.spare = nil, nil // an idle client keeps nothing
+		d.pending, d.spare = nil, nil // an idle client retains no memory
 		d.active = false
 		d.changed.Broadcast()
 		return false
@@ -252,22 +258,22 @@ func (d *dispatcher) more() bool {
 	return true
 }
 
-// now is the place behind all that has come up to now.
+// now returns the number of items up to now, to be given to wait.
 func (d *dispatcher) now() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.pushed
 }
 
-// wait waits until all up to that place has run, or until ctx ends, the cause of which it
-// returns. It does not wait for a callback that is excused, nor for what comes behind it.
+// wait blocks until the first upTo items have run, or until ctx ends, the cause of which it
+// returns. It does not wait for a callback that is exempted, nor for the items after it.
 func (d *dispatcher) wait(ctx context.Context, upTo int64) error {
 	defer context.AfterFunc(ctx, d.wake)()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	done := func() bool {
 		running := d.running.Load()
-		return d.ran.Load() >= upTo || running != nil && running.excused.Load() > 0
+		return d.ran.Load() >= upTo || running != nil && running.exempted.Load() > 0
 	}
 	d.await(func() bool { return done() || ctx.Err() != nil })
 	if done() {
@@ -276,7 +282,7 @@ func (d *dispatcher) wait(ctx context.Context, upTo int64) error {
 	return context.Cause(ctx)
 }
 
-// isIdle reports whether nothing runs, and nothing waits to be run.
+// isIdle reports whether nothing runs and nothing is pending.
 func (d *dispatcher) isIdle() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

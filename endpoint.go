@@ -14,8 +14,8 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// Endpoint is where to connect, and with which header. [WithEndpoint] makes one for each
-// attempt. Printed and in a log it shows the URL's scheme and host only.
+// An Endpoint is the URL and the header of an attempt, as the function of [WithEndpoint]
+// returns it. Printed and in a log it shows the URL's scheme and host only.
 type Endpoint struct {
 	URL    string      // ws or wss; http and https are taken as those
 	Header http.Header // added to the header of WithHeader; may be nil
@@ -29,7 +29,7 @@ func parseURL(raw string) (*url.URL, error) {
 		if errors.As(err, &ue) { // its text holds the whole URL
 			err = ue.Err
 		}
-		why, _, _ := strings.Cut(err.Error(), `"`) // quoted is a part of the URL, perhaps of a password
+		why, _, _ := strings.Cut(err.Error(), `"`) // it quotes a part of the URL, perhaps a password
 		return nil, wrong("url", printable.NotShown, "cannot be parsed: "+strings.TrimRight(why, " ("))
 	}
 	shown := printable.Quote(shownURL(u))
@@ -58,9 +58,9 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// isHost reports whether the URL's host is an IP address or may be a name: of letters,
-// digits, hyphens and underscores between the dots, which is what the resolver of package
-// net accepts, and of other scripts, which net/http translates.
+// isHost reports whether the URL's host is an IP address or may be a name. The labels of a
+// name consist of letters, digits, hyphens and underscores, which the resolver of package net
+// accepts, and of non-ASCII characters, which net/http encodes.
 func isHost(u *url.URL) bool {
 	if strings.HasPrefix(u.Host, "[") {
 		_, err := netip.ParseAddr(u.Hostname())
@@ -77,8 +77,8 @@ func isHost(u *url.URL) bool {
 	return true
 }
 
-// mergedHeader is the header for one attempt; a later one replaces names of an earlier one.
-// The names are in canonical form, as they must be for net/http to find them.
+// mergedHeader returns the header of one attempt, with canonical names. A name in a later
+// header replaces the same name in an earlier one.
 func (c *config) mergedHeader(own ...http.Header) http.Header {
 	merged := http.Header{}
 	for _, h := range append([]http.Header{c.header}, own...) {
@@ -89,14 +89,14 @@ func (c *config) mergedHeader(own ...http.Header) http.Header {
 	return merged
 }
 
-// checkHeader returns what is wrong with a header that option was given. Values are not
-// shown: they hold tokens and cookies.
+// checkHeader returns the errors in a header given to option. They do not show values, which
+// hold tokens and cookies.
 func checkHeader(option string, h http.Header) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		want := ""
 		switch canonical := http.CanonicalHeaderKey(name); {
-		case !isToken(name): // what follows a colon would be a value
+		case !isToken(name): // shown up to the first bad character: after a colon there is a value
 			good := strings.IndexFunc(name, notToken)
 			name, want = printable.Quote(name[:max(good, 0)]+"…"), "the name of a header must be an HTTP token such as \"X-Room\""
 		case canonical == "Sec-Websocket-Protocol":
@@ -115,7 +115,7 @@ func checkHeader(option string, h http.Header) error {
 	return errors.Join(errs...)
 }
 
-// isHandshake reports whether a header is made by the handshake itself.
+// isHandshake reports whether the handshake itself sets a header.
 func isHandshake(canonical string) bool {
 	switch canonical {
 	case "Connection", "Upgrade", "Content-Length", "Transfer-Encoding", "Trailer":
@@ -124,12 +124,12 @@ func isHandshake(canonical string) bool {
 	return strings.HasPrefix(canonical, "Sec-Websocket-")
 }
 
-// hasControl reports whether a header's value holds what net/http refuses to send.
+// hasControl reports whether a header's value has characters that net/http refuses to send.
 func hasControl(value string) bool {
 	return strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// isToken reports whether s is a token of HTTP, as the names of headers and subprotocols are.
+// isToken reports whether s is an HTTP token, as names of headers and subprotocols are.
 func isToken(s string) bool { return s != "" && !strings.ContainsFunc(s, notToken) }
 
 func notToken(r rune) bool {

@@ -15,8 +15,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// What an endpoint function returns is checked as what New is given, and is retried: the next
-// endpoint may be right.
+// The result of an endpoint function is checked like the arguments of New. A wrong one is
+// retried: the next endpoint may be right.
 func TestAnEndpointThatCannotBe(t *testing.T) {
 	for want, endpoint := range map[string]wechatws.Endpoint{
 		`url(""): scheme must be ws or wss (http and https are taken as those)`:                 {},

@@ -11,10 +11,10 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// Sentinel errors, for [errors.Is]. They may come wrapped with more detail.
+// Sentinel errors, for [errors.Is]. They may be wrapped by errors with more detail.
 var (
 	// ErrAlreadyConnected is returned by [Client.Connect] and [Client.Run] while the client
-	// is connected or connecting. The original said "already logged in".
+	// is connected or connecting. In the original the text is "already logged in".
 	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
 
 	// ErrClosed is returned by [Client.Send], [Client.Flush], [Client.Request] and
@@ -22,11 +22,11 @@ var (
 	// the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
-	// ErrMessageTooBig means that sending the message again cannot succeed. The error
-	// of a message that is larger than the whole outbound queue wraps it, together with
-	// [ErrQueueFull]. In a [*DroppedError] the peer refuses the message: two connections
-	// ended with close code 1009 ([StatusMessageTooBig]) while it was being written or
-	// waited for its confirmation, on the second one as the only message.
+	// ErrMessageTooBig means that sending the message again cannot succeed. It is wrapped,
+	// together with [ErrQueueFull], by the error of a message that is larger than the whole
+	// outbound queue. In a [*DroppedError] it means that the peer refuses the message: two
+	// connections ended with close code 1009 ([StatusMessageTooBig]) while it was being
+	// written or waited for its confirmation, on the second one as the only message.
 	ErrMessageTooBig = errors.New("message is too big")
 
 	// ErrNotOpen is returned by the methods that need an open connection, and by Send
@@ -47,38 +47,35 @@ var (
 	// the request was written and before its answer came.
 	ErrConnectionLost = errors.New("wechatws: connection lost before the answer came")
 
-	// ErrInboxFull is returned by a [Client.Request] made inside a callback when its
-	// answer can no longer be read, because so many messages wait for that very
-	// callback to return. Make the request from a goroutine of its own.
+	// ErrInboxFull is returned by a [Client.Request] in a callback if its answer cannot be
+	// read, because the inbox is full of messages that wait for that callback to return.
+	// Make the request from another goroutine.
 	ErrInboxFull = errors.New("wechatws: inbox is full and waits for the callback that waits for this answer")
 
-	// ErrHalfOpen is the cause of a disconnect when nothing at all has arrived from
-	// the peer for the liveness timeout ([WithLiveness]), or when the peer did not answer a
-	// ping in time.
+	// ErrHalfOpen is the cause of a disconnect if no byte has arrived from the peer for the
+	// timeout of [WithLiveness], or for half of it after a probe.
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
-	// ErrCompression is the cause of a disconnect when a message cannot be
-	// decompressed, as with servers that keep their context although they were
-	// asked not to. [Client.OnError] callbacks receive it too: the client goes on without
-	// compression.
+	// ErrCompression is the cause of a disconnect if a message cannot be decompressed, as
+	// with servers that keep their context although it was negotiated otherwise.
+	// [Client.OnError] callbacks receive it too; the client continues without compression.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
-	// ErrProtocol is the cause of a disconnect when the peer breaks the rules of
-	// WebSocket: reserved bits, unknown opcodes, control frames that are too long.
-	// The error's text has the details.
+	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
+	// reserved bits, unknown opcodes, control frames that are too long. The error's text has
+	// the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
 	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
-	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8,
-	// inbound (in a [*DecodeError]) and outbound (a [Text] for instance).
+	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8: inbound, in a
+	// [*DecodeError], and outbound, of a [Text] for example.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
 	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
-	// missing or holds no string, number or boolean, and that nothing took: no
-	// [Client.OnMessage] or [Client.OnUnknown] callback, no [Client.Request] and no
-	// [Client.SendConfirmed].
+	// missing or has no string, number or boolean, and that no [Client.OnMessage] or
+	// [Client.OnUnknown] callback, [Client.Request] or [Client.SendConfirmed] took.
 	ErrNoType = errors.New("no string in the message's type field")
 
 	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
@@ -91,8 +88,7 @@ var (
 	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 
-// An OptionError is a wrong option or argument. [New] joins all that it finds with
-// [errors.Join].
+// An OptionError is a wrong option or argument. [New] joins all of them with [errors.Join].
 type OptionError struct {
 	Option string // the option's or argument's name, such as "WithDialTimeout"
 	Value  string // the value; secrets are left out
@@ -116,14 +112,14 @@ const (
 	phaseSetup     = "setup"
 )
 
-// A DialError is a connection attempt that failed, and the phase in which it did. Its text
-// holds the server's host and port, and never a query, user info or header value. What a
-// peer sent that is no valid answer, such as a malformed status line, is cut at 200
-// bytes, with control characters escaped.
+// A DialError is a connection attempt that has failed, with the phase in which it failed. Its
+// text has the server's host and port, and never a query, user info or header value. Invalid
+// data from the peer in it, such as a malformed status line, is cut at 200 bytes, with control
+// characters escaped.
 //
-// [errors.Is] and [errors.As] find everything below Err. [errors.Unwrap] goes below it only
-// when it comes from one of the user's functions, so that a program that prints each error of
-// a chain prints no secret either.
+// [errors.Is] and [errors.As] find all errors below Err. [errors.Unwrap] reaches the errors
+// below Err only if Err comes from one of the program's functions, so that a program that
+// prints each error of a chain prints no secret.
 type DialError struct {
 	// Phase is the phase that failed, in this order: "endpoint" (the function of
 	// [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
@@ -152,8 +148,8 @@ func (e *DialError) Error() string {
 // Unwrap returns Err.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// A networkError is the cause of a *DialError in a text that can be shown. It has no
-// Unwrap: the texts of the errors below repeat URLs, and what a peer has sent at any length.
+// A networkError is the cause of a *DialError, with a text without secrets. It has no Unwrap:
+// the texts of the errors below contain URLs, and data of the peer of any length.
 type networkError struct {
 	text string
 	err  error
@@ -164,20 +160,20 @@ func (e *networkError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *networkError) As(target any) bool   { return errors.As(e.err, target) }
 func (e *networkError) hidden() error        { return e.err }
 
-// A HandshakeError is a server's answer to the handshake that is not a valid
-// upgrade. It comes inside a [*DialError]; use [errors.As]. Its text has the status and, for
-// an invalid upgrade, what is wrong with it. Header and Body are not part of the text: a
-// server's page often repeats the token that it refuses.
+// A HandshakeError is a server's response to the handshake that is not a valid upgrade. It is
+// wrapped by a [*DialError]; use [errors.As]. Its text has the status and, for an invalid
+// upgrade, the reason. Header and Body are not part of the text: a server's page often repeats
+// the token that it refuses.
 type HandshakeError struct {
-	Status     int           // HTTP status; 101 when the upgrade itself was invalid
-	Header     http.Header   // the response's header; may hold secrets such as cookies
-	Body       []byte        // up to 1 KiB of the response's body; may hold secrets
-	RetryAfter time.Duration // from a 429 or 503; zero when absent or unusable
+	Status     int           // HTTP status; 101 if the upgrade itself is invalid
+	Header     http.Header   // of the response; may hold secrets such as cookies
+	Body       []byte        // of the response, up to 1 KiB; may hold secrets
+	RetryAfter time.Duration // of a 429 or 503, at most 10 minutes; zero if there is none
 
-	detail string // what is wrong with the upgrade, without secrets
+	detail string // why the upgrade is invalid, without secrets
 }
 
-// Error returns the status, and what is wrong with an upgrade.
+// Error returns the status, and why an upgrade is invalid.
 func (e *HandshakeError) Error() string {
 	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
@@ -186,40 +182,39 @@ func (e *HandshakeError) Error() string {
 	return text
 }
 
-// A ProxyError is a proxy's refusal to make a tunnel to a server of wss. It comes inside a
-// [*DialError] of phase "proxy"; use [errors.As]. (What a proxy answers for a server of ws
-// comes in the place of the server's answer: as a [*HandshakeError].)
+// A ProxyError is a proxy's refusal to make a tunnel to a wss server. It is wrapped by a
+// [*DialError] of phase "proxy"; use [errors.As]. For a ws server there is no tunnel: the
+// proxy's refusal takes the place of the server's response, and is a [*HandshakeError].
 type ProxyError struct {
-	Status int // HTTP status; 407 when it wants credentials, which belong into the proxy's URL
+	Status int // HTTP status; 407 if it requires credentials, which belong in the proxy's URL
 }
 
 // Error returns the status.
 func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) }
 
-// statusText returns an HTTP status and its name, if it has one.
+// statusText returns an HTTP status and its name, if there is one.
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// A CloseError is the end of a connection. Its text has the code and the cause below,
-// and not the reason.
+// A CloseError is the end of a connection. Its text has the code and the cause, and not the
+// reason.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
-	// [StatusAbnormalClosure] when there was no close frame at all.
+	// [StatusAbnormalClosure] if there was no close frame.
 	Code StatusCode
-	// Reason is the close frame's text. Servers repeat in it the token that they
-	// refuse: do not log it.
+	// Reason is the close frame's text. Do not log it: servers repeat in it the token that
+	// they refuse.
 	Reason string
 	// Remote reports whether the peer ended the connection.
 	Remote bool
-	// Err is the cause below, such as [io.EOF] or [ErrHalfOpen]; nil after a close
-	// frame.
+	// Err is the cause, such as [io.EOF] or [ErrHalfOpen]; nil after a close frame.
 	Err error
 
 	requested bool // by Reconnect or Disconnect
 }
 
-// Error returns the close code and the cause below.
+// Error returns the close code and the cause.
 func (e *CloseError) Error() string {
 	end := "connection ended"
 	if e.Remote {
@@ -235,7 +230,7 @@ func (e *CloseError) Error() string {
 // Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is the cause of a disconnect by a message that is larger than the read
+// A ReadLimitError is the cause of a disconnect if an inbound message is larger than the read
 // limit; see [WithReadLimit].
 type ReadLimitError struct {
 	Limit int64 // in bytes
@@ -246,10 +241,10 @@ func (e *ReadLimitError) Error() string {
 	return fmt.Sprintf("wechatws: message is larger than the read limit of %d bytes; raise it with WithReadLimit", e.Limit)
 }
 
-// A DecodeError is an inbound message that could not be routed or decoded. The
-// connection stays up. In its text the type and the text of Err are cut at 200 bytes.
+// A DecodeError is an inbound message that could not be routed or decoded. The connection stays
+// open. In its text the type and the text of Err are cut at 200 bytes.
 type DecodeError struct {
-	Type string // the message's type, when it could be read
+	Type string // the message's type, if it could be read
 	Data []byte // the whole message; not part of the error's text
 	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], [ErrBinary], or the codec's error
 }
@@ -263,22 +258,51 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("wechatws: cannot use message%s (%s): %s", of, count(len(e.Data), "byte"), e.why())
 }
 
-// why is the text of Err, which names parts of the message, such as the keys on the way
-// to a value that does not fit.
+// why returns the text of Err, cut, since it may name parts of the message, such as the keys of
+// a value that does not fit.
 func (e *DecodeError) why() string { return printable.Text(because(e.Err)) }
 
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// A PanicError is a panic recovered from one of the user's functions. The
-// client lives on.
+// A PanicError is a panic in one of the program's functions that the client calls, or a call of
+// [runtime.Goexit] there, as by t.FailNow. The process and the other clients continue, and so
+// does the client, with one exception:
+//
+//   - A callback: the error goes to [Client.OnError], and the next callback runs. A panic in
+//     an OnError callback is ignored. A [Heartbeat] Pong function counts as returning false.
+//   - A function of a [Trace], and the handler of [WithLogger]: the error goes to OnError.
+//   - A function of an attempt (endpoint, login, proxy, network dial, TLS callback,
+//     AfterConnect, a [transport.Dialer]): the attempt fails with a [*DialError] around the
+//     error, and the next one follows by the schedule.
+//   - A method of a [transport.Conn] or a [net.Conn]: the connection ends with a [*CloseError]
+//     around the error, messages that were being written return to the queue, and the next
+//     connection follows. If the connection has ended for another reason, the error goes to
+//     OnError.
+//   - A [Heartbeat] NewMessage function, and the codec with [EncodeOnWrite]: the error goes to
+//     OnError. The heartbeat is skipped; the message is sent as Send has encoded it.
+//   - A [NetworkMonitor]: the error goes to OnError, and the client assumes that there is a
+//     network.
+//   - The exception: a reconnect schedule ([WithBackOff]) and the function of [WithRetryIf].
+//     The client ends in [StateFailed] with the error. If the function of WithBackOff itself
+//     panics, Connect and Run return the error and no session begins.
+//
+// If the methods of an error panic, this counts as a panic of the function that returns it.
+//
+// A panic on the goroutine of the caller is not recovered: in options, match functions, the
+// codec in Send, the body of a loop over [Client.Messages], the methods of a context. The
+// client remains usable after it. A [Trace] function for outbound messages may run on that
+// goroutine too; its panic is recovered, but a Goexit in it ends the goroutine.
 type PanicError struct {
-	Value any    // the argument of panic
+	Value any    // the argument of panic; for Goexit an error with the text "runtime.Goexit"
 	Stack []byte // as from [debug.Stack]
 }
 
 // Error returns the panic's value.
 func (e *PanicError) Error() string {
+	if e.Value == errGoexit {
+		return "wechatws: a callback called runtime.Goexit"
+	}
 	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
 }
 
@@ -288,9 +312,9 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// An UndeliveredError hands back the messages that were accepted by Send and not written
-// when the client was closed. They may be sent again as they are, with another client or
-// after another Connect: see [Outbound].
+// An UndeliveredError hands back the messages that [Client.Send] has accepted and that were not
+// written when the client was closed. They may be sent again as they are, with another client
+// or after another Connect: see [Outbound].
 type UndeliveredError struct {
 	Messages []Outbound // in the order of acceptance
 }
@@ -312,7 +336,7 @@ type DroppedError struct {
 	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]
 	Messages []Outbound // in the order in which they were dropped
 	// More is the number of dropped messages that are not in Messages: while a callback
-	// runs for long, no more than a queueful of them is kept.
+	// blocks, no more of them are kept than the queue holds.
 	More int
 }
 
@@ -332,8 +356,8 @@ func (e *DroppedError) why() string {
 // Unwrap returns Err.
 func (e *DroppedError) Unwrap() error { return e.Err }
 
-// because returns the text of the cause of an error of this package. It does not panic, also
-// when err is a nil pointer in an interface.
+// because returns the text of err as the cause in an error of this package. It does not panic
+// if err is a nil pointer in an interface.
 func because(err error) string {
 	if err == nil {
 		return "unknown cause"
@@ -341,7 +365,7 @@ func because(err error) string {
 	return strings.TrimPrefix(fmt.Sprint(err), "wechatws: ")
 }
 
-// count returns a number of things, such as "1 message" or "3 messages".
+// count returns a number with its noun, such as "1 message" or "3 messages".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

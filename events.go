@@ -9,7 +9,8 @@ import (
 	"github.com/wechatws/wechatws/internal/record"
 )
 
-// State is the state of a [Client].
+// State is the state of a [Client]. [Client.State] returns it, and [Client.OnStateChange]
+// reports its changes.
 type State int
 
 // The states. StateClosed and StateFailed are terminal: only [Client.Connect] and
@@ -19,8 +20,8 @@ const (
 	StateConnecting              // an attempt is under way
 	StateOpen                    // connected and logged in
 	StateWaiting                 // waiting for the next attempt
-	StateOffline                 // no network; waiting for it
-	StateClosed                  // ended by Close, or by the context of Connect or Run
+	StateOffline                 // waiting for the network
+	StateClosed                  // ended by Close, CloseNow, Shutdown, or the context of Connect or Run
 	StateFailed                  // ended by a permanent error, or by the end of the schedule
 )
 
@@ -32,20 +33,20 @@ func (s State) String() string { return nameOf(s, "State", stateNames) }
 // MarshalText implements [encoding.TextMarshaler], with what String returns.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes what MarshalText returns.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It accepts what MarshalText returns.
 func (s *State) UnmarshalText(text []byte) error { return setNamed(s, text, "state", stateNames) }
 
 // terminal reports whether the state stays until the next Connect.
 func (s State) terminal() bool { return s == StateClosed || s == StateFailed }
 
-// legalMoves is the whole state machine: from each state, where it may go.
+// legalMoves is the state machine: the states that may follow each state.
 var legalMoves = map[State][]State{
 	StateIdle:       {StateConnecting, StateOffline, StateClosed},
 	StateConnecting: {StateOpen, StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
 	StateOpen:       {StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
 	StateWaiting:    {StateConnecting, StateOffline, StateClosed},
 	StateOffline:    {StateConnecting, StateClosed},
-	StateClosed:     {StateConnecting, StateOffline, StateClosed}, // itself: closed again before anything was tried
+	StateClosed:     {StateConnecting, StateOffline, StateClosed}, // itself: closed again before the first attempt
 	StateFailed:     {StateConnecting, StateOffline, StateClosed},
 }
 
@@ -57,16 +58,17 @@ type StateChange struct {
 	To   State `json:"to"`
 	// At is when the state changed. Callbacks run later when others run before them.
 	At time.Time `json:"at"`
-	// Attempt is the number of the attempt that is made, was made or comes
-	// next: 1 is the first one after Connect or after a stable connection.
+	// Attempt is the number of the attempt that is under way, has ended or comes next: 1 is
+	// the first one after [Client.Connect] or after a stable connection ([WithStableAfter]).
 	Attempt int `json:"attempt"`
-	// RetryIn is how long [StateWaiting] lasts unless it is cut short.
+	// RetryIn is how long [StateWaiting] lasts unless [Client.Reconnect] or a change of the
+	// network ends it; zero in other states.
 	RetryIn time.Duration `json:"retry_in,omitzero"`
 	// Err is the cause of a change to [StateWaiting], [StateFailed] or [StateClosed]; nil
 	// after [Client.Close].
 	Err error `json:"err,omitzero"`
 
-	session int // the session's number; that of the next one when there is none
+	session int // the session's number; that of the next one if there is none
 }
 
 // LogValue implements [slog.LogValuer].
@@ -75,13 +77,13 @@ func (e StateChange) LogValue() slog.Value { return record.Log(e) }
 // MarshalJSON implements [json.Marshaler].
 func (e StateChange) MarshalJSON() ([]byte, error) { return record.JSON(e) }
 
-// An OpenEvent is a connection that is open and logged in. In a log and in JSON it shows
-// neither Header nor Subprotocol, in which servers repeat secrets.
+// An OpenEvent is a connection that is open and logged in. In a log and in JSON it has neither
+// Header nor Subprotocol, in which servers repeat secrets.
 type OpenEvent struct {
 	Connection  int         `json:"connection"` // its number, as in [Message]
 	Attempt     int         `json:"attempt"`    // as in [StateChange]
 	Header      http.Header `json:"-"`          // of the handshake's response
-	Subprotocol string      `json:"-"`          // the one the server chose, if any
+	Subprotocol string      `json:"-"`          // the one that the server has chosen, if any
 	Timings     Timings     `json:"timings,omitzero"`
 }
 
@@ -112,8 +114,8 @@ func (t Timings) LogValue() slog.Value { return record.Log(t) }
 // MarshalJSON implements [json.Marshaler].
 func (t Timings) MarshalJSON() ([]byte, error) { return record.JSON(t) }
 
-// A CloseEvent is the end of a connection that had been open. In a log and in JSON it shows
-// no Reason.
+// A CloseEvent is the end of a connection that had been open. In a log and in JSON it has no
+// Reason.
 type CloseEvent struct {
 	Connection int        `json:"connection"`   // its number, as in [Message]
 	Code       StatusCode `json:"code"`         // as in [CloseError]

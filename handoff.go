@@ -6,110 +6,115 @@ import (
 	"time"
 )
 
-// The goroutine that reads hands messages to the dispatcher's, and goes on reading.
-// That takes the kernel to wake another thread, which costs more than all else that is
-// done for a message. So while a connection is busy and the dispatcher idle, the reader
-// runs the callbacks itself. Should one of them take its time, or wait for something,
-// it is relieved: another goroutine becomes the session's, and the reader of its
-// connection, and the one that has been is the dispatcher's from then on.
+// By default the reader goroutine puts messages into the inbox, and the dispatcher's
+// goroutine runs the callbacks. To wake that goroutine takes a system call, which costs
+// more than all other work on a message. So while a connection is busy and the dispatcher
+// idle, the reader runs the callbacks itself: the reader goroutine becomes the
+// dispatcher's.
+//
+// When a callback then runs for too long, or calls a method that waits for an incoming
+// message, the reading is handed off: a new goroutine becomes the session's, and with it
+// the reader of the connection. The old one stays the dispatcher's.
 
 const (
-	// busyFor is how soon one batch of messages must follow another for the
-	// connection to be busy. One that is not keeps to the small stack that reading
-	// takes.
+	// busyFor is the longest time between two batches of messages of a busy connection. The
+	// reader of any other connection runs no callbacks, and keeps a small stack.
 	busyFor = 20 * time.Millisecond
-	// reliefAfter is how long nobody reads at most.
-	reliefAfter = 10 * time.Millisecond
+	// handoffAfter is the longest time for which no goroutine reads a connection.
+	handoffAfter = 10 * time.Millisecond
 )
 
-// errRelieved ends the work of a goroutine that has been relieved.
-var errRelieved = errors.New("relieved")
+// errHandedOff ends the work of a goroutine that is not the reader any more.
+var errHandedOff = errors.New("handed off")
 
-// A relief is for the one goroutine that reads a link.
-type relief struct {
-	mu    sync.Mutex
+// A handoff records whether the reader of a link is running callbacks.
+type handoff struct {
+	mu sync.Mutex // guards the fields below
+
 	turns uint64      // how often a reader has begun to run callbacks
 	away  uint64      // the turn of the reader that runs callbacks; zero: the reader reads
 	since time.Time   // when that turn began
-	timer *time.Timer // nil before the first time
-	armed bool        // the timer is. It is left to fire: to stop and set it each time costs more
+	timer *time.Timer // calls checkReader; nil before the first turn
+	armed bool        // timer is running. It is not stopped between turns, which would cost more
 }
 
-// runCallbacks has the reader be the dispatcher's goroutine for a while. It returns
-// errRelieved when it is not the reader any more.
+// runCallbacks runs the dispatcher on the reader goroutine, until nothing is pending. It
+// returns errHandedOff when another goroutine reads by then.
 func (l *link) runCallbacks() error {
-	r := &l.relief
-	r.mu.Lock()
-	r.turns++
-	turn := r.turns
-	r.away, r.since = turn, time.Now()
-	r.arm(l, reliefAfter)
-	r.mu.Unlock()
-	returns := false
+	h := &l.handoff
+	h.mu.Lock()
+	h.turns++
+	turn := h.turns
+	h.away, h.since = turn, time.Now()
+	h.arm(l, handoffAfter)
+	h.mu.Unlock()
+	returned := false
 	defer func() {
-		if !returns { // runtime.Goexit in a callback
-			l.relieve()
+		if !returned { // runtime.Goexit in a callback
+			l.handOff()
 		}
 	}()
 	l.client.dispatcher.loop()
-	returns = true
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// Who has relieved us may be running callbacks already: since the dispatcher has
-	// ended, and before we came here.
-	if r.away != turn {
-		return errRelieved
+	returned = true
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// The next reader may have begun a turn of its own already, since the dispatcher has
+	// become idle.
+	if h.away != turn {
+		return errHandedOff
 	}
-	r.away = 0
+	h.away = 0
 	return nil
 }
 
-// arm is called with mu held.
-func (r *relief) arm(l *link, after time.Duration) {
+// arm starts the timer. It is called with mu held.
+func (h *handoff) arm(l *link, after time.Duration) {
 	switch {
-	case r.armed:
+	case h.armed:
 		return
-	case r.timer == nil:
-		r.timer = time.AfterFunc(after, l.lookForReader)
+	case h.timer == nil:
+		h.timer = time.AfterFunc(after, l.checkReader)
 	default:
-		r.timer.Reset(after)
+		h.timer.Reset(after)
 	}
-	r.armed = true
+	h.armed = true
 }
 
-// lookForReader is what the timer does.
-func (l *link) lookForReader() {
-	r := &l.relief
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.armed = false
-	if r.away == 0 {
+// checkReader hands the reading off when a turn has lasted for handoffAfter. The timer
+// calls it on a goroutine of its own.
+func (l *link) checkReader() {
+	h := &l.handoff
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.armed = false
+	if h.away == 0 {
 		return
 	}
-	if left := reliefAfter - time.Since(r.since); left > 0 {
-		r.arm(l, left)
+	if left := handoffAfter - time.Since(h.since); left > 0 {
+		h.arm(l, left)
 		return
 	}
-	l.relieveLocked()
+	l.handOffLocked()
 }
 
-// relieve has another goroutine read while the one that should runs callbacks. Whoever
-// is about to wait for what only a reader can bring about calls it.
-func (l *link) relieve() {
-	l.relief.mu.Lock()
-	defer l.relief.mu.Unlock()
-	l.relieveLocked()
+// handOff starts another reader if the present one is running callbacks. It must be called
+// before waiting for anything that depends on an incoming message.
+func (l *link) handOff() {
+	l.handoff.mu.Lock()
+	defer l.handoff.mu.Unlock()
+	l.handOffLocked()
 }
 
-func (l *link) relieveLocked() {
-	if r := &l.relief; r.away != 0 {
-		r.away = 0
-		go l.session.run(l.session.reliefs.Add(1), l)
+// handOffLocked is handOff with the hand-off's mutex held.
+func (l *link) handOffLocked() {
+	if h := &l.handoff; h.away != 0 {
+		h.away = 0
+		l.session.replaceReader(l)
 	}
 }
 
-// relieveReader is relieve for the link that there is.
-func (c *Client) relieveReader() {
+// handOffReader is handOff for the open link; without one it does nothing.
+func (c *Client) handOffReader() {
 	c.mu.Lock()
 	var l *link
 	if c.session != nil {
@@ -117,6 +122,6 @@ func (c *Client) relieveReader() {
 	}
 	c.mu.Unlock()
 	if l != nil {
-		l.relieve()
+		l.handOff()
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// busy makes the connection one whose reader runs the callbacks, and has the message
-// "now" run in one.
+// busy opens a connection, makes it busy, so that its reader runs the callbacks, and has
+// now called by one.
 func busy(t *testing.T, w *world, c *client, now func(ctx context.Context)) *wstest.Conn {
 	t.Helper()
 	wechatws.On(c.Client, "now", func(ctx context.Context, _ struct{}) { now(ctx) })
@@ -30,8 +30,8 @@ func busy(t *testing.T, w *world, c *client, now func(ctx context.Context)) *wst
 	return conn
 }
 
-// A callback that blocks keeps nobody from reading for longer than a moment: the end
-// of the connection is seen, and there is another one.
+// A callback that blocks does not stop the reading: the end of the connection is seen, and
+// the client connects again.
 func TestABlockingCallbackDoesNotStopTheReader(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record()
@@ -53,7 +53,7 @@ func TestABlockingCallbackDoesNotStopTheReader(t *testing.T) {
 	})
 }
 
-// What a callback waits for, it gets, although it runs where the reader should be.
+// A callback on the reader goroutine can wait for an incoming message.
 func TestWaitingInACallbackOfABusyConnection(t *testing.T) {
 	for name, wait := range map[string]func(ctx context.Context, c *client) error{
 		"Request": func(ctx context.Context, c *client) error {
@@ -85,14 +85,15 @@ func TestWaitingInACallbackOfABusyConnection(t *testing.T) {
 				})
 				w.sleep(5 * time.Second)
 				require.NoError(t, err)
-				require.Less(t, took, 10*time.Millisecond, "it did not have to wait for somebody to notice")
+				require.Less(t, took, 10*time.Millisecond, "it handed off at once")
 				_ = c.Close(wechatws.StatusNormalClosure, "")
 			})
 		})
 	}
 }
 
-// runtime.Goexit, as by t.FailNow, ends the goroutine that reads, and nothing else.
+// runtime.Goexit, as by t.FailNow, in a callback on the reader goroutine ends no more than
+// that goroutine.
 func TestGoexitInACallbackOfABusyConnection(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record()
@@ -108,9 +109,8 @@ func TestGoexitInACallbackOfABusyConnection(t *testing.T) {
 	})
 }
 
-// Time and again a reader is relieved, and all messages are still handled once and in
-// their order.
-func TestOrderAcrossReliefs(t *testing.T) {
+// All messages are handled once and in order across many hand-offs.
+func TestOrderAcrossHandOffs(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		var got, want []string

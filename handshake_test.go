@@ -118,7 +118,7 @@ func TestDialTimeout(t *testing.T) {
 	}
 }
 
-// Each kind of failure names its step, and is told apart.
+// Each kind of failure has its phase and its error.
 func TestFailuresNameTheirStep(t *testing.T) {
 	tests := map[string]struct {
 		answer wstest.Answer

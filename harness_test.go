@@ -150,9 +150,7 @@ func (c *client) flush() {
 
 // states are the states that it has been in, in order.
 func (c *client) states() (states []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, change := range c.changes {
+	for _, change := range c.moves() {
 		states = append(states, change.To.String())
 	}
 	return states
@@ -170,18 +168,30 @@ func (c *client) events() []string {
 	return slices.Clone(c.log)
 }
 
-func (c *client) lastClose() wechatws.CloseEvent {
+// ends are those of all connections that were open.
+func (c *client) ends() []wechatws.CloseEvent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	require.NotEmpty(c.t, c.closes)
-	return c.closes[len(c.closes)-1]
+	return slices.Clone(c.closes)
+}
+
+func (c *client) lastClose() wechatws.CloseEvent {
+	ends := c.ends()
+	require.NotEmpty(c.t, ends)
+	return ends[len(ends)-1]
+}
+
+// moves are its changes of state.
+func (c *client) moves() []wechatws.StateChange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.changes)
 }
 
 func (c *client) lastChange() wechatws.StateChange {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	require.NotEmpty(c.t, c.changes)
-	return c.changes[len(c.changes)-1]
+	moves := c.moves()
+	require.NotEmpty(c.t, moves)
+	return moves[len(moves)-1]
 }
 
 // texts are the messages that arrived.

@@ -9,70 +9,71 @@ import (
 	"time"
 )
 
-// Heartbeat is the application's own sign of life, for servers that drop who
-// says nothing: many count only data messages, and do not answer. It is sent
-// while the connection is open, after the login, ahead of whatever is queued,
-// and skipped while the one before has not left yet.
+// A Heartbeat is a message that the client sends at an interval, for servers that disconnect
+// silent clients: many count only data messages, and do not answer. It is sent while the
+// connection is open, after the login and ahead of the queue. It is skipped while the previous
+// one has not been written. [WithHeartbeat] sets it.
 type Heartbeat struct {
-	// Interval between two heartbeats. Default 3 s. In a process with 64
-	// connections or more they share timers, and come up to 50 ms late.
+	// Interval is the time between two heartbeats, by default 3 s. In a process with 64
+	// connections or more they share timers, and are up to 50 ms late.
 	Interval time.Duration
-	// Message is anything that [Client.Send] takes, such as Text("ping"), and is encoded
-	// once. Default {"msg_type":"ping"}, with the name set by [WithTypeField].
+	// Message is anything that [Client.Send] takes, such as Text("ping"), by default
+	// {"msg_type":"ping"} with the field's name of [WithTypeField]. It is encoded once.
 	Message any
-	// NewMessage makes each heartbeat afresh, instead of Message. It must not
-	// block, and is called by one goroutine at a time.
+	// NewMessage makes a new message for each heartbeat, instead of Message. It must not
+	// block, and is called by one goroutine at a time. If it returns an error,
+	// [Client.OnError] receives the error and the heartbeat is skipped.
 	NewMessage func() (any, error)
-	// Pong recognises the server's answer, for servers that answer in JSON and
-	// not to protocol pings. With it no protocol pings are sent; round-trip
-	// times come from the answers; and what it recognises reaches no callback.
-	// It is called on the dispatcher, for every message that OnMessage is called
-	// with, so that an answer need not have a type nor be JSON, and must not keep the
+	// Pong reports whether a message is the server's answer, for servers that answer in
+	// JSON and not to protocol pings. If it is set, no protocol pings are sent, round-trip
+	// times are measured from the answers, and the answers reach no callback. It is called
+	// on the goroutine of the callbacks for every message that [Client.OnMessage] callbacks
+	// receive, also for those that have no type or are not JSON. It must not retain the
 	// message's Data.
 	Pong func(Message) bool
 }
 
-// Liveness is how a dead peer is found: the client sends protocol pings, and
-// when nothing at all has come in for the timeout, not even a byte of an
-// unfinished message, it drops the connection without a close handshake and
-// reconnects. Time in which the client itself did not read, because callbacks
-// are slow and its inbox is full, does not count.
+// Liveness sets how a half-open connection is found: the client sends protocol pings, and if
+// no byte at all has arrived for the timeout, it ends the connection with [ErrHalfOpen],
+// without a close handshake, and reconnects. Time in which the client itself does not read,
+// because callbacks are slow and its inbox is full, does not count. [WithLiveness] sets it.
 type Liveness struct {
-	// Interval between two pings. Default 3 s. With Heartbeat.Pong there are none:
-	// it says nothing then, and Heartbeat.Interval counts.
+	// Interval is the time between two pings, by default 3 s. With [Heartbeat] Pong it has
+	// no effect: the heartbeats take the place of the pings.
 	Interval time.Duration
-	// Timeout of silence after which the peer counts as dead. Default 10 s. A
-	// probe after a change of the network or a suspended machine has half of it.
+	// Timeout is the silence after which the peer counts as dead, by default 10 s. After a
+	// change of the network, or after the machine was suspended, half of it is enough.
 	Timeout time.Duration
 }
 
-// jumpAfter is how late a timer must be, or how far the wall clock must have
-// run ahead, for the process or the machine to have been suspended. Silence from
-// before says nothing about the peer then. It is far above what a busy scheduler
-// does, and far below any timeout.
+// jumpAfter is how late a timer must be, or how far the wall clock must have advanced more than
+// the monotonic one, to conclude that the process or the machine was suspended. Earlier silence
+// is then no sign of a dead peer. It is far above the delays of a busy scheduler, and far below
+// any timeout.
 const jumpAfter = 2 * time.Second
 
-// A few connections have their timers fire on the instant. Those of a crowd in one
-// process share instants, for which they are late by up to a twentieth of a second:
-// waking up costs the process more than all that a heartbeat then does.
+// From so many connections in a process on, timers fire at instants that they share: waking the
+// process up costs more than everything that a heartbeat does then.
 const (
 	crowd         = 64
 	sharedInstant = 50 * time.Millisecond
 )
 
-var beating atomic.Int64 // heartbeats of all clients
+var beating atomic.Int64 // started heartbeats of all clients
 
+// untilShared returns the time from at to the next shared instant.
 func untilShared(at time.Time) time.Duration {
 	return (sharedInstant - time.Duration(at.UnixNano())%sharedInstant) % sharedInstant
 }
 
-// A heartbeat is what happens by time on one link, on one timer.
+// A heartbeat sends the heartbeats and pings of one link, and ends it when its peer is silent
+// for too long. All of it runs on one timer.
 type heartbeat struct {
 	link   *link
 	cfg    *config
-	making sync.Mutex // held while NewMessage runs
+	making sync.Mutex // held while NewMessage runs; guards no fields
 
-	mu       sync.Mutex
+	mu       sync.Mutex  // guards the fields below
 	timer    *time.Timer // nil before start
 	stopped  bool
 	due      time.Time // when the timer fires
@@ -82,17 +83,17 @@ type heartbeat struct {
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
 	probing  bool      // nothing has come in since from, and half the timeout is enough
-	pingSent time.Time // ping that waits for its pong; zero: none
-	pings    uint32    // how many there have been
+	pingSent time.Time // of the ping that waits for its pong; zero: none
+	pings    uint32    // pings sent
 	stalls   int64     // of the link, when the ping was sent
-	beatSent time.Time // heartbeat that waits for its Pong; zero: none
+	beatSent time.Time // of the heartbeat that waits for its Pong; zero: none
 }
 
-// signs of life, for the writer.
+// signs of life are what a link's writer writes ahead of the queue.
 type signs struct {
 	beat *Outbound // nil: none
 	ping bool
-	pong []byte // answers the peer's last ping; nil: none
+	pong []byte // payload of the peer's last ping; nil: none
 }
 
 func (s signs) any() bool { return s.beat != nil || s.ping || s.pong != nil }
@@ -113,8 +114,8 @@ func (h *heartbeat) start() {
 	h.arm(now)
 }
 
-// stop is called when the link has ended. A tick under way goes on; it is one of
-// the link's helpers.
+// stop is called when the link has ended. It does not wait for a tick under way, which is one
+// of the link's helpers.
 func (h *heartbeat) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,7 +128,7 @@ func (h *heartbeat) stop() {
 	}
 }
 
-// arm sets the timer to what is due next. It is called with mu held.
+// arm sets the timer to what is due next. The caller holds mu.
 func (h *heartbeat) arm(now time.Time) {
 	h.due = time.Time{}
 	for _, at := range [...]time.Time{h.nextBeat, h.nextPing, h.deadline()} {
@@ -149,8 +150,8 @@ func (h *heartbeat) arm(now time.Time) {
 	}
 }
 
-// deadline is when the peer's silence becomes too long; zero when it is not
-// judged now. It is called with mu held.
+// deadline returns when the peer will have been silent for too long, or zero while its silence
+// does not count. The caller holds mu.
 func (h *heartbeat) deadline() time.Time {
 	timeout := h.cfg.liveness.Timeout
 	if timeout == 0 || h.link.stalled.Load() {
@@ -160,7 +161,7 @@ func (h *heartbeat) deadline() time.Time {
 	switch {
 	case h.link.received().After(h.from):
 		h.probing = false
-	case !heard.After(h.from): // otherwise something is being written, which answers no probe
+	case !heard.After(h.from): // otherwise the socket takes data, which is no answer to a probe
 		heard = h.from
 		if h.probing {
 			timeout /= 2
@@ -202,8 +203,8 @@ func (h *heartbeat) tick() {
 	}
 }
 
-// elapsed tells whether it is time, and moves on to the next time. Those that
-// were missed are not made up for.
+// elapsed reports whether the time at has come, and then sets it to the next one. Times that
+// were missed are skipped.
 func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 	if at.IsZero() || now.Before(*at) {
 		return false
@@ -214,17 +215,17 @@ func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 	return true
 }
 
-// jumped tells whether the process or the machine was suspended since the timer
-// was set. A suspended process finds its timer late. A suspended machine does
-// not: its monotonic clock stood still, and only the wall clock went on. It is
-// called with mu held.
+// jumped reports whether the process or the machine was suspended since the timer was set.
+// After the suspension of a process the timer is late. After that of a machine it is not: the
+// monotonic clock has stopped meanwhile, and only the wall clock has advanced. The caller holds
+// mu.
 func (h *heartbeat) jumped(now time.Time) bool {
 	slept := h.cfg.wallClock().Sub(h.wall) - now.Sub(h.armed)
 	return now.Sub(h.due) > jumpAfter || slept > jumpAfter
 }
 
-// probe forgets past silence and asks the peer to prove itself soon. It is
-// called with mu held.
+// probe discards past silence and sends a ping, or a heartbeat with Pong, at the next tick. The
+// caller holds mu.
 func (h *heartbeat) probe(now time.Time) {
 	h.from, h.probing = now, true
 	if !h.nextPing.IsZero() {
@@ -234,9 +235,9 @@ func (h *heartbeat) probe(now time.Time) {
 	}
 }
 
-// probeNow is for a change of the network. A peer that has been silent for the timeout
-// and leaves a probe unanswered gets no more time: where changes do not end, it would
-// never be found dead.
+// probeNow is called after a change of the network. It does not extend the time of a peer that
+// has been silent for the timeout and has not answered a probe: if changes do not end, a dead
+// peer would never be found.
 func (h *heartbeat) probeNow() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -263,15 +264,15 @@ func (h *heartbeat) resume() {
 	}
 }
 
-// message makes the application's heartbeat; nil when that cannot be done.
+// message returns the application heartbeat, or nil if NewMessage fails or is still running.
 func (h *heartbeat) message() *Outbound {
 	m := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
-		if !h.making.TryLock() { // the one before is not made yet
+		if !h.making.TryLock() { // NewMessage is still running for the previous one
 			return nil
 		}
 		defer h.making.Unlock()
-		err := protect(func() error {
+		err := apart(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
 				m, err = heartbeatMessage(h.cfg.codec, v)
@@ -289,21 +290,27 @@ func (h *heartbeat) message() *Outbound {
 	return m
 }
 
-// heartbeatMessage is encode for a message that is written any number of times.
+// heartbeatMessage encodes a message that is written any number of times.
 func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
 	m, err := encode(codec, v)
 	return &m, err
 }
 
-// isPong tells whether m answers the heartbeat, and takes the time.
-func (h *heartbeat) isPong(ctx context.Context, m Message) bool {
+// isPong reports whether m answers the heartbeat, and measures the round trip. A Pong function
+// that panics counts as returning false; if it ends the goroutine, isPong calls otherwise.
+func (h *heartbeat) isPong(ctx context.Context, m Message, otherwise func()) bool {
 	match := h.cfg.heartbeat.Pong
 	if match == nil {
 		return false
 	}
 	is := false
-	if err := protect(func() error { is = match(m); return nil }); err != nil {
-		h.link.client.report(ctx, err)
+	failed := h.link.client.reporter(ctx)
+	err := guard(func() error { is = match(m); return nil }, func(pe *PanicError) {
+		defer otherwise()
+		failed(pe)
+	})
+	if err != nil {
+		failed(err)
 	}
 	if is {
 		h.mu.Lock()
@@ -317,18 +324,17 @@ func (h *heartbeat) isPong(ctx context.Context, m Message) bool {
 	return is
 }
 
-// mayPing tells whether a protocol ping is to be sent. There is one at a time: on
-// a network that swallows them a second one would tell no more. There is none
-// either while the socket is slow to take what is being written, since it would
-// have to queue behind that; nor while we do not read, since the pong would be
-// stuck behind what we have not read, and servers that cannot get a pong rid
-// within seconds drop the connection. It is called with mu held.
+// mayPing reports whether a protocol ping may be sent. It may not while another one waits for
+// its pong, since a second one would measure nothing more; while a write blocks, since the ping
+// would wait behind it; and while the link does not read, since the pong would wait behind
+// unread messages, and servers that cannot write a pong within seconds disconnect. The caller
+// holds mu.
 func (h *heartbeat) mayPing(now time.Time) bool {
 	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.cfg.liveness.Timeout
 	return !waiting && !h.link.writeBlocked() && !h.link.stalled.Load()
 }
 
-// pinged is called when a ping is written, and makes its payload.
+// pinged is called before a ping is written, and returns its payload.
 func (h *heartbeat) pinged() []byte {
 	trace(h.link.session.ctx, h.link.client, h.cfg.trace.ping, PingInfo{Connection: h.link.number})
 	h.mu.Lock()
@@ -338,8 +344,8 @@ func (h *heartbeat) pinged() []byte {
 	return binary.BigEndian.AppendUint32(nil, h.pings)
 }
 
-// ponged is called with a pong's payload. Pongs that nothing asked for are allowed,
-// and say nothing about the round trip; nor does one that waited for us.
+// ponged is called with a pong's payload. It measures no round trip from an unsolicited pong,
+// which is allowed, nor from one that arrived while the link did not read.
 func (h *heartbeat) ponged(payload []byte) {
 	h.link.hear()
 	h.mu.Lock()
@@ -354,13 +360,13 @@ func (h *heartbeat) ponged(payload []byte) {
 	}
 }
 
-// measured is told of each round trip.
+// measured records a round trip.
 func (h *heartbeat) measured(rtt time.Duration) {
 	h.link.client.rtt.add(rtt)
 	trace(h.link.session.ctx, h.link.client, h.cfg.trace.pong, PingInfo{h.link.number, rtt})
 }
 
-// ping has the library send a ping, which waits for the pong.
+// ping sends a ping through the WebSocket library, and waits for its pong.
 func (h *heartbeat) ping() {
 	payload := h.pinged()
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.liveness.Timeout)

@@ -74,7 +74,7 @@ func TestHeartbeatOptions(t *testing.T) {
 	}
 }
 
-// Heartbeats that cannot leave are not sent later: there is at most one waiting.
+// Heartbeats that cannot be written are skipped: at most one waits.
 func TestHeartbeatNeverQueuesUp(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithoutLiveness(), wechatws.WithQueue(1000, 10<<20, wechatws.QueueFail)).connect()
@@ -99,7 +99,7 @@ func TestHeartbeatNeverQueuesUp(t *testing.T) {
 	})
 }
 
-// A queue that is drained slowly does not hold the heartbeat up.
+// A queue that is written slowly does not delay the heartbeat.
 func TestHeartbeatGoesBeforeTheQueue(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithQueue(1000, 10<<20, wechatws.QueueFail)).connect()
@@ -208,8 +208,8 @@ func TestASlowPeerThatTakesWhatIsWrittenIsAlive(t *testing.T) {
 	})
 }
 
-// While our own callback blocks and the inbox is full, nothing is read, and the
-// silence is our own doing.
+// While a callback blocks and the inbox is full, nothing is read, and the peer's silence does
+// not count.
 func TestABusyCallbackIsNotSilence(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()
@@ -263,7 +263,7 @@ func TestRTT(t *testing.T) {
 	})
 }
 
-// Some servers answer in JSON and never to a protocol ping.
+// Some servers answer in JSON and never to protocol pings.
 func TestApplicationPong(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.net.SetLatency(50 * time.Millisecond)
@@ -289,8 +289,8 @@ func TestApplicationPong(t *testing.T) {
 	})
 }
 
-// With Pong there are no pings, and the interval between them is no reason to refuse a
-// timeout that is shorter: the heartbeat's interval counts.
+// With Pong there are no pings: the timeout must be longer than the interval of the heartbeats,
+// not of the pings.
 func TestPongWithATimeoutShorterThanThePings(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(
@@ -334,7 +334,7 @@ func TestAProbeByApplicationPong(t *testing.T) {
 	})
 }
 
-func TestWithoutLivenessSilenceIsNotJudged(t *testing.T) {
+func TestWithoutLivenessSilenceDoesNotCount(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithoutLiveness()).connect()
 		conn := w.conn()
@@ -346,8 +346,8 @@ func TestWithoutLivenessSilenceIsNotJudged(t *testing.T) {
 	})
 }
 
-// The timers of many connections in one process share instants. None is late by more
-// than a twentieth of a second, and none gets later with time.
+// The timers of many connections in one process share instants. None is late by more than 50 ms,
+// and the delays do not add up.
 func TestHeartbeatsOfACrowd(t *testing.T) {
 	const n, interval, late = 100, 3 * time.Second, 50 * time.Millisecond
 	virtual(t, func(t *testing.T, w *world) {

@@ -11,17 +11,17 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// inbound is a message as it came in.
+// An inbound is an incoming message that is not routed yet.
 type inbound struct {
 	link     *link
 	typ      transport.MessageType
 	data     []byte
 	at       time.Time
-	borrowed bool // data is used again once the message is handled
-	claim    *claim
+	borrowed bool   // data is overwritten once the message is handled
+	claim    *claim // nil: no request matches it
 }
 
-// own makes data the message's own.
+// own returns the message with data that is not overwritten, copied if necessary.
 func (in inbound) own() inbound {
 	if in.borrowed {
 		in.data, in.borrowed = bytes.Clone(in.data), false
@@ -29,9 +29,8 @@ func (in inbound) own() inbound {
 	return in
 }
 
-// read makes a Message of it, and finds the callbacks of its type. With an error,
-// which is for a *DecodeError, the message cannot be routed by its type, but is
-// whole.
+// read returns the Message and the callbacks of its type. With an error, which is the Err of
+// a [*DecodeError], it has no type, but is complete otherwise.
 func (in inbound) read(c *Client) (m Message, typed []*callbacks.Callback[Message], err error) {
 	m = Message{
 		Data: in.data, Binary: in.typ == transport.BinaryMessage, Received: in.at, Connection: in.link.number,
@@ -51,22 +50,23 @@ func (in inbound) read(c *Client) (m Message, typed []*callbacks.Callback[Messag
 	return m, typed, err
 }
 
-// A batch is messages that were read together. Most are decoded and forgotten, so
-// that the memory that holds them is used again.
+// A batch holds messages that were read together. Its memory is reused, since most messages
+// are decoded and not retained.
 type batch struct {
 	link     *link
-	at       time.Time
+	at       time.Time // when they were read
 	messages []packed
-	claims   []*claim // of the messages; nil: nothing but a callback can take them
-	arena    []byte   // what their data is part of; nil: it is their own
+	claims   []*claim // of the messages; nil: no request matches them
+	arena    []byte   // holds their data; nil: it is not reused
 }
 
+// A packed is one message of a batch.
 type packed struct {
 	typ  transport.MessageType
 	data []byte
 }
 
-// single is a batch of one message that owns its data.
+// single returns a batch of one message, whose data is not reused.
 func single(in inbound) *batch {
 	b := &batch{link: in.link, at: in.at, messages: []packed{{in.typ, in.data}}}
 	if in.claim != nil {
@@ -75,6 +75,7 @@ func single(in inbound) *batch {
 	return b
 }
 
+// message returns message i for the callbacks.
 func (b *batch) message(i int) inbound {
 	in := inbound{link: b.link, typ: b.messages[i].typ, data: b.messages[i].data, at: b.at, borrowed: b.arena != nil}
 	if b.claims != nil {
@@ -83,7 +84,7 @@ func (b *batch) message(i int) inbound {
 	return in
 }
 
-// offered is message for a request, which is going to look at it.
+// offered returns message i for a request, which must call looked.
 func (b *batch) offered(i int) inbound {
 	if b.claims == nil {
 		b.claims = make([]*claim, len(b.messages))
@@ -95,6 +96,7 @@ func (b *batch) offered(i int) inbound {
 	return b.message(i).own()
 }
 
+// size returns how many bytes the messages have.
 func (b *batch) size() (bytes int) {
 	for i := range b.messages {
 		bytes += len(b.messages[i].data)
@@ -102,16 +104,17 @@ func (b *batch) size() (bytes int) {
 	return bytes
 }
 
-// Batches come in sizes of powers of two, so that those that wait for a slow callback
-// hold little more than twice what they must.
+// Arenas have sizes of powers of two, so that batches which wait for a slow callback take
+// at most about twice the memory of their messages.
 const minBatch, largestBatch = 9, 16 // exponents, of bytes
 
-// perMessage is how many bytes there are for one message in a batch, at least.
+// perMessage is how many bytes of arena there are for each message of a batch at least.
 const perMessage = 32
 
+// batches are the pools of batches, by size.
 var batches [largestBatch - minBatch + 1]sync.Pool
 
-// newBatch copies messages, which hold no more than 64 KiB.
+// newBatch returns a batch with copies of the messages, of at most 64 KiB together.
 func newBatch(l *link, messages []packed) *batch {
 	b := batch{messages: messages}
 	size := max(b.size(), perMessage*len(messages), 1<<minBatch)
@@ -130,7 +133,7 @@ func newBatch(l *link, messages []packed) *batch {
 	return pooled
 }
 
-// release is called when all messages have been handled.
+// release puts b back into its pool. It is called when all messages have been handled.
 func (b *batch) release() {
 	if b.arena == nil {
 		return

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Messages returns all messages that [Client.OnMessage] is called with as an iterator, for
+// Messages returns an iterator over all messages that [Client.OnMessage] is called with, for
 // a loop instead of callbacks:
 //
 //	for m, err := range client.Messages(ctx) {
@@ -17,22 +17,24 @@ import (
 //		…
 //	}
 //
-// Nothing happens before the loop begins. From then on it is like an OnMessage callback
-// whose body is the loop's: while that works on one message the others wait. Begin it
-// before [Client.Connect] to miss nothing. It may be ranged over again, and by several
-// loops at a time, each of which gets every message.
+// Nothing happens before the loop begins. From then on its body is like an OnMessage
+// callback: while it handles one message, the others wait. Begin the loop before
+// [Client.Connect] to miss none. The iterator may be used again, and by several loops at a
+// time, each of which gets every message.
 //
-// The loop ends with one pair of an empty Message and the error that says why: the cause of
-// ctx's end; [ErrClosed] when the client is closed; or ErrClosed wrapping the permanent
-// error when it has failed. What had arrived before is handed out first. Without a break
-// the loop body sees exactly one error.
+// The loop ends with one pair of an empty [Message] and an error: the cause of ctx's end;
+// [ErrClosed] when the client is closed; or ErrClosed wrapping the permanent error when it
+// has failed. Messages that had arrived before come first.
 //
-// Every method of the client may be called from inside the loop; give a [Client.Request]
-// there a deadline, since its answer cannot be read while more messages than the inbox
-// holds wait for the loop. A loop in a callback of the same client gets no message, and
-// ends with ctx.
+// Every method of the client may be called in the loop. Give a [Client.Request] there a
+// deadline, since its answer cannot be read while the inbox is full of messages that wait
+// for the loop. A loop in a callback of the same client gets no message, and ends with ctx.
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		if err := needContext(ctx, "Messages"); err != nil {
+			yield(Message{}, err)
+			return
+		}
 		l := &loop{
 			ctx:      ctx,
 			messages: make(chan Message),
@@ -54,15 +56,15 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 type loop struct {
 	ctx      context.Context
 	messages chan Message
-	over     chan struct{} // closed when the session's end has been dispatched
-	why      error         // set before over
-	left     chan struct{} // closed when the loop has been left
+	over     chan struct{} // closed by the callback for the session's last state change
+	why      error         // the error of the end; set before over is closed
+	left     chan struct{} // closed when the loop has ended
 
-	mu   sync.Mutex
-	late []Message // that callbacks no longer wait to hand over
+	mu   sync.Mutex // guards late
+	late []Message  // messages for which the callback has not waited
 }
 
-// join registers the loop's callbacks, and returns what removes them.
+// join registers the loop's callbacks; leave removes them.
 func (l *loop) join(c *Client) (leave func()) {
 	c.mu.Lock()
 	number, ended := c.sessions+1, c.state.terminal()
@@ -91,8 +93,8 @@ func (l *loop) join(c *Client) (leave func()) {
 	}
 }
 
-// hand hands m over to the loop. It waits for that, except when the client ends: then
-// nothing may wait for the loop, which may be the one that ends it.
+// hand is the callback that passes m to the loop. It blocks until the loop takes m, but not
+// while the client ends, since the loop itself may be ending it.
 func (l *loop) hand(ctx context.Context, m Message) {
 	quit := deliveryOf(ctx).session.quit
 	select {
@@ -114,7 +116,7 @@ func (l *loop) hand(ctx context.Context, m Message) {
 	l.late = append(l.late, m)
 }
 
-// next waits for a message, or for the end.
+// next blocks until there is a message, or the loop ends.
 func (l *loop) next() (Message, error) {
 	var err error
 	select {

@@ -5,24 +5,27 @@ import (
 	"errors"
 )
 
-// Connect connects, and returns nil at the first open connection, with the login
-// written. From then on the client stays connected until [Client.Close] or
-// [Client.Shutdown]. Between attempts it follows the schedule, so that Connect returns an
-// error only when that is permanent, or when ctx ends, which closes the client: then the
-// error is the cause of that, joined with the *[UndeliveredError] of what is left. ctx is
-// not used after Connect returns, but callbacks see its values.
+// Connect connects, and returns nil at the first open connection, when the login is
+// written and the [Client.AfterConnect] functions have returned. From then on the client
+// stays connected until [Client.Close] or [Client.Shutdown]. Connect blocks until then:
+// failed attempts are repeated by the schedule (see [WithBackOff]), so that it returns an
+// error only when that is permanent or ctx ends.
 //
-// It returns [ErrAlreadyConnected] while the client is connected or connecting, and
-// [ErrClosed] when Close ended it. After Close or a failure it starts afresh, with the same
-// callbacks; a queue left by a failure is delivered. It waits until all functions that the
-// session before still runs have returned, such as an endpoint function that takes its time,
-// for as long as ctx lasts. Called by one of these, with its context, it returns
-// ErrAlreadyConnected.
+// When ctx ends before the first open connection, the client is closed, and the error is
+// the cause of ctx's end, joined with the [*UndeliveredError] if messages are left. ctx is
+// not used after Connect returns, except for its values, which callbacks see.
 //
-// It mirrors the original's initWebSocket, which did nothing when it was "already
-// logged in".
+// Connect returns [ErrAlreadyConnected] while the client is connected or connecting, and
+// [ErrClosed] when Close is called meanwhile. After Close or a permanent failure it starts
+// anew with the same callbacks, and delivers what a failure has left in the queue. Before
+// that it waits, until ctx ends, for functions that the session before still runs, such as
+// a slow endpoint function; called in one of these, with its context, it returns
+// ErrAlreadyConnected. It may be called from any goroutine.
+//
+// It mirrors the original's initWebSocket, which does nothing when it is "already logged
+// in".
 func (c *Client) Connect(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Connect")
 	if err != nil {
 		return err
 	}
@@ -47,16 +50,17 @@ func (c *Client) Connect(ctx context.Context) error {
 	return errors.Join(context.Cause(ctx), c.end(s, StatusGoingAway, "", context.Cause(ctx)))
 }
 
-// Run connects, stays connected, and returns when that is over. The error is nil when ctx
-// has ended, or [Client.Close], [Client.CloseNow] or [Client.Shutdown] was called, and
-// nothing accepted is left; the *[UndeliveredError] when something is, also when Close has
-// returned it; or the permanent error of a client that has failed. It suits an errgroup.
+// Run connects, stays connected, and blocks until the client has ended. It returns nil when
+// ctx has ended or [Client.Close], [Client.CloseNow] or [Client.Shutdown] was called, and
+// every accepted message was written; the [*UndeliveredError] when messages are left, also
+// if Close has returned it already; or the permanent error of a client that has failed.
+// Like [Client.Connect] it returns [ErrAlreadyConnected]. It suits an errgroup.
 //
-// When ctx ends Run does what Close does, with code 1001. In each case it then waits for
-// the callbacks that are still to run, but for no longer than the drain timeout and 2 s
-// after the end began. It returns [ErrAlreadyConnected] as [Client.Connect] does.
+// When ctx ends, Run closes the client as Close does, with code 1001. In each case it then
+// waits for the callbacks that are pending, but for no longer than the drain timeout (see
+// [WithDrainTimeout]) plus 2 s after the end began.
 func (c *Client) Run(ctx context.Context) error {
-	s, err := c.start(ctx)
+	s, err := c.start(ctx, "Run")
 	if err != nil {
 		return err
 	}
@@ -70,19 +74,23 @@ func (c *Client) Run(ctx context.Context) error {
 	return s.outcome()
 }
 
-// awaitCallbacks waits for the callbacks of s, which is over, but for no longer than Close
-// may take.
+// awaitCallbacks waits for the callbacks of s, which is over, until ctx ends, but for no
+// longer than Close may take.
 func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
-	defer excuse(ctx)()
+	defer exempt(ctx)()
 	ctx, cancel := context.WithDeadline(ctx, s.ends)
 	defer cancel()
 	_ = c.dispatcher.wait(ctx, s.last)
 }
 
-// start begins a session.
-func (c *Client) start(ctx context.Context) (*session, error) {
+// start starts a session. It waits until the one before is done, and returns the cause when
+// ctx ends before that. verb is for its errors.
+func (c *Client) start(ctx context.Context, verb string) (*session, error) {
+	if err := needContext(ctx, verb); err != nil {
+		return nil, err
+	}
 	var schedule *schedule
-	if err := protect(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
+	if err := apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {
@@ -122,11 +130,11 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 		done:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 	}
-	// The functions of this session are not those of the client whose function may have
-	// called Connect.
-	ctx = context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, (*delivery)(nil))
+	// ctx may be the context of a callback, which does not make this session's functions
+	// part of that callback.
+	ctx = context.WithValue(context.WithoutCancel(&userContext{Context: ctx, session: s}), deliveryKey{}, (*delivery)(nil))
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.patience, s.cut = context.WithCancel(context.Background())
+	s.graceful, s.cut = context.WithCancel(context.Background())
 	c.session = s
 	select {
 	case <-c.done:
@@ -138,24 +146,24 @@ func (c *Client) start(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// Close is the manual close: it ends the connection with a code and a reason of at most
-// 123 bytes, and no reconnect follows, until [Client.Connect] or [Client.Run]. What is
-// queued is written first, for no longer than the drain timeout; the *[UndeliveredError]
-// has what is left. Messages that arrive from now on reach no callback.
+// Close is the manual close: it closes the connection with a code and a reason of at most
+// 123 bytes, and no reconnect follows until [Client.Connect] or [Client.Run] is called. The
+// queue is written first, for no longer than the drain timeout; Close returns the
+// [*UndeliveredError] of the messages that are left. Messages that arrive after the call
+// reach no callback.
 //
-// Close takes no longer than the drain timeout (see [WithDrainTimeout]) and a close
-// handshake of 2 s, wherever it is called: it never waits for callbacks or for any other
-// function of the user's. It ends the context of a callback that runs, and dispatches the
-// last events; [Client.Done] is closed when all of them have returned, and
-// [Client.Shutdown] waits for them. When Close returns the state is [StateClosed] and
-// nothing is written any more.
+// Close blocks for no longer than the drain timeout (see [WithDrainTimeout]) plus 2 s for
+// the close handshake, also in a callback: it never waits for callbacks or other functions
+// of the user. It ends the context of the callback that runs, and dispatches the last
+// events; to wait for these callbacks, use [Client.Done] or [Client.Shutdown]. When Close
+// returns, the state is [StateClosed] and nothing is written any more.
 //
-// Close works in every state, and may be called any number of times and from any
-// goroutine. Of several calls at a time one returns what is left. An *[OptionError] about
-// the code or the reason means that nothing was done.
+// Close may be called in every state, from any goroutine and any number of times. Of
+// several concurrent calls one returns what is left. If the code or the reason cannot be
+// sent, Close does nothing and returns an [*OptionError].
 //
-// It mirrors the original's closeWebSocket. Unlike in wx it also ends a
-// connection that is not open yet.
+// It mirrors the original's closeWebSocket. Unlike in wx it also ends a connection
+// that is not open yet.
 func (c *Client) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
@@ -169,9 +177,9 @@ func (c *Client) Close(code StatusCode, reason string) error {
 }
 
 // CloseNow is [Client.Close] without draining the queue and without a close handshake: the
-// connection ends at once, nothing more is written to it, and the peer sees what it would
-// see if the process had died. It cuts short a Close or [Client.Shutdown] under way. It
-// does not block.
+// connection ends at once, as if the process had died, and CloseNow returns the
+// [*UndeliveredError] of what is left. A Close or [Client.Shutdown] under way ends at once
+// too. CloseNow does not block, and may be called from any goroutine.
 func (c *Client) CloseNow() error {
 	s, left := c.running()
 	if s == nil {
@@ -182,59 +190,65 @@ func (c *Client) CloseNow() error {
 	return c.end(s, StatusAbnormalClosure, "", nil)
 }
 
-// Shutdown is the graceful end. No reconnect follows from now on, and messages that arrive
-// reach no callback; answers that [Client.Request] and [Client.SendConfirmed] wait for do
-// reach these. Callbacks that run, or for which a message had arrived before, finish, and
-// may send. Then the queue is written and confirmed, the connection is closed with code
-// 1000, for which the peer has 2 s, and the callbacks for the last events run. Without an
-// open connection, what is queued is handed back.
+// Shutdown is the graceful end: no reconnect follows, and the client ends in steps.
 //
-// Shutdown blocks until all that is done, and then returns nil; or until ctx ends: it goes
-// on as [Client.CloseNow] does then, and returns the cause of that, joined with the
-// *[UndeliveredError] of what is left. The error is what is left alone when CloseNow cut
-// it short, or when there was no connection.
+//  1. Callbacks that run, and those of messages that had arrived before, finish; they may
+//     send. Messages that arrive later reach no callback, only [Client.Request] and
+//     [Client.SendConfirmed].
+//  2. The queue is written, and SendConfirmed gets its confirmations.
+//  3. The connection is closed with code 1000; the close handshake takes at most 2 s.
+//  4. The callbacks of the last events run.
 //
-// To call Shutdown in a callback, give it the callback's context, or one made from it: it
-// does not wait for that callback then, nor does any other Shutdown meanwhile, of another
-// client too. Without that context it waits for the callback until ctx ends.
+// Shutdown blocks until all of this is done, and returns nil. When ctx ends, it goes on as
+// [Client.CloseNow] does, and returns the cause of ctx's end, joined with the
+// [*UndeliveredError] if messages are left. It returns that error alone when CloseNow is
+// called meanwhile, and for the queue of a client without an open connection.
+//
+// In a callback, give Shutdown the context of the callback, or one derived from it. It does
+// not wait for the callback then; nor does any concurrent Shutdown, of any client. With
+// another context it waits for the callback until ctx ends. Shutdown may be called from any
+// goroutine.
 func (c *Client) Shutdown(ctx context.Context) error {
-	defer excuse(ctx)()
+	if err := needContext(ctx, "Shutdown"); err != nil {
+		return err
+	}
+	defer exempt(ctx)()
 	s, left := c.running()
 	if s == nil {
 		return errors.Join(c.dispatcher.wait(ctx, c.dispatcher.now()), left)
 	}
 	defer context.AfterFunc(ctx, s.cut)()
-	defer context.AfterFunc(s.patience, s.cancel)()
+	defer context.AfterFunc(s.graceful, s.cancel)()
 	c.mu.Lock()
 	s.retire()
 	l := s.link
 	c.mu.Unlock()
-	c.dispatcher.wake() // the reader waits for room no more
+	c.dispatcher.wake() // the reader does not wait for room any more
 	if l != nil {
-		l.relieve()
+		l.handOff()
 	}
-	_ = c.dispatcher.wait(s.patience, c.dispatcher.now())
+	_ = c.dispatcher.wait(s.graceful, c.dispatcher.now())
 	if l != nil {
-		c.queue.finish(s.patience, l)
+		c.queue.finish(s.graceful, l)
 	}
 	_ = c.end(s, StatusNormalClosure, "", nil)
-	cut := s.patience.Err() != nil
-	if c.dispatcher.wait(s.patience, s.last) != nil || cut {
-		return errors.Join(context.Cause(ctx), s.left) // without the first when CloseNow was it
+	cut := s.graceful.Err() != nil
+	if c.dispatcher.wait(s.graceful, s.last) != nil || cut {
+		return errors.Join(context.Cause(ctx), s.left) // after CloseNow the cause is nil
 	}
 	return s.left
 }
 
-// Done returns a channel that is closed when the client has been closed or has failed, and
-// all its goroutines are gone: those that run callbacks and other functions of the user's
-// too. After another [Client.Connect] or [Client.Run] there is a new channel.
+// Done returns a channel that is closed when the client has been closed or has failed and
+// all its goroutines have returned, those that run callbacks and other functions of the
+// user included. [Client.Connect] and [Client.Run] replace a closed channel with a new one.
 func (c *Client) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.done
 }
 
-// ended closes done when nothing runs any more.
+// ended closes done if no goroutine of the client is left.
 func (c *Client) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -248,8 +262,8 @@ func (c *Client) ended() {
 	}
 }
 
-// running returns the session, unless it is over: then it does what Close has to do
-// without one, and returns what was left.
+// running returns the session that is not over. If there is none, it closes the client
+// itself and returns the *UndeliveredError of what is left.
 func (c *Client) running() (s *session, left error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,10 +278,10 @@ func (c *Client) running() (s *session, left error) {
 	return nil, left
 }
 
-// end closes a session, whose callers have ended the context of its callbacks, unless they
-// are graceful. The first call of it closes the link and returns what is left; all
-// others wait for that. It does not wait for any function of the user's, and needs no
-// goroutine that may be in one.
+// end closes the session. The first call closes the link and returns the *UndeliveredError
+// of what is left; all other calls wait for the first one and return nil. It does not wait
+// for a user's function, nor for a goroutine that may be in one. Its callers end the
+// context of the callbacks, except Shutdown.
 func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
 	c.mu.Lock()
 	first := !s.closing
@@ -277,22 +291,22 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		s.retire()
 		c.queue.close()
 	}
-	l, opening := s.link, c.newest
+	l, newest := s.link, c.newest
 	c.mu.Unlock()
 	if !first {
 		<-s.over
 		return nil
 	}
 	if l != nil {
-		l.relieve()
+		l.handOff()
 		c.dispatcher.wake()
 		c.requests.lost(&c.queue, nil, ErrClosed)
-		drain, cancel := context.WithTimeout(s.patience, c.cfg.drainTimeout)
+		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
 		c.queue.drain(drain, l)
 		cancel()
-		l.close(s.patience, code, reason)
-	} else if opening != nil && opening.session == s {
-		opening.fail(&CloseError{Code: code, Reason: reason})
+		l.close(s.graceful, code, reason)
+	} else if newest != nil && newest.session == s {
+		newest.fail(&CloseError{Code: code, Reason: reason})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

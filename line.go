@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// An outgoing is an Outbound on its way through the queue, whose mutex guards it; while it is
-// being written it belongs to the writer.
+// An outgoing is an Outbound on its way through the queue. The queue's mutex guards its
+// fields; while it is in flight, its data, start and end belong to the writer.
 type outgoing struct {
 	Outbound
-	confirmTimeout time.Duration // of SendConfirmed
+	confirmTimeout time.Duration // see ConfirmTimeout
 	of             *outgoing     // the message of SendConfirmed that this is a try of
-	request        *request      // that waits for the answer; nil: none does
+	request        *request      // the one that waits for the answer; nil: none
 
-	direct  bool // it is not to wait for a connection
+	direct  bool // it does not wait for a connection, see FailFast
 	waits   bool // it is in a line
-	suspect bool // the peer may have refused it; not set for tries
-	gone    bool // it left the queue: written, or given up with err
+	suspect bool // the peer may have refused it, see refused.go; not set for tries
+	gone    bool // it has left the queue: written, or given up with err
 
-	size       int       // when it was accepted
-	written    time.Time // when it was, if it is a try
-	traced     *traced   // nil: no trace needs it
-	start, end int64     // where it is in the stream of the wire, for the writer
-	seq        uint64    // position among all that was ever accepted
-	link       *link     // that wrote it; of a message of SendConfirmed, its last try
+	size       int       // bytes when it was accepted
+	written    time.Time // when a try was written
+	traced     *traced   // nil: no trace function needs it
+	start, end int64     // its place in the stream of the wire
+	seq        uint64    // its number among all messages that were accepted
+	link       *link     // the one that wrote it; of a message of SendConfirmed, its last try
 	err        error
 
-	prev, next *outgoing // in the line that it is in
-	place      int       // among those that can expire
+	prev, next *outgoing // neighbours in the line
+	place      int       // index in expiring
 }
 
 // traced is what [Trace.MessageSent] is called with, from when a message was accepted.
@@ -39,13 +39,14 @@ type traced struct {
 	accepted time.Time
 }
 
+// expired reports whether the message has expired.
 func (o *outgoing) expired(now time.Time) bool {
 	return !o.expires.IsZero() && !now.Before(o.expires)
 }
 
-// A line holds messages that wait, in order. To add one and to remove
-// one, wherever it is, takes the same time however long the line is, or the logarithm of
-// that if the message can expire. It keeps no memory for messages that have left.
+// A line is a list of waiting messages, in order. To add or remove one takes constant time,
+// or logarithmic time if the message can expire. The memory of messages that have left is
+// released.
 type line struct {
 	first, last *outgoing
 	n           int
@@ -55,6 +56,7 @@ type line struct {
 func (l *line) pushBack(m *outgoing)  { l.insert(l.last, m, nil) }
 func (l *line) pushFront(m *outgoing) { l.insert(nil, m, l.first) }
 
+// insert puts m between two neighbours; nil is the end of the line.
 func (l *line) insert(prev, m, next *outgoing) {
 	m.prev, m.next, m.waits = prev, next, true
 	l.join(prev, m)
@@ -65,6 +67,7 @@ func (l *line) insert(prev, m, next *outgoing) {
 	}
 }
 
+// remove removes m, which must be in the line.
 func (l *line) remove(m *outgoing) {
 	l.join(m.prev, m.next)
 	m.prev, m.next, m.waits = nil, nil, false
@@ -96,8 +99,8 @@ func (l *line) expired(now time.Time) *outgoing {
 	return nil
 }
 
-// expiring is a heap of the messages that can expire: the next one to do so is on top,
-// and of several the oldest.
+// expiring is a heap of the messages that can expire. The one that expires next is on top;
+// of several with the same time, the oldest.
 type expiring []*outgoing
 
 func (e expiring) Len() int { return len(e) }

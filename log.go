@@ -11,8 +11,8 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// WithLogger sets a logger for what the client does: one line for each event that matters,
-// in levels that keep Info readable through an outage of a day. The default is none.
+// WithLogger logs what the client does, by default nothing: one line for each event that
+// matters, with levels that keep the log short at Info during an outage of a day.
 //
 //	Debug  dialing             attempt
 //	Info   connected           connection, attempt, took; after an outage: away, failures
@@ -20,22 +20,22 @@ import (
 //	Warn   attempt failed      attempt, failures, away, delay, err
 //	Info   no network          attempt
 //	Info   network             connected, type
-//	Error  failed              attempt, err: it is permanent
+//	Error  failed              attempt, err; the client has ended
 //	Info   closed              err
 //	Warn   messages dropped    count, err
 //	Warn   message not used    count, type, size, err
 //	Error  panic in a callback value, stack
-//	Warn   error               err: everything else that OnError receives
+//	Warn   error               err: all other errors that OnError receives
 //
-// Of failed attempts in a row, and of messages that cannot be used on one connection, the
-// first is logged, the second, the fourth, the eighth and so on; the others are on level
-// Debug. An attempt that fails for another reason than the one before is logged too.
-// Attributes are the same words everywhere, in a group named wechatws. There is nothing
-// in them that is not in the texts of the client's errors, which hold no secrets: no
-// server's page, no close reason, and no message's data. Types are cut at 200 bytes.
+// Of failed attempts in a row, and of unusable messages on one connection, the first, the
+// second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
+// attempt that fails for another reason than the previous one is always logged at Warn. The
+// attributes are in a group named wechatws. They contain no secrets: no server's page, no close
+// reason, and no message's data. Types are cut at 200 bytes.
 //
-// The logger's handler is called with the contexts of [Trace] and of the callbacks, so that
-// it finds in them what a [Trace.DialStart] has added, such as a span.
+// The logger's handler is called with the contexts of [Trace] and of the callbacks, so that it
+// finds values that [Trace].DialStart has added, such as a span. It is called on the client's
+// goroutines, and must not block.
 func WithLogger(l *slog.Logger) Option {
 	return setting("WithLogger", func(c *config) error {
 		if l == nil || l.Handler() == nil {
@@ -46,19 +46,19 @@ func WithLogger(l *slog.Logger) Option {
 	})
 }
 
-// A journal is what the logger remembers, to sum up what repeats itself.
+// A journal writes to the logger, and counts events that repeat.
 type journal struct {
 	log *slog.Logger
 
-	mu       sync.Mutex
-	opened   time.Time // the connection that is open
-	outage   time.Time // when the last one ended, or the first attempt began; zero: it is open
-	failures int       // attempts that failed since
-	reason   string    // of the last
-	unused   int       // messages on this connection that could not be used
+	mu       sync.Mutex // guards the fields below
+	opened   time.Time  // when the open connection was opened
+	outage   time.Time  // when the last one ended, or the first attempt began; zero while one is open
+	failures int        // failed attempts since
+	reason   string     // of the last failure
+	unused   int        // unusable messages on this connection
 }
 
-// keepJournal is called by New.
+// keepJournal adds the logger's trace and callbacks. New calls it.
 func (c *Client) keepJournal() {
 	if c.cfg.logger == nil {
 		return
@@ -76,7 +76,8 @@ func (j *journal) line(ctx context.Context, level slog.Level, text string, attri
 	j.log.Log(ctx, level, text, attributes...)
 }
 
-// often is the level of the nth of something that repeats itself.
+// often returns the level for the nth time that an event repeats: the given one if n is a
+// power of two, otherwise Debug.
 func often(n int, level slog.Level) slog.Level {
 	if bits.OnesCount(uint(n)) == 1 {
 		return level
@@ -110,20 +111,21 @@ func (j *journal) close(ctx context.Context, e CloseEvent) {
 	lasted := time.Since(j.opened)
 	j.outage = time.Now()
 	j.mu.Unlock()
-	if e.Err == nil { // Close, which is logged with the last change of the state
+	if e.Err == nil { // after Close; state logs that
 		return
 	}
 	j.line(ctx, slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "err", e.Err)
 }
 
 func (j *journal) retry(ctx context.Context, e StateChange) {
-	if e.From == StateOpen { // connection lost says it
+	if e.From == StateOpen { // close has logged it
 		return
 	}
+	reason := e.Err.Error()
 	j.mu.Lock()
 	j.failures++
 	level := often(j.failures, slog.LevelWarn)
-	if reason := e.Err.Error(); reason != j.reason {
+	if reason != j.reason {
 		j.reason, level = reason, slog.LevelWarn
 	}
 	failures, away := j.failures, time.Since(j.outage)
@@ -154,7 +156,7 @@ func (j *journal) error(ctx context.Context, err error) {
 		panicky *PanicError
 	)
 	switch {
-	case errors.As(err, &dial): // logged as a failed attempt
+	case errors.As(err, &dial): // retry has logged it
 	case errors.As(err, &dropped):
 		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.why())
 	case errors.As(err, &unused):

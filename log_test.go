@@ -28,8 +28,7 @@ func logged(w *world, level slog.Level) (*slog.Logger, func() []string) {
 	}
 }
 
-// A day without a server: what a person finds in the log on the morning after. The
-// document shows it as it came.
+// The log of a day without a server. docs/observing.md shows it.
 func TestTheLogOfADayOfOutage(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var log bytes.Buffer

@@ -16,10 +16,9 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// A Codec encodes and decodes messages; see [WithCodec]. [encoding/json] has these two
-// functions, and so have the drop-in replacements for it, such as
-// sonic.ConfigStd. It must be safe for concurrent use, and Unmarshal must not
-// keep data, nor make v keep parts of it.
+// A Codec encodes and decodes messages; see [WithCodec]. Drop-in replacements of
+// encoding/json, such as sonic.ConfigStd, implement it. It must be safe for concurrent use.
+// Unmarshal must not retain data, and v must not refer to parts of it.
 type Codec interface {
 	Marshal(v any) ([]byte, error)
 	Unmarshal(data []byte, v any) error
@@ -28,27 +27,26 @@ type Codec interface {
 // A Message is an inbound message as it arrived.
 type Message struct {
 	// Type is the string in the message's type field, or the JSON text of a number or
-	// boolean there, such as 4 or true. It is empty for a binary message and for text
-	// that has none of these.
+	// boolean there, such as 4 or true. It is empty for a binary message, and for text
+	// without such a field. [WithTypeField] sets the field's name.
 	Type string
-	// Data is the message. It is read-only. It may be retained, except in callbacks of
-	// [Client.OnMessageNoCopy] and in [Heartbeat.Pong].
+	// Data is the message as it arrived. It is read-only. It may be retained, except in
+	// callbacks of [Client.OnMessageNoCopy] and in [Heartbeat.Pong].
 	Data []byte
-	// Binary reports whether it came as a binary message. Text is always valid
-	// UTF-8.
+	// Binary reports whether it is a binary message. Otherwise it is text, which is always
+	// valid UTF-8.
 	Binary bool
 	// Received is when it had arrived in full.
 	Received time.Time
-	// Connection is the number of the connection that it came on: 1 for the
-	// client's first one, and so on. Those that failed before they were open
-	// are counted too.
+	// Connection is the number of the connection: 1 for the client's first one, and so on.
+	// Connections that have failed before they were open are counted too.
 	Connection int
 
 	codec    Codec
 	borrowed bool // Data is used again after the callback
 }
 
-// own makes Data the message's own.
+// own returns m with Data that may be retained.
 func (m Message) own() Message {
 	if m.borrowed {
 		m.Data, m.borrowed = bytes.Clone(m.Data), false
@@ -56,10 +54,11 @@ func (m Message) own() Message {
 	return m
 }
 
-// Decode decodes the message into v with the client's [Codec]. Its error is a [*DecodeError].
+// Decode decodes the message into v with the client's [Codec], or with the default one if the
+// message was not made by a client. Its error is a [*DecodeError].
 func (m Message) Decode(v any) error {
 	codec := m.codec
-	if codec == nil { // a Message made by hand, in a user's test
+	if codec == nil { // made by hand, in a test
 		codec = jsonCodec{}
 	}
 	if err := codec.Unmarshal(m.Data, v); err != nil {
@@ -68,77 +67,77 @@ func (m Message) Decode(v any) error {
 	return nil
 }
 
-// route is the dispatcher's work on one message.
+// route reads one message and calls the callbacks for it, on the goroutine of the callbacks.
 func (c *Client) route(ctx context.Context, in inbound) {
-	if ctx.Err() != nil { // Close has begun
+	if ctx.Err() != nil { // Close was called
 		return
 	}
 	m, typed, err := in.read(c)
-	garbled := errors.Is(err, ErrNotUTF8)
-	if !garbled && in.link.heartbeat.isPong(ctx, m) {
+	call := func() { c.callbacks(ctx, in, m, typed, err) }
+	if errors.Is(err, ErrNotUTF8) || !in.link.heartbeat.isPong(ctx, m, call) {
+		call()
+	}
+}
+
+// callbacks runs the callbacks for a message, between the trace functions for their start and
+// their end. Each of them runs, also if the one before has ended the goroutine.
+func (c *Client) callbacks(ctx context.Context, in inbound, m Message, typed []*callbacks.Callback[Message], err error) {
+	t := c.cfg.trace
+	if len(t.messageStart) == 0 && len(t.messageDone) == 0 {
+		c.dispatch(ctx, in, m, typed, err)
 		return
 	}
-	ctx, done := c.traced(ctx, m)
-	if done != nil {
-		defer done()
-	}
+	start := time.Now()
+	info := MessageInfo{Connection: m.Connection, Type: m.Type, Binary: m.Binary, Size: len(m.Data), Waited: start.Sub(m.Received)}
+	defer func() {
+		info.Took = time.Since(start)
+		traceInPlace(ctx, c, t.messageDone, info)
+	}()
+	defer func() { c.dispatch(ctx, in, m, typed, err) }()
+	traceStartInPlace(&ctx, c, t.messageStart, info)
+}
+
+// dispatch runs the callbacks for a message, or reports why there is none.
+func (c *Client) dispatch(ctx context.Context, in inbound, m Message, typed []*callbacks.Callback[Message], err error) {
 	failed := c.reporter(ctx)
-	if garbled {
+	if errors.Is(err, ErrNotUTF8) {
 		failed(&DecodeError{Data: m.own().Data, Err: err})
 		return
 	}
 	raw, unknown := c.onMessage.All(), c.onUnknown.All()
-	call(ctx, raw, m, failed)
 	if len(typed) > 0 {
-		call(ctx, typed, m, failed)
+		call(ctx, raw, typed, m, failed)
 		return
 	}
 	if !m.Binary && (len(raw) == 0 || len(unknown) > 0) && !isJSON(m.Data) {
-		err = ErrNotJSON // no callback decodes it and finds out
+		err = ErrNotJSON // no callback decodes it
 	}
-	routable := err == nil || errors.Is(err, ErrNoType)
-	switch {
-	case routable && len(unknown) > 0:
-		call(ctx, unknown, m, failed)
-	case err != nil && len(raw) == 0:
+	if err != nil && !errors.Is(err, ErrNoType) {
+		unknown = nil
+	}
+	call(ctx, raw, unknown, m, failed)
+	if err != nil && len(raw)+len(unknown) == 0 {
 		if err := in.claim.untaken(&DecodeError{Data: m.own().Data, Err: err}); err != nil {
 			failed(err)
 		}
 	}
 }
 
-// traced calls the hooks for the start of m's callbacks, and returns their context and what
-// calls the hooks for their end; nil: there are none.
-func (c *Client) traced(ctx context.Context, m Message) (_ context.Context, done func()) {
-	t := c.cfg.trace
-	if len(t.messageStart) == 0 && len(t.messageDone) == 0 {
-		return ctx, nil
-	}
-	start := time.Now()
-	info := MessageInfo{Connection: m.Connection, Type: m.Type, Binary: m.Binary, Size: len(m.Data), Waited: start.Sub(m.Received)}
-	own := traceStart(ctx, c, t.messageStart, info)
-	return own, func() {
-		info.Took = time.Since(start)
-		trace(own, c, t.messageDone, info)
-	}
-}
-
-// On registers fn for messages of one type, decoded into a T by the client's
-// [Codec]; T may also be [Message]. Several functions for one type are called in
-// order of registration, each with a value of its own. For a message that does not
-// fit T, [Client.OnError] callbacks receive a [*DecodeError]. The function returned removes
-// fn again.
+// On registers fn for messages of one type, decoded into a T by the client's [Codec]; T may
+// also be [Message]. Several functions for one type are called in the order of registration,
+// each with a value of its own. If a message does not fit T, [Client.OnError] callbacks receive
+// a [*DecodeError] instead. remove removes fn again.
 //
-// Callbacks of one client run one at a time and in order, on a goroutine that
-// is not the reader: fn may block, panic ([Client.OnError] callbacks receive a
-// [*PanicError]), and call every method of the client. While it blocks, messages
-// wait, up to a bound; then reading stops, and the peer is slowed down through TCP.
-// Its context ends with the session, as [Client.Close] begins.
+// Callbacks of one client run one at a time and in order. fn may block, and may call every
+// method of the client. While it blocks, up to 1,024 messages or 4 MiB wait; then the client
+// stops reading, and TCP slows the peer down. If fn panics, [Client.OnError] callbacks receive a
+// [*PanicError]. The context of fn has the values of the context of [Client.Connect], and ends
+// with the session: when [Client.Close] is called, or the client fails.
 //
-// Register what must see a connection's first message before Connect. On may be
-// called at any time, from any goroutine and any callback. A nil fn or an empty
-// type is an error, which [Client.OnError] callbacks receive and the next [Client.Connect]
-// returns.
+// On does not block, and may be called at any time, from any goroutine and any callback. To
+// receive the first message of a connection, register fn before Connect. A nil fn and an empty
+// type are an [*OptionError], which [Client.OnError] callbacks receive and the next
+// [Client.Connect] returns.
 //
 // It is the typed form of the original's onReceivedMsg.
 func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (remove func()) {
@@ -149,7 +148,7 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	case msgType == "":
 		return c.misuse(&OptionError{Option: name, Value: `""`, Want: "the message type must not be empty; OnMessage takes all messages"})
 	}
-	var room T // used again, since callbacks run one at a time and fn gets a copy
+	var room T // reused: callbacks run one at a time, and fn receives a copy
 	handle := func(ctx context.Context, m Message) {
 		defer func() { room = *new(T) }()
 		if err := m.Decode(&room); err != nil {
@@ -170,15 +169,16 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	return c.types.add(msgType, handle)
 }
 
-// A typeTable has the callbacks of each message type. A type is added with its first
-// callback, and stays. Types without a callback are added too, the first few of
-// them that are short, so that their names need not be made anew for each message.
+// A typeTable has the callbacks of each message type. A type is added with its first callback,
+// and remains. The first few short types without a callback are added too, so that their names
+// are not allocated for each message.
 type typeTable struct {
-	mu     sync.Mutex
+	mu     sync.Mutex                            // guards others, and writes of types
 	types  atomic.Pointer[map[string]*typeHooks] // replaced, never changed in place
-	others int                                   // types that were added for their names
+	others int                                   // types without a callback
 }
 
+// maxOthers is how many types without a callback a typeTable has.
 const maxOthers = 32
 
 type typeHooks struct {
@@ -193,7 +193,7 @@ func (t *typeTable) all() map[string]*typeHooks {
 	return nil
 }
 
-// find returns a type's name, and the callbacks for it.
+// find returns a type's name as a string, and its callbacks.
 func (t *typeTable) find(name []byte) (string, []*callbacks.Callback[Message]) {
 	h := t.all()[string(name)]
 	if h == nil && len(name) > printable.Limit {
@@ -210,7 +210,7 @@ func (t *typeTable) add(name string, fn func(context.Context, Message)) (remove 
 	return t.added(name, new(int), 1).Add(fn)
 }
 
-// added returns a type of that name, and keeps it unless there are so many of its kind.
+// added returns the type of that name. A new one is added, and counted, if count is below most.
 func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -227,22 +227,22 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 	return h
 }
 
-// OnMessage registers fn for every message, before the typed callbacks: also
-// those that cannot be routed, such as JSON without a type, binary messages and text
-// that is not JSON, which are then no errors. It is not called with text that is not valid
-// UTF-8. See [On] for the rules that all callbacks share.
+// OnMessage registers fn for every message: also JSON without a type, binary messages and text
+// that is not JSON, which are then no errors. fn is called before the callbacks of [On]; it is
+// not called with text that is not valid UTF-8. The rules of [On] apply: for the order and the
+// context of callbacks, for remove, and for a nil fn.
 func (c *Client) OnMessage(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessage", &c.onMessage, owned(fn))
 }
 
-// OnMessageNoCopy is [Client.OnMessage] without the copy of the message's data that OnMessage
-// makes: Data is reused when fn has returned, and must be copied to be retained.
-// It is for programs that look at every message of a fast feed.
+// OnMessageNoCopy is [Client.OnMessage] without the copy of the message's data: Data is reused
+// after fn has returned, and must be copied to be retained. It is for programs that read every
+// message of a fast feed.
 func (c *Client) OnMessageNoCopy(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnMessageNoCopy", &c.onMessage, fn)
 }
 
-// owned gives fn messages that it may keep.
+// owned returns fn as a function of messages whose data may be reused.
 func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	if fn == nil {
 		return nil
@@ -250,47 +250,50 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
-// OnUnknown registers fn for JSON messages that no [On] callback takes: those of another
-// type, and those without a type. Binary messages and text that is not JSON are for
-// [Client.OnMessage].
+// OnUnknown registers fn for JSON messages without an [On] callback: those of another type, and
+// those without a type. [Client.OnMessage] receives binary messages and text that is not JSON.
+// The rules of On apply.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }
 
-// OnOpen registers fn for each connection that is open and logged in. It comes
-// before the connection's first message.
+// OnOpen registers fn for each connection that is open and logged in. It is called before the
+// callbacks of the connection's first message. The rules of [On] apply. A protocol that must
+// send or receive something before other messages does so in [Client.AfterConnect].
 //
 // It mirrors wx.onSocketOpen.
 func (c *Client) OnOpen(fn func(ctx context.Context, e OpenEvent)) (remove func()) {
 	return register(c, "OnOpen", &c.onOpen, fn)
 }
 
-// OnClose registers fn for the end of each connection that had been open. It
-// comes after the connection's last message. After [Client.Close] the context of fn has
-// not ended, so that fn can still do its work.
+// OnClose registers fn for the end of each connection that had been open. It is called after
+// the callbacks of the connection's last message. The rules of [On] apply, but the context of
+// fn has not ended after [Client.Close].
 //
 // It mirrors wx.onSocketClose, and the original's onSocketClosed.
 func (c *Client) OnClose(fn func(ctx context.Context, e CloseEvent)) (remove func()) {
 	return register(c, "OnClose", &c.onClose, fn)
 }
 
-// OnError registers fn for everything that goes wrong and has no caller to be
-// returned to: attempts that failed ([*DialError]), messages that could not be
-// used ([*DecodeError]), callbacks that panicked ([*PanicError]) and messages dropped
-// from the queue ([*DroppedError]). A panic in fn itself is swallowed.
+// OnError registers fn for errors that no call returns: attempts that have failed
+// ([*DialError]), inbound messages that could not be used ([*DecodeError]), panics in the
+// program's functions ([*PanicError]) and accepted messages that were dropped
+// ([*DroppedError]). The rules of [On] apply. A panic in fn itself is ignored.
 //
 // It mirrors wx.onSocketError.
 func (c *Client) OnError(fn func(ctx context.Context, err error)) (remove func()) {
 	return register(c, "OnError", &c.onError, fn)
 }
 
-// OnStateChange registers fn for each change of the client's [State].
+// OnStateChange registers fn for each change of the client's [State]. The rules of [On] apply:
+// while other callbacks run, the client may have changed its state again; [Client.State] returns
+// the current one.
 func (c *Client) OnStateChange(fn func(ctx context.Context, change StateChange)) (remove func()) {
 	return register(c, "OnStateChange", &c.onStateChange, fn)
 }
 
-// OnNetworkChange registers fn for each change that the network monitor
-// reports while the client is connected or connecting; see [WithNetworkMonitor].
+// OnNetworkChange registers fn for each change that the network monitor reports, from
+// [Client.Connect] to the end of the client; see [WithNetworkMonitor]. The rules of [On] apply.
 //
 // It mirrors wx.onNetworkStatusChange.
 func (c *Client) OnNetworkChange(fn func(ctx context.Context, status NetworkStatus)) (remove func()) {
@@ -312,7 +315,7 @@ func (c *Client) badCallback(name, msgType string) (remove func()) {
 	return c.misuse(&OptionError{Option: name, Value: value, Want: "the callback must be a function"})
 }
 
-// misuse keeps err for the next Connect, and reports it to OnError.
+// misuse has the next Connect return err, and reports it to OnError.
 func (c *Client) misuse(err error) (remove func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -321,17 +324,17 @@ func (c *Client) misuse(err error) (remove func()) {
 	return func() {}
 }
 
-// report gives err to OnError. It is called on the dispatcher.
+// report calls the OnError callbacks. It is called on the goroutine of the callbacks.
 func (c *Client) report(ctx context.Context, err error) {
 	c.onError.call(ctx, err, func(error) {})
 }
 
-// reporter is report as a function.
+// reporter returns report as a function.
 func (c *Client) reporter(ctx context.Context) func(error) {
 	return func(err error) { c.report(ctx, err) }
 }
 
-// reportLater is report from anywhere else.
+// reportLater is report for any other goroutine. It does not block.
 func (c *Client) reportLater(s *session, err error) {
 	c.dispatcher.event(s, func(ctx context.Context) { c.report(ctx, err) })
 }

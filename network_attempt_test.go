@@ -43,7 +43,7 @@ func TestNetworkChangesDoNotRestartAnAttempt(t *testing.T) {
 			require.NoError(t, c.CloseNow())
 		})
 	})
-	t.Run("an opening that takes longer than the dial timeout", func(t *testing.T) {
+	t.Run("a setup that takes longer than the dial timeout", func(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			monitor := newFakeNetwork(true)
 			c := w.client(append(quiet(), wechatws.WithNetworkMonitor(monitor))...)
@@ -83,8 +83,7 @@ func TestAFailureFollowsANetworkChangeWithoutAWait(t *testing.T) {
 	})
 }
 
-// Each change asks the peer to prove itself anew. Changes without an end do not put the
-// verdict on a dead one off without an end.
+// Each change probes the peer. A dead peer is found also while changes never end.
 func TestADeadConnectionIsFoundWhileTheNetworkChanges(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"default": 10 * time.Second, "longer": time.Minute} {
 		t.Run(name, func(t *testing.T) {

@@ -8,21 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// networkGroups are the multicast groups of route netlink that tell of changes.
-// Link events are among them also for the routes: the kernel does not tell of
-// IPv4 routes that go because their link is taken down.
+// networkGroups are the multicast groups of route netlink that report changes. Link events
+// are also needed for the routes: the kernel sends no event for the IPv4 routes that are
+// removed because their link is taken down.
 const networkGroups = 1<<(unix.RTNLGRP_LINK-1) |
 	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
 	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
 
-// netlinkSubscription is a route netlink socket. It needs no privileges. Waiting
-// on it is the runtime poller's business and blocks no thread.
+// A netlinkSubscription is a route netlink socket. It needs no privileges. receive waits in
+// the runtime's poller and blocks no thread.
 type netlinkSubscription struct {
 	conn *netlink.Conn
 }
 
-// subscribeNetwork fails in sandboxes, such as Android's for apps and some
-// seccomp profiles.
+// subscribeNetwork subscribes to the kernel's events. It fails in sandboxes, such as that of
+// Android apps and some seccomp profiles.
 func subscribeNetwork() (networkSubscription, error) {
 	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: networkGroups})
 	if err != nil {

@@ -44,9 +44,9 @@ func inNamespace(t *testing.T, test func(t *testing.T, n *namespace)) {
 
 // A namespace has one link, up0, with carrier, an address and a default route.
 type namespace struct {
-	t    *testing.T
-	told chan NetworkStatus
-	late time.Duration // how long to look for a second notice
+	t        *testing.T
+	reported chan NetworkStatus
+	late     time.Duration // how long to look for a second notice
 }
 
 var (
@@ -74,13 +74,13 @@ func (n *namespace) ip(commands ...string) {
 }
 
 func (n *namespace) watch() {
-	stop := SystemNetwork().Watch(func(s NetworkStatus) { n.told <- s })
+	stop := SystemNetwork().Watch(func(s NetworkStatus) { n.reported <- s })
 	n.t.Cleanup(stop)
 	n.quiet("what was set up before is no change")
 }
 
-// changes runs commands that make one change, and wants to be told once. After
-// how long is in the log: a limit would say more of the machine's load.
+// changes runs commands that make one change, and requires one report. The log has how long it
+// took; a limit would depend on the load of the machine.
 func (n *namespace) changes(want NetworkStatus, commands ...string) {
 	n.t.Helper()
 	n.changesWithin(10*time.Second, want, commands...)
@@ -91,22 +91,22 @@ func (n *namespace) changesWithin(limit time.Duration, want NetworkStatus, comma
 	start := time.Now()
 	n.ip(commands...)
 	select {
-	case got := <-n.told:
-		n.t.Logf("%s: told after %v", commands[0], time.Since(start).Round(time.Millisecond))
+	case got := <-n.reported:
+		n.t.Logf("%s: reported after %v", commands[0], time.Since(start).Round(time.Millisecond))
 		assert.Equal(n.t, want, got, commands[0])
 		assert.Equal(n.t, want, SystemNetwork().Status(), commands[0])
 	case <-time.After(limit):
-		require.Fail(n.t, "not told", commands[0])
+		require.Fail(n.t, "not reported", commands[0])
 	}
 	n.quiet(commands[0])
 }
 
-// quiet wants nothing to be told for a while.
+// quiet requires that nothing is reported for a while.
 func (n *namespace) quiet(after string) {
 	n.t.Helper()
 	select {
-	case got := <-n.told:
-		assert.Fail(n.t, "told once more", "%s: %v", after, got)
+	case got := <-n.reported:
+		assert.Fail(n.t, "reported once more", "%s: %v", after, got)
 	case <-time.After(n.late):
 	}
 }
@@ -138,7 +138,7 @@ func TestNetworkAddress(t *testing.T) {
 	})
 }
 
-// Told when the address can be sent from, and not before.
+// An address is reported when packets can be sent from it, and not before.
 func TestNetworkAddressTentative(t *testing.T) {
 	inNamespace(t, func(t *testing.T, n *namespace) {
 		n.ip("address flush dev up0")
@@ -188,12 +188,12 @@ func TestNetworkWithoutUsableAddress(t *testing.T) {
 		n.quiet("a link-local address")
 		assert.Equal(t, networkOff, SystemNetwork().Status())
 		n.ip("address add 203.0.113.1/32 dev lo")
-		<-n.told
+		<-n.reported
 		assert.True(t, SystemNetwork().Status().Connected, "an unnumbered link")
 	})
 }
 
-// What does not concern a route to the server is not told.
+// A change that affects no route to the server is not reported.
 func TestNetworkIrrelevant(t *testing.T) {
 	inNamespace(t, func(t *testing.T, n *namespace) {
 		n.watch()
@@ -221,18 +221,18 @@ func TestNetworkBurst(t *testing.T) {
 			defer systemNetwork.mu.Unlock()
 			return systemNetwork.current.last.digest == readNetwork().digest
 		}, 10*time.Second, 10*time.Millisecond, "the watchers know all of it")
-		told := 0
+		reported := 0
 		for quiet := false; !quiet; {
 			select {
-			case <-n.told:
-				told++
+			case <-n.reported:
+				reported++
 			case <-time.After(time.Second):
 				quiet = true
 			}
 		}
-		t.Logf("%d changes in %v: told %d times", len(burst), took.Round(time.Millisecond), told)
-		assert.NotZero(t, told)
-		assert.LessOrEqual(t, told, 2+int(took/networkQuietAtMost), "at most each 500 ms")
+		t.Logf("%d changes in %v: reported %d times", len(burst), took.Round(time.Millisecond), reported)
+		assert.NotZero(t, reported)
+		assert.LessOrEqual(t, reported, 2+int(took/networkQuietAtMost), "at most each 500 ms")
 		n.changes(networkOff, "link set up0 down")
 	})
 }
@@ -258,18 +258,18 @@ func TestNetworkSocketOverflows(t *testing.T) {
 	})
 }
 
-// However many watch, there is one socket, and none when they have stopped.
+// Any number of watchers share one socket, which is closed after the last stop.
 func TestNetworkOneSocket(t *testing.T) {
 	inNamespace(t, func(t *testing.T, n *namespace) {
 		before := openSockets(t)
 		var stops []func()
 		for range 100 {
-			stops = append(stops, SystemNetwork().Watch(func(s NetworkStatus) { n.told <- s }))
+			stops = append(stops, SystemNetwork().Watch(func(s NetworkStatus) { n.reported <- s }))
 		}
 		require.Eventually(t, func() bool { return openSockets(t) == before+1 }, time.Second, time.Millisecond)
 		n.ip("address add 10.0.0.3/24 dev up0")
 		for range stops {
-			<-n.told
+			<-n.reported
 		}
 		assert.Equal(t, before+1, openSockets(t))
 		for _, stop := range stops {

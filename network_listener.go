@@ -7,34 +7,33 @@ import (
 	"time"
 )
 
-// networkPollEvery is how often the network is looked at while nobody tells of
-// changes. It is about what a client takes to find a dead connection by its
-// heartbeats, which is the other way to hear of a change.
+// networkPollEvery is how often the network is read while there is no subscription. A client
+// takes about as long to find a dead connection by its pings.
 const networkPollEvery = 5 * time.Second
 
-// A networkSubscription is a connection on which the kernel tells of changes.
+// A networkSubscription is a connection on which the kernel reports changes.
 type networkSubscription interface {
-	// receive waits for something to be told. Its errors are
-	// os.ErrDeadlineExceeded at the given time, unless that is zero,
-	// errNetworkOverflow, and whatever else ends the subscription.
+	// receive waits for the next event. It returns os.ErrDeadlineExceeded at the given
+	// time, unless that is zero, and errNetworkOverflow; any other error ends the
+	// subscription.
 	receive(until time.Time) error
 	// close makes receive return.
 	close()
 }
 
-// errNetworkOverflow is the error of a subscription that has lost events because
-// there were too many.
+// errNetworkOverflow is the error of a subscription that has lost events because there were
+// too many.
 var errNetworkOverflow = errors.New("too many network events")
 
-// A networkListener is networkEvents from a subscription. While there is none it
-// polls, and tries to subscribe each time.
+// A networkListener implements networkEvents with a subscription. While there is none, it
+// polls and tries to subscribe each time.
 type networkListener struct {
 	subscribe func() (networkSubscription, error)
 	retry     time.Time // when to subscribe; past: at once
 	closed    chan struct{}
 
-	mu           sync.Mutex // guards what wait sets and close reads
-	subscription networkSubscription
+	mu           sync.Mutex          // guards subscription, which only the goroutine of wait sets
+	subscription networkSubscription // nil while there is none
 }
 
 func newNetworkListener(subscribe func() (networkSubscription, error)) *networkListener {
@@ -63,17 +62,16 @@ func (l *networkListener) wait(until time.Time) networkEvent {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return networkQuiet
 	case !errors.Is(err, errNetworkOverflow):
-		// Whatever broke it may well break the next one.
+		// The same fault may end the next subscription at once.
 		l.retry = time.Now().Add(networkPollEvery)
 	}
-	// After an overflow too a new subscription: it leaves hundreds of stale
-	// events unread.
+	// A new subscription after an overflow too: it discards hundreds of stale events.
 	l.unsubscribe()
 	return networkTouched
 }
 
-// poll waits for the next attempt to subscribe and makes it. Whether it succeeds
-// or fails, something may have happened that nobody told of.
+// poll waits until it is time to subscribe, and subscribes. In both cases, success and
+// failure, the network may have changed without an event.
 func (l *networkListener) poll(until time.Time) networkEvent {
 	wake := l.retry
 	if !until.IsZero() && until.Before(wake) {
@@ -107,7 +105,7 @@ func (l *networkListener) poll(until time.Time) networkEvent {
 func (l *networkListener) unsubscribe() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.isClosed() { // close has done it
+	if !l.isClosed() { // otherwise close has closed it
 		l.subscription.close()
 	}
 	l.subscription = nil

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A fakeKernel lets a networkListener subscribe, or not.
+// A fakeKernel accepts or refuses subscriptions of a networkListener.
 type fakeKernel struct {
 	start time.Time
 
@@ -22,21 +22,21 @@ type fakeKernel struct {
 	subscriptions []*fakeSubscription
 }
 
-// tried is when it was asked for subscriptions.
+// tried returns when subscriptions were requested.
 func (k *fakeKernel) tried() []time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.attempts)
 }
 
-// given are the subscriptions it gave.
+// given returns the accepted subscriptions.
 func (k *fakeKernel) given() []*fakeSubscription {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.subscriptions)
 }
 
-// refuse makes attempts to subscribe fail from now on, if err is not nil.
+// refuse sets the error of further attempts to subscribe; nil accepts them.
 func (k *fakeKernel) refuse(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -50,13 +50,13 @@ func (k *fakeKernel) subscribe() (networkSubscription, error) {
 	if k.refusal != nil {
 		return nil, k.refusal
 	}
-	s := &fakeSubscription{told: make(chan error), closed: make(chan struct{})}
+	s := &fakeSubscription{event: make(chan error), closed: make(chan struct{})}
 	k.subscriptions = append(k.subscriptions, s)
 	return s, nil
 }
 
 type fakeSubscription struct {
-	told   chan error
+	event  chan error
 	closed chan struct{}
 }
 
@@ -68,7 +68,7 @@ func (s *fakeSubscription) receive(until time.Time) error {
 		expired = time.After(time.Until(until))
 	}
 	select {
-	case err := <-s.told:
+	case err := <-s.event:
 		return err
 	case <-expired:
 		return os.ErrDeadlineExceeded
@@ -77,7 +77,8 @@ func (s *fakeSubscription) receive(until time.Time) error {
 	}
 }
 
-// listen runs a sharedNetwork over the kernel, and wants all subscriptions closed.
+// listen runs a sharedNetwork over the kernel, and requires that all subscriptions are closed at
+// the end.
 func listen(t *testing.T, test func(t *testing.T, k *fakeKernel, f *fakeSystem)) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
 		k := &fakeKernel{start: f.start}
@@ -91,72 +92,73 @@ func listen(t *testing.T, test func(t *testing.T, k *fakeKernel, f *fakeSystem))
 
 func TestNetworkListenerSubscribesOnce(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		passTime(time.Hour)
 		assert.Equal(t, 2, f.looks(), "in Watch, and when it has subscribed")
 		f.set(fakeState("office"))
-		k.given()[0].told <- nil
+		k.given()[0].event <- nil
 		passTime(time.Hour)
-		assert.Equal(t, []toldNetwork{{"office", time.Hour + 100*time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", time.Hour + 100*time.Millisecond}}, reported())
 		assert.Equal(t, 3, f.looks())
 		stop()
 		assert.Equal(t, []time.Duration{0}, k.tried())
 	})
 }
 
-// Between Watch and the subscription nobody tells of a change.
+// A change between Watch and the subscription has no event.
 func TestNetworkListenerLooksAfterSubscribing(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		f.set(fakeState("office"))
 		passTime(time.Second)
-		assert.Equal(t, []toldNetwork{{"office", 100 * time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", 100 * time.Millisecond}}, reported())
 		stop()
 	})
 }
 
 func TestNetworkListenerOverflow(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		passTime(time.Second)
 		f.set(fakeState("office"))
-		k.given()[0].told <- errNetworkOverflow
+		k.given()[0].event <- errNetworkOverflow
 		passTime(time.Second)
-		assert.Equal(t, []toldNetwork{{"office", 1100 * time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", 1100 * time.Millisecond}}, reported())
 		assert.Equal(t, []time.Duration{0, time.Second}, k.tried(), "at once")
 		<-k.given()[0].closed
 
 		f.set(fakeState("home"))
-		k.given()[1].told <- nil
+		k.given()[1].event <- nil
 		passTime(time.Second)
-		assert.Len(t, told(), 2)
+		assert.Len(t, reported(), 2)
 		stop()
 	})
 }
 
 func TestNetworkListenerOverflowWhileSettling(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		passTime(time.Second)
 		f.set(fakeState("office"))
-		k.given()[0].told <- nil
+		k.given()[0].event <- nil
 		passTime(50 * time.Millisecond)
-		k.given()[0].told <- errNetworkOverflow
+		k.given()[0].event <- errNetworkOverflow
 		passTime(time.Second)
-		assert.Equal(t, []toldNetwork{{"office", 1150 * time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", 1150 * time.Millisecond}}, reported())
 		stop()
 	})
 }
 
-// No subscription, as in a sandbox: it polls, and subscribes when that is allowed.
+// Without a subscription, as in a sandbox, the listener polls, and subscribes as soon as that is
+// possible.
 func TestNetworkListenerPolls(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
 		k.refuse(errors.New("permission denied"))
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		passTime(time.Second)
 		f.set(fakeState("office"))
 		passTime(20 * time.Second)
-		assert.Equal(t, []toldNetwork{{"office", 5100 * time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", 5100 * time.Millisecond}}, reported())
 		assert.Equal(t, []time.Duration{0, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second}, k.tried())
 
 		k.refuse(nil)
@@ -169,13 +171,13 @@ func TestNetworkListenerPolls(t *testing.T) {
 	})
 }
 
-// A subscription that is given and never works must not keep a processor busy.
+// A subscription that always fails must not keep a processor busy.
 func TestNetworkListenerBrokenSubscription(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
 		_, stop := f.watch()
 		for range 12 {
 			synctest.Wait()
-			k.given()[len(k.given())-1].told <- errors.New("bad file descriptor")
+			k.given()[len(k.given())-1].event <- errors.New("bad file descriptor")
 			passTime(5 * time.Second)
 		}
 		assert.Len(t, k.tried(), 13, "every 5 s")
@@ -193,7 +195,7 @@ func TestNetworkListenerStopWhilePolling(t *testing.T) {
 	})
 }
 
-// Stop comes while it subscribes.
+// stop is called during the subscription.
 func TestNetworkListenerStopWhileSubscribing(t *testing.T) {
 	listen(t, func(t *testing.T, k *fakeKernel, f *fakeSystem) {
 		subscribing := make(chan struct{})

@@ -8,13 +8,13 @@ import (
 	"net/netip"
 )
 
-// subscribeNetwork always fails, so that the network is polled.
+// subscribeNetwork always fails, so that networkListener polls.
 func subscribeNetwork() (networkSubscription, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// readNetwork reads the state of the network as far as the standard library
-// can: not the routes, nor what kind of network it is.
+// readNetwork reads the state of the network with the standard library, which has neither the
+// routes nor the type of the network.
 func readNetwork() networkState {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -28,7 +28,7 @@ func readNetwork() networkState {
 		}
 		i := networkInterface{Interface: link}
 		for _, a := range addresses {
-			// Anything else, on exotic systems, is no address to send from.
+			// Other kinds of addresses, on exotic systems, are no source addresses.
 			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
 				i.addresses = append(i.addresses, prefix)
 			}

@@ -11,17 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readNetwork reads the state of the network from the kernel, in one dump each of
-// links, addresses and routes. A change in the midst of that is no harm: its own
-// event makes for another look.
+// readNetwork reads the state of the network from the kernel, in one dump each of links,
+// addresses and routes. A change between the dumps does no harm, since its event causes
+// another read.
 func readNetwork() networkState {
 	var r networkReading
 	links, err := net.Interfaces()
 	if err != nil {
 		return unreadableNetwork
 	}
-	// Not Interface.Addrs, which dumps all addresses anew for each interface and
-	// does not tell which are usable yet.
+	// Interface.Addrs would dump all addresses for each interface, without their flags.
 	addresses, err := readAddresses()
 	if err != nil {
 		return unreadableNetwork
@@ -35,7 +34,7 @@ func readNetwork() networkState {
 	return r.state(linkType)
 }
 
-// readAddresses returns the usable addresses by interface.
+// readAddresses returns the usable addresses by the index of their interface.
 func readAddresses() (map[int][]netip.Prefix, error) {
 	addresses := map[int][]netip.Prefix{}
 	err := dumpRoute(unix.RTM_GETADDR, unix.RTM_NEWADDR, func(m *syscall.NetlinkMessage) error {
@@ -65,10 +64,10 @@ func readAddresses() (map[int][]netip.Prefix, error) {
 	return addresses, err
 }
 
-// usableAddress says whether the kernel sends from an address with these flags. It
-// does not from an IPv6 address for the second or two in which it makes sure that
-// nobody else has it. If such an address counted, clients would hear of it when it
-// is of no use yet, and never when it is.
+// usableAddress reports whether the kernel sends from an address with these flags. It does not
+// send from an IPv6 address during duplicate address detection, which takes a second or two.
+// If such an address counted, clients would learn of it before it is usable, and not when it
+// becomes usable.
 func usableAddress(flags uint8) bool {
 	if flags&unix.IFA_F_OPTIMISTIC != 0 {
 		return true
@@ -79,8 +78,7 @@ func usableAddress(flags uint8) bool {
 // rtaNexthopID is RTA_NH_ID of linux/rtnetlink.h, which x/sys/unix lacks.
 const rtaNexthopID = 30
 
-// A rankedRoute is a default route that can be compared to others: the lesser rank
-// is the better route.
+// A rankedRoute is a default route with its rank: the route with the lowest rank is the best.
 type rankedRoute struct {
 	networkRoute
 	rank [3]uint32
@@ -105,7 +103,7 @@ func readDefaultRoutes() ([]networkRoute, error) {
 	return routes, err
 }
 
-// defaultRoute returns nil for any other route.
+// defaultRoute returns the route that m describes, or nil if it is not a default route.
 func defaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
 	var header unix.RtMsg
 	if _, err := binary.Decode(m.Data, binary.NativeEndian, &header); err != nil {
@@ -133,7 +131,7 @@ func defaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
 			r.rank[2] = binary.NativeEndian.Uint32(a.Value)
 		case unix.RTA_TABLE, unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNexthopID:
 		default:
-			continue // such as the age, which is never the same
+			continue // others, such as the age, change without a change of the route
 		}
 		digest = fmt.Appendf(digest, " %d:%x", a.Attr.Type, a.Value)
 	}
@@ -141,8 +139,8 @@ func defaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
 	return &r, nil
 }
 
-// dumpRoute calls each for all messages of one type in the answer to a request to
-// route netlink. The standard library reads interfaces in the same way.
+// dumpRoute sends a request to route netlink, and calls each with every message of type answer
+// in the response. The standard library reads interfaces in the same way.
 func dumpRoute(request int, answer uint16, each func(*syscall.NetlinkMessage) error) error {
 	dump, err := syscall.NetlinkRIB(request, unix.AF_UNSPEC)
 	if err != nil {

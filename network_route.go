@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// A dialRoute is how an attempt reaches its server, or its proxy: the addresses that
-// it connects to, and the source address that the system has chosen for each. It is
-// empty where that is not known, as with a WithNetDial that does not use package net.
+// A dialRoute is how an attempt reaches its server, or its proxy: the addresses that it
+// connects to, and the source address that the system has chosen for each. It is empty if they
+// are not known, as with a function of WithNetDial that does not use package net.
 type dialRoute struct {
-	mu      sync.Mutex
+	mu      sync.Mutex                    // guards sources
 	sources map[netip.AddrPort]netip.Addr // by address; several while they are raced
 }
 
-// trace notes the addresses as they are dialed.
+// trace returns a trace that records the addresses as they are dialed.
 func (r *dialRoute) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		ConnectStart: func(_, address string) {
@@ -43,7 +43,7 @@ func (r *dialRoute) trace() *httptrace.ClientTrace {
 			case !ok:
 			case err != nil:
 				delete(r.sources, to)
-			default: // the others of the race have lost it
+			default: // the others have lost the race
 				clear(r.sources)
 				r.sources[to] = source
 			}
@@ -51,8 +51,8 @@ func (r *dialRoute) trace() *httptrace.ClientTrace {
 	}
 }
 
-// gone reports whether packets to the server would be sent from other addresses now,
-// or not at all. An unknown route is not gone.
+// gone reports whether packets to the server would now be sent from other addresses, or not at
+// all. It returns false for an unknown route.
 func (r *dialRoute) gone() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,8 +64,8 @@ func (r *dialRoute) gone() bool {
 	return len(r.sources) > 0
 }
 
-// sourceOf is the address that the system would send from. Connecting a UDP socket
-// looks the route up and sends nothing.
+// sourceOf returns the address that the system would send from. Connecting a UDP socket looks
+// up the route and sends nothing.
 func sourceOf(to netip.AddrPort) (source netip.Addr, ok bool) {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {

@@ -13,12 +13,12 @@ type sharedNetwork struct {
 	read func() networkState
 	open func() networkEvents
 
-	mu      sync.Mutex    // also held while reading, so that readings are in order
-	current *networkWatch // nil while nobody watches
+	mu      sync.Mutex    // guards current and the networkWatches; held while reading, so that readings are in order
+	current *networkWatch // nil while there are no watchers
 }
 
-// A networkWatch is the time from a first Watch to the last stop. A later Watch
-// begins another one, which shares nothing with it.
+// A networkWatch is the period from a first Watch to the last stop. A later Watch begins
+// another one, which shares nothing with it.
 type networkWatch struct {
 	events networkEvents
 	ended  chan struct{} // closed when the goroutine has ended
@@ -26,7 +26,7 @@ type networkWatch struct {
 	// Guarded by sharedNetwork.mu.
 	watchers []*networkWatcher
 	calling  bool         // a watcher's function is running
-	last     networkState // what the watchers know
+	last     networkState // the state that the watchers were called with last
 }
 
 // A networkWatcher is one call of Watch. Functions cannot be compared; pointers can.
@@ -39,9 +39,9 @@ func (n *sharedNetwork) Status() NetworkStatus {
 	defer n.mu.Unlock()
 	state := n.read()
 	if w := n.current; w != nil && state.digest != w.last.digest {
-		// The caller is ahead of the watchers. Should the network be back to what
-		// they know by the next look, they must be told all the same, or the caller
-		// would go on believing this.
+		// The caller has a newer state than the watchers. If the network has returned to
+		// the old one by the next reading, the watchers are called all the same: otherwise
+		// the caller would keep this state.
 		w.last = networkState{}
 	}
 	return state.status
@@ -52,8 +52,8 @@ func (n *sharedNetwork) Watch(fn func(NetworkStatus)) (stop func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.current == nil {
-		// Read here and not in the goroutine: a change right after Watch returned
-		// must be one against this.
+		// Read here and not in the goroutine: a change right after Watch has returned must
+		// differ from this state.
 		n.current = &networkWatch{events: n.open(), ended: make(chan struct{}), last: n.read()}
 		go n.run(n.current)
 	}
@@ -62,9 +62,9 @@ func (n *sharedNetwork) Watch(fn func(NetworkStatus)) (stop func()) {
 	return func() { n.stop(w, watcher) }
 }
 
-// stop takes the watcher off, and ends the goroutine with the last one. It waits
-// for the goroutine unless that is in a watcher's function: that may be the
-// caller itself, or wait for a lock that the caller holds.
+// stop removes the watcher, and ends the goroutine with the last one. It waits for the
+// goroutine unless a watcher's function is running: the function may be the caller itself, or
+// wait for a lock that the caller holds.
 func (n *sharedNetwork) stop(w *networkWatch, watcher *networkWatcher) {
 	n.mu.Lock()
 	i := slices.Index(w.watchers, watcher)
@@ -84,28 +84,27 @@ func (n *sharedNetwork) stop(w *networkWatch, watcher *networkWatcher) {
 	}
 }
 
-// run is the goroutine of a watch. An event only says when to look; what has
-// happened is always read.
+// run is the goroutine of a watch. An event only causes a reading; its content is not used.
 func (n *sharedNetwork) run(w *networkWatch) {
 	defer close(w.ended)
-	var again time.Time // when to look without any event; zero: not at all
+	var again time.Time // when to read without an event; zero: never
 	for w.events.wait(again) != networkClosed && settleNetwork(w.events) {
 		again = n.look(w)
 	}
 }
 
-// look tells the watchers if anything has changed, and returns when to look again
-// in any case: a reading that failed hides what the event was about.
+// look reads the network and calls the watchers if it has changed. It returns when to read
+// again without an event, which is necessary after a reading that failed.
 func (n *sharedNetwork) look(w *networkWatch) (again time.Time) {
 	n.mu.Lock()
 	state := n.read()
-	var tell []*networkWatcher
+	var watchers []*networkWatcher
 	if state.digest != w.last.digest {
-		tell = slices.Clone(w.watchers)
+		watchers = slices.Clone(w.watchers)
 	}
 	w.last = state
 	n.mu.Unlock()
-	for _, watcher := range tell {
+	for _, watcher := range watchers {
 		n.call(w, watcher, state.status)
 	}
 	if state.unreadable {
@@ -114,7 +113,7 @@ func (n *sharedNetwork) look(w *networkWatch) (again time.Time) {
 	return again
 }
 
-// call calls a watcher's function, unless it has been stopped meanwhile.
+// call calls a watcher's function unless the watcher has been removed.
 func (n *sharedNetwork) call(w *networkWatch, watcher *networkWatcher, status NetworkStatus) {
 	n.mu.Lock()
 	w.calling = slices.Contains(w.watchers, watcher)
@@ -123,8 +122,8 @@ func (n *sharedNetwork) call(w *networkWatch, watcher *networkWatcher, status Ne
 	if !calling {
 		return
 	}
-	if err := protect(func() error { watcher.fn(status); return nil }); err != nil {
-		// There is no client to report it to, and all clients depend on this goroutine.
+	if err := apart(func() error { watcher.fn(status); return nil }); err != nil {
+		// No client can report it, and all clients depend on this goroutine.
 		slog.Error("wechatws: panic in a function that watches the network", "err", err)
 	}
 	n.mu.Lock()

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A fakeSystem is a network in the test's hand, and what a sharedNetwork over it
-// has told.
+// A fakeSystem is a network that the test controls, under a sharedNetwork.
 type fakeSystem struct {
 	network *sharedNetwork
 	start   time.Time
@@ -42,7 +41,7 @@ func (f *fakeSystem) read() networkState {
 	return f.state
 }
 
-// looks is how often the network has been read.
+// looks returns how often the network has been read.
 func (f *fakeSystem) looks() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,14 +54,14 @@ func (f *fakeSystem) open() networkEvents {
 	return e
 }
 
-// set makes the network another one, without an event.
+// set changes the network without an event.
 func (f *fakeSystem) set(state networkState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = state
 }
 
-// change does so with an event.
+// change changes the network with an event.
 func (f *fakeSystem) change(state networkState) {
 	f.set(state)
 	f.event()
@@ -75,35 +74,34 @@ func (f *fakeSystem) event() {
 	}
 }
 
-// watch returns all that a watcher is told, with the virtual time.
-func (f *fakeSystem) watch() (told func() []toldNetwork, stop func()) {
+// watch returns what a watcher is called with, and the virtual time of the calls.
+func (f *fakeSystem) watch() (reported func() []reportedNetwork, stop func()) {
 	var mu sync.Mutex
-	var all []toldNetwork
+	var all []reportedNetwork
 	stop = f.network.Watch(func(s NetworkStatus) {
 		mu.Lock()
 		defer mu.Unlock()
-		all = append(all, toldNetwork{s.Type, time.Since(f.start)})
+		all = append(all, reportedNetwork{s.Type, time.Since(f.start)})
 	})
-	return func() []toldNetwork {
+	return func() []reportedNetwork {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(all)
 	}, stop
 }
 
-type toldNetwork struct {
+type reportedNetwork struct {
 	network string
 	at      time.Duration
 }
 
-// passTime lets virtual time go by, and everything happen that is due at its end.
+// passTime advances virtual time, and waits until everything that is due has happened.
 func passTime(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// fakeEvents remembers one event at most, as a settled network would be looked at
-// once for all of them.
+// fakeEvents holds one event at most, since several cause one reading.
 type fakeEvents struct {
 	touched chan struct{}
 	closed  chan struct{}
@@ -130,7 +128,7 @@ func (e *fakeEvents) wait(until time.Time) networkEvent {
 
 func TestNetworkManyEventsAreOneChange(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		defer stop()
 		passTime(time.Hour)
 		for range 10 {
@@ -138,48 +136,48 @@ func TestNetworkManyEventsAreOneChange(t *testing.T) {
 			passTime(40 * time.Millisecond)
 		}
 		passTime(time.Hour)
-		assert.Equal(t, []toldNetwork{{"office", time.Hour + 460*time.Millisecond}}, told(), "100 ms after the last event")
+		assert.Equal(t, []reportedNetwork{{"office", time.Hour + 460*time.Millisecond}}, reported(), "100 ms after the last event")
 	})
 }
 
 func TestNetworkEventsWithoutEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		defer stop()
 		f.change(fakeState("office"))
 		for range 100 {
 			passTime(30 * time.Millisecond)
 			f.event()
 		}
-		assert.Equal(t, []toldNetwork{{"office", 500 * time.Millisecond}}, told())
+		assert.Equal(t, []reportedNetwork{{"office", 500 * time.Millisecond}}, reported())
 		assert.Less(t, f.looks(), 10, "two looks a second")
 	})
 }
 
 func TestNetworkEventWithoutChange(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		defer stop()
 		f.event()
 		passTime(time.Hour)
-		assert.Empty(t, told())
+		assert.Empty(t, reported())
 	})
 }
 
 func TestNetworkChangeRightAfterWatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		defer stop()
 		f.change(fakeState("office")) // before the goroutine has run at all
 		passTime(time.Second)
-		assert.Len(t, told(), 1)
+		assert.Len(t, reported(), 1)
 	})
 }
 
 func TestNetworkChangeUndone(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		inBubble(t, func(t *testing.T, f *fakeSystem) {
-			told, stop := f.watch()
+			reported, stop := f.watch()
 			defer stop()
 			f.change(unreachable)
 			passTime(50 * time.Millisecond)
@@ -189,9 +187,9 @@ func TestNetworkChangeUndone(t *testing.T) {
 			f.change(fakeState("home"))
 			passTime(time.Second)
 			if asked {
-				assert.Equal(t, []toldNetwork{{"home", 150 * time.Millisecond}}, told(), "who asked would not know otherwise")
+				assert.Equal(t, []reportedNetwork{{"home", 150 * time.Millisecond}}, reported(), "the caller of Status has the other state")
 			} else {
-				assert.Empty(t, told())
+				assert.Empty(t, reported())
 			}
 		})
 	}
@@ -201,31 +199,31 @@ var unreachable = networkState{status: NetworkStatus{Type: networkNone}, digest:
 
 func TestNetworkUnreadableIsReadAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		defer stop()
 		f.change(unreadableNetwork)
 		passTime(time.Second)
 		f.set(fakeState("office"))
 		passTime(time.Hour)
-		assert.Equal(t, []toldNetwork{
+		assert.Equal(t, []reportedNetwork{
 			{networkUnknown, 100 * time.Millisecond},
 			{"office", 5200 * time.Millisecond},
-		}, told())
+		}, reported())
 	})
 }
 
 func TestNetworkWatchersShare(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
-		var told []func() []toldNetwork
+		var reported []func() []reportedNetwork
 		var stops []func()
 		for range 100 {
 			seen, stop := f.watch()
-			told, stops = append(told, seen), append(stops, stop)
+			reported, stops = append(reported, seen), append(stops, stop)
 		}
 		assert.Len(t, f.opened, 1, "one source, and one goroutine on it")
 		f.change(fakeState("office"))
 		passTime(time.Second)
-		for _, seen := range told {
+		for _, seen := range reported {
 			assert.Len(t, seen(), 1)
 		}
 		for _, stop := range stops[1:] {
@@ -233,8 +231,8 @@ func TestNetworkWatchersShare(t *testing.T) {
 		}
 		f.change(fakeState("home"))
 		passTime(time.Second)
-		assert.Len(t, told[0](), 2, "the last one still watches")
-		assert.Len(t, told[99](), 1)
+		assert.Len(t, reported[0](), 2, "the last one still watches")
+		assert.Len(t, reported[99](), 1)
 		stops[0]()
 		<-f.opened[0].closed
 
@@ -243,7 +241,7 @@ func TestNetworkWatchersShare(t *testing.T) {
 		f.change(fakeState("office"))
 		passTime(time.Second)
 		assert.Len(t, seen(), 1)
-		assert.Len(t, told[0](), 2)
+		assert.Len(t, reported[0](), 2)
 		stop()
 	})
 }
@@ -252,11 +250,11 @@ func TestNetworkStopTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
 		_, stopFirst := f.watch()
 		stopFirst()
-		told, stop := f.watch()
+		reported, stop := f.watch()
 		stopFirst()
 		f.change(fakeState("office"))
 		passTime(time.Second)
-		assert.Len(t, told(), 1, "it stops its own watch only")
+		assert.Len(t, reported(), 1, "it stops its own watch only")
 		stop()
 		stop()
 	})
@@ -287,19 +285,19 @@ func TestNetworkStopFromInside(t *testing.T) {
 func TestNetworkWatchFromInside(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
 		var stop func()
-		var told func() []toldNetwork
+		var reported func() []reportedNetwork
 		stopFirst := f.network.Watch(func(NetworkStatus) {
-			if told == nil {
-				told, stop = f.watch()
+			if reported == nil {
+				reported, stop = f.watch()
 				assert.Equal(t, string("office"), f.network.Status().Type)
 			}
 		})
 		f.change(fakeState("office"))
 		passTime(time.Second)
-		assert.Empty(t, told(), "it came after that change")
+		assert.Empty(t, reported(), "it came after that change")
 		f.change(fakeState("home"))
 		passTime(time.Second)
-		assert.Len(t, told(), 1)
+		assert.Len(t, reported(), 1)
 		stopFirst()
 		stop()
 	})
@@ -309,22 +307,22 @@ func TestNetworkWatchFromInside(t *testing.T) {
 func TestNetworkStopAndWatchFromInside(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
 		var stop, stopNext func()
-		var told func() []toldNetwork
+		var reported func() []reportedNetwork
 		stop = f.network.Watch(func(NetworkStatus) {
 			stop()
-			told, stopNext = f.watch()
+			reported, stopNext = f.watch()
 		})
 		f.change(fakeState("office"))
 		passTime(time.Second)
 		assert.Len(t, f.opened, 2)
 		f.change(fakeState("home"))
 		passTime(time.Second)
-		assert.Len(t, told(), 1)
+		assert.Len(t, reported(), 1)
 		stopNext()
 	})
 }
 
-// fn waits for a lock that is held by who calls stop.
+// fn waits for a lock that the caller of stop holds.
 func TestNetworkStopDoesNotWaitForFunction(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeSystem) {
 		lock := make(chan struct{})
@@ -392,7 +390,7 @@ func TestNetworkWatchersComeAndGo(t *testing.T) {
 	})
 }
 
-// busyEvents has events all the time, that settle at once.
+// busyEvents always has an event, and settles at once.
 type busyEvents struct{ closed chan struct{} }
 
 func (e *busyEvents) close() { close(e.closed) }

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// A networkState is what one look at the network gives.
+// A networkState is the result of one reading of the network.
 type networkState struct {
 	status     NetworkStatus
-	digest     string // differs when anything does that counts as a change; never empty
-	unreadable bool
+	digest     string // two states with the same digest are no change; never empty
+	unreadable bool   // the reading has failed
 }
 
-// unreadableNetwork is the state that cannot be read. It counts as connected: a
-// wrong "not connected" would stop clients from dialing.
+// unreadableNetwork is the state when the reading has failed. It counts as connected: a wrong
+// "not connected" would keep clients from dialing.
 var unreadableNetwork = networkState{
 	status:     NetworkStatus{Connected: true, Type: networkUnknown},
 	digest:     "unreadable",
 	unreadable: true,
 }
 
-// A networkReading is what the system says, before it is judged.
+// A networkReading is the data that a networkState is made of.
 type networkReading struct {
 	interfaces []networkInterface
 	routes     []networkRoute // default routes, best first; none where they are not read
@@ -38,17 +38,18 @@ type networkInterface struct {
 // A networkRoute is a default route.
 type networkRoute struct {
 	index  int    // of its interface, 0 when it has none or several
-	digest string // all that distinguishes it from another one
+	digest string // everything that distinguishes it from other routes
 }
 
-// state judges the reading. kind tells the type of the network behind an interface.
+// state returns the state that the reading amounts to. kind returns the type of the network
+// behind an interface.
 func (r networkReading) state(kind func(name string) string) networkState {
 	if len(r.interfaces) == 0 {
-		return unreadableNetwork // there is always loopback
+		return unreadableNetwork // a machine has at least loopback
 	}
 	var digest []string
 	running := map[int]string{} // names by index
-	best := ""                  // the interface of the best route, or else the first that has an address
+	best := ""                  // the interface of the best route, otherwise the first with an address
 	addresses := 0
 	for _, i := range r.interfaces {
 		// On Linux FlagRunning implies carrier and, on Wi-Fi, a finished handshake.
@@ -67,17 +68,17 @@ func (r networkReading) state(kind func(name string) string) networkState {
 			digest = append(digest, fmt.Sprintf("interface %d %s %v", i.Index, i.Name, global))
 		}
 	}
-	// Links may be unnumbered, with the machine's address on loopback, as with BGP
-	// on the host. That is why loopback's addresses count, but no interface does.
+	// The links may be unnumbered and the machine's address on loopback, as with BGP on the
+	// host: the addresses of loopback count, the interface does not.
 	connected := len(running) > 0 && addresses > 0
 	if !connected {
-		// One digest for all that is no network.
+		// No network has one digest, so that further changes are none.
 		return networkState{status: NetworkStatus{Type: networkNone}, digest: "none"}
 	}
 	routed := false
 	for _, route := range r.routes {
-		// A route through an interface without carrier stays in the table, and
-		// whether it goes later changes nothing.
+		// A route through an interface without carrier may stay in the table; its removal
+		// is no change.
 		name, ok := running[route.index]
 		if route.index != 0 && !ok {
 			continue
@@ -87,7 +88,7 @@ func (r networkReading) state(kind func(name string) string) networkState {
 			best, routed = name, true
 		}
 	}
-	slices.Sort(digest) // the kernel promises no order
+	slices.Sort(digest) // the kernel's order is undefined
 	status := NetworkStatus{Connected: true, Type: networkUnknown}
 	if best != "" {
 		status.Type = kind(best)
@@ -95,9 +96,8 @@ func (r networkReading) state(kind func(name string) string) networkState {
 	return networkState{status: status, digest: fmt.Sprintln(status.Type, strings.Join(digest, "\n"))}
 }
 
-// globalAddresses leaves out, among others, link-local ones: with no other an
-// interface reaches no server, and IPv6's follows a change by two seconds, which
-// would be taken for a second one.
+// globalAddresses returns the global unicast addresses, sorted. Link-local addresses reach no
+// server, and that of IPv6 comes two seconds after the others, as if it were a second change.
 func globalAddresses(all []netip.Prefix) []netip.Prefix {
 	global := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return !p.Addr().IsGlobalUnicast() })
 	slices.SortFunc(global, func(a, b netip.Prefix) int {

@@ -61,8 +61,8 @@ func TestNetworkBackCutsAWaitShort(t *testing.T) {
 	})
 }
 
-// A dial that hangs since the network lost its packets is made anew when the
-// network comes back: the kernel would send the next one only seconds later.
+// A dial whose packets were lost is restarted when the network comes back: the kernel would
+// retransmit only seconds later.
 func TestNetworkBackMakesADialAnew(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		monitor := newFakeNetwork(true)

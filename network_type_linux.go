@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cellularLinks are what drivers call their cellular links. Some of these pass for
-// Ethernet.
+// cellularLinks are the prefixes of the names that drivers give to cellular links. Some of
+// these have the type of Ethernet.
 var cellularLinks = []string{"wwan", "rmnet", "ppp", "ccmni"}
 
-// linkType is the type of the network behind an interface, as far as sysfs tells.
-// Where that is not mounted it is unknown.
+// linkType returns the type of the network behind an interface, from sysfs. It is unknown if
+// sysfs is not mounted.
 func linkType(name string) string {
 	return linkTypeIn("/sys/class/net", name)
 }

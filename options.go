@@ -20,32 +20,34 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// An Option sets one thing about a [Client]. Options are plain values and may be shared by
-// any number of clients.
+// An Option configures a [Client]. Options are plain values and may be shared by any number
+// of clients.
 //
-// A later option replaces an earlier one that sets the same thing, also when the earlier one
+// A later option replaces an earlier one that sets the same thing, also if the earlier one
 // was wrong. Options of the same name set the same thing, and so do WithLogin and
 // WithLoginMessage, WithHeartbeat and WithoutHeartbeat, WithLiveness and WithoutLiveness, and
 // WithTiers, WithBackOff and WithoutReconnect.
 //
-// An option that is wrong is an *[OptionError] from [New]; so is a nil argument, unless the
-// option's comment gives it a meaning.
+// [New] returns an *[OptionError] for each option that is wrong. A nil argument is wrong
+// unless the option's comment gives it a meaning.
 type Option func(*config)
 
 // Connect: where to, and how.
 
-// WithEndpoint calls fn before every attempt for where to connect, instead of the url given
-// to [New], which must be empty then. It is for tokens that expire and for hosts that change.
+// WithEndpoint calls fn before every attempt for the URL and the header, by default the url
+// given to [New], which must be empty with this option. It is for tokens that expire and for
+// hosts that change.
 //
-// fn receives the number of the attempt, and the error of the attempt or connection before,
-// or nil. It may block until its context ends, which is when the client is closed or the dial
-// timeout is over. An error from it is a failed attempt, and ends the client when it is
-// marked with [Permanent]. An Endpoint that cannot be used is a failed attempt as well, with an
-// *[OptionError] in its *[DialError]; the next one may be right.
+// fn receives the number of the attempt, as in [StateChange], and the error of the previous
+// attempt or connection, or nil. It runs on a goroutine of its own, one call at a time, and
+// may block until its context ends: after the dial timeout ([WithDialTimeout]), or when the
+// client is closed. If it returns an error, the attempt has failed; an error marked with
+// [Permanent] ends the client. If it returns an Endpoint that cannot be used, the attempt has
+// failed with an *[OptionError] in its *[DialError], and the next one follows.
 func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return setting("WithEndpoint", func(c *config) error {
 		c.endpoint = fn
-		if fn == nil { // stands for one, so that the url is not found missing as well
+		if fn == nil { // any function, so that the missing url is not reported as well
 			c.endpoint = func(context.Context, int, error) (Endpoint, error) { return Endpoint{}, nil }
 			return wrong("WithEndpoint", "nil", "must be a function")
 		}
@@ -53,8 +55,8 @@ func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoin
 	})
 }
 
-// WithHeader sends h with every handshake, by default none: cookies, tokens, an Origin. The
-// headers that make up the handshake itself are refused. nil is no header.
+// WithHeader sends h with every handshake, by default no header: cookies, tokens, an Origin.
+// h is cloned. Host and the headers of the handshake itself are refused. nil is no header.
 func WithHeader(h http.Header) Option {
 	return setting("WithHeader", func(c *config) error {
 		c.header = h.Clone()
@@ -63,13 +65,13 @@ func WithHeader(h http.Header) Option {
 }
 
 // WithSubprotocols offers these subprotocols, the preferred one first; by default none.
-// [OpenEvent] has the one that the server chose.
+// [OpenEvent] has the one that the server has chosen.
 func WithSubprotocols(names ...string) Option {
 	return setting("WithSubprotocols", func(c *config) error {
 		c.subprotocols = slices.Clone(names)
 		var errs []error
 		for i, name := range names {
-			at := fmt.Sprintf("name %d of %d", i+1, len(names)) // the name may be a token of the user's
+			at := fmt.Sprintf("name %d of %d", i+1, len(names)) // the name itself may be a secret
 			switch {
 			case !isToken(name):
 				errs = append(errs, wrong("WithSubprotocols", at, "must be an HTTP token such as \"chat.v1\""))
@@ -81,8 +83,9 @@ func WithSubprotocols(names ...string) Option {
 	})
 }
 
-// WithTLSConfig uses this configuration for wss, by default Go's. It is cloned. TLS 1.2 is
-// the oldest version allowed.
+// WithTLSConfig sets the TLS configuration for wss, by default that of package crypto/tls. t
+// is cloned. Its callbacks run on goroutines of net/http; a panic in one is a failed attempt.
+// Versions below TLS 1.2 are refused.
 func WithTLSConfig(t *tls.Config) Option {
 	return setting("WithTLSConfig", func(c *config) error {
 		if t == nil {
@@ -99,20 +102,22 @@ func WithTLSConfig(t *tls.Config) Option {
 	})
 }
 
-// WithProxy chooses the proxy for each handshake as the Proxy field of [http.Transport] does,
-// by default with [http.ProxyFromEnvironment]. nil is no proxy.
+// WithProxy sets the function that chooses the proxy for each handshake, by default
+// [http.ProxyFromEnvironment]; see the Proxy field of [http.Transport]. nil is no proxy. An
+// error from fn is a failed attempt, and ends the client if it is marked with [Permanent].
 func WithProxy(fn func(*http.Request) (*url.URL, error)) Option {
 	return setting("WithProxy", func(c *config) error { c.proxy = fn; return nil })
 }
 
-// WithNetDial makes the network connections below TLS and HTTP, by default with a zero
+// WithNetDial makes the network connections below TLS and HTTP, by default with a
 // [net.Dialer]: for choosing an interface, setting socket options, or a network in memory.
-// The default's connections have TCP_NODELAY set; for 10 minutes, an address of a name that
-// has failed is tried after the others.
+// The default connects with TCP_NODELAY, and tries an address that has failed within the last
+// 10 minutes after the other addresses of the same name.
 //
-// fn runs on a goroutine of its own and must return when its context ends. The
-// context has the deadline of the dial timeout, which net.Dialer shares out among the
-// addresses of a name. The order of the addresses is fn's.
+// fn runs on a goroutine of its own, and must return when its context ends. The context has
+// the deadline of the dial timeout ([WithDialTimeout]), which [net.Dialer] divides among the
+// addresses of a name. fn alone decides the order of the addresses. An error from it is a
+// failed attempt, and ends the client if it is marked with [Permanent].
 func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return setting("WithNetDial", func(c *config) error {
 		if fn == nil {
@@ -123,14 +128,14 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 	})
 }
 
-// fenced makes the option that [fence.New] documents.
+// fenced is the option that [fence.New] returns.
 func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
 
 func init() { fence.New = func(allow func() error) any { return fenced(allow) } }
 
-// WithDialer sets the WebSocket library below the client, by default Dialer of
-// transport/coder; Dialer of transport/nhooyr is another one. A Dialer may wrap the Conn of
-// one of these, which then reads and writes every message.
+// WithDialer sets the WebSocket library below the client, by default the Dialer of package
+// transport/coder; package transport/nhooyr has another one. A [transport.Dialer] may wrap the
+// [transport.Conn] of one of these: all messages are then read and written by the wrapper.
 func WithDialer(d transport.Dialer) Option {
 	return setting("WithDialer", func(c *config) error {
 		if isNil(d) {
@@ -141,8 +146,9 @@ func WithDialer(d transport.Dialer) Option {
 	})
 }
 
-// WithDialTimeout bounds an attempt from DNS to the server's answer, by default to 10 s. The
-// endpoint function before it and the login message after it have as long again, each.
+// WithDialTimeout bounds an attempt, from DNS to the server's answer, by default to 10 s. The
+// function of [WithEndpoint] before it, and making and writing the login message after it,
+// are bounded by the same duration each. It must be above zero.
 func WithDialTimeout(d time.Duration) Option {
 	return setting("WithDialTimeout", func(c *config) error {
 		c.dialTimeout = d
@@ -150,9 +156,9 @@ func WithDialTimeout(d time.Duration) Option {
 	})
 }
 
-// WithReadLimit sets the largest message that is accepted, in bytes after decompression, by
-// default 1 MiB; [math.MaxInt64] is no limit. A larger message ends the connection with a
-// *[ReadLimitError], and a reconnect follows.
+// WithReadLimit sets the largest inbound message, in bytes after decompression, by default
+// 1 MiB; [math.MaxInt64] is no limit. A larger message ends the connection with a
+// *[ReadLimitError], and a reconnect follows. It must be above zero.
 func WithReadLimit(bytes int64) Option {
 	return setting("WithReadLimit", func(c *config) error {
 		c.readLimit = bytes
@@ -163,21 +169,23 @@ func WithReadLimit(bytes int64) Option {
 	})
 }
 
-// WithCompression offers permessage-deflate, without context takeover. It is off by default:
-// for messages as small as these it costs more memory and time than it saves. When a server
-// compresses wrongly, the client ends that connection with [ErrCompression] and offers no
-// compression from then on.
+// WithCompression offers permessage-deflate without context takeover, by default off: for
+// small messages it costs more memory and time than it saves. If a server compresses wrongly,
+// the client ends that connection with [ErrCompression] and offers no compression from then
+// on.
 func WithCompression() Option {
 	return setting("WithCompression", func(c *config) error { c.compression = true; return nil })
 }
 
 // Session: what an open connection does.
 
-// WithLogin sends what fn returns, which may be anything that [Client.Send] takes, as the
-// first message of every connection; by default nothing. No message is written before it. fn may block until its
-// context ends (the dial timeout); if it returns nil and no error, nothing is sent. An error,
-// or a write that fails, is a failed attempt, and ends the client when it is marked with
-// [Permanent].
+// WithLogin sends the value that fn returns as the first message of every connection, by
+// default none. The value may be anything that [Client.Send] takes; nil sends nothing.
+//
+// fn runs on a goroutine of its own, one call at a time, and may block until its context ends:
+// after the dial timeout ([WithDialTimeout]), or when the client is closed. An error from it,
+// or a write that fails, is a failed attempt; an error marked with [Permanent] ends the
+// client.
 //
 // It mirrors the message that the original sends in _onSocketOpened.
 func WithLogin(fn func(ctx context.Context) (any, error)) Option {
@@ -190,8 +198,9 @@ func WithLogin(fn func(ctx context.Context) (any, error)) Option {
 	})
 }
 
-// WithLoginMessage sends v as the first message of every connection, by default nothing: it
-// is [WithLogin] for a message that is always the same.
+// WithLoginMessage sends v as the first message of every connection, by default none: it is
+// [WithLogin] for a message that is always the same. A v that cannot be encoded is an error
+// from [New].
 func WithLoginMessage(v any) Option {
 	return setting("WithLogin", func(c *config) error {
 		c.login, c.loginMessage = func(context.Context) (any, error) { return v, nil }, v
@@ -202,8 +211,11 @@ func WithLoginMessage(v any) Option {
 	})
 }
 
-// WithHeartbeat sets the application's heartbeat, by default {"msg_type":"ping"} every 3 s.
-// Zero fields keep their defaults. It mirrors the original's _start.
+// WithHeartbeat sets the application heartbeat, by default {"msg_type":"ping"} every 3 s.
+// Zero fields keep their defaults. An interval below zero, and both Message and NewMessage,
+// are errors.
+//
+// It mirrors the original's _start.
 func WithHeartbeat(h Heartbeat) Option {
 	return setting("WithHeartbeat", func(c *config) error {
 		c.heartbeat = h
@@ -219,16 +231,17 @@ func WithHeartbeat(h Heartbeat) Option {
 	})
 }
 
-// WithoutHeartbeat sends no application heartbeat: heartCheck false in the
-// original. Liveness goes on.
+// WithoutHeartbeat sends no application heartbeat. Protocol pings continue; see
+// [WithLiveness].
+//
+// It mirrors heartCheck false in the original.
 func WithoutHeartbeat() Option {
 	return setting("WithHeartbeat", func(c *config) error { c.heartbeat = Heartbeat{}; return nil })
 }
 
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and
 // a timeout of 10 s. Zero fields keep their defaults. The timeout must be longer than the
-// interval between the questions to the peer: that of the pings, or with Heartbeat.Pong that
-// of the heartbeats.
+// interval of the pings, or, with [Heartbeat] Pong, than the interval of the heartbeats.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
 		c.liveness = l
@@ -245,16 +258,17 @@ func WithLiveness(l Liveness) Option {
 	})
 }
 
-// WithoutLiveness sends no protocol pings and does not judge the peer by its
-// silence, like the original: a half-open connection then hangs until the
-// kernel gives up, which with heartbeats takes about a quarter of an hour.
+// WithoutLiveness sends no protocol pings and does not end a connection whose peer is silent,
+// like the original. A half-open connection then lasts until the kernel gives up, which takes
+// about 15 minutes with heartbeats.
 func WithoutLiveness() Option {
 	return setting("WithLiveness", func(c *config) error { c.liveness = Liveness{}; return nil })
 }
 
-// WithTypeField sets the name of the field that messages are routed by, by default
-// "msg_type". It is a field at the top level of each message. Its value is a string, or a number
-// or boolean, which is routed by its JSON text: On(client, "4", …) is called for "op":4.
+// WithTypeField sets the name of the top-level field that messages are routed by, by default
+// "msg_type". Its value is a string, or a number or boolean, which is routed by its JSON text:
+// a callback registered with On(client, "4", …) is called for "op":4. The name must be valid
+// UTF-8 that needs no escapes in JSON.
 func WithTypeField(name string) Option {
 	return setting("WithTypeField", func(c *config) error {
 		c.typeField = name
@@ -268,9 +282,9 @@ func WithTypeField(name string) Option {
 	})
 }
 
-// WithCodec sets how messages are encoded and decoded. The default encodes as
-// encoding/json does and decodes what encoding/json decodes, [encoding/json.Number] included, at
-// less than half its cost; docs/dependencies.md lists the differences.
+// WithCodec sets how messages are encoded and decoded, by default as encoding/json does,
+// [encoding/json.Number] included. The default decodes in less than half the time of
+// encoding/json; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return setting("WithCodec", func(c *config) error {
 		if isNil(codec) {
@@ -284,8 +298,10 @@ func WithCodec(codec Codec) Option {
 // Reconnect: when the next attempt follows, and when none does.
 
 // WithTiers sets the reconnect schedule, by default the original's tiers: 3 s for 20
-// attempts, 10 s for 30, then 450 s for ever. When the last tier is used up, the client ends
-// in [StateFailed] with the last error.
+// attempts, 10 s for 30, then 450 s without end. When the last tier is used up, the client
+// ends in [StateFailed] with the last error. At least one tier is required.
+//
+// It mirrors the original's _reConnect.
 func WithTiers(tiers ...Tier) Option {
 	return setting("WithTiers", func(c *config) error {
 		t, err := newTiers(tiers...)
@@ -297,10 +313,11 @@ func WithTiers(tiers ...Tier) Option {
 	})
 }
 
-// WithBackOff makes the reconnect schedule from any policy of
-// github.com/cenkalti/backoff/v4, instead of [WithTiers]. fn is called once for every Connect
-// and Run, since a policy has state and belongs to one client. A policy that returns
-// backoff.Stop ends the client in [StateFailed] with the last error.
+// WithBackOff sets the reconnect schedule to a policy of github.com/cenkalti/backoff/v4, by
+// default that of [WithTiers]. fn is called once by every [Client.Connect] and [Client.Run],
+// since a policy has state and belongs to one session. The client calls the policy from one
+// goroutine at a time. When the policy returns backoff.Stop, the client ends in [StateFailed]
+// with the last error.
 func WithBackOff(fn func() backoff.BackOff) Option {
 	return setting("WithTiers", func(c *config) error {
 		c.newBackOff = fn
@@ -312,14 +329,16 @@ func WithBackOff(fn func() backoff.BackOff) Option {
 }
 
 // WithoutReconnect ends the client in [StateFailed] at the first failed attempt or lost
-// connection: isReconnection false in the original.
+// connection.
+//
+// It mirrors isReconnection false in the original.
 func WithoutReconnect() Option {
 	return setting("WithTiers", func(c *config) error { c.newBackOff = nil; return nil })
 }
 
 // WithJitter spreads each wait evenly over ± fraction of itself, by default 0: the schedule is
-// exact. Use it (0.2 is good) whenever you run more than one client: clients that lost the
-// same server then do not come back in the same moment.
+// exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one
+// client: clients that have lost the same server then do not reconnect at the same moment.
 func WithJitter(fraction float64) Option {
 	return setting("WithJitter", func(c *config) error {
 		c.jitter = fraction
@@ -331,7 +350,7 @@ func WithJitter(fraction float64) Option {
 }
 
 // WithStableAfter sets how long a connection must have lasted for the schedule to restart, by
-// default 5 s.
+// default 5 s. It must be above zero.
 func WithStableAfter(d time.Duration) Option {
 	return setting("WithStableAfter", func(c *config) error {
 		c.stableAfter = d
@@ -340,9 +359,9 @@ func WithStableAfter(d time.Duration) Option {
 }
 
 // WithRetryIf sets the function that reports whether another attempt follows a failure, by
-// default [DefaultRetryIf]. When fn returns false, the client ends in [StateFailed] with the
-// failure's error. fn is not called for an error marked with [Permanent]. It must not block;
-// it is never called concurrently for one client.
+// default [DefaultRetryIf]. If fn returns false, the client ends in [StateFailed] with the
+// failure's error. fn is not called for an error marked with [Permanent]. It is called from
+// one goroutine at a time for each client, and must not block.
 func WithRetryIf(fn func(Failure) bool) Option {
 	return setting("WithRetryIf", func(c *config) error {
 		if fn == nil {
@@ -353,12 +372,11 @@ func WithRetryIf(fn func(Failure) bool) Option {
 	})
 }
 
-// WithPermanentAfter sets how long a client that has been open retries although the server
-// answers nothing but the same refusal, by default 15 minutes; a refusal is a 403, for
-// example, or a close with 1008. The first attempt after that time that is refused too ends
-// the client, so that it ends one wait of the schedule later at most. With 0 the number alone
-// decides: the third refusal in a row. [DefaultRetryIf] lists the refusals, and what applies
-// before the first open; with a policy of [WithRetryIf] only [Failure.Persistent] changes.
+// WithPermanentAfter sets how long a client that has been open retries while the server
+// repeats the same refusal, by default 15 minutes. A refusal is a 403, for example, or a close
+// with 1008. The first attempt after that time that is refused too ends the client. With 0 the
+// third refusal in a row does. [DefaultRetryIf] lists the refusals, and what applies before
+// the first open; with a function of [WithRetryIf] only [Failure.Persistent] changes.
 func WithPermanentAfter(d time.Duration) Option {
 	return setting("WithPermanentAfter", func(c *config) error {
 		c.permanentAfter = d
@@ -369,15 +387,14 @@ func WithPermanentAfter(d time.Duration) Option {
 	})
 }
 
-// WithNetworkMonitor makes the client aware of the network, by default it is not. Without a
-// network it does not dial and waits in [StateOffline], and when the network comes back it
-// tries at once. [SystemNetwork] is the monitor for the machine's own network.
+// WithNetworkMonitor sets the monitor of the network, by default none. While there is no
+// network, the client does not dial and waits in [StateOffline]; when the network comes back,
+// it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
-// Each change that the monitor reports cuts a wait short, and asks the peer of an open
-// connection to prove itself within half the liveness timeout. An attempt under way is
-// restarted only when the network comes or goes, or when the source address for the
-// server that it dials has changed; otherwise it goes on, and if it fails, the next one
-// follows at once.
+// Each change that the monitor reports ends a wait, and probes the peer of an open connection:
+// it must answer within half the liveness timeout ([WithLiveness]). An attempt under way is
+// restarted if the network comes or goes, or if the source address for the server has
+// changed. Otherwise it continues, and if it fails, the next one follows at once.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {
@@ -392,11 +409,11 @@ func WithNetworkMonitor(m NetworkMonitor) Option {
 
 // Queue: messages that wait to be written.
 
-// WithQueue bounds the outbound queue, in messages and in bytes, and says what [Client.Send]
-// does when it is full. The default is 1024 messages, 4 MiB and [QueueFail].
+// WithQueue bounds the outbound queue, in messages and in bytes, and sets what [Client.Send]
+// does when it is full, by default 1024 messages, 4 MiB and [QueueFail].
 //
-// With 0 messages nothing is queued: Send returns [ErrNotOpen] when there is no
-// open connection, and otherwise returns when the message is written.
+// With 0 messages nothing is queued: Send returns [ErrNotOpen] if no connection is open, and
+// otherwise blocks until the message is written.
 func WithQueue(messages, bytes int, whenFull QueuePolicy) Option {
 	return setting("WithQueue", func(c *config) error {
 		c.queueMessages, c.queueBytes, c.whenFull = messages, bytes, whenFull
@@ -414,8 +431,8 @@ func WithQueue(messages, bytes int, whenFull QueuePolicy) Option {
 	})
 }
 
-// WithDrainTimeout sets how long Close goes on writing what is queued while the
-// connection is open, by default 1 s. 0 does not drain.
+// WithDrainTimeout sets how long [Client.Close] writes queued messages before it closes the
+// connection, by default 1 s. With 0 it writes none.
 func WithDrainTimeout(d time.Duration) Option {
 	return setting("WithDrainTimeout", func(c *config) error {
 		c.drainTimeout = d
@@ -429,8 +446,8 @@ func WithDrainTimeout(d time.Duration) Option {
 // Observe: see also WithLogger in log.go.
 
 // WithTrace calls the functions of these traces as things happen, in this order; by default
-// there are none. See [Trace]. As with every option, a later WithTrace replaces an earlier one: give all
-// traces to one. [WithLogger] is independent of it.
+// there are none. See [Trace]. A later WithTrace replaces an earlier one, as every option does:
+// pass all traces to one call. [WithLogger] is independent of it.
 func WithTrace(traces ...Trace) Option {
 	return setting("WithTrace", func(c *config) error {
 		c.trace = untraced.with(traces...)

@@ -134,8 +134,7 @@ const wrongHost = "host must be a name or an IP address, one of IPv6 in brackets
 // noCodec is a Codec of which there is only a nil pointer.
 type noCodec struct{ wechatws.Codec }
 
-// A later option replaces an earlier one that sets the same thing: what was wrong with that
-// one does not matter any more, and what was right about it neither.
+// A later option replaces an earlier one that sets the same thing, with its value and its error.
 func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	wrong, right := map[string][]wechatws.Option{}, map[string][]wechatws.Option{}
 	add := func(thing string, ok, bad wechatws.Option) {
@@ -196,7 +195,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 				_, err = wechatws.New(url, ok, bad)
 				assert.Error(t, err, thing)
 				_, err = wechatws.New(url, bad, bad)
-				assert.Len(t, strings.Split(err.Error(), "\n"), len(strings.Split(oneError(t, url, bad), "\n")), "%s: told once", thing)
+				assert.Len(t, strings.Split(err.Error(), "\n"), len(strings.Split(oneError(t, url, bad), "\n")), "%s: reported once", thing)
 			}
 		}
 	}
@@ -301,7 +300,7 @@ func TestThePackageCommentListsEveryOption(t *testing.T) {
 	}
 }
 
-// pass stands where a test is about the URL alone.
+// pass is an option for tests that are about the URL only.
 var pass = wechatws.WithCompression()
 
 func TestNewTakesHTTPAsWebSocket(t *testing.T) {

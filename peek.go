@@ -10,12 +10,11 @@ import (
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
 const maxDepth = 10000
 
-// peekType returns what a JSON object has in a top-level field: the string, or the text
-// of a number or boolean. It returns ErrNoType for anything else. It looks no further than
-// that field, the first of its name; what comes behind it is checked when the message is
-// decoded. Up to there, or to the end when the field is not found, it checks that data is
-// JSON, and returns ErrNotJSON otherwise. It does not use recursion: what a server sends
-// must not be able to exhaust the stack. It does not check UTF-8.
+// peekType returns the value of a top-level field of a JSON object: the string, or the text of
+// a number or boolean. It returns ErrNoType if there is no such field, or its value is another
+// one. It reads up to the first field of that name, or to the end if there is none, and returns
+// ErrNotJSON if data is not valid JSON up to there; decoding the message checks the rest. It
+// uses no recursion, so that nested input cannot exhaust the stack. It does not check UTF-8.
 func peekType(data []byte, field string) (typ []byte, err error) {
 	if typ, ok := leading(data, field); ok {
 		return typ, nil
@@ -30,14 +29,15 @@ func peekType(data []byte, field string) (typ []byte, err error) {
 		case '"':
 			return unquote(raw), nil
 		case '{', '[', 'n':
-		default: // numbers and booleans are all that is left
+		default: // a number or a boolean
 			return raw, nil
 		}
 	}
 	return nil, ErrNoType
 }
 
-// leading is peekType for how nearly all messages begin: {"msg_type":"message"
+// leading is peekType for messages that begin with the field, such as
+// {"msg_type":"message", which are nearly all.
 func leading(data []byte, field string) (typ []byte, ok bool) {
 	name := len(`{"`)
 	value := name + len(field) + len(`":"`)
@@ -48,14 +48,14 @@ func leading(data []byte, field string) (typ []byte, ok bool) {
 	return data[value:min(end, len(data))], end < len(data) && data[end] == '"'
 }
 
-// isJSON tells whether data is one valid JSON value.
+// isJSON reports whether data is one valid JSON value.
 func isJSON(data []byte) bool {
 	p := peeker{data: data}
 	_, ok := p.scan("")
 	return ok
 }
 
-// unquote reads a valid JSON string.
+// unquote returns the content of a valid JSON string.
 func unquote(raw []byte) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1]
@@ -65,19 +65,19 @@ func unquote(raw []byte) []byte {
 	return []byte(s)
 }
 
-// A peeker walks over JSON text. Its methods move past what they are named
-// after and tell whether it was there.
+// A peeker reads JSON text. Each method moves past the element that it is named after, and
+// reports whether it was there.
 type peeker struct {
 	data []byte
 	at   int
 }
 
-// scan walks over everything, but no further than the value that the field has at the
-// top level, whose first token it returns. No field has an empty name here.
+// scan reads up to the value of the top-level field, whose first token it returns. If field is
+// empty, or not found, it reads everything.
 func (p *peeker) scan(field string) (found []byte, ok bool) {
 	var room [32]byte
-	open := room[:0] // the brackets that are open
-	wanted := false  // the value that comes is the field's
+	open := room[:0] // open brackets
+	wanted := false  // the next value is the field's
 	for {
 		p.space()
 		start := p.at
@@ -108,7 +108,7 @@ func (p *peeker) scan(field string) (found []byte, ok bool) {
 		if !entered && !p.leave(&open) {
 			return nil, len(open) == 0 && p.at == len(p.data)
 		}
-		// Another value comes: in an object, behind its name.
+		// Another value follows: in an object, after its name.
 		wanted = false
 		if open[len(open)-1] == '{' {
 			if wanted, ok = p.key(field, len(open)); !ok {
@@ -118,11 +118,11 @@ func (p *peeker) scan(field string) (found []byte, ok bool) {
 	}
 }
 
-// closing is the bracket that closes c, two places on in ASCII for both kinds.
+// closing returns the bracket that closes c, which comes two later in ASCII for both kinds.
 func closing(c byte) byte { return c + 2 }
 
-// leave moves past the brackets that close and the comma behind them, and tells
-// whether there was one.
+// leave moves past closing brackets and the comma after them, and reports whether there was a
+// comma.
 func (p *peeker) leave(open *[]byte) bool {
 	for {
 		p.space()
@@ -142,8 +142,7 @@ func (p *peeker) leave(open *[]byte) bool {
 	}
 }
 
-// key moves past a field's name and colon, and tells whether it is the one
-// wanted.
+// key moves past a field's name and colon, and reports whether it is the wanted field.
 func (p *peeker) key(field string, depth int) (wanted, ok bool) {
 	p.space()
 	start := p.at
@@ -159,16 +158,17 @@ func (p *peeker) key(field string, depth int) (wanted, ok bool) {
 	return depth == 1 && field != "" && unquoteIs(name, field), true
 }
 
-// unquoteIs compares without allocating when there is no escape.
+// unquoteIs reports whether the content of a valid JSON string is s. It does not allocate
+// unless there is an escape.
 func unquoteIs(raw []byte, s string) bool {
 	if string(raw[1:len(raw)-1]) == s {
 		return true
 	}
-	escaped := len(raw)-2 > len(s) && bytes.IndexByte(raw, '\\') >= 0 // an escape is longer than what it stands for
+	escaped := len(raw)-2 > len(s) && bytes.IndexByte(raw, '\\') >= 0 // an escape is longer than its character
 	return escaped && string(unquote(raw)) == s
 }
 
-// peek is the byte that comes, or 0 at the end.
+// peek returns the next byte, or 0 at the end.
 func (p *peeker) peek() byte {
 	if p.at < len(p.data) {
 		return p.data[p.at]
@@ -212,8 +212,8 @@ func (p *peeker) str() bool {
 	}
 }
 
-// plain moves past what needs no attention inside a string, eight bytes at a time:
-// up to the next quote, backslash or control character.
+// plain returns the index of the next quote, backslash or control character in a string. It
+// compares eight bytes at a time.
 func plain(data []byte, i int) int {
 	const (
 		ones  = 0x0101010101010101
@@ -233,7 +233,7 @@ func plain(data []byte, i int) int {
 	return i
 }
 
-// escape is how long the escape is that data begins with; 0: there is none.
+// escape returns the length of the escape that data begins with, or 0 if there is none.
 func escape(data []byte) int {
 	if len(data) < 2 {
 		return 0
@@ -288,8 +288,8 @@ func (p *peeker) number() bool {
 	return true
 }
 
-// ended reports whether the token that began at start ends here: 12 may be the beginning
-// of 123, or of what is no JSON.
+// ended reports whether the token that began at start ends here: 12 may be the beginning of
+// 123, or of invalid JSON.
 func (p *peeker) ended(start int) bool {
 	switch p.data[start] {
 	case '"', '{', '[':

@@ -91,8 +91,7 @@ func TestPeekType(t *testing.T) {
 	}
 }
 
-// What a server sends must not exhaust the stack, and what encoding/json refuses
-// for its depth is refused here too.
+// Deeply nested input must not exhaust the stack, and is refused like in encoding/json.
 func TestPeekTypeDepth(t *testing.T) {
 	deepest := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
 	require.True(t, json.Valid([]byte(deepest)))
@@ -133,8 +132,7 @@ func FuzzPeekType(f *testing.F) {
 	})
 }
 
-// firstType is peekType by the tokens of encoding/json, which are less exact about
-// what is no JSON.
+// firstType is peekType with the tokens of encoding/json, which accepts some invalid JSON.
 func firstType(data []byte) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

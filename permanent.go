@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// Permanent marks err as permanent: an error that another attempt cannot mend, such as a
-// revoked account. Returned by a function of the user's that an attempt or a connection
-// depends on, it ends the client in [StateFailed] instead of being retried: by the functions
-// of [WithEndpoint], [WithLogin], [WithProxy], [WithNetDial] and [Client.AfterConnect], by a
-// Dialer, or as the cause given to [Client.Disconnect].
+// Permanent marks err as permanent: as an error that no further attempt can resolve, such as a
+// revoked account. The client ends in [StateFailed] with it, instead of trying again, when it
+// is returned by a function of [WithEndpoint], [WithLogin], [WithProxy], [WithNetDial] or
+// [Client.AfterConnect], or by a [transport.Dialer], and when it is the cause given to
+// [Client.Disconnect].
 //
-// The mark does not change the error's text, [errors.Is] and [errors.As] see through it, and
-// it may be wrapped. Permanent(nil) is nil. What Permanent of github.com/cenkalti/backoff
-// returns is recognised as well, in each major version from v4 on.
+// The mark does not change the error's text. [errors.Is] and [errors.As] find err below it,
+// and it may be wrapped. Permanent(nil) is nil. Errors marked by Permanent of
+// github.com/cenkalti/backoff are recognised as well, in each major version from v4 on.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -31,9 +31,9 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// isPermanent reports whether err, or an error below it, is marked as permanent. A method
-// such as Permanent() bool is not looked for: an error of another library may have one that
-// means something else, and the client must not end because of it.
+// isPermanent reports whether err, or an error below it, is marked as permanent. It ignores a
+// method such as Permanent() bool: in an error of another library that may mean something
+// else, and the client must not end because of it.
 func isPermanent(err error) bool {
 	return errors.As(err, new(*permanentError)) || isBackOffPermanent(err)
 }
@@ -62,58 +62,58 @@ func isBackOffPermanent(err error) bool {
 	return false
 }
 
-// A Failure is an attempt that failed, or a connection that ended and was not closed by the
-// client. [WithRetryIf] and [DefaultRetryIf] judge it. All of it is in its fields, so that a
-// test of a policy can make one.
+// A Failure is an attempt that has failed, or a connection that ended without
+// [Client.Close]. It is the argument of [DefaultRetryIf] and of the function of [WithRetryIf],
+// and has no unexported fields, so that a test of such a function can make one.
 type Failure struct {
 	// Err is a *[DialError], perhaps around a *[HandshakeError] or a *[ProxyError], or a
 	// *[CloseError].
 	Err error
 	// Opened reports whether the client has been open since Connect or Run.
 	Opened bool
-	// Repeats is how many times in a row the same refusal has come, this time included: the
+	// Repeats is how many times in a row the same refusal has come, including this one: the
 	// same HTTP status from the server, the same from a proxy, or the same close code from
-	// the peer. A failure of another kind and a stable connection (WithStableAfter) end the
-	// row. It is 1 for failures that have neither status nor close code.
+	// the peer. A failure of another kind, and a stable connection ([WithStableAfter]), end
+	// the row. It is 1 for failures that have neither a status nor a close code.
 	Repeats int
-	// Persistent reports whether Repeats is three or more, and the first of them was at
-	// least as long ago as WithPermanentAfter says, 15 minutes by default.
+	// Persistent reports whether Repeats is three or more and the first of them was at
+	// least 15 minutes ago, or the duration of [WithPermanentAfter].
 	Persistent bool
-	// FreshEndpoint reports whether the function of WithEndpoint is called before the next
-	// attempt, and may return other credentials.
+	// FreshEndpoint reports whether there is a function of [WithEndpoint], which may return
+	// other credentials for the next attempt.
 	FreshEndpoint bool
 }
 
-// patience is how often in a row a refusal must come to be believed: a policy close
-// can be a rate limit. Once the client has been open, it must also have lasted, since
-// tries follow each other within seconds: gateways answer 403 during a deploy, and a
-// server may refuse a client until it has found out that the connection before is dead.
+// patience is how many times in a row a refusal must come to be permanent: a policy close can
+// be a rate limit. Once the client has been open, the refusal must also have lasted, since
+// attempts follow each other within seconds: gateways answer 403 during a deploy, and a server
+// may refuse a client until it has detected that the previous connection is dead.
 const patience = 3
 
 // DefaultRetryIf is the default of [WithRetryIf]. It reports whether f is temporary, so that
 // another attempt follows.
 //
-// Before the first open, a wrong set-up is permanent at once: the handshake's 400, 401, 403,
-// 404, 405, 407, 410, 426 and 501, and TLS certificates that are wrong in anything but their
-// dates. Those that have expired or are not yet valid are retried, since certificates are
-// renewed late and clocks are set late. With an endpoint function a first 401, 403 or 407 is
-// retried once. A close code of those listed below, which the peer may send while
-// AfterConnect runs, is permanent the third time in a row. Time does not count: the caller of
-// Connect waits for the result.
+// Before the first open, configuration errors are permanent at once: the statuses 400, 401,
+// 403, 404, 405, 407, 410, 426 and 501, and invalid TLS certificates. Certificates that have
+// expired or are not yet valid are retried, since certificates are renewed late and clocks are
+// set late. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
+// close codes listed below, which the peer may send while [Client.AfterConnect] functions run,
+// are permanent the third time in a row. Time does not count, since the caller of
+// [Client.Connect] waits for the result.
 //
-// Once the client has been open since Connect, staying connected comes first: 401, 403, 407
-// and 410, and the close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are permanent
-// when they are [Failure.Persistent]: the same has come three times in a row and for 15
-// minutes (WithPermanentAfter), with no stable connection in between. With the default tiers
-// that is 21 minutes after the first refusal, since the waits are longer by then. It must be
-// the same one: refusals that alternate, such as 401 and 403, come from a server in disorder,
-// and are retried for as long as they do.
+// Once the client has been open since Connect, the statuses 401, 403, 407 and 410, and the
+// close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are permanent if they are
+// [Failure.Persistent]: the same refusal has come three times in a row and for 15 minutes
+// ([WithPermanentAfter]), with no stable connection in between. With the default tiers the
+// client ends 21 minutes after the first refusal, since the waits are longer by then. Refusals
+// that alternate, such as 401 and 403, are temporary.
 //
-// Everything else is retried, a 1000 or 1001 from the peer included. 407 is a proxy that asks
-// for other credentials, whether it refuses a tunnel (a *[ProxyError]) or answers in the
-// server's place; whatever else a proxy answers when asked for a tunnel is retried.
+// Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 comes
+// from a proxy that requires other credentials, for a tunnel (a *[ProxyError]) or in the
+// server's place; every other status of a proxy that is asked for a tunnel is temporary.
 //
-// An error marked with [Permanent] is permanent, whatever a policy says.
+// An error marked with [Permanent] is always permanent, also with a function of
+// [WithRetryIf].
 func DefaultRetryIf(f Failure) bool {
 	if isPermanent(f.Err) {
 		return false
@@ -168,8 +168,8 @@ func isOutOfDate(err error) bool {
 	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
 }
 
-// kind is what makes two failures the same: the HTTP status, below zero when it is a
-// proxy's, or the close code. Zero is anything else.
+// kind returns what two failures must have in common to be the same refusal: the HTTP status,
+// negative for a proxy's, or the peer's close code. It returns zero for all other failures.
 func kind(err error) int {
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		return he.Status

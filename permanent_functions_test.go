@@ -85,7 +85,7 @@ func TestAPermanentErrorOfTLSEndsTheClient(t *testing.T) {
 	})
 }
 
-// The application has found out that there is no sense in coming back.
+// The application disconnects with a permanent cause.
 func TestDisconnectWithAPermanentCauseEndsTheClient(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()

@@ -135,7 +135,7 @@ func TestWithRetryIfEndsTheClientWhenItReportsFalse(t *testing.T) {
 	assert.True(t, over)
 }
 
-// Refusals that alternate are no refusal that has lasted, however long they go on.
+// Refusals that alternate are temporary, however long they last.
 func TestRefusalsThatAlternateAreRetried(t *testing.T) {
 	s := testSchedule(t, WithPermanentAfter(0))
 	s.opened = true

@@ -9,8 +9,8 @@ import (
 )
 
 // String returns the endpoint's host and the state, such as "client of live.example.com,
-// open". The host of an endpoint function is known from the first attempt on. Printed and
-// in a log a Client shows nothing else: its options hold secrets. It does not block.
+// open". With [WithEndpoint] the host is known from the first attempt on. Printed and in a log
+// a Client shows nothing else, since its options hold secrets. String does not block.
 func (c *Client) String() string {
 	host, state := c.shown()
 	if host != "" {
@@ -19,10 +19,10 @@ func (c *Client) String() string {
 	return fmt.Sprintf("client%s, %v", host, state)
 }
 
-// GoString implements fmt.GoStringer, with what String returns.
+// GoString implements [fmt.GoStringer], with what String returns.
 func (c *Client) GoString() string { return "wechatws.Client(" + c.String() + ")" }
 
-// LogValue implements slog.LogValuer: a group of the attributes host and state.
+// LogValue implements [slog.LogValuer], with a group of the attributes host and state.
 func (c *Client) LogValue() slog.Value {
 	host, state := c.shown()
 	return slog.GroupValue(slog.String("host", host), slog.String("state", state.String()))
@@ -43,14 +43,14 @@ func (e Endpoint) String() string {
 	return shownURL(u)
 }
 
-// GoString implements fmt.GoStringer, with what String returns.
+// GoString implements [fmt.GoStringer], with what String returns.
 func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() + ")" }
 
-// LogValue implements slog.LogValuer, with what String returns.
+// LogValue implements [slog.LogValuer], with what String returns.
 func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
-// shownURL is as much of a URL as can be shown: tokens are in queries, in user info and
-// in paths.
+// shownURL returns the scheme and the host of a URL. Queries, user info and paths may hold
+// tokens.
 func shownURL(u *url.URL) string {
 	return printable.Text((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())
 }

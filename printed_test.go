@@ -16,7 +16,7 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// A client, and what else holds an address or a secret, can be printed.
+// A client, and other values with an address or a secret, can be printed.
 func TestAPrintedClientShowsHostAndState(t *testing.T) {
 	const address = "ws://s3cret-user:s3cret-password@server.test:80/s3cret-path?token=s3cret-query"
 	header := http.Header{"Authorization": {"Bearer s3cret-header"}}
@@ -65,7 +65,7 @@ func TestAPrintedClientShowsHostAndState(t *testing.T) {
 	assert.NotPanics(t, func() { printed(none) })
 }
 
-// What New refuses may hold a secret in any place.
+// A value that New refuses may have a secret in any place.
 func TestNewsErrorsShowHostsOnly(t *testing.T) {
 	for _, address := range []string{
 		"ws://user:s3cret/password@server.test/", // the slash ends the host, and what is before it is no port

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"net"
 	"slices"
 	"sync"
@@ -38,42 +37,41 @@ func (p *QueuePolicy) UnmarshalText(text []byte) error {
 	return setNamed(p, text, "queue policy", policyNames)
 }
 
-// A queue holds what was accepted and is not written yet, across connections.
-// A message is out of the line while it is being written; after a failed write it is
-// first in line for the next connection.
+// A queue holds the messages that are accepted and not written yet, across connections.
+// The first ones are in flight while the writer writes them; after a failed write they are
+// at the front again. A link is attached to it while it is open, and then may write.
 type queue struct {
 	cfg     *config
-	dropped func(m Outbound, why error) // told of each dropped message
+	dropped func(m Outbound, why error) // called with each dropped message, with mu held
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards the fields below, and those of each outgoing and link that say so
 	waiting   line
-	flying    []*outgoing // being written
-	flyer     *link       // that writes these
-	bytes     int         // of both
+	inFlight  []*outgoing // being written
+	writer    *link       // of inFlight
+	bytes     int         // of waiting and inFlight
 	seq       uint64      // of the message accepted last
-	takenBack uint64      // of the last message that was taken back
-	refuse    error       // why nothing is accepted; nil while things are
-	finishing bool        // nothing new is accepted
+	takenBack uint64      // of the message accepted last when takeBack was called
+	refuse    error       // nothing is accepted, with this error; nil: messages are
+	finishing bool        // nothing is accepted but tries of SendConfirmed
 
-	unconfirmed      line // of SendConfirmed, in the order of the calls
+	unconfirmed      line // messages of SendConfirmed, in the order of the calls
 	unconfirmedBytes int
-	given            []*outgoing // the same, when Close has begun
+	atClose          []*outgoing // unconfirmed, moved here by close for takeBack
 
-	link *link // the connection that may write; nil while there is none
+	link *link // the one that is attached; nil: none
 
-	// See refused.go.
+	// Of a message that the peer may refuse, see refused.go.
 	trial      *outgoing   // written to link alone
 	quietSince time.Time   // when link opened, or has written a message last
-	goOn       *time.Timer // ends the quiet time; nil while nothing waits for that
+	quietTimer *time.Timer // calls endQuiet; nil: nothing waits for it
 
-	changed chan struct{}
+	changed chan struct{} // closed at the next change; nil: nothing waits for it
 
-	most                  int // messages at a time
+	most                  int // highest value of len
 	messagesOut, bytesOut int64
 }
 
-// wait returns a channel that is closed at the next change. It is called with mu
-// held.
+// wait returns a channel that is closed at the next change. It is called with mu held.
 func (q *queue) wait() <-chan struct{} {
 	if q.changed == nil {
 		q.changed = make(chan struct{})
@@ -81,7 +79,7 @@ func (q *queue) wait() <-chan struct{} {
 	return q.changed
 }
 
-// change wakes all who wait. It is called with mu held.
+// change wakes all goroutines in await. It is called with mu held.
 func (q *queue) change() {
 	if q.changed != nil {
 		close(q.changed)
@@ -89,16 +87,18 @@ func (q *queue) change() {
 	}
 }
 
-// await blocks until done, which is called with mu held, has returned true. It
-// returns with mu held, whatever it returns.
+// await blocks until done returns true, and then returns nil, or until ctx ends, the cause
+// of which it returns. It is called with mu held, calls done and returns with mu held, and
+// releases it while it blocks.
 func (q *queue) await(ctx context.Context, done func() bool) error {
+	ended := ctx.Done() // called with mu held, since it may panic
 	for !done() {
 		changed := q.wait()
 		q.mu.Unlock()
 		select {
 		case <-changed:
 			q.mu.Lock()
-		case <-ctx.Done():
+		case <-ended:
 			q.mu.Lock()
 			return context.Cause(ctx)
 		}
@@ -106,34 +106,37 @@ func (q *queue) await(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// len is how many messages wait or are being written. It is called with mu held.
-func (q *queue) len() int { return len(q.flying) + q.waiting.n }
+// len returns how many messages wait or are in flight. It is called with mu held.
+func (q *queue) len() int { return len(q.inFlight) + q.waiting.n }
 
-// oldest is the one of these that was accepted first; nil: there is none. It is called
+// oldest returns the one of these that was accepted first; nil: there is none. It is called
 // with mu held.
 func (q *queue) oldest() *outgoing {
-	if len(q.flying) > 0 {
-		return q.flying[0]
+	if len(q.inFlight) > 0 {
+		return q.inFlight[0]
 	}
 	return q.waiting.first
 }
 
+// full reports whether there is no room for a message of size bytes. It is called with mu
+// held.
 func (q *queue) full(size int) bool {
 	return q.len()+1 > q.cfg.queueMessages || q.bytes+size > q.cfg.queueBytes
 }
 
-// push accepts a message. A direct one has been written when push returns, unless it is
-// a request: the caller has to look at what arrives meanwhile.
+// push accepts a message. It blocks while the queue is full, if the policy is [QueueWait].
+// It also blocks until a direct message is written, unless it is a request, the caller of
+// which must match incoming messages meanwhile.
 func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	try := m.of != nil
 	m.direct = !try && (m.direct || q.cfg.queueMessages == 0)
-	bounded := !m.direct && !try // of those there is one at a time
+	bounded := !m.direct && !try // SendConfirmed has a bound of its own
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case try && m.of.gone: // Close has it, and Connect may have come since
+	case try && m.of.gone: // Close has taken it, and Connect may have been called since
 		return m.of.err
 	case q.refuse != nil:
 		return q.refuse
@@ -160,11 +163,13 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 	q.bytes += m.size
 	q.most = max(q.most, q.len())
 	if l := q.link; l != nil && q.ready(l) && l.becomeWriter() {
-		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= alone {
+		if m.size <= oneWrite && l.canWriteNow() && time.Since(l.wrote) >= burstGap {
 			batch, signs, _ := q.next(l)
-			q.mu.Unlock()
-			l.writeNow(batch, signs)
-			q.mu.Lock()
+			func() { // a trace function may call runtime.Goexit
+				q.mu.Unlock()
+				defer q.mu.Lock()
+				l.writeNow(batch, signs)
+			}()
 		} else {
 			go l.write(nil)
 		}
@@ -173,14 +178,14 @@ func (q *queue) push(ctx context.Context, m *outgoing) error {
 		return nil
 	}
 	if err := q.await(ctx, func() bool { return m.gone }); err != nil {
-		q.withdraw(m)
+		q.withdrawLocked(m)
 		return err
 	}
 	return m.err
 }
 
-// makeRoom does what the policy says about a queue that is full. It is called
-// with mu held.
+// makeRoom drops expired messages and then does what the policy says. It is called with mu
+// held, and releases it while it blocks.
 func (q *queue) makeRoom(ctx context.Context, size int) error {
 	for now := time.Now(); ; {
 		m := q.waiting.expired(now)
@@ -195,7 +200,7 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 	if q.cfg.whenFull == QueueDropOldest {
 		for m := q.waiting.first; m != nil && q.full(size); {
 			next := m.next
-			if m.of == nil { // a try is not lost without a word
+			if m.of == nil { // SendConfirmed would not notice
 				q.drop(m, ErrQueueFull)
 			}
 			m = next
@@ -204,7 +209,7 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 	if q.cfg.whenFull == QueueFail {
 		return fmt.Errorf("%w: %d messages, %d bytes", ErrQueueFull, q.len(), q.bytes)
 	}
-	// What is being written cannot be dropped any more, but will be gone soon.
+	// Messages in flight cannot be dropped, but will be written soon.
 	err := q.await(ctx, func() bool { return q.refuse != nil || q.finishing || !q.full(size) })
 	switch {
 	case q.refuse != nil:
@@ -217,7 +222,7 @@ func (q *queue) makeRoom(ctx context.Context, size int) error {
 	return nil
 }
 
-// remove takes a message that waits out, and fails the request that it is. It is called
+// remove removes a waiting message. If it is a request, that fails with err. It is called
 // with mu held.
 func (q *queue) remove(m *outgoing, err error) {
 	q.waiting.remove(m)
@@ -229,23 +234,22 @@ func (q *queue) remove(m *outgoing, err error) {
 	q.change()
 }
 
-// drop throws a message that waits away, and reports that. The caller of Send receives a
-// direct one's error instead. It is called with mu held.
+// drop removes a waiting message and reports it as dropped; if it is direct, its Send
+// returns the error instead. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
 	if q.remove(m, why); !m.direct {
 		q.dropped(m.handedBack(), why)
 	}
 }
 
-// withdraw takes a message back unless it is being written or gone. It is called
-// with mu held.
-func (q *queue) withdraw(m *outgoing) {
+// withdrawLocked is withdraw with mu held.
+func (q *queue) withdrawLocked(m *outgoing) {
 	if m.waits {
 		q.remove(m, context.Canceled)
 	}
 }
 
-// expire drops a message that has expired, unless it is being written or gone.
+// expire drops a message that has expired, unless it is in flight or gone.
 func (q *queue) expire(m *outgoing) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -254,210 +258,15 @@ func (q *queue) expire(m *outgoing) {
 	}
 }
 
-// takeOut is withdraw from outside.
-func (q *queue) takeOut(item *outgoing) {
+// withdraw removes a message for its caller, unless it is in flight or gone.
+func (q *queue) withdraw(m *outgoing) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.withdraw(item)
+	q.withdrawLocked(m)
 }
 
-const (
-	// maxBatch bounds what is written in one go.
-	maxBatch = 128
-	// alone is how long nothing was written when a message is not part of a burst,
-	// whose messages are better gathered.
-	alone = 5 * time.Microsecond
-)
-
-// take gives the writer of l what to write next: messages from the front, which
-// are the writer's until it calls wrote, and the signs of life that are due, which go
-// first. It reports false, and the writer has to end, when there is nothing or
-// when l is not the connection that may write.
-func (q *queue) take(l *link) (batch []*outgoing, signs signs, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.next(l)
-}
-
-// next is take with mu held.
-func (q *queue) next(l *link) (batch []*outgoing, signs signs, ok bool) {
-	signs, l.due = l.due, signs
-	ready := q.link == l && q.ready(l)
-	if q.link != l || !ready && !signs.any() {
-		l.writing = false
-		return nil, signs, false
-	}
-	if !ready {
-		return nil, signs, true
-	}
-	now, size := time.Now(), 0
-	batch = make([]*outgoing, 0, min(q.waiting.n, maxBatch))
-	for m := q.waiting.first; m != nil && len(batch) < maxBatch; {
-		next := m.next
-		if m.expired(now) {
-			q.drop(m, ErrExpired)
-		} else {
-			suspect := m.origin().suspect
-			if size += len(m.Data); len(batch) > 0 && (suspect || size > maxPending) {
-				break
-			}
-			q.waiting.remove(m)
-			m.start, m.end = math.MaxInt64, math.MaxInt64
-			batch = append(batch, m)
-			if suspect {
-				q.trial = m.origin()
-				break
-			}
-		}
-		m = next
-	}
-	q.flying, q.flyer = batch, l
-	l.written.Store(0)
-	return batch, signs, true
-}
-
-// replace puts the message that l is about to write in another form.
-func (q *queue) replace(l *link, m *outgoing, by Outbound) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !l.abandoned {
-		m.Data = by.Data
-	}
-}
-
-// rest ends the writing of who writes no more, and has a goroutine go on if there is
-// more to write.
-func (q *queue) rest(l *link) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	l.writing = false
-	if q.link == l && (q.ready(l) || l.due.any()) {
-		l.startWriter()
-	}
-}
-
-// wrote ends the writing of a batch, of which the first n are written. With an error the
-// rest goes back to waiting, and l writes no more; begun tells that part of the first of
-// these was written. It reports false when takeBack had the batch already.
-func (q *queue) wrote(l *link, n int, begun bool, err error) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if l.abandoned {
-		return false
-	}
-	q.landed(l, n, begun)
-	l.wrote = time.Now()
-	if err != nil {
-		l.writing = false
-		q.detach(l, err)
-	}
-	q.change()
-	return true
-}
-
-// landed is wrote for the batch alone. It is called with mu held.
-func (q *queue) landed(l *link, n int, begun bool) {
-	if n > 0 {
-		q.quietSince = time.Now()
-	} else if !begun && len(q.flying) > 0 {
-		q.trial = nil // it has not taken place
-	}
-	if begun {
-		l.cut = q.flying[n]
-	}
-	for _, m := range q.flying[:n] {
-		m.gone, m.link = true, l
-		if m.of != nil {
-			m.written, m.of.link = time.Now(), l
-		}
-		q.bytes -= m.size
-		q.messagesOut++
-		q.bytesOut += int64(len(m.Data))
-	}
-	for _, m := range slices.Backward(q.flying[n:]) {
-		q.waiting.pushFront(m)
-	}
-	q.flying = nil
-}
-
-// ready reports whether there is a message that l may write. It is called with mu held.
-func (q *queue) ready(l *link) bool { return q.waiting.n > 0 && !l.held && !q.holds(l) }
-
-// attach lets l write, messages no sooner than its hold says.
-func (q *queue) attach(l *link) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.link, q.trial, q.quietSince = l, nil, time.Now()
-	if l.hold > 0 {
-		l.held = true
-		l.holding = time.AfterFunc(l.hold, func() { q.release(l) })
-	}
-	if q.ready(l) {
-		l.startWriter()
-	}
-	q.change()
-}
-
-// release ends the hold of l.
-func (q *queue) release(l *link) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	l.held = false
-	if q.link == l && q.ready(l) {
-		l.startWriter()
-	}
-}
-
-// detached ends the writing of l.
-func (q *queue) detached(l *link) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.detach(l, net.ErrClosed)
-}
-
-// detach is detached with mu held.
-func (q *queue) detach(l *link, cause error) {
-	if q.link != l && q.link != nil {
-		return
-	}
-	if q.link != nil && q.link.holding != nil {
-		q.link.holding.Stop()
-	}
-	if m := q.waiting.first; q.link == l && q.trial == nil && m != nil {
-		m.origin().suspect = false // see refused.go
-	}
-	q.link = nil
-	q.stopQuiet()
-	for m := q.waiting.first; m != nil; {
-		next := m.next
-		if m.direct {
-			q.remove(m, fmt.Errorf("%w: %w", ErrNotOpen, cause))
-		}
-		m = next
-	}
-	q.change()
-}
-
-// sendSigns has signs of life written before anything else, but for a heartbeat when
-// the one before has not left yet. If it reports true, it is the caller who has to
-// write them.
-func (q *queue) sendSigns(l *link, s signs) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.link != l {
-		return false
-	}
-	if l.due.beat == nil {
-		l.due.beat = s.beat
-	}
-	l.due.ping = l.due.ping || s.ping
-	if s.pong != nil {
-		l.due.pong = s.pong
-	}
-	return l.becomeWriter()
-}
-
-// flush waits until all that was accepted before has left.
+// flush blocks until all messages that were accepted before are written or dropped. It
+// returns an error when ctx ends, or when they are taken back.
 func (q *queue) flush(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -479,7 +288,7 @@ func (q *queue) flush(ctx context.Context) error {
 	return nil
 }
 
-// accept lets messages in, or refuses them with err.
+// accept accepts messages from now on, or refuses them with err unless that is nil.
 func (q *queue) accept(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -487,15 +296,15 @@ func (q *queue) accept(err error) {
 	q.change()
 }
 
-// refusal is why nothing is accepted.
+// refusal returns the error with which messages are refused; nil: they are accepted.
 func (q *queue) refusal() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.refuse
 }
 
-// finish lets nothing new in, and waits until l has written everything and all of it is
-// confirmed, l cannot write, or ctx ends.
+// finish accepts nothing new, and blocks until l has written everything and all of it is
+// confirmed, l is not attached any more, or ctx ends.
 func (q *queue) finish(ctx context.Context, l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -504,7 +313,8 @@ func (q *queue) finish(ctx context.Context, l *link) {
 	_ = q.await(ctx, func() bool { return q.len() == 0 && q.unconfirmed.n == 0 || q.link != l })
 }
 
-// drain waits until l has written everything, cannot write, or ctx ends.
+// drain blocks until l has written everything, is not attached any more, or ctx ends. Then
+// it detaches l.
 func (q *queue) drain(ctx context.Context, l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -512,22 +322,22 @@ func (q *queue) drain(ctx context.Context, l *link) {
 	q.detach(l, net.ErrClosed) // nothing may follow a close frame
 }
 
-// takeBack empties the queue, and hands over what was in it. It is called when nothing may
-// write any more. What is being written it takes from the writer, who may never come back
-// from a function of the user's, except for what the socket has taken.
+// takeBack empties the queue and returns the *[UndeliveredError] of what was in it, or nil.
+// It is called when no link is attached. It does not wait for a writer, which may be in a
+// user's function for ever: of the batch in flight it takes what the socket has not taken.
 func (q *queue) takeBack(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.flying) > 0 {
-		q.flyer.abandoned = true
-		q.landed(q.flyer, q.flyer.progress(), false)
+	if len(q.inFlight) > 0 {
+		q.writer.abandoned = true
+		q.settle(q.writer, q.writer.progress(), false)
 	}
-	q.flyer = nil
+	q.writer = nil
 	if q.waiting.n > 0 {
 		q.takenBack = q.seq
 	}
-	left := q.given
-	q.given = nil
+	left := q.atClose
+	q.atClose = nil
 	for m := q.waiting.first; m != nil; m = q.waiting.first {
 		if q.remove(m, err); m.of == nil {
 			left = append(left, m)
@@ -544,6 +354,7 @@ func (q *queue) takeBack(err error) error {
 	return e
 }
 
+// stats sets the queue's fields of s.
 func (q *queue) stats(s *Stats) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -16,27 +16,26 @@ import (
 // A Tier is one stage of the reconnect schedule of [WithTiers]: a number of attempts, each
 // after the same delay.
 type Tier struct {
-	Delay    time.Duration
-	Attempts int // 0 means for ever, which is allowed for the last tier only
+	Delay    time.Duration // zero or longer
+	Attempts int           // 0: without end, in the last tier only
 }
 
-// defaultTiers is the schedule of the original's _reConnect: 3 s for the first
-// 20 attempts, 10 s for the next 30, then 450 s for ever.
+// defaultTiers returns the schedule of the original's _reConnect: 3 s for the first 20
+// attempts, 10 s for the next 30, then 450 s without end.
 func defaultTiers() []Tier {
 	return []Tier{{3 * time.Second, 20}, {10 * time.Second, 30}, {450 * time.Second, 0}}
 }
 
-// A tierSchedule is a reconnect schedule in stages, and a backoff.BackOff. It is not safe
-// for concurrent use: a schedule has a position and belongs to one client.
+// A tierSchedule is a reconnect schedule in stages, and implements backoff.BackOff. It is not
+// safe for concurrent use.
 type tierSchedule struct {
 	tiers []Tier
-	used  int // attempts handed out since Reset
+	used  int // calls of NextBackOff since Reset
 }
 
 var _ backoff.BackOff = (*tierSchedule)(nil)
 
-// newTiers makes a schedule. Unless its last tier goes on for ever, it ends in
-// backoff.Stop.
+// newTiers makes a schedule. It ends in backoff.Stop unless its last tier is without end.
 func newTiers(tiers ...Tier) (*tierSchedule, error) {
 	wrongTier := func(i int, want string) error {
 		return wrong("WithTiers", fmt.Sprintf("tier %d: %v × %d", i+1, tiers[i].Delay, tiers[i].Attempts), want)
@@ -57,8 +56,8 @@ func newTiers(tiers ...Tier) (*tierSchedule, error) {
 	return &tierSchedule{tiers: slices.Clone(tiers)}, nil
 }
 
-// NextBackOff returns the delay before the next attempt, or backoff.Stop when
-// the last tier is used up.
+// NextBackOff returns the delay before the next attempt, or backoff.Stop when the last tier
+// is used up.
 func (t *tierSchedule) NextBackOff() time.Duration {
 	n := t.used
 	for _, tier := range t.tiers {
@@ -71,18 +70,19 @@ func (t *tierSchedule) NextBackOff() time.Duration {
 	return backoff.Stop
 }
 
-// Reset goes back to the first tier.
+// Reset returns to the first tier.
 func (t *tierSchedule) Reset() { t.used = 0 }
 
-// A schedule decides after each failure: how long to wait, or that it is over.
+// A schedule decides after each failure whether another attempt follows, and when. It belongs
+// to the goroutine of a session.
 type schedule struct {
 	cfg     *config
 	backoff backoff.BackOff // nil: no reconnect
-	attempt int             // the attempt under way, from 1
-	opened  bool
-	kind    int // of the last failure
-	repeats int
-	since   time.Time // when the first of these repeats came
+	attempt int             // number of the attempt under way, from 1
+	opened  bool            // a connection has been open
+	kind    int             // of the last failure
+	repeats int             // failures of that kind in a row
+	since   time.Time       // of the first of them
 }
 
 func newSchedule(cfg *config) (*schedule, error) {
@@ -96,7 +96,7 @@ func newSchedule(cfg *config) (*schedule, error) {
 	return s, nil
 }
 
-// ended records a connection that was open for so long.
+// ended records the end of a connection that was open for the given time.
 func (s *schedule) ended(lasted time.Duration) {
 	if lasted < s.cfg.stableAfter {
 		return
@@ -111,7 +111,7 @@ func (s *schedule) ended(lasted time.Duration) {
 	}
 }
 
-// next returns how long to wait after err, or that there is no further attempt.
+// next returns how long to wait after err, or over if no attempt follows.
 func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	if k := kind(err); k != s.kind || k == 0 {
 		s.kind, s.repeats, s.since = k, 0, time.Now()
@@ -130,7 +130,7 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 		return 0, true
 	}
 	if j := s.cfg.jitter; j > 0 {
-		// A product that is too large for a Duration would become negative.
+		// A product that overflows a Duration would be negative.
 		if spread := float64(wait) * (1 - j + 2*j*rand.Float64()); spread < math.MaxInt64 {
 			wait = time.Duration(spread)
 		}
@@ -142,12 +142,12 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	return max(wait, 0), false
 }
 
-// maxRetryAfter caps what a server may ask for: a wrong clock or a misplaced
-// zero must not silence a client for a year.
+// maxRetryAfter bounds the Retry-After of a server: a wrong clock or a misplaced zero must not
+// stop a client for a year.
 const maxRetryAfter = 10 * time.Minute
 
-// retryAfter reads the header of a 429 or 503: seconds or an HTTP date. Anything
-// else is zero.
+// retryAfter returns the Retry-After of a 429 or 503, which is in seconds or an HTTP date. It
+// returns zero for all other responses and values.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0

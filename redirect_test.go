@@ -12,7 +12,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// What the client says is for the host that it was given.
+// The client's header and messages are for the configured host only.
 func TestARedirectToAnotherHostGetsNothing(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		evil := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("evil.test:80"))
@@ -40,7 +40,7 @@ func TestARedirectToAnotherHostGetsNothing(t *testing.T) {
 	})
 }
 
-// A server may leave the port out where it goes without saying.
+// A redirect may omit a standard port.
 func TestARedirectToTheSameHostIsFollowed(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		for _, location := range []string{"/b", "http://server.test/b", "//server.test/b"} {

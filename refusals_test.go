@@ -11,9 +11,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// The server says when to come back, in seconds, as a date, or as nonsense. It is
-// obeyed where it asks for more patience than the schedule has, within reason, and
-// told in what is waited for.
+// Retry-After is in seconds, a date, or invalid. It extends the wait of the schedule up to a
+// bound, and RetryIn includes it.
 func TestRetryAfterIsObeyed(t *testing.T) {
 	const schedule, limit = 3 * time.Second, 10 * time.Minute
 	tests := map[string]struct {
@@ -58,7 +57,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 
 func text(s string) func(time.Time) string { return func(time.Time) string { return s } }
 
-// A gateway that has lost its server says 502 for as long as that takes.
+// A gateway without its server answers 502 until the server is back.
 func TestABadGatewayIsRetried(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.AnswerAlways(wstest.Status(502, nil, ""))
@@ -69,8 +68,8 @@ func TestABadGatewayIsRetried(t *testing.T) {
 	})
 }
 
-// A worker that hangs: the connection is there, pings are answered, and there is
-// nothing else. That is no silence, and not for the connection to judge.
+// A worker that hangs: pings are answered, and nothing else arrives. That is no half-open
+// connection.
 func TestAPeerThatOnlyAnswersPings(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client().connect()

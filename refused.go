@@ -2,21 +2,24 @@ package wechatws
 
 import "time"
 
-// A peer that refuses a message as too big ends the connection with close code 1009, and
-// does not say which one it was. If the message was written in part, or waits for its
-// confirmation, it goes out again on the next connection, which would end the same way,
-// for ever. So what may have been it becomes a suspect. A suspect is written alone: the
-// connection has been quiet for a while before, so that a refusal of the login or of other
-// messages has come, and for a while afterwards. If the connection ends with 1009 again,
-// it was this message, which is dropped. If it lives, it was another one. A connection that
-// ends before the suspect could be written clears it as well, since where connections are
-// short nothing would ever be sent.
+// A peer that refuses a message as too big ends the connection with close code 1009, which
+// does not say which message it was. A message that was written in part, or that waits for
+// its confirmation, is written again on the next connection, and would end that one too,
+// and so on for ever.
+//
+// So after a 1009 such a message becomes a suspect. Its next writing is a trial: for
+// quietTime before it nothing is written, so that a refusal of the login or of an earlier
+// message has arrived, and nothing for quietTime after it. If the connection ends with 1009
+// during the trial, the suspect is dropped; otherwise it is cleared. It is also cleared
+// when a connection ends before the trial, since with short connections nothing would ever
+// be sent.
 
-// quietTime is how long nothing is written before and after a suspect. A refusal takes a
-// round trip. Behind a message of SendConfirmed it is the time that its confirmation may take.
+// quietTime is how long nothing is written before and after a suspect: longer than the round
+// trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
+// that is longer.
 const quietTime = time.Second
 
-// origin is the message of SendConfirmed that m is a try of, or m itself.
+// origin returns the message of SendConfirmed that m is a try of, or m itself.
 func (m *outgoing) origin() *outgoing {
 	if m.of != nil {
 		return m.of
@@ -24,14 +27,14 @@ func (m *outgoing) origin() *outgoing {
 	return m
 }
 
-// holds reports whether nothing that waits may be written now, because of a suspect. It
-// is called with mu held.
+// holds reports whether no waiting message may be written now, because of a suspect. It is
+// called with mu held, for the link that is attached.
 func (q *queue) holds(l *link) bool {
 	first := q.waiting.first
 	if first == nil || q.trial == nil && !first.origin().suspect {
 		return false
 	}
-	if len(q.flying) > 0 { // the writer asks again
+	if len(q.inFlight) > 0 { // the writer calls take when these are written
 		return true
 	}
 	quiet := quietTime
@@ -45,13 +48,13 @@ func (q *queue) holds(l *link) bool {
 		}
 		return false
 	}
-	if q.goOn == nil {
-		q.goOn = time.AfterFunc(left, func() { q.endQuiet(l) })
+	if q.quietTimer == nil {
+		q.quietTimer = time.AfterFunc(left, func() { q.endQuiet(l) })
 	}
 	return true
 }
 
-// endQuiet has l go on when nothing was written for long enough.
+// endQuiet starts the writer of l at the end of the quiet time. A timer calls it.
 func (q *queue) endQuiet(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,15 +67,16 @@ func (q *queue) endQuiet(l *link) {
 	}
 }
 
-// stopQuiet is called with mu held.
+// stopQuiet stops the timer of the quiet time. It is called with mu held.
 func (q *queue) stopQuiet() {
-	if q.goOn != nil {
-		q.goOn.Stop()
-		q.goOn = nil
+	if q.quietTimer != nil {
+		q.quietTimer.Stop()
+		q.quietTimer = nil
 	}
 }
 
-// endTrial is called with mu held when m is confirmed or given up.
+// endTrial ends the trial of m, if there is one, when m is confirmed or given up. It is
+// called with mu held.
 func (q *queue) endTrial(m *outgoing) {
 	if q.trial != m {
 		return
@@ -90,7 +94,7 @@ func (q *queue) refused(l *link) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cut := l.cut
-	if cut != nil && !cut.waits { // its caller has taken it back
+	if cut != nil && !cut.waits { // its caller has withdrawn it
 		cut = nil
 	}
 	m := q.trial

@@ -9,31 +9,35 @@ import (
 	"time"
 )
 
-// requestBacklog is how many messages may wait for one Request to look at them.
+// requestBacklog is how many messages may wait for one Request to match them.
 const requestBacklog = 64
 
-// A request is a Request that waits for its answer. It gets every message that
-// arrives, straight from the reader, so that it works inside a callback too, when
-// the dispatcher is busy with that very callback. The match function runs on the
-// goroutine of the caller, who has nothing else to do.
+// A request is a call of [Client.Request], or one try of [Client.SendConfirmed], that waits
+// for its answer. The reader gives it every message that arrives, so that it also works in a
+// callback, while the dispatcher is busy with that callback. match is called on the
+// caller's goroutine.
 type request struct {
 	sent     *outgoing
-	callback bool // made inside a callback
-	in       chan inbound
-	done     chan struct{} // closed when Request returns
+	callback bool          // made in a callback
+	in       chan inbound  // from the reader
+	done     chan struct{} // closed when the call returns
 
-	// An answer can come once the message is accepted. Before that the caller may wait,
-	// for room in the queue or for its turn, and looks at nothing.
+	// accepted is set when the queue has accepted the message. Before that the caller
+	// waits for room in the queue or for its turn, and matches no message.
 	accepted atomic.Bool
 
-	once   sync.Once
-	ctx    context.Context // for what the caller waits for before that; ends with over
+	ctx    context.Context // for these waits; ends when over is closed
 	cancel context.CancelCauseFunc
-	over   chan struct{} // closed when no answer will come
-	err    error         // why
+
+	once sync.Once
+	over chan struct{} // closed when no answer will arrive
+	err  error         // the reason; set before over is closed
 }
 
-func newRequest(ctx context.Context, m *outgoing, callback bool) *request {
+// newRequest registers a request, which the caller must remove. With the inbox full, in a
+// callback, it returns ErrInboxFull and registers nothing: the reader would wait for that
+// callback, which would wait for the reader.
+func (c *Client) newRequest(ctx context.Context, m *outgoing, callback bool) (*request, error) {
 	r := &request{
 		sent:     m,
 		callback: callback,
@@ -43,34 +47,45 @@ func newRequest(ctx context.Context, m *outgoing, callback bool) *request {
 	}
 	m.request = r
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	return r
+	c.requests.add(r) // before isFull, or inboxFull could miss it
+	if callback && c.dispatcher.isFull() {
+		c.requests.remove(r)
+		return nil, ErrInboxFull
+	}
+	return r, nil
 }
 
-// Request sends v as [Client.Send] does, and waits for the message that match recognises
-// among all that arrive from then on, with or without a type. The answer reaches the
-// callbacks as well; if none of them takes it, that is not an error. match runs on the
-// caller's goroutine; while it runs no other message is read, so it must not wait for one.
+// Request sends v as [Client.Send] does, and returns the answer: the first message that
+// arrives from then on, with or without a type, for which match returns true. It blocks
+// until then, or until ctx ends. The answer reaches the callbacks as well; it is not an
+// error if none of them takes it. match is called on the caller's goroutine, one message
+// at a time; it must not wait for another message.
 //
-// Request may be called in a callback, where it does not wait for that callback to
-// return; [ErrInboxFull] is the one case in which that cannot work. It returns the errors
-// of Send; [ErrQueueFull] if the message is dropped by [QueueDropOldest]; [ErrExpired] if it
-// is not written within its [ExpireAfter]; [ErrConnectionLost] if the connection ends after
-// the message was written; [ErrClosed]; or the cause of ctx's end. If v still is in the
-// queue when Request returns, it is not sent any more.
+// In a callback, give Request the context of the callback, or one derived from it. It does
+// not wait for the callback then, and returns [ErrInboxFull] if the answer cannot be read
+// because the inbox is full. With any other context it blocks until that ends in this case.
+//
+// Request returns the errors of Send; [ErrQueueFull] if [QueueDropOldest] drops the message;
+// [ErrExpired] if it is not written within its [ExpireAfter]; [ErrConnectionLost] if the
+// connection ends after the message was written; [ErrClosed] if the client is closed or
+// fails; or the cause of ctx's end. A message that is still in the queue when Request
+// returns is not sent. Request may be called from any goroutine.
 func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}
+	}
+	if err := needContext(ctx, "Request"); err != nil {
+		return Message{}, err
 	}
 	out, err := newOutgoing(c, "Request", v, options)
 	if err != nil {
 		return Message{}, err
 	}
-	r := newRequest(ctx, out, c.insideCallback(ctx))
-	c.requests.add(r)
-	defer c.requests.remove(r)
-	if r.callback && c.dispatcher.isFull() {
-		return Message{}, ErrInboxFull
+	r, err := c.newRequest(ctx, out, c.insideCallback(ctx))
+	if err != nil {
+		return Message{}, err
 	}
+	defer c.requests.remove(r)
 	if err := c.queue.push(r.ctx, out); err != nil {
 		return Message{}, err
 	}
@@ -78,16 +93,21 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 		expire := time.AfterFunc(time.Until(out.expires), func() { c.queue.expire(out) })
 		defer expire.Stop()
 	}
+	answered := false
+	defer func() { // also when match panics
+		if !answered {
+			c.queue.withdraw(out)
+		}
+	}()
 	answer, err := r.wait(ctx, c, match)
-	if err != nil {
-		c.queue.takeOut(out)
-	}
+	answered = err == nil
 	return answer, err
 }
 
-// wait returns the first message that matches.
+// wait returns the first message that matches. It blocks until then, or until ctx ends or
+// the request fails.
 func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool) (Message, error) {
-	c.relieveReader()
+	c.handOffReader()
 	for {
 		var in inbound
 		select {
@@ -96,7 +116,7 @@ func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool)
 			return Message{}, context.Cause(ctx)
 		case <-r.over:
 			select {
-			case in = <-r.in: // it came before the end
+			case in = <-r.in: // it arrived before the end
 			default:
 				return Message{}, r.err
 			}
@@ -107,7 +127,7 @@ func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool)
 	}
 }
 
-// matches has a request look at the message.
+// matches returns the message, and reports whether it matches.
 func (in inbound) matches(c *Client, match func(Message) bool) (m Message, ok bool) {
 	defer func() { in.looked(ok) }() // also when match panics
 	m, _, err := in.read(c)
@@ -115,7 +135,7 @@ func (in inbound) matches(c *Client, match func(Message) bool) (m Message, ok bo
 	return m, ok
 }
 
-// decline does without what has come and was not looked at.
+// decline gives up the messages that wait to be matched.
 func (r *request) decline() {
 	for {
 		select {
@@ -127,7 +147,7 @@ func (r *request) decline() {
 	}
 }
 
-// fail ends the wait, once everything that came before is looked at.
+// fail ends the wait with err, after the messages that arrived before.
 func (r *request) fail(err error) {
 	r.once.Do(func() {
 		r.err = err
@@ -136,12 +156,13 @@ func (r *request) fail(err error) {
 	})
 }
 
-// requests are those that wait now.
+// requests are the calls that wait for an answer.
 type requests struct {
-	mu   sync.Mutex                 // for who changes the list
+	mu   sync.Mutex                 // serializes writers of list
 	list atomic.Pointer[[]*request] // replaced, never changed in place
 }
 
+// all returns the requests that wait now. The slice is read-only.
 func (rs *requests) all() []*request {
 	if list := rs.list.Load(); list != nil {
 		return *list
@@ -149,14 +170,17 @@ func (rs *requests) all() []*request {
 	return nil
 }
 
+// replace sets the list. It is called with mu held.
 func (rs *requests) replace(list []*request) { rs.list.Store(&list) }
 
+// add adds r to the list.
 func (rs *requests) add(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.replace(append(slices.Clone(rs.all()), r))
 }
 
+// remove ends r.
 func (rs *requests) remove(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -166,8 +190,8 @@ func (rs *requests) remove(r *request) {
 	rs.replace(slices.DeleteFunc(slices.Clone(rs.all()), func(other *request) bool { return other == r }))
 }
 
-// offer gives messages to all who wait for an answer, and waits for those who are slow
-// to look at them.
+// offer gives the messages of b to all requests, on the reader goroutine. It blocks while the
+// backlog of a request is full, between calls of stall and resume.
 func (rs *requests) offer(b *batch, stall, resume func()) {
 	for i := range b.messages {
 		for _, r := range rs.all() {
@@ -191,7 +215,7 @@ func (rs *requests) offer(b *batch, stall, resume func()) {
 				resume()
 			}
 			select {
-			case <-r.done: // perhaps since before in was sent
+			case <-r.done: // perhaps before in was sent
 				r.decline()
 			default:
 			}
@@ -199,8 +223,8 @@ func (rs *requests) offer(b *batch, stall, resume func()) {
 	}
 }
 
-// inboxFull fails what waits inside a callback: the reader is about to wait for
-// that callback.
+// inboxFull fails the requests that were made in a callback with ErrInboxFull. The reader
+// calls it before it waits for that callback.
 func (rs *requests) inboxFull() {
 	for _, r := range rs.all() {
 		if r.callback {
@@ -209,8 +233,8 @@ func (rs *requests) inboxFull() {
 	}
 }
 
-// lost fails the requests that were written to a link that has ended, or all of
-// them when nil.
+// lost fails the requests that were written to l, which has ended; with a nil l, all of
+// them.
 func (rs *requests) lost(q *queue, l *link, err error) {
 	for _, r := range rs.all() {
 		q.mu.Lock()

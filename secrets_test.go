@@ -19,9 +19,9 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// Secrets are planted wherever a program has some, and everything goes wrong that
-// can. Nothing that the client tells may show one: no error, event, state, panic.
-func TestNoSecretIsTold(t *testing.T) {
+// Every place where a program may have a secret has one, and everything fails that can. No error,
+// event, state or panic of the client may contain one.
+func TestNoSecretIsShown(t *testing.T) {
 	const (
 		inURL      = "s3cret-query"
 		inUser     = "s3cret-user"
@@ -43,16 +43,16 @@ func TestNoSecretIsTold(t *testing.T) {
 		return wstest.Status(500, http.Header{"Set-Cookie": {inHeader}}, fmt.Sprint(r.URL, r.Header, r.Header.Get("X-Token")))
 	}
 	virtual(t, func(t *testing.T, w *world) {
-		var told atomic.Int64
+		var checked atomic.Int64
 		check := func(what string, values ...any) {
 			for _, v := range values {
-				told.Add(1)
+				checked.Add(1)
 				for _, format := range []string{"%v", "%+v", "%s"} {
 					assert.Empty(t, secret.FindString(fmt.Sprintf(format, v)), "%s, as %q", what, format)
 				}
 			}
 		}
-		// try makes everything that is told pass the check.
+		// try checks everything that the client reports.
 		try := func(what, address string, during func(c *wechatws.Client), options ...wechatws.Option) {
 			c, err := wechatws.New(address, append(append(base[:len(base):len(base)], wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext)), options...)...)
 			if err != nil {
@@ -138,6 +138,6 @@ func TestNoSecretIsTold(t *testing.T) {
 			check("send", c.Send(t.Context(), wechatws.Text(inMessage+"\xff")), c.Send(t.Context(), func() {}))
 			check("close", c.Close(wechatws.StatusNoStatusRcvd, inMessage), c.Close(wechatws.StatusNormalClosure, ""))
 		}, wechatws.WithQueue(10, 1000, wechatws.QueueDropOldest))
-		require.Greater(t, told.Load(), int64(300), "there was something to check")
+		require.Greater(t, checked.Load(), int64(300), "there was something to check")
 	})
 }

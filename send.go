@@ -12,41 +12,41 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// Text is a text message that is sent as it is, without the codec. It must be valid
-// UTF-8, or the error wraps [ErrNotUTF8].
+// Text is a text message that is sent as it is, without the codec. It must be valid UTF-8,
+// or the error wraps [ErrNotUTF8].
 //
-// Text, [Binary] and [Outbound] may be given wherever a message to be sent is given:
-// to [Client.Send], [Client.Request], [Client.SendConfirmed] and [Setup.Send], and by
-// [WithLogin], [WithLoginMessage] and [Heartbeat].
+// Text, [Binary] and [Outbound] may be used wherever a message is sent: in [Client.Send],
+// [Client.Request], [Client.SendConfirmed] and [Setup.Send], and for [WithLogin],
+// [WithLoginMessage] and [Heartbeat].
 type Text string
 
-// Binary is a binary message that is sent as it is, without the codec. The bytes are
-// copied. It may be given wherever a [Text] may.
+// Binary is a binary message that is sent as it is, without the codec. The bytes are copied.
+// It may be used wherever a [Text] may.
 type Binary []byte
 
-// An Outbound is a message to be sent, as it is on the wire: one that was handed back
-// in an [*UndeliveredError] or a [*DroppedError], or one made by hand. It may be given
-// wherever a [Text] may, as a value or as a pointer. Data is copied.
+// An Outbound is an encoded message to be sent: one that was handed back in an
+// [*UndeliveredError] or a [*DroppedError], or one made by hand. It may be used wherever a
+// [Text] may, as a value or as a pointer. Data is copied.
 //
-// One that was handed back keeps its options when it is sent again: the deadline that
-// [ExpireAfter] gave it, and, with [EncodeOnWrite], the value that is encoded when it is
-// written, so that Data is only what was encoded last. Options of the new call override
-// them. To keep nothing but the data, send a [Text] or a [Binary] of it. The deadline
-// applies to messages that wait in the queue, and not to those that are written at
-// once, such as the login.
+// One that was handed back keeps its options when it is sent again: its deadline (see
+// [ExpireAfter]), and its value to be encoded (see [EncodeOnWrite]), of which Data is the
+// last encoding. Options of the new call replace them. To send the data without these
+// options, convert it to a [Text] or a [Binary]. The deadline has no effect on messages that
+// are written at once, such as the login.
 //
-// Printed and in a log it shows its type and its size, since messages hold secrets. As
+// Printed and logged it shows its type and size but not its data, which may be secret. As
 // JSON it has its data.
 type Outbound struct {
 	Binary bool   // a binary message; otherwise text
 	Data   []byte // of a text message: valid UTF-8
 
-	shared  bool      // Data is the memory of a string, which must not be written to
+	shared  bool      // Data is the memory of a string, which is read-only
 	late    bool      // value is encoded when the message is written
-	value   any       // what the codec made Data of
+	value   any       // of which Data is the encoding; nil: unknown
 	expires time.Time // zero: never
 }
 
+// messageType returns the opcode of the message.
 func (o Outbound) messageType() transport.MessageType {
 	if o.Binary {
 		return transport.BinaryMessage
@@ -67,14 +67,15 @@ func (o Outbound) String() string {
 	return fmt.Sprintf("%s message of %d bytes", o.kind(), len(o.Data))
 }
 
-// GoString implements fmt.GoStringer, with what String returns.
+// GoString implements [fmt.GoStringer], with what [Outbound.String] returns.
 func (o Outbound) GoString() string { return "wechatws.Outbound(" + o.String() + ")" }
 
-// LogValue implements slog.LogValuer: a group of the attributes type and size.
+// LogValue implements [slog.LogValuer]: a group of the attributes type and size, in bytes.
 func (o Outbound) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("type", o.kind()), slog.Int("size", len(o.Data)))
 }
 
+// kind returns "text" or "binary".
 func (o Outbound) kind() string {
 	if o.Binary {
 		return "binary"
@@ -82,8 +83,9 @@ func (o Outbound) kind() string {
 	return "text"
 }
 
-// asOutbound returns the message that v is, and false when its value is yet to be encoded
-// by the codec: that of all but Text, Binary and Outbound, nil pointers to these included.
+// asOutbound returns v as a message, and reports whether it is encoded. Only Text, Binary,
+// Outbound and pointers to them that are not nil are; otherwise the codec must encode the
+// value of the message.
 func asOutbound(v any) (m Outbound, encoded bool) {
 	switch v := v.(type) {
 	case Text:
@@ -111,7 +113,7 @@ func asOutbound(v any) (m Outbound, encoded bool) {
 	return Outbound{value: v}, false
 }
 
-// encode makes a message of anything that can be sent.
+// encode makes a message of v.
 func encode(codec Codec, v any) (Outbound, error) {
 	m, encoded := asOutbound(v)
 	var err error
@@ -139,8 +141,7 @@ type ConfirmOption interface {
 	forConfirm()
 }
 
-// A MessageOption is both a [SendOption] and a [ConfirmOption]: an option of whatever
-// sends a message.
+// A MessageOption is both a [SendOption] and a [ConfirmOption].
 type MessageOption interface {
 	SendOption
 	ConfirmOption
@@ -162,46 +163,46 @@ func (o messageOption) apply(m *outgoing) { o(m) }
 func (messageOption) forSend()            {}
 func (messageOption) forConfirm()         {}
 
-// ExpireAfter drops the message when it has not been written within d, or confirmed, with
-// [Client.SendConfirmed]; by default it never expires. It is for messages that are
-// worthless after a while, such as comments. If d is not above zero, the message is
-// dropped.
+// ExpireAfter drops the message when it is not written within d, or, with
+// [Client.SendConfirmed], not confirmed; by default it never expires. It is for messages
+// that are worthless after some time, such as comments. If d is not above zero, the message
+// expires at once.
 //
-// That an accepted message has expired is noticed when it would be written, or when the
-// queue is full, and reported to [Client.OnError] in a [*DroppedError] with [ErrExpired].
-// Request and SendConfirmed return ErrExpired when d is over.
+// [Client.Send] checks nothing: an expired message is dropped when it would be written, or
+// when the queue is full, and reported to [Client.OnError] in a [*DroppedError] with
+// [ErrExpired]. [Client.Request] and SendConfirmed return ErrExpired after d.
 func ExpireAfter(d time.Duration) MessageOption {
 	return messageOption(func(m *outgoing) { m.expires = time.Now().Add(d) })
 }
 
-// EncodeOnWrite encodes the message once more right before it is written; by default
-// it is encoded once, by the call that sends it. It is for values that hold something of
-// the connection, such as an id that the server assigns: a message that waits through a
-// reconnect is then right for the new connection.
+// EncodeOnWrite encodes the message again right before it is written; by default it is
+// encoded once, by the call that sends it. It is for values that depend on the connection,
+// such as an id that the server assigns, since the message may wait for the next one.
 //
-// The value is encoded on the goroutine that writes, and must not call the client there.
-// If that fails, the message is written as it was, and the error is reported to
-// [Client.OnError]. EncodeOnWrite has no effect on a [Text], a [Binary], and an
-// [Outbound] without a value to encode.
+// The codec is called on a goroutine of the client, and must not call the client. If it
+// fails, the message is written as encoded before, and the error is reported to
+// [Client.OnError]. EncodeOnWrite has no effect on a [Text], a [Binary], and an [Outbound]
+// without a value.
 func EncodeOnWrite() MessageOption {
 	return messageOption(func(m *outgoing) { m.late = true })
 }
 
-// FailFast does not queue the message; by default it waits for a connection. Without an
-// open connection the error is [ErrNotOpen]. Otherwise Send returns when the message is
-// written, or with the error of the write. It is [WithQueue] with zero messages, for one
-// message.
+// FailFast makes [Client.Send] block until the message is written, or return an error that
+// wraps [ErrNotOpen] if there is no open connection or it ends; by default the message is
+// queued. It is [WithQueue] with zero messages, for one message. For [Client.Request] it
+// only means that the message does not wait for a connection.
 func FailFast() SendOption {
 	return sendOption(func(m *outgoing) { m.direct = true })
 }
 
-// ConfirmTimeout sets how long SendConfirmed waits for each confirmation before it sends
-// the message again; the default is 10 s. It must be longer than zero.
+// ConfirmTimeout sets how long [Client.SendConfirmed] waits for a confirmation before it
+// sends the message again; the default is 10 s. It must be longer than zero. The time begins
+// when the message is written.
 func ConfirmTimeout(d time.Duration) ConfirmOption {
 	return confirmOption(func(m *outgoing) { m.confirmTimeout = d })
 }
 
-// newOutgoing makes the message that a verb of the client sends.
+// newOutgoing makes the message that v and the options describe. verb is for its errors.
 func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any, options []O) (*outgoing, error) {
 	m, err := encode(c.cfg.codec, v)
 	if err != nil {
@@ -220,20 +221,23 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 	return o, nil
 }
 
-// Send accepts v for delivery, encoded by the codec as a text message; a [Text], a
-// [Binary] or an [Outbound] is sent as it is. A nil error means accepted: v is written in
-// the order of acceptance, at once if the connection is open, otherwise on the next one;
-// or it is handed back by [Client.Close] in an [*UndeliveredError], or reported to
-// [Client.OnError] in a [*DroppedError]. It does not mean that the peer has read it: see
+// Send accepts v for delivery. The codec encodes it as a text message; a [Text], a [Binary]
+// or an [Outbound] is sent as it is. After a nil error v is written, in the order of the
+// calls, at once if the connection is open, otherwise on the next one; or else it is handed
+// back by [Client.Close] in an [*UndeliveredError], or reported to [Client.OnError] in a
+// [*DroppedError]. A nil error does not mean that the peer has read it, for which there are
 // [Client.Request] and [Client.SendConfirmed].
 //
-// Send does not wait for the network, except as [WithQueue] and [FailFast] say. It
-// returns the codec's error; [ErrQueueFull]; [ErrQueueFull] and [ErrMessageTooBig] if the
-// message is larger than the whole queue; [ErrNotOpen] without a queue; [ErrClosed] after
-// Close or a failure; or the cause of ctx's end. It may be called from any goroutine.
+// Send does not block, except as [WithQueue] and [FailFast] say. It returns the error of the
+// codec; [ErrQueueFull], which also wraps [ErrMessageTooBig] if v is larger than the whole
+// queue; [ErrNotOpen] without a queue; [ErrClosed] after Close or a permanent failure; or the
+// cause of ctx's end. It may be called from any goroutine.
 //
-// It mirrors the original's sendWebSocketMsg, with its fail as the error.
+// It mirrors the original's sendWebSocketMsg, whose fail callback is the error here.
 func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
+	if err := needContext(ctx, "Send"); err != nil {
+		return err
+	}
 	m, err := newOutgoing(c, "Send", v, options)
 	if err != nil {
 		return err
@@ -241,7 +245,12 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	return c.queue.push(ctx, m)
 }
 
-// Flush waits until every message that was accepted before the call is written or
-// dropped. It returns the cause of ctx's end, or [ErrClosed] if the client is closed or
-// fails before that.
-func (c *Client) Flush(ctx context.Context) error { return c.queue.flush(ctx) }
+// Flush blocks until every message that was accepted before the call is written or dropped.
+// It returns the cause of ctx's end, or [ErrClosed] if the client is closed or fails before
+// that. It may be called from any goroutine.
+func (c *Client) Flush(ctx context.Context) error {
+	if err := needContext(ctx, "Flush"); err != nil {
+		return err
+	}
+	return c.queue.flush(ctx)
+}

@@ -4,97 +4,63 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
 
-// A session is what one Connect or Run starts. One goroutine, run, owns it: it
-// dials, reads, waits and dials again, and nobody else ever dials.
+// A session is what one Connect or Run starts. Its goroutine, run, dials, reads the open
+// connection, waits, and dials again; there is no other goroutine that dials. The session
+// ends in three steps: it retires, and dials no more; it is over, when its last state
+// change is made; it is done, when its goroutines have returned.
 type session struct {
 	client   *Client
-	number   int
-	schedule *schedule // used by run alone
+	number   int       // among all of the client's sessions, from 1
+	schedule *schedule // used by run only
 
-	// ctx is given to callbacks and to the endpoint and login functions. It ends when Close
-	// begins, or after the last event of a session that failed or was shut down.
+	// ctx is the context of callbacks, and of the endpoint and login functions. It ends when
+	// Close begins, or after the last event of a session that failed or was shut down.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// patience ends when nothing is to be waited for any more: Close and Shutdown go on
-	// as CloseNow does.
-	patience context.Context
+	// graceful ends when CloseNow is called, or the context of Shutdown ends. Then Close and
+	// Shutdown go on as CloseNow does.
+	graceful context.Context
 	cut      context.CancelFunc
 
-	unwatch func()       // ends the watch of the network; nil: there is none
-	reliefs atomic.Int32 // how often its goroutine was relieved
+	unwatch  func()       // ends the watch of the network; nil: there is none
+	handoffs atomic.Int32 // how often another goroutine has become the session's
 
-	opened chan struct{} // closed at the first open
-	quit   chan struct{} // closed when nothing is dialed any more
-	over   chan struct{} // closed when its last move is made. Its goroutine may go on
-	done   chan struct{} // closed when all its goroutines are gone
-	err    error         // the permanent error; set before over
-	left   error         // what was not delivered; set before over
-	last   int64         // the dispatcher's place behind its last event; set before over
+	opened chan struct{} // closed at the first open connection
+	quit   chan struct{} // closed when the session retires
+	over   chan struct{} // closed after the last state change
+	done   chan struct{} // closed when all its goroutines have returned
+	err    error         // the permanent error; set before over is closed
+	left   error         // the *UndeliveredError; set before over is closed
+	last   int64         // dispatcher.now after its last event; set before over is closed
 
 	// Guarded by the client's mutex.
-	link         *link                   // while open
-	retry        context.CancelCauseFunc // ends the attempt under way, to make another one at once
+	link         *link                   // the open one; nil: none
+	retry        context.CancelCauseFunc // ends the attempt under way; nil: there is none
 	route        *dialRoute              // of that attempt
-	wake         chan struct{}           // filled by tryNow, emptied when an attempt begins or by the wait that it ends
-	forced       bool                    // Reconnect asks for an attempt even without a network
+	wake         chan struct{}           // filled by tryNow; emptied by the wait or the attempt that follows
+	forced       bool                    // Reconnect was called: try without a network too
 	network      NetworkStatus
-	networkKnown bool      // from a change
+	networkKnown bool      // the monitor has reported a change
 	retired      bool      // quit is closed
 	closing      bool      // Close has begun, or the session has failed
-	ends         time.Time // when all of Close has to be done
-	cause        error     // why it is being closed; nil for Close itself
+	ends         time.Time // when Close must have returned
+	cause        error     // of the end; nil: Close, CloseNow or Shutdown was called
 }
 
-// errTryNow ends an attempt that is to be made again at once.
+// errTryNow is the cause with which tryNow ends an attempt.
 var errTryNow = errors.New("trying again at once")
 
-// watchNetwork begins to watch the network. With a monitor that panics or cannot be
-// stopped there counts as being a network: nothing might report its return.
-func (s *session) watchNetwork() {
-	m := s.client.cfg.network
-	if m == nil {
-		return
-	}
-	status := NetworkStatus{Connected: true, Type: networkUnknown}
-	err := protect(func() error {
-		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
-			return errNoStop
-		}
-		status = m.Status()
-		return nil
-	})
-	if err != nil {
-		s.client.reportLater(s, err)
-	}
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if !s.networkKnown { // otherwise there has been a change since
-		s.network = status
-	}
-}
-
-// unwatchNetwork ends the watch.
-func (s *session) unwatchNetwork() {
-	if s.unwatch == nil {
-		return
-	}
-	if err := protect(func() error { s.unwatch(); return nil }); err != nil {
-		s.client.reportLater(s, err)
-	}
-}
-
-// sessionKey is the key of the session in the contexts of the functions that it waits
-// for before it ends.
+// sessionKey is the key of the session in the contexts of the functions that it waits for
+// before it is done.
 type sessionKey struct{}
 
-// retire ends the dialing. It is called with the client's mutex held.
+// retire ends the dialing, an attempt under way included. It is called with the client's
+// mutex held.
 func (s *session) retire() {
 	if s.retired {
 		return
@@ -106,7 +72,7 @@ func (s *session) retire() {
 	}
 }
 
-// hasRetired reports whether nothing is dialed any more.
+// hasRetired reports whether the session has retired.
 func (s *session) hasRetired() bool {
 	select {
 	case <-s.quit:
@@ -116,7 +82,7 @@ func (s *session) hasRetired() bool {
 	}
 }
 
-// isOver reports whether the session has made its last move.
+// isOver reports whether the session has made its last state change.
 func (s *session) isOver() bool {
 	select {
 	case <-s.over:
@@ -126,25 +92,25 @@ func (s *session) isOver() bool {
 	}
 }
 
-// run is the session's goroutine. It begins with a link, when it relieves another one
-// that has been reading it; the number says which relief it is.
+// replaceReader starts another goroutine for the session, which goes on with reading l.
+func (s *session) replaceReader(l *link) { go s.run(s.handoffs.Add(1), l) }
+
+// run is the session's goroutine. number is the hand-off that started it, zero for the
+// first one. After a hand-off it begins with reading l.
 func (s *session) run(number int32, l *link) {
-	err := errGoexit
-	defer func() { // also when one of the user's functions calls runtime.Goexit
-		if s.reliefs.Load() == number {
-			defer s.gone()
-			s.fail(err)
-			s.unwatchNetwork()
-		}
-	}()
 	if number == 0 {
 		s.watchNetwork()
 	}
-	err = s.stayConnected(l)
+	err := s.stayConnected(l)
+	if s.handoffs.Load() == number {
+		s.fail(err)
+		s.unwatchNetwork()
+		s.gone()
+	}
 }
 
-// stayConnected returns when the session is over: with a permanent error, or with
-// anything once it has retired.
+// stayConnected connects again and again, beginning with reading l unless that is nil. It
+// returns a permanent error; errHandedOff; or any value once the session has retired.
 func (s *session) stayConnected(l *link) error {
 	schedule := s.schedule
 	var last error
@@ -154,19 +120,19 @@ func (s *session) stayConnected(l *link) error {
 			l, err = s.attemptApart(schedule.attempt, last)
 		}
 		switch {
-		case err == nil: // also when Close has begun since
+		case err == nil: // also if Close has begun since
 			schedule.opened = true
-			if err = l.read(); errors.Is(err, errRelieved) {
+			if err = l.read(); errors.Is(err, errHandedOff) {
 				return err
 			}
 			cause := l.end(err)
-			err = protect(func() error { schedule.ended(time.Since(l.opened)); return nil })
+			err = apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
 			s.linkEnded(l, cause)
 			l = nil
 			if s.hasRetired() {
 				return nil
 			}
-			if err != nil { // without a schedule there is no going on
+			if err != nil { // the session cannot go on without a schedule
 				return errors.Join(err, cause)
 			}
 			if last = cause; errors.Is(last, ErrReconnect) {
@@ -186,7 +152,7 @@ func (s *session) stayConnected(l *link) error {
 		}
 		var wait time.Duration
 		var over bool
-		err = protect(func() error { wait, over = schedule.next(last); return nil })
+		err = apart(func() error { wait, over = schedule.next(last); return nil })
 		if err != nil { // as above
 			return errors.Join(err, last)
 		}
@@ -198,37 +164,12 @@ func (s *session) stayConnected(l *link) error {
 	return nil
 }
 
-// awaitNetwork waits until there is a network. It reports false when the session
-// is over.
-func (s *session) awaitNetwork(attempt int) bool {
-	c := s.client
-	for {
-		c.mu.Lock()
-		if s.retired {
-			c.mu.Unlock()
-			return false
-		}
-		if c.cfg.network == nil || s.network.Connected || s.forced {
-			c.mu.Unlock()
-			return true
-		}
-		if c.state != StateOffline {
-			c.move(StateChange{To: StateOffline, Attempt: attempt})
-		}
-		c.mu.Unlock()
-		select {
-		case <-s.wake:
-		case <-s.quit:
-		}
-	}
-}
-
-// wait spends the time until the next attempt, unless tryNow ends it, or was called
-// already since the last attempt.
+// wait blocks for d, until the next attempt. It returns at once when tryNow is called, or was
+// called since the last attempt began.
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
-	if s.retired { // perhaps its last move is made
+	if s.retired { // its last state change may be made
 		c.mu.Unlock()
 		return
 	}
@@ -244,10 +185,10 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	}
 }
 
-// tryNow replaces the next wait by an attempt at once, whether that wait is under way
-// or still to come: the user's functions may ask for it at any moment between the end
-// of an attempt or a connection and the wait that follows. With anew the attempt under
-// way is given up for another one. It is called with the client's mutex held.
+// tryNow ends the wait under way, or the next one: a user's function may call for an attempt
+// after a connection has ended and before the wait begins. If anew is true, it also ends
+// the attempt under way, and another one follows at once. It is called with the client's
+// mutex held.
 func (s *session) tryNow(anew bool) {
 	select {
 	case s.wake <- struct{}{}:
@@ -258,225 +199,7 @@ func (s *session) tryNow(anew bool) {
 	}
 }
 
-// networkChanged is called by the network monitor. A change may make everything
-// that is being waited for succeed now, and may have cut an open connection off
-// without a word.
-//
-// An attempt goes on as long as its route is there: most changes concern other
-// interfaces, and where they come faster than an attempt succeeds, as on a container
-// host, a restart each time would keep the client from ever being open. How long the
-// attempt has taken already makes no difference, or one that is slow for a good reason
-// would never succeed there; each of its steps has a timeout. Should it fail, the next
-// one follows at once.
-func (s *session) networkChanged(status NetworkStatus) {
-	c := s.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.closing { // a call that was under way when the watch was stopped
-		return
-	}
-	before := s.network
-	s.network, s.networkKnown = status, true
-	c.dispatcher.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
-	if s.link != nil && !s.link.over() {
-		s.link.heartbeat.probeNow()
-		return
-	}
-	s.tryNow(s.retry != nil && (status.Connected != before.Connected || s.route.gone()))
-}
-
-// attemptApart is attempt on a goroutine of its own. Dialing takes a deep stack, which
-// the session's goroutine would keep for as long as the connection lives.
-func (s *session) attemptApart(number int, last error) (l *link, err error) {
-	err = errGoexit
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l, err = s.attempt(number, last)
-	}()
-	<-done
-	return l, err
-}
-
-// errGoexit is what an attempt comes to, or a session, when one of the user's functions
-// ends its goroutine.
-var errGoexit = errors.New("wechatws: a function that was given as an option called runtime.Goexit")
-
-// attempt makes one connection, up to where it is open. Its errors are *DialError, or
-// errTryNow.
-func (s *session) attempt(number int, last error) (*link, error) {
-	c := s.client
-	// It is not a child of s.ctx, which would keep a table for its children as long as
-	// it lives; Close ends both.
-	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(s.ctx), sessionKey{}, s))
-	defer cancel(nil)
-	c.mu.Lock()
-	if s.retired {
-		c.mu.Unlock()
-		return nil, context.Canceled
-	}
-	route := &dialRoute{}
-	s.retry, s.route, s.forced = cancel, route, false
-	select { // this is the attempt that tryNow asked for
-	case <-s.wake:
-	default:
-	}
-	c.stats.Attempts++
-	c.move(StateChange{To: StateConnecting, Attempt: number})
-	c.mu.Unlock()
-
-	info := DialInfo{Attempt: number}
-	if len(c.cfg.trace.dialStart) > 0 {
-		info.Header = http.Header{}
-	}
-	ctx = traceStart(ctx, c, c.cfg.trace.dialStart, info)
-	info.Header = info.Header.Clone() // a hook may have kept it
-	l, event, err := s.connect(ctx, route, info, last)
-	info.Connection, info.Timings = event.Connection, event.Timings
-	if err == nil && s.open(ctx, l, event) {
-		trace(ctx, c, c.cfg.trace.dialDone, info)
-		trace(ctx, c, c.cfg.trace.open, event)
-		return l, nil
-	}
-	c.mu.Lock()
-	s.retry, s.route = nil, nil // from here on tryNow is about the next attempt, and this one has failed
-	c.mu.Unlock()
-	info.Err = notOpened(ctx, err)
-	trace(ctx, c, c.cfg.trace.dialDone, info)
-	if l != nil {
-		l.end(err)
-	}
-	switch {
-	case errors.Is(context.Cause(ctx), errTryNow):
-		return nil, errTryNow
-	case err == nil: // it came too late
-		return nil, context.Cause(ctx)
-	}
-	return nil, err
-}
-
-// notOpened is the error for the traces of an attempt that opened no connection. It says
-// whether the client itself has ended the attempt.
-func notOpened(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	why := ErrClosed
-	if errors.Is(context.Cause(ctx), errTryNow) {
-		why = ErrReconnect
-	}
-	if err == nil { // it came too late
-		return why
-	}
-	return fmt.Errorf("%w: %w", why, err)
-}
-
-// connect asks for the endpoint, dials, logs in and lets protocol layers settle
-// what they must. With an error it may return a link, which has to be ended.
-func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, last error) (*link, OpenEvent, error) {
-	cfg := &s.client.cfg
-	var ep Endpoint
-	began := time.Now()
-	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
-		ep, err = cfg.endpoint(ctx, info.Attempt, last)
-		return err
-	})
-	if err != nil {
-		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
-	}
-	var asking time.Duration
-	if !cfg.fixed {
-		asking = time.Since(began)
-		if u, err := parseURL(ep.URL); err == nil {
-			s.client.mu.Lock()
-			s.client.host = u.Host
-			s.client.mu.Unlock()
-		}
-	}
-	dialCtx := ctx // not the one that the user's functions get: they may dial other hosts
-	if cfg.network != nil {
-		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
-	}
-	got, event, err := cfg.dial(dialCtx, ep, info.Header, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
-	event.Timings.Endpoint = asking
-	if err != nil {
-		return nil, event, err
-	}
-	l := newLink(s, got)
-	event.Attempt, event.Connection = info.Attempt, l.number
-	returns := false
-	defer func() {
-		if !returns { // runtime.Goexit, and nobody will get to see the link
-			l.end(errGoexit)
-		}
-	}()
-	if event.Timings.Login, err = s.login(ctx, l); err == nil {
-		event.Timings.Setup, err = s.opening(ctx, l, info.Attempt)
-	}
-	returns = true
-	return l, event, err
-}
-
-// login writes the login message, before anybody else writes.
-func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
-	cfg := &s.client.cfg
-	if cfg.login == nil {
-		return 0, nil
-	}
-	began := time.Now()
-	err = withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
-		v, err := cfg.login(ctx)
-		if err != nil || v == nil {
-			return err
-		}
-		m, err := encode(cfg.codec, v)
-		if err != nil {
-			return err
-		}
-		return l.until(ctx, func() error { return l.conn.Write(m.messageType(), m.Data) })
-	})
-	if err != nil {
-		return 0, &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
-	}
-	return time.Since(began), nil
-}
-
-// withTimeout runs one of the user's functions.
-func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	return protect(func() error { return fn(ctx) })
-}
-
-// open declares the link open, unless that has come too late. The queue is let go
-// only now, behind the login, the opening and the open event.
-func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
-	c := s.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ctx.Err() != nil {
-		return false
-	}
-	s.retry, s.route = nil, nil
-	select { // there is nothing to try any more
-	case <-s.wake:
-	default:
-	}
-	s.link, l.opened = l, time.Now()
-	c.stats.Opens++
-	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
-	c.dispatcher.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
-	l.heartbeat.start()
-	c.queue.attach(l)
-	select {
-	case <-s.opened:
-	default:
-		close(s.opened)
-	}
-	return true
-}
-
-// linkEnded is called when the open link has ended.
+// linkEnded is called on the session's goroutine when the open link has ended.
 func (s *session) linkEnded(l *link, cause *CloseError) {
 	c := s.client
 	c.mu.Lock()
@@ -486,8 +209,8 @@ func (s *session) linkEnded(l *link, cause *CloseError) {
 	trace(s.eventContext(), c, c.cfg.trace.close, event)
 }
 
-// detach dispatches the end of the open link, once: both the session's goroutine and
-// Close call it. It is called with the client's mutex held.
+// detach detaches the open link and dispatches its CloseEvent, once: both the session's
+// goroutine and Close call it. It is called with the client's mutex held.
 func (s *session) detach(l *link, cause *CloseError) {
 	if s.link != l {
 		return
@@ -509,8 +232,8 @@ func (s *session) detach(l *link, cause *CloseError) {
 	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
 }
 
-// fail makes the session's last move, unless Close does or Shutdown is about to. It waits
-// for that.
+// fail ends the session with a permanent error, unless Close or Shutdown was called. It
+// blocks until the session is over.
 func (s *session) fail(err error) {
 	c := s.client
 	c.mu.Lock()
@@ -524,14 +247,14 @@ func (s *session) fail(err error) {
 	<-s.over
 }
 
-// begin begins the end. It is called with the client's mutex held.
+// begin begins the end of the session. It is called with the client's mutex held.
 func (s *session) begin() {
 	s.closing = true
 	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
 }
 
-// settle makes the session's last move, when nothing can be written any more. It is
-// called with the client's mutex held.
+// settle makes the session's last state change, to StateClosed or StateFailed, after the
+// link has ended. It is called with the client's mutex held.
 func (s *session) settle(to State, err error) {
 	c := s.client
 	refuse := ErrClosed
@@ -549,7 +272,7 @@ func (s *session) settle(to State, err error) {
 	close(s.over)
 }
 
-// gone is called when the session's goroutines have ended.
+// gone is called when the session's goroutines have returned.
 func (s *session) gone() {
 	c := s.client
 	c.mu.Lock()
@@ -559,7 +282,7 @@ func (s *session) gone() {
 	c.ended()
 }
 
-// outcome is the result of a session that is over.
+// outcome returns the error of a session that is over.
 func (s *session) outcome() error {
 	if s.err != nil {
 		return s.err
@@ -567,8 +290,9 @@ func (s *session) outcome() error {
 	return s.left
 }
 
-// eventContext is the context for an event: unlike that of messages, it has not ended
-// after Close has begun, since callbacks may have work to do about the event.
+// eventContext returns the context for the callbacks of an event. Unlike that of messages it
+// has not ended once Close has begun, since these callbacks may have to use it. s may be
+// nil.
 func (s *session) eventContext() context.Context {
 	switch {
 	case s == nil: // before the first Connect

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A Setup is a connection that is logged in and not open yet, in an AfterConnect
-// function. Only that function may call its methods, before it returns.
+// A Setup is a connection that is logged in and not open yet, in a function of
+// [Client.AfterConnect]. Only that function may call its methods, one at a time and before
+// it returns; after that they return an error.
 type Setup struct {
 	// Connection is the number of the connection, as in [Message].
 	Connection int
@@ -17,34 +18,33 @@ type Setup struct {
 	Attempt int
 
 	link *link
-	err  error // of a function; those after it are not run
+	err  error // of the first function that failed; used on the attempt's goroutine only
 
-	mu    sync.Mutex
-	over  bool
-	bytes int // of the link's early messages
+	mu    sync.Mutex // guards the fields below, and serializes the methods
+	over  bool       // the functions have returned
+	bytes int        // of the link's early messages
 }
 
+// errSetupOver is the error of a Setup's methods after its function has returned.
 var errSetupOver = errors.New("wechatws: Setup is used after its AfterConnect function has returned")
 
 // AfterConnect registers fn, which is called on every new connection after the login and
-// before the connection is open. It is for what a protocol requires before anything else
-// is sent: joining a room, subscribing, waiting for admission. The queue waits for it. If
-// fn returns nil, the connection is open; an error, or the end of the timeout, which is
-// for fn as a whole, makes it a failed attempt (a [*DialError] of phase "setup"), a
-// permanent one if the error is marked with [Permanent]. Several functions run in
-// the order of registration.
+// before the connection is open. It is for what a protocol requires before anything else is
+// sent: joining a room, subscribing, waiting for admission. If fn returns nil, the
+// connection is open. An error, or the end of the timeout, makes it a failed attempt, with a
+// [*DialError] of phase "setup", which is permanent if the error is marked with [Permanent].
+// Several functions are called in the order of registration, each with its own timeout.
 //
-// Unlike callbacks fn runs on the reader goroutine, so that a slow callback does not
-// delay it. The messages that it receives reach the callbacks as well, after
-// [Client.OnOpen]; those of a failed attempt reach none. While fn runs no heartbeat is
-// sent. Messages of [Client.Send] are written after fn, so [Client.Flush] and
-// [Client.Request] must not be waited for in fn. The context of fn ends with the timeout,
-// with [Client.Close], and when the attempt is restarted: by [Client.Reconnect], or
-// because the network that it uses is gone.
+// fn is called on the goroutine of the attempt, not on that of the callbacks, so a slow
+// callback does not delay it. The messages that it receives reach the callbacks too, after
+// [Client.OnOpen]; those of a failed attempt reach none. While fn runs, no heartbeat is sent
+// and the queue waits, so fn must not wait for [Client.Flush], [Client.Request] or
+// [Client.SendConfirmed]. The context of fn ends with the timeout, with [Client.Close], and
+// when the attempt is restarted, by [Client.Reconnect] or because its network is gone.
 //
-// Call AfterConnect before Connect; it has no effect on the current connection. A nil fn or
-// a timeout that is not above zero is an [*OptionError], reported to [Client.OnError] and
-// returned by the next Connect.
+// AfterConnect may be called at any time; it has no effect on the current connection, and
+// remove none on a call under way. A nil fn or a timeout that is not above zero is an
+// [*OptionError], reported to [Client.OnError] and returned by the next Connect.
 func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context, o *Setup) error) (remove func()) {
 	switch {
 	case fn == nil:
@@ -59,16 +59,17 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
-		o.err = protect(func() error { return fn(ctx, o) })
+		o.err = apart(func() error { return fn(ctx, o) })
 	})
 }
 
-// opening runs the AfterConnect functions.
-func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
+// setUp calls the AfterConnect functions, on the goroutine of the attempt, and returns how
+// long they took.
+func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
 	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
 	if callbacks := s.client.afterConnect.All(); len(callbacks) > 0 {
 		began := time.Now()
-		call(ctx, callbacks, o, func(err error) { o.err = err })
+		call(ctx, callbacks, nil, o, func(err error) { o.err = err })
 		took = time.Since(began)
 	}
 	o.mu.Lock()
@@ -76,7 +77,7 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 	o.mu.Unlock()
 	if o.err == nil {
 		select {
-		case <-l.dead: // and fn has ignored the error
+		case <-l.dead: // fn has ignored the error
 			o.err = l.cause
 		default:
 		}
@@ -87,10 +88,13 @@ func (s *session) opening(ctx context.Context, l *link, attempt int) (took time.
 	return took, nil
 }
 
-// Send writes v, which may be anything that [Client.Send] takes, ahead of everything that
-// is queued. It blocks until the socket has taken it. When ctx ends, it disconnects and
+// Send writes v, which may be anything that [Client.Send] takes, before all messages in the
+// queue. It blocks until the socket has taken it. When ctx ends, it ends the connection and
 // returns the cause.
 func (o *Setup) Send(ctx context.Context, v any) error {
+	if err := needContext(ctx, "Setup.Send"); err != nil {
+		return err
+	}
 	m, err := encode(o.link.client.cfg.codec, v)
 	if err != nil {
 		return err
@@ -103,10 +107,14 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 	return o.link.until(ctx, func() error { return o.link.conn.Write(m.messageType(), m.Data) })
 }
 
-// Receive waits for the next message, with or without a type; text that is not valid
-// UTF-8 is skipped. When ctx ends, it disconnects and returns the cause. A [*CloseError]
-// means that the connection has ended. More messages than the inbox holds are an error.
+// Receive returns the next message, with or without a type; text that is not valid UTF-8 is
+// skipped. It blocks until there is one. When ctx ends, it ends the connection and returns
+// the cause. It returns a [*CloseError] when the connection has ended, and an error when
+// more messages have arrived than the inbox holds: 1,024 of them, or 4 MiB.
 func (o *Setup) Receive(ctx context.Context) (Message, error) {
+	if err := needContext(ctx, "Setup.Receive"); err != nil {
+		return Message{}, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.link
@@ -135,11 +143,11 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 	return Message{}, errSetupOver
 }
 
-// HoldQueue keeps the messages of the queue, and those that are sent meanwhile, for
-// another d after the connection is open; by default they are written at once. It is for
-// servers that need a moment between their answer and the first message. Everything else
-// goes on: messages are received, heartbeats are sent. If the connection ends within d, the
-// messages wait for the next one. Of several calls the longest d counts. It does not block.
+// HoldQueue holds the messages in the queue back until the connection has been open for d;
+// by default they are written at once. It is for servers that need some time between their
+// answer and the first message. Messages are received and heartbeats are sent meanwhile. If
+// the connection ends before, the messages wait for the next one. The longest d of several
+// calls counts. HoldQueue does not block.
 func (o *Setup) HoldQueue(d time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -16,37 +16,37 @@ type Stats struct {
 	State   State     `json:"state"`
 	Since   time.Time `json:"since,omitzero"`    // when the state began, as in [StateChange]; zero before the first Connect
 	Attempt int       `json:"attempt,omitzero"`  // as in [StateChange]
-	RetryAt time.Time `json:"retry_at,omitzero"` // when [StateWaiting] ends unless it is cut short; zero in other states
+	RetryAt time.Time `json:"retry_at,omitzero"` // when [StateWaiting] ends at the latest; zero in other states
 
 	Attempts    int         `json:"attempts,omitzero"`    // connection attempts
-	Opens       int         `json:"opens,omitzero"`       // attempts that made a connection that was open and logged in
-	Disconnects Disconnects `json:"disconnects,omitzero"` // connections that had been open, by why they ended
+	Opens       int         `json:"opens,omitzero"`       // connections that were open and logged in
+	Disconnects Disconnects `json:"disconnects,omitzero"` // connections that had been open, by the cause of their end
 	LastError   error       `json:"last_error,omitzero"`  // of the last failed attempt or lost connection
 	LastErrorAt time.Time   `json:"last_error_at,omitzero"`
 
-	// MessagesIn and BytesIn count messages that have arrived, and the size of their data;
-	// answers to heartbeats are among them.
+	// MessagesIn and BytesIn count the messages that have arrived, including answers to
+	// heartbeats, and the size of their data.
 	MessagesIn int64 `json:"messages_in,omitzero"`
 	BytesIn    int64 `json:"bytes_in,omitzero"`
-	// PartialAt is when bytes last came in of a message that is incomplete; zero while
-	// there is none, and with a [transport.Dialer] that does not use its Handshake's Client.
+	// PartialAt is when the last bytes of an incomplete message arrived; zero if there is
+	// none, and with a [transport.Dialer] that does not use its Handshake's Client.
 	PartialAt time.Time `json:"partial_at,omitzero"`
-	// MessagesOut and BytesOut count messages of [Client.Send], [Client.Request] and
-	// [Client.SendConfirmed] that a socket has taken, and the size of their data.
+	// MessagesOut and BytesOut count the messages of [Client.Send], [Client.Request] and
+	// [Client.SendConfirmed] that were written to a socket, and the size of their data.
 	MessagesOut int64 `json:"messages_out,omitzero"`
 	BytesOut    int64 `json:"bytes_out,omitzero"`
-	// Dropped counts messages that were given up, as in [DroppedError].
+	// Dropped counts accepted messages that were dropped, as in [DroppedError].
 	Dropped int64 `json:"dropped,omitzero"`
 
 	Queued      int `json:"queued,omitzero"`       // messages in the outbound queue
 	QueuedBytes int `json:"queued_bytes,omitzero"` // their size
-	MaxQueued   int `json:"max_queued,omitzero"`   // the most messages there ever were
-	Inbox       int `json:"inbox,omitzero"`        // messages that have arrived and wait for a callback or are in one
-	MaxInbox    int `json:"max_inbox,omitzero"`    // the most there ever were
+	MaxQueued   int `json:"max_queued,omitzero"`   // largest value of Queued
+	Inbox       int `json:"inbox,omitzero"`        // messages that have arrived and whose callbacks have not returned
+	MaxInbox    int `json:"max_inbox,omitzero"`    // largest value of Inbox
 
-	RTT         time.Duration `json:"rtt,omitzero"`          // round-trip time measured last; 0 before the first
-	SmoothedRTT time.Duration `json:"smoothed_rtt,omitzero"` // weighted average in the manner of TCP
-	MaxRTT      time.Duration `json:"max_rtt,omitzero"`      // the longest there ever was
+	RTT         time.Duration `json:"rtt,omitzero"`          // last measured round-trip time; 0 before the first
+	SmoothedRTT time.Duration `json:"smoothed_rtt,omitzero"` // weighted average, as in TCP
+	MaxRTT      time.Duration `json:"max_rtt,omitzero"`      // largest value of RTT
 }
 
 // LogValue implements [slog.LogValuer].
@@ -55,17 +55,17 @@ func (s Stats) LogValue() slog.Value { return record.Log(s) }
 // MarshalJSON implements [json.Marshaler].
 func (s Stats) MarshalJSON() ([]byte, error) { return record.JSON(s) }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It takes what MarshalJSON returns. LastError
-// has its text only.
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts what MarshalJSON returns; LastError
+// then has nothing but its text.
 func (s *Stats) UnmarshalJSON(data []byte) error { return record.Read(data, s) }
 
-// Disconnects counts connections that had been open, by why they ended. Connections that
-// [Client.Close] ended are not counted.
+// Disconnects counts connections that had been open, by the cause of their end. Connections
+// that [Client.Close] ended are not counted.
 type Disconnects struct {
 	Closed   int `json:"closed,omitzero"`    // the peer sent a close frame
 	Lost     int `json:"lost,omitzero"`      // the connection broke, or ended without a close frame
 	HalfOpen int `json:"half_open,omitzero"` // the peer was silent: [ErrHalfOpen]
-	Protocol int `json:"protocol,omitzero"`  // invalid data from the peer: [ErrProtocol], [ErrCompression], [*ReadLimitError]
+	Protocol int `json:"protocol,omitzero"`  // the peer sent invalid data: [ErrProtocol], [ErrCompression], [*ReadLimitError]
 	Local    int `json:"local,omitzero"`     // [Client.Reconnect] or [Client.Disconnect] was called
 }
 
@@ -75,6 +75,7 @@ func (d Disconnects) LogValue() slog.Value { return record.Log(d) }
 // Total returns the sum of all counters.
 func (d Disconnects) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
 
+// count counts a connection that ended because of cause.
 func (d *Disconnects) count(cause *CloseError) {
 	limit := (*ReadLimitError)(nil)
 	switch err := cause.Err; {
@@ -91,7 +92,7 @@ func (d *Disconnects) count(cause *CloseError) {
 	}
 }
 
-// moved notes a move of the state machine.
+// moved records a change of the state.
 func (s *Stats) moved(change StateChange) {
 	s.Since, s.RetryAt = change.At, time.Time{}
 	if change.To == StateWaiting {
@@ -102,8 +103,8 @@ func (s *Stats) moved(change StateChange) {
 	}
 }
 
-// Stats returns a snapshot, cheap enough to be taken every second. It does not block
-// and may be called from anywhere.
+// Stats returns a snapshot of the client. It does not block, may be called from any goroutine
+// and in any callback, and costs little enough for a call every second.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	s := c.stats
@@ -120,7 +121,7 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
-// gone is called when a connection has ended.
+// gone is called when l has ended.
 func (c *Client) gone(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,9 +130,9 @@ func (c *Client) gone(l *link) {
 	}
 }
 
-// roundTrips keeps measured round-trip times.
+// roundTrips has the measured round-trip times.
 type roundTrips struct {
-	mu                    sync.Mutex
+	mu                    sync.Mutex // guards the fields below
 	last, smoothed, worst time.Duration
 }
 

@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// A Trace is a set of functions that are called as things happen, in the manner of
+// A Trace is a set of functions that are called as things happen, like those of
 // [net/http/httptrace]: for metrics, spans and tests. [WithTrace] sets it. A nil function
 // costs nothing. To act on events, use the callbacks of [Client].
 //
-// The functions run on the client's goroutines, possibly several at the same time, and
-// delay what they report: they must not block. They may call [Client.State],
-// [Client.Stats] and [Client.Reconnect], and no other method of the client. A panic in one
-// is reported to [Client.OnError].
+// The functions run on the client's goroutines, possibly several at the same time, and the
+// client waits for them: they must not block. They may call [Client.State], [Client.Stats] and
+// [Client.Reconnect], and no other method of the client. A panic or a [runtime.Goexit] in one is
+// reported to [Client.OnError]; see [PanicError].
 //
 // Each function is called with a context that has the values of the context of
-// [Client.Connect] or [Client.Run]. DialStart and MessageStart may return a context with
-// more values for what follows; nil stands for the context that they were called with. The
-// deadline and the cancellation of a returned context have no effect: these remain the
-// client's.
+// [Client.Connect] or [Client.Run]. DialStart and MessageStart may return a context with more
+// values for the functions that are called after them; nil stands for the context that they
+// were called with. The deadline and the cancellation of a returned context have no effect.
 type Trace struct {
 	// DialStart is called when an attempt to connect begins. The context that it returns is
-	// the one of the attempt: of the functions of [WithEndpoint], [WithNetDial] and
-	// [WithLogin], of the Dialer, of [Client.AfterConnect], and of DialDone and Open.
+	// that of the attempt: of the functions of [WithEndpoint], [WithNetDial], [WithLogin]
+	// and [Client.AfterConnect], of the [transport.Dialer], and of DialDone and Open.
 	DialStart func(ctx context.Context, i DialInfo) context.Context
 	// DialDone is called when that attempt has ended.
 	DialDone func(ctx context.Context, i DialInfo)
@@ -34,20 +33,21 @@ type Trace struct {
 	Close func(ctx context.Context, e CloseEvent)
 	// Retry is called when the wait for the next attempt begins.
 	Retry func(ctx context.Context, e StateChange)
-	// Ping is called when a protocol ping is about to be written.
+	// Ping is called before a protocol ping is written.
 	Ping func(ctx context.Context, i PingInfo)
-	// Pong is called when a ping or a heartbeat message has been answered.
+	// Pong is called when a ping, or a heartbeat with [Heartbeat] Pong, has been answered.
 	Pong func(ctx context.Context, i PingInfo)
 	// MessageStart is called before the callbacks of a message run. The context that it
 	// returns is the one of these callbacks and of MessageDone.
 	MessageStart func(ctx context.Context, i MessageInfo) context.Context
 	// MessageDone is called when the callbacks have run.
 	MessageDone func(ctx context.Context, i MessageInfo)
-	// MessageSent is called when the socket has taken a message. Its context has the values
-	// of the context of [Client.Send], and is never canceled.
+	// MessageSent is called when a message has been written to the socket. Its context has
+	// the values of the context of [Client.Send], and is never canceled. It may be called on
+	// the goroutine that calls Send.
 	MessageSent func(ctx context.Context, i MessageInfo)
-	// Dropped is called when messages have been dropped from the queue, with the error that
-	// [Client.OnError] receives. It must not be changed.
+	// Dropped is called when accepted messages have been dropped, with the error that
+	// [Client.OnError] receives. The error is read-only.
 	Dropped func(ctx context.Context, err *DroppedError)
 }
 
@@ -55,25 +55,24 @@ type Trace struct {
 type DialInfo struct {
 	Attempt int // as in [StateChange]
 
-	// Header is added to the header of the handshake, where it replaces what [Endpoint] and
-	// [WithHeader] have under the same name. DialStart may change it until it returns; in
-	// DialDone it is read-only, and nil when there is no DialStart.
+	// Header is added to the header of the handshake. It replaces the values of [Endpoint]
+	// and [WithHeader] under the same name. DialStart may change it before it returns; in
+	// DialDone it is read-only, and nil if there is no DialStart.
 	Header http.Header
 
-	// Of DialDone.
+	// Set in DialDone only.
 	Connection int     // as in [Message]; 0: the handshake has failed
-	Timings    Timings // of the steps that have succeeded
-	// Err is nil for an attempt that has opened a connection. Otherwise it is a
-	// [*DialError], or it is [ErrReconnect] for an attempt that is begun anew, because of
-	// [Client.Reconnect] or a change of the network, and [ErrClosed] for one that the end of
-	// the client has cut short.
+	Timings    Timings // of the phases that have succeeded
+	// Err is nil if the attempt has opened a connection. Otherwise it is a [*DialError], or
+	// wraps [ErrReconnect] if [Client.Reconnect] or a change of the network has restarted the
+	// attempt, and [ErrClosed] if the end of the client has canceled it.
 	Err error
 }
 
 // A PingInfo describes a ping.
 type PingInfo struct {
 	Connection int           // as in [Message]
-	RTT        time.Duration // of Pong
+	RTT        time.Duration // the round-trip time; only in Pong
 }
 
 // A MessageInfo describes a message.
@@ -86,7 +85,7 @@ type MessageInfo struct {
 	Took       time.Duration // of the callbacks; only in MessageDone
 }
 
-// The tracers are the functions of all traces of a client.
+// tracers has the functions of all traces of a client.
 type tracers struct {
 	dialStart    []func(context.Context, DialInfo) context.Context
 	dialDone     []func(context.Context, DialInfo)
@@ -133,43 +132,65 @@ func withStart[T any](hooks []func(context.Context, T) context.Context, hook fun
 	return append(slices.Clip(hooks), hook)
 }
 
-// trace calls the functions for something that has happened. A caller that would have to
-// work for v first checks that there are any.
+// trace calls the functions for something that has happened. They run apart, so that a
+// runtime.Goexit in one does not end the goroutine that calls trace.
 func trace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
 	for _, hook := range hooks {
-		if err := protect(func() error { hook(ctx, v); return nil }); err != nil {
-			c.traceFailed(err)
-		}
+		c.traceFailed(apart(func() error { hook(ctx, v); return nil }))
 	}
 }
 
 // traceStart calls the functions for something that begins, and returns the context for it.
 func traceStart[T any](ctx context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) context.Context {
-	own := ctx
 	for _, hook := range hooks {
-		err := protect(func() error {
-			if returned := hook(ctx, v); !isNil(returned) && returned != ctx {
-				ctx = &hookContext{own, context.WithoutCancel(returned)}
-			}
-			return nil
-		})
-		if err != nil {
-			c.traceFailed(err)
-		}
+		c.traceFailed(apart(func() error { ctx = begun(ctx, hook(ctx, v)); return nil }))
 	}
 	return ctx
 }
 
+// traceInPlace is trace for events of each message. The caller must be prepared for the end of
+// its goroutine, and makes v only if there are functions.
+func traceInPlace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
+	for i, hook := range hooks {
+		c.traceFailed(guard(func() error { hook(ctx, v); return nil }, func(pe *PanicError) {
+			defer traceInPlace(ctx, c, hooks[i+1:], v)
+			c.traceFailed(pe)
+		}))
+	}
+}
+
+// traceStartInPlace is traceStart for events of each message. It sets ctx to the context that
+// the functions return.
+func traceStartInPlace[T any](ctx *context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) {
+	for i, hook := range hooks {
+		c.traceFailed(guard(func() error { *ctx = begun(*ctx, hook(*ctx, v)); return nil }, func(pe *PanicError) {
+			defer traceStartInPlace(ctx, c, hooks[i+1:], v)
+			c.traceFailed(pe)
+		}))
+	}
+}
+
+// begun returns the context for something that begins, after a function for its start.
+func begun(ctx, returned context.Context) context.Context {
+	if isNil(returned) || returned == ctx {
+		return ctx
+	}
+	return &hookContext{ctx, context.WithoutCancel(returned)}
+}
+
 func (c *Client) traceFailed(err error) {
+	if err == nil {
+		return
+	}
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()
 	c.reportLater(s, err)
 }
 
-// A hookContext is a context of the client with the values of one that a hook has returned.
-// The latter is without cancellation, so that package context finds the client's when it
-// looks for the value that stands for it.
+// A hookContext is a context of the client with the values of a context that a trace function
+// has returned. The latter is without cancellation, so that package context, which finds the
+// cancellation by Value, finds the client's.
 type hookContext struct {
 	context.Context
 	values context.Context

@@ -73,7 +73,9 @@ func benchmarkSend(b *testing.B, c *Client) {
 			}
 		}
 		batch, signs, _ := c.queue.take(l)
-		if !l.finish(l.gather(batch, signs)) {
+		w := &writing{batch: batch}
+		l.gather(w, signs)
+		if !l.finish(w) {
 			b.Fatal("not written")
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A tracer notes each call of its functions, with the time.
+// A tracer records each call of its functions, with the time.
 type tracer struct {
 	start time.Time
 	mu    sync.Mutex
@@ -272,8 +272,7 @@ func TestTheContextOfAMessageThatIsSent(t *testing.T) {
 	})
 }
 
-// Traces see the contexts of those before them; what one of them does wrong is no harm to
-// the others.
+// Traces receive the contexts of those before them; a fault of one does not affect the others.
 func TestTracesTogether(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var seen string
@@ -299,8 +298,8 @@ func TestTracesTogether(t *testing.T) {
 
 type nilContext struct{ context.Context }
 
-// A context that a hook returns neither ends what it is for nor keeps it from ending, and
-// the client's values are seen through it.
+// The cancellation of a context that a trace function returns has no effect, and the client's
+// values are found through it.
 func TestHooksDecideNothingAboutTheEnd(t *testing.T) {
 	ended, cancel := context.WithCancelCause(context.Background())
 	cancel(errors.New("by the hook"))
@@ -343,7 +342,7 @@ func TestHooksDecideNothingAboutTheEnd(t *testing.T) {
 	}
 }
 
-// DialDone tells an attempt that failed from one that was ended.
+// DialDone distinguishes an attempt that has failed from one that was canceled.
 func TestDialDoneOfAnAttemptThatIsEnded(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var errs []error
@@ -367,7 +366,7 @@ func TestDialDoneOfAnAttemptThatIsEnded(t *testing.T) {
 	})
 }
 
-// Timings say how long the user's functions took, which is no part of Total.
+// Timings has the durations of the user's functions, which are not part of Total.
 func TestTimingsOfTheUsersFunctions(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.net.SetLatency(10 * time.Millisecond)

@@ -10,62 +10,62 @@ import (
 	"time"
 )
 
-// A wire is the network connection below TLS and the WebSocket library. It is
-// where life is seen: bytes of an unfinished message prove the peer alive long
-// before the library hands over the message. It is what is closed to drop a
-// connection at once, since a close further up would first try to say good-bye.
+// A wire is the network connection below TLS and the WebSocket library. It records when
+// bytes last arrived, since those of an incomplete message show that the peer is alive long
+// before the library returns the message. Closing it ends a connection at once, without a
+// close handshake.
 //
-// And it is where writes are gathered, once it is live. The link's writer puts a
-// cork in, writes messages, and takes the cork out, which writes them all in one
-// system call and tells how far the socket took them. Everybody else who writes,
-// to send a ping, a pong or a close frame, must not block for long, whatever the
-// socket does: the library gives a control frame 5 s and then ends the connection,
-// which may only be slow. Their bytes go along with what is being written, or are
-// finished by a goroutine of the wire's own.
+// From goLive on it also gathers writes. The link's writer calls cork, writes messages, and
+// calls uncork, which writes them with one system call and returns how much the socket has
+// taken. Every other write, of a ping, a pong or a close frame, must not block for long,
+// since the library ends a connection on which a control frame takes 5 s, and such a
+// connection may be merely slow. The bytes of these are written along with a write that is
+// under way, or finished on a goroutine of the wire.
+//
+// Read is called by one goroutine at a time; all other methods may be called from any.
 type wire struct {
 	net.Conn
-	born  time.Time
-	raw   syscall.RawConn // nil: the connection is no socket of the standard library
-	fence func() error    // see package fence; may be nil
+	born    time.Time
+	raw     syscall.RawConn // nil: the connection is not a socket of the standard library
+	fence   func() error    // see package fence; may be nil
+	foreign bool            // the connection is of a user's type
 
-	refusal atomic.Pointer[error] // what fence said
+	refusal atomic.Pointer[error] // the error of fence
 
-	lastRead   atomic.Int64 // when bytes last came in, as nanoseconds since born
-	readFailed atomic.Bool  // nothing more can come in
-	writeSince atomic.Int64 // since when the socket has taken nothing of the write under way; zero: there is none
+	lastRead   atomic.Int64 // nanoseconds from born to when bytes last arrived
+	readFailed atomic.Bool  // nothing more can arrive
+	writeSince atomic.Int64 // nanoseconds from born to the last progress of the write under way; zero: there is none
 
 	finishers sync.WaitGroup
+	closeOnce sync.Once // for a foreign connection
+	closers   sync.WaitGroup
 
-	foreign bool      // the connection is of a type of the user's
-	hungUp  sync.Once // closing one
-	closers sync.WaitGroup
-
-	mu       sync.Mutex
-	changed  sync.Cond // flying has ended
-	live     bool
+	mu       sync.Mutex // guards the fields below
+	changed  sync.Cond  // writing is false, or err is set
+	live     bool       // the handshake is over
 	corked   bool
-	flying   bool    // somebody writes, and takes along what becomes pending
-	pending  *[]byte // not given to the socket yet; nil while there is nothing
-	accepted int64   // bytes given to Write since it is live
+	writing  bool    // a goroutine writes, and takes along what is appended to pending
+	pending  *[]byte // not given to the socket yet; nil: nothing
+	accepted int64   // bytes given to Write since goLive
 	written  int64   // bytes of these that the socket has taken
-	err      error   // of a failed write; final
-	closing  bool    // Close has left it to who writes
+	err      error   // of the first write that failed
+	closing  bool    // Close was called; the goroutine that writes closes the connection
 }
 
 const (
-	// maxPending bounds what is gathered: large enough to make system calls rare,
-	// small enough to be let go of when idle.
+	// maxPending is how many bytes are gathered at most: enough to make system calls rare.
 	maxPending = 64 << 10
-	// oneWrite is what even a slow peer takes soon enough for the write as a whole
-	// to be judged; it is what the library writes at a time.
+	// oneWrite is how many bytes are written without a deadline; it is what the library
+	// writes at a time. The progress of larger writes is recorded after each writeSlice.
 	oneWrite = 4<<10 + 64
-	// look is how often the progress of a larger write is looked at, and how long
-	// a control frame waits for the socket.
-	look = time.Second
-	// farewell is how long Close waits for what somebody is about to write.
-	farewell = time.Second
+	// writeSlice is the deadline of a large write, which then goes on with another one, and
+	// the longest time for which a control frame blocks.
+	writeSlice = time.Second
+	// closeGrace is how long after Close a pending write may still take.
+	closeGrace = time.Second
 )
 
+// pendingPool has the buffers of pending, since an idle connection keeps none.
 var pendingPool = sync.Pool{New: func() any {
 	b := make([]byte, 0, maxPending+oneWrite)
 	return &b
@@ -79,20 +79,19 @@ func newWire(c net.Conn, fence func() error) *wire {
 		w.raw, _ = socket.SyscallConn()
 	case *net.UnixConn:
 		w.raw, _ = socket.SyscallConn()
-	default: // a type that embeds one of these has a Write of its own
+	default: // also a type that embeds one of these, since its Write may be its own
 		w.Conn, w.foreign = &userNetConn{Conn: c}, true
 	}
 	if socket, ok := c.(interface{ SetLinger(seconds int) error }); ok && fence != nil {
-		// What the kernel has not got through when the connection ends must not arrive
-		// later: it would go on trying for minutes, and ask no fence.
+		// Without this the kernel would go on sending for minutes after the end of the
+		// connection, whatever the fence says by then.
 		_ = socket.SetLinger(0)
 	}
 	return w
 }
 
-// permitted asks the fence. When it says no, the connection is closed and reading ends
-// as well. It is called right before each write to the socket: whatever time has passed
-// since the message was made does not matter.
+// permitted calls the fence, right before each write to the socket. Its error closes the
+// connection, which ends the reading too.
 func (w *wire) permitted() error {
 	if w.fence == nil {
 		return nil
@@ -105,8 +104,10 @@ func (w *wire) permitted() error {
 	return err
 }
 
+// now returns the nanoseconds since born.
 func (w *wire) now() int64 { return int64(time.Since(w.born)) }
 
+// Read implements [net.Conn], and records when bytes arrive.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
@@ -118,25 +119,26 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silent is how long nothing has come in. A write that the socket is slow to take
-// counts from its last progress: a peer that drains a full send buffer is alive
-// although it has nothing to say.
+// silent returns for how long nothing has arrived. The progress of a write counts as well,
+// since a peer that empties a full send buffer is alive.
 func (w *wire) silent() time.Duration {
 	last := max(w.lastRead.Load(), w.writeSince.Load())
 	return time.Duration(w.now() - last)
 }
 
-// goLive ends the handshake, in which one goroutine writes and nothing is
-// gathered.
+// goLive is called after the handshake, in which one goroutine writes and nothing is
+// gathered. It blocks while that writes.
 func (w *wire) goLive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.flying {
+	for w.writing {
 		w.changed.Wait()
 	}
 	w.live = true
 }
 
+// Write implements [net.Conn]. It blocks while maxPending bytes are gathered; without a cork,
+// otherwise for no longer than writeSlice.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -144,16 +146,16 @@ func (w *wire) Write(p []byte) (int, error) {
 		if err := w.permitted(); err != nil {
 			return 0, err
 		}
-		w.flying = true
-		w.mu.Unlock() // Close must not wait for a Write of the user's
+		w.writing = true
+		w.mu.Unlock() // Close must not wait for a user's Write
 		defer func() {
 			w.mu.Lock()
-			w.flying = false
+			w.writing = false
 			w.changed.Broadcast()
 		}()
 		return w.Conn.Write(p)
 	}
-	for w.flying && w.err == nil && w.gathered() >= maxPending {
+	for w.writing && w.err == nil && w.gathered() >= maxPending {
 		w.changed.Wait()
 	}
 	if w.err != nil {
@@ -165,9 +167,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	*w.pending = append(*w.pending, p...)
 	w.accepted += int64(len(p))
 	switch {
-	case w.flying: // it is taken along
+	case w.writing: // the goroutine that writes takes it along
 	case !w.corked:
-		w.flying = true
+		w.writing = true
 		if !w.writeOnce(true) {
 			w.finishers.Add(1)
 			go w.finish()
@@ -175,12 +177,13 @@ func (w *wire) Write(p []byte) (int, error) {
 			w.flush()
 		}
 	case w.gathered() >= maxPending:
-		w.flying = true
+		w.writing = true
 		w.flush()
 	}
 	return len(p), w.err
 }
 
+// gathered returns how many bytes are pending. It is called with mu held.
 func (w *wire) gathered() int {
 	if w.pending == nil {
 		return 0
@@ -188,7 +191,8 @@ func (w *wire) gathered() int {
 	return len(*w.pending)
 }
 
-// finish goes on with a write that took too long for who began it.
+// finish completes a write that has taken longer than writeSlice. It runs on a goroutine of
+// its own.
 func (w *wire) finish() {
 	defer w.finishers.Done()
 	w.mu.Lock()
@@ -196,37 +200,37 @@ func (w *wire) finish() {
 	w.flush()
 }
 
-// Close closes the connection, behind what somebody is about to write: the library
-// answers a close frame and closes at once, and the answer may be pending. It does not
-// wait for that.
+// Close closes the connection after a pending write, for no longer than closeGrace: the
+// library closes the connection right after its reply to a close frame, which may still be
+// pending. It does not block.
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closing {
 		return nil
 	}
-	if (w.corked || w.flying) && w.pending != nil && w.err == nil {
+	if (w.corked || w.writing) && w.pending != nil && w.err == nil {
 		w.closing = true
-		time.AfterFunc(farewell, w.abort)
+		time.AfterFunc(closeGrace, w.abort)
 		return nil
 	}
 	w.abort()
 	return nil
 }
 
-// abort closes the connection whatever is being written. It does not block: the Close of a
-// user's type has a goroutine of its own.
+// abort closes the connection at once. It does not block: a user's Close is called on a
+// goroutine of its own.
 func (w *wire) abort() {
 	if !w.foreign {
 		w.Conn.Close()
 		return
 	}
-	w.hungUp.Do(func() {
+	w.closeOnce.Do(func() {
 		w.closers.Go(func() { w.Conn.Close() })
 	})
 }
 
-// end waits for the wire's goroutines, and closes the connection.
+// end closes the connection, and waits until all goroutines of the wire have returned.
 func (w *wire) end() {
 	w.finishers.Wait()
 	w.abort()
@@ -248,56 +252,28 @@ func (w *wire) seal() int64 {
 	return w.written
 }
 
-// flush writes all that is pending, and what is added meanwhile, and ends the
-// flight. It is called with mu held, and gives it up while it writes.
+// flush writes all that is pending, and what is appended meanwhile, and clears writing. It
+// is called with mu held, and releases it while it writes.
 func (w *wire) flush() {
 	for w.gathered() > 0 && w.err == nil {
 		w.writeOnce(false)
 	}
 	w.writeSince.Store(0)
-	w.flying = false
+	w.writing = false
 	if w.closing {
 		w.abort()
 	}
 	w.changed.Broadcast()
 }
 
-// writeOnce gives what is pending to the socket, for no longer than a look when
-// it is impatient or large, and reports whether there is nothing left of it to
-// write. It is called with mu held, and gives it up while it writes.
-func (w *wire) writeOnce(impatient bool) bool {
+// writeOnce writes what is pending, for no longer than writeSlice when it is large or
+// limited is true, and reports whether all of it was written or the write failed. It is
+// called with mu held, and releases it while it writes.
+func (w *wire) writeOnce(limited bool) bool {
 	out := w.pending
 	w.pending = nil
-	w.mu.Unlock()
-	limited := impatient || len(*out) > oneWrite
-	if w.writeSince.Load() == 0 {
-		w.writeSince.Store(max(w.now(), 1))
-	}
-	var until time.Time
-	var err error
-	if limited {
-		until = time.Now().Add(look)
-		err = w.Conn.SetWriteDeadline(until)
-	}
-	if err == nil {
-		err = w.permitted()
-	}
-	n := 0
-	if err == nil {
-		n, err = w.Conn.Write(*out)
-	}
-	if limited {
-		_ = w.Conn.SetWriteDeadline(time.Time{})
-	}
-	if n > 0 {
-		w.writeSince.Store(w.now())
-	}
-	w.mu.Lock()
+	n, err := w.give(*out, limited || len(*out) > oneWrite)
 	w.written += int64(n)
-	// A deadline that comes early is somebody else's: TLS saying good-bye.
-	if limited && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until) {
-		err = nil
-	}
 	if err != nil {
 		w.err = err
 	}
@@ -305,7 +281,7 @@ func (w *wire) writeOnce(impatient bool) bool {
 		release(out)
 		return true
 	}
-	// What is left goes before what was added meanwhile.
+	// The rest goes before what was appended meanwhile.
 	*out = append((*out)[:0], (*out)[n:]...)
 	if w.pending != nil {
 		*out = append(*out, *w.pending...)
@@ -315,31 +291,73 @@ func (w *wire) writeOnce(impatient bool) bool {
 	return false
 }
 
+// give writes p to the socket, for no longer than writeSlice if limited is true, and returns
+// how many bytes the socket has taken. It is called with mu held, and releases it meanwhile.
+func (w *wire) give(p []byte, limited bool) (n int, err error) {
+	returned := false
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		if !returned { // runtime.Goexit in a method of a user's connection
+			w.err, w.writing = net.ErrClosed, false
+			w.changed.Broadcast()
+		}
+	}()
+	if w.writeSince.Load() == 0 {
+		w.writeSince.Store(max(w.now(), 1))
+	}
+	var until time.Time
+	if limited {
+		until = time.Now().Add(writeSlice)
+		err = w.Conn.SetWriteDeadline(until)
+	}
+	if err == nil {
+		err = w.permitted()
+	}
+	if err == nil {
+		n, err = w.Conn.Write(p)
+	}
+	if limited {
+		_ = w.Conn.SetWriteDeadline(time.Time{})
+	}
+	if n > 0 {
+		w.writeSince.Store(w.now())
+	}
+	// A deadline that passes early was set by another goroutine: TLS sets one to write its
+	// close_notify alert.
+	if limited && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until) {
+		err = nil
+	}
+	returned = true
+	return n, err
+}
+
+// release puts b back into the pool.
 func release(b *[]byte) {
 	*b = (*b)[:0]
 	pendingPool.Put(b)
 }
 
-// cork holds writes back until uncork.
+// cork makes Write gather, until uncork is called.
 func (w *wire) cork() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.corked = true
 }
 
-// mark is the place in the stream behind all that has been given to Write.
+// mark returns the place in the stream after all that was given to Write.
 func (w *wire) mark() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.accepted
 }
 
-// tryUncork writes what was held back if the socket takes it at once, and reports
-// whether it has. In either case uncork is to be called.
+// tryUncork writes what was gathered as far as the socket takes it without blocking, and
+// reports whether that was all. In either case the caller must call uncork.
 func (w *wire) tryUncork() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flying || w.err != nil || w.pending == nil {
+	if w.writing || w.err != nil || w.pending == nil {
 		return false
 	}
 	if w.err = w.permitted(); w.err != nil {
@@ -357,17 +375,17 @@ func (w *wire) tryUncork() bool {
 	return err == nil
 }
 
-// uncork writes what was held back, and returns the place in the stream up to
-// which the socket has taken it.
+// uncork writes what was gathered, and returns the place in the stream up to which the
+// socket has taken it. It blocks until all is written or a write fails.
 func (w *wire) uncork() (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.corked = false
-	for w.flying && w.err == nil {
+	for w.writing && w.err == nil {
 		w.changed.Wait()
 	}
-	if !w.flying {
-		w.flying = true
+	if !w.writing {
+		w.writing = true
 		w.flush()
 	}
 	return w.written, w.err

@@ -51,7 +51,7 @@ func TestAControlFrameDoesNotWaitForASlowSocket(t *testing.T) {
 			_, err = w.Write([]byte(frame))
 			require.NoError(t, err)
 		}
-		assert.Equal(t, look, time.Since(began))
+		assert.Equal(t, writeSlice, time.Since(began))
 		w.cork()
 		_, err = w.Write([]byte("message"))
 		require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestAControlFrameDoesNotWaitForASlowSocket(t *testing.T) {
 		taken, err := w.uncork()
 		require.NoError(t, err)
 		assert.Equal(t, mark, taken)
-		assert.Equal(t, look+time.Minute, time.Since(began), "the message waits until it is taken")
+		assert.Equal(t, writeSlice+time.Minute, time.Since(began), "the message waits until it is taken")
 		synctest.Wait()
 	})
 }
@@ -159,7 +159,7 @@ func TestCloseLeavesBehindWhatIsPending(t *testing.T) {
 			defer w.mu.Unlock()
 			return w.err
 		}
-		time.Sleep(farewell - time.Nanosecond)
+		time.Sleep(closeGrace - time.Nanosecond)
 		require.NoError(t, failed())
 		time.Sleep(time.Nanosecond)
 		require.Error(t, failed())

@@ -4,5 +4,5 @@ package wechatws
 
 import "syscall"
 
-// writeAtOnce is for systems on which that can be done.
+// writeAtOnce takes nothing: on this system a write cannot be kept from blocking.
 func writeAtOnce(syscall.RawConn, []byte) (int, error) { return 0, nil }

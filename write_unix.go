@@ -4,7 +4,8 @@ package wechatws
 
 import "syscall"
 
-// writeAtOnce gives the socket as much of p as it takes without waiting.
+// writeAtOnce writes as much of p as the socket takes without blocking, and returns how many
+// bytes that is.
 func writeAtOnce(c syscall.RawConn, p []byte) (n int, err error) {
 	outer := c.Write(func(fd uintptr) bool {
 		n, err = syscall.Write(int(fd), p)

@@ -18,8 +18,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A fleet is many idle clients in a process of its own, so that nothing else is in
-// the heap. This is what its process is told.
+// A fleetTask is the task of a process with many idle clients. It has its own process, so
+// that the heap contains nothing else.
 type fleetTask struct {
 	Port      string
 	Contender string
@@ -29,12 +29,12 @@ type fleetTask struct {
 	Window    time.Duration
 	Profile   string
 
-	Storm  bool // lose the server, and come back
+	Storm  bool // lose the server, and reconnect
 	Jitter float64
 	Delay  time.Duration // before a reconnect
 }
 
-// fleetReport is what it says at the end.
+// fleetReport is the result of the process.
 type fleetReport struct {
 	KiB        float64 // heap and stacks, a client
 	Goroutines float64 // a client
@@ -60,13 +60,13 @@ func serveFleet(task string) error {
 	return json.NewEncoder(os.Stdout).Encode(report)
 }
 
-// rest opens the fleet, watches it for a while, and checks that it has done its
-// work: all are still connected, and all have sent their heartbeats.
+// rest opens the fleet, measures it for the window, and checks that all clients are still
+// connected and have sent their heartbeats.
 func (t fleetTask) rest() (r fleetReport, err error) {
 	var ended atomic.Int64
 	open := t.opener(func() { ended.Add(1) })
-	// What the first few cost, and what dialing in parallel leaves behind in heap and
-	// stacks, is there once, however many follow.
+	// The first clients, and dialing in parallel, have a fixed cost in heap and stacks that
+	// does not depend on the number of clients.
 	first := min(atOnce, (t.Clients+1)/2)
 	if err := openAll(0, first, open); err != nil {
 		return r, err
@@ -75,7 +75,7 @@ func (t fleetTask) rest() (r fleetReport, err error) {
 	if err := openAll(first, t.Clients, open); err != nil {
 		return r, err
 	}
-	inUse() // stacks have grown while dialing, and shrink with each collection
+	inUse() // stacks grow while dialing, and shrink with each collection
 	before, err := ask(t.Port)
 	if err != nil {
 		return r, err
@@ -115,7 +115,7 @@ func (t fleetTask) rest() (r fleetReport, err error) {
 	return r, nil
 }
 
-// inUse is the memory of heap and stacks after everything that can be collected is.
+// inUse returns the memory of heap and stacks after garbage collections.
 func inUse() int64 {
 	for range 5 {
 		runtime.GC()
@@ -125,9 +125,8 @@ func inUse() int64 {
 	return int64(m.HeapInuse + m.StackInuse)
 }
 
-// check asks the server whether the fleet still is the same as at the start, and
-// whether it has sent its heartbeats. On a slow machine they may come late, but they
-// must come.
+// check asks the server whether it still has the same connections as at the start, and has
+// received their heartbeats. On a slow machine they may arrive late, but must arrive.
 func (t fleetTask) check(before census, start time.Time) error {
 	want := int64(t.Clients) * int64(t.Window/t.Beat)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(t.Beat) {
@@ -150,10 +149,10 @@ func (t fleetTask) check(before census, start time.Time) error {
 	}
 }
 
-// atOnce is how many clients are being opened at a time.
+// atOnce is the number of clients that are opened at a time.
 const atOnce = 32
 
-// openAll opens the clients of a range.
+// openAll opens the clients from and up to, not including, to.
 func openAll(from, to int, open func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(atOnce)
@@ -163,7 +162,7 @@ func openAll(from, to int, open func(i int) error) error {
 	return group.Wait()
 }
 
-// opener returns what opens one client and keeps it.
+// opener returns a function that opens one client, which stays open.
 func (t fleetTask) opener(ended func()) func(i int) error {
 	if t.Contender == "wechatws" {
 		return func(i int) error { return t.openWechatws(i, ended) }
@@ -199,15 +198,15 @@ func everyTicker(interval time.Duration) func(beat func() error) {
 		go func() {
 			for range time.Tick(interval) {
 				if beat() != nil {
-					return // the reader tells
+					return // the reader reports it
 				}
 			}
 		}()
 	}
 }
 
-// A wheel is one timer for all: it turns once in an interval, a tenth of a second at
-// a time, and beats for the clients of the slot that it has reached.
+// A wheel is one timer for all clients: it turns once in an interval, a tenth of a second at
+// a time, and sends the heartbeats of the clients in the slot that it has reached.
 type wheel struct {
 	mu    sync.Mutex
 	slots [][]func() error
@@ -236,14 +235,14 @@ func (w *wheel) turn() {
 		due := w.slots[at]
 		w.mu.Unlock()
 		for _, beat := range due {
-			_ = beat() // the reader tells
+			_ = beat() // the reader reports an error
 		}
 		at = (at + 1) % len(w.slots)
 	}
 }
 
-// storm opens the fleet, says so, waits until all have lost their connection and
-// come back, and says that.
+// storm opens the fleet and reports that, and reports again when all clients have lost their
+// connections and have reconnected.
 func (t fleetTask) storm() error {
 	var opens atomic.Int64
 	back := make(chan struct{})

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 )
 
-// The opcodes of RFC 6455 that appear here.
+// The opcodes of RFC 6455 that are used here.
 const (
 	opText  = 1
 	opClose = 8
@@ -15,12 +15,12 @@ const (
 	opPong  = 10
 )
 
-// A frameReader takes whole frames out of a stream, through one buffer. It is all
-// that the raw floor needs, and all that the server needs.
+// A frameReader reads whole frames from a stream, through one buffer. The raw floor and the
+// server need no more.
 type frameReader struct {
 	stream   io.Reader
 	buf      []byte
-	from, to int // what has been read and not been taken yet
+	from, to int // bytes that have been read and not returned yet
 }
 
 func newFrameReader(stream io.Reader, size int) *frameReader {
@@ -29,7 +29,7 @@ func newFrameReader(stream io.Reader, size int) *frameReader {
 
 var errFrameTooLarge = errors.New("a frame is larger than the buffer")
 
-// next returns a frame. The payload is unmasked, and good until the next call.
+// next returns a frame. The payload is unmasked, and valid until the next call.
 func (f *frameReader) next() (op byte, payload []byte, err error) {
 	for {
 		b := f.buf[f.from:f.to]
@@ -41,7 +41,7 @@ func (f *frameReader) next() (op byte, payload []byte, err error) {
 			case size == 127 && len(b) >= 10:
 				head, size = 10, int(binary.BigEndian.Uint64(b[2:]))
 			case size >= 126:
-				head, size = 0, len(f.buf) // the length has not come in full
+				head, size = 0, len(f.buf) // the length is incomplete
 			}
 			masked := b[1]&0x80 != 0
 			if masked {
@@ -62,7 +62,7 @@ func (f *frameReader) next() (op byte, payload []byte, err error) {
 	}
 }
 
-// more reads behind what there is, which it moves to the front first.
+// more reads more bytes, after it has moved those in the buffer to the front.
 func (f *frameReader) more() error {
 	f.to = copy(f.buf, f.buf[f.from:f.to])
 	f.from = 0

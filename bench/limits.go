@@ -2,8 +2,9 @@ package main
 
 import "fmt"
 
-// What wechatws may allocate for a message, in small runs too, which spread what a
-// connection costs over fewer messages. Lower them when it allocates less.
+// limits are the allocations that wechatws may make for a message. They hold in small runs
+// too, in which the cost of a connection is spread over fewer messages. Lower them when it
+// allocates less.
 var limits = []struct {
 	workload, title, entry string
 	metric                 metric
@@ -14,13 +15,13 @@ var limits = []struct {
 	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws", allocsPer, 12.4},
 	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws+v2", allocsPer, 12.4},
 	{"W1r", "raw callback", "wechatws", allocsPer, 1.2},
-	{"W1r", "raw callback", "wechatws-borrow", allocsPer, 0.2},
+	{"W1r", "raw callback", "wechatws-nocopy", allocsPer, 0.2},
 	{"W2", "round trip", "wechatws", allocsPer, 12},
 	{"W3", "outbound from 1 at a time", "wechatws", allocsPer, 2.2},
 	{"W3", "outbound from 8 at a time", "wechatws", allocsPer, 2.2},
 }
 
-// overLimits says which limits a trial has passed.
+// overLimits returns the limits that a trial exceeds.
 func (t trial) overLimits(all map[string]results) (over []string) {
 	if raced {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// machine is what the figures depend on.
+// machine describes the machine, on which the figures depend.
 func machine() string {
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {

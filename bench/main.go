@@ -1,16 +1,16 @@
-// Bench runs this library beside others on the same work, against one server in a
-// process of its own, and prints what each of them costs.
+// Bench runs this library and others on the same work, against one server in its own process,
+// and prints the cost of each.
 //
 //	go run -C bench .                                    # everything
-//	go run -C bench . -workloads W1 -rounds 3            # some of it
+//	go run -C bench . -workloads W1 -rounds 3            # a part of it
 //	go run -C bench . -workloads W1,W3 -only wechatws,raw,gorilla
-//	go run -C bench . -quick                             # small counts: are the results right?
+//	go run -C bench . -quick                             # small counts, to check the results
 //	go run -C bench . -out docs/images                   # charts, and the tables as Markdown
-//	go run -C bench . -workloads W1 -cpuprofile w1.prof  # of wechatws alone
+//	go run -C bench . -workloads W1 -cpuprofile w1.prof  # of wechatws only
 //
 // Every message is counted and checked in every workload. The exit code is 1 when
-// one is missing, altered or out of order, and when wechatws allocates more for a message than
-// limits.go allows; never because something was slow.
+// one is missing, altered or out of order, and when wechatws allocates more for a message
+// than limits.go allows. It is never 1 because something was slow.
 package main
 
 import (
@@ -91,7 +91,7 @@ func writeAllocations(path string) error {
 	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }
 
-// quicken makes everything small.
+// quicken makes all counts small.
 func (s *settings) quicken() {
 	s.scale, s.rounds = 0.01, 1
 	s.window, s.interval = 400*time.Millisecond, 100*time.Millisecond
@@ -152,7 +152,7 @@ func run(s settings) error {
 	return nil
 }
 
-// check refuses names that nothing has.
+// check returns an error about names of workloads or contenders that do not exist.
 func (s settings) check(trials []trial) error {
 	for _, name := range s.workloads {
 		if !slices.ContainsFunc(trials, func(t trial) bool { return t.workload == name }) {
@@ -169,7 +169,7 @@ func (s settings) check(trials []trial) error {
 	return nil
 }
 
-// trials are all that there are, in the order of the workloads.
+// trials returns all trials, in the order of the workloads.
 func (b *bench) trials() []trial {
 	return slices.Concat(b.dispatch(), b.rawCallback(), b.roundTrip(), b.outbound(), b.idleFleet(), b.storm(), b.scaling())
 }

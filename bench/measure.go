@@ -32,10 +32,10 @@ const (
 	allBack     metric = "all back s"
 )
 
-// A result is what one run of one contender came to.
+// A result has the figures of one run of one contender.
 type result map[metric]float64
 
-// usage is what the process has used up to a moment.
+// usage is the resources that the process has used so far.
 type usage struct {
 	at             time.Time
 	cpu            time.Duration // user and system, of all threads
@@ -43,7 +43,7 @@ type usage struct {
 	reads, writes  int64 // system calls
 }
 
-// measure runs work, which is about n messages, from a clean heap.
+// measure runs work, which handles n messages, after a garbage collection.
 func measure(n int, work func() error) (result, error) {
 	runtime.GC()
 	before, err := used()

@@ -12,8 +12,8 @@ import (
 // gobwasConn uses the helpers of package wsutil on the bare connection.
 type gobwasConn struct{ net.Conn }
 
-// dialGobwasNet leaves out the buffer that Dial returns when the server has spoken
-// already, which servers here do not.
+// dialGobwasNet ignores the buffer that Dial returns if the server has sent data already,
+// which the server here does not.
 func dialGobwasNet(url string) (net.Conn, error) {
 	c, _, _, err := ws.Dial(context.Background(), url)
 	return c, err

@@ -42,7 +42,7 @@ func (c *gorillaReuse) read() ([]byte, error) {
 	return c.in.readAll(r)
 }
 
-// A readBuffer is io.ReadAll with a buffer that is kept.
+// A readBuffer is [io.ReadAll] with a buffer that is reused.
 type readBuffer []byte
 
 func (b *readBuffer) readAll(r io.Reader) ([]byte, error) {

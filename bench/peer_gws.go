@@ -6,7 +6,7 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// gwsConn calls back, in the loop that reads.
+// gwsConn calls back on the goroutine that reads.
 type gwsConn struct {
 	gws.BuiltinEventHandler
 	socket *gws.Conn
@@ -43,7 +43,7 @@ func (c *gwsConn) close() {
 	}
 }
 
-// gwsIdle drops who says nothing.
+// gwsIdle closes connections whose peer is silent.
 type gwsIdle struct{ gws.BuiltinEventHandler }
 
 func (gwsIdle) OnPong(c *gws.Conn, _ []byte) { _ = c.SetReadDeadline(time.Now().Add(deadAfter)) }

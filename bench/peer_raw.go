@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// rawConn is the floor: a TCP connection, frame headers parsed by hand in a 64 KiB
-// buffer, and nothing else. Nothing can cost less; it is not a client that one could
-// use.
+// rawConn is the floor: a TCP connection, frame headers parsed by hand in a 64 KiB buffer,
+// and nothing else. No client can cost less; it is not usable as a client.
 type rawConn struct {
 	net.Conn
 	frames *frameReader
@@ -25,8 +24,8 @@ func dialRaw(url string) (conn, error) {
 	return &rawConn{Conn: c, frames: newFrameReader(c, 64<<10)}, nil
 }
 
-// upgrade does the handshake. Servers here say nothing before they are spoken to,
-// so nothing is lost with the buffer.
+// upgrade performs the handshake. The server sends nothing before the client does, so that
+// no data is lost with the buffer.
 func upgrade(url string) (net.Conn, error) {
 	host, target := hostOf(url)
 	c, err := net.Dial("tcp", host)
@@ -65,8 +64,8 @@ func (c *rawConn) send(text []byte) error {
 
 func (c *rawConn) close() { c.Close() }
 
-// gatheredConn writes when 64 KiB have come together, or when it is read: the least
-// that sending can cost.
+// gatheredConn writes when it has gathered 64 KiB, or when it is read: the least that sending
+// can cost.
 type gatheredConn struct{ rawConn }
 
 func dialGathered(url string) (conn, error) {

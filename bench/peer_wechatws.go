@@ -8,13 +8,12 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// wechatwsConn is the whole client, as New makes it, with the heartbeat, liveness
-// and everything else that is on by default.
+// wechatwsConn is the whole client with its defaults, heartbeat and liveness included.
 type wechatwsConn struct{ client *wechatws.Client }
 
 func dialWechatws(url string) (conn, error) { return connectWechatws(url, nil) }
 
-// connectWechatws has register put its callbacks in before it connects.
+// connectWechatws connects a client after register has registered its callbacks.
 func connectWechatws(url string, register func(*wechatws.Client), options ...wechatws.Option) (wechatwsConn, error) {
 	client, err := wechatws.New(url, options...)
 	if err != nil {
@@ -32,15 +31,15 @@ func (c wechatwsConn) listen(got func(data []byte)) {
 	c.client.OnMessage(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 
-// borrowing is it with the callback that does without a copy of the data.
-type borrowing struct{ wechatwsConn }
+// noCopy is a wechatwsConn with OnMessageNoCopy, which does not copy the data.
+type noCopy struct{ wechatwsConn }
 
-func dialBorrowing(url string) (conn, error) {
+func dialNoCopy(url string) (conn, error) {
 	c, err := connectWechatws(url, nil)
-	return borrowing{c}, err
+	return noCopy{c}, err
 }
 
-func (c borrowing) listen(got func(data []byte)) {
+func (c noCopy) listen(got func(data []byte)) {
 	c.client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { got(m.Data) })
 }
 
@@ -51,7 +50,7 @@ func (c wechatwsConn) send(text []byte) error {
 
 func (c wechatwsConn) close() { _ = c.client.Close(wechatws.StatusNormalClosure, "") }
 
-// failWith has the first thing that goes wrong end the run.
+// failWith ends the run at the first error.
 func failWith(client *wechatws.Client, ended chan<- error) {
 	fail := func(err error) {
 		select {

@@ -12,10 +12,10 @@ type conn interface {
 	close()
 }
 
-// A puller is a conn of a library with a call that reads.
+// A puller is a conn of a library with a function that reads.
 type puller interface {
 	conn
-	read() ([]byte, error) // good until the next call
+	read() ([]byte, error) // valid until the next call
 }
 
 // A pusher is a conn of a library that calls back.
@@ -28,20 +28,20 @@ type pusher interface {
 type contender struct {
 	name string
 	dial func(url string) (conn, error)
-	// oneWriter tells that send must not be called concurrently.
+	// oneWriter reports whether send must not be called concurrently.
 	oneWriter bool
-	// idle opens a connection that is read and otherwise left alone, and returns
-	// what sends its heartbeat and its ping. ended is called when it breaks. Who
-	// has heard nothing for deadAfter is dropped.
+	// idle opens a connection that is read, and returns a function that sends its heartbeat
+	// and its ping. ended is called when the connection breaks. It is closed when the peer
+	// has been silent for deadAfter.
 	idle func(url string, ended func()) (beat func() error, err error)
 }
 
-// heartbeat is the Mini Program's; the library sends the same.
+// heartbeat is the heartbeat of the Mini Program, and the default of the library.
 var heartbeat = []byte(`{"msg_type":"ping"}`)
 
 // The library's defaults.
 const (
-	usual     = 3 * time.Second  // between two heartbeats, and before a reconnect
+	usual     = 3 * time.Second  // between heartbeats, and before a reconnect
 	deadAfter = 10 * time.Second // of silence
 )
 
@@ -56,7 +56,7 @@ var contenders = []contender{
 	{name: "gobwas", dial: dialGobwas, idle: idleGobwas, oneWriter: true},
 	{name: "gws", dial: dialGws, idle: idleGws},
 	{name: "wechatws", dial: dialWechatws},
-	{name: "wechatws-borrow", dial: dialBorrowing},
+	{name: "wechatws-nocopy", dial: dialNoCopy},
 }
 
 func contenderOf(name string) contender {
@@ -68,8 +68,8 @@ func contenderOf(name string) contender {
 	panic("no contender " + name)
 }
 
-// receive hands n messages to got, in the way of the library at hand; start is
-// called when it is ready for the first.
+// receive calls got with n messages, by the library's own way to receive. It calls start when
+// it is ready for the first one.
 func receive(c conn, n int, start func() error, got func(data []byte) error) error {
 	switch c := c.(type) {
 	case puller:
@@ -106,7 +106,7 @@ func receive(c conn, n int, start func() error, got func(data []byte) error) err
 	panic("a conn is a puller or a pusher")
 }
 
-// locked lets one in at a time, as users of the libraries must that do not.
+// locked has a mutex around send, for the libraries that require it.
 type locked struct {
 	conn
 	mu sync.Mutex
@@ -121,7 +121,7 @@ func (l *locked) send(text []byte) error {
 func hostOf(rawURL string) (host, target string) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		panic(err) // they are all made here
+		panic(err) // all URLs are made here
 	}
 	return u.Host, u.RequestURI()
 }

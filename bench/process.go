@@ -12,14 +12,14 @@ import (
 	"syscall"
 )
 
-// This program runs itself again for what needs a process of its own; these
-// variables tell it that it is one.
+// The program starts itself again for work that needs its own process. These environment
+// variables are the role and the task of such a process.
 const (
 	roleVar = "WECHATWS_BENCH_ROLE" // server or fleet
 	taskVar = "WECHATWS_BENCH_TASK" // the server's port, or the fleet's task as JSON
 )
 
-// playRole does what the environment asks for, and reports whether it did.
+// playRole plays the role in the environment, and reports whether there is one.
 func playRole() bool {
 	role := os.Getenv(roleVar)
 	var err error
@@ -55,7 +55,7 @@ func startProcess(role, task string) (*process, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), roleVar+"="+role, taskVar+"="+task)
 	cmd.Stderr = os.Stderr
-	input, err := cmd.StdinPipe() // held open: its end is the process's end
+	input, err := cmd.StdinPipe() // held open: the process ends when it is closed
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (p *process) line() (string, error) {
 	return "", fmt.Errorf("the %s process ended early", p.cmd.Args[0])
 }
 
-// end asks the process to end, and kill does not ask.
+// end asks the process to end; kill ends it.
 func (p *process) end() error {
 	p.input.Close()
 	return p.cmd.Wait()
@@ -88,7 +88,7 @@ func (p *process) end() error {
 
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
-	_ = p.end() // killed, as it was meant to be
+	_ = p.end() // returns the error of a killed process
 }
 
 // A serverProcess is the server as the parent sees it.
@@ -117,7 +117,7 @@ func orZero(port string) string {
 	return port
 }
 
-// url is the address of a path; which is any number, and spreads the load over the
+// serverURL returns the URL of a path. which is any number; it spreads the load over the
 // server's addresses.
 func serverURL(port string, which int, path string) string {
 	return fmt.Sprintf("ws://127.0.0.%d:%s%s", which%loopbacks+1, port, path)
@@ -136,7 +136,7 @@ func ask(port string) (c census, err error) {
 	return c, json.NewDecoder(resp.Body).Decode(&c)
 }
 
-// raiseFileLimit allows as many open files as the system lets us.
+// raiseFileLimit allows as many open files as the system permits.
 func raiseFileLimit() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -2,6 +2,6 @@
 
 package main
 
-// raced tells that the race detector is on, under which more is allocated and pools
-// forget at random.
+// raced reports whether the race detector is on, which allocates more and empties pools at
+// random.
 const raced = true

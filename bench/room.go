@@ -12,7 +12,7 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// What a live room sends, as a program of its own would declare it.
+// The messages of a live room, as a program would declare them.
 type (
 	Comment struct {
 		FromName string `json:"from_name"`
@@ -36,18 +36,18 @@ type (
 	}
 )
 
-// A kind is one type of message in a vocabulary: how to decode it, and how to have
-// a client decode it.
+// A kind is one type of message in a vocabulary: how to decode it, and how a client decodes
+// it.
 type kind struct {
 	msgType string
-	// decode makes a new value for each message, as programs do; reuse keeps one,
-	// and so allocates nothing but what is in the value.
+	// decode makes a new value for each message, as programs do. reuse keeps one value, and
+	// so allocates only the content of the value.
 	decode, reuse func(unmarshal func([]byte, any) error, data []byte, t *tally) error
 	register      func(c *wechatws.Client, t *tally)
 }
 
-// kindOf makes a kind of the type T; weigh is read from each value to see that it
-// was decoded.
+// kindOf makes a kind of the type T. weigh is called with each value, to check that it was
+// decoded.
 func kindOf[T any](msgType string, weigh func(v T) int) kind {
 	callback := func(v T, t *tally) { t.add(msgType, weigh(v)) }
 	var kept, none T
@@ -95,8 +95,8 @@ var (
 		kindOf("leave", func(v Leave) int { return len(v.MsgContent) }),
 		kindOf("buy", func(v Buy) int { return len(v.MsgContent) }),
 	)
-	// tolerant are the types of package liveroom, which read numbers as strings and
-	// much else that backends write, in methods of their own.
+	// tolerant are the types of package liveroom, whose methods also accept numbers as
+	// strings and other variants that backends write.
 	tolerant = newVocabulary(
 		kindOf("message", func(v liveroom.Comment) int { return len(v.FromName) + len(v.Content) }),
 		kindOf("subscribe", func(v liveroom.Subscribe) int { return len(v.MsgContent) + int(*v.SubscribeNum) }),
@@ -106,8 +106,8 @@ var (
 	)
 )
 
-// A tally checks that every message came, whole and in order, and tells when the
-// last one has. It belongs to one goroutine until done is closed.
+// A tally checks that every message arrived, whole and in order. done is closed after the last
+// one. It belongs to one goroutine until then.
 type tally struct {
 	got, want int
 	sum       uint64
@@ -123,8 +123,8 @@ func (t *tally) add(msgType string, weight int) {
 	}
 }
 
-// raw counts a message that is not decoded, and adds up all its bytes, eight at a
-// time: that costs some nanoseconds, the same for all.
+// raw counts a message that is not decoded, and adds up all its bytes, eight at a time, which
+// costs a few nanoseconds, the same for each contender.
 func (t *tally) raw(data []byte) {
 	sum := uint64(len(data))
 	for ; len(data) >= 8; data = data[8:] {
@@ -136,7 +136,7 @@ func (t *tally) raw(data []byte) {
 	t.add("raw", int(sum))
 }
 
-// A script is what the room sends, over and over.
+// A script is the messages that the room sends, again and again.
 type script struct {
 	messages [][]byte
 	frames   []byte // all of them, as the server writes them
@@ -147,9 +147,8 @@ type script struct {
 
 const scriptLength = 1000
 
-// How much the people in the room differ decides what decoding costs, since json v2
-// keeps strings that it has met a short while ago: 20 people talk, and much of what
-// they say has been said before.
+// talkers is the number of members that comment. The variety of the strings affects the cost
+// of decoding, since json v2 caches recent strings: 20 members comment, and often the same.
 const talkers = 20
 
 var phrases = []string{
@@ -210,7 +209,7 @@ func encode(msgType string, v any) []byte {
 	return fmt.Appendf(nil, `{"msg_type":%q,%s`, msgType, rest[1:])
 }
 
-// check compares a tally with what the script sends in so many messages.
+// check compares a tally with the script.
 func (s *script) check(t *tally, typed bool) error {
 	want := newTally(t.want)
 	for i := range t.want {

@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// loopbacks is on how many addresses the server listens, from 127.0.0.1 on: one
-// address alone runs out of client ports when large fleets come one after another.
+// loopbacks is the number of addresses on which the server listens, from 127.0.0.1 on. With
+// one address, large fleets one after another run out of client ports.
 const loopbacks = 8
 
-// A server is the other side of every workload, in a process of its own. It does
-// the handshake by hand and reads and writes frames without a library, so that it
-// never is what is measured. What a connection is for is in the path.
+// A server is the peer in every workload, in its own process. It performs the handshake by
+// hand, and reads and writes frames without a library, so that it is not the bottleneck. The
+// path of a connection selects the workload.
 type server struct {
 	open, heartbeats, pings atomic.Int64 // of the idle connections
 
@@ -32,14 +32,14 @@ type server struct {
 	accepts []int64 // of the idle connections, as Unix milliseconds
 }
 
-// census is what a server tells about its idle connections.
+// census is the server's counts of its idle connections.
 type census struct {
 	Open, Heartbeats, Pings int64
 	Accepts                 []int64
 }
 
-// serve is the server process. It listens on the port given, or on any, says which
-// on its output, and ends when its input does.
+// serve is the server process. It listens on the given port, or on any, writes its number to
+// the standard output, and returns at the end of the standard input.
 func serve(port string) error {
 	debug.SetGCPercent(400)
 	s := &server{}
@@ -84,8 +84,7 @@ func (s *server) handle(c net.Conn, at time.Time) {
 	if err != nil {
 		return
 	}
-	// Whatever these return, the connection is over; whether all went well is
-	// the client's to check.
+	// The connection ends when one of these returns. The client checks the result.
 	switch q := r.URL.Query(); r.URL.Path {
 	case "/feed":
 		_ = feed(c, number(q, "n"))
@@ -105,8 +104,7 @@ func number(q url.Values, name string) int {
 	return n
 }
 
-// answer deals with a control frame. It reports an error when the connection is
-// over.
+// answer handles a control frame. It returns an error when the connection has ended.
 func answer(c net.Conn, op byte, payload []byte) error {
 	switch op {
 	case opPing:
@@ -119,8 +117,8 @@ func answer(c net.Conn, op byte, payload []byte) error {
 	return nil
 }
 
-// feed waits for a word of the client, and then sends n messages of the room as
-// fast as the client takes them.
+// feed waits for a message of the client, and then sends n messages of the room as fast as
+// the client reads them.
 func feed(c net.Conn, n int) error {
 	frames := newFrameReader(c, 1024)
 	if op, _, err := frames.next(); err != nil || op != opText {
@@ -164,7 +162,7 @@ func echo(c net.Conn) error {
 	}
 }
 
-// echoBytes answers so many bytes with so many.
+// echoBytes answers each in bytes with out bytes.
 func echoBytes(c net.Conn, in, out int) error {
 	buf := make([]byte, max(in, out))
 	for {
@@ -177,8 +175,8 @@ func echoBytes(c net.Conn, in, out int) error {
 	}
 }
 
-// count counts the messages that begin like those of W3, adds up their numbers, and
-// tells both when it is asked.
+// count counts the messages that begin like those of W3, and adds up their numbers. It sends
+// both as the answer to howMany.
 func count(c net.Conn) error {
 	frames := newFrameReader(c, 256<<10)
 	var got, sum int
@@ -202,7 +200,7 @@ func count(c net.Conn) error {
 	}
 }
 
-// idle keeps a connection that has nothing to say.
+// idle counts the heartbeats and pings of an idle connection.
 func (s *server) idle(c net.Conn, at time.Time) error {
 	s.mu.Lock()
 	s.accepts = append(s.accepts, at.UnixMilli())

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// A table is what a trial found out, as text.
+// A table is the result of a trial, as text.
 type table struct {
 	title, note string
 	head        []string
 	rows        [][]string
 }
 
-// print writes it for a terminal.
+// print writes the table for a terminal.
 func (t table) print(w io.Writer) {
 	widths := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
@@ -39,7 +39,7 @@ func (t table) print(w io.Writer) {
 	}
 }
 
-// markdown writes it for a document, with a picture if there is one.
+// markdown writes the table for a document, with a picture if there is one.
 func (t table) markdown(w io.Writer, picture string) {
 	fmt.Fprintf(w, "\n### %s\n\n", t.title)
 	if t.note != "" {

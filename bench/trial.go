@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// settings are what the command line says.
+// settings are the flags.
 type settings struct {
 	workloads, only []string
 	rounds          int
@@ -25,8 +25,8 @@ type settings struct {
 // times scales a number of messages or clients.
 func (s settings) times(n int) int { return max(1, int(math.Round(float64(n)*s.scale))) }
 
-// chosen tells whether a contender takes part: by its name, or by the part of it
-// before a hyphen or a plus. With = before it a name stands for itself alone.
+// chosen reports whether a contender takes part: by its name, or by the part of it before a
+// hyphen or a plus. A name after = selects only the contender of exactly that name.
 func (s settings) chosen(name string) bool {
 	return len(s.only) == 0 || slices.ContainsFunc(s.only, func(only string) bool {
 		if name == strings.TrimPrefix(only, "=") {
@@ -37,7 +37,7 @@ func (s settings) chosen(name string) bool {
 	})
 }
 
-// A trial is the same work for several contenders, and makes one table.
+// A trial is the same work for several contenders, with one table.
 type trial struct {
 	workload string // W1 to W6, W1t and W1r
 	title    string
@@ -47,7 +47,7 @@ type trial struct {
 	columns  []column
 	chart    metric
 	run      func(e entry) (result, error)
-	// draw makes a chart of its own, if the bars of one metric do not tell it all.
+	// draw makes another chart, if the bars of one metric are not enough.
 	draw func(path string) error
 }
 
@@ -55,8 +55,8 @@ type trial struct {
 type entry struct {
 	name  string // a contender's, and perhaps how it decodes
 	size  int    // messages or clients
-	label string // in place of the name
-	floor string // the label of the row that it is compared with
+	label string // instead of the name
+	floor string // the label of the row to compare with
 }
 
 func (e entry) String() string { return cmp.Or(e.label, e.name) }
@@ -70,10 +70,10 @@ func entries(size int, names ...string) []entry {
 	return all
 }
 
-// results are those of one row, a round each.
+// results are the results of one row, one for each round.
 type results []result
 
-// quartiles of a metric.
+// quartiles returns the quartiles of a metric.
 func (r results) quartiles(m metric) (q1, median, q3 float64) {
 	var values []float64
 	for _, one := range r {
@@ -93,11 +93,11 @@ func (r results) median(m metric) float64 {
 	return median
 }
 
-// patience is how long one run may take. A message that is lost ends no run.
+// patience is the longest time of one run, which does not end if a message is lost.
 const patience = 5 * time.Minute
 
-// race runs every entry once a round, in a new order each time, so that what the
-// machine does besides hits all of them alike.
+// race runs every entry once a round, each round in a new order, so that other load of the
+// machine affects all of them alike.
 func (t trial) race(rounds int) (map[string]results, error) {
 	all := map[string]results{}
 	for range cmp.Or(t.rounds, rounds) {
@@ -124,7 +124,7 @@ type column struct {
 	lead   bool // how many times cheaper than gorilla, too
 }
 
-// table makes the table of what race returned.
+// table makes the table of the results of race.
 func (t trial) table(all map[string]results) table {
 	out := table{title: t.workload + " " + t.title, note: t.note, head: []string{""}}
 	for _, c := range t.columns {
@@ -173,7 +173,7 @@ func lead(gorilla results, m metric, value float64) string {
 	return figure(gorilla.median(m)/value, 2)
 }
 
-// figure is a number with thousands set apart.
+// figure formats a number with separated thousands.
 func figure(value float64, digits int) string {
 	text := fmt.Sprintf("%.*f", digits, value)
 	whole, rest, _ := strings.Cut(text, ".")

@@ -11,10 +11,10 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// How messages are decoded. It follows the contender's name after a plus; without
-// one it is twice.
+// decoders are the ways to decode a message, by the name after the plus in a contender's name.
+// The default is twice.
 var decoders = map[string]func(v vocabulary, data []byte, t *tally) error{
-	// Twice with encoding/json, once for the type and once into it: what programs do.
+	// Twice with encoding/json, as programs do: once for the type, once into the value.
 	"twice": func(v vocabulary, data []byte, t *tally) error {
 		var head struct {
 			MsgType string `json:"msg_type"`
@@ -24,15 +24,15 @@ var decoders = map[string]func(v vocabulary, data []byte, t *tally) error{
 		}
 		return v[head.MsgType].decode(stdjson.Unmarshal, data, t)
 	},
-	// A look at the type, and then once.
+	// Finds the type without decoding, and then decodes once.
 	"std": func(v vocabulary, data []byte, t *tally) error {
 		return peeked(v, data).reuse(stdjson.Unmarshal, data, t)
 	},
 	"v2": func(v vocabulary, data []byte, t *tally) error { return peeked(v, data).reuse(unmarshalV2, data, t) },
 }
 
-// peeked finds the kind of a message that is known to be well-formed and to begin
-// with its type: the least that a router can do.
+// peeked returns the kind of a message that is known to be valid and to begin with its type:
+// the least that a router can do.
 func peeked(v vocabulary, data []byte) kind {
 	rest := data[len(`{"msg_type":"`):]
 	return v[string(rest[:bytes.IndexByte(rest, '"')])]
@@ -68,7 +68,7 @@ func (b *bench) dispatch() []trial {
 	}
 }
 
-// decoderOf is how an entry decodes: wechatws without a plus by its own default.
+// decoderOf returns the decoder of an entry: that of the client for wechatws without a plus.
 func decoderOf(name string) string {
 	contender, decoder, _ := strings.Cut(name, "+")
 	switch {
@@ -126,7 +126,7 @@ func (b *bench) dispatchOnce(v vocabulary, e entry) (result, error) {
 	return r, room().check(t, true)
 }
 
-// begin is the word that the feeding server waits for.
+// begin is the message that the feeding server waits for.
 var begin = []byte(`{"msg_type":"begin"}`)
 
 // connectTyped registers a callback for each type.

@@ -5,8 +5,8 @@ import "fmt"
 func (b *bench) rawCallback() []trial {
 	return []trial{{
 		workload: "W1r", title: "raw callback",
-		note:    "The same messages, bytes only. -reuse reads into one buffer, and for coder with a context that cannot end; -borrow has no copy of the data made.",
-		entries: entries(b.times(200_000), "raw", "gorilla", "gorilla-reuse", "coder", "coder-reuse", "nhooyr", "gobwas", "gws", "wechatws", "wechatws-borrow"),
+		note:    "The same messages, bytes only. -reuse reads into one buffer, and for coder with a context that cannot end; -nocopy is OnMessageNoCopy.",
+		entries: entries(b.times(200_000), "raw", "gorilla", "gorilla-reuse", "coder", "coder-reuse", "nhooyr", "gobwas", "gws", "wechatws", "wechatws-nocopy"),
 		columns: []column{{metric: cpuPer, spread: true, ratio: true, lead: true}, {metric: wallPer}, {metric: allocsPer, digits: 2}, {metric: bytesPer}, {metric: readsPer, digits: 3}},
 		chart:   cpuPer,
 		run:     b.rawCallbackOnce,

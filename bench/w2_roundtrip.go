@@ -15,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// parcel goes there and back: 60 bytes.
+// parcel is the message of a round trip: 60 bytes.
 var parcel = []byte(`{"msg_type":"echo","content":"0123456789012345678901234567"}`)
 
 func (b *bench) roundTrip() []trial {
@@ -23,8 +23,8 @@ func (b *bench) roundTrip() []trial {
 	one := func(workload, title, note string, n int, pause time.Duration) trial {
 		return trial{
 			workload: workload, title: title, note: note,
-			// Short and often: on which core the scheduler puts the two sides
-			// decides much, and it tends to stay with a choice.
+			// Many short rounds: the result depends on the cores that the scheduler
+			// chooses for the two sides, and it rarely changes its choice.
 			rounds:  4 * b.rounds,
 			entries: entries(n, names...),
 			columns: []column{{metric: p50, digits: 1, spread: true, ratio: true}, {metric: p99, digits: 1, spread: true}, {metric: cpuPer}, {metric: allocsPer, digits: 2}},
@@ -34,7 +34,7 @@ func (b *bench) roundTrip() []trial {
 	}
 	return []trial{
 		one("W2", "round trip", "A 60-byte text there and back, one at a time. tcp is the same number of bytes without any protocol. "+
-			"The next one is sent by who got the last: the goroutine that reads, or the callback. -wake has the callback wake another goroutine, which sends; "+
+			"The next message is sent by the receiver of the last: the goroutine that reads, or the callback. With -wake the callback wakes another goroutine, which sends; "+
 			"-request is Client.Request.", b.times(5_000), 0),
 		one("W3", "a lone message", "The same with a pause of 2 ms before each: nothing waits to be gathered.", b.times(200), 2*time.Millisecond),
 	}
@@ -82,7 +82,7 @@ func (b *bench) roundTripOnce(e entry, pause time.Duration) (result, error) {
 	return r, nil
 }
 
-// A roundTrip sends the parcel n times, and notes how long each took.
+// A roundTrip sends the parcel n times, and records how long each took.
 type roundTrip struct {
 	conn
 	n     int

@@ -12,14 +12,14 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// The messages of W3 are numbered, so that the server can tell that all came.
+// The messages of W3 are numbered, so that the server can check that all have arrived.
 const (
 	outboundHead = `{"msg_type":"message","n":`
 	outboundTail = `,"content":"hello, room"}`
 	howMany      = `{"msg_type":"how_many"}` // asks the server
 )
 
-// outboundNumber is the number in a message of W3.
+// outboundNumber returns the number in a message of W3.
 func outboundNumber(message []byte) (n int, ok bool) {
 	rest, ok := bytes.CutPrefix(message, []byte(outboundHead))
 	if !ok || len(rest) != 8+len(outboundTail) {
@@ -31,7 +31,7 @@ func outboundNumber(message []byte) (n int, ok bool) {
 	return n, true
 }
 
-// outbound makes n messages, and the sum of their numbers.
+// outbound returns n messages, and the sum of their numbers.
 func outbound(n int) (messages [][]byte, sum int) {
 	size := len(outboundHead) + 8 + len(outboundTail)
 	all := make([]byte, 0, n*size)

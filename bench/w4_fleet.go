@@ -13,7 +13,7 @@ func (b *bench) idleFleet() []trial {
 	for _, n := range []int{5_000, 10_000} {
 		trials = append(trials, trial{
 			workload: "W4", title: "idle fleet of " + figure(float64(n), 0),
-			note: "Heap and stacks, goroutines and processor time of clients that say nothing but a heartbeat and a ping every 3 s, and drop who is silent for 10 s. " +
+			note: "Heap and stacks, goroutines and processor time of clients that send nothing but a heartbeat and a ping every 3 s, and disconnect from a peer that is silent for 10 s. " +
 				"The others have a goroutine with a ticker each; -shared has one timer for all.",
 			rounds:  halved(b.rounds),
 			entries: entries(b.times(n), "raw-shared", "raw", "gorilla", "coder", "coder-shared", "nhooyr", "gobwas", "gobwas-shared", "gws", "wechatws"),
@@ -25,7 +25,7 @@ func (b *bench) idleFleet() []trial {
 	return trials
 }
 
-// halved is for what takes long.
+// halved is the number of rounds of a trial that takes long.
 func halved(rounds int) int { return (rounds + 1) / 2 }
 
 func (b *bench) idleFleetOnce(e entry) (result, error) {
@@ -52,7 +52,7 @@ func (b *bench) idleFleetOnce(e entry) (result, error) {
 	return result{kibPer: report.KiB, goroutines: report.Goroutines, cpuShare: report.CPU}, nil
 }
 
-// awaitEmpty waits until the fleet before is gone from the server.
+// awaitEmpty waits until the server has no connection of the previous fleet.
 func (b *bench) awaitEmpty() error {
 	for range 100 {
 		c, err := ask(b.server.port)

@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// storms are the ways to come back.
+// storms are the ways to reconnect.
 var storms = []struct {
 	label  string
 	jitter float64
@@ -51,7 +51,7 @@ func (b *bench) storm() []trial {
 	return []trial{t}
 }
 
-// stormOnce tells when the clients came back, in order.
+// stormOnce returns when the clients reconnected, in order.
 func (b *bench) stormOnce(clients int, jitter float64) ([]time.Duration, error) {
 	server, err := startServer("")
 	if err != nil {
@@ -74,10 +74,10 @@ func (b *bench) stormOnce(clients int, jitter float64) ([]time.Duration, error) 
 		return nil, err
 	}
 	server = again
-	if _, err := fleet.line(); err != nil { // all are back
+	if _, err := fleet.line(); err != nil { // all have reconnected
 		return nil, err
 	}
-	// A client is open when it has the server's answer, and the server counts it after that.
+	// The server counts a client after it has sent the answer that opens it.
 	var c census
 	for asked := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if c, err = ask(server.port); err != nil {
@@ -98,7 +98,7 @@ func (b *bench) stormOnce(clients int, jitter float64) ([]time.Duration, error) 
 	return came, nil
 }
 
-// busiest is the largest number of arrivals within a window, wherever it begins.
+// busiest returns the largest number of arrivals within any window.
 func busiest(sorted []time.Duration, window time.Duration) (most int) {
 	from := 0
 	for to, at := range sorted {
@@ -110,7 +110,7 @@ func busiest(sorted []time.Duration, window time.Duration) (most int) {
 	return most
 }
 
-// drawArrivals shows how many came in each tenth of a second.
+// drawArrivals draws the number of arrivals in each tenth of a second.
 func drawArrivals(arrivals map[string][]time.Duration, path string) error {
 	p := newPlot("W5 storm: clients that came back in each 100 ms")
 	p.X.Label.Text = "seconds since the server was killed"

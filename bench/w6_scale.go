@@ -1,6 +1,6 @@
 package main
 
-// scale shows whether a message and a client cost the same, however many there are.
+// scaling shows whether a message and a client cost the same, however many there are.
 func (b *bench) scaling() []trial {
 	messages := trial{
 		workload: "W6", title: "cost of a message as messages grow",
@@ -29,7 +29,7 @@ func (b *bench) scaling() []trial {
 	return []trial{messages, clients}
 }
 
-// growing has each contender three times, with 1, 10 and 100 times as many.
+// growing returns each contender three times, with 1, 10 and 100 times as many.
 func (b *bench) growing(of string, smallest int, names ...string) []entry {
 	var all []entry
 	for _, name := range names {

@@ -33,8 +33,8 @@ func (c *clients) add(name string, client *wechatws.Client) (remove func()) {
 	}
 }
 
-// look shows every client, or without all only those that have changed in a way that
-// should be seen at once. It does not wait.
+// look calls see with every client, or, if all is false, with those whose state has changed.
+// It does not block.
 func (c *clients) look(all bool, see func(*row)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

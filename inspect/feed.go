@@ -24,9 +24,9 @@ const (
 // A feed sends rows to viewers: all of them when a viewer joins, then what changes. It
 // looks at the clients once for all viewers together, and only while there are any.
 type feed struct {
-	// source shows every row, or without all only those that have changed in a way
-	// that should be seen at once. It is called by one goroutine at a time, and must not
-	// wait; see does not keep the row.
+	// source calls see with every row, or, if all is false, with those whose state has
+	// changed. It is called by one goroutine at a time, and must not block; see does not
+	// retain the row.
 	source func(all bool, see func(*row))
 
 	mu      sync.Mutex
@@ -45,7 +45,7 @@ type viewer struct {
 	updates chan []byte // changes since; closed when the viewer is too slow
 }
 
-// head is what viewers receive beside the rows.
+// head is the data that viewers receive in addition to the rows.
 type head struct {
 	Process   string `json:"process"`
 	Reconnect bool   `json:"reconnect"` // it is allowed
@@ -89,7 +89,7 @@ func (f *feed) forgo(v *viewer) {
 	}
 }
 
-// now is everything, once.
+// now returns all rows.
 func (f *feed) now(h head) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,7 +112,7 @@ func (f *feed) run(stop chan struct{}) {
 			return
 		}
 		now := time.Now()
-		// A glance early rather than one late, or ticks would drift apart.
+		// A glance too early rather than too late, so that ticks do not drift.
 		if all := now.Sub(f.looked) > tickEvery-glanceEvery/2; all {
 			f.publish(f.update(now, true))
 		} else if b := f.update(now, false); b != nil {

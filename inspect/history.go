@@ -27,7 +27,7 @@ func (h *history) notice(s *wechatws.Stats) {
 	h.strip.begin(h.since, now, s.State)
 }
 
-// move notes a state that was entered. What is older than what is known is known.
+// move records a state that was entered, unless it is older than the newest known one.
 func (h *history) move(at time.Time, state wechatws.State) {
 	if at.Before(h.since) {
 		return

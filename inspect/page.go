@@ -69,8 +69,7 @@ func (p *Page) Add(name string, c *wechatws.Client) (remove func()) {
 	return p.clients.add(name, c)
 }
 
-// look shows the rows of this process and of others. Rows of other processes are shown
-// with all only.
+// look calls see with the rows of this process and, if all is true, of others.
 func (p *Page) look(all bool, see func(*row)) {
 	p.clients.look(all, see)
 	if all {
@@ -137,7 +136,7 @@ func (p *Page) serveRows(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(p.feed.now(p.head()))
 }
 
-// head returns what viewers receive beside the rows.
+// head returns the data that viewers receive in addition to the rows.
 func (p *Page) head() head {
 	return head{
 		Process:   fmt.Sprintf("%s, process %d", filepath.Base(os.Args[0]), os.Getpid()), // distinguishes pages of several processes

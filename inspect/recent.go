@@ -15,8 +15,8 @@ const (
 	noRecentErrors = "[]"
 )
 
-// recent are a client's last errors. The same one again and again, as in an outage,
-// is one of them with a count, so that it does not push out what came before it.
+// recent are a client's last errors. A repeated error, as in an outage, is one entry with a
+// count, so that it does not displace those before it.
 type recent struct {
 	list   []happened // oldest first
 	cached string     // what json returned, until something changes
@@ -48,7 +48,7 @@ func (r *recent) newest() string {
 	return r.list[len(r.list)-1].Text
 }
 
-// json is them for the page, oldest first.
+// json returns the errors for the page, oldest first.
 func (r *recent) json() string {
 	if len(r.list) == 0 {
 		return noRecentErrors
@@ -60,8 +60,8 @@ func (r *recent) json() string {
 	return r.cached
 }
 
-// plain is an error's text without the library's name, which says nothing here, and
-// no longer than is of use: a program's own errors may be of any length.
+// plain returns an error's text without the library's name, cut to longestError: a program's
+// own errors may have any length.
 func plain(err error) string {
 	text := printable.Cut(strings.TrimPrefix(err.Error(), libraryPrefix), longestError)
 	return strings.Clone(text) // not a part of something longer

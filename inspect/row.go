@@ -37,9 +37,9 @@ type row struct {
 // unknown is a rate that has not been measured.
 const unknown = -1
 
-// appendChanges appends a JSON object with what differs from a row that the viewer
-// has, and with everything when had is nil. The names are those that page.html uses,
-// and appear only here.
+// appendChanges appends a JSON object with the fields that differ from had, the row that the
+// viewer has, or with all fields if had is nil. The names are those that page.html uses, and
+// appear only here.
 func (r *row) appendChanges(b []byte, had *row) []byte {
 	f := fields{b: append(append(append(b, `{"id":"`...), r.id...), '"'), all: had == nil} // digits and a slash
 	if had == nil {
@@ -91,8 +91,8 @@ func (r *row) appendChanges(b []byte, had *row) []byte {
 	return append(f.b, '}')
 }
 
-// fields are written by hand because they are the larger part of what a viewer
-// costs: reflection over a thousand rows takes several times as long.
+// fields encodes by hand, since encoding is the larger part of the cost of a viewer:
+// reflection over a thousand rows takes several times as long.
 type fields struct {
 	b   []byte
 	all bool

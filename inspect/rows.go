@@ -39,7 +39,7 @@ func (p *Page) AddRows(rows iter.Seq[Row]) (remove func()) {
 	return p.elsewhere.add(rows)
 }
 
-// elsewhere are all that AddRows was called with.
+// elsewhere has the rows of all calls of AddRows.
 type elsewhere struct {
 	mu    sync.Mutex
 	lists []*list // in the order in which they were added
@@ -59,7 +59,7 @@ func (e *elsewhere) add(rows iter.Seq[Row]) (remove func()) {
 	}
 }
 
-// look shows every row. It is called by one goroutine at a time.
+// look calls see with every row. It is called by one goroutine at a time.
 func (e *elsewhere) look(see func(*row)) {
 	e.mu.Lock()
 	lists := slices.Clone(e.lists) // rows may call AddRows, or remove
@@ -69,7 +69,7 @@ func (e *elsewhere) look(see func(*row)) {
 	}
 }
 
-// A list is what one AddRows has brought.
+// A list has the rows of one AddRows.
 type list struct {
 	number int
 	rows   iter.Seq[Row]

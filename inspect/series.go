@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// seriesTicks is how many numbers a sparkline has: two minutes of them.
+// seriesTicks is the number of values of a sparkline: two minutes of them.
 const seriesTicks = 60
 
 // A series is a number at each of the last ticks. Ticks without viewers have

@@ -14,13 +14,13 @@ type shown struct {
 	look                  int64  // the last look at all rows that it was in
 }
 
-// note fills in the rates of a row, and keeps its numbers. So many ticks and so much
-// time have passed since that was last done for all rows.
+// note fills in the rates of a row, and records its numbers. ticks and passed are the ticks and
+// the time since the last look at all rows.
 func (t *shown) note(r *row, tick, ticks int64, passed time.Duration) {
 	both := int64(unknown)
 	r.inRate, r.outRate = unknown, unknown
 	counted := t.rates.known > 0 && t.rates.last == tick-ticks &&
-		r.in >= t.countedIn && r.out >= t.countedOut // another process may have begun afresh
+		r.in >= t.countedIn && r.out >= t.countedOut // another process may have restarted
 	if counted && passed <= rateOver {
 		r.inRate, r.outRate = rate(r.in-t.countedIn, passed), rate(r.out-t.countedOut, passed)
 		both = r.inRate + r.outRate

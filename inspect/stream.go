@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// writeWithin is how long a viewer may take none of what they are sent.
+// writeWithin is the longest time that a viewer may read nothing.
 const writeWithin = 10 * time.Second
 
-// serveEvents sends everything, and then what changes.
+// serveEvents sends all rows, and then their changes.
 func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if foreign(w, r) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep it back
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the stream
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -29,8 +29,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	v := p.feed.join(p.head())
 	defer p.feed.leave(v)
 
-	// Not every ResponseWriter has deadlines; without, only this viewer's own
-	// goroutine hangs.
+	// Some ResponseWriters have no deadlines; then only this viewer's own goroutine blocks.
 	hurry := func() { _ = rc.SetWriteDeadline(time.Now().Add(writeWithin)) }
 	defer hurry() // for the end of the response, which is written after this
 	send := func(parts ...[]byte) bool {
@@ -43,11 +42,11 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return rc.Flush() == nil
 	}
 
-	// How soon the browser comes back after the stream broke.
+	// retry is the browser's delay before it reconnects, in milliseconds.
 	if !send([]byte("retry: 1000\nevent: all\ndata: "), v.first, []byte("\n\n")) {
 		return
 	}
-	v.first = nil // it is large, and sent
+	v.first = nil // large, and not needed any more
 	for {
 		select {
 		case update, ok := <-v.updates:
@@ -62,8 +61,8 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// shutdown is closed when the server that serves r shuts down, which would otherwise
-// wait for the stream for ever: http.Server.Shutdown does not end requests.
+// shutdown returns a channel that is closed when the server of r shuts down. Without it
+// [http.Server.Shutdown], which does not end requests, would wait for the stream for ever.
 func (p *Page) shutdown(r *http.Request) <-chan struct{} {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {

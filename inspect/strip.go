@@ -14,12 +14,12 @@ const (
 	cellLength = 5 * time.Second
 )
 
-// A strip is the timeline of a client's states. A cell is the worst of the states
-// that the client was in during its five seconds, so that a short outage is seen, and
-// the strip has one size however often the state changes.
+// A strip is the timeline of a client's states. A cell is the worst state of the client during
+// its five seconds, so that a short outage is visible, and the size of the strip does not
+// depend on the number of changes.
 //
-// It is written when the state changes and not as time passes: after the newest cell
-// the state is what it was.
+// It is written when the state changes, and not as time passes: after the newest cell the
+// state has not changed.
 type strip struct {
 	cells  [stripCells]uint8 // a ring, by the cell's number modulo stripCells
 	last   int64             // the newest cell's number, counted from 1970
@@ -55,7 +55,7 @@ func cellState(s wechatws.State) uint8 {
 	return uint8(s)
 }
 
-// begin starts with a state that has lasted since some time.
+// begin begins the strip with a state that was entered at since.
 func (s *strip) begin(since, now time.Time, state wechatws.State) {
 	for i := range s.cells {
 		s.cells[i] = cellUnknown
@@ -66,7 +66,7 @@ func (s *strip) begin(since, now time.Time, state wechatws.State) {
 	s.enter(first, state)
 }
 
-// move notes the state that the client is in since some time.
+// move records a state that was entered at since.
 func (s *strip) move(since time.Time, state wechatws.State) {
 	if at := cellOf(since); at > s.last || cellState(state) != s.state {
 		s.enter(at, state)
@@ -79,7 +79,7 @@ func (s *strip) enter(cell int64, state wechatws.State) {
 	s.worsen(cell, s.state)
 }
 
-// fill has the state last until a cell.
+// fill extends the current state up to a cell.
 func (s *strip) fill(cell int64) {
 	if cell <= s.last {
 		return
@@ -91,14 +91,14 @@ func (s *strip) fill(cell int64) {
 }
 
 func (s *strip) worsen(cell int64, state uint8) {
-	cell = max(cell, s.last-stripCells+1) // the clock may have been put back
+	cell = max(cell, s.last-stripCells+1) // the clock may have been set back
 	if c := &s.cells[cell%stripCells]; cellRank[state] > cellRank[*c] {
 		*c, s.cached = state, ""
 	}
 }
 
-// text is the strip for the page: the newest cell's number, a colon, and the cells
-// from the oldest one, each run of equal ones as a letter and a count: 348:-90o28w2.
+// text returns the strip for the page: the newest cell's number, a colon, and the cells from the
+// oldest one, each run of equal cells as a letter and a count: 348:-90o28w2.
 func (s *strip) text() string {
 	if s.cached != "" {
 		return s.cached

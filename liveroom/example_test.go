@@ -32,18 +32,18 @@ func ExampleNew() {
 	})
 	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
 		fmt.Printf("%s: %s\n", c.FromName, c.Content)
-		if c.Own { // our own answer, which the room has heard now
+		if c.Own { // the server has broadcast the bot's answer
 			stop()
 		} else {
 			_ = room.Say(ctx, "hello, "+string(c.FromName))
 		}
 	})
-	fmt.Println(client.Run(ctx))
+	fmt.Println(client.Run(ctx)) // nil when ctx ends
 	// Output:
 	// bot 进入直播间 true
 	// Hong: hello?
 	// bot: hello, Hong
-	// context canceled
+	// <nil>
 }
 
 func ExampleRoom_Joined() {

@@ -34,6 +34,10 @@ func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *wor
 		defer func() {
 			for _, v := range w.visitors {
 				_ = v.Leave()
+				<-v.Done()
+			}
+			for _, v := range w.visitors {
+				<-v.Done() // Leave does not wait for callbacks
 			}
 		}()
 		test(t, w)
@@ -134,6 +138,7 @@ func (v *visitor) say(text string) {
 func (v *visitor) leaveRoom() {
 	v.t.Helper()
 	require.NoError(v.t, v.Leave())
+	<-v.Done()
 }
 
 func (v *visitor) lastChange() wechatws.StateChange {

@@ -5,19 +5,18 @@ import (
 	"sort"
 )
 
-// mergeHistory puts together what was seen, and a history from the server that
-// begins somewhere in it and goes on where it ended. Comments have no id, and what
-// two people say may be the same, so what both lists have in common is found by
-// aligning the end of one with the beginning of the other, as pieces of text are
-// put together: each comment that agrees speaks for an alignment, each that only
-// one of them has (a moderator has removed it, an outage has swallowed it) against
-// it. All of either list is kept; when nothing overlaps that is one behind the
-// other.
+// mergeHistory merges the comments that were seen with a history from the server, which begins
+// somewhere in them and continues after their end. Comments have no id, and two comments may
+// have the same text, so the common part is found by aligning the end of one list with the
+// beginning of the other: each comment in both lists counts for an alignment, and each that
+// only one of them has (a moderator has removed it, or it was lost in an outage) against it.
+// The result has all comments of both lists; without an overlap the history follows the
+// comments that were seen.
 //
-// The best of all alignments takes a table of all pairs. Some are tried instead, each of
-// which takes little more than a look at each comment: one without any difference, and
-// those by what is unique in both lists, single comments first and then, since in some
-// rooms all say the same, rows of them.
+// To find the best alignment takes a table of all pairs. Instead, a few are tried, each of
+// which takes linear time: one without any difference, and those by comments that are unique
+// in both lists, single ones first and then, since in some rooms all comments are alike,
+// rows of them.
 func mergeHistory(seen, history []Comment) []Comment {
 	n, m := len(seen), len(history)
 	switch {
@@ -50,10 +49,10 @@ func mergeHistory(seen, history []Comment) []Comment {
 
 func sameComment(a, b Comment) bool { return a.FromName == b.FromName && a.Content == b.Content }
 
-// longestRow is how many comments are looked at together.
+// longestRow is the maximum number of comments in a row.
 const longestRow = 16
 
-// numbered gives each comment a number, the same to those that are the same.
+// numbered numbers the comments. Equal comments have equal numbers.
 func numbered(seen, history []Comment) (a, b []int) {
 	type key struct{ name, content Text }
 	numbers := make(map[key]int, len(seen)+len(history))
@@ -73,16 +72,16 @@ func numbered(seen, history []Comment) (a, b []int) {
 	return of(seen), of(history)
 }
 
-// A pair is a place in what was seen and one in the history that hold the same comment.
+// A pair is the place of a comment in the list that was seen and in the history.
 type pair struct{ i, j int }
 
-// An alignment is pairs, both of whose places ascend.
+// An alignment is a list of pairs whose places ascend in both lists.
 type alignment []pair
 
-// score is what speaks for the alignment, of n comments that were seen, less what speaks
-// against it: comments in between, and those before it and behind it that both should
-// have. The list that reaches back further, and what is new in the history, does not
-// count.
+// score returns the number of comments for the alignment, of n comments that were seen, minus
+// the number against it: those in between, and those before it and behind it that both lists
+// should have. Older comments that only one list reaches back to, and new ones in the history,
+// are not counted.
 func (al alignment) score(n int) int {
 	if len(al) == 0 {
 		return 0
@@ -92,8 +91,8 @@ func (al alignment) score(n int) int {
 	return len(al) - between - min(first.i, first.j) - (n - 1 - last.i)
 }
 
-// withoutDifference aligns all of a with the first place in b where it is, or the
-// longest end of a that b begins with.
+// withoutDifference aligns all of a with its first occurrence in b, or the longest end of a with
+// the beginning of b.
 func withoutDifference(a, b []int) (al alignment) {
 	j, length := 0, endings(b, a)[len(a)-1]
 	if whole := slices.Index(endings(a, b), len(a)); whole >= 0 {
@@ -105,8 +104,8 @@ func withoutDifference(a, b []int) (al alignment) {
 	return al
 }
 
-// endings is, for each place in text, how much of the beginning of pattern ends there. It
-// is the algorithm of Knuth, Morris and Pratt.
+// endings returns, for each place in text, the length of the longest beginning of pattern that
+// ends there. It is the algorithm of Knuth, Morris and Pratt.
 func endings(pattern, text []int) []int {
 	next := func(table []int, k, n int) int { // the longest beginning with n behind one of k
 		for k == len(pattern) || k > 0 && pattern[k] != n {
@@ -130,8 +129,8 @@ func endings(pattern, text []int) []int {
 	return ends
 }
 
-// twiceAsLong makes numbers of rows of comments, of which there is one for each place
-// where it begins, from those of rows that are half as long.
+// twiceAsLong numbers rows of comments, one row for each place where it begins, from the numbers
+// of rows that are half as long.
 func twiceAsLong(a, b []int, length int) (rowsA, rowsB []int) {
 	numbers := make(map[[2]int]int, len(a)+len(b))
 	of := func(list []int) []int {
@@ -150,7 +149,7 @@ func twiceAsLong(a, b []int, length int) (rowsA, rowsB []int) {
 	return of(a), of(b)
 }
 
-// around is an alignment of pairs that are known, and of all that agrees around them.
+// around returns an alignment of known pairs and of the equal comments around them.
 func around(a, b []int, known []pair) (al alignment) {
 	last := pair{-1, -1}
 	for at := 0; at <= len(known); at++ {
@@ -179,7 +178,7 @@ func around(a, b []int, known []pair) (al alignment) {
 	return al
 }
 
-// uniqueOnes are the pairs of what is once in a and once in b, in b's order.
+// uniqueOnes returns the pairs of comments that are once in a and once in b, in the order of b.
 func uniqueOnes(a, b []int) (pairs []pair) {
 	if len(a) == 0 || len(b) == 0 {
 		return nil
@@ -206,10 +205,10 @@ func uniqueOnes(a, b []int) (pairs []pair) {
 	return pairs
 }
 
-// inOrder is the longest part of pairs, whose j ascends, in which i ascends too.
+// inOrder returns the longest subsequence of pairs in which i ascends, too. Their j ascends.
 func inOrder(pairs []pair) []pair {
 	var ends []int                    // of the shortest parts of each length: the pair with the lowest i
-	before := make([]int, len(pairs)) // the pair before in such a part; -1: none
+	before := make([]int, len(pairs)) // the pair before it in such a part, or -1
 	for k, p := range pairs {
 		n := sort.Search(len(ends), func(n int) bool { return pairs[ends[n]].i >= p.i })
 		before[k] = -1

@@ -8,8 +8,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// An Identity says which room to join, and as whom. It has no defaults: what has one is
-// an [Option].
+// An Identity is the room to join and the member that joins it. It has no defaults: settings
+// with a default are an [Option].
 type Identity struct {
 	RoomID Value // must not be empty
 	LiveID Value

@@ -38,7 +38,7 @@ const (
 	gotBytes    = 64 << 10
 )
 
-// Error returns what did not come, and the types of what came instead.
+// Error returns the type of the missing message, and those of the messages received instead.
 func (e *JoinError) Error() string {
 	text := fmt.Sprintf("liveroom: no %s from the server within %v", cmp.Or(e.Missing, "answer"), e.After)
 	var types []string
@@ -73,10 +73,10 @@ type Room struct {
 	lostIDs  []string // of earlier connections
 	made     int      // number of that connection
 	answered int      // how many inits the opening of that connection has answered
-	inits    int      // how many the callbacks have seen
+	inits    int      // how many callbacks have received
 	speaking int      // number of the connection whose messages the callbacks get now; 0: none
 	state    state
-	ghosts   int           // lost connections whose leave has not been heard
+	ghosts   int           // lost connections whose leave has not been received
 	ended    error         // why the client is closed or has failed
 	changed  chan struct{} // closed at the next change of what Joined waits for
 
@@ -233,7 +233,7 @@ func (r *Room) loseID() {
 	if r.clientID.IsZero() {
 		return
 	}
-	const remembered = 8 // far more than a server lets linger
+	const remembered = 8 // far more than servers have at a time
 	r.lostIDs = append(r.lostIDs, r.clientID.String())
 	r.lostIDs = r.lostIDs[max(0, len(r.lostIDs)-remembered):]
 	r.clientID = Value{}
@@ -328,6 +328,6 @@ func (r *Room) sendShelf(ctx context.Context, g Goods, status string) error {
 }
 
 // Leave leaves the room, which in this protocol means to close the connection: it calls
-// [wechatws.Client.Close] and returns its error. The client does not connect again by
-// itself.
+// [wechatws.Client.Close] and returns its error. It does not wait for callbacks, and the
+// client does not connect again by itself.
 func (r *Room) Leave() error { return r.client.Close(wechatws.StatusNormalClosure, "leave") }

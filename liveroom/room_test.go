@@ -212,7 +212,7 @@ func TestNoJoinEcho(t *testing.T) {
 	})
 }
 
-// A user's callback that takes its time must not make us miss a join.
+// A callback that blocks does not delay the join.
 func TestSlowCallbackDoesNotDelayTheJoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(as("a"))

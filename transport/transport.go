@@ -1,6 +1,8 @@
-// Package transport is the interface between a client of package wechatws and the
-// WebSocket library below it. Only programs that bring their own library, or wrap one,
-// need it; transport/coder and transport/nhooyr implement it.
+// Package transport is the interface between a client of package wechatws and the WebSocket
+// library below it. Packages transport/coder, the default, and transport/nhooyr implement it.
+// Only programs with another library, or with a wrapper around one of these, need it:
+//
+//	client, err := wechatws.New(url, wechatws.WithDialer(myDialer{}))
 package transport
 
 import (
@@ -13,7 +15,7 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// A MessageType is the opcode of a data message, as in RFC 6455.
+// A MessageType is the type of a message: its opcode in RFC 6455.
 type MessageType int
 
 // The two types of message.
@@ -22,7 +24,7 @@ const (
 	BinaryMessage MessageType = 2
 )
 
-// String returns "text" or "binary".
+// String returns "text" or "binary", and the number of any other opcode.
 func (t MessageType) String() string {
 	switch t {
 	case TextMessage:
@@ -36,9 +38,9 @@ func (t MessageType) String() string {
 // MarshalText implements [encoding.TextMarshaler], with what String returns.
 func (t MessageType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// A CloseError is the peer's close frame. [Conn.Reader] returns it when there is one.
+// A CloseError is a close frame from the peer. [Conn] Reader returns it.
 type CloseError struct {
-	Code   int    // the close code, 1005 for a frame without one
+	Code   int    // the close code; 1005 for a frame without one
 	Reason string // the frame's text; may hold secrets
 }
 
@@ -47,50 +49,49 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("peer closed the connection: close code %d", e.Code)
 }
 
-// A Dialer makes WebSocket connections. The default one is in package transport/coder, another
-// one in package transport/nhooyr.
-//
-// Dial performs one handshake. On failure it returns the server's response, if
-// there was one, with up to 1 KiB of its body. It must return when ctx
-// ends; the connections of [Handshake.Client] are closed then. Returning neither a [Conn] nor
-// an error is an error, and so is a panic.
+// A Dialer makes WebSocket connections. It may be shared by clients, and must be safe for
+// concurrent use.
 type Dialer interface {
+	// Dial performs one handshake. If it fails, it returns the server's response, if there
+	// was one, with up to 1 KiB of its body. It must return when ctx ends; the connections
+	// of the [Handshake]'s Client are closed then. To return neither a [Conn] nor an error
+	// is a failed attempt, and so are a panic and a [runtime.Goexit].
 	Dial(ctx context.Context, h Handshake) (Conn, *http.Response, error)
 }
 
-// A Handshake is the request of one [Dialer.Dial]. Printed and in a log it shows the URL's
+// A Handshake is the request of one [Dialer] Dial. Printed and in a log it shows the URL's
 // scheme and host only.
 type Handshake struct {
-	URL          string // ws or wss
-	Header       http.Header
-	Subprotocols []string
-	Compression  bool // offer permessage-deflate without context takeover
-	// Client makes the request. TLS, proxy, redirects and the wire below are
-	// set up in it. A [Dialer] that does not use it does without them, and
-	// without liveness by bytes: only whole messages and pongs count then.
+	URL          string      // ws or wss
+	Header       http.Header // may hold secrets
+	Subprotocols []string    // to be offered, the preferred one first
+	Compression  bool        // offer permessage-deflate without context takeover
+	// Client makes the request. It has the TLS configuration, the proxy, the redirects and
+	// the network connections of the client's options. A [Dialer] that does not use it does
+	// without them, and liveness counts whole messages and pongs instead of bytes.
 	Client *http.Client
 }
 
-// A Conn is one WebSocket connection. A Client calls Reader from one goroutine
-// and reads each message to its end; it calls Write from one goroutine at a
-// time; Ping, Close and CloseNow may be called at any time from any goroutine. A panic
-// in a method ends the connection.
+// A Conn is one WebSocket connection. The client calls Reader on one goroutine at a time, and
+// reads each message to its end before the next call. It calls Write on one goroutine at a
+// time. Ping, Close and CloseNow may be called at any time from any goroutine. A panic or a
+// [runtime.Goexit] in a method ends the connection, with a *PanicError of package wechatws as
+// the cause.
 type Conn interface {
-	// Reader waits for the next message. A close frame from the peer is
-	// returned as a [*CloseError]. There must be no read limit:
-	// the Client has its own.
+	// Reader blocks until the next message begins. It returns a close frame from the peer as
+	// a [*CloseError]. It must not have a read limit: the client has its own.
 	Reader() (MessageType, io.Reader, error)
-	// Write writes p as one message in one frame.
+	// Write writes p as one message in one frame. It must not retain p.
 	Write(t MessageType, p []byte) error
-	// Ping sends a protocol ping and waits for its pong, while another goroutine is
-	// in Reader.
+	// Ping sends a protocol ping and blocks until its pong arrives or ctx ends, while
+	// another goroutine is in Reader.
 	Ping(ctx context.Context) error
-	// Close sends a close frame and waits for the peer's, while another goroutine
-	// is in Reader. It waits for no longer than a few seconds.
+	// Close sends a close frame and blocks until that of the peer arrives, for a few seconds
+	// at most, while another goroutine is in Reader.
 	Close(code int, reason string) error
-	// CloseNow ends the connection without a close frame. The other methods return then.
+	// CloseNow ends the connection without a close frame. The other methods then return.
 	CloseNow() error
-	// Subprotocol returns the one that the server chose, or an empty string.
+	// Subprotocol returns the one that the server has chosen, or an empty string.
 	Subprotocol() string
 }
 

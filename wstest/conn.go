@@ -35,7 +35,7 @@ type Conn struct {
 
 	mu          sync.Mutex
 	received    []Message
-	taken       int // by Receive
+	taken       int // number of messages returned by Receive
 	changed     chan struct{}
 	pings       int
 	ignorePings bool
@@ -178,7 +178,7 @@ func (c *Conn) CloseCode() (code int, reason string) {
 	return c.closeCode, c.closeReason
 }
 
-// read takes messages until the connection ends.
+// read reads messages until the connection ends.
 func (c *Conn) read() {
 	defer close(c.done)
 	defer c.ws.CloseNow()

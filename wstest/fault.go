@@ -20,12 +20,12 @@ type faultConn struct {
 	changed   *sync.Cond
 	paused    bool
 	blackhole bool
-	rate      int // bytes a second that Read takes; zero: all there is
+	rate      int // bytes a second that Read returns; zero: no limit
 	closed    bool
-	arrived   time.Time // what the latest Read returned
+	arrived   time.Time // when the data of the latest Read arrived
 }
 
-// faultListener wraps what it accepts.
+// A faultListener accepts connections as faultConns.
 type faultListener struct {
 	net.Listener
 	server *Server
@@ -47,8 +47,8 @@ func (l *faultListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Read takes nothing while the connection is paused, and throws away what it
-// takes while it is a black hole.
+// Read blocks while the connection is paused, and discards what it reads while the connection is
+// a black hole.
 func (c *faultConn) Read(p []byte) (int, error) {
 	for {
 		c.mu.Lock()
@@ -96,14 +96,14 @@ func (c *faultConn) Close() error {
 	return c.Conn.Close()
 }
 
-// lastArrival is when the latest data arrived.
+// lastArrival returns when the latest data arrived.
 func (c *faultConn) lastArrival() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.arrived
 }
 
-// set changes what happens to the connection.
+// set changes the faults of the connection.
 func (c *faultConn) set(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *faultConn) set(change func()) {
 	c.changed.Broadcast()
 }
 
-// cut ends the connection, without a TLS close alert either.
+// cut ends the connection, also without a TLS close alert.
 func (c *faultConn) cut(how Cut) {
 	if how == RST {
 		switch conn := c.Conn.(type) {

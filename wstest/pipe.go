@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// bufferSize is how much a stream holds before a write blocks: large enough for
-// what a test sends in one go, small enough to be filled by one that wants to.
+// bufferSize is the number of bytes that a stream holds before a write blocks: large enough for
+// the messages of most tests, and small enough for tests that fill it.
 const bufferSize = 64 << 10
 
 // pipe makes the two ends of a connection.
@@ -70,7 +70,7 @@ func (s *stream) wakeAt(at time.Time) *time.Timer {
 	return time.AfterFunc(left, s.wake)
 }
 
-// arrival is when something that is written now comes out.
+// arrival returns when bytes that are written now arrive.
 func (s *stream) arrival() time.Time {
 	s.network.mu.Lock()
 	defer s.network.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// setDeadline sets a deadline and the timer that makes it felt.
+// setDeadline sets a deadline, and the timer that wakes the waiting goroutines then.
 func (s *stream) setDeadline(limit *time.Time, timer **time.Timer, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

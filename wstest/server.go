@@ -95,8 +95,8 @@ func WithTLS() Option {
 // open connections. The default is to keep everything.
 func WithoutRecords() Option { return func(s *Server) { s.forget = true } }
 
-// NewServer starts a server that accepts every handshake, until [Server.Answer] and its
-// relatives say otherwise. It panics if it cannot listen. The caller must call
+// NewServer starts a server that accepts every handshake unless [Server.Answer],
+// [Server.AnswerAlways] or [Server.AnswerFunc] was called. It panics if it cannot listen. The caller must call
 // [Server.Close].
 func NewServer(options ...Option) *Server {
 	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
@@ -310,31 +310,37 @@ func (s *Server) OpenConns() (n int) {
 
 // handshake is the HTTP handler.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
-	answer, ok := s.begin(r)
-	if !ok {
+	if !s.begin() {
 		return
 	}
-	defer s.running.Done()
+	defer s.running.Done() // also when the function of AnswerFunc panics
 	s.record(Event{Kind: EventHandshake, Request: r})
-	answer.do(s, w, r)
+	s.answer(r).do(s, w, r)
 }
 
-// begin counts a handler in, unless the server is stopping, and returns its answer.
-func (s *Server) begin(r *http.Request) (a Answer, ok bool) {
+// begin counts a handler in, unless the server is stopping.
+func (s *Server) begin() bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.http == nil {
-		s.mu.Unlock()
-		return a, false
+		return false
 	}
 	s.running.Add(1)
+	return true
+}
+
+// answer returns the next queued answer, or that of AnswerFunc.
+func (s *Server) answer(r *http.Request) Answer {
+	s.mu.Lock()
 	if len(s.answers) > 0 {
-		a, s.answers = s.answers[0], s.answers[1:]
-		s.mu.Unlock()
-		return a, true
+		defer s.mu.Unlock()
+		a := s.answers[0]
+		s.answers = s.answers[1:]
+		return a
 	}
 	decide := s.fallback
 	s.mu.Unlock()
-	return decide(r), true
+	return decide(r)
 }
 
 // accept makes the connection and reads from it until it ends.
@@ -352,7 +358,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, a acceptance) {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	ws, err := websocket.Accept(w, r, options)
-	if err != nil { // it has answered
+	if err != nil { // Accept has answered
 		return
 	}
 	ws.SetReadLimit(-1)

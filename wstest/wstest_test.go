@@ -607,3 +607,20 @@ func ExampleNetwork() {
 	// dial tcp server.test:80: context deadline exceeded
 	// <nil> 1
 }
+
+// Close waits for handlers, also for one that a function of AnswerFunc has ended.
+func TestAnswerFuncThatDoesNotReturn(t *testing.T) {
+	for name, fn := range map[string]func(*http.Request) wstest.Answer{
+		"panic":  func(*http.Request) wstest.Answer { panic("oops") },
+		"Goexit": func(*http.Request) wstest.Answer { runtime.Goexit(); return wstest.Accept() },
+		"nil":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := wstest.NewServer()
+			s.AnswerFunc(fn)
+			_, _, err := dial(t.Context(), s)
+			require.Error(t, err)
+			s.Close()
+		})
+	}
+}

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// answers are what the bot knows. The first keyword that a comment contains counts.
+// answers maps keywords to answers. The first keyword that a comment contains is answered.
 var answers = []struct{ keyword, answer string }{
 	{"price", "¥9.90 a bag, ¥25 for three"},
 	{"价格", "一袋 9.90 元，三袋 25 元"},
@@ -22,13 +22,13 @@ var answers = []struct{ keyword, answer string }{
 }
 
 const (
-	pace      = 2 * time.Second  // one line in this time, on average
-	burst     = 3                // so many at once
-	backlog   = 16               // lines that may wait; more are not worth saying any more
-	greetOnce = 10 * time.Minute // who comes back within this has only lost his connection
+	pace      = 2 * time.Second  // per comment, on average
+	burst     = 3                // comments at once
+	backlog   = 16               // comments that may wait; an answer that waits longer comes too late
+	greetOnce = 10 * time.Minute // a viewer that rejoins within this time is not greeted again
 )
 
-// A bot greets, answers and thanks, and never talks faster than its pace.
+// A bot greets, answers and thanks, at most as fast as pace and burst allow.
 type bot struct {
 	room  *liveroom.Room
 	lines chan string
@@ -48,12 +48,12 @@ func newBot(room *liveroom.Room) *bot {
 	return b
 }
 
-// joined greets who comes in, but neither the bot itself nor somebody whose
-// connection was lost and is back.
+// joined greets a viewer that has joined, except the bot itself and viewers that are back
+// after a lost connection.
 func (b *bot) joined(_ context.Context, j liveroom.Join) {
 	name := string(j.FromName)
 	who := name
-	if who == "" { // this backend does not say; its notice does
+	if who == "" { // some backends have the name in the notice only
 		who = string(j.MsgContent)
 	}
 	if j.Own || !b.isNew(who, time.Now()) {
@@ -62,6 +62,7 @@ func (b *bot) joined(_ context.Context, j liveroom.Join) {
 	b.say(strings.TrimSpace("welcome! " + name))
 }
 
+// isNew reports whether a viewer has not joined within greetOnce.
 func (b *bot) isNew(who string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +76,7 @@ func (b *bot) isNew(who string, now time.Time) bool {
 	return !known
 }
 
-// heard answers a comment, unless the bot has made it.
+// heard answers a comment, except the bot's own.
 func (b *bot) heard(_ context.Context, c liveroom.Comment) {
 	if c.Own {
 		return
@@ -89,8 +90,8 @@ func (b *bot) heard(_ context.Context, c liveroom.Comment) {
 	}
 }
 
-// say leaves a line to speak. Callbacks may block, but then everything behind them
-// waits.
+// say queues a line for speak. It does not block: while a callback waits, all callbacks
+// behind it wait too.
 func (b *bot) say(line string) {
 	select {
 	case b.lines <- line:
@@ -99,7 +100,7 @@ func (b *bot) say(line string) {
 	}
 }
 
-// speak says the lines, one after the other, until ctx ends.
+// speak sends the queued lines in order, until ctx ends.
 func (b *bot) speak(ctx context.Context) error {
 	limit := rate.NewLimiter(rate.Every(pace), burst)
 	for {

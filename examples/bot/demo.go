@@ -11,7 +11,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A demo is a backend with a visitor who keeps the bot busy.
+// A demo is a backend with a visitor that keeps the bot busy.
 type demo struct{ backend *liveroomtest.Backend }
 
 func newDemo() *demo {
@@ -21,7 +21,7 @@ func newDemo() *demo {
 	return &demo{liveroomtest.NewBackend(quirks, wstest.WithoutRecords())}
 }
 
-// perform takes about nine seconds.
+// perform plays the visitor. It takes about nine seconds, and returns early when ctx ends.
 func (d *demo) perform(ctx context.Context, id liveroom.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -36,7 +36,7 @@ func (d *demo) perform(ctx context.Context, id liveroom.Identity) error {
 	if err != nil {
 		return err
 	}
-	for d.backend.Viewers(roomID) == 0 { // the bot is first
+	for d.backend.Viewers(roomID) == 0 { // the bot joins first
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
@@ -65,9 +65,10 @@ func (d *demo) perform(ctx context.Context, id liveroom.Identity) error {
 			return err
 		}
 	}
-	return errOver
+	return nil
 }
 
+// pause waits for d, or returns the error of ctx when that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -1,8 +1,8 @@
-// Bot is the smallest useful bot for a live room: it greets who joins, answers
-// keywords, thanks buyers, and keeps to a pace. It is made to be copied.
+// Bot is the smallest useful bot for a live room: it greets new viewers, answers
+// keywords, thanks buyers, and limits the rate of its comments. It is made to be copied.
 //
-// Without -url it brings a backend and some visitors of its own, loses its
-// connection once while you watch, and ends by itself:
+// Without -url it starts a backend with a visitor, loses its connection once while you
+// watch, and ends by itself:
 //
 //	go run -C examples/bot .
 //	go run -C examples/bot . -url wss://live.example.com/ws -room 9527 -user 42 -name bot
@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -25,7 +24,7 @@ import (
 )
 
 func main() {
-	url := flag.String("url", "", "the backend's ws or wss URL (default: one of its own)")
+	url := flag.String("url", "", "the backend's ws or wss URL (default: a backend of its own)")
 	room := flag.String("room", "9527", "the room's id")
 	live := flag.String("live", "1", "the live's id")
 	user := flag.String("user", "42", "the bot's user id")
@@ -36,7 +35,7 @@ func main() {
 	}
 	flag.Parse()
 
-	// SIGTERM is what a container or systemd stops a program with.
+	// Containers and systemd stop a program with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	id := liveroom.Identity{
@@ -49,9 +48,8 @@ func main() {
 	}
 }
 
-// errOver ends the group when the demo is over.
-var errOver = errors.New("the demo is over")
-
+// run runs the bot until ctx ends, the demo is over or an error is permanent. The error is
+// nil in the first two cases.
 func run(ctx context.Context, url string, id liveroom.Identity, options ...wechatws.Option) error {
 	var show *demo
 	if url == "" {
@@ -83,16 +81,21 @@ func run(ctx context.Context, url string, id liveroom.Identity, options ...wecha
 	client.OnError(func(_ context.Context, err error) { log.Printf("!! %v", err) })
 	b := newBot(room)
 
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return client.Run(ctx) })
 	group.Go(func() error { return b.speak(ctx) })
 	if show != nil {
-		group.Go(func() error { return show.perform(ctx, id) })
+		group.Go(func() error {
+			defer stop()
+			if err := show.perform(ctx, id); ctx.Err() == nil { // else it was interrupted
+				return err
+			}
+			return nil
+		})
 	}
 	err = group.Wait()
 	fmt.Printf("\n%d lines said over %d connections\n", b.said, client.Stats().Opens)
-	if errors.Is(err, context.Canceled) || errors.Is(err, errOver) {
-		return nil
-	}
 	return err
 }

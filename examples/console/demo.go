@@ -9,15 +9,15 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A demoServer stands in for a real backend: it greets, answers a comment with the
-// same comment as a live room does, and drops the first connection.
+// A demoServer stands in for a real backend: it sends messages of a live room, echoes comments,
+// and cuts the first connection.
 type demoServer struct {
 	*wstest.Server
-	over   chan struct{} // closed when there is nothing more to see
+	over   chan struct{} // closed at the end of the demo
 	finish func()
 }
 
-// demoOptions let the demo, which is short, come to a round-trip time.
+// demoOptions make the client measure a round trip within the short demo.
 var demoOptions = []wechatws.Option{
 	wechatws.WithLiveness(wechatws.Liveness{Interval: 500 * time.Millisecond, Timeout: 5 * time.Second}),
 }
@@ -41,7 +41,7 @@ func answer(c *wstest.Conn, m wstest.Message) {
 	_ = c.SendJSON(in)
 }
 
-// perform is what a connection gets to see. It ends early when the connection does.
+// perform is the script of the demo on a connection. It returns early when that ends.
 func (d *demoServer) perform(c *wstest.Conn) {
 	pause := func(t time.Duration) {
 		select {
@@ -51,7 +51,7 @@ func (d *demoServer) perform(c *wstest.Conn) {
 	}
 	_ = c.Send(`{"msg_type":"init","client_id":"7f0000010b5400000001"}`)
 	if c.ID() > 1 {
-		_ = c.Send(`{"msg_type":"message","from_name":"demo","content":"here you are again; what you typed meanwhile has arrived"}`)
+		_ = c.Send(`{"msg_type":"message","from_name":"demo","content":"connected again; what you typed meanwhile has arrived"}`)
 		pause(time.Second)
 		d.finish()
 		return
@@ -63,7 +63,7 @@ func (d *demoServer) perform(c *wstest.Conn) {
 		`{"msg_type":"on_off_shelf","goods_id":42,"goods_name":"tea","goods_price":"9.90","status":"on"}`,
 		`{"msg_type":"buy","from_name":"Ann","msg_content":"Ann bought tea"}`,
 		`{"msg_type":"leave","from_name":"Ann","msg_content":"Ann left the room"}`,
-		`{"msg_type":"message","from_name":"demo","content":"now I drop the connection: watch the countdown, and type something meanwhile"}`,
+		`{"msg_type":"message","from_name":"demo","content":"the server cuts the connection: watch the countdown, and type something meanwhile"}`,
 	} {
 		_ = c.Send(message)
 		pause(250 * time.Millisecond)

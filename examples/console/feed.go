@@ -9,14 +9,14 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// maxWaiting is how many entries wait for a screen that is slower than the server.
+// maxWaiting is the number of entries that may wait for a screen that is slower than the server.
 const maxWaiting = 1024
 
-// A feed carries entries from the client's callbacks to whoever shows them. put
-// never blocks, even when nobody shows anything any more: a callback that waits for
-// the screen would keep Close waiting. What is too much is counted instead.
+// A feed passes entries from the client's callbacks to the view. put never blocks, also when
+// the view has ended: a callback that waits for the screen would delay all callbacks behind
+// it. The oldest entries beyond maxWaiting are discarded and counted.
 type feed struct {
-	ready chan struct{} // has a token when there may be something to take
+	ready chan struct{} // has a token when there may be entries to take
 
 	mu      sync.Mutex
 	entries []entry
@@ -27,7 +27,7 @@ func newFeed() *feed { return &feed{ready: make(chan struct{}, 1)} }
 
 func (f *feed) put(e entry) {
 	f.mu.Lock()
-	if len(f.entries) == maxWaiting { // the oldest goes: the newest tells how things are
+	if len(f.entries) == maxWaiting { // the newest entries are the useful ones
 		f.entries = f.entries[1:]
 		f.skipped++
 	}
@@ -36,7 +36,7 @@ func (f *feed) put(e entry) {
 	f.wake()
 }
 
-// wake makes whoever shows entries look again.
+// wake makes the view look again.
 func (f *feed) wake() {
 	select {
 	case f.ready <- struct{}{}:
@@ -44,7 +44,7 @@ func (f *feed) wake() {
 	}
 }
 
-// take returns what has been put since the last take.
+// take returns the entries since the last take.
 func (f *feed) take() []entry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,7 +57,7 @@ func (f *feed) take() []entry {
 	return entries
 }
 
-// listen turns everything that the client tells into entries.
+// listen registers callbacks that put an entry for each message and event.
 func (s *session) listen() {
 	s.client.OnMessage(func(_ context.Context, m wechatws.Message) {
 		s.feed.put(s.format.message(m))
@@ -66,7 +66,7 @@ func (s *session) listen() {
 		s.note("open: connection %d, after %v", e.Connection, short(e.Timings.Total))
 	})
 	s.client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		if e.Err != nil { // nil after Close; that the client is closed now is told by its state
+		if e.Err != nil { // nil after Close, which is shown as a state
 			s.note("connection %d has ended: %v", e.Connection, e.Err)
 		}
 	})
@@ -74,7 +74,7 @@ func (s *session) listen() {
 	s.client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		s.moved(c)
 		switch c.To {
-		case wechatws.StateOpen: // OnOpen knows more
+		case wechatws.StateOpen: // OnOpen has more details
 		case wechatws.StateConnecting:
 			s.note("connecting: attempt %d", c.Attempt)
 		case wechatws.StateWaiting:
@@ -87,7 +87,7 @@ func (s *session) listen() {
 	})
 }
 
-// roundTrip is "-" as long as none has been measured.
+// roundTrip formats a round-trip time, "-" if none has been measured.
 func roundTrip(d time.Duration) string {
 	if d == 0 {
 		return "-"
@@ -95,7 +95,7 @@ func roundTrip(d time.Duration) string {
 	return short(d).String()
 }
 
-// short leaves out digits that nobody reads.
+// short rounds to a readable number of digits.
 func short(d time.Duration) time.Duration {
 	switch {
 	case d >= time.Second:

@@ -1,10 +1,9 @@
 package main
 
-// maxHistory is how many lines of input are remembered.
+// maxHistory is the number of lines of input that are kept.
 const maxHistory = 200
 
-// A history remembers lines of input, and the unfinished one while the user looks
-// at older ones.
+// A history keeps lines of input, and the unfinished one while the user looks at older ones.
 type history struct {
 	lines []string
 	at    int // the line that is shown; len(lines) is the unfinished one
@@ -19,7 +18,7 @@ func (h *history) add(line string) {
 	h.at, h.draft = len(h.lines), ""
 }
 
-// older is the line before the one that is shown.
+// older returns the line before the one that is shown.
 func (h *history) older(shown string) string {
 	if h.at == 0 {
 		return shown
@@ -31,7 +30,7 @@ func (h *history) older(shown string) string {
 	return h.lines[h.at]
 }
 
-// newer is the line after the one that is shown.
+// newer returns the line after the one that is shown.
 func (h *history) newer(shown string) string {
 	switch {
 	case h.at == len(h.lines):

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A verb is what a line of input asks for.
+// A verb is the kind of an action.
 type verb int
 
 const (
@@ -22,7 +22,7 @@ const (
 	quit
 )
 
-// An action is a line of input, understood.
+// An action is a parsed line of input.
 type action struct {
 	verb verb
 	text string // of say and raw
@@ -49,13 +49,13 @@ var help = []string{
 	`/quit        end the program; so does Ctrl-C`,
 }
 
-// parse understands one line of input.
+// parse parses one line of input.
 func parse(line string) (action, error) {
 	line = strings.TrimSpace(line)
 	switch {
 	case line == "":
 		return action{}, nil
-	case strings.HasPrefix(line, "//"): // else nobody could say anything that starts with a slash
+	case strings.HasPrefix(line, "//"): // a comment that starts with a slash
 		return action{say, line[1:]}, nil
 	case line[0] == '/':
 		return parseCommand(line)

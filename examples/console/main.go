@@ -1,9 +1,8 @@
-// Console is a terminal client for looking at a backend of the WeChat live-room
-// kind: JSON text messages routed by msg_type. It shows what arrives, sends what
-// you type, and stays connected.
+// Console is a terminal client for backends of the WeChat live-room kind: JSON text messages
+// routed by msg_type. It shows what arrives, sends what you type, and stays connected.
 //
-// Without flags it brings a small server of its own, which drops the connection
-// once while you watch. With -url it talks to a real one until Ctrl-C:
+// Without flags it starts a small server, which cuts the connection once while you watch.
+// With -url it connects to a real one, until Ctrl-C:
 //
 //	go run .
 //	go run . -url wss://live.example.com/ws -room 9527 -name Alice -token secret
@@ -12,8 +11,8 @@
 // and a line that starts with / is a command; /help lists them. The arrows up and
 // down bring back earlier lines, PgUp and PgDn scroll.
 //
-// With -plain, or when input or output is no terminal, it prints plain lines and
-// reads the same language from its input, so that it works in a pipe:
+// With -plain, or when input or output is no terminal, it prints plain lines and reads the
+// same lines from its input, so that it works in a pipe:
 //
 //	echo '{"msg_type":"join","room_id":7}' | go run . -url wss://live.example.com/ws -for 10s
 package main
@@ -34,7 +33,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A config is what the flags say.
+// A config is the flags.
 type config struct {
 	url, name, token string
 	room, live, user string
@@ -46,9 +45,9 @@ const usage = `Console shows what a live-room backend sends, sends what you type
 
 Usage: console [flags]
 
-  -url url        the server, ws:// or wss:// (default: a small one of its own)
+  -url url        the server, ws:// or wss:// (default: a small server of its own)
   -name name      the from_name of your comments
-  -room id        join this room on every connection, before anything else is said,
+  -room id        join this room on every connection, before anything else is sent,
   -live id        and put the ids into your comments
   -user id
   -token token    log in with {"msg_type":"login","token":…} on every connection
@@ -82,8 +81,8 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	}
 	var err error
 	switch {
-	case flags.NArg() > 0: // not repeated: it may be a token after a space too many
-		err = errors.New("there is something after the flags that is no flag; -h tells what there is")
+	case flags.NArg() > 0: // not repeated in the error: it may be a token
+		err = errors.New("there is an argument after the flags; -h lists the flags")
 	case c.room == "" && (c.live != "" || c.user != ""):
 		err = errors.New("-live and -user are of no use without -room")
 	case c.runFor < 0:
@@ -107,14 +106,14 @@ func main() {
 		!term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd())
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first Ctrl-C closes in good order, a second one does not wait for that
+	context.AfterFunc(ctx, stop) // the first Ctrl-C closes in order, a second one ends the process at once
 	if err := run(ctx, c, os.Stdin, os.Stdout); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "console:", newFormatter(c.token).line(err.Error()))
 		os.Exit(1)
 	}
 }
 
-// run is the program: a session, and the plain or the full-screen view of it.
+// run runs a session with the plain or the full-screen view, until that or ctx ends.
 func run(ctx context.Context, c config, in io.Reader, out io.Writer) error {
 	if c.runFor > 0 {
 		var cancel context.CancelFunc

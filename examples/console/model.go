@@ -15,12 +15,11 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// refresh is how often the status line is drawn anew when nothing happens.
+// refresh is the interval at which the status line is redrawn when nothing happens.
 const refresh = 200 * time.Millisecond
 
-// A model is the full-screen view of a session. Nothing is ever sent to the running
-// program from outside: it fetches entries from the feed itself, with a command
-// that ends with ctx.
+// A model is the full-screen view of a session. No other goroutine sends it messages: it
+// fetches entries from the feed with a command that ends with ctx.
 type model struct {
 	ctx        context.Context
 	s          *session
@@ -44,10 +43,10 @@ func newModel(ctx context.Context, s *session) *model {
 	return m
 }
 
-// entriesMsg is what the feed had, which may be nothing.
+// entriesMsg has the entries from the feed, possibly none.
 type entriesMsg []entry
 
-// next waits for entries, or for the time to draw the status line anew.
+// next waits for entries, or until the status line must be redrawn.
 func (m *model) next() tea.Msg {
 	timer := time.NewTimer(refresh)
 	defer timer.Stop()
@@ -113,14 +112,14 @@ func (m *model) enter() tea.Cmd {
 	line := m.input.Value()
 	m.input.Reset()
 	m.history.add(line)
-	m.transcript.end() // who says something wants to see the answer
+	m.transcript.end() // so that the answer is visible
 	a, err := parse(line)
 	switch {
 	case err != nil:
 		m.s.fail(err)
 	case a.verb == quit:
 		return tea.Quit
-	case a.verb == connect, a.verb == disconnect: // these take their time
+	case a.verb == connect, a.verb == disconnect: // these block
 		return func() tea.Msg { m.s.do(a); return nil }
 	default:
 		m.s.do(a)
@@ -146,7 +145,7 @@ var stateColours = map[wechatws.State]lipgloss.Style{
 	wechatws.StateFailed: regular.Reverse(true).Foreground(lipgloss.Red),
 }
 
-// statusLine tells what matters most first, in as many words as there is room for.
+// statusLine returns the status, the most important first, in the long form if it fits.
 func (m *model) statusLine() string {
 	style, known := stateColours[m.status.State]
 	if !known {
@@ -196,7 +195,7 @@ func runScreen(ctx context.Context, s *session, out io.Writer, options ...tea.Pr
 	_, err := tea.NewProgram(newModel(ctx, s), options...).Run()
 	cancel()
 
-	s.feed.take() // what was not drawn in the last moment is of no interest; what closing says is
+	s.feed.take() // print only the entries of closing
 	s.shutdown()
 	if printErr := printEntries(out, s.feed.take()); err == nil {
 		err = printErr

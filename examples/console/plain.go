@@ -10,10 +10,10 @@ import (
 // maxLine is the longest line of input.
 const maxLine = 4 << 20
 
-// plainEnds says what ends the plain mode besides /quit and its context.
+// plainEnds are the reasons to end the plain mode, besides /quit and its context.
 type plainEnds struct {
-	timed bool          // its context has a deadline, and that alone counts
-	demo  chan struct{} // closed when the demo has nothing more to show; nil without one
+	timed bool          // the context has a deadline, and only that ends it
+	demo  chan struct{} // closed at the end of the demo; nil without one
 }
 
 // runPlain prints a line for every entry and reads lines of input until something
@@ -24,7 +24,7 @@ func runPlain(ctx context.Context, s *session, in io.Reader, out io.Writer, ends
 	s.do(action{verb: connect})
 
 	eof := make(chan struct{})
-	go func() { // it may hang in a Read for ever, so nobody waits for it
+	go func() { // not waited for: it may block in a Read for ever
 		if readLines(ctx, s, in) {
 			cancel()
 		}
@@ -40,8 +40,8 @@ func runPlain(ctx context.Context, s *session, in io.Reader, out io.Writer, ends
 	return err
 }
 
-// readLines does what the lines of input say, one after the other, and tells
-// whether one of them was /quit.
+// readLines runs the lines of input, one after the other. quits reports whether one of them was
+// /quit.
 func readLines(ctx context.Context, s *session, in io.Reader) (quits bool) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
@@ -71,7 +71,7 @@ func printUntilEnd(ctx context.Context, s *session, out io.Writer, eof <-chan st
 		}
 		switch {
 		case !atEOF: // a command may come
-		case !s.running(): // closed or failed, and nobody is left to type /connect
+		case !s.running(): // closed or failed, and no /connect can follow
 			return s.err()
 		case ends.demo != nil && demo == nil && !ends.timed:
 			return nil

@@ -173,7 +173,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("it takes %v", took)
 		}
 		for _, want := range []string{" init {", " join ", " message you: hello\n", " subscribe ", " buy ", " leave ",
-			"connection 1 has ended", "waiting: attempt 2 in 3s", "open: connection 2", "here you are again", "-- closed\n"} {
+			"connection 1 has ended", "waiting: attempt 2 in 3s", "open: connection 2", "connected again", "-- closed\n"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %q in\n%s", want, &out)
 			}

@@ -12,8 +12,7 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// A session is the client and what the console knows about it. Both views work on
-// it, and all that they show comes out of its feed.
+// A session is the client and its state for the views, which show the entries of its feed.
 type session struct {
 	client *wechatws.Client
 	room   *liveroom.Room // nil without -room
@@ -36,7 +35,7 @@ type login struct {
 	Token   string `json:"token"`
 }
 
-// comment is what a line of input that is no command becomes.
+// comment is the message for a line of input that is no command.
 type comment struct {
 	MsgType  string `json:"msg_type"`
 	FromName string `json:"from_name,omitempty"`
@@ -45,9 +44,7 @@ type comment struct {
 
 func newSession(c config, options ...wechatws.Option) (*session, error) {
 	if c.token != "" {
-		options = append(options, wechatws.WithLogin(func(context.Context) (any, error) {
-			return login{"login", c.token}, nil
-		}))
+		options = append(options, wechatws.WithLoginMessage(login{"login", c.token}))
 	}
 	client, err := wechatws.New(c.url, options...)
 	if err != nil {
@@ -67,7 +64,7 @@ func newSession(c config, options ...wechatws.Option) (*session, error) {
 	return s, nil
 }
 
-// where is a URL without what may be secret.
+// where returns a URL without its possibly secret parts.
 func where(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -82,8 +79,8 @@ func (s *session) note(format string, args ...any) {
 
 func (s *session) fail(err error) { s.feed.put(s.format.entry(failure, "", err.Error())) }
 
-// do does what a line of input asks for, and tells the feed what came of it.
-// Connecting and disconnecting may take a few seconds, the rest does not block.
+// do runs an action, and puts its result into the feed. Connecting and disconnecting may take a
+// few seconds; the other actions do not block.
 func (s *session) do(a action) {
 	switch a.verb {
 	case say:
@@ -107,8 +104,7 @@ func (s *session) do(a action) {
 	}
 }
 
-// say sends a comment: in a room with all that the protocol wants, else with what
-// there is.
+// say sends a comment: in a room with all fields of the protocol, otherwise with the name only.
 func (s *session) say(text string) error {
 	if s.room != nil {
 		return s.room.Say(context.Background(), text)
@@ -128,7 +124,7 @@ func (s *session) send(text string, err error) {
 	s.feed.put(s.format.entry(sent, label, text))
 }
 
-// refused tells what the client would not do, and the way out if there is one.
+// refused puts the client's error into the feed, with a hint if there is one.
 func (s *session) refused(what string, err error) {
 	hint := ""
 	if errors.Is(err, wechatws.ErrClosed) {
@@ -144,8 +140,8 @@ func (s *session) stats() {
 	s.note("queue %d messages, %d bytes; inbox %d messages", c.Queued, c.QueuedBytes, c.Inbox)
 }
 
-// connect starts the client and returns when it is on its way, so that what is sent
-// next is accepted.
+// connect starts the client, and returns when it is connecting: messages sent from then on are
+// accepted.
 func (s *session) connect() {
 	s.busy.Lock()
 	defer s.busy.Unlock()
@@ -174,7 +170,7 @@ func (s *session) connect() {
 	s.ended, s.runErr = ended, nil
 	s.mu.Unlock()
 	go func() {
-		err := s.client.Run(context.Background()) // ended by disconnect, which knows the right close code
+		err := s.client.Run(context.Background()) // ended by disconnect, with its close code
 		s.mu.Lock()
 		s.runErr = err
 		s.mu.Unlock()
@@ -187,7 +183,7 @@ func (s *session) connect() {
 	}
 }
 
-// running tells whether there is a Run that has not returned.
+// running reports whether there is a Run that has not returned.
 func (s *session) running() bool {
 	s.mu.Lock()
 	ended := s.ended
@@ -203,14 +199,14 @@ func (s *session) running() bool {
 	}
 }
 
-// err is why the client gave up; nil when it did not.
+// err returns the error of the last Run: permanent, or about messages that were not delivered.
 func (s *session) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.runErr
 }
 
-// disconnect is the manual close. It returns when nothing of the client runs.
+// disconnect is the manual close. It blocks until Run has returned.
 func (s *session) disconnect() {
 	s.busy.Lock()
 	defer s.busy.Unlock()
@@ -222,7 +218,7 @@ func (s *session) disconnect() {
 }
 
 func (s *session) closeClient() {
-	if err := s.client.Close(wechatws.StatusNormalClosure, ""); err != nil { // such as what could not be delivered
+	if err := s.client.Close(wechatws.StatusNormalClosure, ""); err != nil { // such as messages that were not delivered
 		s.fail(err)
 	}
 	s.mu.Lock()
@@ -233,7 +229,7 @@ func (s *session) closeClient() {
 	}
 }
 
-// shutdown closes for good: no input opens the client again.
+// shutdown closes the client for good: no input opens it again.
 func (s *session) shutdown() {
 	s.mu.Lock()
 	s.over = true
@@ -243,7 +239,7 @@ func (s *session) shutdown() {
 	s.closeClient()
 }
 
-// moved remembers when the next attempt is due.
+// moved records when the next attempt is due.
 func (s *session) moved(c wechatws.StateChange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,7 +249,7 @@ func (s *session) moved(c wechatws.StateChange) {
 	}
 }
 
-// A status is what the status line shows.
+// A status is the content of the status line.
 type status struct {
 	wechatws.Stats
 	retryAt time.Time

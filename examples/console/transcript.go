@@ -8,19 +8,19 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// maxEntries is how far one can scroll back.
+// maxEntries is the number of entries that are kept for scrolling back.
 const maxEntries = 2000
 
 // A transcript is the scrolling area: entries, wrapped to the width of the screen.
-// The viewport of bubbles is not used: it measures all rows again whenever one is
-// added, which a busy room turns into a busy processor.
+// The viewport of bubbles is not used: it measures all rows whenever one is added, which is
+// too slow in a busy room.
 type transcript struct {
 	width, height int
 	entries       []entry
 	rows          []string // of all entries, as they are drawn
 	counts        []int    // how many rows each entry has
 	top           int      // the first row on the screen
-	unseen        int      // entries that came while the user looked at older ones
+	unseen        int      // entries that arrived while the user looked at older ones
 }
 
 func (t *transcript) bottom() int    { return max(len(t.rows)-t.height, 0) }
@@ -60,7 +60,7 @@ func (t *transcript) add(entries []entry) {
 		}
 		t.entries, t.counts, t.rows = t.entries[over:], t.counts[over:], t.rows[gone:]
 	}
-	t.scrollTo(t.top-gone, follows) // what the user reads stays where it is
+	t.scrollTo(t.top-gone, follows) // the rows on the screen stay
 }
 
 func (t *transcript) pageUp()   { t.scrollTo(t.top-t.height, false) }
@@ -77,7 +77,7 @@ func (t *transcript) scrollTo(top int, end bool) {
 	}
 }
 
-// view is as many rows as the area is high.
+// view returns the rows on the screen.
 func (t *transcript) view() string {
 	rows := t.rows[t.top:min(t.top+t.height, len(t.rows))]
 	return strings.Join(rows, "\n") + strings.Repeat("\n", t.height-len(rows))
@@ -112,7 +112,7 @@ var otherColours = []lipgloss.Style{
 	regular.Foreground(lipgloss.BrightCyan),
 }
 
-// colour is the same for the same type, known or not.
+// colour returns the colour of a type; unknown types have fixed ones, too.
 func colour(msgType string) lipgloss.Style {
 	if style, known := typeColours[msgType]; known {
 		return style
@@ -122,7 +122,7 @@ func colour(msgType string) lipgloss.Style {
 	return otherColours[h.Sum32()%uint32(len(otherColours))]
 }
 
-// look is an entry's label, and the styles of its label and its text.
+// look returns an entry's label, and the styles of its label and its text.
 func look(e entry) (label string, labelStyle, textStyle lipgloss.Style) {
 	switch e.kind {
 	case received:
@@ -159,9 +159,9 @@ func draw(e entry, width int) []string {
 	return rows
 }
 
-// wrap breaks a line into rows of at most width cells, and the ones after the first
-// of so much less. It breaks after a space or a wide character, where Chinese may
-// break, unless that leaves the row half empty: JSON has few spaces.
+// wrap breaks a line into rows of at most width cells; the rows after the first are shorter by
+// less. It breaks after a space or a wide character, where Chinese text may break, unless that
+// leaves the row half empty: JSON has few spaces.
 func wrap(s string, width, less int) (rows []string) {
 	for {
 		end, breakAt := fit(s, width)
@@ -179,8 +179,8 @@ func wrap(s string, width, less int) (rows []string) {
 	}
 }
 
-// fit tells how many bytes of s go into width cells, at least one character, and
-// after how many it is best to break, or 0.
+// fit returns how many bytes of s fit into width cells, at least one character, and after how
+// many it is best to break, or 0.
 func fit(s string, width int) (end, breakAt int) {
 	cells := 0
 	for end < len(s) {

@@ -1,4 +1,4 @@
-// Firstbot is the bot of the README: it says hello to who says hello.
+// Firstbot is the bot of the README: it answers a comment that says hello.
 package main
 
 import (
@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"time"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
@@ -16,34 +15,42 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 
 	// A backend to try it with. Later: your own URL, and no visitor.
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
-	time.AfterFunc(time.Second, func() { backend.Say("9527", "Hong", "Hello, anybody there?") })
 
 	client, err := wechatws.New(backend.URL())
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	room, err := liveroom.New(client, liveroom.Identity{
 		RoomID: liveroom.Str("9527"), UserID: liveroom.Num(42), Name: "bot",
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
 		fmt.Printf("%s: %s\n", c.FromName, c.Content)
 		switch {
 		case c.Own: // never answer yourself
-			stop() // this one has said enough
+			stop() // the demo ends here; a bot stays
 		case strings.Contains(strings.ToLower(string(c.Content)), "hello"):
 			_ = room.Say(ctx, "hello, "+string(c.FromName))
 		}
 	})
-	if err := client.Run(ctx); err != nil { // joins the room, stays in it, leaves with Ctrl-C
-		log.Fatal(err)
-	}
+	go func() { // the visitor
+		if room.Joined(ctx) == nil {
+			backend.Say("9527", "Hong", "Hello, anybody there?")
+		}
+	}()
+	return client.Run(ctx) // joins the room and stays in it; nil when ctx ends
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// goods are what the bot has for sale.
+// goods are the goods that the bot sells.
 var goods = []liveroom.Goods{
 	{ID: liveroom.Num(7), Name: "龙井 Longjing tea", Price: liveroom.Str("9.90")},
 	{ID: liveroom.Num(8), Name: "盖碗 Gaiwan", Price: liveroom.Str("25.00")},
 }
 
-// newBot has the anchor's bot fill the shelf, and answer. examples/bot shows how a
-// bot keeps to a pace; this one has a small room.
+// newBot registers callbacks that fill the shelf and answer comments. It has no rate limit,
+// since the room is small; examples/bot shows one.
 func newBot(room *liveroom.Room) {
 	say := func(ctx context.Context, text string) {
 		_ = room.Say(ctx, text) // an error means that the program ends

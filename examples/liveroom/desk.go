@@ -6,7 +6,7 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// A desk is what the page looks at and what its buttons do.
+// A desk has the data of the page and the actions of its buttons.
 type desk struct {
 	room  *liveroom.Room
 	watch *watched
@@ -27,7 +27,7 @@ func (d *desk) look() view {
 		v.Room.Comments = append(v.Room.Comments, commentView{Name: string(c.FromName), Content: string(c.Content), Own: c.Own})
 	}
 	for _, n := range s.Notices {
-		if !n.Ghost { // nobody has left
+		if !n.Ghost { // a ghost is this client's own lost connection, no viewer
 			v.Room.Notices = append(v.Room.Notices, noticeView{Text: n.Text, At: n.At.UnixMilli()})
 		}
 	}
@@ -37,7 +37,7 @@ func (d *desk) look() view {
 	return v
 }
 
-// Say speaks as a visitor. In a real room there is only the bot to speak.
+// Say sends a comment as a visitor. In a real room the bot sends it.
 func (d *desk) Say(ctx context.Context, name, text string) error {
 	if d.stage == nil {
 		return d.room.Say(ctx, text)

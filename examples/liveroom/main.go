@@ -1,10 +1,10 @@
-// Liveroom is a live room to look at: a backend, an anchor bot that puts goods on
-// the shelf and answers, visitors who talk, follow and buy, and a page that shows
-// it all as the Mini Program would, with buttons to cut the bot's connection and to
-// restart the backend.
+// Liveroom is a live room in a browser: a backend, an anchor bot that puts goods on the
+// shelf and answers, visitors that comment, follow and buy, and a page that shows the room
+// as the Mini Program would, with buttons to cut the bot's connection and to restart the
+// backend.
 //
-//	go run ./examples/liveroom                         # then open the page that it names
-//	go run ./examples/liveroom -headless -for 20s      # the same without a person
+//	go run ./examples/liveroom                         # prints the address of the page
+//	go run ./examples/liveroom -headless -for 20s      # without the page
 //	go run ./examples/liveroom -url wss://… -room 9527 -user 42 -name bot
 //
 // It ends with Ctrl-C, or after -for.
@@ -36,7 +36,7 @@ type settings struct {
 	duration time.Duration
 }
 
-// shortest is what it takes headless to cut, restart and recover from both.
+// shortest is the time that headless needs to cut, restart and recover from both.
 const shortest = 15 * time.Second
 
 func main() {
@@ -120,7 +120,7 @@ func run(ctx context.Context, s settings) error {
 	return err
 }
 
-// servePageOn serves the page until ctx ends.
+// servePageOn starts to serve the page on addr, until ctx ends. It does not block.
 func servePageOn(ctx context.Context, addr string, running *sync.WaitGroup, d *desk) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -134,7 +134,7 @@ func servePageOn(ctx context.Context, addr string, running *sync.WaitGroup, d *d
 		return fmt.Errorf("-addr %s: %w; give another port, or 0 for any", addr, err)
 	}
 	server := &http.Server{Handler: newPage(ctx, d.look, d), ReadHeaderTimeout: 10 * time.Second}
-	running.Go(func() { _ = server.Serve(listener) }) // returns when it is closed
+	running.Go(func() { _ = server.Serve(listener) }) // returns after Shutdown
 	running.Go(func() {
 		<-ctx.Done()
 		last, cancel := context.WithTimeout(context.Background(), time.Second)

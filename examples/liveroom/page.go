@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// A view is all that the page shows. It is sent as JSON.
+// A view is the content of the page. It is sent as JSON.
 type view struct {
 	Room    roomView    `json:"room"`
 	Conn    connView    `json:"conn"`
@@ -57,7 +57,7 @@ type connView struct {
 	RetryAt  int64        `json:"retry_at"` // unix ms, 0 when none
 	RTTMicro int64        `json:"rtt_us"`
 	Opens    int          `json:"opens"`
-	Cause    string       `json:"cause"` // of the last drop or failed attempt, "" when none
+	Cause    string       `json:"cause"` // of the last disconnect or failed attempt, "" when none
 	Log      []noticeView `json:"log"`   // newest state changes, oldest first, at most 50
 }
 
@@ -66,7 +66,7 @@ type backendView struct {
 	Up  bool `json:"up"`
 }
 
-// actions are what the page's buttons do. Each may be called from any goroutine.
+// actions are the actions of the page's buttons. They are called on goroutines of net/http.
 type actions interface {
 	Say(ctx context.Context, name, text string) error // a visitor's comment into the room
 	Cut() error                                       // cuts the bot's connection
@@ -76,7 +76,7 @@ type actions interface {
 
 const (
 	lookEvery   = 100 * time.Millisecond // so a browser gets at most 10 views a second
-	writeWithin = 10 * time.Second       // a browser that takes no more has gone away
+	writeWithin = 10 * time.Second       // a browser that reads nothing for as long is dropped
 	maxText     = 500                    // runes
 	maxName     = 40                     // runes
 	maxBody     = 16 << 10               // bytes; above maxText + maxName, however escaped
@@ -85,12 +85,11 @@ const (
 //go:embed page.html
 var pageHTML string
 
-// newPage serves the page: what look returns, and buttons for what do does. Streams
-// of events end with ctx.
+// newPage returns the handler of the page, which shows the views that look returns and has
+// buttons for do. Event streams end when ctx ends.
 //
-// Everything is for browsers on this machine only. Without the check of the Host a
-// web site could point a name of its own at 127.0.0.1 and read and press as if it
-// were the page.
+// Only browsers on this machine may use it. Without the check of the Host a web site could
+// point a name of its own at 127.0.0.1, and then read the page and press its buttons.
 func newPage(ctx context.Context, look func() view, do actions) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
@@ -138,8 +137,8 @@ func isLoopback(host string) bool {
 	return false
 }
 
-// servePage sends page.html with a nonce of its own, so that no script and no style
-// runs but the page's.
+// servePage sends page.html with a fresh nonce, so that the browser runs no script and no
+// style but the page's.
 func servePage(w http.ResponseWriter, _ *http.Request) {
 	nonce := rand.Text()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -149,18 +148,18 @@ func servePage(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, strings.ReplaceAll(pageHTML, "{{nonce}}", nonce))
 }
 
-// serveEvents sends a view at once and then each that differs from the one before.
-// Looking again and again needs no hooks in what is shown, and bounds the rate.
+// serveEvents sends a view at once, and then each view that differs from the one before.
+// Polling needs no hooks in the shown data, and bounds the rate.
 func serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, look func() view) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	rc := http.NewResponseController(w)
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	// Not every ResponseWriter has deadlines, and it works without.
+	// Some ResponseWriters have no deadlines; the stream works without.
 	hurry := func() { _ = rc.SetWriteDeadline(time.Now().Add(writeWithin)) }
-	defer hurry() // for the end of the response, which is written after this
+	defer hurry() // for the end of the response, which net/http writes later
 
-	// How soon the browser comes back after the stream broke.
+	// The browser's delay before it reconnects a broken stream, in milliseconds.
 	if _, err := io.WriteString(w, "retry: 1000\n\n"); err != nil {
 		return
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// downFor is how long a restart of the backend takes.
+// downFor is the time from stop to start in a restart of the backend.
 const downFor = 2 * time.Second
 
-// A stage is the backend, and the visitors in front of it.
+// A stage is the backend and its visitors.
 type stage struct {
 	backend *liveroomtest.Backend
 	bot     liveroom.Identity
@@ -49,7 +49,7 @@ func (s *stage) close() {
 	s.backend.Close()
 }
 
-// cut ends the bot's connection without a word.
+// cut ends the bot's connection without a close handshake.
 func (s *stage) cut() error {
 	if s.backend.Kick(s.bot.RoomID.String(), s.bot.Name) == 0 {
 		return errors.New("the bot is not connected")
@@ -60,7 +60,7 @@ func (s *stage) cut() error {
 	return nil
 }
 
-// restart takes the backend down and, a little later, up again.
+// restart stops the backend, and starts it again after downFor. It does not block.
 func (s *stage) restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *stage) restart() error {
 		s.backend.Stop()
 		select {
 		case <-time.After(downFor):
-		case <-s.closing: // it is not started again
+		case <-s.closing: // the program ends: not started again
 			return
 		}
 		s.backend.Start()
@@ -113,7 +113,7 @@ var chatter = []string{
 	"does it come in red?", "下单了", "👍👍👍", "first time here", "讲一下产地",
 }
 
-// perform lets the visitors come, talk, follow and buy until ctx ends.
+// perform runs the visitors until ctx ends.
 func (s *stage) perform(ctx context.Context) {
 	var visits sync.WaitGroup
 	defer visits.Wait()
@@ -122,12 +122,12 @@ func (s *stage) perform(ctx context.Context) {
 	}
 }
 
-// visit is one visitor, with a connection of his own.
+// visit runs one visitor, with a client of its own.
 func (s *stage) visit(ctx context.Context, name string, after time.Duration) {
 	if !pause(ctx, after) {
 		return
 	}
-	client, err := wechatws.New(s.backend.URL(), wechatws.WithJitter(0.2)) // all lose the backend at once
+	client, err := wechatws.New(s.backend.URL(), wechatws.WithJitter(0.2)) // all visitors lose the backend at once
 	if err != nil {
 		log.Print(err)
 		return
@@ -143,7 +143,7 @@ func (s *stage) visit(ctx context.Context, name string, after time.Duration) {
 	followed := false
 	for pause(ctx, time.Second+rand.N(3*time.Second)) {
 		switch n := rand.IntN(10); {
-		case !room.Snapshot().Joined: // he looks at a spinner
+		case !room.Snapshot().Joined: // waits
 		case n == 0 && !followed:
 			followed = true
 			s.backend.Subscribe(s.bot.RoomID.String(), name)
@@ -155,7 +155,7 @@ func (s *stage) visit(ctx context.Context, name string, after time.Duration) {
 	}
 }
 
-// pause reports false when ctx has ended.
+// pause waits for d. It returns early, with false, when ctx ends.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatws/wechatws/liveroom"
 )
 
-// watched is what has happened to the bot's connection.
+// watched records the events of the bot's connection.
 type watched struct {
 	client *wechatws.Client
 
@@ -22,24 +22,16 @@ type watched struct {
 	retryAt  time.Time
 	cause    string
 	log      []noticeView
-	drops    int
 	comments int
 	notices  map[string]int
 }
 
-// shownLog is how many state changes the page shows.
+// shownLog is the number of state changes that the page shows.
 const shownLog = 50
 
 func watch(client *wechatws.Client) *watched {
 	w := &watched{client: client, notices: map[string]int{}}
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) { w.changed(c) })
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if e.Remote {
-			w.drops++
-		}
-	})
 	return w
 }
 
@@ -61,7 +53,7 @@ func (w *watched) changed(c wechatws.StateChange) {
 	w.log = w.log[max(0, len(w.log)-shownLog):]
 }
 
-// view is the connection for the page.
+// view returns the connection as the page shows it.
 func (w *watched) view() connView {
 	stats := w.client.Stats()
 	w.mu.Lock()
@@ -76,7 +68,7 @@ func (w *watched) view() connView {
 	return v
 }
 
-// narrate prints what happens, for who has no page.
+// narrate prints what happens; headless has no page.
 func narrate(room *liveroom.Room, w *watched) {
 	room.OnComment(func(_ context.Context, c liveroom.Comment) {
 		log.Printf("%s: %s", c.FromName, c.Content)
@@ -87,7 +79,7 @@ func narrate(room *liveroom.Room, w *watched) {
 	room.OnNotice(func(_ context.Context, n liveroom.Notice) {
 		ghost := ""
 		if n.Ghost {
-			ghost = " (our last connection, noticed late)"
+			ghost = " (the bot's last connection, noticed late)"
 		}
 		log.Printf("* %s%s", n.Text, ghost)
 		w.mu.Lock()
@@ -104,23 +96,23 @@ func narrate(room *liveroom.Room, w *watched) {
 	})
 }
 
-// summary says how it went. It is an error when the bot has not survived what was
-// done to it.
+// summary prints the result. It returns an error if the bot has not reconnected after each
+// cut and restart.
 func (w *watched) summary(s liveroom.Snapshot, show *stage) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	opens := w.client.Stats().Opens
+	stats := w.client.Stats()
 	fmt.Printf("\nThe room: %d comments, %d joins, %d leaves, %d purchases, %d followers, %d goods on the shelf.\n",
 		w.comments, w.notices["join"], w.notices["leave"], w.notices["buy"], s.Followers, len(s.Goods))
-	fmt.Printf("The bot:  %d connections, %d drops", opens, w.drops)
+	fmt.Printf("The bot:  %d connections, %d disconnects", stats.Opens, stats.Disconnects.Total())
 	if show == nil {
 		fmt.Println(".")
 		return nil
 	}
 	fmt.Printf(" (%d cut, %d restart of the backend), all survived, round trip %v.\n",
-		show.cuts, show.restarts, w.client.Stats().SmoothedRTT.Round(time.Microsecond))
-	if opens <= show.cuts+show.restarts || show.cuts == 0 || show.restarts == 0 {
-		return errors.New("the bot has not come back from everything")
+		show.cuts, show.restarts, stats.SmoothedRTT.Round(time.Microsecond))
+	if stats.Opens <= show.cuts+show.restarts || show.cuts == 0 || show.restarts == 0 {
+		return errors.New("the bot has not reconnected after each cut and restart")
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A demoServer stands in for a real backend: it answers a login with two
-// messages, and a comment with the same comment, as a live room does.
+// A demoServer stands in for a real backend: it answers a login with two messages, and
+// echoes comments, as a live room does.
 type demoServer struct{ *wstest.Server }
 
 func startDemo() *demoServer {
@@ -33,8 +33,8 @@ func startDemo() *demoServer {
 	return s
 }
 
-// perform is what happens before the reader's eyes. It speaks up while there is
-// no connection, too: what Send accepts arrives later.
+// perform is the script of the demo. It sends while there is no connection, too: messages
+// that Send has accepted are delivered later.
 func (s *demoServer) perform(client *wechatws.Client, end func()) {
 	defer end()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -57,7 +57,7 @@ func (s *demoServer) perform(client *wechatws.Client, end func()) {
 	say("hello")
 	pause(1200 * time.Millisecond)
 
-	log.Print("** the server drops the connection without a word")
+	log.Print("** the server cuts the connection")
 	conn.Cut(wstest.FIN)
 	pause(50 * time.Millisecond)
 	say("said while there was no connection")

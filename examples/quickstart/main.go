@@ -1,8 +1,7 @@
 // Quickstart connects, logs in, prints typed messages, and stays connected.
 //
-// Without flags it brings a small server of its own, which drops the connection
-// once and restarts once while you watch. With -url it talks to a real one until
-// Ctrl-C:
+// Without flags it starts a small server, which drops the connection once and restarts
+// once while you watch. With -url it connects to a real server, until Ctrl-C:
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -url wss://live.example.com/ws -token secret
@@ -20,7 +19,7 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// Login is what the server wants to hear first on every connection.
+// Login is the first message on every connection.
 type Login struct {
 	MsgType string `json:"msg_type"`
 	Token   string `json:"token"`
@@ -33,7 +32,7 @@ type Comment struct {
 }
 
 func main() {
-	url := flag.String("url", "", "the server to talk to (default: one of its own)")
+	url := flag.String("url", "", "the server's ws or wss URL (default: a server of its own)")
 	token := flag.String("token", "demo", "the token to log in with")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Quickstart connects, logs in, prints messages, and stays connected. Flags:")
@@ -58,14 +57,12 @@ func main() {
 	}
 }
 
-// run is the program: a client, its callbacks, and Run.
+// run makes a client, registers its callbacks and runs it.
 func run(ctx context.Context, url, token string, demo *demoServer) error {
 	options := []wechatws.Option{
-		wechatws.WithLogin(func(context.Context) (any, error) {
-			return Login{MsgType: "login", Token: token}, nil
-		}),
+		wechatws.WithLoginMessage(Login{MsgType: "login", Token: token}),
 	}
-	if demo != nil { // nobody wants to watch a demo wait 3 s, 10 s and 450 s
+	if demo != nil { // the defaults wait 3 s, 10 s and 450 s, too long for a demo
 		options = append(options,
 			wechatws.WithTiers(wechatws.Tier{Delay: 300 * time.Millisecond, Attempts: 5}, wechatws.Tier{Delay: time.Second}),
 			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 500 * time.Millisecond}),
@@ -77,18 +74,13 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 		return err
 	}
 
-	comments, drops := 0, 0
+	comments := 0
 	wechatws.On(client, "message", func(_ context.Context, c Comment) {
 		comments++
 		log.Printf("%s: %s", c.From, c.Content)
 	})
 	client.OnUnknown(func(_ context.Context, m wechatws.Message) {
 		log.Printf("a message of type %q: %s", m.Type, m.Data)
-	})
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		if e.Remote {
-			drops++
-		}
 	})
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		switch {
@@ -104,9 +96,9 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 	if demo != nil {
 		go demo.perform(client, cancel)
 	}
-	err = client.Run(ctx)
+	err = client.Run(ctx) // nil when ctx ends
 	stats := client.Stats()
-	fmt.Printf("\n%d connections, %d drops survived, %d comments received, round trip %v\n",
-		stats.Opens, drops, comments, stats.SmoothedRTT.Round(time.Microsecond))
+	fmt.Printf("\n%d connections, %d disconnects survived, %d comments received, round trip %v\n",
+		stats.Opens, stats.Disconnects.Total(), comments, stats.SmoothedRTT.Round(time.Microsecond))
 	return err
 }

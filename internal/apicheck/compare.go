@@ -40,7 +40,7 @@ func compare(before, after snapshot, known *imports) (breaking, other []string, 
 		}
 		then, err := check(path, before[path], known)
 		if err != nil {
-			// It speaks of what is in no package any more, which breaks who uses it.
+			// It refers to a name that no longer exists, which breaks its users.
 			breaking = append(breaking, fmt.Sprintf("%s: the snapshot does not compile any more: %v", name, err))
 			continue
 		}
@@ -73,8 +73,8 @@ func check(path, source string, known *imports) (*types.Package, error) {
 	return config.Check(path, files, []*ast.File{file}, nil)
 }
 
-// tags returns the fields that have another struct tag, which apidiff does not look at: for a program
-// that exchanges JSON it is another field.
+// tags returns the fields whose struct tags have changed, which apidiff does not compare: in
+// JSON such a field is another field.
 func tags(then, now *types.Package) (changes []string) {
 	for _, name := range then.Scope().Names() {
 		before, after := structOf(then, name), structOf(now, name)
@@ -102,8 +102,8 @@ func structOf(p *types.Package, name string) *types.Struct {
 	return s
 }
 
-// constraints returns the type parameters that take other types than before, which apidiff
-// does not look at either.
+// constraints returns the type parameters whose constraints have changed, which apidiff does
+// not compare either.
 func constraints(then, now *types.Package) (changes []string) {
 	for _, name := range then.Scope().Names() {
 		before, after := parametersOf(then, name), parametersOf(now, name)

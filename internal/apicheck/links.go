@@ -12,11 +12,11 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// A linkCount is the links in brackets, such as [Client.Send], in the doc comments of what
-// packages export.
+// A linkCount counts the links in brackets, such as [Client.Send], in the doc comments of
+// exported names.
 type linkCount struct {
 	valid  map[string]int // by package
-	broken []string       // links to nothing that is exported, with their places
+	broken []string       // links to names that are not exported, with their places
 }
 
 // add counts the links of one package.
@@ -50,7 +50,7 @@ func (c *linkCount) add(p *packages.Package, known *imports) {
 	}
 }
 
-// names is what a doc comment of a package can link to.
+// names are the names that a doc comment of a package can link to.
 type names struct {
 	pkg      *types.Package
 	imported map[string]string // import paths by name; empty is the package itself
@@ -60,7 +60,7 @@ type names struct {
 // unknown is the import path of a package that the comment's package does not import.
 const unknown = "?"
 
-// links returns the links of a comment, also those that lead nowhere.
+// links returns the links of a comment, including broken ones.
 func (n *names) links(text string) (links []*comment.DocLink) {
 	parser := comment.Parser{
 		LookupPackage: func(name string) (path string, ok bool) {
@@ -96,7 +96,7 @@ func (n *names) links(text string) (links []*comment.DocLink) {
 	return links
 }
 
-// lead reports whether a link leads to something that is exported.
+// lead reports whether a link leads to an exported name.
 func (n *names) lead(link *comment.DocLink) bool {
 	pkg := n.pkg
 	switch path := link.ImportPath; {
@@ -119,7 +119,7 @@ func (n *names) lead(link *comment.DocLink) bool {
 	return member != nil && member.Exported()
 }
 
-// textOf returns what stands between a link's brackets, without a star.
+// textOf returns the text between a link's brackets, without a star.
 func textOf(link *comment.DocLink) string {
 	var text strings.Builder
 	for _, one := range link.Text {
@@ -130,8 +130,8 @@ func textOf(link *comment.DocLink) string {
 	return strings.TrimPrefix(text.String(), "*")
 }
 
-// exportedComments calls fn with the comments about a file's package and about what the file
-// exports, its fields and methods of interfaces among them.
+// exportedComments calls fn with the package comment of a file and with the comments of its
+// exported names, including fields and methods of interfaces.
 func exportedComments(file *ast.File, fn func(*ast.CommentGroup)) {
 	visit := func(groups ...*ast.CommentGroup) {
 		for _, group := range groups {

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Imports knows every package that was loaded, for the source of a snapshot to
-// import.
+// imports has every package that was loaded. The source of a snapshot can import these.
 type imports struct{ packages map[string]*types.Package }
 
 func (i *imports) Import(path string) (*types.Package, error) {
@@ -59,7 +58,7 @@ func load(dir string, s snapshot, known *imports, links *linkCount) error {
 	return nil
 }
 
-// public reports whether other modules can import p, and are meant to.
+// public reports whether p is meant to be imported by other modules.
 func public(p *packages.Package) bool {
 	slashed := p.PkgPath + "/"
 	return p.Name != "main" && !strings.Contains(slashed, "/internal/") && !strings.Contains(slashed, "/examples/")

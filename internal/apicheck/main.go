@@ -1,16 +1,15 @@
 // Apicheck compares the exported API of the modules that users import with the snapshot
-// in api/, and fails when there is a change that can break a program, or one that the
-// snapshot does not have yet:
+// in api/. It fails if a change can break programs, or is not in the snapshot yet:
 //
 //	go run -C internal/apicheck .            # check; CI does
-//	go run -C internal/apicheck . -write     # take compatible changes into the snapshot
-//	go run -C internal/apicheck . -accept    # take all changes, also those that break programs
-//	go run -C internal/apicheck . -since v1.2.0   # what has changed since a tag
+//	go run -C internal/apicheck . -write     # add compatible changes to the snapshot
+//	go run -C internal/apicheck . -accept    # add all changes, also those that break programs
+//	go run -C internal/apicheck . -since v1.2.0   # print the changes since a tag
 //
-// What is compatible is up to golang.org/x/exp/apidiff. It compares packages as the type
-// checker sees them, which could be stored as export data. That is binary, and a
-// review does not show what has changed in it. So the snapshot is Go source: the exported
-// declarations without their bodies. Both sides of a comparison are made of such source.
+// Package golang.org/x/exp/apidiff decides what is compatible. It compares type-checked
+// packages, which could be stored as export data; that is binary, and a review does not show
+// what has changed in it. So the snapshot is Go source: the exported declarations without
+// their bodies. Both sides of a comparison are made from such source.
 package main
 
 import (
@@ -29,13 +28,12 @@ import (
 // modules are those that users import, by their directories.
 var modules = []string{".", "metrics/wsprom", "metrics/wsotel", "fleet", "fleet/fleetprom"}
 
-// mostNames is how many exported top-level names the root package may have. A reader of its
-// documentation meets all of them. For one that is needed beyond that, another one goes, or
-// moves to a package that fewer users import.
+// mostNames is the maximum number of exported top-level names of the root package, since a
+// reader of its documentation sees all of them. To add one at the limit, remove another, or
+// move it to a package that fewer users import.
 const mostNames = 130
 
-// leastLinks is how many links the doc comments of the root package have at least: readers get
-// from a name to the others that it goes with.
+// leastLinks is the minimum number of links in the doc comments of the root package.
 const leastLinks = 150
 
 func main() {
@@ -105,7 +103,7 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	return limits(names, linked, len(links.broken))
 }
 
-// limits returns what exceeds a limit.
+// limits returns an error if a count is beyond its limit.
 func limits(names, linked, broken int) error {
 	var errs []error
 	if names > mostNames {
@@ -120,7 +118,7 @@ func limits(names, linked, broken int) error {
 	return errors.Join(errs...)
 }
 
-// exported returns how many top-level names a package exports.
+// exported returns the number of top-level names that a package exports.
 func exported(p *types.Package) (n int) {
 	for _, name := range p.Scope().Names() {
 		if token.IsExported(name) {
@@ -130,7 +128,7 @@ func exported(p *types.Package) (n int) {
 	return n
 }
 
-// What to do about it.
+// Advice after a failure.
 const (
 	broken = `
 These changes break programs that compile today; docs/compatibility.md says which are

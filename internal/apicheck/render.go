@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// render makes source of what a package exports, and of the unexported types that this
-// refers to. Bodies, comments and unexported fields are left out, so that only what
-// matters to users changes it.
+// render returns source of the exported declarations of a package, and of the unexported types
+// that these refer to. Bodies, comments and unexported fields are left out, so that only
+// changes that affect users change it.
 func render(p *types.Package) (string, error) {
 	r := &renderer{pkg: p, imports: map[string]string{}, seen: map[*types.TypeName]bool{}}
 	var declarations []string
@@ -52,7 +52,7 @@ type renderer struct {
 	waiting []types.Object // unexported types to declare
 }
 
-// qualify names another package, and notes its import.
+// qualify returns the name of another package, and records its import.
 func (r *renderer) qualify(p *types.Package) string {
 	if p == r.pkg {
 		return ""
@@ -75,7 +75,7 @@ func (r *renderer) names() (names []string) {
 	return names
 }
 
-// text is a type as source.
+// text returns a type as source.
 func (r *renderer) text(t types.Type) string {
 	r.mention(t, map[types.Type]bool{})
 	return types.TypeString(t, r.qualify)
@@ -201,7 +201,7 @@ func (r *renderer) parameters(list *types.TypeParamList) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// underlying is a type's definition, one field or method a line.
+// underlying returns the definition of a type, one field or method a line.
 func (r *renderer) underlying(named *types.Named) string {
 	var b strings.Builder
 	switch t := named.Underlying().(type) {

@@ -16,10 +16,10 @@ type snapshot map[string]string
 
 const (
 	prefix = "github.com/wechatws/wechatws"
-	suffix = ".txt" // no .go: it is no code, and tools should leave it alone
+	suffix = ".txt" // not .go, so that tools ignore it
 )
 
-// fileOf is where a package is kept below api/.
+// fileOf returns the file of a package below api/.
 func fileOf(path string) string {
 	if path == prefix {
 		return "wechatws" + suffix
@@ -75,7 +75,7 @@ func readTag(root, tag string) (snapshot, error) {
 	return s, nil
 }
 
-// write replaces what is in dir.
+// write replaces the content of dir.
 func (s snapshot) write(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err

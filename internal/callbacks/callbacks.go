@@ -1,4 +1,4 @@
-// Package callbacks keeps the functions that a user has registered for one kind of event.
+// Package callbacks holds the functions that a user has registered for one kind of event.
 package callbacks
 
 import (
@@ -8,11 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// A List is callbacks in the order of their registration. They may be added and removed at
-// any time and from any goroutine, also while they are being called. The zero List is
-// empty.
+// A List holds callbacks in the order of their registration. The zero List is empty. Its
+// methods may be called from any goroutine, also while callbacks are being called.
 type List[T any] struct {
-	mu   sync.Mutex                     // held while the list is replaced
+	mu   sync.Mutex                     // serializes writers of list
 	list atomic.Pointer[[]*Callback[T]] // replaced, never changed in place
 }
 
@@ -22,7 +21,8 @@ type Callback[T any] struct {
 	removed atomic.Bool
 }
 
-// Add registers fn. remove removes it, and may be called more than once.
+// Add registers fn. remove removes it; a call that has begun goes on. remove may be called
+// any number of times.
 func (l *List[T]) Add(fn func(context.Context, T)) (remove func()) {
 	added := &Callback[T]{fn: fn}
 	l.mu.Lock()
@@ -36,9 +36,10 @@ func (l *List[T]) Add(fn func(context.Context, T)) (remove func()) {
 	}
 }
 
+// replace sets the list. It is called with mu held.
 func (l *List[T]) replace(list []*Callback[T]) { l.list.Store(&list) }
 
-// All returns the callbacks that are registered now. The caller must not change the slice.
+// All returns the callbacks that are registered now. The slice is read-only.
 func (l *List[T]) All() []*Callback[T] {
 	if list := l.list.Load(); list != nil {
 		return *list
@@ -46,7 +47,8 @@ func (l *List[T]) All() []*Callback[T] {
 	return nil
 }
 
-// Call calls the function, unless it has been removed since All returned it.
+// Call calls the function with ctx and v, unless it has been removed since [List.All]
+// returned it.
 func (c *Callback[T]) Call(ctx context.Context, v T) {
 	if !c.removed.Load() {
 		c.fn(ctx, v)

@@ -1,14 +1,15 @@
-// Package fence gives package fleet a client's write fence, which is not for programs.
+// Package fence makes the write fence of a client available to package fleet only.
 package fence
 
-// New returns the wechatws.Option of a write fence. Package wechatws sets it.
+// New returns the write fence, which is an Option of package wechatws. Package wechatws sets
+// New.
 //
-// allow is called before each dial, and before each write to the network connection:
-// messages, heartbeats, pongs and close frames. If it returns an error, nothing is written.
-// The attempt fails, or the connection ends at once without a close handshake, with that
-// error as the cause; messages that were not written stay queued. A fenced connection ends
-// with a TCP reset, which discards what the kernel has not sent yet.
+// allow is called before each dial, and before each write to the network connection: messages,
+// heartbeats, pongs and close frames. If it returns an error, nothing is written. The attempt
+// fails, or the connection ends at once without a close handshake, with that error as the
+// cause; messages that were not written stay queued. A connection with a fence ends with a TCP
+// reset, which discards data that the kernel has not sent.
 //
-// allow must not block. It is called from several goroutines at a time. A Dialer that does
-// not use Handshake.Client is not fenced.
+// allow must not block. Several goroutines may call it at the same time. A Dialer that does not
+// use the Client of its Handshake has no fence.
 var New func(allow func() error) any

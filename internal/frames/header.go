@@ -2,11 +2,11 @@ package frames
 
 import "encoding/binary"
 
-// The opcodes and bits of RFC 6455, section 5.2, as far as they matter here.
+// The opcodes and bits of RFC 6455, section 5.2, that are used here.
 const (
 	opText   = 1
 	opBinary = 2
-	control  = 8 // opcodes from here on
+	control  = 8 // the first opcode of control frames
 	opPing   = 9
 	opPong   = 10
 
@@ -21,15 +21,15 @@ const (
 	maxHeader = 14
 )
 
-// A header is a frame's.
+// A header is the header of a frame.
 type header struct {
 	first  byte // fin, reserved bits and opcode
 	masked bool
 	size   int   // of the header itself
-	length int64 // of the payload; negative when the peer has lost its mind
+	length int64 // of the payload; negative (invalid) if the most significant bit was set
 }
 
-// parse reads the header at the start of b, and tells whether b holds all of it.
+// parse parses the header at the start of b. ok reports whether b contains all of it.
 func parse(b []byte) (h header, ok bool) {
 	if len(b) < 2 {
 		return h, false
@@ -60,13 +60,13 @@ func (h header) opcode() byte    { return h.first & opBits }
 func (h header) fin() bool       { return h.first&finBit != 0 }
 func (h header) isControl() bool { return h.opcode() >= control }
 
-// isPlain tells whether the frame is a whole message as most are, with nothing to
-// undo: not a fragment, not compressed, not masked.
+// isPlain reports whether the frame is a whole message that needs no decoding: not a
+// fragment, not compressed, not masked.
 func (h header) isPlain() bool {
 	return h.first == finBit|opText && !h.masked || h.first == finBit|opBinary && !h.masked
 }
 
-// isSign tells whether the frame is a ping or pong that keeps the rules.
+// isSign reports whether the frame is a valid ping or pong.
 func (h header) isSign() bool {
 	return (h.first == finBit|opPing || h.first == finBit|opPong) && !h.masked && h.length <= maxControl
 }
@@ -89,7 +89,7 @@ func appendFrame(b []byte, opcode byte, key uint32, payload []byte) []byte {
 	return b
 }
 
-// mask is its own inverse.
+// mask masks or unmasks b.
 func mask(b []byte, key uint32) {
 	for wide := uint64(key)<<32 | uint64(key); len(b) >= 8; b = b[8:] {
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^wide)

@@ -1,10 +1,9 @@
-// Package frames is a short cut for the messages that nearly all messages are: one
-// unfragmented, uncompressed frame. A Stream stands between a WebSocket library and
-// its connection, takes such frames out of what comes in, and puts some into what
-// goes out; and so it does with pings and pongs. Everything else passes through it as
-// it is and in its place: close frames, fragments, compression, and whatever breaks
-// the rules. The library stays the judge of the protocol, and knows nothing of the
-// Stream.
+// Package frames is a short cut past a WebSocket library for the most common messages: one
+// unfragmented, uncompressed frame. A [Stream] is between the library and its connection. It
+// takes such frames, pings and pongs out of the inbound bytes, and inserts some into the
+// outbound bytes. All other frames pass through unchanged and in order: close frames,
+// fragments, compression, and invalid ones. The library still checks the protocol, and does
+// not depend on the Stream.
 package frames
 
 import (
@@ -16,81 +15,80 @@ import (
 )
 
 const (
-	// bufferSize is what is read at a time while there is much to read, and the
-	// largest frame that is taken.
+	// bufferSize is the size of a read while many bytes arrive, and of the largest frame
+	// that is taken.
 	bufferSize = 64 << 10
-	// smallBuffer is what an idle connection waits with.
+	// smallBuffer is the buffer of an idle connection.
 	smallBuffer = 512
-	// smallRead is what says that there may be more to read.
+	// smallRead is the size of a read after which more bytes may be waiting.
 	smallRead = 2 << 10
 )
 
-// MaxWrite is the largest payload that WriteMessage takes.
+// MaxWrite is the largest payload for [Stream.WriteMessage].
 const MaxWrite = bufferSize - maxHeader
 
-// A pooled buffer is held while there is much to read, or a frame that is larger than
-// the small one.
+// buffers has the large buffers. A Stream holds one while many bytes arrive, or a frame that
+// is larger than its small buffer.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-// A Stream is what a library takes for its connection.
+// A Stream is the connection that a library reads from and writes to.
 type Stream struct {
 	below   io.ReadWriteCloser
 	passing atomic.Bool // Pass was called
 	partial atomic.Bool // see Partial
 
-	// Full while somebody reads. A library's Close reads too, when nobody else does by
-	// the library's count, which knows nothing of Await. It guards all that follows.
+	// reading is full while a goroutine reads, and guards all following fields. A library's
+	// Close reads, too, unless another read of the library runs; Await is none of those.
 	reading chan struct{}
 
-	to *Receiver // nil: the library
+	to *Receiver // nil: all frames are for the library
 
-	large      *[bufferSize]byte // nil: the small one is in use
-	from, upTo int               // what has been read and not given away
-	pass       int64             // bytes of a frame for the library that come next
-	fragment   bool              // the library has got the beginning of a message
+	large      *[bufferSize]byte // nil: the small buffer is in use
+	from, upTo int               // bytes that have been read and not passed on
+	pass       int64             // the next bytes that belong to a frame for the library
+	fragment   bool              // the library has read the beginning of a message
 	busy       bool              // the last read was not a small one
-	err        error             // of the connection, once it has come
+	err        error             // of the connection
 	small      [smallBuffer]byte
 }
 
-// NewStream makes a Stream of a connection on which the handshake is over.
+// NewStream makes a Stream of a connection whose handshake has been completed.
 func NewStream(below io.ReadWriteCloser) *Stream {
 	return &Stream{below: below, reading: make(chan struct{}, 1)}
 }
 
-// A Receiver says what becomes of what a Stream takes. All of it is called by who
-// reads.
+// A Receiver receives the frames that a Stream takes. Its functions are called on the
+// goroutine that reads.
 type Receiver struct {
-	Limit int64 // of a message's size; longer ones are the library's
-	// Message takes a message, and tells whether it will take another one before Idle
-	// or Taken is called. Until then payload is good.
+	Limit int64 // of a message's size; longer ones are for the library
+	// Message receives a message. more reports whether it accepts another one before Idle or
+	// Taken is called. payload is valid until then.
 	Message    func(text bool, payload []byte) (more bool)
-	Ping, Pong func(payload []byte) // payload is good until it returns
-	// Idle is called by Read before messages lose their payload.
+	Ping, Pong func(payload []byte) // payload is valid until it returns
+	// Idle is called by Read before the payloads of messages become invalid.
 	Idle func()
-	// Taken is called by Await before it returns false. Once it has returned, a Close of
-	// the library may read, and messages have lost their payload.
+	// Taken is called by Await before it returns false. After that a Close of the library
+	// may read, and the payloads of messages are invalid.
 	Taken func()
 }
 
-// Take has plain messages, pings and pongs given to a Receiver from now on, instead of
-// to the library. It must be called by who reads, between two messages.
+// Take passes plain messages, pings and pongs to a [Receiver] from now on, instead of to the
+// library. It must be called on the goroutine that reads, between two messages.
 func (s *Stream) Take(to Receiver) {
 	s.reading <- struct{}{}
 	defer func() { <-s.reading }()
 	s.to = &to
 }
 
-// Pass ends what Take has begun. It is for who is going to close the connection, and
-// may be called at any time.
+// Pass ends [Stream.Take]: all frames are for the library. It is called before the connection
+// is closed, at any time and on any goroutine.
 func (s *Stream) Pass() { s.passing.Store(true) }
 
-// Await waits for what comes, and gives messages to the Receiver until it wants no more
-// or there are none for now.
-// It reports true when something comes that is for the library, an error for instance,
-// and the library has to read on. It must not be called while the library is in the
+// Await blocks until data arrives, and passes messages to the [Receiver] until that accepts
+// no more or no more have arrived. It reports whether the next data is for the library, such
+// as an error: then the library must read. It must not be called while the library is in the
 // middle of a message.
 func (s *Stream) Await() (library bool) {
 	s.reading <- struct{}{}
@@ -117,11 +115,11 @@ func (s *Stream) Await() (library bool) {
 	}
 }
 
-// Partial reports whether a part of a frame has been read that is not for the library,
-// and the rest has not come yet. It may be called from any goroutine.
+// Partial reports whether only a part of a frame for the [Receiver] has arrived. It may be
+// called from any goroutine.
 func (s *Stream) Partial() bool { return s.partial.Load() }
 
-// Read is for the library. It returns only with something that is for it.
+// Read is for the library. It blocks until there is data for the library, or an error.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -142,18 +140,18 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 }
 
-// What advance has come to.
+// A progress is the result of advance.
 type progress int
 
 const (
-	forLibrary progress = iota // something that is not to be taken, or the end
-	message                    // it was taken
-	enough                     // it was taken, and no other may follow
+	forLibrary progress = iota // the next data is for the library, or the end
+	message                    // a message was taken
+	enough                     // a message was taken, and no other may follow
 	sign                       // a ping or a pong was taken
-	unfinished                 // a frame that is not there in full
+	unfinished                 // the next frame is incomplete
 )
 
-// advance is step, and keeps partial.
+// advance is step, and updates partial.
 func (s *Stream) advance() progress {
 	p := s.step()
 	if partial := p == unfinished && s.from < s.upTo; partial != s.partial.Load() {
@@ -162,7 +160,7 @@ func (s *Stream) advance() progress {
 	return p
 }
 
-// step deals with what has been read, one frame at a time.
+// step handles the next frame of the bytes that have been read.
 func (s *Stream) step() progress {
 	if s.pass > 0 {
 		return forLibrary
@@ -173,14 +171,14 @@ func (s *Stream) step() progress {
 	case ok && !s.takes(h):
 		s.pass = int64(h.size) + h.length
 		if h.length < 0 || s.pass < 0 {
-			s.pass = math.MaxInt64 // the library will not read beyond the header
+			s.pass = math.MaxInt64 // the library does not read beyond the header
 		}
 		if !h.isControl() {
 			s.fragment = !h.fin()
 		}
 		return forLibrary
 	case !whole && s.err != nil:
-		s.pass = math.MaxInt64 // what is left of a frame that will never be whole, and the error
+		s.pass = math.MaxInt64 // the rest of a frame that stays incomplete, and the error
 		return forLibrary
 	case !whole:
 		return unfinished
@@ -201,7 +199,7 @@ func (s *Stream) step() progress {
 	return sign
 }
 
-// takes tells whether a frame is not for the library.
+// takes reports whether a frame is for the Receiver.
 func (s *Stream) takes(h header) bool {
 	if s.to == nil || s.passing.Load() || h.length < 0 {
 		return false
@@ -219,7 +217,7 @@ func (s *Stream) buffer() []byte {
 
 func (s *Stream) unread() []byte { return s.buffer()[s.from:s.upTo] }
 
-// give passes on a part of what is for the library.
+// give copies a part of the data for the library.
 func (s *Stream) give(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), s.pass)]
 	if s.from < s.upTo {
@@ -236,7 +234,7 @@ func (s *Stream) give(p []byte) (n int, err error) {
 	return n, err
 }
 
-// fill waits for more.
+// fill reads more bytes. It blocks until some arrive.
 func (s *Stream) fill() {
 	if s.from == s.upTo && !s.busy {
 		s.release()
@@ -259,7 +257,7 @@ func (s *Stream) enlarge() {
 	s.large, s.from = large, 0
 }
 
-// release has the stream hold no more than an idle connection needs.
+// release returns the large buffer to the pool.
 func (s *Stream) release() {
 	if s.large != nil {
 		buffers.Put(s.large)
@@ -267,19 +265,19 @@ func (s *Stream) release() {
 	s.large, s.from, s.upTo = nil, 0, 0
 }
 
-// idle ends the life of the payloads.
+// idle reports that payloads become invalid.
 func (s *Stream) idle() {
 	if s.to != nil && !s.passing.Load() {
 		s.to.Idle()
 	}
 }
 
-// Write is for the library, which writes whole frames at a time as long as they are
-// no longer than a control frame may be.
+// Write is for the library, which writes each frame that is no longer than a control frame
+// may be in one call.
 func (s *Stream) Write(p []byte) (int, error) { return s.below.Write(p) }
 
-// WriteMessage writes one message of up to MaxWrite bytes in one write. It must not
-// be called while the library writes a data message.
+// WriteMessage writes one message of up to [MaxWrite] bytes in one write. It must not be
+// called while the library writes a data message.
 func (s *Stream) WriteMessage(text bool, payload []byte) error {
 	opcode := byte(opBinary)
 	if text {
@@ -288,11 +286,11 @@ func (s *Stream) WriteMessage(text bool, payload []byte) error {
 	return s.write(opcode, payload)
 }
 
-// WritePing writes a ping with a payload of up to 125 bytes. It must not be called
-// while the library writes a data message, and neither must WritePong.
+// WritePing writes a ping with a payload of up to 125 bytes. It must not be called while the
+// library writes a data message.
 func (s *Stream) WritePing(payload []byte) error { return s.write(opPing, payload) }
 
-// WritePong is WritePing for the answer to a ping.
+// WritePong is [Stream.WritePing] for the answer to a ping.
 func (s *Stream) WritePong(payload []byte) error { return s.write(opPong, payload) }
 
 func (s *Stream) write(opcode byte, payload []byte) error {

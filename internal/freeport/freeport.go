@@ -1,6 +1,6 @@
-// Package freeport finds ports of servers that listen again after a pause, or that another
-// process listens on. They are outside the range from which the kernel takes the ports of
-// outgoing connections: one of these could have the server's port while the server is down.
+// Package freeport finds ports for servers that listen again after a pause, or in another
+// process. The ports are outside the range that the kernel uses for outgoing connections:
+// otherwise such a connection could take the port while the server is down.
 package freeport
 
 import (
@@ -25,7 +25,7 @@ func Listen(host string) (net.Listener, error) {
 }
 
 // Addr returns an address of host, with a port, on which nothing listens. Another process may
-// still take it: a server that cannot listen there must say so.
+// still take the port: a server that cannot listen on it must report that.
 func Addr(host string) (string, error) {
 	l, err := Listen(host)
 	if err != nil {

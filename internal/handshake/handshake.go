@@ -1,7 +1,7 @@
-// Package handshake keeps a WebSocket library from reading from a connection whose
-// handshake it does not accept. nhooyr.io/websocket and its successor read a failed
-// response's body for its error text, for up to 3 s whatever the context says. After a
-// 101 the body is the connection, where there is no text to come.
+// Package handshake prevents a WebSocket library from reading from a connection whose
+// handshake it does not accept. nhooyr.io/websocket and its successor read the body of a
+// failed response for its error text, for up to 3 s, whatever the context. After a 101 the
+// body is the connection, and no text arrives.
 package handshake
 
 import (
@@ -10,13 +10,13 @@ import (
 	"sync/atomic"
 )
 
-// Client returns a copy of c for one handshake. Until accept is called, the body of a
-// 101 is at its end for those who read.
+// Client returns a copy of c for one handshake. Until accept is called, a read of the body of
+// a 101 returns [io.EOF].
 func Client(c *http.Client) (client *http.Client, accept func()) {
 	if c == nil {
 		c = http.DefaultClient
 	}
-	t := &transport{base: c.Transport, accepted: new(atomic.Bool)} // all that the connection keeps of it
+	t := &transport{base: c.Transport, accepted: new(atomic.Bool)} // the connection references only this
 	if t.base == nil {
 		t.base = http.DefaultTransport
 	}

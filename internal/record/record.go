@@ -1,6 +1,6 @@
-// Package record shows structs in logs and in JSON, in both by the names in their json tags.
-// A duration is text such as "1.5s", and an error is its text. Left out are unexported fields,
-// fields with the tag "-", and zero values where the tag has omitzero.
+// Package record writes structs to logs and to JSON, with the names in their json tags. A
+// duration is written as text, such as "1.5s", and an error as its text. Unexported fields,
+// fields with the tag "-", and zero values of fields with omitzero are left out.
 package record
 
 import (
@@ -50,8 +50,8 @@ func JSON(v any) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// Read sets the fields of the struct that p points to from what [JSON] made of such a struct.
-// Fields that data does not have keep their values. Errors are made of their text.
+// Read sets the fields of the struct that p points to from the output of [JSON]. Fields that are
+// missing in data keep their values. Errors are made from their text.
 func Read(data []byte, p any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil {
@@ -69,12 +69,13 @@ func Read(data []byte, p any) error {
 	return nil
 }
 
+// A field is a field of a struct that is written.
 type field struct {
 	reflect.Value
 	omitzero bool
 }
 
-// fields yields the fields that are shown, with their names.
+// fields yields the fields that are written, with their names.
 func fields(v reflect.Value) iter.Seq2[string, field] {
 	return func(yield func(string, field) bool) {
 		for i := range v.NumField() {
@@ -90,8 +91,10 @@ func fields(v reflect.Value) iter.Seq2[string, field] {
 	}
 }
 
+// omitted reports whether the field is left out because it is zero.
 func (f field) omitted() bool { return f.omitzero && f.IsZero() }
 
+// shown returns the value that is written.
 func (f field) shown() any {
 	switch v := f.Interface().(type) {
 	case time.Duration:
@@ -103,6 +106,7 @@ func (f field) shown() any {
 	}
 }
 
+// read sets the field from the value that was written.
 func (f field) read(data []byte) error {
 	if f.Type() != durationType && f.Type() != errorType {
 		return json.Unmarshal(data, f.Addr().Interface())

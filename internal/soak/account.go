@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// An account is all that is known of one client: what it says itself, what its
-// sockets have taken (tap.go) and what the server has read. It checks each thing as
-// it comes in, and forgets what is settled.
+// An account has all that is known about one client: what the client reports, what its
+// sockets have accepted (tap.go) and what the server has read. It checks each event as it is
+// recorded, and forgets messages that are settled.
 type account struct {
 	client int
-	broken func(error) // an invariant is
+	broken func(error) // called when an invariant is broken
 
 	mu       sync.Mutex
 	totals   totals
@@ -20,11 +20,11 @@ type account struct {
 	links    map[int]*link
 	plain    int       // number of the last plain message
 	call     int       // and of the last call
-	written  int       // number of the plain message taken last
-	unnamed  int       // dropped with notice but without a name
+	written  int       // number of the plain message that a socket accepted last
+	unnamed  int       // dropped, reported by number only
 	current  int       // number of the connection that opened last
-	open     bool      // it has not ended
-	heard    int       // news on it
+	open     bool      // that connection has not ended
+	heard    int       // news received on it
 	shut     bool      // Close has returned, and Connect was not called again
 	closes   time.Time // when Close was called, until Connect is
 	lastOpen time.Time
@@ -41,17 +41,17 @@ func (a *account) fail(format string, args ...any) {
 	a.broken(fmt.Errorf("client %d: "+format, append([]any{a.client}, args...)...))
 }
 
-// lock is for one line at the start of each method: defer a.lock()().
+// lock locks the account, for one line at the start of each method: defer a.lock()().
 func (a *account) lock() (unlock func()) {
 	a.mu.Lock()
 	return a.mu.Unlock
 }
 
-// totals is what has been counted, of one client or of all.
+// totals are the counts of one client or of all.
 type totals struct {
 	opens, accepted, received, confirmed, returned, dropped, lost, inbound int
 
-	refused, gaveUp, again int // not accepted; not confirmed before the deadline; confirmed messages received once more
+	refused, gaveUp, again int // not accepted; not confirmed before the deadline; confirmed messages received more than once
 }
 
 func (t *totals) add(o totals) {
@@ -68,13 +68,13 @@ func (t *totals) add(o totals) {
 	t.again += o.again
 }
 
-// sum is what has been counted so far.
+// sum returns the counts so far.
 func (a *account) sum() totals {
 	defer a.lock()()
 	return a.totals
 }
 
-// balance checks the sums, when all is settled.
+// balance checks the sums after all messages are settled.
 func (a *account) balance() {
 	t := a.sum()
 	if found := t.received + t.returned + t.dropped + t.lost; found != t.accepted {

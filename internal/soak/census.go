@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A census is what the process uses.
+// A census is the resources that the process uses.
 type census struct {
 	goroutines int
 	heap       uint64 // bytes in use
-	files      int    // open; zero where that cannot be told
+	files      int    // open; zero where the system does not report it
 }
 
 func takeCensus() census {
@@ -21,8 +21,8 @@ func takeCensus() census {
 	return census{runtime.NumGoroutine(), m.HeapAlloc, len(entries)}
 }
 
-// bounds are what so many clients and their server may use together: about twice
-// of what they do.
+// bounds returns what the clients and their server may use together: about twice what they
+// do use.
 func bounds(clients int) census {
 	return census{
 		goroutines: 100 + 12*clients,
@@ -43,8 +43,8 @@ func (c census) within(b census) error {
 	return nil
 }
 
-// backTo waits for goroutines and open files to be no more than they were at the
-// start: what has been told to end may need a moment.
+// backTo waits until there are no more goroutines and open files than at the start, since
+// they end a moment after they have been closed.
 func backTo(start census, within time.Duration) error {
 	for end := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
 		now := takeCensus()

@@ -17,17 +17,17 @@ const (
 	readLimit  = 64 << 10
 	patience   = 20 * time.Second // of a SendConfirmed
 	atOnce     = 4                // calls of SendConfirmed under way
-	sendBuffer = 16 << 10         // small, so that a peer that does not read is felt
+	sendBuffer = 16 << 10         // small, so that writes block soon when the peer does not read
 )
 
-// A client is one of the library's, with a user who never stops talking.
+// A client is a client of the library, with goroutines that send all the time.
 type client struct {
 	*wechatws.Client
 	account  *account
-	forgets  bool       // rather than refuse, it drops: the oldest, and what has expired
-	saying   sync.Mutex // the order of the numbers is that of the calls
+	forgets  bool       // it drops instead of refusing: the oldest message, and expired ones
+	saying   sync.Mutex // numbers are in the order of the calls
 	bouncing sync.Mutex // one Close and Connect at a time
-	links    int        // logins so far; the login function's
+	links    int        // logins so far; used by the login function only
 }
 
 func newClient(url string, a *account) (*client, error) {
@@ -86,14 +86,14 @@ func (c *client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return newTap(conn, c.account), nil
 }
 
-// login gives the connection the number that the library gives it, too: the one
-// calls for a login on each connection that it counts.
+// login numbers the connection as the library does, which calls it on each connection that it
+// counts.
 func (c *client) login(context.Context) (any, error) {
 	c.links++
 	return packet{Type: login, Client: c.account.client, Link: c.links}, nil
 }
 
-// onError takes the drop notices out of what goes wrong.
+// onError records dropped messages and panics, and ignores other errors.
 func (c *client) onError(err error) {
 	var drops *wechatws.DroppedError
 	var panicked *wechatws.PanicError
@@ -112,7 +112,7 @@ func (c *client) onError(err error) {
 	}
 }
 
-// connect connects until the client is open.
+// connect blocks until the client is open.
 func (c *client) connect() {
 	ctx, cancel := context.WithTimeout(context.Background(), outage)
 	defer cancel()
@@ -122,7 +122,7 @@ func (c *client) connect() {
 	}
 }
 
-// shut closes the client, and takes back what it hands back.
+// shut closes the client, and records the messages that it hands back.
 func (c *client) shut() {
 	c.account.closing()
 	err := c.Close(wechatws.StatusNormalClosure, "")
@@ -145,7 +145,7 @@ func (c *client) shut() {
 	c.account.closed()
 }
 
-// bounce closes the client and connects it again, unless that is under way.
+// bounce closes the client and connects it again, unless another bounce is under way.
 func (c *client) bounce(pause time.Duration) bool {
 	if !c.bouncing.TryLock() {
 		return false
@@ -157,7 +157,7 @@ func (c *client) bounce(pause time.Duration) bool {
 	return true
 }
 
-// talk sends plain messages until ctx ends, many small ones and a few large ones.
+// talk sends plain messages until ctx ends: many small ones and a few large ones.
 func (c *client) talk(ctx context.Context, rng *rand.Rand) {
 	for sleep(ctx, exponential(rng, 100*time.Millisecond)) {
 		size := rng.IntN(300)
@@ -175,7 +175,7 @@ func (c *client) talk(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
-// shout sends more at once than sockets take whose other end is not read.
+// shout sends more at once than a socket accepts whose peer does not read.
 func (c *client) shout(rng *rand.Rand) {
 	for range 60 {
 		c.say(rng.IntN(16 << 10))
@@ -204,7 +204,7 @@ func (c *client) flush(ctx context.Context, upTo int) {
 	}
 }
 
-// insist sends confirmed messages until ctx ends, and returns when none is left.
+// insist sends confirmed messages until ctx ends, and returns when all calls have returned.
 func (c *client) insist(ctx context.Context, rng *rand.Rand) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
@@ -246,12 +246,12 @@ func (c *client) confirm(within time.Duration) error {
 	return nil
 }
 
-// exponential is a random time with this mean.
+// exponential returns a random time with this mean.
 func exponential(rng *rand.Rand, mean time.Duration) time.Duration {
 	return time.Duration(rng.ExpFloat64() * float64(mean))
 }
 
-// sleep reports whether it was not ended by ctx.
+// sleep waits for d. It returns early, with false, when ctx ends.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -2,8 +2,8 @@ package main
 
 import "time"
 
-// overlap is how far apart two calls must have begun for their order to be known:
-// what a call does is decided somewhere inside of it.
+// overlap is the time between the beginnings of two calls from which on their order is known:
+// a call takes effect at some moment before it returns.
 const overlap = time.Second
 
 // A call is a SendConfirmed that has not returned.
@@ -13,7 +13,7 @@ type call struct {
 	returned        time.Time // when Close handed it back
 	cut             bool      // it has returned ErrClosed
 	owed            bool      // it began well before Close, which has not handed it back
-	excused         bool      // it began so close to Close that it may have been refused
+	excused         bool      // it began shortly before Close, and may have been refused
 }
 
 // begin is called before SendConfirmed.
@@ -50,17 +50,17 @@ func (a *account) cut(number int) {
 	a.settleCall(number)
 }
 
-// callReturned is called for what Close hands back.
+// callReturned is called for each confirmed message that Close hands back.
 func (a *account) callReturned(number int) {
 	defer a.lock()()
-	if c := a.calls[number]; c != nil { // otherwise it was confirmed in the same moment
+	if c := a.calls[number]; c != nil { // nil: it was confirmed at the same time
 		c.returned = time.Now()
 		a.settleCall(number)
 	}
 }
 
-// checkOver is for a call that has not returned ErrClosed: the message must not have
-// been handed back, except in this very moment.
+// checkOver checks a call that has not returned ErrClosed: its message must not have been
+// handed back longer than a moment ago.
 func (a *account) checkOver(number int) {
 	if c := a.calls[number]; !c.returned.IsZero() && time.Since(c.returned) > overlap {
 		a.fail("Close has handed message %d back, and %v later its SendConfirmed still goes on", number, time.Since(c.returned).Round(time.Millisecond))
@@ -78,7 +78,7 @@ func (a *account) settleCall(number int) {
 	}
 }
 
-// gotConfirmed is called when the server has read one.
+// gotConfirmed is called when the server has read a confirmed message.
 func (a *account) gotConfirmed(number int) {
 	c := a.calls[number]
 	if c == nil || c.received {

@@ -11,15 +11,14 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A fault is something that goes wrong for one client, or for all. Its do reports
-// false when that was not possible now.
+// A fault is a failure for one client or for all. Its do reports whether it was possible.
 type fault struct {
 	name   string
 	weight int
 	do     func(t *trouble, v victim) bool
 }
 
-// A victim is a client with a connection, and dice for what happens to it.
+// A victim is a client with a connection, and a source of random numbers.
 type victim struct {
 	*client
 	peer *peer
@@ -27,8 +26,8 @@ type victim struct {
 	n    int // number of the fault
 }
 
-// faults is all that can go wrong. Of the frames below, those that only hold bad
-// text must be survived by the connection: it is not noted as harmed.
+// faults are all faults. A connection must survive a frame that is valid but contains invalid
+// text: it is not recorded as harmed.
 var faults = []fault{
 	{"bare FIN", 30, func(_ *trouble, v victim) bool { return v.cut(wstest.FIN) }},
 	{"RST", 30, func(_ *trouble, v victim) bool { return v.cut(wstest.RST) }},
@@ -78,17 +77,17 @@ func (v victim) cut(how wstest.Cut) bool {
 	return true
 }
 
-// codes take turns, so that no client meets one of those that are permanent when they
-// come three times.
+// codes are used in turn, so that no client receives a code often enough for it to become
+// permanent.
 var codes = []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4999}
 
 func closeFrame(_ *trouble, v victim) bool {
 	v.peer.harm()
-	_ = v.peer.Close(codes[v.n%len(codes)], "go away") // it may meet another fault
+	_ = v.peer.Close(codes[v.n%len(codes)], "go away") // another fault may have ended it
 	return true
 }
 
-// halfFrame announces a message that the limit allows, and begins it.
+// halfFrame sends the header of a message below the read limit, and only a part of its payload.
 func halfFrame(_ *trouble, v victim) bool {
 	v.peer.harm()
 	head := binary.BigEndian.AppendUint16([]byte{0x81, 126}, 60<<10)
@@ -103,8 +102,8 @@ func halfOpen(_ *trouble, v victim) bool {
 	return true
 }
 
-// stopReading leaves a client, which shouts now and then, with a socket that fills
-// up, and ends it somehow.
+// stopReading stops reading from a client, which shouts now and then, so that its socket fills
+// up, and then calls end.
 func stopReading(end func(victim)) func(*trouble, victim) bool {
 	return func(t *trouble, v victim) bool {
 		v.peer.harm()
@@ -131,7 +130,7 @@ func restart(t *trouble, v victim) bool {
 	return true
 }
 
-// refusal makes the client come back, and refuses it then, once or three times.
+// refusal ends the connection, and refuses the next handshakes, once or three times.
 func refusal(a wstest.Answer) func(*trouble, victim) bool {
 	return func(t *trouble, v victim) bool {
 		for range 1 + 2*v.rng.IntN(2) {
@@ -141,8 +140,7 @@ func refusal(a wstest.Answer) func(*trouble, victim) bool {
 	}
 }
 
-// closeInOutage has the user close the client when it has no connection, so that
-// there is something to hand back.
+// closeInOutage closes the client while it has no connection, so that messages are handed back.
 func closeInOutage(t *trouble, v victim) bool {
 	for range 5 {
 		t.server.refuse(v.account.client, wstest.Status(http.StatusBadGateway, nil, "bad gateway"))
@@ -152,7 +150,7 @@ func closeInOutage(t *trouble, v victim) bool {
 	return v.bounce(0)
 }
 
-// harmful is a frame that no server may send.
+// harmful sends an invalid frame.
 func harmful(frame string) func(*trouble, victim) bool {
 	return func(_ *trouble, v victim) bool {
 		v.peer.harm()
@@ -160,8 +158,8 @@ func harmful(frame string) func(*trouble, victim) bool {
 	}
 }
 
-// harmless is a short text in a frame as it should be. That it cannot be used is told
-// to OnError.
+// harmless sends a valid frame with a short text that is no message of this protocol. The
+// client reports it to OnError.
 func harmless(text string) func(*trouble, victim) bool {
 	frame := append([]byte{0x81, byte(len(text))}, text...)
 	return func(_ *trouble, v victim) bool { return v.peer.WriteRaw(frame) == nil }
@@ -179,7 +177,8 @@ type trouble struct {
 	counts map[string]int
 }
 
-// make makes so many faults a second, and returns when the last one is over.
+// make makes perSecond faults a second until the context ends, and returns when the last one
+// is over.
 func (t *trouble) make(perSecond float64) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -208,8 +207,8 @@ func (t *trouble) make(perSecond float64) {
 	}
 }
 
-// anyone is a client that is connected, as far as the server knows; there may be
-// none.
+// anyone returns a random client and the server's side of its connection; p is nil if it finds
+// no client that is connected.
 func (t *trouble) anyone(rng *rand.Rand) (c *client, p *peer) {
 	for range 20 {
 		c = t.clients[rng.IntN(len(t.clients))]

@@ -9,16 +9,16 @@ import (
 // that the client has closed. It is longer than any pause in reading.
 const unheardOf = 30 * time.Second
 
-// A link is one connection, as both of its ends tell of it.
+// A link is one connection, as seen by both of its ends.
 type link struct {
 	number     int
-	taken      []packet  // by the client's socket
-	read       []packet  // by the server
-	lastPlain  int       // read
+	taken      []packet  // accepted by the client's socket
+	read       []packet  // read by the server
+	lastPlain  int       // number of the plain message that the server read last
 	known      bool      // the server has read its login
-	hurt       bool      // the server, or the client on purpose, has done something to it
+	hurt       bool      // a fault of the server, or a Reconnect or Close of the client, has ended it
 	clientLeft time.Time // when the client had closed it
-	serverLeft bool      // the server has read all that it ever will
+	serverLeft bool      // the server reads no more
 	cause      error     // of the client's CloseEvent
 }
 
@@ -31,7 +31,7 @@ func (a *account) link(number int) *link {
 	return l
 }
 
-// took is called for each packet that the client's socket has taken.
+// took is called for each packet that the client's socket has accepted.
 func (a *account) took(number int, p packet) {
 	defer a.lock()()
 	l := a.link(number)
@@ -64,14 +64,14 @@ func (a *account) got(number int, p packet) {
 	}
 }
 
-// loggedIn is called when the server knows which connection it has.
+// loggedIn is called when the server has read the login of a connection.
 func (a *account) loggedIn(number int, hurt bool) {
 	defer a.lock()()
 	l := a.link(number)
 	l.known, l.hurt = true, l.hurt || hurt
 }
 
-// harm is called before something is done to a connection.
+// harm is called before a fault of a connection.
 func (a *account) harm(number int) {
 	defer a.lock()()
 	if l := a.links[number]; l != nil {
@@ -89,8 +89,8 @@ func (a *account) serverLeft(number int) {
 	a.link(number).serverLeft = true
 }
 
-// settle balances the connections that are over on both sides. With all it is the
-// end, and there is nothing to wait for.
+// settle checks the connections that have ended on both sides. If all is true, the run is
+// over, and it checks all connections.
 func (a *account) settle(all bool) {
 	defer a.lock()()
 	for number, l := range a.links {
@@ -103,8 +103,8 @@ func (a *account) settle(all bool) {
 	}
 }
 
-// settleLink checks that the server has read the beginning of what the socket took.
-// The rest is in the hole that every connection has which breaks.
+// settleLink checks that the server has read a prefix of the packets that the socket accepted.
+// The rest was lost when the connection broke.
 func (a *account) settleLink(l *link) {
 	if len(l.read) > len(l.taken) || !slices.Equal(l.read, l.taken[:len(l.read)]) {
 		a.fail("the server has not read on connection %d what the socket took: %d and %d packets", l.number, len(l.read), len(l.taken))

@@ -1,10 +1,10 @@
-// Soak runs many clients against a server that misbehaves at random, and checks
-// all the time that what the library promises holds:
+// Soak runs many clients against a server that misbehaves at random, and checks continuously
+// that the library keeps its promises:
 //
 //	go run ./internal/soak -clients 200 -for 20m -seed 1
 //
-// It prints a line every ten seconds and a summary at the end, or what was broken,
-// and then exits with 1.
+// It prints a line every ten seconds and a summary at the end. If a promise is broken, it
+// prints which one and exits with code 1.
 package main
 
 import (

@@ -7,27 +7,27 @@ import (
 
 // The types of packet.
 const (
-	login        = "login"        // the first of each connection: who it is
+	login        = "login"        // the first of each connection, with the client's number
 	plain        = "plain"        // by Send
 	confirmed    = "confirmed"    // by SendConfirmed
 	confirmation = "confirmation" // the server's answer to it
-	news         = "news"         // from the server, unasked
+	news         = "news"         // sent by the server at intervals
 )
 
-// A packet is every message of this protocol. Heartbeats are none: they have no
+// A packet is a message of this protocol. Heartbeats are not packets, since they have no
 // number.
 type packet struct {
 	Type    string `json:"msg_type"`
 	Client  int    `json:"client"`
 	Link    int    `json:"link,omitempty"` // login and news: the number of the connection
-	Number  int    `json:"number"`         // from 1; plain and confirmed count on their own, news on each connection
+	Number  int    `json:"number"`         // from 1; plain and confirmed are counted separately, news on each connection
 	Padding string `json:"padding,omitempty"`
 }
 
-// numbered tells whether it is one of those that must not be lost.
+// numbered reports whether p must not be lost.
 func (p packet) numbered() bool { return p.Type == plain || p.Type == confirmed }
 
-// bare is p without the padding, to be kept.
+// bare returns p without the padding, so that it can be retained.
 func (p packet) bare() packet {
 	p.Padding = ""
 	return p

@@ -1,7 +1,6 @@
 package main
 
-// A fate is what became of a plain message. In the end each one that was accepted
-// has exactly one.
+// A fate is the result of a plain message. In the end each accepted message has exactly one.
 type fate string
 
 const (
@@ -17,7 +16,7 @@ type message struct {
 	fate     fate
 }
 
-// offer is called before Send, and gives it the number.
+// offer is called before Send, and returns the number of its message.
 func (a *account) offer() int {
 	defer a.lock()()
 	a.plain++
@@ -25,7 +24,7 @@ func (a *account) offer() int {
 	return a.plain
 }
 
-// answered is called with what Send has returned.
+// answered is called with the result of Send.
 func (a *account) answered(number int, err error) {
 	defer a.lock()()
 	m := a.plains[number]
@@ -44,8 +43,8 @@ func (a *account) answered(number int, err error) {
 	delete(a.plains, number)
 }
 
-// flushed is called when Flush has returned nil: all that was accepted before is
-// taken, except by a client that drops messages, whose notice may be on its way.
+// flushed is called when Flush has returned nil: all messages accepted before have been
+// written, except those of a client that drops messages, whose callback may run later.
 func (a *account) flushed(upTo int) {
 	defer a.lock()()
 	for number, m := range a.plains {
@@ -55,7 +54,7 @@ func (a *account) flushed(upTo int) {
 	}
 }
 
-// given is what the client did with a plain message that it did not write.
+// given records that the client has dropped or handed back a plain message.
 func (a *account) given(number int, to fate) {
 	defer a.lock()()
 	m := a.plains[number]
@@ -77,22 +76,22 @@ func (a *account) given(number int, to fate) {
 	a.forget(number)
 }
 
-// droppedMore is for drop notices that only count.
+// droppedMore records dropped messages that are reported by number only.
 func (a *account) droppedMore(n int) {
 	defer a.lock()()
 	a.totals.dropped += n
 	a.unnamed += n
 }
 
-// forget forgets a plain message about which nothing more can come in, unless it
-// was taken: that is settled with its connection.
+// forget forgets a plain message that is settled. One that a socket accepted is settled with
+// its connection.
 func (a *account) forget(number int) {
 	if m := a.plains[number]; m != nil && m.accepted && (m.fate == returned || m.fate == dropped) {
 		delete(a.plains, number)
 	}
 }
 
-// gotPlain is called when the server has read one.
+// gotPlain is called when the server has read a plain message.
 func (a *account) gotPlain(l *link, number int) {
 	a.totals.received++
 	switch m := a.plains[number]; {

@@ -11,10 +11,10 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// newsEvery is how often the server says something unasked on each connection.
+// newsEvery is the interval of news on each connection.
 const newsEvery = 250 * time.Millisecond
 
-// A server confirms what it must, and tells news.
+// A server answers confirmed messages, and sends news.
 type server struct {
 	*wstest.Server
 	accounts []*account
@@ -30,12 +30,12 @@ type server struct {
 type peer struct {
 	*wstest.Conn
 	account *account
-	mute    atomic.Bool // says nothing any more, not even pong
+	mute    atomic.Bool // sends nothing any more, no pongs either
 	doubly  atomic.Bool // confirms everything twice
 
 	mu   sync.Mutex
 	link int  // its number, once the login has been read
-	hurt bool // something was done to it
+	hurt bool // a fault has happened to it
 }
 
 func newServer(addr string, accounts []*account) *server {
@@ -57,12 +57,12 @@ func (s *server) clientURL(client int) string { return fmt.Sprintf("%s/?client=%
 func clientOf(r *http.Request) int {
 	client, err := strconv.Atoi(r.URL.Query().Get("client"))
 	if err != nil {
-		panic(err) // no client of ours
+		panic(err) // not a client of this program
 	}
 	return client
 }
 
-// answer decides about a handshake.
+// answer returns the answer to a handshake.
 func (s *server) answer(r *http.Request) wstest.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,21 +74,22 @@ func (s *server) answer(r *http.Request) wstest.Answer {
 	return wstest.Accept()
 }
 
-// refuse has the client's next handshake answered like this.
+// refuse sets the answer to the client's next handshake.
 func (s *server) refuse(client int, a wstest.Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusals[client] = append(s.refusals[client], a)
 }
 
-// forgive forgets the refusals that were not needed.
+// forgive discards the refusals that have not been used.
 func (s *server) forgive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.refusals)
 }
 
-// peer is the one with this connection, of which the news may come from two sides.
+// peer returns the peer of a connection. The first call of it, by either of two goroutines,
+// makes it.
 func (s *server) peer(c *wstest.Conn) *peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,14 +103,14 @@ func (s *server) peer(c *wstest.Conn) *peer {
 	return p
 }
 
-// current is the client's open connection, nil when the server knows of none.
+// current returns the client's open connection, or nil.
 func (s *server) current(client int) *peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.latest[client]
 }
 
-// goingDown harms everybody, also who comes before goingUp.
+// goingDown harms all connections, and those that are made before goingUp.
 func (s *server) goingDown() {
 	s.mu.Lock()
 	s.down = true
@@ -129,7 +130,7 @@ func (s *server) goingUp() {
 	s.down = false
 }
 
-// harm notes that something is about to be done to the connection.
+// harm records that a fault is about to happen to the connection.
 func (p *peer) harm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +140,7 @@ func (p *peer) harm() {
 	}
 }
 
-// serve lives as long as a connection.
+// serve sends news until the connection ends.
 func (s *server) serve(c *wstest.Conn) {
 	p := s.peer(c)
 	ticker := time.NewTicker(newsEvery)

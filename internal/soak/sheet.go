@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A sheet is the table that is printed.
+// A sheet prints the table.
 type sheet struct {
 	out       io.Writer
 	accounts  []*account
@@ -40,7 +40,7 @@ func (s *sheet) line() {
 		t.returned, t.dropped, t.lost, t.inbound, c.goroutines, c.heap>>20, c.files)
 }
 
-// summary is for a run in which nothing was broken.
+// summary prints the result of a run without a broken invariant.
 func (s *sheet) summary() {
 	fmt.Fprintln(s.out, "\nfaults")
 	row := func(name string, n int) { fmt.Fprintf(s.out, "  %-46s %9d\n", name, n) }

@@ -12,7 +12,7 @@ func (a *account) opened(connection int) {
 	a.totals.opens++
 }
 
-// ended is called by OnClose; wanted tells that it was Reconnect.
+// ended is called by OnClose. wanted reports whether Reconnect was called.
 func (a *account) ended(connection int, cause error, wanted bool) {
 	defer a.lock()()
 	if a.shut || !a.open || connection != a.current {
@@ -23,8 +23,8 @@ func (a *account) ended(connection int, cause error, wanted bool) {
 	l.cause, l.hurt = cause, l.hurt || wanted
 }
 
-// news is called by the callback for news. Close does not stop at once what is on its
-// way, so that only what arrived well after its call is held against it.
+// news is called by the callback for news. A message that arrives while Close is being called
+// may still reach it, so that only messages that arrived well after the call are failures.
 func (a *account) news(connection int, p packet, received time.Time) {
 	defer a.lock()()
 	a.totals.inbound++
@@ -55,8 +55,8 @@ func (a *account) closing() {
 	a.closes = time.Now()
 }
 
-// seen is called every second, with whether the client is open, and looks for what
-// should have happened.
+// seen is called every second, and checks for events that should have happened. open reports
+// whether the client is open.
 func (a *account) seen(open bool, bound time.Duration) {
 	defer a.lock()()
 	if open || a.shut {
@@ -69,8 +69,8 @@ func (a *account) seen(open bool, bound time.Duration) {
 	}
 }
 
-// closed is called when Close has returned, and all that it hands back is told:
-// each message has its fate now.
+// closed is called after Close has returned and given has been called for each message that it
+// handed back: each message has its fate now.
 func (a *account) closed() {
 	defer a.lock()()
 	a.shut = true

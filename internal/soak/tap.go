@@ -7,24 +7,24 @@ import (
 	"sync"
 )
 
-// A tap is a client's network connection, on which it reads along what the socket
-// has taken. That is a witness of its own for what the library says about a
-// message: written or handed back, and never both.
+// A tap is a client's network connection that also parses the bytes that the socket has
+// accepted. It shows, independently of the library, whether a message was written; the library
+// must hand back the others, and never both.
 type tap struct {
 	net.Conn
 	account *account
 
 	mu       sync.Mutex
-	upgraded bool   // the handshake's request is over
-	rest     []byte // of a frame that is not whole
-	link     int    // its number, once the login was taken
+	upgraded bool   // the handshake's request has been written
+	rest     []byte // of an incomplete frame
+	link     int    // its number, after the login has been written
 	closed   bool
 }
 
 func newTap(conn net.Conn, a *account) *tap { return &tap{Conn: conn, account: a} }
 
 func (t *tap) Write(p []byte) (int, error) {
-	t.mu.Lock() // so that what is read along is in the order of the writes
+	t.mu.Lock() // so that frames are parsed in the order of the writes
 	defer t.mu.Unlock()
 	n, err := t.Conn.Write(p)
 	t.read(p[:n])
@@ -42,7 +42,7 @@ func (t *tap) Close() error {
 	return err
 }
 
-// read takes packets out of what was written.
+// read parses the packets in the written bytes.
 func (t *tap) read(p []byte) {
 	t.rest = append(t.rest, p...)
 	if !t.upgraded {
@@ -82,8 +82,8 @@ func (t *tap) took(data []byte) {
 	}
 }
 
-// frame reads one frame of a client, which is masked and never a fragment; size is
-// 0 when it is not whole.
+// frame parses one frame of a client, which is masked and never a fragment. size is 0 if the
+// frame is incomplete.
 func frame(b []byte) (text bool, payload []byte, size int) {
 	if len(b) < 2 {
 		return false, nil, 0

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// outage is the longest that a client may be without a connection while there
-	// are faults.
+	// outage is the longest time that a client may be without a connection while there are
+	// faults.
 	outage = 30 * time.Second
-	// recovery is the longest that a client may need after the last fault to have a
-	// message confirmed: the liveness timeout, a dial that is not answered, the
-	// longest wait, and as much again for a busy machine.
+	// recovery is the longest time from the last fault to a confirmed message of a client:
+	// the liveness timeout, a dial without an answer, the longest wait, and as much again
+	// for a busy machine.
 	recovery = 15 * time.Second
 )
 
@@ -34,7 +34,7 @@ type trial struct {
 
 // run returns the first invariant that was broken.
 func (t trial) run() error {
-	addr, err := freeport.Addr("127.0.0.1") // before the census: with the first socket the runtime opens files that it keeps
+	addr, err := freeport.Addr("127.0.0.1") // before the census: with the first socket the runtime opens files that stay open
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (t trial) run() error {
 	trouble := &trouble{server: server, clients: clients, seed: t.seed, counts: map[string]int{}}
 	sheet := newSheet(t.out, accounts, trouble)
 
-	// What is wrong may keep the rest from ending in good order.
+	// After a failure the rest may be unable to end in order.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -77,7 +77,7 @@ func (t trial) run() error {
 	return nil
 }
 
-// play is the course of a run without a breach.
+// play runs the trial, until its end or until ctx ends.
 func (t trial) play(ctx context.Context, sheet *sheet, server *server, clients []*client, trouble *trouble) {
 	each(clients, func(c *client) { c.connect() })
 
@@ -124,7 +124,7 @@ func (t trial) play(ctx context.Context, sheet *sheet, server *server, clients [
 	}
 }
 
-// each does something with all clients at once.
+// each calls do for all clients concurrently, and waits for all calls.
 func each(clients []*client, do func(*client)) {
 	var all sync.WaitGroup
 	for _, c := range clients {
@@ -133,7 +133,7 @@ func each(clients []*client, do func(*client)) {
 	all.Wait()
 }
 
-// watch looks every second at what should hold at any time, and reports.
+// watch checks the invariants every second, and prints the table.
 func (t trial) watch(ctx context.Context, sheet *sheet, clients []*client) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()

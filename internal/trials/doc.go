@@ -1,4 +1,4 @@
-// Package trials has nothing but tests: what the client does when real sockets,
-// proxies, name servers, certificates and processes fail. It is a module of its own
-// because of what it takes to make them fail.
+// Package trials has only tests: what the client does when real sockets, proxies, name
+// servers, certificates and processes fail. It is a separate module because of the
+// dependencies of these tests.
 package trials

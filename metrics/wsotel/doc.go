@@ -14,9 +14,9 @@
 //	defer metrics.Close()
 //	defer metrics.Add("room-9527", client)()
 //
-// The package needs OpenTelemetry's API only. The program chooses the SDK, and sets
-// otel.SetMeterProvider, otel.SetTracerProvider and otel.SetTextMapPropagator, or passes
-// its own as options.
+// The package needs only the API of OpenTelemetry. The program chooses the SDK, and calls
+// otel.SetMeterProvider, otel.SetTracerProvider and otel.SetTextMapPropagator, or passes its
+// own providers as options.
 //
 // # Spans
 //
@@ -61,12 +61,12 @@
 //
 // # Metrics
 //
-// All of them have the attribute wechatws.client.name, unless [WithAggregate] is given, and
-// names that begin with wechatws.client. For clients that are reported as one they are the
-// sum, where nothing else is said.
+// All of them have the attribute wechatws.client.name, unless [WithAggregation] is given, and
+// names that begin with wechatws.client. The values of clients that are reported together are
+// sums, unless noted otherwise.
 //
 //	.count                    {client}      up-down counter  by wechatws.client.state
-//	.state.age                s             gauge            by wechatws.client.state; the longest of several
+//	.state.age                s             gauge            by wechatws.client.state; of several, the longest
 //	.connection.attempts      {attempt}     counter
 //	.connection.opened        {connection}  counter
 //	.connection.disconnected  {connection}  counter          by wechatws.disconnect.cause
@@ -75,30 +75,30 @@
 //	.queue.dropped            {message}     counter
 //	.queue.messages           {message}     up-down counter
 //	.queue.size               By            up-down counter
-//	.queue.messages_max       {message}     gauge            the most there ever were; of several, in one of them
+//	.queue.messages_max       {message}     gauge            since the client was made; of several, the maximum
 //	.inbox.messages           {message}     up-down counter
-//	.inbox.messages_max       {message}     gauge            the most there ever were; of several, in one of them
+//	.inbox.messages_max       {message}     gauge            since the client was made; of several, the maximum
 //	.rtt.last                 s             gauge            of several, the mean
 //	.rtt.smoothed             s             gauge            of several, the mean
-//	.rtt.smoothed_max         s             gauge            of several, the slowest one's
-//	.rtt.max                  s             gauge            of several, the slowest one's
+//	.rtt.smoothed_max         s             gauge            of several, the maximum
+//	.rtt.max                  s             gauge            since the client was made; of several, the maximum
 //	.last_error.age           s             gauge            of several, the latest
 //
 // The states are idle, connecting, open, waiting, offline, closed and failed. The causes
 // are closed (the peer sent a close frame), lost (the connection broke), half_open (the
-// peer fell silent), protocol (invalid data from the peer) and local (Reconnect or
-// Disconnect). Times that are not known yet are absent.
+// connection was half-open), protocol (invalid data from the peer) and local (Reconnect or
+// Disconnect). Unknown times are absent.
 //
-// A name costs 30 series. For thousands of clients use [WithAggregate], or give clients
+// A name costs 30 series. For thousands of clients use [WithAggregation], or give clients
 // that belong together the same name.
 //
 // # Grafana
 //
 // Send both with the SDK's OTLP exporters (otlpmetrichttp and otlptracehttp) to Grafana
 // Alloy or the OpenTelemetry Collector, and from there the metrics to Prometheus or Mimir
-// and the traces to Tempo; for a try, the image grafana/otel-lgtm is all of it in one,
-// listening on 4318. Prometheus 3 accepts OTLP itself, under /api/v1/otlp, when started
-// with --web.enable-otlp-receiver.
+// and the traces to Tempo. To try it, the image grafana/otel-lgtm contains all of these and
+// listens on port 4318. Prometheus 3 accepts OTLP itself, under /api/v1/otlp, when started with
+// --web.enable-otlp-receiver.
 //
 // In Prometheus the names have underscores, units and _total by default:
 // wechatws_client_connection_attempts_total, wechatws_client_network_io_bytes_total,

@@ -18,16 +18,16 @@ const scope = "github.com/wechatws/wechatws/metrics/wsotel"
 
 // Metrics are the observable instruments of any number of clients. Make them with
 // [NewMetrics], and add clients at any time with [Metrics.Add]. The methods may be called
-// from any goroutine, and from inside a client's callbacks.
+// from any goroutine, including callbacks of the clients.
 type Metrics struct {
 	set          *tally.Set
 	named        bool
 	registration metric.Registration
 }
 
-// NewMetrics registers the instruments with a meter, without any clients yet. No goroutine
-// is started: the reader of the meter's provider reads the clients' Stats whenever it
-// collects. [Metrics.Close] ends that. The error is the meter's.
+// NewMetrics registers the instruments with a meter, without clients. It starts no goroutine:
+// the reader of the meter's provider calls [wechatws.Client.Stats] of the clients when it
+// collects, until [Metrics.Close]. The error is the meter's.
 func NewMetrics(options ...MetricsOption) (*Metrics, error) {
 	c := metricsConfig{provider: otel.GetMeterProvider()}
 	for _, option := range options {
@@ -81,20 +81,19 @@ func NewMetrics(options ...MetricsOption) (*Metrics, error) {
 	return m, nil
 }
 
-// Add reports a client from now on, under a name, until remove is called. The name is
-// the value of the attribute wechatws.client.name; with [WithAggregate] it is
-// not used. Clients of the same name are reported as one: a pool of them, say. The names
-// should be few and stable: an id that is new on every start makes new series on every
-// start.
+// Add reports a client, until remove is called, under a name that is the value of the
+// attribute wechatws.client.name; with [WithAggregation] it is not used. Clients with the same
+// name, such as a pool, are reported together. Names should be few and stable: an id that
+// changes with every start makes new series with every start.
 //
-// What a client counts is counted from Add on. Add it before Connect to count
-// everything. A removed client's counts stay in the total of its name, so that no
-// counter falls; the name's series end when its last client is removed, and begin at
-// zero if the name comes back. With [WithAggregate] they never end.
+// Counters begin at zero with Add: call it before Connect to count everything. The counts of a
+// removed client remain in the total of its name, so that no counter decreases; the name's
+// series end when its last client is removed, and restart at zero if the name is used again.
+// With WithAggregation they never end.
 //
-// Add does not block, and panics when client is nil. The Metrics hold on to the client
-// until remove is called, which may be done more than once; the state of the client does
-// not matter to either. A client that is added twice is counted twice.
+// Add does not block, and panics if client is nil. The client may be in any state, then and
+// when it is removed. The Metrics reference the client until remove is called; remove may be
+// called more than once. A client that is added twice is counted twice.
 func (m *Metrics) Add(name string, client *wechatws.Client) (remove func()) {
 	if client == nil { // here, and not in the middle of a collection
 		panic("wsotel: Add: client is nil")
@@ -102,11 +101,11 @@ func (m *Metrics) Add(name string, client *wechatws.Client) (remove func()) {
 	return m.set.Add(strings.ToValidUTF8(name, "\uFFFD"), client)
 }
 
-// Close ends the reporting. The clients live on. The error is the meter's.
+// Close ends the reporting; it does not close the clients. The error is the meter's.
 func (m *Metrics) Close() error { return m.registration.Unregister() }
 
-// ClientName is the attribute wechatws.client.name, which says which client metrics and
-// spans belong to.
+// ClientName returns the attribute wechatws.client.name, the name of the client of metrics and
+// spans. Pass it to [WithAttributes].
 func ClientName(name string) attribute.KeyValue {
 	return attribute.String("wechatws.client.name", strings.ToValidUTF8(name, "\uFFFD"))
 }
@@ -122,7 +121,7 @@ func inState(s wechatws.State) attribute.KeyValue {
 	return attribute.String("wechatws.client.state", s.String())
 }
 
-// with is all attributes of an observation.
+// with returns the attributes of an observation.
 func with(attributes attribute.Set, own ...attribute.KeyValue) metric.MeasurementOption {
 	if len(own) == 0 {
 		return metric.WithAttributeSet(attributes)
@@ -137,7 +136,7 @@ func counter(m metric.Meter, name, unit, description string) (metric.Int64Observ
 	return m.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
 }
 
-// current is for what adds up over several clients, other than a gauge.
+// current makes an up-down counter: its values are summed over clients, unlike those of a gauge.
 func current(m metric.Meter, name, unit, description string) (metric.Int64Observable, error) {
 	return m.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
 }
@@ -157,7 +156,7 @@ func (n number) make(m metric.Meter) (metric.Int64Observable, error) {
 	return n.kind(m, prefix+n.name, n.unit, n.description)
 }
 
-// numbers and times are everything that is reported.
+// numbers are all instruments that count something.
 var numbers = []number{
 	{current, "count", "{client}", "Clients by state.",
 		func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) {
@@ -196,8 +195,8 @@ func one[N int | int64](of func(*tally.Total) N) func(*tally.Total, func(int64, 
 	return func(t *tally.Total, observe func(int64, ...attribute.KeyValue)) { observe(int64(of(t))) }
 }
 
-// times are gauges in seconds. They are ages, and not moments as for Prometheus:
-// OpenTelemetry has no convention for a moment, and a data point has a time of its own.
+// times are all gauges in seconds. They are ages, and not timestamps as for Prometheus:
+// OpenTelemetry has no convention for a timestamp, and a data point has its own time.
 var times = []struct {
 	name, description string
 	read              func(t *tally.Total, observe func(value time.Duration, own ...attribute.KeyValue))

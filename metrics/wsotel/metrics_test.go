@@ -147,7 +147,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 
 func TestAggregate(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		m := newMeter(t, wsotel.WithAggregate())
+		m := newMeter(t, wsotel.WithAggregation())
 		before := len(m.lines())
 		require.NotZero(t, before, "there before the first client")
 		var removes []func()

@@ -23,11 +23,11 @@ func WithMeterProvider(p metric.MeterProvider) MetricsOption {
 	return func(c *metricsConfig) { c.provider = p }
 }
 
-// WithAggregate reports all clients as one, without the attribute wechatws.client.name.
+// WithAggregation reports all clients as one, without the attribute wechatws.client.name.
 // The default is 30 series for every name. Counts are summed, and wechatws.client.count is
 // the number of clients in each state. The number of series is then the same for one
 // client and for ten thousand.
-func WithAggregate() MetricsOption {
+func WithAggregation() MetricsOption {
 	return func(c *metricsConfig) { c.aggregate = true }
 }
 

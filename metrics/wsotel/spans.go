@@ -25,9 +25,9 @@ const (
 
 // Outcomes of an attempt: the values of the attribute wechatws.outcome.
 const (
-	OutcomeOpen      = "open"      // there is a connection, and it is logged in
+	OutcomeOpen      = "open"      // the connection is open, and logged in
 	OutcomeFailed    = "failed"    // the span's status is an error
-	OutcomeRestarted = "restarted" // Reconnect, or a change of the network, has begun it anew
+	OutcomeRestarted = "restarted" // Reconnect, or a change of the network, has restarted the attempt
 	OutcomeClosed    = "closed"    // the client was closed
 )
 
@@ -47,8 +47,8 @@ func Trace(options ...TraceOption) wechatws.Trace {
 	return hooks
 }
 
-// A tracer is what Trace has made. It is the key of its spans in contexts, where they are
-// not the innermost ones when the client has other traces.
+// A tracer is the result of Trace. It is the key of its spans in contexts, where they are not
+// the innermost ones if the client has other traces.
 type tracer struct {
 	provider   trace.TracerProvider
 	propagator propagation.TextMapPropagator
@@ -82,7 +82,7 @@ func (t *tracer) start(ctx context.Context, name string, kind trace.SpanKind, ro
 }
 
 // ended reports whether span has been recorded to its end. A span that is not sampled, or is
-// another process's, is a parent like any other: its children are for the sampler to decide.
+// of another process, can be a parent: the sampler decides about its children.
 func ended(span trace.Span) bool {
 	c := span.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !span.IsRecording()
@@ -123,9 +123,9 @@ func (t *tracer) dialDone(ctx context.Context, i wechatws.DialInfo) {
 	t.phases(trace.ContextWithSpan(ctx, attempt.span), attempt.at, now, i, failure)
 }
 
-// phases makes spans of the phases of an attempt. The timings have the durations of those that
-// succeeded, and when the endpoint function ended and the server answered; the others follow
-// upon each other.
+// phases makes the spans of the phases of an attempt. The timings have the durations of the
+// phases that succeeded, the end of the endpoint function and the time of the server's answer.
+// The other phases follow each other.
 func (t *tracer) phases(ctx context.Context, from, end time.Time, i wechatws.DialInfo, failure error) {
 	phase := func(name string, from, to time.Time, err error) {
 		_, span := t.tracer.Start(ctx, ConnectSpan+"."+name, trace.WithTimestamp(from), trace.WithAttributes(t.attributes...))
@@ -184,15 +184,15 @@ func (t *tracer) messageDone(ctx context.Context, _ wechatws.MessageInfo) {
 	}
 }
 
-// shortened bounds what a server can make of an attribute.
+// shortened limits the length of an attribute whose value comes from a server.
 func shortened(s string) string {
 	const limit = 200
 	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
-// describe is what is known about a failure, beside its text.
+// describe returns the attributes of a failure.
 func describe(err error) (attributes []attribute.KeyValue) {
-	kind := "_OTHER" // what the semantic conventions have for it
+	kind := "_OTHER" // the value of the semantic conventions for an unknown error
 	var (
 		dial      *wechatws.DialError
 		handshake *wechatws.HandshakeError

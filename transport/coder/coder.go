@@ -1,4 +1,5 @@
-// Package coder runs wechatws on github.com/coder/websocket. It is the default.
+// Package coder implements the transport of package wechatws with github.com/coder/websocket. It
+// is the default.
 package coder
 
 import (
@@ -14,7 +15,8 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// Dialer implements [transport.Dialer]. The zero value is ready for use.
+// Dialer implements [transport.Dialer]. The zero value is ready for use, and safe for concurrent
+// use.
 type Dialer struct{}
 
 // Dial implements [transport.Dialer].
@@ -34,14 +36,14 @@ func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, 
 	return conn{c, found.Stream}, resp, nil
 }
 
-// conn uses the background context throughout: a context that can end
-// costs an allocation per operation, and ends the connection anyway.
+// conn implements [transport.Conn]. It uses the background context throughout: a context that
+// can end costs an allocation for each operation, and ends the connection.
 type conn struct {
 	*websocket.Conn
 	stream *frames.Stream
 }
 
-// Stream implements frames.Streamer.
+// Stream implements [frames.Streamer].
 func (c conn) Stream() *frames.Stream { return c.stream }
 
 func (c conn) Reader() (transport.MessageType, io.Reader, error) {

@@ -1,16 +1,14 @@
-// Package nhooyr runs wechatws on nhooyr.io/websocket v1.8.17, for programs that
-// depend on it already:
+// Package nhooyr implements the transport of package wechatws with nhooyr.io/websocket v1.8.17,
+// for programs that depend on it already:
 //
 //	client, err := wechatws.New(url, wechatws.WithDialer(nhooyr.Dialer{}))
 //
-// The library lives on as github.com/coder/websocket, which is wechatws's
-// default: the same code and API under a new path. This one is frozen, costs a
-// second goroutine per connection, and hands every message through it four
-// times.
+// The successor of the library is github.com/coder/websocket, the default of wechatws, with the
+// same code and API under a new path. nhooyr.io/websocket is no longer developed, and costs a
+// second goroutine for each connection, through which every message passes four times.
 //
-// With compression on it splits a message into several frames, which some
-// servers cannot put together when a ping comes in between; the default does
-// not.
+// With compression it splits a message into several frames, which some servers cannot assemble
+// if a ping comes between them; the default does not.
 package nhooyr
 
 //lint:file-ignore SA1019 every symbol of the old import path is deprecated
@@ -28,7 +26,8 @@ import (
 	"github.com/wechatws/wechatws/transport"
 )
 
-// Dialer implements [transport.Dialer]. The zero value is ready for use.
+// Dialer implements [transport.Dialer]. The zero value is ready for use, and safe for concurrent
+// use.
 type Dialer struct{}
 
 // Dial implements [transport.Dialer].
@@ -48,12 +47,14 @@ func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, 
 	return conn{c, found.Stream}, resp, nil
 }
 
+// conn implements [transport.Conn]. It uses the background context throughout, as that of
+// transport/coder does.
 type conn struct {
 	*websocket.Conn
 	stream *frames.Stream
 }
 
-// Stream implements frames.Streamer.
+// Stream implements [frames.Streamer].
 func (c conn) Stream() *frames.Stream { return c.stream }
 
 func (c conn) Reader() (transport.MessageType, io.Reader, error) {

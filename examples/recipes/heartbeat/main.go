@@ -1,5 +1,5 @@
-// Heartbeat stays with a server that knows nothing of protocol pings: it wants a
-// heartbeat in JSON, answers it in JSON, and is taken for dead when it does not.
+// Heartbeat connects to a server that does not answer protocol pings. The server expects a
+// heartbeat in JSON and answers it in JSON; without answers the connection is half-open.
 package main
 
 import (
@@ -19,24 +19,23 @@ type beat struct {
 	Sent int64  `json:"ts"` // milliseconds since 1970
 }
 
-// newClient makes a client of such a server, whose messages have a cmd rather than a
-// msg_type, and who is to be heard of every so often.
-func newClient(url string, every time.Duration, options ...wechatws.Option) (*wechatws.Client, error) {
+// newClient makes a client for such a server, with a heartbeat each interval. The type of
+// its messages is in the field cmd.
+func newClient(url string, interval time.Duration, options ...wechatws.Option) (*wechatws.Client, error) {
 	return wechatws.New(url, append([]wechatws.Option{
 		wechatws.WithTypeField("cmd"),
 		wechatws.WithHeartbeat(wechatws.Heartbeat{
-			Interval: every,
-			// For what differs each time; a fixed one goes into Message.
+			Interval: interval,
+			// For a message that differs each time; a fixed one goes into Message.
 			NewMessage: func() (any, error) { return beat{"heartbeat", time.Now().UnixMilli()}, nil },
 			// With Pong no protocol pings are sent, the round-trip time is that of the
-			// heartbeat, and no callback is bothered with the answers.
+			// heartbeat, and no callback receives the answers.
 			Pong: func(m wechatws.Message) bool { return m.Type == "heartbeat_ack" },
 		}),
 		wechatws.WithLiveness(wechatws.Liveness{
-			// The answers are now what the client goes by: one of them may be late or
-			// lost. Silence of anything else means nothing.
-			Timeout:  2*every + every/2,
-			Interval: every, // of protocol pings; without a meaning here, but below Timeout
+			// Only the answers count as signs of life. One of them may be late or lost.
+			Timeout:  2*interval + interval/2,
+			Interval: interval, // of protocol pings; not used with Pong, but must be below Timeout
 		}),
 	}, options...)...)
 }
@@ -72,13 +71,13 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	say("3 heartbeats: %d drops, %d protocol pings", client.Stats().Disconnects.Total(), conn.Pings())
+	say("3 heartbeats: %d disconnects, %d protocol pings", client.Stats().Disconnects.Total(), conn.Pings())
 
-	say("** the server hangs: it takes heartbeats and answers none")
+	say("** the server hangs: it reads heartbeats and answers none")
 	server.hang(true)
 	select {
 	case e := <-closed:
-		say("taken for dead: %v", errors.Is(e.Err, wechatws.ErrHalfOpen))
+		say("half-open: %v", errors.Is(e.Err, wechatws.ErrHalfOpen))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

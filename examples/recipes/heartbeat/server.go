@@ -35,7 +35,7 @@ func newServer() *server {
 
 func (s *server) hang(hang bool) { s.hanging.Store(hang) }
 
-// demo is what only the demo needs: a network in memory, and not to wait 3 s.
+// demo returns the options that only the demo needs: a network in memory, and short waits.
 func (s *server) demo() []wechatws.Option {
 	return []wechatws.Option{
 		wechatws.WithNetDial(s.DialContext),

@@ -1,6 +1,6 @@
 // Migrate-gorilla is the same client twice: old.go is a loop around
-// github.com/gorilla/websocket, new.go is what is left of it. Both go through the
-// same, and what the server saw of each is printed.
+// github.com/gorilla/websocket, new.go is its counterpart. Both run the same script, and
+// the program prints what the server saw of each.
 package main
 
 import (

@@ -7,7 +7,7 @@ import (
 	"github.com/wechatws/wechatws/examples/recipes/internal/scene"
 )
 
-// A newClient is the same on wechatws.
+// A newClient is the same program on wechatws.
 type newClient struct{ *wechatws.Client }
 
 func newNewClient(url string, heard func(comment), options ...wechatws.Option) (*newClient, error) {

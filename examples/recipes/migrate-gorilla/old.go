@@ -12,8 +12,8 @@ import (
 	"github.com/wechatws/wechatws/examples/recipes/internal/scene"
 )
 
-// An oldClient is a careful loop around gorilla/websocket, of the kind that programs
-// have after a few incidents.
+// An oldClient is a careful loop around gorilla/websocket, such as programs have after a few
+// incidents.
 type oldClient struct {
 	url    string
 	dialer *websocket.Dialer
@@ -43,7 +43,7 @@ func (c *oldClient) session(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })() // or nothing ends a read
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // ends a read that blocks
 
 	conn.SetReadLimit(1 << 20) // the default is none
 	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(scene.Dead)) }
@@ -73,7 +73,7 @@ func (c *oldClient) session(ctx context.Context) error {
 		for {
 			select {
 			case <-ticker.C:
-				// WriteControl may be called besides other writes.
+				// WriteControl may be called concurrently with other writes.
 				if conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(scene.Ping)) != nil {
 					return
 				}
@@ -94,7 +94,7 @@ func (c *oldClient) session(ctx context.Context) error {
 		}
 		switch m.Type { // a chain that grows with every type
 		case "message":
-			c.heard(m) // and while it runs nothing is read, no pong either
+			c.heard(m) // while it runs nothing is read, no pong either
 		}
 	}
 }
@@ -103,7 +103,7 @@ func (c *oldClient) Say(_ context.Context, text string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == nil {
-		return errNotConnected // keeping it is up to the caller
+		return errNotConnected // the caller has to keep the message
 	}
 	_ = c.conn.SetWriteDeadline(time.Now().Add(scene.Dead))
 	return c.conn.WriteJSON(comment{"message", text})

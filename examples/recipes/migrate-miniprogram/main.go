@@ -1,7 +1,6 @@
-// Migrate-miniprogram is the page of a Mini Program as a Go program: what the page did
-// with its WebSocket helper stands in comments, and below each piece its counterpart.
-//
-// The JavaScript is a sketch of such a page, with the helper's usual methods.
+// Migrate-miniprogram is a page of a Mini Program as a Go program. The comments have the
+// page's JavaScript, a sketch with the usual methods of its WebSocket helper; the Go
+// counterpart is below each piece.
 package main
 
 import (
@@ -16,8 +15,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// Messages were objects with a msg_type. Here each type that matters is a struct, and
-// a field that is missing or of the wrong type is noticed where it arrives.
+// Messages were objects with a msg_type. Here each type that the program uses is a struct,
+// and a field of the wrong type is an error on arrival.
 
 type login struct {
 	Type   string `json:"msg_type"`
@@ -31,9 +30,9 @@ type comment struct {
 	Content string `json:"content"`
 }
 
-// A page is what stood in Page({data: …}). Callbacks run one at a time, so that they
-// may change it without a lock, as it was in JavaScript; whoever else reads it while
-// the client runs needs one.
+// A page is the counterpart of Page({data: …}). Callbacks run one at a time, so that they
+// need no lock, as in JavaScript. Other goroutines that read it while the client runs need
+// one.
 type page struct {
 	client   *wechatws.Client
 	out      io.Writer
@@ -54,11 +53,11 @@ type page struct {
 func newPage(out io.Writer, url string, options ...wechatws.Option) (*page, error) {
 	p := &page{out: out}
 	var err error
-	// Heartbeat and reconnecting are on, with the original's times, and the login is
-	// the client's: the page used to send it in success, which comes once, and so was
-	// not logged in any more after the first reconnect.
+	// Heartbeat and reconnecting are on, with the original's times. The client sends the
+	// login on every connection; the page sent it in success, which is called once, and so
+	// was not logged in after a reconnect.
 	p.client, err = wechatws.New(url, append([]wechatws.Option{
-		wechatws.WithLogin(func(context.Context) (any, error) { return login{"login", 42, "secret"}, nil }),
+		wechatws.WithLoginMessage(login{"login", 42, "secret"}),
 	}, options...)...)
 	if err != nil {
 		return nil, err
@@ -70,7 +69,7 @@ func newPage(out io.Writer, url string, options ...wechatws.Option) (*page, erro
 	wechatws.On(p.client, "notice", func(_ context.Context, n struct{ Text string }) {
 		fmt.Fprintf(out, "notice: %s\n", n.Text)
 	})
-	// What threw in the listener, and stopped it, comes here and stops nothing.
+	// An exception in the listener stopped it. Here it is an error, and the client goes on.
 	p.client.OnError(func(_ context.Context, err error) {
 		var unusable *wechatws.DecodeError
 		if errors.As(err, &unusable) {
@@ -89,15 +88,15 @@ func newPage(out io.Writer, url string, options ...wechatws.Option) (*page, erro
 //	  })
 //	}
 func (p *page) onShow(ctx context.Context) error {
-	// A nil error is success: connected and logged in. It does not fail because the
-	// server is away for a while, as fail did; for how long to try, ctx says.
+	// nil is success: connected and logged in. Unlike fail, it is no error that the server is
+	// away for a while; Connect tries until ctx ends.
 	return p.client.Connect(ctx)
 }
 
 //	say(text) {
 //	  this.ws.sendWebSocketMsg({
 //	    data: { msg_type: 'message', content: text },
-//	    fail: () => this.unsent.push(text),             // and who sends these?
+//	    fail: () => this.unsent.push(text),             // never sent again
 //	  })
 //	}
 func (p *page) say(ctx context.Context, text string) error {
@@ -111,17 +110,17 @@ func (p *page) say(ctx context.Context, text string) error {
 //
 // this.ws.onNetworkChange({ url: this.url, … })       // and another reconnect
 func (p *page) watch() {
-	// For the eye only: the client comes back with or without it.
+	// Only to show the state: the client reconnects without it, too.
 	p.client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		fmt.Fprintf(p.out, "-- %v\n", c.To)
 	})
 }
 
 //	onUnload() {
-//	  this.ws.closeWebSocket()                          // what was being sent is gone
+//	  this.ws.closeWebSocket()                          // what was being sent is lost
 //	}
-func (p *page) onUnload() error {
-	return p.client.Close(wechatws.StatusNormalClosure, "")
+func (p *page) onUnload(ctx context.Context) error {
+	return p.client.Shutdown(ctx) // writes what is queued; callbacks finish
 }
 
 func main() {
@@ -157,5 +156,5 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	<-shown
-	return p.onUnload()
+	return p.onUnload(ctx)
 }

@@ -44,11 +44,11 @@ func TestThePageInItsOwnTime(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, "kept", p.comments[0].Content)
 
-		require.NoError(t, p.onUnload())
+		require.NoError(t, p.onUnload(t.Context()))
 		time.Sleep(time.Hour)
 		require.Len(t, s.Conns(), 2, "a manual close stays closed")
 		require.NoError(t, p.onShow(t.Context()), "and can be shown again")
-		require.NoError(t, p.onUnload())
+		require.NoError(t, p.onUnload(t.Context()))
 	})
 }
 
@@ -67,7 +67,7 @@ func TestThereIsOneConnectionAtATime(t *testing.T) {
 			network.Up()
 			time.Sleep(time.Minute)
 		}
-		require.NoError(t, p.onUnload())
+		require.NoError(t, p.onUnload(t.Context()))
 		require.Equal(t, 1, network.MaxClients())
 	})
 }

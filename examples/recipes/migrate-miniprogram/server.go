@@ -6,8 +6,8 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A server stands in for yours: it lets nobody speak who has not logged in on that
-// connection, and repeats what is said.
+// A server stands in for yours: it cuts connections that send a comment without a login, and
+// echoes comments.
 type server struct{ *wstest.Server }
 
 func newServer() *server {
@@ -22,7 +22,7 @@ func newServer() *server {
 		switch {
 		case in.Type == "login":
 			_ = c.Send(`{"msg_type":"notice","text":"welcome"}`)
-			_ = c.Send(`<p>a gateway's page</p>`) // as happens
+			_ = c.Send(`<p>a gateway's page</p>`) // not JSON, as from a broken gateway
 		case in.Type == "message" && first == `{"msg_type":"login","user_id":42,"token":"secret"}`:
 			_ = c.SendJSON(comment{"message", "you", in.Content})
 		case in.Type == "message":

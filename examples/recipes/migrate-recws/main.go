@@ -1,6 +1,6 @@
 // Migrate-recws is the same client twice: old.go is on github.com/recws-org/recws,
-// new.go on wechatws. Both go through the same, and what the server saw of each is
-// printed.
+// new.go on wechatws. Both run the same script, and the program prints what the server saw
+// of each.
 package main
 
 import (

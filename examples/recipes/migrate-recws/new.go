@@ -8,7 +8,7 @@ import (
 	"github.com/wechatws/wechatws/examples/recipes/internal/scene"
 )
 
-// A newClient is the same on wechatws.
+// A newClient is the same program on wechatws.
 type newClient struct{ *wechatws.Client }
 
 func newNewClient(url string, heard func(comment), options ...wechatws.Option) (*newClient, error) {
@@ -29,8 +29,8 @@ func (c *newClient) Say(ctx context.Context, text string) error {
 	return c.Send(ctx, comment{"message", text})
 }
 
-// unlessNormalClosure ends the client, as recws does, when the server closes with
-// 1000. Leave it out where that is not meant as the end.
+// unlessNormalClosure ends the client, as recws does, when the server closes with code
+// 1000. Leave it out for servers that close with 1000 and expect clients to reconnect.
 func unlessNormalClosure(f wechatws.Failure) bool {
 	var closed *wechatws.CloseError
 	normal := errors.As(f.Err, &closed) && closed.Remote && closed.Code == wechatws.StatusNormalClosure

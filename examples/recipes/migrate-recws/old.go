@@ -10,7 +10,7 @@ import (
 	"github.com/wechatws/wechatws/examples/recipes/internal/scene"
 )
 
-// An oldClient is a program on recws, which brings the loop.
+// An oldClient is a program on recws, which has the loop.
 type oldClient struct {
 	url   string
 	heard func(comment)
@@ -27,17 +27,17 @@ func newOldClient(url string, heard func(comment)) *oldClient {
 		NonVerbose:       true,        // or it logs the URL, token and all
 		// An error from it ends the process, by log.Fatalf.
 		SubscribeHandler: func() error { return c.conn.WriteJSON(login{"login", "secret"}) },
-		// KeepAliveTimeout is what would notice a server that has fallen silent. It is
-		// left at 0, which is off: in v1.4.0 its goroutine outlives Close, and then loops
-		// without a pause.
+		// KeepAliveTimeout would detect a server that has fallen silent. It is left at 0,
+		// which is off: in v1.4.0 its goroutine outlives Close, and then loops without a
+		// pause.
 	}
 	return c
 }
 
 func (c *oldClient) Run(ctx context.Context) error {
-	c.conn.Dial(c.url, nil) // a URL that is none ends the process
-	// Not Close: the read that it interrupts would connect anew. Shutdown reads what connecting
-	// sets, without a lock; IsConnected takes it.
+	c.conn.Dial(c.url, nil) // an invalid URL ends the process
+	// Not Close: the read that it interrupts would connect again. Shutdown reads fields that
+	// connecting writes, without the lock that IsConnected takes.
 	defer context.AfterFunc(ctx, func() {
 		if c.conn.IsConnected() {
 			c.conn.Shutdown(time.Second)
@@ -64,5 +64,5 @@ func (c *oldClient) Run(ctx context.Context) error {
 }
 
 func (c *oldClient) Say(_ context.Context, text string) error {
-	return c.conn.WriteJSON(comment{"message", text}) // recws.ErrNotConnected: keeping it is up to the caller
+	return c.conn.WriteJSON(comment{"message", text}) // with recws.ErrNotConnected the caller has to keep the message
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// trust makes a TLS configuration that trusts the authorities of a PEM file besides
-// those of the system. The certificate's name and dates are checked as ever; that
-// is what InsecureSkipVerify would give away.
+// trust makes a TLS configuration that trusts the authorities of a PEM file in addition to
+// those of the system. The certificate's name and dates are still checked, which
+// InsecureSkipVerify would switch off.
 func trust(pemFile string) (*tls.Config, error) {
 	authorities, err := os.ReadFile(pemFile)
 	if err != nil {
@@ -35,19 +35,19 @@ func trust(pemFile string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots}, nil
 }
 
-// newClient makes a client of a wss server behind a proxy. The password in the
-// proxy's URL gets into no error and no log of the client.
+// newClient makes a client for a wss server behind a proxy. No error and no log line of the
+// client contains the password in the proxy's URL.
 func newClient(server, proxy, pemFile string, options ...wechatws.Option) (*wechatws.Client, error) {
 	via, err := url.Parse(proxy)
 	if err != nil {
-		return nil, errors.New("the proxy is no URL") // err would quote it, password and all
+		return nil, errors.New("the proxy is no URL") // err would quote it, with the password
 	}
 	config, err := trust(pemFile)
 	if err != nil {
 		return nil, err
 	}
 	return wechatws.New(server, append(options,
-		// Without this option HTTPS_PROXY and NO_PROXY of the environment count.
+		// Without this option the environment variables HTTPS_PROXY and NO_PROXY are used.
 		wechatws.WithProxy(http.ProxyURL(via)),
 		wechatws.WithTLSConfig(config),
 	)...)
@@ -77,11 +77,11 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		if err := client.Connect(ctx); err != nil {
-			// Which step it was tells whom to ask: of these two the first is for who
-			// runs the proxy, the second for who runs the server.
+			// The phase names the party at fault: "proxy" is for the operator of the proxy,
+			// "tls" for the operator of the server.
 			var de *wechatws.DialError
 			if errors.As(err, &de) {
-				fmt.Fprintf(out, "step %s: ", de.Phase)
+				fmt.Fprintf(out, "phase %s: ", de.Phase)
 			}
 			fmt.Fprintln(out, err)
 			continue

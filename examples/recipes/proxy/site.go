@@ -21,8 +21,8 @@ const (
 	password  = "open-sesame"
 )
 
-// A site stands in for a company's: a server with a certificate of its own, a proxy
-// in front of it, and files with the certificates of authorities.
+// A site stands in for a company's network: a server with its own certificate, a proxy in
+// front of it, and files with the certificates of authorities.
 type site struct {
 	*wstest.Server
 	network               *wstest.Network
@@ -66,15 +66,15 @@ func newSite() (_ *site, err error) {
 	return s, err
 }
 
-// writePEM writes the certificate that a server shows, which has signed itself, into
-// a file. Yours comes from who runs the authority.
+// writePEM writes the self-signed certificate of a server into a file. Yours comes from the
+// operator of the authority.
 func (s *site) writePEM(name string, of *wstest.Server) (string, error) {
 	file := filepath.Join(s.files, name)
 	return file, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: of.Certificate().Raw}), 0o600)
 }
 
 func (s *site) Close() {
-	s.Server.Close() // and with it the tunnels
+	s.Server.Close() // ends the tunnels, too
 	if s.proxy != nil {
 		_ = s.proxy.Close()
 	}
@@ -89,12 +89,12 @@ func (s *site) proxyURL(password string) string {
 	return fmt.Sprintf("http://%s:%s@%s", user, password, proxyAddr)
 }
 
-// demo is what only the demo needs: a network in memory, and no second attempt.
+// demo returns the options that only the demo needs: a network in memory, and no second attempt.
 func (s *site) demo() []wechatws.Option {
 	return []wechatws.Option{wechatws.WithNetDial(s.network.DialContext), wechatws.WithoutReconnect()}
 }
 
-// tunnels are those that were dug, by the address asked for.
+// tunnels returns the addresses to which the proxy has made tunnels.
 func (s *site) tunnels() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +110,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	if r.Header.Get("Proxy-Authorization") != want {
 		w.Header().Set("Proxy-Authenticate", `Basic realm="proxy"`)
-		http.Error(w, "who are you?", http.StatusProxyAuthRequired)
+		http.Error(w, "no valid credentials", http.StatusProxyAuthRequired)
 		return
 	}
 	server, err := s.network.DialContext(r.Context(), "tcp", r.Host)

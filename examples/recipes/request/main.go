@@ -1,5 +1,5 @@
-// Request asks and waits for the reply: with a timeout, from inside a callback, over
-// a connection that breaks, and for orders that must arrive whatever happens.
+// Request sends questions and waits for the answers: with a timeout, in a callback, and over
+// a connection that breaks. It also sends orders until the server has confirmed them.
 package main
 
 import (
@@ -16,9 +16,9 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A question and its answer know each other by an id, which makes any number of
-// questions at a time possible. With a server that has no ids, match by what it does
-// repeat, and ask one thing at a time.
+// A question and its answer have the same id, so that any number of questions may wait at a
+// time. With a server that has no ids, match by a field that it does repeat, and send one
+// question at a time.
 type question struct {
 	Type string `json:"msg_type"`
 	ID   string `json:"id"`
@@ -30,7 +30,8 @@ type answer struct {
 	Price int    `json:"price"`
 }
 
-// answers recognises the answer to a question. It is shown all that arrives.
+// answers returns a function that reports whether a message is the answer to a question. It is
+// called with every message that arrives.
 func answers(id string) func(wechatws.Message) bool {
 	return func(m wechatws.Message) bool {
 		var a answer
@@ -38,7 +39,7 @@ func answers(id string) func(wechatws.Message) bool {
 	}
 }
 
-// A shop asks a server for prices and places orders there.
+// A shop asks a server for prices and sends it orders.
 type shop struct {
 	client  *wechatws.Client
 	timeout time.Duration // for one question
@@ -46,16 +47,16 @@ type shop struct {
 
 // price asks for the price of an item.
 func (s *shop) price(ctx context.Context, item string) (int, error) {
-	// Request waits for as long as its context lets it, also while there is no
-	// connection. In a callback the context that it was given ends with the client, and
-	// this deadline keeps a mute server from holding up all other callbacks.
+	// Request waits until its context ends, also while there is no connection. The context
+	// of a callback ends only with the client: without this deadline a server that does
+	// not answer would block all callbacks.
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	q := question{"question", rand.Text(), item}
 	m, err := s.client.Request(ctx, q, answers(q.ID))
 	if errors.Is(err, wechatws.ErrConnectionLost) && ctx.Err() == nil {
-		// Asked, and nobody knows whether it was heard. The client does not decide that
-		// a second time does no harm; for a question we know.
+		// The question was written; whether the server received it is unknown. The client
+		// does not send it again by itself, since that may do harm. A question does none.
 		m, err = s.client.Request(ctx, q, answers(q.ID))
 	}
 	if err != nil {
@@ -68,9 +69,9 @@ func (s *shop) price(ctx context.Context, item string) (int, error) {
 	return a.Price, nil
 }
 
-// order returns when the server has confirmed an order. It is sent until then, on
-// every new connection and each time the confirmation is late, always with the same
-// id: by that the server knows it again, and books it once.
+// order sends an order, and blocks until the server has confirmed it. The order is sent again
+// on every new connection and each time the confirmation is late, always with the same id,
+// by which the server books it once.
 func (s *shop) order(ctx context.Context, id, item string) error {
 	_, err := s.client.SendConfirmed(ctx, question{"order", id, item}, func(m wechatws.Message) bool {
 		var a answer
@@ -95,12 +96,12 @@ func run(ctx context.Context, out io.Writer) error {
 	s := &shop{client, time.Second}
 	say := log.New(out, "", 0).Printf
 
-	// A callback may ask: it waits for the answer without being in its way.
-	told := make(chan error, 1)
+	// A callback may wait for an answer: answers do not wait for callbacks.
+	answered := make(chan error, 1)
 	wechatws.On(client, "visitor", func(ctx context.Context, v struct{ Wants string }) {
 		price, err := s.price(ctx, v.Wants)
 		say("a visitor wants %s: ¥%d", v.Wants, price)
-		told <- err
+		answered <- err
 	})
 	if err := client.Connect(ctx); err != nil {
 		return err
@@ -114,13 +115,13 @@ func run(ctx context.Context, out io.Writer) error {
 	price, err := s.price(ctx, "tea")
 	say("tea: ¥%d, %v", price, err)
 
-	_, err = s.price(ctx, "moon") // which this server never answers
+	_, err = s.price(ctx, "moon") // the server does not answer
 	say("%v", err)
 
 	if err := conn.SendJSON(map[string]string{"msg_type": "visitor", "wants": "cake"}); err != nil {
 		return err
 	}
-	if err := <-told; err != nil {
+	if err := <-answered; err != nil {
 		return err
 	}
 
@@ -131,6 +132,6 @@ func run(ctx context.Context, out io.Writer) error {
 	server.cutNext("order", wstest.RST)
 	err = s.order(ctx, "order-1", "tea")
 	heard, booked := server.orders("order-1")
-	say("order-1, over another one: %v; heard %d times, booked %d time", err, heard, booked)
+	say("order-1, over another one: %v; received %d times, booked %d time", err, heard, booked)
 	return nil
 }

@@ -14,7 +14,7 @@ type server struct {
 	*wstest.Server
 
 	mu     sync.Mutex
-	cut    map[string]wstest.Cut // by message type: the next one is heard, and not answered
+	cut    map[string]wstest.Cut // by message type: the next one is received, and not answered
 	heard  map[string]int        // orders, by id
 	booked map[string]string
 }
@@ -30,7 +30,7 @@ func newServer() *server {
 	return s
 }
 
-// demo is what only the demo needs: a network in memory, and not to wait 3 s.
+// demo returns the options that only the demo needs: a network in memory, and short waits.
 func (s *server) demo() []wechatws.Option {
 	return []wechatws.Option{
 		wechatws.WithNetDial(s.DialContext),
@@ -63,7 +63,7 @@ func (s *server) hear(c *wstest.Conn, m wstest.Message) {
 	}
 }
 
-// cutNext ends the connection on which the next message of a type comes.
+// cutNext ends the connection on which the next message of a type arrives.
 func (s *server) cutNext(msgType string, how wstest.Cut) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

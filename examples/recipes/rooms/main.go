@@ -1,5 +1,5 @@
-// Rooms keeps 500 rooms connected in one process, and has them come back one after
-// the other when their server restarts.
+// Rooms keeps 500 rooms connected in one process. When their server restarts, jitter spreads
+// the reconnects.
 package main
 
 import (
@@ -18,19 +18,19 @@ import (
 
 const (
 	rooms  = 500
-	pace   = 2 * time.Millisecond // between the first attempts of two rooms
+	pace   = 2 * time.Millisecond // between the first attempts of the rooms
 	jitter = 0.2
 )
 
-// A house is many rooms of one server, each with a client of its own.
+// A house is many rooms of one server, each with its own client.
 type house struct {
 	clients []*wechatws.Client
 	opened  chan time.Time // one for each connection that opens
-	welcome chan string    // what the rooms are told
+	welcome chan string    // the room number in each welcome
 }
 
-// newHouse makes a client for each room. Options are plain values, and these are
-// shared by all of them; what belongs to one client is its URL and its callbacks.
+// newHouse makes a client for each room. Options are plain values, which any number of
+// clients may share; the URL and the callbacks belong to one client.
 func newHouse(url string, options ...wechatws.Option) (*house, error) {
 	h := &house{opened: make(chan time.Time, rooms), welcome: make(chan string, rooms)}
 	for id := range rooms {
@@ -50,14 +50,13 @@ func newHouse(url string, options ...wechatws.Option) (*house, error) {
 	return h, nil
 }
 
-// run keeps all rooms connected until ctx ends. A permanent error of one
-// room, such as one that has been closed down, is no reason to leave the others:
-// hence no errgroup.
+// run keeps all rooms connected, and blocks until ctx ends. It uses no errgroup: a permanent
+// error of one room, such as one that has been closed down, must not end the others.
 func (h *house) run(ctx context.Context, failed func(room int, err error)) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	// Jitter spreads waits, and before its first attempt a client does not wait:
-	// without a pace of ours a process that starts is a storm of its own.
+	// Jitter spreads waits, and a client does not wait before its first attempt: without
+	// this pace all rooms would connect at once when the process starts.
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for id, client := range h.clients {
@@ -101,7 +100,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if _, err := h.allOpen(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d rooms are open, each has heard its own welcome\n", rooms)
+	fmt.Fprintf(out, "%d rooms are open, each has received its own welcome\n", rooms)
 
 	fmt.Fprintln(out, "** the server restarts, and all connections are lost in one moment")
 	lost := time.Now()
@@ -121,7 +120,7 @@ func run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// allOpen waits until every room has a new connection, and tells when they opened.
+// allOpen waits until every room has a new connection, and returns when they opened.
 func (h *house) allOpen(ctx context.Context) (opened []time.Time, err error) {
 	for range rooms {
 		select {
@@ -146,7 +145,7 @@ func (h *house) allOpen(ctx context.Context) (opened []time.Time, err error) {
 
 const bin = 200 * time.Millisecond
 
-// histogram shows how many connections opened in each fifth of a second.
+// histogram draws the number of connections that opened in each bin.
 func histogram(lost time.Time, opened []time.Time) string {
 	var counts []int
 	for _, at := range opened {
@@ -167,7 +166,7 @@ func histogram(lost time.Time, opened []time.Time) string {
 
 const latency = 5 * time.Millisecond
 
-// newServer stands in for yours: it welcomes who comes to a room.
+// newServer stands in for yours: it sends a welcome on each connection.
 func newServer() *wstest.Server {
 	network := wstest.NewNetwork()
 	network.SetLatency(latency)

@@ -25,7 +25,7 @@ func TestRecipe(t *testing.T) {
 	output := recipetest.Virtual(t, run)
 	bars := regexp.MustCompile(`(?m)^back after .*\n`)
 	require.Regexp(t, bars, output)
-	require.Equal(t, `500 rooms are open, each has heard its own welcome
+	require.Equal(t, `500 rooms are open, each has received its own welcome
 ** the server restarts, and all connections are lost in one moment
 500 rooms are open, after 1000 attempts
 `, bars.ReplaceAllString(output, ""))

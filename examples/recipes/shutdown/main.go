@@ -1,12 +1,14 @@
-// Shutdown ends a worker on SIGTERM: it finishes the job in hand, has the last
-// results written, and saves what could not be written any more.
+// Shutdown ends a worker on SIGTERM: the job in hand is finished, the last results are
+// written, and those that cannot be written are handed back, saved, and sent again by the
+// next start.
 //
-// It sends the SIGTERM to itself. Where there is no such thing, as on Windows, it
-// says so and ends.
+// It sends the SIGTERM to itself. Where there is no such signal, as on Windows, it reports
+// that and ends.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,40 +23,63 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// A result is what the worker has to tell for each of its jobs.
+// grace is the time for a shutdown. Kubernetes kills a container 30 s after its SIGTERM.
+const grace = 20 * time.Second
+
+// A result is the message that the worker sends after each job.
 type result struct {
 	Type string `json:"msg_type"`
 	Job  int    `json:"job"`
 }
 
-// serve works until ctx ends, and returns what nobody has heard. Two lives of
-// different length: the work ends with ctx, and the connection when the work has said
-// its last word. With ctx for both the client would refuse, as closed, the result of
-// the job that was in hand when the signal came.
+// serve runs client and work until ctx ends, and shuts the client down within grace. It
+// returns the messages that were accepted and not delivered, in the order of acceptance.
+//
+// The connection must outlive the work: if ctx ended both, the client would be closed when
+// work sends the result of the job that was in hand at the signal.
 func serve(ctx context.Context, client *wechatws.Client, work func(context.Context) error) (unsent []wechatws.Outbound, err error) {
-	connection, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
-
+	connection := context.WithoutCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		// Ends when the work hangs up, or with an error that no other attempt would
-		// mend, which ends the work as well.
-		err := client.Run(connection)
-		var left *wechatws.UndeliveredError
-		if errors.As(err, &left) {
-			unsent = left.Messages // in order, as they would have been on the wire
-		}
-		if connection.Err() != nil {
-			return nil // we asked for it
+		err := client.Run(connection) // returns after Shutdown, or with a permanent error, which ends ctx
+		if errors.As(err, new(*wechatws.UndeliveredError)) {
+			return nil // Shutdown returns it, too
 		}
 		return err
 	})
 	group.Go(func() error {
-		defer hangUp()
-		return work(ctx)
+		err := work(ctx)
+		within, cancel := context.WithTimeout(connection, grace)
+		defer cancel()
+		var left *wechatws.UndeliveredError
+		if errors.As(client.Shutdown(within), &left) {
+			unsent = left.Messages
+		}
+		return err
 	})
-	err = group.Wait() // and only then is unsent what it will be
+	err = group.Wait()
 	return unsent, err
+}
+
+// work sends the messages that an earlier process has saved, and then does jobs until ctx
+// ends. It finishes the one in hand.
+func work(ctx context.Context, client *wechatws.Client, saved []wechatws.Outbound, do func() (job int, err error)) error {
+	accepting := context.WithoutCancel(ctx) // Send refuses a message when its context has ended
+	for _, m := range saved {
+		if err := client.Send(accepting, m); err != nil {
+			return err
+		}
+	}
+	for ctx.Err() == nil {
+		job, err := do()
+		if err != nil {
+			return err
+		}
+		if err := client.Send(accepting, result{"result", job}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func main() {
@@ -63,28 +88,35 @@ func main() {
 	}
 }
 
-// run stands for the life of two processes: one that is told to end while its server
-// is there, and one while it is not.
+// run stands for the life of three processes. The first gets its SIGTERM while it is
+// connected, the second while the server is away; the third is its next start.
 func run(ctx context.Context, out io.Writer) error {
 	site := newSite()
 	defer site.Close()
 
+	job, file := 0, []byte("[]") // the file with the saved messages
 	for _, life := range []struct {
 		text string
 		away bool
+		last int // the job during which the SIGTERM comes
 	}{
-		{"SIGTERM while connected", false},
-		{"SIGTERM while the server is away", true},
+		{"SIGTERM while connected", false, 3},
+		{"SIGTERM while the server is away", true, 6},
+		{"the next start", false, 7},
 	} {
 		fmt.Fprintf(out, "** %s\n", life.text)
-		// In your program these two lines are the first of main. stop gives a second
-		// signal its old meaning: die at once.
+		site.Start()
+		// In your program these two lines are the first of main. After stop a second
+		// signal ends the process at once.
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 		context.AfterFunc(ctx, stop)
 
-		// Kubernetes kills 30 s after its SIGTERM: drain for less than that.
-		client, err := wechatws.New(site.URL(), append(site.demo(), wechatws.WithDrainTimeout(5*time.Second))...)
+		client, err := wechatws.New(site.URL(), site.demo()...)
 		if err != nil {
+			return err
+		}
+		var saved []wechatws.Outbound
+		if err := json.Unmarshal(file, &saved); err != nil {
 			return err
 		}
 		await := site.watch(client)
@@ -92,43 +124,35 @@ func run(ctx context.Context, out io.Writer) error {
 			if err := await(ctx, life.away); err != nil {
 				return err
 			}
-			return work(ctx, client, func(job int) error {
-				if job == 3 { // it comes in the middle of a job, as these things do
-					defer func() { <-ctx.Done() }()
-					return terminateSelf()
+			return work(ctx, client, saved, func() (int, error) {
+				job++
+				if job < life.last {
+					return job, nil
 				}
-				return nil
+				err := terminateSelf() // the signal comes in the middle of a job
+				if err == nil {
+					<-ctx.Done()
+				}
+				return job, err
 			})
 		})
 		stop()
 		if err != nil {
 			return err
 		}
+		if file, err = json.Marshal(unsent); err != nil {
+			return err
+		}
 		fmt.Fprintln(out, site.report())
-		fmt.Fprintf(out, "to be saved for the next start: %d\n", len(unsent))
-		for _, m := range unsent { // into a file or a database
+		fmt.Fprintf(out, "handed back, and saved for the next start: %d\n", len(unsent))
+		for _, m := range unsent {
 			fmt.Fprintf(out, "  %s\n", m.Data)
 		}
 	}
 	return nil
 }
 
-// work does jobs until ctx ends, and finishes the one in hand.
-func work(ctx context.Context, client *wechatws.Client, do func(job int) error) error {
-	for job := 1; ctx.Err() == nil; job++ {
-		if err := do(job); err != nil {
-			return err
-		}
-		// Not with ctx: it may have ended during the job, and Send takes nothing from
-		// who has given up.
-		if err := client.Send(context.WithoutCancel(ctx), result{"result", job}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// terminateSelf is what systemd, Docker or Kubernetes would do.
+// terminateSelf sends this process the signal that systemd, Docker or Kubernetes sends.
 func terminateSelf() error {
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {

@@ -32,7 +32,7 @@ func on(t *testing.T, test func(t *testing.T, s *site, c *wechatws.Client, ready
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()
 		defer s.Close()
-		c, err := wechatws.New(s.URL(), append(s.demo(), wechatws.WithDrainTimeout(5*time.Second))...)
+		c, err := wechatws.New(s.URL(), s.demo()...)
 		require.NoError(t, err)
 		await := s.watch(c)
 		test(t, s, c, func(ctx context.Context) (*wstest.Conn, error) {
@@ -51,8 +51,8 @@ func unsentTexts(unsent []wechatws.Outbound) (texts []string) {
 	return texts
 }
 
-// The drain goes on while the server reads slowly, and everything arrives.
-func TestLastWordsAreDrained(t *testing.T) {
+// The shutdown waits for a server that reads slowly, and everything arrives.
+func TestTheLastMessagesAreDelivered(t *testing.T) {
 	on(t, func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error)) {
 		ctx, terminate := context.WithCancel(t.Context())
 		last := make([]byte, 200<<10) // more than the buffers between them hold
@@ -73,16 +73,16 @@ func TestLastWordsAreDrained(t *testing.T) {
 		require.Len(t, received, 1)
 		require.Len(t, received[0].Data, len(last))
 		code, _ := s.Conns()[0].CloseCode()
-		require.Equal(t, int(wechatws.StatusGoingAway), code)
+		require.Equal(t, int(wechatws.StatusNormalClosure), code)
 	})
 }
 
-// A server that has stopped reading cannot keep the process: what it did not take is
-// handed back, in order.
-func TestTheDrainEnds(t *testing.T) {
+// A server that has stopped reading does not keep the process longer than grace: what it
+// did not read is handed back, in order.
+func TestTheShutdownEnds(t *testing.T) {
 	on(t, func(t *testing.T, s *site, c *wechatws.Client, ready func(context.Context) (*wstest.Conn, error)) {
 		ctx, terminate := context.WithCancel(t.Context())
-		var told time.Time
+		var terminated time.Time
 		unsent, err := serve(ctx, c, func(ctx context.Context) error {
 			conn, err := ready(ctx)
 			if err != nil {
@@ -98,12 +98,12 @@ func TestTheDrainEnds(t *testing.T) {
 					return err
 				}
 			}
-			told = time.Now()
+			terminated = time.Now()
 			terminate()
 			return nil
 		})
 		require.NoError(t, err)
-		require.LessOrEqual(t, time.Since(told), 8*time.Second, "5 s to drain, and the close handshake")
+		require.LessOrEqual(t, time.Since(terminated), grace)
 		texts := unsentTexts(unsent)
 		require.GreaterOrEqual(t, len(texts), 3)
 		for job, text := range texts[len(texts)-3:] {
@@ -112,7 +112,7 @@ func TestTheDrainEnds(t *testing.T) {
 	})
 }
 
-func TestAFinalErrorEndsTheWork(t *testing.T) {
+func TestAPermanentErrorEndsTheWork(t *testing.T) {
 	on(t, func(t *testing.T, s *site, c *wechatws.Client, _ func(context.Context) (*wstest.Conn, error)) {
 		s.AnswerAlways(wstest.Status(http.StatusForbidden, nil, "no such account"))
 		_, err := serve(t.Context(), c, func(ctx context.Context) error {

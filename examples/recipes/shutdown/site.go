@@ -19,14 +19,14 @@ func newSite() *site {
 	return s
 }
 
-// demo is what only the demo needs: a network in memory, and on the wire nothing but
-// results.
+// demo returns the options that only the demo needs: a network in memory, and nothing but
+// results on the wire.
 func (s *site) demo() []wechatws.Option {
 	return []wechatws.Option{wechatws.WithNetDial(s.DialContext), wechatws.WithProxy(nil), wechatws.WithoutHeartbeat()}
 }
 
-// watch returns a function that waits until the client has heard the server; or has
-// lost it again, after it was taken away.
+// watch returns a function that waits until the client has received a message; if away is
+// true, it then stops the server and waits until the client has lost the connection.
 func (s *site) watch(client *wechatws.Client) func(ctx context.Context, away bool) error {
 	ready, lost := make(chan struct{}, 1), make(chan struct{}, 1)
 	wechatws.On(client, "ready", func(context.Context, wechatws.Message) { ready <- struct{}{} })
@@ -48,7 +48,7 @@ func (s *site) watch(client *wechatws.Client) func(ctx context.Context, away boo
 	}
 }
 
-// report is what the last connection brought, once it has ended.
+// report describes the newest connection after it has ended.
 func (s *site) report() string {
 	conns := s.Conns()
 	conn := conns[len(conns)-1]

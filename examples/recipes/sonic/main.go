@@ -1,6 +1,6 @@
-// Sonic has messages encoded and decoded by github.com/bytedance/sonic. Any other
-// drop-in for encoding/json goes in the same way: WithCodec takes whatever has
-// Marshal and Unmarshal.
+// Sonic encodes and decodes messages with github.com/bytedance/sonic. Other replacements for
+// encoding/json are used in the same way: WithCodec takes any value with Marshal and
+// Unmarshal.
 package main
 
 import (
@@ -16,15 +16,15 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// codec writes the very bytes that encoding/json writes, and refuses what it refuses:
-// ConfigStd escapes HTML, sorts the keys of maps and checks strings, which
-// ConfigDefault leaves out for speed. It also copies strings, so that keeping one of
-// a message does not keep all of the message in memory.
+// codec writes the same bytes as encoding/json, and refuses the same values: ConfigStd
+// escapes HTML, sorts the keys of maps and checks strings, which ConfigDefault leaves out
+// for speed. It also copies strings, so that a retained string does not keep its whole
+// message in memory.
 //
-// Sonic compiles a type's decoder when it first meets it. Call sonic.Pretouch for
-// large types when the first message must not wait for that. With a version of Go
-// that sonic does not know yet, and off amd64 and arm64, it silently is
-// encoding/json; sonic.APIKind tells.
+// Sonic compiles the decoder of a type at its first use. Call sonic.Pretouch for large
+// types if the first message must not wait for that. With a version of Go that sonic does
+// not support yet, and on processors other than amd64 and arm64, sonic falls back to
+// encoding/json; see sonic.APIKind.
 var codec = sonic.ConfigStd
 
 // A Comment as it is on the wire. Its tags are those of encoding/json.
@@ -51,7 +51,7 @@ func run(ctx context.Context, out io.Writer) error {
 
 	client, err := wechatws.New(server.URL(),
 		wechatws.WithCodec(codec),
-		// Only for the demo, whose network is in memory, and whose wire is to be read:
+		// Only for the demo: a network in memory, and no heartbeats on the wire.
 		wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil), wechatws.WithoutHeartbeat())
 	if err != nil {
 		return err

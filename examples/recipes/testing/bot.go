@@ -10,8 +10,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// loggedInElsewhere is the close code of a server on which somebody else has logged
-// in with our account.
+// loggedInElsewhere is the server's close code for a connection whose account has logged in
+// on another one.
 const loggedInElsewhere = 4001
 
 type login struct {
@@ -31,8 +31,8 @@ type bot struct {
 	prices map[string]string
 }
 
-// newBot makes a bot. Options come after the bot's own: what only a test needs,
-// such as another network, need not be known here.
+// newBot makes a bot. The options are applied after the bot's own, so that a test can give
+// another network, for instance.
 func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (*bot, error) {
 	client, err := wechatws.New(url, append([]wechatws.Option{
 		wechatws.WithLoginMessage(login{"login", token}),
@@ -53,20 +53,20 @@ func newBot(url, token string, logger *log.Logger, options ...wechatws.Option) (
 	return b, nil
 }
 
-// run keeps the bot in its room until ctx ends or an error is permanent.
+// run keeps the bot in its room, and blocks until ctx ends or an error is permanent.
 func (b *bot) run(ctx context.Context) error { return b.client.Run(ctx) }
 
 // answer answers a question such as "price of tea".
 func (b *bot) answer(ctx context.Context, c comment) {
 	item, isQuestion := strings.CutPrefix(c.Content, "price of ")
 	if price, known := b.prices[item]; isQuestion && known {
-		// A minute later nobody remembers the question.
+		// An answer that comes a minute late is useless.
 		_ = b.client.Send(ctx, comment{Type: "message", Content: "@" + c.From + " " + item + ": " + price},
 			wechatws.ExpireAfter(time.Minute))
 	}
 }
 
-// announce says something that everybody is to hear, sooner or later.
+// announce sends a comment that must arrive, however late.
 func (b *bot) announce(ctx context.Context, text string) error {
 	return b.client.Send(ctx, comment{Type: "message", Content: text})
 }

@@ -1,5 +1,5 @@
-// Testing is a bot with the tests that a bot should have; docs/testing.md walks
-// through them. Run as a program it shows the bot at work.
+// Testing is a bot with the tests that a bot should have; docs/testing.md explains them. The
+// program shows the bot at work.
 package main
 
 import (
@@ -53,6 +53,6 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := conn.Close(loggedInElsewhere, "logged in elsewhere"); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "the bot is over:", <-over)
+	fmt.Fprintln(out, "the bot has ended:", <-over)
 	return nil
 }

@@ -29,16 +29,16 @@ func newBackend() *backend {
 	}
 	b.AnswerFunc(func(r *http.Request) wstest.Answer {
 		token := r.URL.Query().Get("token")
-		if !b.takes(token) {
-			// Some servers are as careless as this with what is secret.
-			return wstest.Status(http.StatusUnauthorized, nil, "no good token: "+token)
+		if !b.accepts(token) {
+			// Some servers repeat the secret in their answer.
+			return wstest.Status(http.StatusUnauthorized, nil, "invalid token: "+token)
 		}
 		return wstest.Accept()
 	})
 	return b
 }
 
-// demo is what only the demo needs: a network in memory, and not to wait 3 s.
+// demo returns the options that only the demo needs: a network in memory, and short waits.
 func (b *backend) demo() []wechatws.Option {
 	return []wechatws.Option{
 		wechatws.WithNetDial(b.DialContext),
@@ -62,7 +62,7 @@ func (b *backend) revoke() {
 	clear(b.good)
 }
 
-func (b *backend) takes(token string) bool {
+func (b *backend) accepts(token string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return time.Now().Before(b.good[token])

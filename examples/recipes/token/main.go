@@ -1,5 +1,5 @@
-// Token connects with a short-lived token in the URL, and fetches a new one when
-// the old one has run out or the server does not take it any more.
+// Token connects with a short-lived token in the URL, and fetches a new one when the old one
+// has expired or the server refuses it.
 package main
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A tokenSource keeps a token for as long as it is good. It belongs to one client,
-// which asks for an endpoint before every attempt and never twice at a time; one
-// for several clients needs a mutex.
+// A tokenSource caches a token while it is valid. It belongs to one client, which calls its
+// endpoint function before every attempt and never twice at a time; a tokenSource for
+// several clients needs a mutex.
 type tokenSource struct {
 	fetch func(ctx context.Context) (token string, expires time.Time, err error)
 
@@ -27,24 +27,29 @@ type tokenSource struct {
 	expires time.Time
 }
 
-// margin keeps a token from running out on its way to the server.
+// errWrongPassword is the error of fetch that no retry can succeed after.
+var errWrongPassword = errors.New("token service: wrong password")
+
+// margin is for tokens that would expire on the way to the server.
 const margin = 30 * time.Second
 
-// endpoint makes the endpoint function of a client. An attempt costs a fetch only
-// when it needs one: a server that is down for an hour must not bring the token
-// service down as well.
+// endpoint makes the endpoint function of a client. It fetches a token only when it needs
+// one: a server that is down for an hour must not overload the token service.
 func (s *tokenSource) endpoint(address string) func(context.Context, int, error) (wechatws.Endpoint, error) {
 	return func(ctx context.Context, _ int, last error) (wechatws.Endpoint, error) {
 		var answer *wechatws.HandshakeError
 		if errors.As(last, &answer) && answer.Status == http.StatusUnauthorized {
-			s.token = "" // whatever its expiry says: revoked, or the clocks disagree
+			s.token = "" // revoked, or the clocks differ
 		}
 		if s.token == "" || time.Until(s.expires) < margin {
-			// An error is a failed attempt, retried by the schedule. For one that no
-			// other attempt will mend, such as a wrong password, return
-			// wechatws.Permanent(err). Do not put the token into it.
+			// An error is a failed attempt, and is retried by the schedule. A permanent
+			// one ends the client. Do not put the token into it.
 			var err error
-			if s.token, s.expires, err = s.fetch(ctx); err != nil {
+			s.token, s.expires, err = s.fetch(ctx)
+			if errors.Is(err, errWrongPassword) {
+				return wechatws.Endpoint{}, wechatws.Permanent(err)
+			}
+			if err != nil {
 				return wechatws.Endpoint{}, err
 			}
 		}
@@ -56,7 +61,7 @@ func (s *tokenSource) endpoint(address string) func(context.Context, int, error)
 	}
 }
 
-// String keeps the token out of what prints a whole struct.
+// String leaves the token out when the struct is printed.
 func (s *tokenSource) String() string { return fmt.Sprintf("token until %v", s.expires) }
 
 func main() {
@@ -77,7 +82,7 @@ func run(ctx context.Context, out io.Writer) error {
 	say := log.New(out, "", 0).Printf
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		if c.RetryIn > 0 {
-			say("-- %v: %v", c.To, c.Err) // the query is left out, and a server's echo of it
+			say("-- %v: %v", c.To, c.Err) // without the query, and without the server's echo of it
 			return
 		}
 		say("-- %v", c.To)
@@ -88,7 +93,6 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := client.Connect(ctx); err != nil {
 		return err
 	}
-	defer client.Close(wechatws.StatusNormalClosure, "")
 	for _, scene := range []struct {
 		text string
 		act  func()
@@ -110,10 +114,10 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	<-opened
-	if err := conn.Ping(ctx); err != nil { // the last one is as good as the first
+	if err := conn.Ping(ctx); err != nil { // the last connection works as the first did
 		return err
 	}
 	stats := client.Stats()
 	say("%d attempts, %d of them opened, with %d tokens", stats.Attempts, stats.Opens, backend.issued())
-	return nil
+	return client.Shutdown(ctx) // returns after the callback for the last state
 }

@@ -116,6 +116,16 @@ func TestATokenServiceThatFails(t *testing.T) {
 	})
 }
 
+func TestAPermanentErrorEndsTheClient(t *testing.T) {
+	connected(t, func(t *testing.T, b *backend, tokens *tokenSource, c *wechatws.Client, told *recipetest.Buffer) {
+		tokens.fetch = func(context.Context) (string, time.Time, error) { return "", time.Time{}, errWrongPassword }
+		b.revoke()
+		drop(t, b)
+		require.Equal(t, wechatws.StateFailed, c.State())
+		require.Contains(t, told.String(), "endpoint: token service: wrong password")
+	})
+}
+
 func TestNoTokenIsTold(t *testing.T) {
 	connected(t, func(t *testing.T, b *backend, tokens *tokenSource, _ *wechatws.Client, told *recipetest.Buffer) {
 		b.revoke()

@@ -1,15 +1,15 @@
 //go:build unix
 
-// Command cost measures what the page of package inspect costs the program that it is
-// in, as a share of what the clients cost that it shows.
+// Command cost measures the cost of the page of package inspect for its program, as a share of
+// the cost of the clients that it shows.
 //
 //	go run -C inspect/browsertest ./cost
 //
 // A thousand clients of the bench's server, over TCP, send a heartbeat every three
-// seconds and two messages a second each, which come back. The server and the viewer
-// are processes of their own; what is measured is the user and system time of this one.
-// Times with a viewer and times without take turns, so that a machine with other work
-// to do disturbs both alike. Nothing is asserted: it prints.
+// seconds and two messages a second each, which are echoed. The server and the viewer are
+// other processes; measured is the user and system time of this one. Periods with and without
+// a viewer alternate, so that other load of the machine affects both alike. Nothing is
+// asserted; the result is printed.
 package main
 
 import (
@@ -44,7 +44,7 @@ var (
 	bench   = flag.String("bench", "../../bench", "the `directory` of the bench, whose server it is")
 )
 
-// watchVar has this program be a viewer of the page at an address.
+// watchVar is an environment variable with the address of a page: with it the program is a viewer.
 const watchVar = "WECHATWS_COST_WATCH"
 
 func main() {
@@ -87,7 +87,7 @@ func measure(ctx context.Context) error {
 
 	fmt.Printf("%d clients, a message every %v, a heartbeat every 3 s; %d viewers; %d pairs of %v\n\n", *clients, *every, *viewers, *pairs, *window)
 	fmt.Println("CPU, of one processor   without    with   the page")
-	time.Sleep(*window) // until everything has got into its stride
+	time.Sleep(*window) // until the load is steady
 	var withouts, differences []float64
 	for pair := range *pairs {
 		var with, without float64
@@ -154,7 +154,7 @@ func connect(ctx context.Context, port string, page *inspect.Page) (*fleet, erro
 	for _, c := range f.clients {
 		f.busy.Go(func() {
 			select {
-			case <-time.After(rand.N(*every)): // not all of them in step
+			case <-time.After(rand.N(*every)): // not all at the same time
 			case <-f.done:
 				return
 			}
@@ -181,7 +181,7 @@ func (f *fleet) close() {
 	}
 }
 
-// cpuDuring is how much of one processor this program uses for a while.
+// cpuDuring returns the share of one processor that this program uses during the window.
 func cpuDuring() float64 {
 	used, began := cpu(), time.Now()
 	time.Sleep(*window)
@@ -202,7 +202,7 @@ func whileWatched(address string) (float64, error) {
 	for range *viewers {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), watchVar+"=http://"+address+"/?events")
-		_, end, err := start(cmd) // it says when it watches
+		_, end, err := start(cmd) // its first line says that it is connected
 		if err != nil {
 			return 0, err
 		}
@@ -211,7 +211,8 @@ func whileWatched(address string) (float64, error) {
 	return cpuDuring(), nil
 }
 
-// watch reads a stream of events until its input ends, and says when it has begun.
+// watch reads a stream of events until the standard input ends. It prints a line when the
+// stream has begun.
 func watch(ctx context.Context, address string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -240,7 +241,7 @@ func watch(ctx context.Context, address string) error {
 	return errors.Join(errors.New("the stream has ended"), err)
 }
 
-// startServer builds the bench and has it be its server, which tells its port.
+// startServer builds the bench, starts it as the server, and returns its port.
 func startServer() (port string, end func(), err error) {
 	dir, err := os.MkdirTemp("", "wechatws-cost")
 	if err != nil {
@@ -256,8 +257,8 @@ func startServer() (port string, end func(), err error) {
 	return start(cmd)
 }
 
-// start starts a program and returns the first line that it writes. It ends with its
-// input.
+// start starts a program and returns the first line that it writes. end closes its input, which
+// ends it, and waits for it.
 func start(cmd *exec.Cmd) (line string, end func(), err error) {
 	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
@@ -271,7 +272,7 @@ func start(cmd *exec.Cmd) (line string, end func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}
-	end = func() { _ = input.Close(); _ = cmd.Wait() } // that it has ended is all
+	end = func() { _ = input.Close(); _ = cmd.Wait() } // its exit code does not matter
 	line, err = bufio.NewReader(output).ReadString('\n')
 	if err != nil {
 		end()

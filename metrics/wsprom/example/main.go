@@ -1,6 +1,6 @@
-// Command example has something to look at in Prometheus and Grafana: three clients of
-// a server on loopback that sends messages and disconnects one of them now and then. Their metrics
-// are at http://127.0.0.1:9464/metrics until Ctrl-C.
+// Command example serves metrics for a try of Prometheus and Grafana: three clients of a
+// server on loopback that sends messages and now and then disconnects one of them. The
+// metrics are at http://127.0.0.1:9464/metrics until Ctrl-C.
 //
 //	go run ./example
 //	prometheus --config.file=example/prometheus.yml --storage.tsdb.path="$(mktemp -d)"
@@ -77,7 +77,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	return nil
 }
 
-// trouble talks on a connection, and ends it within two minutes in one way or another.
+// trouble sends messages on a connection, and ends it within two minutes, in one of several ways.
 func trouble(c *wstest.Conn) {
 	talk := time.NewTicker(time.Second)
 	defer talk.Stop()

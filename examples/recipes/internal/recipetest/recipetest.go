@@ -15,17 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long somebody watches a recipe who started it from a shell.
+// patience is the longest time that a recipe may run: it is started from a shell and watched.
 const patience = 10 * time.Second
 
 // Virtual runs a recipe as its main does, but in virtual time, and returns what it
-// printed. A goroutine that it leaves behind fails the test, and so does a recipe
-// that would bore whoever runs it.
+// printed. The test fails if a goroutine is left, or if the recipe runs for longer than
+// patience.
 func Virtual(t *testing.T, run func(ctx context.Context, out io.Writer) error) string {
 	t.Helper()
 	var out Buffer
 	synctest.Test(t, func(t *testing.T) {
-		// Where heartbeats go on, a wait for what never comes would last for ever.
+		// While heartbeats go on, synctest does not detect a deadlock.
 		defer time.AfterFunc(time.Hour, func() { panic("the recipe does not end") }).Stop()
 		start := time.Now()
 		require.NoError(t, run(t.Context(), &out))
@@ -46,8 +46,8 @@ func Documented(t *testing.T, recipe, output string) {
 	require.Contains(t, section, "```\n"+output+"```\n", "docs/recipes.md shows another output")
 }
 
-// A Buffer is a bytes.Buffer for a recipe's output, which comes from callbacks and
-// from the recipe itself.
+// A Buffer is a [bytes.Buffer] for the output of a recipe, which callbacks and the recipe
+// itself write. It may be used by any number of goroutines.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

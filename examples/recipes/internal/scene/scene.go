@@ -1,5 +1,5 @@
-// Package scene is what the two programs of a migration recipe go through, the old one
-// and the new one: a login, a message, an outage with something to say in it, and a
+// Package scene is the script that a migration recipe runs twice, with the old program and
+// with the new one: a login, a message, an outage during which the program sends, and a
 // server that falls silent.
 package scene
 
@@ -13,25 +13,26 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A Client is the program, old or new.
+// A Client is the old or the new program.
 type Client interface {
-	// Run stays connected until ctx ends.
+	// Run stays connected, and blocks until ctx ends.
 	Run(ctx context.Context) error
-	// Say says something in the room.
+	// Say sends a comment.
 	Say(ctx context.Context, text string) error
 }
 
-// The tempo, for programs that must be over within seconds. Yours is ten times as slow.
+// The times are for a demo of a few seconds. Use ten times as much.
 const (
 	Retry = 200 * time.Millisecond  // between attempts
 	Ping  = 300 * time.Millisecond  // between pings
-	Dead  = 1000 * time.Millisecond // of silence
+	Dead  = 1000 * time.Millisecond // silence after which the connection is half-open
 )
 
-// Patience is how long the scene waits for what may not happen.
+// Patience is how long the script waits for an event that may not happen.
 const Patience = 2500 * time.Millisecond
 
-// Play plays it, and prints what the server sees of the client.
+// Play runs the script, and prints what the server sees of the client. It blocks until the
+// script is over and c.Run has returned.
 func Play(ctx context.Context, out io.Writer, server *wstest.Server, c Client) error {
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan error, 1)
@@ -52,16 +53,16 @@ func Play(ctx context.Context, out io.Writer, server *wstest.Server, c Client) e
 	fmt.Fprintln(out, "** the server is away")
 	server.Stop(wstest.RST)
 	pause(ctx, 3*Retry)
-	fmt.Fprintln(out, "says something meanwhile:", c.Say(ctx, "is anybody there?"))
+	fmt.Fprintln(out, "sends during the outage:", c.Say(ctx, "is anybody there?"))
 	fmt.Fprintln(out, "** the server is back")
 	server.Start()
 	if conn, err = enter(ctx, out, server); err != nil {
 		return err
 	}
 	if said, err := hear(ctx, conn); err != nil {
-		fmt.Fprintln(out, "what it has said is lost")
+		fmt.Fprintln(out, "its message is lost")
 	} else {
-		fmt.Fprintln(out, "heard now:", said)
+		fmt.Fprintln(out, "received now:", said)
 	}
 
 	fmt.Fprintln(out, "** the server falls silent, and the connection stays")
@@ -69,17 +70,17 @@ func Play(ctx context.Context, out io.Writer, server *wstest.Server, c Client) e
 	waiting, done := context.WithTimeout(ctx, Patience)
 	defer done()
 	if next, err := server.NextConn(waiting); err != nil {
-		fmt.Fprintln(out, "nobody has noticed")
+		fmt.Fprintln(out, "not noticed")
 	} else if err := next.Ping(waiting); err != nil {
 		return err
 	} else {
-		fmt.Fprintln(out, "noticed, and connected anew")
+		fmt.Fprintln(out, "noticed, and connected again")
 	}
 	conn.Blackhole(false)
 	return nil
 }
 
-// enter waits for the client to connect and log in.
+// enter waits until the client has connected and logged in.
 func enter(ctx context.Context, out io.Writer, server *wstest.Server) (*wstest.Conn, error) {
 	conn, err := server.NextConn(ctx)
 	if err != nil {
@@ -96,7 +97,7 @@ func enter(ctx context.Context, out io.Writer, server *wstest.Server) (*wstest.C
 	return conn, nil
 }
 
-// hear is what the client says next, heartbeats aside.
+// hear returns the next message of the client that is no heartbeat.
 func hear(ctx context.Context, conn *wstest.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience/2)
 	defer cancel()

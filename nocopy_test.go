@@ -8,11 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
-	"github.com/wechatws/wechatws/wstest"
 )
 
-// Only in OnMessageNoCopy is a message's data used again. Everybody else may keep
-// what he is given, whatever comes later, in whatever order it is read.
+// Only callbacks of OnMessageNoCopy receive data that is reused. All others may retain it.
 func TestDataMayBeKept(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -23,8 +21,8 @@ func TestDataMayBeKept(t *testing.T) {
 		c.OnMessage(keep("OnMessage"))
 		c.OnUnknown(keep("OnUnknown"))
 		wechatws.On(c.Client, "known", keep("On"))
-		var borrowed []string
-		c.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { borrowed = append(borrowed, string(m.Data)) })
+		var noCopy []string
+		c.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { noCopy = append(noCopy, string(m.Data)) })
 		type number struct{ N []int }
 		var decoded []number
 		wechatws.On(c.Client, "known", func(_ context.Context, v number) { decoded = append(decoded, v) })
@@ -60,7 +58,7 @@ func TestDataMayBeKept(t *testing.T) {
 			return texts
 		}
 		require.Equal(t, all, texts("OnMessage"))
-		require.Equal(t, all, borrowed)
+		require.Equal(t, all, noCopy)
 		require.Equal(t, known, texts("On"))
 		require.Equal(t, unknown, texts("OnUnknown"))
 		require.Equal(t, known, failures)
@@ -73,8 +71,8 @@ func TestDataMayBeKept(t *testing.T) {
 	})
 }
 
-// A value that a callback is given has nothing of the one before, even when that one
-// could not be decoded to its end, or its callback panicked.
+// A value that a callback receives has nothing of the previous one, also if that one could not
+// be decoded to its end, or its callback panicked.
 func TestEachMessageIsDecodedAfresh(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -104,32 +102,4 @@ func TestEachMessageIsDecodedAfresh(t *testing.T) {
 		require.Equal(t, []value{{A: 1, L: []int{1, 2, 3}}, {B: 2, L: []int{4}}, {A: 3, L: []int{7}}, {B: 4}}, got)
 		c.close()
 	})
-}
-
-func ExampleClient_OnMessageNoCopy() {
-	srv := wstest.NewServer()
-	defer srv.Close()
-	client, err := wechatws.New(srv.URL())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	counted := make(chan int)
-	size := 0
-	client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) {
-		if size += len(m.Data); m.Type == "end" {
-			counted <- size
-		}
-	})
-	srv.OnConn(func(conn *wstest.Conn) {
-		_ = conn.Send(`{"msg_type":"price"}`)
-		_ = conn.Send(`{"msg_type":"end"}`)
-	})
-	if err := client.Connect(context.Background()); err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(<-counted, "bytes")
-	_ = client.Close(wechatws.StatusNormalClosure, "")
-	// Output: 38 bytes
 }

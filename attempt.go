@@ -1,0 +1,188 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+)
+
+// attemptApart is attempt on a goroutine of its own. Dialing needs a large stack, which the
+// session's goroutine would retain while the connection is open.
+func (s *session) attemptApart(number int, last error) (l *link, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l, err = s.attempt(number, last)
+	}()
+	<-done
+	return l, err
+}
+
+// attempt makes one attempt, and returns the open link. Its error is a *DialError; errTryNow
+// if another attempt is to follow at once; or any value once the session has retired.
+func (s *session) attempt(number int, last error) (*link, error) {
+	c := s.client
+	// It is not a child of s.ctx, which would retain a map of its children. Close ends both.
+	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(s.ctx), sessionKey{}, s))
+	defer cancel(nil)
+	c.mu.Lock()
+	if s.retired {
+		c.mu.Unlock()
+		return nil, context.Canceled
+	}
+	route := &dialRoute{}
+	s.retry, s.route, s.forced = cancel, route, false
+	select { // this is the attempt that tryNow was called for
+	case <-s.wake:
+	default:
+	}
+	c.stats.Attempts++
+	c.move(StateChange{To: StateConnecting, Attempt: number})
+	c.mu.Unlock()
+
+	info := DialInfo{Attempt: number}
+	if len(c.cfg.trace.dialStart) > 0 {
+		info.Header = http.Header{}
+	}
+	ctx = traceStart(ctx, c, c.cfg.trace.dialStart, info)
+	info.Header = info.Header.Clone() // a hook may have kept it
+	l, event, err := s.connect(ctx, route, info, last)
+	info.Connection, info.Timings = event.Connection, event.Timings
+	if err == nil && s.open(ctx, l, event) {
+		trace(ctx, c, c.cfg.trace.dialDone, info)
+		trace(ctx, c, c.cfg.trace.open, event)
+		return l, nil
+	}
+	c.mu.Lock()
+	s.retry, s.route = nil, nil // tryNow concerns the next attempt from here on
+	c.mu.Unlock()
+	info.Err = notOpened(ctx, err)
+	trace(ctx, c, c.cfg.trace.dialDone, info)
+	if l != nil {
+		l.end(err)
+	}
+	switch {
+	case errors.Is(context.Cause(ctx), errTryNow):
+		return nil, errTryNow
+	case err == nil: // it was ended before it was open
+		return nil, context.Cause(ctx)
+	}
+	return nil, err
+}
+
+// notOpened returns the error of an attempt for the trace hooks. It wraps ErrClosed or
+// ErrReconnect if the client itself has ended the attempt.
+func notOpened(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	why := ErrClosed
+	if errors.Is(context.Cause(ctx), errTryNow) {
+		why = ErrReconnect
+	}
+	if err == nil { // it was ended before it was open
+		return why
+	}
+	return fmt.Errorf("%w: %w", why, err)
+}
+
+// connect calls the endpoint function, dials, logs in and calls the AfterConnect functions.
+// With an error it may return a link, which the caller must end.
+func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, last error) (*link, OpenEvent, error) {
+	cfg := &s.client.cfg
+	var ep Endpoint
+	began := time.Now()
+	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {
+		ep, err = cfg.endpoint(ctx, info.Attempt, last)
+		return err
+	})
+	if err != nil {
+		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
+	}
+	var asking time.Duration
+	if !cfg.fixed {
+		asking = time.Since(began)
+		if u, err := parseURL(ep.URL); err == nil {
+			s.client.mu.Lock()
+			s.client.host = u.Host
+			s.client.mu.Unlock()
+		}
+	}
+	dialCtx := ctx // not for the user's functions, which may dial other hosts
+	if cfg.network != nil {
+		dialCtx = httptrace.WithClientTrace(ctx, route.trace())
+	}
+	got, event, err := cfg.dial(dialCtx, ep, info.Header, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
+	event.Timings.Endpoint = asking
+	if err != nil {
+		return nil, event, err
+	}
+	l := newLink(s, got)
+	event.Attempt, event.Connection = info.Attempt, l.number
+	if event.Timings.Login, err = s.login(ctx, l); err == nil {
+		event.Timings.Setup, err = s.setUp(ctx, l, info.Attempt)
+	}
+	return l, event, err
+}
+
+// login calls the login function and writes its message, the first one of the connection.
+func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
+	cfg := &s.client.cfg
+	if cfg.login == nil {
+		return 0, nil
+	}
+	began := time.Now()
+	err = withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) error {
+		v, err := cfg.login(ctx)
+		if err != nil || v == nil {
+			return err
+		}
+		m, err := encode(cfg.codec, v)
+		if err != nil {
+			return err
+		}
+		return l.until(ctx, func() error { return l.conn.Write(m.messageType(), m.Data) })
+	})
+	if err != nil {
+		return 0, &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
+	}
+	return time.Since(began), nil
+}
+
+// open makes the state StateOpen and attaches l to the queue, after login and setup, and
+// reports whether it did: ctx may have ended.
+func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return false
+	}
+	s.retry, s.route = nil, nil
+	select { // there is no next attempt that it could concern
+	case <-s.wake:
+	default:
+	}
+	s.link, l.opened = l, time.Now()
+	c.stats.Opens++
+	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
+	c.dispatcher.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
+	l.heartbeat.start()
+	c.queue.attach(l)
+	select {
+	case <-s.opened:
+	default:
+		close(s.opened)
+	}
+	return true
+}
+
+// withTimeout calls a user's function with a context that ends after d.
+func withTimeout(ctx context.Context, d time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return apart(func() error { return fn(ctx) })
+}

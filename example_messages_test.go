@@ -1,0 +1,217 @@
+package wechatws_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+func ExampleOn() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL(), wechatws.WithLoginMessage(login{"login", "secret"}))
+	if err != nil {
+		panic(err)
+	}
+	done := make(chan struct{})
+	type initial struct {
+		ClientID string `json:"client_id"`
+	}
+	remove := wechatws.On(client, "init", func(_ context.Context, m initial) {
+		fmt.Println("client_id is", m.ClientID)
+		close(done)
+	})
+	defer remove()
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	<-done
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: client_id is 7f01
+}
+
+func ExampleClient_Messages() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	go func() {
+		if err := client.Connect(ctx); err != nil {
+			panic(err)
+		}
+		for _, text := range []string{"one", "two", "three"} {
+			if err := client.Send(ctx, say{"message", text}); err != nil {
+				panic(err)
+			}
+		}
+	}()
+	n := 0
+	for m, err := range client.Messages(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		var c comment
+		if err := m.Decode(&c); err != nil {
+			panic(err)
+		}
+		fmt.Println(c.Content)
+		if n++; n == 3 {
+			_ = client.Close(wechatws.StatusNormalClosure, "") // ends the loop
+		}
+	}
+	// Output:
+	// one
+	// two
+	// three
+	// wechatws: client is closed
+}
+
+func ExampleMessage_Decode() {
+	m := wechatws.Message{Data: []byte(`{"msg_type":"message","from_name":"Ming","content":"hi"}`)}
+	var c comment
+	if err := m.Decode(&c); err != nil {
+		panic(err)
+	}
+	fmt.Println(c.From, "says", c.Content)
+	// Output: Ming says hi
+}
+
+// OnMessage receives all messages, also those that have no type or are not JSON.
+func ExampleClient_OnMessage() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnConn(func(c *wstest.Conn) {
+		_ = c.Send(`{"msg_type":"notice","content":"hello"}`)
+		_ = c.Send("pong")
+		_ = c.SendBinary([]byte{1, 2, 3})
+	})
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	messages := make(chan wechatws.Message, 3)
+	client.OnMessage(func(_ context.Context, m wechatws.Message) { messages <- m })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	for range 3 {
+		m := <-messages
+		fmt.Printf("type %q, %d bytes, binary %v\n", m.Type, len(m.Data), m.Binary)
+	}
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output:
+	// type "notice", 39 bytes, binary false
+	// type "", 4 bytes, binary false
+	// type "", 3 bytes, binary true
+}
+
+// The data of a message is reused after the function has returned: what is retained must be
+// copied.
+func ExampleClient_OnMessageNoCopy() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"msg_type":"price","content":"9.90"}`) })
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	last := make(chan []byte, 1)
+	client.OnMessageNoCopy(func(_ context.Context, m wechatws.Message) { last <- bytes.Clone(m.Data) })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s\n", <-last)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: {"msg_type":"price","content":"9.90"}
+}
+
+// A new message type of the server is noticed instead of being ignored.
+func ExampleClient_OnUnknown() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL(), wechatws.WithLoginMessage(login{"login", "secret"}))
+	if err != nil {
+		panic(err)
+	}
+	wechatws.On(client, "message", func(context.Context, comment) {})
+	unknown := make(chan string)
+	client.OnUnknown(func(_ context.Context, m wechatws.Message) { unknown <- m.Type })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Println("no callback for type", <-unknown)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: no callback for type init
+}
+
+func ExampleClient_OnOpen() {
+	server := roomServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	opened := make(chan wechatws.OpenEvent, 1)
+	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) { opened <- e })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	e := <-opened
+	fmt.Println("connection", e.Connection, "is open after attempt", e.Attempt)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: connection 1 is open after attempt 1
+}
+
+func ExampleClient_OnClose() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnConn(func(c *wstest.Conn) { _ = c.Close(1012, "deploying") })
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	closed := make(chan wechatws.CloseEvent, 1)
+	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	e := <-closed
+	fmt.Println("connection", e.Connection, "ended, by the peer:", e.Remote)
+	fmt.Println(e.Code)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output:
+	// connection 1 ended, by the peer: true
+	// 1012 (service restart)
+}
+
+// A message that does not fit the type of its callback is an error, and the connection stays
+// open.
+func ExampleClient_OnError() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"msg_type":"message","content":42}`) })
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	wechatws.On(client, "message", func(context.Context, comment) {})
+	reported := make(chan error)
+	client.OnError(func(_ context.Context, err error) { reported <- err })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	var unusable *wechatws.DecodeError
+	if errors.As(<-reported, &unusable) {
+		fmt.Println(unusable.Type, string(unusable.Data))
+	}
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: message {"msg_type":"message","content":42}
+}
