@@ -142,7 +142,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
-		_ = f.reached(asked, err) // an answer says nothing: any replica gives one
+		_ = f.reached(asked, err) // an answer is no evidence: any replica gives one
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
 	}
 	m := nats.NewMsg(f.outSubject(room))

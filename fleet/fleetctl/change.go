@@ -110,7 +110,7 @@ func (s *settings) move() *cobra.Command {
 		Use: "move ROOM WORKER | move --back ROOM", Short: "have a worker hold a room, and wait until it does",
 		ValidArgsFunction: s.completing(roomIDs, workerNames),
 	}
-	c.Flags().BoolVar(&back, "back", false, "leave the room to whoever it belongs to")
+	c.Flags().BoolVar(&back, "back", false, "end a move: the room goes to the worker that it belongs to")
 	c.Args = func(c *cobra.Command, args []string) error {
 		if back {
 			return exactly("ROOM")(c, args)

@@ -92,7 +92,7 @@ func (s *settings) showMessage(c *cobra.Command, m fleet.Message) error {
 func (s *settings) watch() *cobra.Command {
 	var count int
 	c := &cobra.Command{
-		Use: "watch [ROOM…]", Short: "show who holds which room, and each change of it, until Ctrl-C",
+		Use: "watch [ROOM…]", Short: "show rooms and their workers, and each change, until Ctrl-C",
 		ValidArgsFunction: s.completingAll(roomIDs),
 	}
 	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many lines")
@@ -123,7 +123,7 @@ func (s *settings) showRoom(c *cobra.Command, r fleet.Status) error {
 	if s.json {
 		return writeRoom(c, r)
 	}
-	what := "nobody holds it"
+	what := "has no worker"
 	switch {
 	case r.Removed:
 		what = "is removed"

@@ -16,11 +16,11 @@ func (s *settings) rooms() *cobra.Command {
 	var worker string
 	var free, moved bool
 	c := &cobra.Command{
-		Use: "rooms [ROOM…]", Short: "list rooms and who holds them",
+		Use: "rooms [ROOM…]", Short: "list rooms and their workers",
 		ValidArgsFunction: s.completingAll(roomIDs),
 	}
 	c.Flags().StringVar(&worker, "worker", "", "only rooms that this worker holds")
-	c.Flags().BoolVar(&free, "free", false, "only rooms that nobody holds")
+	c.Flags().BoolVar(&free, "free", false, "only rooms without a worker")
 	c.Flags().BoolVar(&moved, "moved", false, "only rooms that were moved to a worker")
 	c.RunE = s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
 		list, err := roomsOf(ctx, f, args)

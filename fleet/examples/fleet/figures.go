@@ -78,9 +78,9 @@ func (f *figures) print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\n%d rooms, %d workers at the beginning, all held after %s; seed %d\n", f.s.rooms, f.s.workers, ms(f.started), f.s.seed)
 	fmt.Fprintf(w, "%s killed: %d rooms, back after %s\n", f.victim, len(back), three(back))
-	fmt.Fprintf(w, "%s drained: %d rooms in %s; nobody in a room for %s\n", f.leaver, len(drained), ms(f.drainEnded.Sub(f.drainBegan)), three(drained))
-	fmt.Fprintf(w, "%s joined: %d rooms moved to it, it had to be %d; %d moved elsewhere; nobody in a room for %s\n", f.newcomer, len(to), len(f.wanted), elsewhere, three(gaps))
-	fmt.Fprintf(w, "messages in: visitors said %d, the handler got %d, %d were said while nobody was in the room; handled twice %d, out of order %d\n",
+	fmt.Fprintf(w, "%s drained: %d rooms in %s; a room empty for %s\n", f.leaver, len(drained), ms(f.drainEnded.Sub(f.drainBegan)), three(drained))
+	fmt.Fprintf(w, "%s joined: %d rooms moved to it, it had to be %d; %d moved elsewhere; a room empty for %s\n", f.newcomer, len(to), len(f.wanted), elsewhere, three(gaps))
+	fmt.Fprintf(w, "messages in: visitors sent %d, the handler got %d, %d were sent while the room was empty; handled twice %d, out of order %d\n",
 		t.said.Load(), t.heard.Load(), t.said.Load()-t.heard.Load(), t.again.Load(), t.disorder.Load())
 	fmt.Fprintf(w, "messages out: sent %d, confirmed %d, lost %d, written twice %d\n", taken, taken-int(f.waiting), lost, duplicates)
 	fmt.Fprintf(w, "rooms held in the end: %d of %d; held twice at any moment: %d\n", f.held, f.s.rooms, twice)

@@ -29,7 +29,7 @@ func main() {
 	flag.IntVar(&s.rooms, "rooms", 1000, "how many rooms")
 	flag.IntVar(&s.workers, "workers", 3, "how many worker processes at the beginning")
 	flag.DurationVar(&s.duration, "for", 50*time.Second, "how long it takes; longer when something has to be waited for")
-	flag.Uint64Var(&s.seed, "seed", rand.Uint64N(1e6), "decides who is killed, who is drained, and who says what where")
+	flag.Uint64Var(&s.seed, "seed", rand.Uint64N(1e6), "seed of the random choices")
 	flag.DurationVar(&s.lease, "lease", 0, "the workers' lease (default the fleet's)")
 	flag.Parse()
 	if s.rooms < 1 || s.workers < 3 || flag.NArg() > 0 {

@@ -6,7 +6,7 @@ type Property uint8
 const (
 	// Nothing is broken.
 	Kept Property = iota
-	// TwoWriters: two workers have an open client, and the guards of both say yes.
+	// TwoWriters: two workers have an open client, and the guards of both permit writes.
 	TwoWriters
 	// TwoClients: two workers have an open client, even if one of them cannot write any
 	// more.
