@@ -42,6 +42,7 @@ type Client struct {
 	session     *session      // nil: none, or it is done
 	sessions    int           // how many there have been
 	done        chan struct{} // see Done
+	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect
 	connections int           // how many there have been, also those that were never open
 	newest      *link         // the last of these, also before it is open; nil: it has ended
@@ -55,7 +56,7 @@ type Client struct {
 // a panic in an option is not recovered. The client will follow up to three redirects of a
 // handshake, on the same host only.
 func New(url string, options ...Option) (*Client, error) {
-	c := &Client{cfg: defaultConfig(), done: make(chan struct{})}
+	c := &Client{cfg: defaultConfig(), done: make(chan struct{}), closed: make(chan struct{})}
 	for _, option := range options {
 		if option == nil {
 			option = setting("New", func(*config) error { return wrong("New", "nil", "an option must not be nil") })

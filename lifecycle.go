@@ -18,16 +18,20 @@ import (
 // Connect returns [ErrAlreadyConnected] while the client is connected or connecting, and
 // [ErrClosed] when Close is called meanwhile. After Close or a permanent failure it starts
 // anew with the same callbacks, and delivers what a failure has left in the queue. Before
-// that it waits, until ctx ends, for functions that the session before still runs, such as
-// a slow endpoint function; called in one of these, with its context, it returns
-// ErrAlreadyConnected. It may be called from any goroutine.
+// that it waits, until ctx ends, for functions other than callbacks that the session before
+// still runs, such as a slow endpoint function; called in one of these, with its context, it
+// returns ErrAlreadyConnected. It may be called from any goroutine.
 //
 // It mirrors the original's initWebSocket, which does nothing when it is "already logged
 // in".
 func (c *Client) Connect(ctx context.Context) error {
 	s, err := c.start(ctx, "Connect")
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case s == nil:
+		_, left := c.running()
+		return errors.Join(context.Cause(ctx), left)
 	}
 	select {
 	case <-s.opened:
@@ -61,8 +65,14 @@ func (c *Client) Connect(ctx context.Context) error {
 // [WithDrainTimeout]) plus 2 s after the end began.
 func (c *Client) Run(ctx context.Context) error {
 	s, err := c.start(ctx, "Run")
-	if err != nil {
+	switch {
+	case err == ErrClosed:
+		return nil
+	case err != nil:
 		return err
+	case s == nil:
+		_, left := c.running()
+		return left
 	}
 	select {
 	case <-s.over:
@@ -83,12 +93,15 @@ func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
 	_ = c.dispatcher.wait(ctx, s.last)
 }
 
-// start starts a session. It waits until the one before is done, and returns the cause when
-// ctx ends before that. verb is for its errors.
+// start starts a session. It waits until the one before is done, and returns nil when ctx
+// ends before that, or ErrClosed when the client is closed. verb is for its errors.
 func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 	if err := needContext(ctx, verb); err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
 	var schedule *schedule
 	if err := apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
 		return nil, err
@@ -111,13 +124,20 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 		}
 		select {
 		case <-old.done:
+		case <-closed:
+			return nil, ErrClosed
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, nil
 		}
 	}
 	defer c.mu.Unlock()
+	select {
+	case <-closed:
+		return nil, ErrClosed
+	default:
+	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil
 	}
 	c.sessions++
 	s := &session{
@@ -201,8 +221,10 @@ func (c *Client) CloseNow() error {
 //
 // Shutdown blocks until all of this is done, and returns nil. When ctx ends, it goes on as
 // [Client.CloseNow] does, and returns the cause of ctx's end, joined with the
-// [*UndeliveredError] if messages are left. It returns that error alone when CloseNow is
-// called meanwhile, and for the queue of a client without an open connection.
+// [*UndeliveredError] if messages are left. It returns that error alone for the queue of a
+// client without an open connection. Of several calls of Shutdown, [Client.Close] and
+// CloseNow at a time, one returns the messages that are left. Messages that are held back by
+// [Setup.HoldQueue] are waited for.
 //
 // In a callback, give Shutdown the context of the callback, or one derived from it. It does
 // not wait for the callback then; nor does any concurrent Shutdown, of any client. With
@@ -231,12 +253,12 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if l != nil {
 		c.queue.finish(s.graceful, l)
 	}
-	_ = c.end(s, StatusNormalClosure, "", nil)
+	left = c.end(s, StatusNormalClosure, "", nil)
 	cut := s.graceful.Err() != nil
 	if c.dispatcher.wait(s.graceful, s.last) != nil || cut {
-		return errors.Join(context.Cause(ctx), s.left) // after CloseNow the cause is nil
+		return errors.Join(context.Cause(ctx), left) // after CloseNow the cause is nil
 	}
-	return s.left
+	return left
 }
 
 // Done returns a channel that is closed when the client has been closed or has failed and
@@ -263,10 +285,13 @@ func (c *Client) ended() {
 }
 
 // running returns the session that is not over. If there is none, it closes the client
-// itself and returns the *UndeliveredError of what is left.
+// itself and returns the *UndeliveredError of what is left. It ends every Connect and Run
+// that waits for a session to be done.
 func (c *Client) running() (s *session, left error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	close(c.closed)
+	c.closed = make(chan struct{})
 	if s := c.session; s != nil && !s.isOver() {
 		return s, nil
 	}
@@ -308,11 +333,15 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	} else if newest != nil && newest.session == s {
 		newest.fail(&CloseError{Code: code, Reason: reason})
 	}
+	var ending ending
+	if l != nil {
+		ending = endingOf(l.why())
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l != nil {
-		s.detach(l, l.why())
+		s.detach(l, ending)
 	}
-	s.settle(StateClosed, s.cause)
+	s.settle(StateClosed, s.cause, ErrClosed)
 	return s.left
 }

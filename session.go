@@ -202,46 +202,62 @@ func (s *session) tryNow(anew bool) {
 // linkEnded is called on the session's goroutine when the open link has ended.
 func (s *session) linkEnded(l *link, cause *CloseError) {
 	c := s.client
+	ending := endingOf(cause)
 	c.mu.Lock()
-	s.detach(l, cause)
+	s.detach(l, ending)
 	event := l.closed
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.close, event)
 }
 
+// An ending is what follows from the cause of a link's end. The cause may wrap an error of
+// the user, whose methods must not be called with a mutex held.
+type ending struct {
+	cause *CloseError
+	count Disconnects // one disconnect
+	lost  error       // for the requests on the link
+}
+
+func endingOf(cause *CloseError) ending {
+	e := ending{cause: cause, lost: fmt.Errorf("%w: %w", ErrConnectionLost, cause)}
+	e.count.count(cause)
+	return e
+}
+
 // detach detaches the open link and dispatches its CloseEvent, once: both the session's
 // goroutine and Close call it. It is called with the client's mutex held.
-func (s *session) detach(l *link, cause *CloseError) {
+func (s *session) detach(l *link, ending ending) {
 	if s.link != l {
 		return
 	}
 	s.link = nil
-	c := s.client
+	c, cause := s.client, ending.cause
 	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
 	if s.closing && !cause.Remote && cause.Err == nil {
 		event.Err = s.cause
 	}
 	l.closed = event
 	if !s.closing {
-		c.stats.Disconnects.count(cause)
+		c.stats.Disconnects.add(ending.count)
 	}
 	c.dispatcher.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
 	if !s.closing && cause.Remote && cause.Code == StatusMessageTooBig {
 		c.queue.refused(l)
 	}
-	c.requests.lost(&c.queue, l, fmt.Errorf("%w: %w", ErrConnectionLost, cause))
+	c.requests.lost(&c.queue, l, ending.lost)
 }
 
 // fail ends the session with a permanent error, unless Close or Shutdown was called. It
 // blocks until the session is over.
 func (s *session) fail(err error) {
 	c := s.client
+	refuse := fmt.Errorf("%w: %w", ErrClosed, err) // not with a mutex held: err may be the user's
 	c.mu.Lock()
 	if !s.retired {
 		s.retire()
 		s.begin()
 		s.err = err
-		s.settle(StateFailed, err)
+		s.settle(StateFailed, err, refuse)
 	}
 	c.mu.Unlock()
 	<-s.over
@@ -254,13 +270,10 @@ func (s *session) begin() {
 }
 
 // settle makes the session's last state change, to StateClosed or StateFailed, after the
-// link has ended. It is called with the client's mutex held.
-func (s *session) settle(to State, err error) {
+// link has ended. From then on the queue refuses messages. It is called with the client's
+// mutex held.
+func (s *session) settle(to State, err, refuse error) {
 	c := s.client
-	refuse := ErrClosed
-	if to == StateFailed {
-		refuse = fmt.Errorf("%w: %w", ErrClosed, err)
-	}
 	c.queue.accept(refuse)
 	if to == StateClosed {
 		s.left = c.queue.takeBack(refuse)

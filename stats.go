@@ -75,6 +75,15 @@ func (d Disconnects) LogValue() slog.Value { return record.Log(d) }
 // Total returns the sum of all counters.
 func (d Disconnects) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
 
+// add adds the counters of more.
+func (d *Disconnects) add(more Disconnects) {
+	d.Closed += more.Closed
+	d.Lost += more.Lost
+	d.HalfOpen += more.HalfOpen
+	d.Protocol += more.Protocol
+	d.Local += more.Local
+}
+
 // count counts a connection that ended because of cause.
 func (d *Disconnects) count(cause *CloseError) {
 	limit := (*ReadLimitError)(nil)
