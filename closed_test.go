@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // endings are the calls that close a client.
@@ -134,5 +137,43 @@ func TestConnectAndRunWithAnEndedContext(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorAs(t, err, &left)
 		require.Equal(t, wechatws.StateClosed, c.State())
+	})
+}
+
+// A slowNetConn is a network connection of the user whose Write returns late.
+type slowNetConn struct {
+	net.Conn
+	slow *atomic.Bool
+}
+
+func (c slowNetConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.slow.Load() {
+		time.Sleep(500 * time.Millisecond)
+	}
+	return n, err
+}
+
+// Close does not hand back what a write under way has written, also when the connection ends
+// meanwhile.
+func TestWhatIsBeingWrittenIsNotHandedBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var slow atomic.Bool
+		c := w.client(append(quiet(), wechatws.WithDrainTimeout(100*time.Millisecond),
+			wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := w.net.DialContext(ctx, network, addr)
+				return slowNetConn{conn, &slow}, err
+			}))...).connect()
+		conn := w.conn()
+		slow.Store(true)
+		require.NoError(t, c.Send(t.Context(), wechatws.Text("one")))
+		w.sleep(10 * time.Millisecond)
+		closed := make(chan error)
+		go func() { closed <- c.Close(1000, "") }()
+		w.sleep(190 * time.Millisecond)
+		require.Equal(t, []string{"one"}, received(conn))
+		conn.Cut(wstest.RST)
+		require.NoError(t, <-closed)
+		<-c.Done()
 	})
 }

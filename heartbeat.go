@@ -342,7 +342,11 @@ func (h *heartbeat) mayPing(now time.Time) bool {
 
 // pinged is called before a ping is written, and returns its payload.
 func (h *heartbeat) pinged() []byte {
-	trace(h.link.session.ctx, h.link.client, h.cfg.trace.ping, PingInfo{Connection: h.link.number})
+	if hooks := h.cfg.trace.ping; len(hooks) > 0 {
+		h.link.client.queue.outside(h.link, func() {
+			trace(h.link.session.ctx, h.link.client, hooks, PingInfo{Connection: h.link.number})
+		})
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pings++

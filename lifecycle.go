@@ -335,6 +335,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 	}
 	var ending ending
 	if l != nil {
+		patience := s.graceful
+		if l.isOwn() {
+			patience = context.Background() // a write to a closed socket ends
+		}
+		writing, cancel := context.WithDeadline(patience, s.ends)
+		c.queue.awaitWriter(writing, l)
+		cancel()
 		ending = endingOf(l.why())
 	}
 	c.mu.Lock()

@@ -57,6 +57,7 @@ type link struct {
 	cut       *outgoing   // written in part when a write failed
 	held      bool        // see Setup.HoldQueue
 	holding   *time.Timer // ends held; nil: it never was
+	outside   int         // functions of the user that hold the writer up
 	abandoned bool        // Close has taken the batch in flight back from the writer
 
 	gathered atomic.Pointer[writing] // given to the wire last
@@ -175,6 +176,13 @@ func (l *link) end(readErr error) *CloseError {
 		l.wire.end()
 	}
 	return l.why()
+}
+
+// isOwn reports whether only code of this module and the standard library writes to the
+// socket.
+func (l *link) isOwn() bool {
+	_, foreign := l.conn.(*userConn)
+	return !foreign && l.wire != nil && !l.wire.foreign
 }
 
 // why returns the cause of the end.

@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net"
@@ -97,6 +98,29 @@ func (q *queue) replace(l *link, m *outgoing, by Outbound) {
 	if !l.abandoned {
 		m.Data = by.Data
 	}
+}
+
+// awaitWriter waits until the writer of l, which has ended, has told how much of the batch in
+// flight was written: a write that is under way may still succeed, and what it writes must
+// not be handed back. It does not wait for a function of the user, except for the connection
+// that writes, until ctx ends.
+func (q *queue) awaitWriter(ctx context.Context, l *link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_ = q.await(ctx, func() bool { return len(q.inFlight) == 0 || q.writer != l || l.outside > 0 })
+}
+
+// outside runs a function of the user that holds up the writer of l, for which awaitWriter does not wait.
+func (q *queue) outside(l *link, fn func()) {
+	count := func(n int) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		l.outside += n
+		q.change()
+	}
+	count(1)
+	defer count(-1)
+	fn()
 }
 
 // wrote ends the writing of a batch, of which the first n messages are written; begun

@@ -108,12 +108,15 @@ func (l *link) encodeOnWrite(batch []*outgoing) {
 		if !m.late {
 			continue
 		}
-		err := apart(func() error {
-			again, err := encode(l.client.cfg.codec, m.value)
-			if err == nil {
-				l.client.queue.replace(l, m, again)
-			}
-			return err
+		var err error
+		l.client.queue.outside(l, func() {
+			err = apart(func() error {
+				again, err := encode(l.client.cfg.codec, m.value)
+				if err == nil {
+					l.client.queue.replace(l, m, again)
+				}
+				return err
+			})
 		})
 		if err != nil {
 			l.client.reportLater(l.session, err)
