@@ -95,11 +95,13 @@ func (d *Disconnects) count(cause *CloseError) {
 // moved records a change of the state.
 func (s *Stats) moved(change StateChange) {
 	s.Since, s.RetryAt = change.At, time.Time{}
-	if change.To == StateWaiting {
+	switch change.To {
+	case StateWaiting:
 		s.RetryAt = s.Since.Add(change.RetryIn)
-	}
-	if change.Err != nil {
 		s.LastError, s.LastErrorAt = change.Err, s.Since
+	case StateFailed:
+		s.LastError, s.LastErrorAt = change.Err, s.Since
+	default: // the error of another one is the end of a context
 	}
 }
 
