@@ -331,7 +331,8 @@ func (e *UndeliveredError) Error() string {
 
 // A DroppedError names the messages that were accepted and then dropped: by
 // [QueueDropOldest], because they had expired, or because the peer refuses them. It is
-// reported to [Client.OnError]; [Client.SendConfirmed] returns it to its caller instead.
+// reported to [Client.OnError]. The messages of [Client.Request] and [Client.SendConfirmed]
+// are not: these calls return the error, a DroppedError only if the peer refuses the message.
 // The messages may be sent again: see [Outbound].
 type DroppedError struct {
 	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]

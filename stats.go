@@ -35,7 +35,8 @@ type Stats struct {
 	// [Client.SendConfirmed] that were written to a socket, and the size of their data.
 	MessagesOut int64 `json:"messages_out,omitzero"`
 	BytesOut    int64 `json:"bytes_out,omitzero"`
-	// Dropped counts accepted messages that were dropped, as in [DroppedError].
+	// Dropped counts accepted messages that were dropped and reported to [Client.OnError] in
+	// a [*DroppedError].
 	Dropped int64 `json:"dropped,omitzero"`
 
 	Queued      int `json:"queued,omitzero"`       // messages in the outbound queue
