@@ -132,8 +132,11 @@ func (c *config) check(rawURL string) error {
 		errs = append(errs, m.err)
 	}
 	switch {
+	case slices.ContainsFunc(c.mistakes, func(m mistake) bool { return m.thing == "WithEndpoint" }):
 	case c.endpoint != nil && rawURL != "":
 		errs = append(errs, wrong("WithEndpoint", "func", "give New an empty url when the endpoint comes from a function"))
+	case c.endpoint == nil && rawURL == "":
+		errs = append(errs, wrong("url", `""`, "give a URL, or WithEndpoint"))
 	case c.endpoint == nil:
 		u, err := parseURL(rawURL)
 		if err != nil {
@@ -145,7 +148,11 @@ func (c *config) check(rawURL string) error {
 		}
 	}
 	if c.loginMessage != nil {
-		if err := protect(func() error { _, err := encode(c.codec, c.loginMessage); return err }); err != nil {
+		var m Outbound
+		err := protect(func() (err error) { m, err = encode(c.codec, c.loginMessage); return err })
+		m = Outbound{Binary: m.Binary, Data: m.Data} // not to be encoded again
+		c.login = func(context.Context) (any, error) { return m, nil }
+		if err != nil {
 			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+trimPrefix(err)))
 		}
 	}

@@ -47,8 +47,7 @@ type Option func(*config)
 func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return setting("WithEndpoint", func(c *config) error {
 		c.endpoint = fn
-		if fn == nil { // any function, so that the missing url is not reported as well
-			c.endpoint = func(context.Context, int, error) (Endpoint, error) { return Endpoint{}, nil }
+		if fn == nil {
 			return wrong("WithEndpoint", "nil", "must be a function")
 		}
 		return nil
@@ -56,7 +55,8 @@ func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoin
 }
 
 // WithHeader sends h with every handshake, by default no header: cookies, tokens, an Origin.
-// h is cloned. Host and the headers of the handshake itself are refused. nil is no header.
+// h is cloned. Host and the headers of the handshake itself are refused, and so are two names
+// that differ in case only. nil is no header.
 func WithHeader(h http.Header) Option {
 	return setting("WithHeader", func(c *config) error {
 		c.header = h.Clone()
@@ -199,11 +199,11 @@ func WithLogin(fn func(ctx context.Context) (any, error)) Option {
 }
 
 // WithLoginMessage sends v as the first message of every connection, by default none: it is
-// [WithLogin] for a message that is always the same. A v that cannot be encoded is an error
-// from [New].
+// [WithLogin] for a message that is always the same. [New] encodes v, once, and returns an error
+// if that fails; later changes of v have no effect.
 func WithLoginMessage(v any) Option {
 	return setting("WithLogin", func(c *config) error {
-		c.login, c.loginMessage = func(context.Context) (any, error) { return v, nil }, v
+		c.login, c.loginMessage = nil, v
 		if v == nil {
 			return wrong("WithLoginMessage", "nil", "must be a message; leave the option out to send none")
 		}

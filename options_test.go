@@ -36,7 +36,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"", nil, `wechatws: New(nil): an option must not be nil`},
 		{"ftp://host/path", pass, `wechatws: url("ftp://host"): scheme must be ws or wss (http and https are taken as those)`},
 		{"host:8080", pass, `wechatws: url("host:"): scheme must be ws or wss (http and https are taken as those)`},
-		{"", pass, `wechatws: url(""): scheme must be ws or wss (http and https are taken as those)`},
+		{"", pass, `wechatws: url(""): give a URL, or WithEndpoint`},
 		{"ws://", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws:///path?token=secret", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws://user:secret@/path", pass, `wechatws: url("ws:"): host is missing`},
@@ -72,6 +72,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"good", "secret\n"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x00"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
+		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
@@ -120,6 +121,11 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		lines := strings.Split(err.Error(), "\n")
 		assert.Contains(t, lines, tt.want)
 		assert.NotContains(t, err.Error(), "secret")
+	}
+
+	for _, url := range []string{"", "ws://h", "nonsense"} {
+		_, err := wechatws.New(url, wechatws.WithEndpoint(nil))
+		assert.EqualError(t, err, "wechatws: WithEndpoint(nil): must be a function", "one mistake, one error")
 	}
 
 	_, err := wechatws.New("nonsense", wechatws.WithJitter(-1), wechatws.WithReadLimit(-1), wechatws.WithLogin(nil))
