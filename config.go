@@ -122,8 +122,25 @@ func positive(option string, d time.Duration) error {
 	if d <= 0 {
 		return wrong(option, d, "must be longer than zero")
 	}
+	return notNegative(option, d)
+}
+
+// notNegative checks a duration that may be zero.
+func notNegative(option string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return wrong(option, d, "must be zero or longer")
+	case lacksUnit(d):
+		return wrong(option, d, needsUnit)
+	}
 	return nil
 }
+
+// needsUnit says what is wrong with a duration that lacks its unit, such as 10 for 10 s.
+const needsUnit = "must be at least 1ms; a number without a unit is nanoseconds"
+
+// lacksUnit reports whether d is so short that its unit has surely been forgotten.
+func lacksUnit(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 
 // check completes the configuration, and returns all errors in it, joined.
 func (c *config) check(rawURL string) error {

@@ -218,15 +218,17 @@ func WithLoginMessage(v any) Option {
 // It mirrors the original's _start.
 func WithHeartbeat(h Heartbeat) Option {
 	return setting("WithHeartbeat", func(c *config) error {
-		c.heartbeat = h
 		switch {
 		case h.Interval < 0:
 			return wrong("WithHeartbeat", h.Interval, "the interval must be longer than zero; WithoutHeartbeat switches it off")
 		case h.Message != nil && h.NewMessage != nil:
 			return wrong("WithHeartbeat", "Message and NewMessage", "give one of the two")
+		case lacksUnit(h.Interval):
+			return wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), needsUnit)
 		case h.Interval == 0:
-			c.heartbeat.Interval = 3 * time.Second
+			h.Interval = 3 * time.Second
 		}
+		c.heartbeat = h
 		return nil
 	})
 }
@@ -244,16 +246,20 @@ func WithoutHeartbeat() Option {
 // interval of the pings, or, with [Heartbeat] Pong, than the interval of the heartbeats.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
-		c.liveness = l
-		if l.Interval < 0 || l.Timeout < 0 {
-			return wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "must be longer than zero; WithoutLiveness switches it off")
+		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)
+		switch {
+		case l.Interval < 0 || l.Timeout < 0:
+			return wrong("WithLiveness", given, "must be longer than zero; WithoutLiveness switches it off")
+		case lacksUnit(l.Interval) || lacksUnit(l.Timeout):
+			return wrong("WithLiveness", given, needsUnit)
 		}
 		if l.Interval == 0 {
-			c.liveness.Interval = 3 * time.Second
+			l.Interval = 3 * time.Second
 		}
 		if l.Timeout == 0 {
-			c.liveness.Timeout = 10 * time.Second
+			l.Timeout = 10 * time.Second
 		}
+		c.liveness = l
 		return nil
 	})
 }
@@ -380,10 +386,7 @@ func WithRetryIf(fn func(Failure) bool) Option {
 func WithPermanentAfter(d time.Duration) Option {
 	return setting("WithPermanentAfter", func(c *config) error {
 		c.permanentAfter = d
-		if d < 0 {
-			return wrong("WithPermanentAfter", d, "must be zero or longer")
-		}
-		return nil
+		return notNegative("WithPermanentAfter", d)
 	})
 }
 
@@ -436,10 +439,7 @@ func WithQueue(messages, bytes int, whenFull QueuePolicy) Option {
 func WithDrainTimeout(d time.Duration) Option {
 	return setting("WithDrainTimeout", func(c *config) error {
 		c.drainTimeout = d
-		if d < 0 {
-			return wrong("WithDrainTimeout", d, "must be zero or longer")
-		}
-		return nil
+		return notNegative("WithDrainTimeout", d)
 	})
 }
 

@@ -100,6 +100,15 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithBackOff(nil), `wechatws: WithBackOff(nil): must be a function that makes a backoff.BackOff`},
 		{"ws://h", wechatws.WithJitter(1.5), `wechatws: WithJitter(1.5): must be from 0 to 1`},
 		{"ws://h", wechatws.WithStableAfter(0), `wechatws: WithStableAfter(0s): must be longer than zero`},
+		{"ws://h", wechatws.WithDialTimeout(10), `wechatws: WithDialTimeout(10ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithStableAfter(5), `wechatws: WithStableAfter(5ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 30}), `wechatws: WithHeartbeat(interval 30ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Interval: 3}), `wechatws: WithLiveness(interval 3ns, timeout 0s): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: 10}), `wechatws: WithLiveness(interval 0s, timeout 10ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithPermanentAfter(900), `wechatws: WithPermanentAfter(900ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithDrainTimeout(5), `wechatws: WithDrainTimeout(5ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithTiers(wechatws.Tier{Delay: 3}), `wechatws: WithTiers(tier 1: 3ns × 0): the delay must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithTiers(wechatws.Tier{}), `wechatws: WithTiers(tier 1: 0s × 0): a delay of 0 for ever would try without a pause`},
 		{"ws://h", wechatws.WithRetryIf(nil), `wechatws: WithRetryIf(nil): must be a function`},
 		{"ws://h", wechatws.WithPermanentAfter(-1), `wechatws: WithPermanentAfter(-1ns): must be zero or longer`},
 		{"ws://h", wechatws.WithNetworkMonitor(nil), `wechatws: WithNetworkMonitor(nil): must be a NetworkMonitor such as SystemNetwork()`},
@@ -120,6 +129,9 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		require.Error(t, err, tt.want)
 		lines := strings.Split(err.Error(), "\n")
 		assert.Contains(t, lines, tt.want)
+		if tt.url == "ws://h" {
+			assert.Len(t, lines, 1, "one mistake, one error")
+		}
 		assert.NotContains(t, err.Error(), "secret")
 	}
 
@@ -172,7 +184,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
 	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
-	add("WithTiers", wechatws.WithTiers(wechatws.Tier{}), wechatws.WithTiers())
+	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))
 	add("WithTiers", wechatws.WithoutReconnect(), nil)
 	add("WithJitter", wechatws.WithJitter(1), wechatws.WithJitter(math.NaN()))

@@ -249,7 +249,7 @@ func TestARefusedMessageIsDroppedOnce(t *testing.T) {
 				}
 			}
 		}
-		c = w.client(append(quiet(), wechatws.WithStableAfter(time.Nanosecond), wechatws.WithQueue(3, 4<<20, wechatws.QueueDropOldest),
+		c = w.client(append(quiet(), wechatws.WithStableAfter(time.Millisecond), wechatws.WithQueue(3, 4<<20, wechatws.QueueDropOldest),
 			wechatws.WithBackOff(func() backoff.BackOff { return resetBackOff{reset} }))...)
 		c.send("big" + strings.Repeat("x", 1<<20))
 		refused := w.refuseHalf(2)

@@ -51,6 +51,8 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		return c.badCallback("AfterConnect", "")
 	case timeout <= 0:
 		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout must be longer than zero"})
+	case lacksUnit(timeout):
+		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout " + needsUnit})
 	}
 	return c.afterConnect.Add(func(ctx context.Context, o *Setup) {
 		if o.err != nil {
