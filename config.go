@@ -167,7 +167,6 @@ func (c *config) check(rawURL string) error {
 	if c.loginMessage != nil {
 		var m Outbound
 		err := protect(func() (err error) { m, err = encode(c.codec, c.loginMessage); return err })
-		m = Outbound{Binary: m.Binary, Data: m.Data} // not to be encoded again
 		c.login = func(context.Context) (any, error) { return m, nil }
 		if err != nil {
 			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+trimPrefix(err)))

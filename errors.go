@@ -302,9 +302,9 @@ type PanicError struct {
 // Error returns the panic's value.
 func (e *PanicError) Error() string {
 	if e.Value == errGoexit {
-		return "wechatws: a callback called runtime.Goexit"
+		return "wechatws: user function called runtime.Goexit"
 	}
-	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
+	return fmt.Sprintf("wechatws: user function panicked: %v", e.Value)
 }
 
 // Unwrap returns the panic's value when it is an error.

@@ -200,7 +200,8 @@ func WithLogin(fn func(ctx context.Context) (any, error)) Option {
 
 // WithLoginMessage sends v as the first message of every connection, by default none: it is
 // [WithLogin] for a message that is always the same. [New] encodes v, once, and returns an error
-// if that fails; later changes of v have no effect.
+// if that fails; later changes of v have no effect, unless it is an [Outbound] that was sent
+// with [EncodeOnWrite].
 func WithLoginMessage(v any) Option {
 	return setting("WithLogin", func(c *config) error {
 		c.login, c.loginMessage = nil, v
