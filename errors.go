@@ -18,8 +18,8 @@ var (
 	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
 
 	// ErrClosed is returned by [Client.Send], [Client.Flush], [Client.Request] and
-	// [Client.Reconnect] once the client is closed or has failed. After a failure it wraps
-	// the cause.
+	// [Client.Reconnect] once the client is closed or has failed; Flush returns nil if nothing
+	// is queued. After a failure it wraps the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
 	// ErrMessageTooBig means that sending the message again cannot succeed. It is wrapped,

@@ -322,7 +322,8 @@ func WithTiers(tiers ...Tier) Option {
 
 // WithBackOff sets the reconnect schedule to a policy of github.com/cenkalti/backoff/v4, by
 // default that of [WithTiers]. fn is called once by every [Client.Connect] and [Client.Run],
-// since a policy has state and belongs to one session. The client calls the policy from one
+// since a policy has state and belongs to one session; these wait for fn, which must not block.
+// The client calls the policy from one
 // goroutine at a time. When the policy returns backoff.Stop, the client ends in [StateFailed]
 // with the last error.
 func WithBackOff(fn func() backoff.BackOff) Option {

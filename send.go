@@ -259,8 +259,9 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 //
 // Send does not block, except as [WithQueue] and [FailFast] say. It returns the error of the
 // codec; [ErrQueueFull], which also wraps [ErrMessageTooBig] if v is larger than the whole
-// queue; [ErrNotOpen] without a queue; [ErrClosed] after Close or a permanent failure; or the
-// cause of ctx's end. It may be called from any goroutine.
+// queue; [ErrNotOpen] and, after its [ExpireAfter], [ErrExpired] with FailFast or without a
+// queue; [ErrClosed] after Close or a permanent failure; or the cause of ctx's end. It may be
+// called from any goroutine.
 //
 // It mirrors the original's sendWebSocketMsg, whose fail callback is the error here.
 func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
@@ -275,8 +276,8 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 }
 
 // Flush blocks until every message that was accepted before the call is written or dropped.
-// It returns the cause of ctx's end, or [ErrClosed] if the client is closed or fails before
-// that. It may be called from any goroutine.
+// It returns nil in every state if there is none; the cause of ctx's end; or [ErrClosed] if the
+// client is closed or fails before that. It may be called from any goroutine.
 func (c *Client) Flush(ctx context.Context) error {
 	if err := needContext(ctx, "Flush"); err != nil {
 		return err
