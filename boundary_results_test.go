@@ -82,7 +82,7 @@ func (faultyBody) Close() error             { panic("oops") }
 
 // Nil and impossible results are errors, and so are errors whose methods panic.
 func TestResultsThatCannotBeUsed(t *testing.T) {
-	const panics = "panic in a callback"
+	const panics = "user function panicked"
 	dialer := func(c transport.Conn, resp *http.Response, err error) wechatws.Option {
 		return wechatws.WithDialer(dialWith(func(context.Context, transport.Handshake) (transport.Conn, *http.Response, error) {
 			return c, resp, err

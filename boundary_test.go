@@ -177,7 +177,7 @@ func userFunctions() []userFunction {
 			return wechatws.WithLogin(func(context.Context) (any, error) { pull(); return "login", nil })
 		})},
 		{name: "MarshalJSON of the login", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
-			return wechatws.WithLoginMessage(faultyValue{pull})
+			return wechatws.WithLogin(func(context.Context) (any, error) { return faultyValue{pull}, nil })
 		})},
 		{name: "WithProxy", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithProxy(func(*http.Request) (*url.URL, error) { pull(); return nil, nil })

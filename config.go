@@ -122,8 +122,25 @@ func positive(option string, d time.Duration) error {
 	if d <= 0 {
 		return wrong(option, d, "must be longer than zero")
 	}
+	return notNegative(option, d)
+}
+
+// notNegative checks a duration that may be zero.
+func notNegative(option string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return wrong(option, d, "must be zero or longer")
+	case lacksUnit(d):
+		return wrong(option, d, needsUnit)
+	}
 	return nil
 }
+
+// needsUnit says what is wrong with a duration that lacks its unit, such as 10 for 10 s.
+const needsUnit = "must be at least 1ms; a number without a unit is nanoseconds"
+
+// lacksUnit reports whether d is so short that its unit has surely been forgotten.
+func lacksUnit(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 
 // check completes the configuration, and returns all errors in it, joined.
 func (c *config) check(rawURL string) error {
@@ -132,8 +149,11 @@ func (c *config) check(rawURL string) error {
 		errs = append(errs, m.err)
 	}
 	switch {
+	case slices.ContainsFunc(c.mistakes, func(m mistake) bool { return m.thing == "WithEndpoint" }):
 	case c.endpoint != nil && rawURL != "":
 		errs = append(errs, wrong("WithEndpoint", "func", "give New an empty url when the endpoint comes from a function"))
+	case c.endpoint == nil && rawURL == "":
+		errs = append(errs, wrong("url", `""`, "give a URL, or WithEndpoint"))
 	case c.endpoint == nil:
 		u, err := parseURL(rawURL)
 		if err != nil {
@@ -145,7 +165,10 @@ func (c *config) check(rawURL string) error {
 		}
 	}
 	if c.loginMessage != nil {
-		if err := protect(func() error { _, err := encode(c.codec, c.loginMessage); return err }); err != nil {
+		var m Outbound
+		err := protect(func() (err error) { m, err = encode(c.codec, c.loginMessage); return err })
+		c.login = func(context.Context) (any, error) { return m, nil }
+		if err != nil {
 			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+trimPrefix(err)))
 		}
 	}

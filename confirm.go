@@ -43,6 +43,8 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	}
 	if d := out.confirmTimeout; d <= 0 {
 		return Message{}, &OptionError{Option: "SendConfirmed: ConfirmTimeout", Value: d.String(), Want: "must be longer than zero"}
+	} else if lacksUnit(d) {
+		return Message{}, &OptionError{Option: "SendConfirmed: ConfirmTimeout", Value: d.String(), Want: needsUnit}
 	}
 	if !out.expires.IsZero() {
 		var cancel context.CancelFunc

@@ -407,3 +407,14 @@ func TestFailFast(t *testing.T) {
 		c.close()
 	})
 }
+
+func TestATimeoutWithoutAUnitIsAnError(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client()
+		_, err := c.SendConfirmed(t.Context(), "x", isOfType("x"), wechatws.ConfirmTimeout(10))
+		require.EqualError(t, err, "wechatws: SendConfirmed: ConfirmTimeout(10ns): must be at least 1ms; a number without a unit is nanoseconds")
+		c.AfterConnect(10, func(context.Context, *wechatws.Setup) error { return nil })
+		require.EqualError(t, c.Connect(t.Context()), "wechatws: AfterConnect(10ns): the timeout must be at least 1ms; a number without a unit is nanoseconds")
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+	})
+}

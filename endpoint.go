@@ -18,7 +18,7 @@ import (
 // returns it. Printed and in a log it shows the URL's scheme and host only.
 type Endpoint struct {
 	URL    string      // ws or wss; http and https are taken as those
-	Header http.Header // added to the header of WithHeader; may be nil
+	Header http.Header // added to the header of WithHeader, of which it replaces the same names; may be nil
 }
 
 // parseURL reads a WebSocket URL. Its errors show at most scheme and host.
@@ -82,8 +82,8 @@ func isHost(u *url.URL) bool {
 func (c *config) mergedHeader(own ...http.Header) http.Header {
 	merged := http.Header{}
 	for _, h := range append([]http.Header{c.header}, own...) {
-		for name, values := range h {
-			merged[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+		for _, name := range slices.Sorted(maps.Keys(h)) { // a trace may have written one name in two ways
+			merged[http.CanonicalHeaderKey(name)] = slices.Clone(h[name])
 		}
 	}
 	return merged
@@ -93,6 +93,7 @@ func (c *config) mergedHeader(own ...http.Header) http.Header {
 // hold tokens and cookies.
 func checkHeader(option string, h http.Header) error {
 	var errs []error
+	seen := map[string]string{} // by the canonical name
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		want := ""
 		switch canonical := http.CanonicalHeaderKey(name); {
@@ -107,7 +108,10 @@ func checkHeader(option string, h http.Header) error {
 			want = "this header belongs to the handshake"
 		case slices.ContainsFunc(h[name], hasControl):
 			want = "a value must be one line without control characters"
+		case seen[canonical] != "":
+			want = seen[canonical] + " is the same name, give it once"
 		default:
+			seen[canonical] = name
 			continue
 		}
 		errs = append(errs, wrong(option, name, want))

@@ -21,6 +21,7 @@ func TestAnEndpointThatCannotBe(t *testing.T) {
 	for want, endpoint := range map[string]wechatws.Endpoint{
 		`url(""): scheme must be ws or wss (http and https are taken as those)`:                 {},
 		`url("ws://h:99999"): port must be from 1 to 65535`:                                     {URL: "ws://h:99999/?secret"},
+		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                      {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
 		`Endpoint.Header(X-Token): a value must be one line without control characters`:         {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
 		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`:    {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
 		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                        {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},

@@ -18,8 +18,8 @@ var (
 	ErrAlreadyConnected = errors.New("wechatws: already connected or connecting")
 
 	// ErrClosed is returned by [Client.Send], [Client.Flush], [Client.Request] and
-	// [Client.Reconnect] once the client is closed or has failed. After a failure it wraps
-	// the cause.
+	// [Client.Reconnect] once the client is closed or has failed; Flush returns nil if nothing
+	// is queued. After a failure it wraps the cause.
 	ErrClosed = errors.New("wechatws: client is closed")
 
 	// ErrMessageTooBig means that sending the message again cannot succeed. It is wrapped,
@@ -115,7 +115,7 @@ const (
 // A DialError is a connection attempt that has failed, with the phase in which it failed. Its
 // text has the server's host and port, and never a query, user info or header value. Invalid
 // data from the peer in it, such as a malformed status line, is cut at 200 bytes, with control
-// characters escaped.
+// characters escaped. In JSON and with %#v it is its text.
 //
 // [errors.Is] and [errors.As] find all errors below Err. [errors.Unwrap] reaches the errors
 // below Err only if Err comes from one of the program's functions, so that a program that
@@ -163,7 +163,7 @@ func (e *networkError) hidden() error        { return e.err }
 // A HandshakeError is a server's response to the handshake that is not a valid upgrade. It is
 // wrapped by a [*DialError]; use [errors.As]. Its text has the status and, for an invalid
 // upgrade, the reason. Header and Body are not part of the text: a server's page often repeats
-// the token that it refuses.
+// the token that it refuses. In JSON and with %#v it is its text.
 type HandshakeError struct {
 	Status     int           // HTTP status; 101 if the upgrade itself is invalid
 	Header     http.Header   // of the response; may hold secrets such as cookies
@@ -198,7 +198,7 @@ func statusText(status int) string {
 }
 
 // A CloseError is the end of a connection. Its text has the code and the cause, and not the
-// reason.
+// reason. In JSON and with %#v it is its text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
 	// [StatusAbnormalClosure] if there was no close frame.
@@ -242,7 +242,8 @@ func (e *ReadLimitError) Error() string {
 }
 
 // A DecodeError is an inbound message that could not be routed or decoded. The connection stays
-// open. In its text the type and the text of Err are cut at 200 bytes.
+// open. In its text the type and the text of Err are cut at 200 bytes. In JSON and with %#v it
+// is its text.
 type DecodeError struct {
 	Type string // the message's type, if it could be read
 	Data []byte // the whole message; not part of the error's text
@@ -301,9 +302,9 @@ type PanicError struct {
 // Error returns the panic's value.
 func (e *PanicError) Error() string {
 	if e.Value == errGoexit {
-		return "wechatws: a callback called runtime.Goexit"
+		return "wechatws: user function called runtime.Goexit"
 	}
-	return fmt.Sprintf("wechatws: panic in a callback: %v", e.Value)
+	return fmt.Sprintf("wechatws: user function panicked: %v", e.Value)
 }
 
 // Unwrap returns the panic's value when it is an error.
@@ -330,7 +331,8 @@ func (e *UndeliveredError) Error() string {
 
 // A DroppedError names the messages that were accepted and then dropped: by
 // [QueueDropOldest], because they had expired, or because the peer refuses them. It is
-// reported to [Client.OnError]; [Client.SendConfirmed] returns it to its caller instead.
+// reported to [Client.OnError]. The messages of [Client.Request] and [Client.SendConfirmed]
+// are not: these calls return the error, a DroppedError only if the peer refuses the message.
 // The messages may be sent again: see [Outbound].
 type DroppedError struct {
 	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]

@@ -61,9 +61,9 @@ func TestErrorsMadeByHandPrintTheirCause(t *testing.T) {
 		{&wechatws.DecodeError{Type: "x", Data: []byte("1"), Err: wechatws.ErrNotJSON}, `wechatws: cannot use message of type "x" (1 byte): not valid JSON`},
 		{&wechatws.DecodeError{Err: faulty}, "wechatws: cannot use message (0 bytes): <nil>"},
 
-		{&wechatws.PanicError{}, "wechatws: panic in a callback: <nil>"},
-		{&wechatws.PanicError{Value: io.EOF}, "wechatws: panic in a callback: EOF"},
-		{&wechatws.PanicError{Value: faulty}, "wechatws: panic in a callback: <nil>"},
+		{&wechatws.PanicError{}, "wechatws: user function panicked: <nil>"},
+		{&wechatws.PanicError{Value: io.EOF}, "wechatws: user function panicked: EOF"},
+		{&wechatws.PanicError{Value: faulty}, "wechatws: user function panicked: <nil>"},
 
 		{&wechatws.UndeliveredError{}, "wechatws: 0 messages were not delivered"},
 		{&wechatws.UndeliveredError{Messages: []wechatws.Outbound{message}}, "wechatws: 1 message was not delivered"},

@@ -77,8 +77,8 @@ func (e StateChange) LogValue() slog.Value { return record.Log(e) }
 // MarshalJSON implements [json.Marshaler].
 func (e StateChange) MarshalJSON() ([]byte, error) { return record.JSON(e) }
 
-// An OpenEvent is a connection that is open and logged in. In a log and in JSON it has neither
-// Header nor Subprotocol, in which servers repeat secrets.
+// An OpenEvent is a connection that is open and logged in. Printed, in a log and in JSON it has
+// neither Header nor Subprotocol, in which servers repeat secrets.
 type OpenEvent struct {
 	Connection  int         `json:"connection"` // its number, as in [Message]
 	Attempt     int         `json:"attempt"`    // as in [StateChange]
@@ -114,8 +114,8 @@ func (t Timings) LogValue() slog.Value { return record.Log(t) }
 // MarshalJSON implements [json.Marshaler].
 func (t Timings) MarshalJSON() ([]byte, error) { return record.JSON(t) }
 
-// A CloseEvent is the end of a connection that had been open. In a log and in JSON it has no
-// Reason.
+// A CloseEvent is the end of a connection that had been open. Printed, in a log and in JSON it
+// has no Reason.
 type CloseEvent struct {
 	Connection int        `json:"connection"`   // its number, as in [Message]
 	Code       StatusCode `json:"code"`         // as in [CloseError]

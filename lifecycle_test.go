@@ -181,3 +181,20 @@ func TestEveryMethodInsideEveryCallback(t *testing.T) {
 		_ = c.Close(1000, "")
 	})
 }
+
+// The login message is always the same, also if the program changes the value afterwards.
+func TestTheLoginMessageIsEncodedOnce(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		value := map[string]string{"key": "value"}
+		c := w.client(wechatws.WithLoginMessage(value), wechatws.WithoutHeartbeat())
+		value["key"] = "changed"
+		c.connect()
+		first := w.conn()
+		require.NoError(t, c.Reconnect())
+		w.sleep(time.Second)
+		for _, conn := range []*wstest.Conn{first, w.conn()} {
+			require.Equal(t, []string{`{"key":"value"}`}, received(conn))
+		}
+		c.close()
+	})
+}

@@ -14,24 +14,24 @@ import (
 // WithLogger logs what the client does, by default nothing: one line for each event that
 // matters, with levels that keep the log short at Info during an outage of a day.
 //
-//	Debug  dialing             attempt
-//	Info   connected           connection, attempt, took; after an outage: away, failures
-//	Warn   connection lost     connection, lasted, code, err
-//	Warn   attempt failed      attempt, failures, away, delay, err
-//	Info   no network          attempt
-//	Info   network             connected, type
-//	Error  failed              attempt, err; the client has ended
-//	Info   closed              err
-//	Warn   messages dropped    count, err
-//	Warn   message not used    count, type, size, err
-//	Error  panic in a callback value, stack
-//	Warn   error               err: all other errors that OnError receives
+//	Debug  dialing                 attempt
+//	Info   connected               connection, attempt, took; after an outage: away, failures
+//	Warn   connection lost         connection, lasted, code, err
+//	Warn   attempt failed          attempt, failures, away, delay, err
+//	Info   no network              attempt
+//	Info   network                 connected, type
+//	Error  failed                  attempt, err; the client has ended
+//	Info   closed                  err
+//	Warn   messages dropped        count, err
+//	Warn   message not used        count, type, size, err
+//	Error  user function panicked  value, stack
+//	Warn   error                   err: all other errors that OnError receives
 //
 // Of failed attempts in a row, and of unusable messages on one connection, the first, the
 // second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
 // attempt that fails for another reason than the previous one is always logged at Warn. The
-// attributes are in a group named wechatws. They contain no secrets: no server's page, no close
-// reason, and no message's data. Types are cut at 200 bytes.
+// attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
+// secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
 //
 // The logger's handler is called with the contexts of [Trace] and of the callbacks, so that it
 // finds values that [Trace].DialStart has added, such as a span. It is called on the client's
@@ -97,9 +97,9 @@ func (j *journal) dialStart(ctx context.Context, i DialInfo) context.Context {
 
 func (j *journal) open(ctx context.Context, e OpenEvent) {
 	j.mu.Lock()
-	attributes := []any{"connection", e.Connection, "attempt", e.Attempt, "took", e.Timings.Total}
+	attributes := []any{"connection", e.Connection, "attempt", e.Attempt, "took", e.Timings.Total.String()}
 	if j.failures > 0 {
-		attributes = append(attributes, "away", time.Since(j.outage), "failures", j.failures)
+		attributes = append(attributes, "away", time.Since(j.outage).String(), "failures", j.failures)
 	}
 	j.opened, j.outage, j.failures, j.reason, j.unused = time.Now(), time.Time{}, 0, "", 0
 	j.mu.Unlock()
@@ -114,7 +114,7 @@ func (j *journal) close(ctx context.Context, e CloseEvent) {
 	if e.Err == nil { // after Close; state logs that
 		return
 	}
-	j.line(ctx, slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted, "code", int(e.Code), "err", e.Err)
+	j.line(ctx, slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted.String(), "code", int(e.Code), "err", e.Err)
 }
 
 func (j *journal) retry(ctx context.Context, e StateChange) {
@@ -130,7 +130,7 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	}
 	failures, away := j.failures, time.Since(j.outage)
 	j.mu.Unlock()
-	j.line(ctx, level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away, "delay", e.RetryIn, "err", e.Err)
+	j.line(ctx, level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away.String(), "delay", e.RetryIn.String(), "err", e.Err)
 }
 
 func (j *journal) state(ctx context.Context, e StateChange) {
@@ -166,7 +166,7 @@ func (j *journal) error(ctx context.Context, err error) {
 		j.mu.Unlock()
 		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
 	case errors.As(err, &panicky):
-		j.line(ctx, slog.LevelError, "panic in a callback", "value", panicky.Value, "stack", string(panicky.Stack))
+		j.line(ctx, slog.LevelError, "user function panicked", "value", panicky.Value, "stack", string(panicky.Stack))
 	default:
 		j.line(ctx, slog.LevelWarn, "error", "err", err)
 	}

@@ -80,7 +80,7 @@ func TestLogLines(t *testing.T) {
 			`level=DEBUG msg="message not used" count=3 `,
 			`level=WARN msg="message not used" count=8 `,
 			`level=DEBUG msg="message not used" count=9 `,
-			`level=ERROR msg="panic in a callback" value=oops stack="goroutine `,
+			`level=ERROR msg="user function panicked" value=oops stack="goroutine `,
 			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 err="wechatws: peer closed the connection: close code 4001"`,
 			`level=INFO msg=connected connection=2 attempt=2 took=0s`,
 			`err="wechatws: connection ended: close code 1006 (abnormal closure): reconnect requested"`,
@@ -99,5 +99,22 @@ func TestLogOfAFinalError(t *testing.T) {
 		require.Error(t, c.Connect(t.Context()))
 		w.sleep(0)
 		require.Equal(t, []string{`time=0s level=ERROR msg=failed attempt=1 err="wechatws: handshake server.test:80: server answered 403 Forbidden"`}, lines())
+	})
+}
+
+// Durations are text in JSON logs too, as in events and in Stats.
+func TestDurationsInJSONLogsAreText(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var b bytes.Buffer
+		w.srv.Answer(wstest.Status(502, nil, ""))
+		c := w.client(wechatws.WithLogger(slog.New(slog.NewJSONHandler(&b, nil)))).connect()
+		w.sleep(1500 * time.Millisecond)
+		w.conn().Cut(wstest.RST)
+		w.sleep(time.Second)
+		_ = c.CloseNow()
+		w.sleep(0)
+		for _, want := range []string{`"took":"0s","away":"3s"`, `"lasted":"1.5s"`, `"away":"0s","delay":"3s"`} {
+			require.Contains(t, b.String(), want)
+		}
 	})
 }

@@ -192,7 +192,7 @@ func TestAPanicInACallbackIsReportedAndTheClientLivesOn(t *testing.T) {
 		require.ErrorAs(t, c.errors()[1], &pe)
 		assert.Equal(t, "oops", pe.Value)
 		assert.Contains(t, string(pe.Stack), "TestAPanicInACallback", "its stack")
-		assert.EqualError(t, pe, "wechatws: panic in a callback: oops")
+		assert.EqualError(t, pe, "wechatws: user function panicked: oops")
 		c.close()
 	})
 }

@@ -1,5 +1,11 @@
 package wechatws
 
+import (
+	"log/slog"
+
+	"github.com/wechatws/wechatws/internal/record"
+)
+
 // The types of network that [SystemNetwork] reports.
 const (
 	networkWiFi     = "wifi"
@@ -13,13 +19,16 @@ const (
 type NetworkStatus struct {
 	// Connected reports whether there is a network, so that dialing makes sense. It does
 	// not report whether any server can be reached.
-	Connected bool
+	Connected bool `json:"connected"`
 	// Type is the type of the network, never empty: "wifi", "2g", "3g", "4g", "5g",
 	// "unknown" or "none" as in wx.getNetworkType, or "ethernet". It is "none" if
 	// Connected is false. [SystemNetwork] distinguishes wifi and ethernet on Linux, and
 	// reports unknown elsewhere.
-	Type string
+	Type string `json:"type"`
 }
+
+// LogValue implements [slog.LogValuer].
+func (s NetworkStatus) LogValue() slog.Value { return record.Log(s) }
 
 // A NetworkMonitor reports whether there is a network, and when it changes. [SystemNetwork]
 // is one; a program may have another, such as one for a VPN, and set it with

@@ -48,8 +48,7 @@ type Option func(*config)
 func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return setting("WithEndpoint", func(c *config) error {
 		c.endpoint = fn
-		if fn == nil { // any function, so that the missing url is not reported as well
-			c.endpoint = func(context.Context, int, error) (Endpoint, error) { return Endpoint{}, nil }
+		if fn == nil {
 			return wrong("WithEndpoint", "nil", "must be a function")
 		}
 		return nil
@@ -57,7 +56,8 @@ func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoin
 }
 
 // WithHeader sends h with every handshake, by default no header: cookies, tokens, an Origin.
-// h is cloned. Host and the headers of the handshake itself are refused. nil is no header.
+// h is cloned. Host and the headers of the handshake itself are refused, and so are two names
+// that differ in case only. nil is no header.
 func WithHeader(h http.Header) Option {
 	return setting("WithHeader", func(c *config) error {
 		c.header = h.Clone()
@@ -200,11 +200,12 @@ func WithLogin(fn func(ctx context.Context) (any, error)) Option {
 }
 
 // WithLoginMessage sends v as the first message of every connection, by default none: it is
-// [WithLogin] for a message that is always the same. A v that cannot be encoded is an error
-// from [New].
+// [WithLogin] for a message that is always the same. [New] encodes v, once, and returns an error
+// if that fails; later changes of v have no effect, unless it is an [Outbound] that was sent
+// with [EncodeOnWrite].
 func WithLoginMessage(v any) Option {
 	return setting("WithLogin", func(c *config) error {
-		c.login, c.loginMessage = func(context.Context) (any, error) { return v, nil }, v
+		c.login, c.loginMessage = nil, v
 		if v == nil {
 			return wrong("WithLoginMessage", "nil", "must be a message; leave the option out to send none")
 		}
@@ -219,14 +220,16 @@ func WithLoginMessage(v any) Option {
 // It mirrors the original's _start.
 func WithHeartbeat(h Heartbeat) Option {
 	return setting("WithHeartbeat", func(c *config) error {
-		c.heartbeat = h
 		switch {
 		case h.Interval < 0:
 			return wrong("WithHeartbeat", h.Interval, "the interval must be longer than zero; WithoutHeartbeat switches it off")
 		case h.Message != nil && h.NewMessage != nil:
 			return wrong("WithHeartbeat", "Message and NewMessage", "give one of the two")
+		case lacksUnit(h.Interval):
+			return wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), needsUnit)
 		}
-		c.heartbeat.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
+		h.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
+		c.heartbeat = h
 		return nil
 	})
 }
@@ -244,12 +247,17 @@ func WithoutHeartbeat() Option {
 // interval of the pings, or, with [Heartbeat] Pong, than the interval of the heartbeats.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
-		c.liveness = l
-		if l.Interval < 0 || l.Timeout < 0 {
-			return wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "must be longer than zero; WithoutLiveness switches it off")
+		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)
+		switch {
+		case l.Interval < 0 || l.Timeout < 0:
+			return wrong("WithLiveness", given, "must be longer than zero; WithoutLiveness switches it off")
+		case lacksUnit(l.Interval) || lacksUnit(l.Timeout):
+			return wrong("WithLiveness", given, needsUnit)
 		}
-		c.liveness.Interval = cmp.Or(l.Interval, defaultLiveness.Interval)
-		c.liveness.Timeout = cmp.Or(l.Timeout, defaultLiveness.Timeout)
+		c.liveness = Liveness{
+			Interval: cmp.Or(l.Interval, defaultLiveness.Interval),
+			Timeout:  cmp.Or(l.Timeout, defaultLiveness.Timeout),
+		}
 		return nil
 	})
 }
@@ -311,7 +319,8 @@ func WithTiers(tiers ...Tier) Option {
 
 // WithBackOff sets the reconnect schedule to a policy of github.com/cenkalti/backoff/v4, by
 // default that of [WithTiers]. fn is called once by every [Client.Connect] and [Client.Run],
-// since a policy has state and belongs to one session. The client calls the policy from one
+// since a policy has state and belongs to one session; these wait for fn, which must not block.
+// The client calls the policy from one
 // goroutine at a time. When the policy returns backoff.Stop, the client ends in [StateFailed]
 // with the last error.
 func WithBackOff(fn func() backoff.BackOff) Option {
@@ -376,10 +385,7 @@ func WithRetryIf(fn func(Failure) bool) Option {
 func WithPermanentAfter(d time.Duration) Option {
 	return setting("WithPermanentAfter", func(c *config) error {
 		c.permanentAfter = d
-		if d < 0 {
-			return wrong("WithPermanentAfter", d, "must be zero or longer")
-		}
-		return nil
+		return notNegative("WithPermanentAfter", d)
 	})
 }
 
@@ -432,10 +438,7 @@ func WithQueue(messages, bytes int, whenFull QueuePolicy) Option {
 func WithDrainTimeout(d time.Duration) Option {
 	return setting("WithDrainTimeout", func(c *config) error {
 		c.drainTimeout = d
-		if d < 0 {
-			return wrong("WithDrainTimeout", d, "must be zero or longer")
-		}
-		return nil
+		return notNegative("WithDrainTimeout", d)
 	})
 }
 

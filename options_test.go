@@ -36,7 +36,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"", nil, `wechatws: New(nil): an option must not be nil`},
 		{"ftp://host/path", pass, `wechatws: url("ftp://host"): scheme must be ws or wss (http and https are taken as those)`},
 		{"host:8080", pass, `wechatws: url("host:"): scheme must be ws or wss (http and https are taken as those)`},
-		{"", pass, `wechatws: url(""): scheme must be ws or wss (http and https are taken as those)`},
+		{"", pass, `wechatws: url(""): give a URL, or WithEndpoint`},
 		{"ws://", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws:///path?token=secret", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws://user:secret@/path", pass, `wechatws: url("ws:"): host is missing`},
@@ -72,6 +72,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"good", "secret\n"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x00"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
+		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
@@ -99,6 +100,15 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithBackOff(nil), `wechatws: WithBackOff(nil): must be a function that makes a backoff.BackOff`},
 		{"ws://h", wechatws.WithJitter(1.5), `wechatws: WithJitter(1.5): must be from 0 to 1`},
 		{"ws://h", wechatws.WithStableAfter(0), `wechatws: WithStableAfter(0s): must be longer than zero`},
+		{"ws://h", wechatws.WithDialTimeout(10), `wechatws: WithDialTimeout(10ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithStableAfter(5), `wechatws: WithStableAfter(5ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 30}), `wechatws: WithHeartbeat(interval 30ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Interval: 3}), `wechatws: WithLiveness(interval 3ns, timeout 0s): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: 10}), `wechatws: WithLiveness(interval 0s, timeout 10ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithPermanentAfter(900), `wechatws: WithPermanentAfter(900ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithDrainTimeout(5), `wechatws: WithDrainTimeout(5ns): must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithTiers(wechatws.Tier{Delay: 3}), `wechatws: WithTiers(tier 1: 3ns × 0): the delay must be at least 1ms; a number without a unit is nanoseconds`},
+		{"ws://h", wechatws.WithTiers(wechatws.Tier{}), `wechatws: WithTiers(tier 1: 0s × 0): a delay of 0 for ever would try without a pause`},
 		{"ws://h", wechatws.WithRetryIf(nil), `wechatws: WithRetryIf(nil): must be a function`},
 		{"ws://h", wechatws.WithPermanentAfter(-1), `wechatws: WithPermanentAfter(-1ns): must be zero or longer`},
 		{"ws://h", wechatws.WithNetworkMonitor(nil), `wechatws: WithNetworkMonitor(nil): must be a NetworkMonitor such as SystemNetwork()`},
@@ -119,7 +129,15 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		require.Error(t, err, tt.want)
 		lines := strings.Split(err.Error(), "\n")
 		assert.Contains(t, lines, tt.want)
+		if tt.url == "ws://h" {
+			assert.Len(t, lines, 1, "one mistake, one error")
+		}
 		assert.NotContains(t, err.Error(), "secret")
+	}
+
+	for _, url := range []string{"", "ws://h", "nonsense"} {
+		_, err := wechatws.New(url, wechatws.WithEndpoint(nil))
+		assert.EqualError(t, err, "wechatws: WithEndpoint(nil): must be a function", "one mistake, one error")
 	}
 
 	_, err := wechatws.New("nonsense", wechatws.WithJitter(-1), wechatws.WithReadLimit(-1), wechatws.WithLogin(nil))
@@ -166,7 +184,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
 	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
-	add("WithTiers", wechatws.WithTiers(wechatws.Tier{}), wechatws.WithTiers())
+	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))
 	add("WithTiers", wechatws.WithoutReconnect(), nil)
 	add("WithJitter", wechatws.WithJitter(1), wechatws.WithJitter(math.NaN()))

@@ -258,7 +258,7 @@ func TestTheNextConnectionWaitsForTheEndOfTheOneBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				d := &slowDialer{ownDialer: ownDialer{w.net}}
-				c := w.client(append(quiet(), wechatws.WithDialer(d), wechatws.WithTiers(wechatws.Tier{}))...).connect()
+				c := w.client(append(quiet(), wechatws.WithDialer(d), wechatws.WithTiers(wechatws.Tier{Delay: time.Millisecond}))...).connect()
 				go func() { _ = end(c) }()
 				w.sleep(time.Millisecond)
 				if strings.HasPrefix(name, "Close") {

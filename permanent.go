@@ -4,10 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/wechatws/wechatws/internal/record"
 )
 
 // Permanent marks err as permanent: as an error that no further attempt can resolve, such as a
@@ -68,21 +71,27 @@ func isBackOffPermanent(err error) bool {
 type Failure struct {
 	// Err is a *[DialError], perhaps around a *[HandshakeError] or a *[ProxyError], or a
 	// *[CloseError].
-	Err error
+	Err error `json:"err,omitzero"`
 	// Opened reports whether the client has been open since Connect or Run.
-	Opened bool
+	Opened bool `json:"opened"`
 	// Repeats is how many times in a row the same refusal has come, including this one: the
 	// same HTTP status from the server, the same from a proxy, or the same close code from
 	// the peer. A failure of another kind, and a stable connection ([WithStableAfter]), end
 	// the row. It is 1 for failures that have neither a status nor a close code.
-	Repeats int
+	Repeats int `json:"repeats"`
 	// Persistent reports whether Repeats is three or more and the first of them was at
 	// least 15 minutes ago, or the duration of [WithPermanentAfter].
-	Persistent bool
+	Persistent bool `json:"persistent"`
 	// FreshEndpoint reports whether there is a function of [WithEndpoint], which may return
 	// other credentials for the next attempt.
-	FreshEndpoint bool
+	FreshEndpoint bool `json:"fresh_endpoint"`
 }
+
+// LogValue implements [slog.LogValuer].
+func (f Failure) LogValue() slog.Value { return record.Log(f) }
+
+// MarshalJSON implements [json.Marshaler].
+func (f Failure) MarshalJSON() ([]byte, error) { return record.JSON(f) }
 
 // patience is how many times in a row a refusal must come to be permanent: a policy close can
 // be a rate limit. Once the client has been open, the refusal must also have lasted, since

@@ -20,7 +20,8 @@ const (
 	// QueueWait waits for room until the context of Send ends.
 	QueueWait
 	// QueueDropOldest makes room by dropping the oldest messages, and reports them to
-	// [Client.OnError] in a [*DroppedError].
+	// [Client.OnError] in a [*DroppedError]. A Request whose message is dropped returns
+	// [ErrQueueFull] instead.
 	QueueDropOldest
 )
 
@@ -234,10 +235,10 @@ func (q *queue) remove(m *outgoing, err error) {
 	q.change()
 }
 
-// drop removes a waiting message and reports it as dropped; if it is direct, its Send
-// returns the error instead. It is called with mu held.
+// drop removes a waiting message and reports it as dropped, unless a call waits for it, which
+// then returns the error: a direct Send, or a Request. It is called with mu held.
 func (q *queue) drop(m *outgoing, why error) {
-	if q.remove(m, why); !m.direct {
+	if q.remove(m, why); !m.direct && m.request == nil {
 		q.dropped(m.handedBack(), why)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // A Tier is one stage of the reconnect schedule of [WithTiers]: a number of attempts, each
 // after the same delay.
 type Tier struct {
-	Delay    time.Duration // zero or longer
+	Delay    time.Duration // zero or longer; longer than zero in a tier without end
 	Attempts int           // 0: without end, in the last tier only
 }
 
@@ -51,6 +51,10 @@ func newTiers(tiers ...Tier) (*tierSchedule, error) {
 			return nil, wrongTier(i, "the attempts must not be negative")
 		case t.Attempts == 0 && i < len(tiers)-1:
 			return nil, wrongTier(i, "only the last tier may go on for ever (0 attempts)")
+		case lacksUnit(t.Delay):
+			return nil, wrongTier(i, "the delay "+needsUnit)
+		case t.Attempts == 0 && t.Delay == 0:
+			return nil, wrongTier(i, "a delay of 0 for ever would try without a pause")
 		}
 	}
 	return &tierSchedule{tiers: slices.Clone(tiers)}, nil

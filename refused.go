@@ -109,17 +109,26 @@ func (q *queue) refused(l *link) {
 			unconfirmed.suspect = true
 		}
 	case m == unconfirmed:
-		m.gone = true
-		m.err = &DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.handedBack()}}
+		m.gone, m.err = true, refusedByPeer(m)
 		q.unconfirmed.remove(m)
 		q.unconfirmedBytes -= m.size
 		if cut != nil {
 			q.remove(cut, m.err)
 		}
 		q.change()
+	case m == cut && m.request != nil:
+		q.remove(m, refusedByPeer(m))
 	case m == cut:
 		q.drop(m, ErrMessageTooBig)
-	case m.err == nil && time.Since(q.quietSince) < quietTime: // the socket had taken all of it
+	case m.err != nil || time.Since(q.quietSince) >= quietTime:
+	case m.request != nil: // the socket had taken all of it
+		m.request.fail(refusedByPeer(m))
+	default: // as above
 		q.dropped(m.handedBack(), ErrMessageTooBig)
 	}
+}
+
+// refusedByPeer is the error that the call which waits for m returns.
+func refusedByPeer(m *outgoing) error {
+	return &DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.handedBack()}}
 }

@@ -249,7 +249,7 @@ func TestARefusedMessageIsDroppedOnce(t *testing.T) {
 				}
 			}
 		}
-		c = w.client(append(quiet(), wechatws.WithStableAfter(time.Nanosecond), wechatws.WithQueue(3, 4<<20, wechatws.QueueDropOldest),
+		c = w.client(append(quiet(), wechatws.WithStableAfter(time.Millisecond), wechatws.WithQueue(3, 4<<20, wechatws.QueueDropOldest),
 			wechatws.WithBackOff(func() backoff.BackOff { return resetBackOff{reset} }))...)
 		c.send("big" + strings.Repeat("x", 1<<20))
 		refused := w.refuseHalf(2)
@@ -259,4 +259,57 @@ func TestARefusedMessageIsDroppedOnce(t *testing.T) {
 		require.EqualValues(t, 3, c.Stats().Dropped)
 		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
 	})
+}
+
+// A Request returns what has become of its message, and OnError does not report it again.
+func TestARequestThatIsGivenUpIsReturnedOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		giveUp  func(t *testing.T, w *world, c *client)
+		text    string
+		options []wechatws.SendOption
+		want    error
+	}{
+		"expired": {
+			text: "x", options: []wechatws.SendOption{wechatws.ExpireAfter(time.Second)}, want: wechatws.ErrExpired,
+		},
+		"expired, when room is made": {
+			giveUp: func(t *testing.T, w *world, c *client) {
+				time.Sleep(time.Second)
+				c.send("2", "3")
+			},
+			text: "x", options: []wechatws.SendOption{wechatws.ExpireAfter(time.Second)}, want: wechatws.ErrExpired,
+		},
+		"dropped": {
+			giveUp: func(t *testing.T, w *world, c *client) { c.send("2", "3") },
+			text:   "x", want: wechatws.ErrQueueFull,
+		},
+		"refused": {
+			giveUp: func(t *testing.T, w *world, c *client) {
+				refused := w.refuseHalf(2)
+				c.connect()
+				refused()
+			},
+			text: strings.Repeat("x", 1<<20), want: wechatws.ErrMessageTooBig,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(append(quiet(), wechatws.WithQueue(2, 4<<20, wechatws.QueueDropOldest))...).record()
+				result := make(chan error, 1)
+				go func() {
+					_, err := c.Request(t.Context(), wechatws.Text(tt.text), isOfType("never"), tt.options...)
+					result <- err
+				}()
+				w.sleep(0)
+				if tt.giveUp != nil {
+					tt.giveUp(t, w, c)
+				}
+				require.ErrorIs(t, <-result, tt.want)
+				w.sleep(10 * time.Second)
+				require.Empty(t, c.errors())
+				require.Zero(t, c.Stats().Dropped)
+				_ = c.Close(wechatws.StatusNormalClosure, "")
+			})
+		})
+	}
 }

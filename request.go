@@ -66,9 +66,10 @@ func (c *Client) newRequest(ctx context.Context, m *outgoing, callback bool) (*r
 // because the inbox is full. With any other context it blocks until that ends in this case.
 //
 // Request returns the errors of Send; [ErrQueueFull] if [QueueDropOldest] drops the message;
-// [ErrExpired] if it is not written within its [ExpireAfter]; [ErrConnectionLost] if the
-// connection ends after the message was written; [ErrClosed] if the client is closed or
-// fails; or the cause of ctx's end. A message that is still in the queue when Request
+// [ErrExpired] if it is not written within its [ExpireAfter]; a [*DroppedError] if the peer
+// refuses it, see [ErrMessageTooBig]; [ErrConnectionLost] if the connection ends after the
+// message was written; [ErrClosed] if the client is closed or fails; or the cause of ctx's end.
+// [Client.OnError] is not called for it. A message that is still in the queue when Request
 // returns is not sent. Request may be called from any goroutine.
 func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {

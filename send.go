@@ -3,6 +3,7 @@ package wechatws
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -35,7 +36,8 @@ type Binary []byte
 // are written at once, such as the login.
 //
 // Printed and logged it shows its type and size but not its data, which may be secret. As
-// JSON it has its data.
+// JSON it has its data and its deadline, so that a program can save what was handed back and
+// send it after a restart; the value of EncodeOnWrite is not saved.
 type Outbound struct {
 	Binary bool   // a binary message; otherwise text
 	Data   []byte // of a text message: valid UTF-8
@@ -73,6 +75,33 @@ func (o Outbound) GoString() string { return "wechatws.Outbound(" + o.String() +
 // LogValue implements [slog.LogValuer]: a group of the attributes type and size, in bytes.
 func (o Outbound) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("type", o.kind()), slog.Int("size", len(o.Data)))
+}
+
+// outboundJSON is an Outbound in JSON.
+type outboundJSON struct {
+	Binary  bool      `json:"binary,omitempty"`
+	Data    []byte    `json:"data"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// MarshalJSON implements [json.Marshaler]. The object has the members binary, which is left out
+// if it is false; data, in base64; and expires, the deadline as in RFC 3339, which is left out if
+// there is none.
+func (o Outbound) MarshalJSON() ([]byte, error) {
+	return json.Marshal(outboundJSON{o.Binary, o.Data, o.expires})
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts what MarshalJSON returns.
+func (o *Outbound) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var saved outboundJSON
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return err
+	}
+	*o = Outbound{Binary: saved.Binary, Data: saved.Data, expires: saved.Expires}
+	return nil
 }
 
 // kind returns "text" or "binary".
@@ -230,8 +259,9 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 //
 // Send does not block, except as [WithQueue] and [FailFast] say. It returns the error of the
 // codec; [ErrQueueFull], which also wraps [ErrMessageTooBig] if v is larger than the whole
-// queue; [ErrNotOpen] without a queue; [ErrClosed] after Close or a permanent failure; or the
-// cause of ctx's end. It may be called from any goroutine.
+// queue; [ErrNotOpen] and, after its [ExpireAfter], [ErrExpired] with FailFast or without a
+// queue; [ErrClosed] after Close or a permanent failure; or the cause of ctx's end. It may be
+// called from any goroutine.
 //
 // It mirrors the original's sendWebSocketMsg, whose fail callback is the error here.
 func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
@@ -246,8 +276,8 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 }
 
 // Flush blocks until every message that was accepted before the call is written or dropped.
-// It returns the cause of ctx's end, or [ErrClosed] if the client is closed or fails before
-// that. It may be called from any goroutine.
+// It returns nil in every state if there is none; the cause of ctx's end; or [ErrClosed] if the
+// client is closed or fails before that. It may be called from any goroutine.
 func (c *Client) Flush(ctx context.Context) error {
 	if err := needContext(ctx, "Flush"); err != nil {
 		return err

@@ -3,6 +3,7 @@ package wechatws_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -353,4 +354,42 @@ func TestOutboundIsPrintedWithoutItsData(t *testing.T) {
 		require.Contains(t, log.String(), "message.type=binary message.size=6")
 		require.NotContains(t, log.String(), "s3cret")
 	})
+}
+
+// A program that saves what was handed back keeps the deadlines over its restart.
+func TestOutboundAsJSON(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		require.NoError(t, c.Send(t.Context(), "late", wechatws.ExpireAfter(1500*time.Millisecond)))
+		require.NoError(t, c.Send(t.Context(), wechatws.Binary("\xff")))
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.Close(wechatws.StatusNormalClosure, ""), &left)
+		file, err := json.Marshal(left.Messages)
+		require.NoError(t, err)
+		expires := w.start.Add(1500 * time.Millisecond).Format(time.RFC3339Nano)
+		require.Equal(t, `[{"data":"ImxhdGUi","expires":"`+expires+`"},{"binary":true,"data":"/w=="}]`, string(file))
+
+		var saved []wechatws.Outbound
+		require.NoError(t, json.Unmarshal(file, &saved))
+		require.Equal(t, wechatws.Outbound{Binary: true, Data: []byte("\xff")}, saved[1])
+		next := w.client(quiet()...)
+		w.sleep(2 * time.Second)
+		for _, m := range saved {
+			require.NoError(t, next.Send(t.Context(), m))
+		}
+		next.connect()
+		w.sleep(time.Second)
+		require.Equal(t, []string{"\xff"}, received(w.conn()))
+		require.Len(t, next.errors(), 1)
+		require.ErrorIs(t, next.errors()[0], wechatws.ErrExpired)
+		next.close()
+	})
+	m := wechatws.Outbound{Binary: true, Data: []byte("1")}
+	require.NoError(t, json.Unmarshal([]byte("null"), &m))
+	require.Equal(t, wechatws.Outbound{Binary: true, Data: []byte("1")}, m)
+	require.NoError(t, json.Unmarshal([]byte(`{"data":"MQ=="}`), &m))
+	require.Equal(t, wechatws.Outbound{Data: []byte("1")}, m)
+	for _, bad := range []string{`{"data":1}`, `{"data":"MQ==","expires":"soon"}`, `[]`} {
+		require.Error(t, json.Unmarshal([]byte(bad), &m))
+	}
 }

@@ -51,6 +51,8 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		return c.badCallback("AfterConnect", "")
 	case timeout <= 0:
 		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout must be longer than zero"})
+	case lacksUnit(timeout):
+		return c.misuse(&OptionError{Option: "AfterConnect", Value: timeout.String(), Want: "the timeout " + needsUnit})
 	}
 	return c.afterConnect.Add(func(ctx context.Context, o *Setup) {
 		if o.err != nil {
@@ -146,8 +148,9 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 // HoldQueue holds the messages in the queue back until the connection has been open for d;
 // by default they are written at once. It is for servers that need some time between their
 // answer and the first message. Messages are received and heartbeats are sent meanwhile. If
-// the connection ends before, the messages wait for the next one. The longest d of several
-// calls counts. HoldQueue does not block.
+// the connection ends before, the messages wait for the next one. If d outlasts the drain
+// timeout ([WithDrainTimeout]), [Client.Close] hands them back. The longest d of several calls
+// counts. HoldQueue does not block.
 func (o *Setup) HoldQueue(d time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -35,7 +35,8 @@ type Stats struct {
 	// [Client.SendConfirmed] that were written to a socket, and the size of their data.
 	MessagesOut int64 `json:"messages_out,omitzero"`
 	BytesOut    int64 `json:"bytes_out,omitzero"`
-	// Dropped counts accepted messages that were dropped, as in [DroppedError].
+	// Dropped counts accepted messages that were dropped and reported to [Client.OnError] in
+	// a [*DroppedError].
 	Dropped int64 `json:"dropped,omitzero"`
 
 	Queued      int `json:"queued,omitzero"`       // messages in the outbound queue
@@ -104,11 +105,13 @@ func (d *Disconnects) count(cause *CloseError) {
 // moved records a change of the state.
 func (s *Stats) moved(change StateChange) {
 	s.Since, s.RetryAt = change.At, time.Time{}
-	if change.To == StateWaiting {
+	switch change.To {
+	case StateWaiting:
 		s.RetryAt = s.Since.Add(change.RetryIn)
-	}
-	if change.Err != nil {
 		s.LastError, s.LastErrorAt = change.Err, s.Since
+	case StateFailed:
+		s.LastError, s.LastErrorAt = change.Err, s.Since
+	default: // the error of another one is the end of a context
 	}
 }
 

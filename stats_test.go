@@ -112,3 +112,30 @@ func TestStatsKeepTheWorstRoundTrip(t *testing.T) {
 		c.close()
 	})
 }
+
+// The end of a context is no failure: it does not hide the one before it.
+func TestLastErrorIsThatOfAnAttemptOrAConnection(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.Stop(wstest.FIN)
+		c := w.client()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		require.ErrorIs(t, c.Connect(ctx), context.DeadlineExceeded)
+		s := c.Stats()
+		require.ErrorContains(t, s.LastError, "refused")
+		require.Equal(t, w.start.Add(3*time.Second), s.LastErrorAt)
+
+		w.srv.Start()
+		ctx, cancel = context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- c.Run(ctx) }()
+		w.sleep(time.Second)
+		w.conn().Cut(wstest.RST)
+		w.sleep(time.Second)
+		lost := c.Stats().LastError
+		require.ErrorAs(t, lost, new(*wechatws.CloseError))
+		cancel()
+		require.NoError(t, <-over)
+		require.Equal(t, lost, c.Stats().LastError)
+	})
+}

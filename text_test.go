@@ -225,3 +225,24 @@ func TestOnIsNamedByItsType(t *testing.T) {
 		"wechatws: On[*time.Time]", "wechatws: On[wechatws_test.box[int]]", "wechatws: On[struct { A any }]",
 	}, names)
 }
+
+func TestWhatTracesReceiveHasOneForm(t *testing.T) {
+	failed := errors.New("no route")
+	for _, tt := range []struct {
+		v            any
+		text, object string
+	}{
+		{wechatws.Failure{Err: failed, Opened: true, Repeats: 3}, `it.err="no route" it.opened=true it.repeats=3 it.persistent=false it.fresh_endpoint=false`, `{"err":"no route","opened":true,"repeats":3,"persistent":false,"fresh_endpoint":false}`},
+		{wechatws.DialInfo{Attempt: 2, Header: http.Header{"X-A": {"s3cret"}}, Err: failed}, `it.attempt=2 it.err="no route"`, `{"attempt":2,"err":"no route"}`},
+		{wechatws.PingInfo{Connection: 3, RTT: 80 * time.Millisecond}, `it.connection=3 it.rtt=80ms`, `{"connection":3,"rtt":"80ms"}`},
+		{wechatws.MessageInfo{Connection: 3, Type: "join", Size: 12, Waited: time.Millisecond, Took: time.Second}, `it.connection=3 it.type=join it.binary=false it.size=12 it.waited=1ms it.took=1s`, `{"connection":3,"type":"join","binary":false,"size":12,"waited":"1ms","took":"1s"}`},
+		{wechatws.NetworkStatus{Connected: true, Type: "wifi"}, `it.connected=true it.type=wifi`, `{"connected":true,"type":"wifi"}`},
+	} {
+		text, object := inLogs(tt.v)
+		require.Equal(t, tt.text+"\n", text)
+		require.Equal(t, `{"it":`+tt.object+"}\n", object)
+		b, err := json.Marshal(tt.v)
+		require.NoError(t, err)
+		require.Equal(t, tt.object, string(b))
+	}
+}

@@ -2,9 +2,12 @@ package wechatws
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/record"
 )
 
 // A Trace is a set of functions that are called as things happen, like those of
@@ -51,39 +54,57 @@ type Trace struct {
 	Dropped func(ctx context.Context, err *DroppedError)
 }
 
-// A DialInfo describes an attempt to connect.
+// A DialInfo describes an attempt to connect. Printed, in a log and in JSON it has no Header.
 type DialInfo struct {
-	Attempt int // as in [StateChange]
+	Attempt int `json:"attempt"` // as in [StateChange]
 
 	// Header is added to the header of the handshake. It replaces the values of [Endpoint]
 	// and [WithHeader] under the same name. DialStart may change it before it returns; in
 	// DialDone it is read-only, and nil if there is no DialStart.
-	Header http.Header
+	Header http.Header `json:"-"`
 
 	// Set in DialDone only.
-	Connection int     // as in [Message]; 0: the handshake has failed
-	Timings    Timings // of the phases that have succeeded
+	Connection int     `json:"connection,omitzero"` // as in [Message]; 0: the handshake has failed
+	Timings    Timings `json:"timings,omitzero"`    // of the phases that have succeeded
 	// Err is nil if the attempt has opened a connection. Otherwise it is a [*DialError], or
 	// wraps [ErrReconnect] if [Client.Reconnect] or a change of the network has restarted the
 	// attempt, and [ErrClosed] if the end of the client has canceled it.
-	Err error
+	Err error `json:"err,omitzero"`
 }
+
+// LogValue implements [slog.LogValuer].
+func (i DialInfo) LogValue() slog.Value { return record.Log(i) }
+
+// MarshalJSON implements [json.Marshaler].
+func (i DialInfo) MarshalJSON() ([]byte, error) { return record.JSON(i) }
 
 // A PingInfo describes a ping.
 type PingInfo struct {
-	Connection int           // as in [Message]
-	RTT        time.Duration // the round-trip time; only in Pong
+	Connection int           `json:"connection"`   // as in [Message]
+	RTT        time.Duration `json:"rtt,omitzero"` // the round-trip time; only in Pong
 }
+
+// LogValue implements [slog.LogValuer].
+func (i PingInfo) LogValue() slog.Value { return record.Log(i) }
+
+// MarshalJSON implements [json.Marshaler].
+func (i PingInfo) MarshalJSON() ([]byte, error) { return record.JSON(i) }
 
 // A MessageInfo describes a message.
 type MessageInfo struct {
-	Connection int           // as in [Message]
-	Type       string        // as in [Message]; empty in MessageSent
-	Binary     bool          // a binary message; otherwise text
-	Size       int           // of the data, in bytes
-	Waited     time.Duration // since the message arrived in full; in MessageSent, since Send accepted it
-	Took       time.Duration // of the callbacks; only in MessageDone
+	Connection int           `json:"connection"`      // as in [Message]
+	Type       string        `json:"type,omitzero"`   // as in [Message]; empty in MessageSent
+	Binary     bool          `json:"binary"`          // a binary message; otherwise text
+	Size       int           `json:"size"`            // of the data, in bytes
+	Waited     time.Duration `json:"waited,omitzero"` // since the message arrived in full; in MessageSent, since Send accepted it
+	Took       time.Duration `json:"took,omitzero"`   // of the callbacks; only in MessageDone
 }
+
+// LogValue implements [slog.LogValuer].
+func (i MessageInfo) LogValue() slog.Value { return record.Log(i) }
+
+// MarshalJSON implements [json.Marshaler].
+func (i MessageInfo) MarshalJSON() ([]byte, error) { return record.JSON(i) }
 
 // tracers has the functions of all traces of a client.
 type tracers struct {

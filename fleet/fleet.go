@@ -72,6 +72,9 @@ const (
 // *wechatws.OptionError for each option that is wrong, joined; [ErrNoFleet], with [WithExisting]; or
 // the error of NATS. The caller must call [Fleet.Close].
 func Open(ctx context.Context, options ...Option) (*Fleet, error) {
+	if ctx == nil {
+		return nil, wrong("Open", "nil", needsContext)
+	}
 	cfg, err := newConfig(options)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,17 @@ func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers,
 // If a message does not decode into a T, or decoding it panics, the functions of [Handlers.OnError]
 // are called instead of fn, which counts as success: no later attempt would decode it. Other
 // callbacks for the message are called.
+//
+// An empty type or a nil fn is a *wechatws.OptionError of [Handlers.Run].
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
+	switch {
+	case fn == nil:
+		h.onError.misuse(wrong("On", fmt.Sprintf("%q, nil", msgType), needsFunction))
+		return
+	case msgType == "":
+		h.onError.misuse(wrong("On", `""`, "must be the type of a message; OnMessage receives every message"))
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.callbacks[msgType] = append(h.callbacks[msgType], func(ctx context.Context, m Message) error {
@@ -101,6 +111,10 @@ type undecodable struct{ error }
 
 // OnMessage registers fn for every message, before the callbacks of [On], whose rules apply to it.
 func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
+	if fn == nil {
+		h.onError.misuse(wrong("Handlers.OnMessage", "nil", needsFunction))
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = append(h.all, fn)
@@ -110,11 +124,16 @@ func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
 // a message that does not decode into the type of its callback, or whose decoding panics. They are
 // logged, too. fn is called on several goroutines, and should not block: the messages of the room
 // wait for it. Call OnError before [Handlers.Run], or the first errors may be missed.
-func (h *Handlers) OnError(fn func(m Message, err error)) { h.onError.add(fn) }
+func (h *Handlers) OnError(fn func(m Message, err error)) {
+	h.onError.add("Handlers.OnError", fn)
+}
 
 // Run handles messages until ctx ends, and returns nil when the running callbacks have returned. It
 // returns an error only if it cannot begin.
 func (h *Handlers) Run(ctx context.Context) error {
+	if err := h.onError.misused(); err != nil {
+		return err
+	}
 	var consumers []jetstream.Consumer
 	for p := range h.f.settled.Partitions {
 		var c jetstream.Consumer

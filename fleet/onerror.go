@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 )
@@ -9,16 +10,35 @@ import (
 type errorFuncs[T any] struct {
 	mu   sync.RWMutex
 	list []func(about T, err error)
+
+	misuses []error // wrong registrations, which Run returns
 }
 
-// add registers fn. It panics at once if fn is nil, and not at the first error.
-func (f *errorFuncs[T]) add(fn func(about T, err error)) {
+// add registers fn. function is for the error about a nil fn.
+func (f *errorFuncs[T]) add(function string, fn func(about T, err error)) {
 	if fn == nil {
-		panic("fleet: OnError: fn is nil")
+		f.misuse(wrong(function, "nil", needsFunction))
+		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list = append(f.list, fn)
+}
+
+const needsFunction = "the callback must be a function"
+
+// misuse has Run return err.
+func (f *errorFuncs[T]) misuse(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.misuses = append(f.misuses, err)
+}
+
+// misused returns the errors about wrong registrations, joined.
+func (f *errorFuncs[T]) misused() error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return errors.Join(f.misuses...)
 }
 
 // call calls all of them. A panic in one is logged.

@@ -334,6 +334,8 @@ func apply[C any, O ~func(*C)](c *C, m *mistakes, function string, options []O) 
 	}
 }
 
+const needsContext = "the context must not be nil"
+
 func wrong(option string, value any, want string) *wechatws.OptionError {
 	return &wechatws.OptionError{Option: "fleet." + option, Value: fmt.Sprint(value), Want: want}
 }

@@ -125,6 +125,9 @@ func MessageID(id string) SendOption {
 // as [WithMaxOut] permits. After a timeout the message may have been stored; see [MessageID]. Send
 // may be called in callbacks and handlers.
 func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOption) error {
+	if ctx == nil {
+		return wrong("Send", "nil", needsContext)
+	}
 	var s sending
 	apply(&s, &s.mistakes, "Send", options)
 	if len(s.mistakes) > 0 {

@@ -52,7 +52,7 @@ func (f *Fleet) NewWorker(connect func(ctx context.Context, r *Room) (*wechatws.
 // function given to [Fleet.NewWorker], permanent errors of a client, messages that could not be
 // published or delivered. They are logged, too. fn is called on several goroutines, and should not
 // block. Call OnError before [Worker.Run], or the first errors may be missed.
-func (w *Worker) OnError(fn func(room string, err error)) { w.onError.add(fn) }
+func (w *Worker) OnError(fn func(room string, err error)) { w.onError.add("Worker.OnError", fn) }
 
 // Name returns the name of the worker; see [WithWorkerName].
 func (w *Worker) Name() string { return w.cfg.name }
@@ -66,6 +66,9 @@ func (w *Worker) Drain() { w.drain.Do(func() { close(w.drained) }) }
 // NATS that cannot be reached. The contexts of the functions that it calls have the values of ctx.
 // Run may be called once; later calls return an error.
 func (w *Worker) Run(ctx context.Context) error {
+	if err := w.onError.misused(); err != nil {
+		return err
+	}
 	if w.ran.Swap(true) {
 		return fmt.Errorf("fleet: worker %q has run already", w.cfg.name)
 	}

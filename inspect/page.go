@@ -49,6 +49,9 @@ func New(options ...Option) *Page {
 	p := &Page{}
 	p.feed.source = p.look
 	for _, option := range options {
+		if option == nil {
+			panic("inspect: New: an option is nil")
+		}
 		option(p)
 	}
 	return p

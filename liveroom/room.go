@@ -251,6 +251,9 @@ func (r *Room) isLost(id Value) bool {
 // is closed or fails, or the cause of the end of ctx. It must not be called in a callback,
 // which the join would wait for: use Snapshot there.
 func (r *Room) Joined(ctx context.Context) error {
+	if ctx == nil {
+		return &wechatws.OptionError{Option: "liveroom.Room.Joined", Value: "nil", Want: "the context must not be nil"}
+	}
 	for {
 		r.mu.Lock()
 		joined, ended, changed := r.state.Joined, r.ended, r.changed

@@ -467,3 +467,12 @@ func TestAClientIDInTwoFormsIsOne(t *testing.T) {
 		require.Equal(t, "7", v.Snapshot().ClientID.String())
 	})
 }
+
+func TestJoinedWithoutAContextIsAnError(t *testing.T) {
+	client, err := wechatws.New("ws://server.test")
+	require.NoError(t, err)
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("1")})
+	require.NoError(t, err)
+	var none context.Context
+	require.ErrorAs(t, room.Joined(none), new(*wechatws.OptionError))
+}

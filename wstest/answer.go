@@ -40,6 +40,9 @@ func WithCompression() AcceptOption { return func(a *acceptance) { a.compression
 func Accept(options ...AcceptOption) Answer {
 	var a acceptance
 	for _, option := range options {
+		if option == nil {
+			panic("wstest: Accept: an option is nil")
+		}
 		option(&a)
 	}
 	return a.answer()

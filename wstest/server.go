@@ -102,6 +102,9 @@ func NewServer(options ...Option) *Server {
 	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
 	s.fallback = func(*http.Request) Answer { return Accept() }
 	for _, option := range options {
+		if option == nil {
+			panic("wstest: NewServer: an option is nil")
+		}
 		option(s)
 	}
 	switch {

@@ -44,6 +44,9 @@ type comment struct{ name, content string }
 // NewBackend starts a backend with the given behaviour; the options are those of its
 // [wstest.Server]. It panics if it cannot listen. The caller must call [Backend.Close].
 func NewBackend(q Quirks, options ...wstest.Option) *Backend {
+	if slices.ContainsFunc(options, func(o wstest.Option) bool { return o == nil }) {
+		panic("liveroomtest: NewBackend: an option is nil")
+	}
 	if q.HistorySize == 0 {
 		q.HistorySize = 20
 	}

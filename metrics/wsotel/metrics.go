@@ -2,6 +2,7 @@ package wsotel
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -27,10 +28,13 @@ type Metrics struct {
 
 // NewMetrics registers the instruments with a meter, without clients. It starts no goroutine:
 // the reader of the meter's provider calls [wechatws.Client.Stats] of the clients when it
-// collects, until [Metrics.Close]. The error is the meter's.
+// collects, until [Metrics.Close]. The error is the meter's, or that about a nil option.
 func NewMetrics(options ...MetricsOption) (*Metrics, error) {
 	c := metricsConfig{provider: otel.GetMeterProvider()}
 	for _, option := range options {
+		if option == nil {
+			return nil, errors.New("wsotel: NewMetrics: an option is nil")
+		}
 		option(&c)
 	}
 	meter := c.provider.Meter(scope)

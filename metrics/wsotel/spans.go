@@ -37,6 +37,9 @@ const (
 func Trace(options ...TraceOption) wechatws.Trace {
 	t := &tracer{provider: otel.GetTracerProvider(), propagator: otel.GetTextMapPropagator()}
 	for _, option := range options {
+		if option == nil {
+			panic("wsotel: Trace: an option is nil")
+		}
 		option(t)
 	}
 	t.tracer = t.provider.Tracer(scope)

@@ -36,6 +36,9 @@ func WithAggregation() Option { return func(c *config) { c.aggregate = true } }
 func New(options ...Option) *Collector {
 	var cfg config
 	for _, option := range options {
+		if option == nil {
+			panic("wsprom: New: an option is nil")
+		}
 		option(&cfg)
 	}
 	var labels []string

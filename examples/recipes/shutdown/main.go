@@ -94,7 +94,7 @@ func run(ctx context.Context, out io.Writer) error {
 	site := newSite()
 	defer site.Close()
 
-	job, file := 0, []byte("[]") // the file with the saved messages
+	job, file := 0, []byte("[]") // the file with the saved messages, in JSON with their deadlines
 	for _, life := range []struct {
 		text string
 		away bool
