@@ -254,8 +254,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		c.queue.finish(s.graceful, l)
 	}
 	left = c.end(s, StatusNormalClosure, "", nil)
-	cut := s.graceful.Err() != nil
-	if c.dispatcher.wait(s.graceful, s.last) != nil || cut {
+	if c.dispatcher.wait(s.graceful, s.last) != nil || s.cutShort {
 		return errors.Join(context.Cause(ctx), left) // after CloseNow the cause is nil
 	}
 	return left

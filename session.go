@@ -30,13 +30,14 @@ type session struct {
 	unwatch  func()       // ends the watch of the network; nil: there is none
 	handoffs atomic.Int32 // how often another goroutine has become the session's
 
-	opened chan struct{} // closed at the first open connection
-	quit   chan struct{} // closed when the session retires
-	over   chan struct{} // closed after the last state change
-	done   chan struct{} // closed when all its goroutines have returned
-	err    error         // the permanent error; set before over is closed
-	left   error         // the *UndeliveredError; set before over is closed
-	last   int64         // dispatcher.now after its last event; set before over is closed
+	opened   chan struct{} // closed at the first open connection
+	quit     chan struct{} // closed when the session retires
+	over     chan struct{} // closed after the last state change
+	done     chan struct{} // closed when all its goroutines have returned
+	err      error         // the permanent error; set before over is closed
+	left     error         // the *UndeliveredError; set before over is closed
+	last     int64         // dispatcher.now after its last event; set before over is closed
+	cutShort bool          // graceful had ended by the last state change; set before over
 
 	// Guarded by the client's mutex.
 	link         *link                   // the open one; nil: none
@@ -281,6 +282,7 @@ func (s *session) settle(to State, err, refuse error) {
 	c.requests.lost(&c.queue, nil, refuse)
 	c.move(StateChange{To: to, Attempt: c.attempt, Err: err})
 	s.last = c.dispatcher.now()
+	s.cutShort = s.graceful.Err() != nil // not later: cancel may end the context of Shutdown
 	c.dispatcher.event(s, func(context.Context) { s.cancel() })
 	close(s.over)
 }
