@@ -53,6 +53,7 @@ func TestShutdownIsGraceful(t *testing.T) {
 		assert.Equal(t, wechatws.StateClosed, c.lastChange().To, "the last callbacks have run")
 		assert.Equal(t, wechatws.CloseEvent{Connection: 1, Code: 1000}, c.lastClose())
 		assert.Equal(t, "done", received(conn)[len(received(conn))-1])
+		<-conn.Done()
 		code, _ := conn.CloseCode()
 		assert.Equal(t, 1000, code)
 		<-c.Done()
