@@ -40,8 +40,11 @@ func (c *Client) Connect(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-s.opened:
+	case <-s.opened: // perhaps with one of the others
 		return nil
+	default:
+	}
+	select {
 	case <-s.over:
 		if s.err == nil {
 			return ErrClosed
