@@ -100,7 +100,7 @@ func (s *session) connect(ctx context.Context, route *dialRoute, info DialInfo, 
 		return err
 	})
 	if err != nil {
-		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
+		return nil, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
 	var asking time.Duration
 	if !cfg.fixed {
@@ -147,7 +147,7 @@ func (s *session) login(ctx context.Context, l *link) (took time.Duration, err e
 		return l.until(ctx, func() error { return l.conn.Write(m.messageType(), m.Data) })
 	})
 	if err != nil {
-		return 0, &DialError{Phase: phaseLogin, Err: err, text: trimPrefix(err)}
+		return 0, &DialError{Phase: phaseLogin, Err: err, text: because(err)}
 	}
 	return time.Since(began), nil
 }

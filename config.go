@@ -169,7 +169,7 @@ func (c *config) check(rawURL string) error {
 		err := protect(func() (err error) { m, err = encode(c.codec, c.loginMessage); return err })
 		c.login = func(context.Context) (any, error) { return m, nil }
 		if err != nil {
-			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+trimPrefix(err)))
+			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+because(err)))
 		}
 	}
 	h, l := c.heartbeat, c.liveness
@@ -179,7 +179,7 @@ func (c *config) check(rawURL string) error {
 	if h.Interval > 0 && h.NewMessage == nil {
 		err := protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
 		if err != nil {
-			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), trimPrefix(err)))
+			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), because(err)))
 		}
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {

@@ -56,7 +56,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		err = checkHeader("Endpoint.Header", ep.Header)
 	}
 	if err != nil {
-		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: trimPrefix(err)}
+		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
 	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addressChoice{memory: memory}}
 	d.begin(phaseHandshake)
@@ -371,7 +371,7 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	case isCertificateError(err):
 		phase = phaseTLS
 	}
-	text := trimPrefix(err)
+	text := because(err)
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()
 	}
@@ -430,6 +430,3 @@ func (d *dialing) redact(text string) string {
 // minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
 // "1", are no secrets, and are part of other words.
 const minSecret = 4
-
-// trimPrefix returns the text of an error for use inside another error of this package.
-func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), "wechatws: ") }

@@ -85,7 +85,7 @@ func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Du
 		}
 	}
 	if o.err != nil {
-		return 0, &DialError{Phase: phaseSetup, Err: o.err, text: trimPrefix(o.err)}
+		return 0, &DialError{Phase: phaseSetup, Err: o.err, text: because(o.err)}
 	}
 	return took, nil
 }
