@@ -172,9 +172,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	c.dispatcher.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
 	l.heartbeat.start()
 	c.queue.attach(l)
-	select {
-	case <-s.opened:
-	default:
+	if !isClosed(s.opened) {
 		close(s.opened)
 	}
 	return true

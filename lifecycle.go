@@ -39,19 +39,15 @@ func (c *Client) Connect(ctx context.Context) error {
 	case <-s.over:
 	case <-ctx.Done():
 	}
-	select {
-	case <-s.opened: // perhaps with one of the others
+	switch {
+	case isClosed(s.opened): // perhaps with one of the others
 		return nil
-	default:
-	}
-	select {
-	case <-s.over:
+	case s.isOver():
 		if s.err == nil {
 			return ErrClosed
 		}
 		c.awaitCallbacks(ctx, s)
 		return s.err
-	default:
 	}
 	s.cancel()
 	return errors.Join(context.Cause(ctx), c.end(s, StatusGoingAway, "", context.Cause(ctx)))
@@ -134,12 +130,10 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 		}
 	}
 	defer c.mu.Unlock()
-	select {
-	case <-closed:
+	switch {
+	case isClosed(closed):
 		return nil, ErrClosed
-	default:
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return nil, nil
 	}
 	c.sessions++
@@ -159,10 +153,8 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.graceful, s.cut = context.WithCancel(context.Background())
 	c.session = s
-	select {
-	case <-c.done:
+	if isClosed(c.done) {
 		c.done = make(chan struct{})
-	default:
 	}
 	c.queue.accept(nil)
 	go s.run(0, nil)
@@ -279,9 +271,7 @@ func (c *Client) ended() {
 	if c.session != nil || !c.state.terminal() || !c.dispatcher.isIdle() {
 		return
 	}
-	select {
-	case <-c.done:
-	default:
+	if !isClosed(c.done) {
 		close(c.done)
 	}
 }

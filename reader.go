@@ -182,16 +182,7 @@ func (l *link) resume() {
 
 // over reports whether the link has ended or nothing is dialed any more: then no message
 // waits for room in the inbox.
-func (l *link) over() bool {
-	select {
-	case <-l.dead:
-		return true
-	case <-l.session.quit:
-		return true
-	default:
-		return false
-	}
-}
+func (l *link) over() bool { return isClosed(l.dead) || l.session.hasRetired() }
 
 // partial returns when bytes of an incomplete message last arrived; zero without such a
 // message or without a wire. Control frames between its fragments count as its bytes.

@@ -74,19 +74,15 @@ func (s *session) retire() {
 }
 
 // hasRetired reports whether the session has retired.
-func (s *session) hasRetired() bool {
-	select {
-	case <-s.quit:
-		return true
-	default:
-		return false
-	}
-}
+func (s *session) hasRetired() bool { return isClosed(s.quit) }
 
 // isOver reports whether the session has made its last state change.
-func (s *session) isOver() bool {
+func (s *session) isOver() bool { return isClosed(s.over) }
+
+// isClosed reports whether a channel that is never sent to is closed.
+func isClosed(ch <-chan struct{}) bool {
 	select {
-	case <-s.over:
+	case <-ch:
 		return true
 	default:
 		return false

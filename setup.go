@@ -77,12 +77,8 @@ func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Du
 	o.mu.Lock()
 	o.over = true
 	o.mu.Unlock()
-	if o.err == nil {
-		select {
-		case <-l.dead: // fn has ignored the error
-			o.err = l.cause
-		default:
-		}
+	if o.err == nil && isClosed(l.dead) { // fn has ignored the error
+		o.err = l.cause
 	}
 	if o.err != nil {
 		return 0, &DialError{Phase: phaseSetup, Err: o.err, text: because(o.err)}
