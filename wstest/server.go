@@ -299,7 +299,9 @@ func (s *Server) Conns() []*Conn {
 	return slices.Clone(s.conns)
 }
 
-// OpenConns returns the number of connections that are open, as seen by the server.
+// OpenConns returns the number of connections that are open, as seen by the server. A client may
+// see the end of its handshake a moment before the server counts the connection; NextConn waits
+// for it.
 func (s *Server) OpenConns() (n int) {
 	for _, c := range s.Conns() {
 		select {
