@@ -1,0 +1,284 @@
+package netmon
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/internal/netns"
+)
+
+// A machine is a network namespace whose monitor has a watcher.
+type machine struct {
+	*netns.Namespace
+	t        *testing.T
+	reported chan Status
+	late     time.Duration // how long to look for a second report
+}
+
+var (
+	off = Status{false, None}
+	on  = Status{true, Ethernet}
+)
+
+// onMachine runs a test that changes a real network.
+func onMachine(t *testing.T, test func(t *testing.T, m *machine)) {
+	netns.Run(t, func(t *testing.T, here *netns.Namespace) {
+		test(t, &machine{here, t, make(chan Status, 1000), 300 * time.Millisecond})
+	})
+}
+
+func (m *machine) watch() {
+	stop := System.Watch(func(s Status) { m.reported <- s })
+	m.t.Cleanup(stop)
+	m.quiet("what was set up before is no change")
+}
+
+// changes runs commands that make one change, and requires one report. The log has how long it
+// took; a limit would depend on the load of the machine.
+func (m *machine) changes(want Status, commands ...string) {
+	m.t.Helper()
+	m.changesWithin(10*time.Second, want, commands...)
+}
+
+func (m *machine) changesWithin(limit time.Duration, want Status, commands ...string) {
+	m.t.Helper()
+	start := time.Now()
+	m.IP(commands...)
+	select {
+	case got := <-m.reported:
+		m.t.Logf("%s: reported after %v", commands[0], time.Since(start).Round(time.Millisecond))
+		assert.Equal(m.t, want, got, commands[0])
+		assert.Equal(m.t, want, System.Status(), commands[0])
+	case <-time.After(limit):
+		require.Fail(m.t, "not reported", commands[0])
+	}
+	m.quiet(commands[0])
+}
+
+// quiet requires that nothing is reported for a while.
+func (m *machine) quiet(after string) {
+	m.t.Helper()
+	select {
+	case got := <-m.reported:
+		assert.Fail(m.t, "reported once more", "%s: %v", after, got)
+	case <-time.After(m.late):
+	}
+}
+
+func TestLinkDownAndUp(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		m.changes(off, "link set up0 down")
+		m.late = 2500 * time.Millisecond // IPv6's link-local address is two seconds late
+		m.changes(on, "link set up0 up")
+	})
+}
+
+func TestCarrier(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		m.changes(off, "link set far0 down")
+		m.changes(on, "link set far0 up")
+	})
+}
+
+func TestAddress(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		m.changes(on, "address add 10.0.0.3/24 dev up0")
+		m.changes(on, "address del 10.0.0.3/24 dev up0")
+		m.changes(off, "address del 10.0.0.2/24 dev up0")
+		m.changes(on, "address add fd00::2/64 dev up0 nodad")
+	})
+}
+
+// An address is reported when packets can be sent from it, and not before.
+func TestAddressTentative(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.IP("address flush dev up0")
+		m.watch()
+		require.Equal(t, off, System.Status())
+		stop := System.Watch(func(Status) {
+			c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP("fd00::2")})
+			if assert.NoError(t, err) {
+				c.Close()
+			}
+		})
+		defer stop()
+		m.changesWithin(4*time.Second, on, "address add fd00::2/64 dev up0")
+	})
+}
+
+func TestDefaultRoute(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.IP("address add fd00::2/64 dev up0 nodad")
+		m.watch()
+		m.changes(on, "route del default")
+		m.changes(on, "route add default via 10.0.0.1")
+		m.changes(on, "route replace default via 10.0.0.9")
+		m.changes(on, "route add default via 10.0.0.1 metric 100")
+		m.changes(on, "route add default via fd00::1")
+		m.changes(on, "route del default via fd00::1")
+		m.changes(on, "route add default via 10.0.0.1 table 51820")
+		m.changes(on, "route replace default nexthop via 10.0.0.1 nexthop via 10.0.0.9")
+	})
+}
+
+func TestRouteDecidesType(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.IP("link add wwan0 type veth peer name cell0", "link set cell0 up", "link set wwan0 up", "address add 10.7.0.2/24 dev wwan0")
+		m.watch()
+		require.Equal(t, on, System.Status())
+		m.changes(Status{true, Unknown}, "route replace default via 10.7.0.1")
+		m.changes(on, "route replace default via 10.0.0.1")
+	})
+}
+
+func TestWithoutUsableAddress(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		m.changes(off, "address flush dev up0")
+		m.IP("address add 169.254.3.4/16 dev up0")
+		m.quiet("a link-local address")
+		assert.Equal(t, off, System.Status())
+		m.IP("address add 203.0.113.1/32 dev lo")
+		<-m.reported
+		assert.True(t, System.Status().Connected, "an unnumbered link")
+	})
+}
+
+// A change that affects no route to the server is not reported.
+func TestIrrelevant(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		m.IP("link add spare0 type veth peer name spare1", "link set spare0 up", "link set spare1 up")
+		m.quiet("links without an address")
+		m.IP("route add 10.8.0.0/16 via 10.0.0.1", "link set up0 mtu 1400", "neighbour add 10.0.0.7 lladdr 02:00:00:00:00:07 dev up0")
+		m.quiet("another route, an MTU, a neighbour")
+		m.IP("address add 10.0.0.3/24 dev up0", "address del 10.0.0.3/24 dev up0")
+		m.quiet("an address, undone at once")
+	})
+}
+
+func TestBurst(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.watch()
+		var burst []string
+		for i := range 5000 {
+			burst = append(burst, fmt.Sprintf("address add 10.1.%d.%d/32 dev up0", i/250, i%250+1))
+		}
+		start := time.Now()
+		m.IP(burst...)
+		took := time.Since(start)
+		require.Eventually(t, func() bool {
+			System.mu.Lock()
+			defer System.mu.Unlock()
+			return System.last.digest == readState().digest
+		}, 10*time.Second, 10*time.Millisecond, "the watchers know all of it")
+		reported := 0
+		for quiet := false; !quiet; {
+			select {
+			case <-m.reported:
+				reported++
+			case <-time.After(time.Second):
+				quiet = true
+			}
+		}
+		t.Logf("%d changes in %v: reported %d times", len(burst), took.Round(time.Millisecond), reported)
+		assert.NotZero(t, reported)
+		assert.LessOrEqual(t, reported, 2+int(took/quietAtMost), "at most each 500 ms")
+		m.changes(off, "link set up0 down")
+	})
+}
+
+func TestSocketOverflows(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		s, err := subscribe()
+		require.NoError(t, err)
+		var burst []string
+		for i := range 5000 {
+			burst = append(burst, fmt.Sprintf("route add 10.1.%d.%d/32 dev up0", i/250, i%250))
+		}
+		m.IP(burst...)
+		require.ErrorIs(t, s.receive(time.Time{}), errOverflow)
+		events := 0
+		for err == nil {
+			err = s.receive(time.Now().Add(100 * time.Millisecond))
+			events++
+		}
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		t.Logf("%d of %d events were left in the socket", events-1, len(burst))
+		s.close()
+	})
+}
+
+// Any number of watchers share one socket, which is closed after the last stop.
+func TestOneSocket(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		before := openSockets(t)
+		var stops []func()
+		for range 100 {
+			stops = append(stops, System.Watch(func(s Status) { m.reported <- s }))
+		}
+		require.Eventually(t, func() bool { return openSockets(t) == before+1 }, time.Second, time.Millisecond)
+		m.IP("address add 10.0.0.3/24 dev up0")
+		for range stops {
+			<-m.reported
+		}
+		assert.Equal(t, before+1, openSockets(t))
+		for _, stop := range stops {
+			stop()
+		}
+		assert.Equal(t, before, openSockets(t))
+	})
+}
+
+func openSockets(t *testing.T) int {
+	files, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	sockets := 0
+	for _, f := range files {
+		target, _ := os.Readlink("/proc/self/fd/" + f.Name()) // the one for ReadDir is gone
+		if strings.HasPrefix(target, "socket:") {
+			sockets++
+		}
+	}
+	return sockets
+}
+
+func TestRouteGone(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.IP("link add br0 type veth peer name pod0", "link set pod0 up", "link set br0 up", "address add 10.7.0.2/24 dev br0")
+		var route, raced, unknown Route
+		route.Trace().ConnectStart("tcp", "10.1.0.1:443")
+		raced.Trace().ConnectStart("tcp", "10.1.0.1:443")
+		raced.Trace().ConnectStart("tcp", "10.7.0.1:443")
+		unknown.Trace().ConnectStart("unix", "/run/server.sock")
+
+		m.IP("address add 10.7.0.3/24 dev br0")
+		assert.False(t, route.Gone(), "another link")
+		m.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0", "route add default via 10.0.0.1")
+		assert.True(t, route.Gone(), "another source address")
+		assert.False(t, raced.Gone(), "one of two addresses")
+		raced.Trace().ConnectDone("tcp", "10.1.0.1:443", nil)
+		assert.True(t, raced.Gone(), "the address that has won")
+
+		m.IP("link set up0 down")
+		assert.True(t, route.Gone(), "no route at all")
+		assert.False(t, unknown.Gone())
+	})
+}
+
+func BenchmarkStatus(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		System.Status()
+	}
+}
