@@ -1,0 +1,217 @@
+package peek_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/wechatws/wechatws/internal/peek"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestType(t *testing.T) {
+	tests := []struct {
+		data string
+		want string
+		err  error
+	}{
+		{`{"msg_type":"join"}`, "join", nil},
+		{" {\n\t\"a\" : [ 1 , { \"msg_type\" : \"inner\" } ] , \"msg_type\" : \"join\" }\r\n", "join", nil},
+		{`{"msg_type":"进入"}`, "进入", nil},
+		{`{"msg_type":"\u8fdb\u5165"}`, "进入", nil},
+		{`{"msg\u005ftype":"escaped name"}`, "escaped name", nil},
+		{`{"msg_type":"a\/b\n"}`, "a/b\n", nil},
+		{`{"msg_type":"first","msg_type":"last"}`, "first", nil},
+		{`{"msg_type":2,"msg_type":"last"}`, "2", nil},
+		{`{"msg_type":null,"msg_type":"last"}`, "", peek.ErrNoType},
+		{`{"msg_type":"x","later":`, "x", nil},
+		{`{"msg_type":"x"}}`, "x", nil},
+		{`{"msg_type":{`, "", peek.ErrNoType},
+		{`{"a":{"b":[}],"msg_type":"x"}`, "", peek.ErrNotJSON},
+		{`{"msg_type":""}`, "", nil},
+		{`{"msg_type":"`, "", peek.ErrNotJSON},
+		{`{"msg_type":"x`, "", peek.ErrNotJSON},
+		{`{"msg_type":"a\tb"}`, "a\tb", nil},
+		{`{"a":{},"b":[],"c":-1.5e+3,"d":true,"e":null,"msg_type":"x"}`, "x", nil},
+		{`{"Msg_Type":"wrong case"}`, "", peek.ErrNoType},
+		{`{"msg_type":1}`, "1", nil},
+		{`{"msg_type":-1.50E+3}`, "-1.50E+3", nil},
+		{`{"a":7,"msg_type" : 12 , "b":8}`, "12", nil},
+		{`{"msg_type":0,"later":`, "0", nil},
+		{`{"msg_type":true}`, "true", nil},
+		{`{"msg_type":false}`, "false", nil},
+		{`{"msg_type":12`, "", peek.ErrNotJSON},
+		{`{"msg_type":12x}`, "", peek.ErrNotJSON},
+		{`{"msg_type":01}`, "", peek.ErrNotJSON},
+		{`{"msg_type":1]`, "", peek.ErrNotJSON},
+		{`{"msg_type":truely}`, "", peek.ErrNotJSON},
+		{`{"msg_type":nulls}`, "", peek.ErrNotJSON},
+		{`{"msg_type": { "a":1}}`, "", peek.ErrNoType},
+		{`{"msg_type":null}`, "", peek.ErrNoType},
+		{`{"msg_type":{}}`, "", peek.ErrNoType},
+		{`{"msg_type":{"msg_type":"inner"}}`, "", peek.ErrNoType},
+		{`{"msg_type":["x"]}`, "", peek.ErrNoType},
+		{`{}`, "", peek.ErrNoType},
+		{`[]`, "", peek.ErrNoType},
+		{`["msg_type","x"]`, "", peek.ErrNoType},
+		{`"msg_type"`, "", peek.ErrNoType},
+		{`0`, "", peek.ErrNoType},
+		{``, "", peek.ErrNotJSON},
+		{` `, "", peek.ErrNotJSON},
+		{`{`, "", peek.ErrNotJSON},
+		{`{"a":"x"`, "", peek.ErrNotJSON},
+		{`{"a":"x"}}`, "", peek.ErrNotJSON},
+		{`{"a":"x"}{}`, "", peek.ErrNotJSON},
+		{`{"a":"x",}`, "", peek.ErrNotJSON},
+		{`{"msg_type"}`, "", peek.ErrNotJSON},
+		{`{"msg_type":}`, "", peek.ErrNotJSON},
+		{`{msg_type:"x"}`, "", peek.ErrNotJSON},
+		{`{"a":[1,]}`, "", peek.ErrNotJSON},
+		{`{"a":[1 2]}`, "", peek.ErrNotJSON},
+		{`[}`, "", peek.ErrNotJSON},
+		{`01`, "", peek.ErrNotJSON},
+		{`1.`, "", peek.ErrNotJSON},
+		{`-`, "", peek.ErrNotJSON},
+		{`1e`, "", peek.ErrNotJSON},
+		{`tru`, "", peek.ErrNotJSON},
+		{`"\x"`, "", peek.ErrNotJSON},
+		{`"\u12G4"`, "", peek.ErrNotJSON},
+		{"\"\n\"", "", peek.ErrNotJSON},
+		{`hello`, "", peek.ErrNotJSON},
+	}
+	for _, tt := range tests {
+		t.Run(tt.data, func(t *testing.T) {
+			got, err := peek.Type([]byte(tt.data), "msg_type")
+			assert.Equal(t, tt.want, string(got))
+			assert.Equal(t, tt.err, err)
+			assert.Equal(t, json.Valid([]byte(tt.data)), peek.Valid([]byte(tt.data)))
+		})
+	}
+}
+
+// Deeply nested input must not exhaust the stack, and is refused like in encoding/json.
+func TestDepth(t *testing.T) {
+	const maxDepth = 10000
+	deepest := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
+	require.True(t, json.Valid([]byte(deepest)))
+	_, err := peek.Type([]byte(deepest), "msg_type")
+	assert.Equal(t, peek.ErrNoType, err)
+
+	_, err = peek.Type([]byte("["+deepest+"]"), "msg_type")
+	assert.Equal(t, peek.ErrNotJSON, err)
+
+	_, err = peek.Type([]byte(strings.Repeat(`{"a":`, 4<<20)), "msg_type")
+	assert.Equal(t, peek.ErrNotJSON, err)
+}
+
+// encoding/json is the oracle: the same text is valid, and the first field of that
+// name is found.
+func FuzzType(f *testing.F) {
+	for _, seed := range []string{
+		`{"msg_type":"join","online_num":"12","message_list":[{"name":"a","content":"b\u4e2d"}]}`,
+		`{"a":[1,-0.5e-7,true,null,"\\\""],"msg\u005ftype":"x"}`, `[[],{}]`, `"`, `{"msg_type":1}`,
+		`{"a":1,"msg_type":"x","msg_type":2`, `{"":"x","msg_type":"y"}`, `{"msg_type" :-1.5e3 ,"a":true}`, `{"msg_type":true}`, `{"msg_type":1`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !utf8.Valid(data) {
+			t.Skip() // refused before it comes here
+		}
+		require.Equal(t, json.Valid(data), peek.Valid(data))
+		typ, err := peek.Type(data, "msg_type")
+		want, wantErr := firstType(data)
+		if wantErr == nil || json.Valid(data) {
+			require.Equal(t, wantErr, err)
+		}
+		require.Equal(t, want, string(typ))
+		if json.Valid(data) {
+			require.NotEqual(t, peek.ErrNotJSON, err)
+		}
+	})
+}
+
+// firstType is Type with the tokens of encoding/json, which accepts some invalid JSON.
+func firstType(data []byte) (string, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+		return "", peek.ErrNoType
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return "", peek.ErrNotJSON
+		}
+		if key == "msg_type" {
+			value, err := d.Token()
+			if err != nil {
+				return "", peek.ErrNoType
+			}
+			switch value := value.(type) {
+			case string:
+				return value, nil
+			case json.Number, bool:
+				if rest := data[d.InputOffset():]; len(rest) > 0 && strings.ContainsRune(" \t\r\n,}", rune(rest[0])) {
+					return fmt.Sprint(value), nil
+				}
+				return "", peek.ErrNotJSON
+			}
+			return "", peek.ErrNoType
+		}
+		var skipped json.RawMessage
+		if d.Decode(&skipped) != nil {
+			return "", peek.ErrNotJSON
+		}
+	}
+	return "", peek.ErrNoType
+}
+
+// A message as a live room's server sends it, with its type at the beginning and at the end.
+const (
+	rest      = `"from_name":"\u5c0f\u660e","content":"how much is the blue one?","client_id":"7f0000010b5400000001","time":1700000000`
+	typeFirst = `{"msg_type":"message",` + rest + `}`
+	typeLast  = `{` + rest + `,"msg_type":"message"}`
+)
+
+func TestNoAllocation(t *testing.T) {
+	for _, message := range []string{typeFirst, typeLast, `{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `,"msg_type":7}`} {
+		data := []byte(message)
+		require.Zero(t, testing.AllocsPerRun(100, func() {
+			_, _ = peek.Type(data, "msg_type")
+			peek.Valid(data)
+		}), message)
+	}
+}
+
+func BenchmarkType(b *testing.B) {
+	for _, bench := range []struct {
+		name, message string
+		peek          func([]byte)
+	}{
+		{"first", typeFirst, func(data []byte) { _, _ = peek.Type(data, "msg_type") }},
+		{"last", typeLast, func(data []byte) { _, _ = peek.Type(data, "msg_type") }},
+		{"encoding-json", typeFirst, func(data []byte) {
+			var m struct {
+				Type string `json:"msg_type"`
+			}
+			_ = json.Unmarshal(data, &m)
+		}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			data := []byte(bench.message)
+			b.ReportAllocs()
+			for b.Loop() {
+				bench.peek(data)
+			}
+		})
+	}
+}
