@@ -2,10 +2,18 @@ package wechatws
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/addresses"
+	"github.com/wechatws/wechatws/internal/outbox"
+	"github.com/wechatws/wechatws/internal/printable"
+	"github.com/wechatws/wechatws/internal/serial"
 )
 
 // A Client stays connected to one WebSocket server. Make it with [New], register callbacks,
@@ -13,42 +21,37 @@ import (
 // goroutine, in any callback, and in any other function that the client calls. Each method
 // that blocks is bounded by its context, or by what its documentation says.
 type Client struct {
-	cfg        config
-	dispatcher *dispatcher
-	queue      queue
-	requests   requests
-	rtt        roundTrips
+	// Set by New.
+	cfg    config
+	inbox  *serial.Queue
+	outbox *outbox.Outbox[outgoing]
 
-	onMessage, onUnknown hooks[Message]
-	afterConnect         hooks[*Setup]
-	onOpen               hooks[OpenEvent]
-	onClose              hooks[CloseEvent]
-	onError              hooks[error]
-	onStateChange        hooks[StateChange]
-	onNetworkChange      hooks[NetworkStatus]
+	// What outlives a session. Each of these may be used from any goroutine.
+	registered
+	confirmations confirmations
+	requests      requests
+	addresses     addresses.Memory
+	rtt           roundTrips
+	drops         drops
 
-	types typeTable
+	// Used for each message, and so without a mutex.
+	counters
+	attached     atomic.Pointer[link] // the one that may write; nil: none
+	uncompressed atomic.Bool          // the server has violated permessage-deflate
 
-	uncompressed atomic.Bool // the server has violated permessage-deflate
-	addresses    addresses
+	// Mutexes are locked in this order: Client or Setup, confirmations, writer, heartbeat or
+	// link or Outbox, requests, drops, Queue, and then all others, see docs/design.md. None is
+	// held while a function of the user runs, except that of its Setup.
 
-	messagesIn, bytesIn, droppedCount atomic.Int64
-
-	mu          sync.Mutex // guards the fields below, up to dropMu, and those of session and link that say so
-	host        string     // of the endpoint; with an endpoint function, of its last result
-	state       State
-	attempt     int           // of the state, see StateChange
-	stats       Stats         // the counters that are not elsewhere
-	session     *session      // nil: none, or it is done
+	mu sync.Mutex // guards the fields below
+	current
+	host        string        // of the endpoint; with an endpoint function, of its last result
+	stats       Stats         // the state, and the counters that are not elsewhere
 	sessions    int           // how many there have been
+	connections int           // how many there have been, also those that were never open
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect
-	connections int           // how many there have been, also those that were never open
-	newest      *link         // the last of these, also before it is open; nil: it has ended
-
-	dropMu sync.Mutex              // guards drops
-	drops  map[error]*DroppedError // by reason; not passed to OnError yet
 }
 
 // New returns a client for a URL of the scheme ws or wss; http and https mean the same. It
@@ -67,9 +70,13 @@ func New(url string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.host = c.cfg.host
-	c.dispatcher = newDispatcher(c.route, c.ended)
-	c.queue.cfg, c.queue.dropped = &c.cfg, c.dropped
-	c.keepJournal()
+	c.inbox = serial.New(inboxMessages, inboxBytes, c.ended)
+	c.outbox = c.newOutbox()
+	if c.cfg.logger != nil {
+		j := newJournal(c.cfg.logger)
+		c.cfg.trace = c.cfg.trace.with(j.trace())
+		j.listen(c)
+	}
 	return c, nil
 }
 
@@ -77,14 +84,14 @@ func New(url string, options ...Option) (*Client, error) {
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state
+	return c.stats.State
 }
 
 // move makes a state change and dispatches it; nothing else sets the state. It returns the
 // change with all its fields set. It is called with mu held.
 func (c *Client) move(change StateChange) StateChange {
 	s := c.session
-	change.From, change.At = c.state, time.Now()
+	change.From, change.At = c.stats.State, time.Now()
 	change.session = c.sessions + 1
 	if s != nil {
 		change.session = s.number
@@ -93,102 +100,379 @@ func (c *Client) move(change StateChange) StateChange {
 		c.reportLater(s, fmt.Errorf("wechatws: internal error: illegal move from %v to %v", change.From, change.To))
 		return change
 	}
-	c.state, c.attempt = change.To, change.Attempt
 	c.stats.moved(change)
-	c.dispatcher.event(s, func(ctx context.Context) { c.onStateChange.call(ctx, change, c.reporter(ctx)) })
+	c.event(s, func(ctx context.Context) { c.onStateChange.call(ctx, change, c.reporter(ctx)) })
 	return change
 }
 
-// Reconnect makes the next attempt at once, also without a network: it ends the open
-// connection, the wait, or the attempt under way. Called between the end of a connection or
-// an attempt and the wait that follows, as in [Client.OnClose], [Client.OnError], a function
-// of [WithTrace] or of [WithRetryIf], it replaces that wait. A permanent failure ends the
-// client all the same. A program that calls Reconnect after each failure disables the
-// schedule: attempts follow each other without a pause.
-//
-// Reconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
-// before the first [Client.Connect], and [ErrClosed] after [Client.Shutdown], [Client.Close]
-// or a permanent failure.
-func (c *Client) Reconnect() error {
+// String returns the endpoint's host and the state, such as "client of live.example.com,
+// open". With [WithEndpoint] the host is known from the first attempt on. Printed and in a log
+// a Client shows nothing else, since its options hold secrets. String does not block.
+func (c *Client) String() string {
+	host, state := c.shown()
+	if host != "" {
+		host = " of " + host
+	}
+	return fmt.Sprintf("client%s, %v", host, state)
+}
+
+// GoString implements [fmt.GoStringer], with what String returns.
+func (c *Client) GoString() string { return "wechatws.Client(" + c.String() + ")" }
+
+// LogValue implements [slog.LogValuer], with a group of the attributes host and state.
+func (c *Client) LogValue() slog.Value {
+	host, state := c.shown()
+	return slog.GroupValue(slog.String("host", host), slog.String("state", state.String()))
+}
+
+func (c *Client) shown() (host string, state State) {
 	c.mu.Lock()
-	s := c.session
-	if s == nil || s.retired {
-		idle := c.state == StateIdle
+	defer c.mu.Unlock()
+	return printable.Text(c.host), c.stats.State
+}
+
+// Connect connects, and returns nil at the first open connection, when the login is
+// written and the [Client.AfterConnect] functions have returned. From then on the client
+// stays connected until [Client.Close] or [Client.Shutdown]. Connect blocks until then:
+// failed attempts are repeated by the schedule (see [WithBackOff]), so that it returns an
+// error only when that is permanent or ctx ends.
+//
+// When ctx ends before the first open connection, the client is closed, and the error is
+// the cause of ctx's end, joined with the [*UndeliveredError] if messages are left. ctx is
+// not used after Connect returns, except for its values, which callbacks see.
+//
+// Connect returns [ErrAlreadyConnected] while the client is connected or connecting, and
+// [ErrClosed] when Close is called meanwhile. After Close or a permanent failure it starts
+// anew with the same callbacks, and delivers what a failure has left in the queue. Before
+// that it waits, until ctx ends, for functions other than callbacks that the session before
+// still runs, such as a slow endpoint function; called in one of these, with its context, it
+// returns ErrAlreadyConnected. It may be called from any goroutine.
+//
+// It mirrors the original's initWebSocket, which does nothing when it is "already logged
+// in".
+func (c *Client) Connect(ctx context.Context) error {
+	s, err := c.start(ctx, "Connect")
+	switch {
+	case err != nil:
+		return err
+	case s == nil:
+		_, left := c.running()
+		return errors.Join(context.Cause(ctx), left)
+	}
+	select {
+	case <-s.opened:
+		return nil
+	case <-s.over:
+	case <-ctx.Done():
+	}
+	switch {
+	case isClosed(s.opened): // perhaps with one of the others
+		return nil
+	case s.isOver():
+		if s.err == nil {
+			return ErrClosed
+		}
+		c.awaitCallbacks(ctx, s)
+		return s.err
+	}
+	s.cancel()
+	return errors.Join(context.Cause(ctx), c.end(s, StatusGoingAway, "", context.Cause(ctx)))
+}
+
+// Run connects, stays connected, and blocks until the client has ended. It returns nil when
+// ctx has ended or [Client.Close], [Client.CloseNow] or [Client.Shutdown] was called, and
+// every accepted message was written; the [*UndeliveredError] when messages are left, also
+// if Close has returned it already; or the permanent error of a client that has failed.
+// Like [Client.Connect] it returns [ErrAlreadyConnected]. It suits an errgroup.
+//
+// When ctx ends, Run closes the client as Close does, with code 1001. In each case it then
+// waits for the callbacks that are pending, but for no longer than the drain timeout (see
+// [WithDrainTimeout]) plus 2 s after the end began.
+func (c *Client) Run(ctx context.Context) error {
+	s, err := c.start(ctx, "Run")
+	switch {
+	case err == ErrClosed:
+		return nil
+	case err != nil:
+		return err
+	case s == nil:
+		_, left := c.running()
+		return left
+	}
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		s.cancel()
+		_ = c.end(s, StatusGoingAway, "", context.Cause(ctx)) // outcome has it
+	}
+	c.awaitCallbacks(context.WithoutCancel(ctx), s)
+	return s.outcome()
+}
+
+// awaitCallbacks waits for the callbacks of s, which is over, until ctx ends, but for no
+// longer than Close may take.
+func (c *Client) awaitCallbacks(ctx context.Context, s *session) {
+	defer exempt(ctx)()
+	ctx, cancel := context.WithDeadline(ctx, s.ends)
+	defer cancel()
+	_ = c.inbox.Wait(ctx, s.last)
+}
+
+// start starts a session. It waits until the one before is done, and returns nil when ctx
+// ends before that, or ErrClosed when the client is closed. verb is for its errors.
+func (c *Client) start(ctx context.Context, verb string) (*session, error) {
+	if err := needContext(ctx, verb); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	var schedule *schedule
+	if err := users.Apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
+		return nil, err
+	}
+	for {
+		c.mu.Lock()
+		if errs := c.misuses; len(errs) > 0 {
+			c.misuses = nil
+			c.mu.Unlock()
+			return nil, errors.Join(errs...)
+		}
+		old := c.session
+		if old == nil {
+			break
+		}
+		closing := c.closing
 		c.mu.Unlock()
-		if idle {
-			return ErrNotOpen
+		if !closing || ctx.Value(sessionKey{}) == old {
+			return nil, ErrAlreadyConnected
 		}
-		return ErrClosed
+		select {
+		case <-old.done:
+		case <-closed:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, nil
+		}
 	}
-	s.forced = true
-	s.tryNow(true)
-	l := s.link
-	c.mu.Unlock()
-	if l != nil {
-		l.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrReconnect, requested: true})
+	defer c.mu.Unlock()
+	switch {
+	case isClosed(closed):
+		return nil, ErrClosed
+	case ctx.Err() != nil:
+		return nil, nil
 	}
-	return nil
+	c.sessions++
+	s := &session{
+		client:   c,
+		number:   c.sessions,
+		schedule: schedule,
+		opened:   make(chan struct{}),
+		quit:     make(chan struct{}),
+		over:     make(chan struct{}),
+		done:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+	}
+	ctx = users.Context(ctx, func(err error) { c.reportLater(s, err) })
+	// ctx may be the context of a callback, which does not make this session's functions
+	// part of that callback.
+	ctx = context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, (*delivery)(nil))
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.graceful, s.cut = context.WithCancel(context.Background())
+	c.session = s
+	if isClosed(c.done) {
+		c.done = make(chan struct{})
+	}
+	c.confirmations.accept(nil)
+	c.outbox.Refuse(nil)
+	go s.start()
+	return s, nil
 }
 
-// Disconnect ends an open connection without a close handshake, as the client does with a
-// half-open one; the next attempt follows by the schedule. Use it when only the application
-// can recognise that the peer does not work any more. connection is the number of the
-// connection in [Message], [OpenEvent] and [Setup]; cause becomes the Err of [CloseEvent] and
-// [StateChange], and must not be nil.
+// Close is the manual close: it closes the connection with a code and a reason of at most
+// 123 bytes, and no reconnect follows until [Client.Connect] or [Client.Run] is called. The
+// queue is written first, for no longer than the drain timeout; Close returns the
+// [*UndeliveredError] of the messages that are left. Messages that arrive after the call
+// reach no callback.
 //
-// Disconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
-// if that connection is not open, and an [*OptionError] for a nil cause.
-func (c *Client) Disconnect(connection int, cause error) error {
-	if cause == nil {
-		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
+// Close blocks for no longer than the drain timeout (see [WithDrainTimeout]) plus 2 s for
+// the close handshake, also in a callback: it never waits for callbacks or other functions
+// of the user. It ends the context of the callback that runs, and dispatches the last
+// events; to wait for these callbacks, use [Client.Done] or [Client.Shutdown]. When Close
+// returns, the state is [StateClosed] and nothing is written any more.
+//
+// Close may be called in every state, from any goroutine and any number of times. Of
+// several concurrent calls one returns what is left. If the code or the reason cannot be
+// sent, Close does nothing and returns an [*OptionError].
+//
+// It mirrors the original's closeWebSocket. Unlike in wx it also ends a connection
+// that is not open yet.
+func (c *Client) Close(code StatusCode, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
 	}
-	cause = protect(func() error { return cause })
+	s, left := c.running()
+	if s == nil {
+		return left
+	}
+	s.cancel()
+	return c.end(s, code, reason, nil)
+}
+
+// CloseNow is [Client.Close] without draining the queue and without a close handshake: the
+// connection ends at once, as if the process had died, and CloseNow returns the
+// [*UndeliveredError] of what is left, unless a concurrent call has returned it. A Close or [Client.Shutdown] under way ends at once
+// too. CloseNow does not block, and may be called from any goroutine.
+func (c *Client) CloseNow() error {
+	s, left := c.running()
+	if s == nil {
+		return left
+	}
+	s.cut()
+	s.cancel()
+	return c.end(s, StatusAbnormalClosure, "", nil)
+}
+
+// Shutdown is the graceful end: no reconnect follows, and the client ends in steps.
+//
+//  1. Callbacks that run, and those of messages that had arrived before, finish; they may
+//     send. Messages that arrive later reach no callback, only [Client.Request] and
+//     [Client.SendConfirmed].
+//  2. The queue is written, and SendConfirmed gets its confirmations.
+//  3. The connection is closed with code 1000; the close handshake takes at most 2 s.
+//  4. The callbacks of the last events run.
+//
+// Shutdown blocks until all of this is done, and returns nil. When ctx ends, it goes on as
+// [Client.CloseNow] does, and returns the cause of ctx's end, joined with the
+// [*UndeliveredError] if messages are left. It returns that error alone for the queue of a
+// client without an open connection. Of several calls of Shutdown, [Client.Close] and
+// CloseNow at a time, one returns the messages that are left. Messages that are held back by
+// [Setup.HoldQueue] are waited for.
+//
+// In a callback, give Shutdown the context of the callback, or one derived from it. It does
+// not wait for the callback then; nor does any concurrent Shutdown, of any client. With
+// another context it waits for the callback until ctx ends. Shutdown may be called from any
+// goroutine.
+func (c *Client) Shutdown(ctx context.Context) error {
+	if err := needContext(ctx, "Shutdown"); err != nil {
+		return err
+	}
+	defer exempt(ctx)()
+	s, left := c.running()
+	if s == nil {
+		return errors.Join(c.inbox.Wait(ctx, c.inbox.Added()), left)
+	}
+	defer context.AfterFunc(ctx, s.cut)()
+	defer context.AfterFunc(s.graceful, s.cancel)()
 	c.mu.Lock()
-	s := c.session
 	var l *link
-	if s != nil && !s.retired {
-		l = s.link
+	if c.session == s { // otherwise it has ended meanwhile
+		s.retire()
+		l = c.link
 	}
 	c.mu.Unlock()
-	if l == nil || l.number != connection {
-		return ErrNotOpen
+	c.inbox.Wake() // the reader does not wait for room any more
+	if l != nil {
+		l.reader.HandOff()
 	}
-	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true})
-	return nil
+	_ = c.inbox.Wait(s.graceful, c.inbox.Added())
+	if l != nil {
+		c.finishSending(s.graceful, l)
+	}
+	left = c.end(s, StatusNormalClosure, "", nil)
+	if c.inbox.Wait(s.graceful, s.last) != nil || s.cutShort {
+		return errors.Join(context.Cause(ctx), left) // after CloseNow the cause is nil
+	}
+	return left
 }
 
-// insideCallback reports whether ctx is the context of the callback of this client that runs
-// now, or is derived from it.
-func (c *Client) insideCallback(ctx context.Context) bool {
-	d := deliveryOf(ctx)
-	return d != nil && d == c.dispatcher.running.Load()
+// Done returns a channel that is open before the first Connect, and closed when the client has been closed or has failed and
+// all its goroutines have returned, those that run callbacks and other functions of the
+// user included. [Client.Connect] and [Client.Run] replace a closed channel with a new one.
+func (c *Client) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
 }
 
-// dropped records a message that the queue has dropped. Those with the same reason are
-// reported together, with a bound, so that a slow callback does not make them pile up. It is
-// called with the queue's mutex held.
-func (c *Client) dropped(m Outbound, why error) {
-	c.droppedCount.Add(1)
-	c.dropMu.Lock()
-	defer c.dropMu.Unlock()
-	drops := c.drops[why]
-	if drops == nil {
-		drops = &DroppedError{Err: why}
-		if c.drops == nil {
-			c.drops = map[error]*DroppedError{}
+// ended closes done if no goroutine of the client is left.
+func (c *Client) ended() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != nil || !c.stats.State.terminal() || !c.inbox.IsIdle() {
+		return
+	}
+	if !isClosed(c.done) {
+		close(c.done)
+	}
+}
+
+// running returns the session that is not over. If there is none, it closes the client
+// itself and returns the *UndeliveredError of what is left. It ends every Connect and Run
+// that waits for a session to be done.
+func (c *Client) running() (s *session, left error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.closed)
+	c.closed = make(chan struct{})
+	if s := c.session; s != nil && !s.isOver() {
+		return s, nil
+	}
+	c.refuse(ErrClosed, true)
+	left = c.takeBack(ErrClosed)
+	if c.stats.State != StateClosed {
+		c.move(StateChange{To: StateClosed})
+	}
+	return nil, left
+}
+
+// end closes the session. The first call closes the link and returns the *UndeliveredError
+// of what is left; all other calls wait for the first one and return nil. It does not wait
+// for a user's function, nor for a goroutine that may be in one. Its callers end the
+// context of the callbacks, except Shutdown.
+func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
+	c.mu.Lock()
+	first := c.session == s && !c.closing
+	if first {
+		s.begin()
+		c.cause = cause
+		s.retire()
+		c.refuse(ErrClosed, true)
+	}
+	l, newest := c.link, c.newest
+	c.mu.Unlock()
+	if !first {
+		<-s.over
+		return nil
+	}
+	if l != nil {
+		l.reader.HandOff()
+		c.inbox.Wake()
+		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
+		_ = c.outbox.Flush(drain)
+		cancel()
+		l.detach(net.ErrClosed) // nothing may follow a close frame
+		l.close(s.graceful, code, reason)
+	} else if newest != nil {
+		newest.fail(&CloseError{Code: code, Reason: reason})
+	}
+	var ending ending
+	if l != nil {
+		patience := s.graceful
+		if l.isOwn() {
+			patience = context.Background() // a write to a closed socket ends
 		}
-		c.drops[why] = drops
-		c.dispatcher.event(nil, func(ctx context.Context) {
-			c.dropMu.Lock()
-			delete(c.drops, why)
-			c.dropMu.Unlock()
-			trace(ctx, c, c.cfg.trace.dropped, drops)
-			c.report(ctx, drops)
-		})
+		writing, cancel := context.WithDeadline(patience, s.ends)
+		l.awaitWriter(writing)
+		cancel()
+		l.abandon()
+		ending = endingOf(l.why())
 	}
-	if len(drops.Messages) < c.cfg.queueMessages {
-		drops.Messages = append(drops.Messages, m)
-	} else {
-		drops.More++
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l != nil {
+		s.detach(l, ending)
 	}
+	s.settle(StateClosed, cause, ErrClosed)
+	return s.left
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -19,7 +20,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-func TestCloseStaysClosedAndConnectStartsAfresh(t *testing.T) {
+func TestAClosedClientStaysClosedUntilConnect(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).record().connect()
 		conn := w.conn()
@@ -205,7 +206,7 @@ func (c timedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestCloseRefusesWhatCannotBeSent(t *testing.T) {
+func TestCloseRefusesInvalidCodesAndReasons(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client().connect()
 		for _, err := range []error{
@@ -365,7 +366,7 @@ func TestCloseNow(t *testing.T) {
 	})
 }
 
-func TestCloseNowHandsBackWhatIsQueued(t *testing.T) {
+func TestCloseNowHandsBackTheQueue(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.Stop(wstest.FIN)
 		c := w.client(quiet()...)
@@ -403,4 +404,47 @@ func TestCloseNowInACallback(t *testing.T) {
 		assert.NoError(t, <-done)
 		require.NoError(t, c.CloseNow())
 	})
+}
+
+// endings are the calls that close a client.
+var endings = map[string]func(c *client) error{
+	"Close":    func(c *client) error { return c.Close(1000, "") },
+	"CloseNow": func(c *client) error { return c.CloseNow() },
+	"Shutdown": func(c *client) error { return c.Shutdown(context.Background()) },
+}
+
+// A Connect or Run that waits for the session before ends with the next Close: a manual close
+// stays closed.
+func TestCloseEndsAConnectThatWaits(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				hang := make(chan struct{})
+				asked := 0
+				c := w.clientOf("", wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+					if asked++; asked == 1 {
+						<-hang
+					}
+					return wechatws.Endpoint{URL: w.srv.URL()}, nil
+				}))
+				go func() { _ = c.Connect(context.Background()) }()
+				w.sleep(time.Second)
+				require.NoError(t, c.Close(1000, ""))
+				connected, ran := make(chan error, 1), make(chan error, 1)
+				go func() { connected <- c.Connect(context.Background()) }()
+				synctest.Wait()
+				go func() { ran <- c.Run(context.Background()) }()
+				w.sleep(time.Second)
+				require.NoError(t, end(c))
+				require.ErrorIs(t, <-connected, wechatws.ErrClosed)
+				require.NoError(t, <-ran)
+				close(hang)
+				<-c.Done()
+				require.Equal(t, wechatws.StateClosed, c.State())
+				require.Equal(t, 1, asked)
+				c.connect() // a new Connect is not affected
+				c.close()
+			})
+		})
+	}
 }

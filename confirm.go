@@ -1,9 +1,11 @@
 package wechatws
 
 import (
+	"container/list"
 	"context"
-	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,8 +21,8 @@ const defaultConfirmTimeout = 10 * time.Second
 // The message is delivered at least once, so the peer must accept duplicates. Concurrent
 // calls send one after the other, in the order of the calls: each waits until those before
 // it are confirmed or have returned. They count towards the bounds of [WithQueue], beyond
-// which the error is [ErrQueueFull], whatever the policy. match is called on the caller's
-// goroutine, one message at a time; if it panics, v is not sent again.
+// which the error is [ErrQueueFull], whatever the policy. match is called as that of
+// [Client.Request] is. If it panics, v is not sent again.
 //
 // SendConfirmed blocks until the confirmation, or until ctx ends, the cause of which it
 // returns; give ctx a deadline. It returns [ErrClosed] when the client is closed, and
@@ -41,153 +43,352 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	if err != nil {
 		return Message{}, err
 	}
-	if d := out.confirmTimeout; d <= 0 {
+	d := out.Value.confirmTimeout
+	if d <= 0 {
 		return Message{}, &OptionError{Option: "SendConfirmed: ConfirmTimeout", Value: d.String(), Want: "must be longer than zero"}
 	} else if lacksUnit(d) {
 		return Message{}, &OptionError{Option: "SendConfirmed: ConfirmTimeout", Value: d.String(), Want: needsUnit}
 	}
-	if !out.expires.IsZero() {
+	if !out.Expires.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, out.expires, ErrExpired)
+		ctx, cancel = context.WithDeadlineCause(ctx, out.Expires, ErrExpired)
 		defer cancel()
 	}
-	if err := c.queue.addUnconfirmed(ctx, out); err != nil {
+	call := &confirmation{message: out.Value.Outbound, timeout: d, turn: make(chan struct{}), place: c.outbox.Place()}
+	call.match = match
+	if err := c.beginRequest(ctx, &call.request); err != nil {
 		return Message{}, err
 	}
-	defer c.queue.removeUnconfirmed(out)
-	callback := c.insideCallback(ctx)
-	if err := c.awaitTurn(ctx, out, callback); err != nil {
+	defer call.end()
+	if err := c.confirmations.add(ctx, call, &c.cfg); err != nil {
 		return Message{}, err
 	}
-	for {
-		answer, err := c.try(ctx, out, match, callback)
-		if !errors.Is(err, errTryAgain) && !errors.Is(err, ErrConnectionLost) {
-			return answer, err
-		}
-	}
-}
-
-// errTryAgain ends a try that is not confirmed in time.
-var errTryAgain = errors.New("not confirmed in time")
-
-// awaitTurn blocks until all calls before this one are confirmed or have returned. In a
-// callback it returns ErrInboxFull when the inbox is full, as newRequest does: the messages
-// that confirm them could not be read.
-func (c *Client) awaitTurn(ctx context.Context, m *outgoing, callback bool) error {
-	if !callback {
-		return c.queue.turn(ctx, m)
-	}
-	r, err := c.newRequest(ctx, &outgoing{}, true)
-	if err != nil {
-		return err
-	}
-	defer c.requests.remove(r)
+	defer c.endConfirmation(call)
 	c.handOffReader()
-	return c.queue.turn(r.ctx, m)
+	select {
+	case <-call.turn:
+		for !c.try(ctx, call) {
+		}
+	case <-call.wake:
+	case <-ctx.Done():
+		call.fail(context.Cause(ctx))
+	}
+	return call.end()
 }
 
-// try sends a message once and waits for its confirmation. It returns errTryAgain or
-// ErrConnectionLost when the message is to be sent again.
-func (c *Client) try(ctx context.Context, m *outgoing, match func(Message) bool, callback bool) (Message, error) {
-	sent := &outgoing{Outbound: m.Outbound, of: m}
-	sent.expires = time.Time{} // the deadline is in ctx
-	r, err := c.newRequest(ctx, sent, callback)
-	if err != nil {
-		return Message{}, err
+// try sends the message of a call once and waits for its confirmation. It returns false when
+// the message is to be sent again, true when the call has its result.
+func (c *Client) try(ctx context.Context, call *confirmation) bool {
+	m := &queued{Size: len(call.message.Data), Kept: true}
+	m.Value.Outbound, m.Value.of, m.Value.request = call.message, call, &call.request
+	if !c.confirmations.begin(call, m) {
+		return true
 	}
-	defer c.requests.remove(r)
-	if err := c.queue.push(r.ctx, sent); err != nil {
-		return Message{}, err
+	defer c.outbox.Withdraw(m)
+	if err := c.push(ctx, m); err != nil {
+		call.fail(err)
+		return true
 	}
-	defer c.queue.withdraw(sent)
-	for wait := m.confirmTimeout; wait > 0; wait = c.queue.timeLeft(sent, m.confirmTimeout) {
-		answer, err := r.waitFor(ctx, wait, c, match)
-		if !errors.Is(err, errTryAgain) {
-			return answer, err
+	timeout := time.NewTimer(call.timeout)
+	defer timeout.Stop()
+	for {
+		timedOut := !c.await(ctx, &call.request, timeout.C)
+		over, lost, written := call.state()
+		switch {
+		case over || lost:
+			return over
+		case !timedOut:
+		case written.IsZero():
+			timeout.Reset(call.timeout)
+		default: // the timeout counts from when the message was written
+			left := time.Until(written.Add(call.timeout))
+			if left <= 0 {
+				return false
+			}
+			timeout.Reset(left)
 		}
 	}
-	return Message{}, errTryAgain
 }
 
-// waitFor is wait for at most d, after which it returns errTryAgain.
-func (r *request) waitFor(ctx context.Context, d time.Duration, c *Client, match func(Message) bool) (Message, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d, errTryAgain)
-	defer cancel() // also when match panics
-	return r.wait(ctx, c, match)
+// A confirmation is a call of SendConfirmed. Its request is the same for all tries.
+type confirmation struct {
+	request
+	message Outbound
+	timeout time.Duration
+	place   uint64        // in the order of the outbox
+	turn    chan struct{} // closed when all calls before this one have ended
+	suspect atomic.Bool   // the peer may have refused it, see confirm.go
+
+	// The confirmation is a node of confirmations, the mutex of which guards the fields below.
+	try     *queued       // the last one
+	element *list.Element // in calls; nil: it has ended
 }
 
-// addUnconfirmed adds a message to those that wait for their confirmation or their turn.
-// They are in a line of their own; only a copy of the first one, made for each try, is in
-// the queue.
-func (q *queue) addUnconfirmed(ctx context.Context, m *outgoing) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	n, bytes := q.unconfirmed.n, q.unconfirmedBytes
-	switch {
-	case ctx.Err() != nil:
+// confirmations are the calls of SendConfirmed that wait for their confirmation or their turn.
+type confirmations struct {
+	mu     sync.Mutex // guards the fields below, and those of the calls in the list
+	calls  list.List  // of *confirmation; the first one sends
+	bytes  int
+	refuse error           // no call is added, with this error; nil: calls are
+	back   []*confirmation // ended by Close, and not handed back yet
+	empty  chan struct{}   // closed when there are no calls any more; nil: nothing waits for that
+}
+
+// add adds a call.
+func (cs *confirmations) add(ctx context.Context, call *confirmation, cfg *config) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case q.refuse != nil:
-		return q.refuse
-	case n > 0 && (n >= q.cfg.queueMessages || bytes+len(m.Data) > q.cfg.queueBytes):
-		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, n, bytes)
 	}
-	q.seq++
-	m.seq, m.size = q.seq, len(m.Data)
-	q.unconfirmed.pushBack(m)
-	q.unconfirmedBytes += m.size
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	n, size := cs.calls.Len(), len(call.message.Data)
+	switch {
+	case cs.refuse != nil:
+		return cs.refuse
+	case n > 0 && (n >= cfg.queueMessages || size > cfg.queueBytes-cs.bytes):
+		return fmt.Errorf("%w: %d messages, %d bytes wait for their confirmation", ErrQueueFull, n, cs.bytes)
+	case n == 0:
+		close(call.turn)
+	}
+	call.element = cs.calls.PushBack(call)
+	cs.bytes += size
 	return nil
 }
 
-// removeUnconfirmed removes m, unless Close has taken it.
-func (q *queue) removeUnconfirmed(m *outgoing) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if m.waits {
-		q.unconfirmed.remove(m)
-		q.unconfirmedBytes -= m.size
-		q.endTrial(m)
-		q.change()
+// first returns the call that sends, or nil.
+func (cs *confirmations) first() *confirmation {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if first := cs.calls.Front(); first != nil {
+		return first.Value.(*confirmation)
+	}
+	return nil
+}
+
+// begin records the next try of a call, and returns false if the call has ended.
+func (cs *confirmations) begin(call *confirmation, try *queued) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if call.element == nil {
+		return false
+	}
+	call.try = try
+	call.again()
+	return true
+}
+
+// remove removes a call, unless it has ended. It is called with mu held.
+func (cs *confirmations) remove(call *confirmation) {
+	if call.element == nil {
+		return
+	}
+	cs.calls.Remove(call.element)
+	call.element = nil
+	cs.bytes -= len(call.message.Data)
+	switch first := cs.calls.Front(); {
+	case first == nil:
+		if cs.empty != nil {
+			close(cs.empty)
+			cs.empty = nil
+		}
+	case !isClosed(first.Value.(*confirmation).turn):
+		close(first.Value.(*confirmation).turn)
 	}
 }
 
-// turn blocks until m is the first of the unconfirmed messages.
-func (q *queue) turn(ctx context.Context, m *outgoing) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	first := func() bool { return q.unconfirmed.first == m }
-	err := q.await(ctx, func() bool { return m.gone || q.refuse != nil || first() })
+// endConfirmation is called when a call returns.
+func (c *Client) endConfirmation(call *confirmation) {
+	c.confirmations.mu.Lock()
+	c.confirmations.remove(call)
+	c.confirmations.mu.Unlock()
+	if l := c.attached.Load(); l != nil {
+		l.endTrial(call)
+	}
+}
+
+// endConfirmations ends all calls with err, and refuses more. None of them is written from
+// now on. If back is true, those that are not confirmed are kept for takeBack.
+func (c *Client) endConfirmations(err error, back bool) {
+	cs := &c.confirmations
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.refuse = err
+	for e := cs.calls.Front(); e != nil; e = cs.calls.Front() {
+		call := e.Value.(*confirmation)
+		if call.fail(err) && back {
+			cs.back = append(cs.back, call)
+		}
+		if call.try != nil {
+			c.outbox.Withdraw(call.try)
+		}
+		cs.remove(call)
+	}
+}
+
+// takeBack returns the calls that Close has ended, in order.
+func (cs *confirmations) takeBack() []*confirmation {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	back := cs.back
+	cs.back = nil
+	return back
+}
+
+// accept accepts calls from now on, or refuses them with err unless that is nil.
+func (cs *confirmations) accept(err error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.refuse = err
+}
+
+// wait blocks until there are no calls any more, until l has ended, or until ctx ends.
+func (cs *confirmations) wait(ctx context.Context, l *link) {
+	cs.mu.Lock()
+	if cs.calls.Len() == 0 {
+		cs.mu.Unlock()
+		return
+	}
+	if cs.empty == nil {
+		cs.empty = make(chan struct{})
+	}
+	empty := cs.empty
+	cs.mu.Unlock()
+	select {
+	case <-empty:
+	case <-l.dead:
+	case <-ctx.Done():
+	}
+}
+
+// A peer that refuses a message as too big ends the connection with close code 1009, which
+// does not say which message it was. A message that was written in part, or that waits for
+// its confirmation, is written again on the next connection, and would end that one too,
+// and so on for ever.
+//
+// So after a 1009 such a message becomes a suspect. Its next writing is a trial: for
+// quietTime before it nothing is written, so that a refusal of the login or of an earlier
+// message has arrived, and nothing for quietTime after it. If the connection ends with 1009
+// during the trial, the suspect is dropped; otherwise it is cleared. It is also cleared
+// when a connection ends before the trial, since with short connections nothing would ever
+// be sent.
+
+// quietTime is how long nothing is written before and after a suspect: longer than the round
+// trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
+// that is longer.
+const quietTime = time.Second
+
+// suspected returns the mark of a suspect: that of the call of SendConfirmed, if the message
+// is a try of one.
+func (m *outgoing) suspected() *atomic.Bool {
+	if m.of != nil {
+		return &m.of.suspect
+	}
+	return &m.suspect
+}
+
+// mayWrite reports whether a message may be written now, behind n others in a batch. The
+// outbox calls it with the writer's mutex held.
+func (l *link) mayWrite(m *queued, n int) bool {
+	w, suspect := &l.writer, m.Value.suspected()
 	switch {
-	case m.gone:
-		return m.err
-	case q.refuse != nil:
-		return q.refuse
+	case w.trial == nil && !suspect.Load():
+		return true
+	case n > 0:
+		return false
 	}
-	return err
+	quiet := quietTime
+	if w.trial != nil && w.trial.Value.of != nil {
+		quiet = max(quiet, w.trial.Value.of.timeout)
+	}
+	if left := quiet - time.Since(w.lastMessage); left > 0 {
+		if w.trial == nil {
+			w.suspect = m
+		}
+		if w.quiet == nil {
+			w.quiet = time.AfterFunc(left, l.endQuiet)
+		}
+		return false
+	}
+	if w.trial != nil {
+		w.trial.Value.suspected().Store(false)
+		w.trial = nil
+	}
+	if suspect.Load() {
+		w.suspect, w.trial = nil, m
+	}
+	return true
 }
 
-// timeLeft returns for how long a try that was waited for is to be waited for still: the
-// timeout counts from when the message was written.
-func (q *queue) timeLeft(m *outgoing, timeout time.Duration) time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !m.gone {
-		return timeout
-	}
-	return time.Until(m.written.Add(timeout))
+// endQuiet starts the writer at the end of the quiet time. A timer calls it.
+func (l *link) endQuiet() {
+	l.writer.mu.Lock()
+	defer l.writer.mu.Unlock()
+	l.writer.stopQuiet()
+	l.startWriter()
 }
 
-// close refuses messages from now on with ErrClosed, and keeps the unconfirmed ones for
-// takeBack. Their calls of SendConfirmed return, and withdraw the copies.
-func (q *queue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.refuse = ErrClosed
-	for m := q.unconfirmed.first; m != nil; m = q.unconfirmed.first {
-		q.unconfirmed.remove(m)
-		m.gone, m.err = true, ErrClosed
-		q.endTrial(m)
-		q.atClose = append(q.atClose, m)
+// stopQuiet stops the timer of the quiet time. It is called with mu held.
+func (w *writer) stopQuiet() {
+	if w.quiet != nil {
+		w.quiet.Stop()
+		w.quiet = nil
 	}
-	q.unconfirmedBytes = 0
-	q.change()
+}
+
+// endSuspicion is called when the link is detached, with the writer's mutex held.
+func (l *link) endSuspicion() {
+	w := &l.writer
+	w.stopQuiet()
+	if w.trial == nil && w.suspect != nil {
+		w.suspect.Value.suspected().Store(false)
+	}
+}
+
+// endTrial ends the trial of a call of SendConfirmed, if there is one, when it is confirmed or
+// given up.
+func (l *link) endTrial(of *confirmation) {
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.trial != nil && w.trial.Value.of == of {
+		w.trial = nil
+		w.stopQuiet()
+		l.startWriter()
+	}
+}
+
+// refused is called when the peer has ended l with StatusMessageTooBig, before the next
+// connection is made.
+func (c *Client) refused(l *link) {
+	w := &l.writer
+	w.mu.Lock()
+	cut, trial, quiet := w.cut, w.trial, time.Since(w.lastMessage)
+	w.trial = nil
+	w.mu.Unlock()
+	if cut != nil {
+		if left, _ := c.outbox.Fate(cut); left { // its caller has withdrawn it
+			cut = nil
+		}
+	}
+	if trial == nil {
+		if cut != nil {
+			cut.Value.suspected().Store(true)
+		}
+		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
+			first.suspect.Store(true)
+		}
+		return
+	}
+	m := &trial.Value
+	_, err := c.outbox.Fate(trial)
+	switch {
+	case trial != cut && m.of == nil && (err != nil || quiet >= quietTime): // it was dropped, or not refused
+	case m.request != nil:
+		m.request.fail(&DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.handedBack()}})
+		c.outbox.Withdraw(trial)
+	case trial == cut:
+		c.outbox.Drop(trial, ErrMessageTooBig)
+	default: // the socket had taken all of it
+		c.dropped(m.handedBack(), ErrMessageTooBig)
+	}
 }

@@ -140,7 +140,7 @@ func TestSendConfirmedKeepsTheOrderOfTheCalls(t *testing.T) {
 
 // Messages that are not confirmed are handed back, in order with the others, also when Close
 // is called without a connection.
-func TestCloseHandsBackWhatIsNotConfirmed(t *testing.T) {
+func TestCloseHandsBackUnconfirmedMessages(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		virtual(t, func(t *testing.T, w *world) {
 			if !connected {
@@ -175,7 +175,7 @@ func TestCloseHandsBackWhatIsNotConfirmed(t *testing.T) {
 }
 
 // Messages that are handed back are not written while Close drains the queue.
-func TestCloseDoesNotSendWhatItHandsBack(t *testing.T) {
+func TestCloseDoesNotSendMessagesThatItHandsBack(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...).connect()
 		conn := w.conn()
@@ -199,7 +199,7 @@ func TestCloseDoesNotSendWhatItHandsBack(t *testing.T) {
 }
 
 // Each try is encoded for its connection.
-func TestSendConfirmedEncodesLate(t *testing.T) {
+func TestSendConfirmedEncodesOnWrite(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		k := &ticket{}
 		c := w.client(quiet()...)
@@ -325,20 +325,6 @@ func TestSendConfirmedMisuse(t *testing.T) {
 		cancel()
 		_, err = c.SendConfirmed(over, 1, echoOf("1"))
 		require.ErrorIs(t, err, context.Canceled)
-	})
-}
-
-// A panic in match reaches the caller, and nothing stays registered.
-func TestSendConfirmedPanicInMatch(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		w.echo()
-		c := w.client(quiet()...).connect()
-		require.Panics(t, func() {
-			_, _ = c.SendConfirmed(t.Context(), 1, func(wechatws.Message) bool { panic("oh") })
-		})
-		_, err := c.SendConfirmed(t.Context(), 2, echoOf("2"))
-		require.NoError(t, err)
-		c.close()
 	})
 }
 

@@ -15,8 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wechatws/wechatws/internal/frames"
+	"github.com/wechatws/wechatws/internal/addresses"
+	"github.com/wechatws/wechatws/internal/boundary"
 	"github.com/wechatws/wechatws/internal/printable"
+	"github.com/wechatws/wechatws/internal/ws"
 	"github.com/wechatws/wechatws/transport"
 )
 
@@ -29,28 +31,54 @@ type dialing struct {
 	ctx    context.Context
 	url    *url.URL
 	header http.Header
-	choice addressChoice
+	choice addresses.Choice
 	dials  sync.WaitGroup // calls of dialNet
 
 	mu      sync.Mutex // guards the fields below; goroutines of net/http call the trace
 	phase   string
 	began   time.Time // of the phase
 	timings Timings
-	wires   []*wire // several after redirects; the last one is the connection's
-	over    bool    // no further wires are made
+	sockets []*ws.Socket // several after redirects; the last one is the connection's
+	over    bool         // no further sockets are made
 }
 
 // A dialed is the result of a successful dial.
 type dialed struct {
-	conn       transport.Conn
-	wire       *wire          // nil if the Dialer makes connections of its own
-	stream     *frames.Stream // nil if the Conn must read all frames
-	compressed bool           // compression was offered
+	conn   wireConn
+	socket *ws.Socket // nil if the Dialer makes connections of its own
 }
+
+// faults returns the faults of those connections that are the user's.
+func (d dialed) faults() (faults []*boundary.Fault) {
+	if c, ok := d.conn.(*boundary.Conn); ok {
+		faults = append(faults, &c.Fault)
+	}
+	if d.socket != nil {
+		if c, ok := d.socket.Conn.(*boundary.NetConn); ok {
+			faults = append(faults, &c.Fault)
+		}
+	}
+	return faults
+}
+
+// panicked returns the first panic in a connection of the user's, or nil.
+func (d dialed) panicked() error {
+	for _, f := range d.faults() {
+		if err := f.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	errNoConn    = errors.New("the Dialer returned neither a connection nor an error")
+	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
+)
 
 // dial makes a connection to ep, with the header that traces have added, and offers compression
 // if compression is true. Its errors are *DialError.
-func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, compression bool, memory *addresses) (dialed, OpenEvent, error) {
+func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, compression bool, memory *addresses.Memory) (dialed, OpenEvent, error) {
 	u, err := parseURL(ep.URL)
 	if err == nil {
 		err = checkHeader("Endpoint.Header", ep.Header)
@@ -58,7 +86,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addressChoice{memory: memory}}
+	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addresses.Choice{Memory: memory}}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began
 
@@ -67,35 +95,25 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	defer cancel()
 	d.ctx = ctx
 	stopCut := context.AfterFunc(ctx, d.cut)
-	var conn transport.Conn
+	var conn wireConn
 	var resp *http.Response
-	var stream *frames.Stream
 	var event OpenEvent
-	err = apart(func() (err error) {
-		conn, resp, err = c.dialer.Dial(httptrace.WithClientTrace(ctx, d.trace()), transport.Handshake{
-			URL:          u.String(),
-			Header:       d.header,
-			Subprotocols: c.subprotocols,
-			Compression:  compression,
-			Client:       d.client(),
-		})
-		if isNil(conn) {
-			if conn = nil; err == nil {
-				resp, err = nil, errNoConn
-			}
-			return err
-		}
-		if conn, stream = bounded(conn); err == nil {
+	err = users.Apart(func() (err error) {
+		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()), compression)
+		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
 		}
 		return err
 	})
-	if !stopCut() && err == nil { // cut has closed the wire
+	if !stopCut() && err == nil { // cut has closed the socket
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		if conn != nil { // the handshake was valid
-			_ = apart(conn.CloseNow)
+			conn.Abort()
+			if u, ok := conn.(*boundary.Conn); ok {
+				u.End()
+			}
 			resp = nil
 		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
@@ -104,37 +122,72 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		if ctx.Err() != nil && resp == nil { // with a response, err is about the response
 			err = context.Cause(ctx)
 		}
-		if pe := d.panicked(); pe != nil {
-			err = pe
+		if panicked := d.panicked(); panicked != nil {
+			err = panicked
 		}
 		if !errors.Is(ctx.Err(), context.Canceled) {
-			d.choice.attemptFailed()
+			d.choice.Failed()
 		}
 		cancel()
 		d.abandon()
 		return dialed{}, OpenEvent{Timings: d.timed()}, d.failed(resp, err)
 	}
-	timings := d.timed()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	got := dialed{conn: conn, stream: stream, compressed: compression}
-	event.Timings = timings
+	event.Timings = d.timed()
 	if resp != nil {
 		event.Header = resp.Header
 	}
-	if n := len(d.wires); n > 0 {
-		got.wire = d.wires[n-1]
+	return dialed{conn, d.socket()}, event, nil
+}
+
+// handshake makes the WebSocket connection, with package ws unless there is a Dialer.
+func (d *dialing) handshake(ctx context.Context, compression bool) (wireConn, *http.Response, error) {
+	if d.cfg.dialer == nil {
+		c, resp, err := ws.Dial(ctx, ws.Handshake{
+			URL:          d.url.String(),
+			Header:       d.header,
+			Subprotocols: d.cfg.subprotocols,
+			Compression:  compression,
+			Client:       d.client(),
+			Socket:       d.socket,
+		})
+		if err != nil {
+			return nil, resp, err
+		}
+		return c, resp, nil
 	}
-	return got, event, nil
+	c, resp, err := d.cfg.dialer.Dial(ctx, transport.Handshake{
+		URL:          d.url.String(),
+		Header:       d.header,
+		Subprotocols: d.cfg.subprotocols,
+		Compression:  compression,
+		Client:       d.client(),
+	})
+	switch {
+	case !boundary.IsNil(c):
+		return users.Conn(c), resp, err
+	case err == nil:
+		return nil, nil, errNoConn
+	}
+	return nil, resp, err
+}
+
+// socket returns the network connection that was made last, or nil.
+func (d *dialing) socket() *ws.Socket {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.sockets); n > 0 {
+		return d.sockets[n-1]
+	}
+	return nil
 }
 
 // panicked returns the first panic in a network connection of the attempt, or nil.
-func (d *dialing) panicked() *PanicError {
+func (d *dialing) panicked() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, w := range d.wires {
-		if pe := (dialed{wire: w}).panicked(); pe != nil {
-			return pe
+	for _, s := range d.sockets {
+		if err := (dialed{socket: s}).panicked(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -151,11 +204,14 @@ func (d *dialing) timed() Timings {
 // client returns the HTTP client of this attempt. Nothing of it remains once there is a
 // connection.
 func (d *dialing) client() *http.Client {
-	var conf *tls.Config
+	conf := &tls.Config{}
 	if d.cfg.tls != nil {
 		conf = d.cfg.tls.Clone()
 		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
 	}
+	// Otherwise what is written at a time at the beginning of a connection becomes several
+	// records, and a cut connection would send the messages in the first ones again.
+	conf.DynamicRecordSizingDisabled = true
 	t := &http.Transport{
 		DialContext:       d.dialNet,
 		TLSClientConfig:   conf,
@@ -178,26 +234,7 @@ func (d *dialing) client() *http.Client {
 			return nil
 		}
 	}
-	var transport http.RoundTripper = t
-	if !d.cfg.everyFrame {
-		transport = upgrade{t}
-	}
-	return &http.Client{Transport: transport, CheckRedirect: d.checkRedirect}
-}
-
-// An upgrade is a transport that inserts a stream between the WebSocket library and its
-// connection, which is the body of the response.
-type upgrade struct{ http.RoundTripper }
-
-func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := u.RoundTripper.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		return resp, err
-	}
-	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
-		resp.Body = frames.NewStream(body)
-	}
-	return resp, nil
+	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
 }
 
 // A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
@@ -224,21 +261,21 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 
 	netDial := d.cfg.netDial
 	if netDial == nil {
-		netDial = d.choice.dial
+		netDial = d.choice.Dial
 	}
-	var w *wire
-	err := apart(func() (err error) {
+	var socket *ws.Socket
+	err := users.Apart(func() (err error) {
 		if d.cfg.fence != nil {
 			if err := d.cfg.fence(); err != nil {
 				return err
 			}
 		}
 		c, err := netDial(ctx, network, addr)
-		if err == nil && isNil(c) {
+		if err == nil && boundary.IsNil(c) {
 			err = errNoNetConn
 		}
 		if err == nil {
-			w = newWire(c, d.cfg.fence)
+			socket = users.Socket(c, d.cfg.fence)
 		}
 		return err
 	})
@@ -246,14 +283,14 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		return nil, err
 	}
 	d.mu.Lock()
-	d.wires = append(d.wires, w)
+	d.sockets = append(d.sockets, socket)
 	over = d.over
 	d.mu.Unlock()
-	if over { // cut was called before the wire was made
-		w.abort()
+	if over { // cut was called before the socket was made
+		socket.Abort()
 		return nil, net.ErrClosed
 	}
-	return w, nil
+	return socket, nil
 }
 
 // cut closes the connections of an attempt whose context has ended, so that a Dialer that reads
@@ -261,10 +298,10 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 func (d *dialing) cut() {
 	d.mu.Lock()
 	d.over = true
-	wires := slices.Clone(d.wires)
+	sockets := slices.Clone(d.sockets)
 	d.mu.Unlock()
-	for _, w := range wires {
-		w.abort()
+	for _, s := range sockets {
+		s.Abort()
 	}
 }
 
@@ -274,8 +311,8 @@ func (d *dialing) abandon() {
 	d.over = true
 	d.mu.Unlock()
 	d.dials.Wait()
-	for _, w := range d.wires {
-		w.end()
+	for _, s := range d.sockets {
+		boundary.End(s)
 	}
 }
 
@@ -390,14 +427,13 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
 	if resp.Body != nil {
-		_ = apart(func() (err error) {
+		_ = users.Apart(func() (err error) {
 			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 			return err
 		})
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		_, detail, _ := strings.Cut(err.Error(), "failed to WebSocket dial: ")
-		e.detail = d.redact(detail)
+		e.detail = d.redact(err.Error())
 	}
 	return e
 }

@@ -37,7 +37,8 @@
 // the first open connection; [Client.Run] returns at the end, and suits an errgroup. Both start
 // a session: one goroutine that dials, reads, waits and dials again, so that there is never more
 // than one connection. An idle client costs that goroutine and a timer; the writer and the
-// goroutine of the callbacks exist while there is something to write or to call.
+// goroutine of the callbacks exist while there is something to write or to call. The WebSocket
+// protocol is implemented by this module; [WithDialer] replaces that by another library.
 //
 // A new connection sends the login ([WithLogin]), then runs the functions of
 // [Client.AfterConnect], and then it is open: the queue is written and heartbeats begin. When

@@ -4,10 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/wechatws/wechatws/internal/boundary"
+	"github.com/wechatws/wechatws/internal/peek"
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
@@ -56,14 +61,16 @@ var (
 	// timeout of [WithLiveness], or for half of it after a probe.
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
-	// ErrCompression is the cause of a disconnect if a message cannot be decompressed, as
-	// with servers that keep their context although it was negotiated otherwise.
-	// [Client.OnError] callbacks receive it too; the client continues without compression.
+	// ErrCompression is the cause of a disconnect if a message cannot be decompressed: it is
+	// truncated, or the server keeps its context although it was negotiated otherwise. The
+	// client sends a close frame with [StatusInvalidFramePayloadData], and continues without
+	// compression. [Client.OnError] callbacks receive the error too.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
 	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
-	// reserved bits, unknown opcodes, control frames that are too long. The error's text has
-	// the details.
+	// reserved bits, unknown opcodes, masked frames, control frames that are too long, close
+	// codes that must not be sent. The client sends a close frame with
+	// [StatusProtocolError]. The error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
 	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
@@ -76,12 +83,12 @@ var (
 	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
 	// missing or has no string, number or boolean, and that no [Client.OnMessage] or
 	// [Client.OnUnknown] callback, [Client.Request] or [Client.SendConfirmed] took.
-	ErrNoType = errors.New("no string in the message's type field")
+	ErrNoType = peek.ErrNoType
 
 	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
 	// one JSON value, and that no [Client.OnMessage] callback, [Client.Request] or
 	// [Client.SendConfirmed] took.
-	ErrNotJSON = errors.New("not valid JSON")
+	ErrNotJSON = peek.ErrNotJSON
 
 	// ErrBinary is wrapped by the [*DecodeError] about a binary message that no
 	// [Client.OnMessage] callback, [Client.Request] or [Client.SendConfirmed] took.
@@ -201,10 +208,12 @@ func statusText(status int) string {
 // reason. In JSON and with %#v it is its text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
-	// [StatusAbnormalClosure] if there was no close frame.
+	// [StatusAbnormalClosure] if there was no close frame. If the peer has sent invalid data
+	// or a message that is too large, Code is what the client sends: [StatusProtocolError],
+	// [StatusInvalidFramePayloadData] or [StatusMessageTooBig].
 	Code StatusCode
-	// Reason is the close frame's text. Do not log it: servers repeat in it the token that
-	// they refuse.
+	// Reason is the close frame's text; bytes that are not valid UTF-8 are replaced by U+FFFD.
+	// Do not log it: servers repeat in it the token that they refuse.
 	Reason string
 	// Remote reports whether the peer ended the connection.
 	Remote bool
@@ -231,7 +240,7 @@ func (e *CloseError) Error() string {
 func (e *CloseError) Unwrap() error { return e.Err }
 
 // A ReadLimitError is the cause of a disconnect if an inbound message is larger than the read
-// limit; see [WithReadLimit].
+// limit; see [WithReadLimit]. The client sends a close frame with [StatusMessageTooBig].
 type ReadLimitError struct {
 	Limit int64 // in bytes
 }
@@ -290,18 +299,18 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 //
 // If the methods of an error panic, this counts as a panic of the function that returns it.
 //
-// A panic on the goroutine of the caller is not recovered: in options, match functions, the
-// codec in Send, the body of a loop over [Client.Messages], the methods of a context. The
-// client remains usable after it. A [Trace] function for outbound messages may run on that
+// A panic on the goroutine of the caller is not recovered: in options, the codec in Send, the
+// body of a loop over [Client.Messages], the methods of a context. The client remains usable
+// after it. A [Trace] function for outbound messages may run on that
 // goroutine too; its panic is recovered, but a Goexit in it ends the goroutine.
 type PanicError struct {
 	Value any    // the argument of panic; for Goexit an error with the text "runtime.Goexit"
-	Stack []byte // as from [debug.Stack]
+	Stack []byte // as from [runtime/debug.Stack]
 }
 
 // Error returns the panic's value.
 func (e *PanicError) Error() string {
-	if e.Value == errGoexit {
+	if e.Value == boundary.ErrGoexit {
 		return "wechatws: user function called runtime.Goexit"
 	}
 	return fmt.Sprintf("wechatws: user function panicked: %v", e.Value)
@@ -311,6 +320,14 @@ func (e *PanicError) Error() string {
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
+}
+
+// users calls the program's functions. Each call of one on a goroutine of the client, and each
+// method of a type that users implement, goes through it, so that a panic is an error of that
+// client only. Callbacks of messages and match functions have deferred functions of their own,
+// see batch.runOn and pass.run.
+var users boundary.Caller = func(value any, stack []byte) error {
+	return &PanicError{Value: value, Stack: stack}
 }
 
 // An UndeliveredError hands back the messages that [Client.Send] has accepted and that were not
@@ -373,4 +390,79 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// StatusCode is a WebSocket close code. Its text is the number and the name; in a log and in
+// JSON it is the number.
+type StatusCode int
+
+// The close codes of RFC 6455 and the IANA registry that a client may receive.
+const (
+	StatusNormalClosure           StatusCode = 1000
+	StatusGoingAway               StatusCode = 1001
+	StatusProtocolError           StatusCode = 1002
+	StatusUnsupportedData         StatusCode = 1003
+	StatusNoStatusRcvd            StatusCode = 1005 // never on the wire: a close frame without a code
+	StatusAbnormalClosure         StatusCode = 1006 // never on the wire: no close frame at all
+	StatusInvalidFramePayloadData StatusCode = 1007
+	StatusPolicyViolation         StatusCode = 1008
+	StatusMessageTooBig           StatusCode = 1009
+	StatusMandatoryExtension      StatusCode = 1010
+	StatusInternalError           StatusCode = 1011
+	StatusServiceRestart          StatusCode = 1012
+	StatusTryAgainLater           StatusCode = 1013
+)
+
+var statusNames = map[StatusCode]string{
+	StatusNormalClosure:           "normal closure",
+	StatusGoingAway:               "going away",
+	StatusProtocolError:           "protocol error",
+	StatusUnsupportedData:         "unsupported data",
+	StatusNoStatusRcvd:            "no status received",
+	StatusAbnormalClosure:         "abnormal closure",
+	StatusInvalidFramePayloadData: "invalid frame payload data",
+	StatusPolicyViolation:         "policy violation",
+	StatusMessageTooBig:           "message too big",
+	StatusMandatoryExtension:      "mandatory extension",
+	StatusInternalError:           "internal error",
+	StatusServiceRestart:          "service restart",
+	StatusTryAgainLater:           "try again later",
+}
+
+// String returns the number and the name, such as "1006 (abnormal closure)", and the number
+// alone for a code without a constant, such as "4001".
+func (c StatusCode) String() string {
+	number := strconv.Itoa(int(c))
+	if name := statusNames[c]; name != "" {
+		return number + " (" + name + ")"
+	}
+	return number
+}
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (c StatusCode) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// MarshalJSON implements [json.Marshaler], with the number: close codes are searched for and
+// compared by number, and those of applications have no names.
+func (c StatusCode) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(c), 10), nil }
+
+// LogValue implements [slog.LogValuer], with the number.
+func (c StatusCode) LogValue() slog.Value { return slog.IntValue(int(c)) }
+
+// maxCloseReason is the length of a reason in bytes that fits into a control frame of 125 bytes,
+// after the code.
+const maxCloseReason = 123
+
+// checkClose returns an *OptionError if the code or the reason must not be sent.
+func checkClose(code StatusCode, reason string) error {
+	switch {
+	case code == 1004 || code == StatusNoStatusRcvd || code == StatusAbnormalClosure || code == 1015,
+		code < 1000, code > 1014 && code < 3000, code > 4999:
+		return &OptionError{"Close", fmt.Sprint(int(code)), "this code must not be sent; use 1000 to 1003, 1007 to 1014 or 3000 to 4999"}
+	case len(reason) > maxCloseReason:
+		return &OptionError{"Close", fmt.Sprintf("reason of %d bytes", len(reason)), "a reason has at most 123 bytes of UTF-8"}
+	case !utf8.ValidString(reason):
+		return &OptionError{"Close", fmt.Sprintf("%q", reason), "a reason must be valid UTF-8"}
+	}
+	return nil
 }

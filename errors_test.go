@@ -1,13 +1,20 @@
 package wechatws_test
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"html"
 	"io"
 	"io/fs"
+	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -15,11 +22,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
 	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // Errors that a program makes, in its tests or in front of its own policy, print what they
@@ -124,4 +133,254 @@ func errorTypes(t *testing.T) map[string]bool {
 	}))
 	require.NotEmpty(t, types)
 	return types
+}
+
+// A transcript is everything that a client reports: its errors with all that they wrap, and its
+// log.
+type transcript struct {
+	*client
+	log *bytes.Buffer
+}
+
+func (w *world) transcript(address string, options ...wechatws.Option) *transcript {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return &transcript{w.clientOf(address, append(options, wechatws.WithLogger(logger))...), &log}
+}
+
+// texts returns everything reported up to now, and the texts of more errors.
+func (c *transcript) texts(more ...error) (texts []string) {
+	errs := append(c.errors(), append(more, c.Stats().LastError)...)
+	c.mu.Lock()
+	for _, e := range c.changes {
+		errs = append(errs, e.Err)
+	}
+	for _, e := range c.closes {
+		errs = append(errs, e.Err)
+	}
+	c.mu.Unlock()
+	for len(errs) > 0 {
+		err := errs[0]
+		errs = errs[1:]
+		if err == nil {
+			continue
+		}
+		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err))
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			errs = append(errs, joined.Unwrap()...)
+		}
+		errs = append(errs, errors.Unwrap(err))
+	}
+	return append(texts, strings.Split(c.log.String(), "\n")...)
+}
+
+// A server's page may repeat a secret in any form.
+func TestAServersPageStaysInItsField(t *testing.T) {
+	const secret = "s3cret+to/ken"
+	basic := base64.StdEncoding.EncodeToString([]byte("user:" + secret))
+	for name, tt := range map[string]struct {
+		page    string
+		address string
+		options []wechatws.Option
+	}{
+		"the token without its scheme": {page: "invalid token " + secret,
+			options: []wechatws.Option{wechatws.WithHeader(http.Header{"Authorization": {"Bearer " + secret}})}},
+		"one cookie of several": {page: "session " + secret + " has expired",
+			options: []wechatws.Option{wechatws.WithHeader(http.Header{"Cookie": {"lang=zh; session=" + secret}})}},
+		"user info, encoded":        {page: "Basic " + basic, address: "ws://user:" + url.QueryEscape(secret) + "@server.test:80/"},
+		"a parameter, escaped":      {page: "no " + url.QueryEscape(secret), address: "ws://server.test:80/?a=1&token=" + url.QueryEscape(secret)},
+		"lower-case escapes":        {page: strings.ToLower(url.QueryEscape(secret)), address: "ws://server.test:80/?a=1&token=" + url.QueryEscape(secret)},
+		"upper case":                {page: strings.ToUpper(secret), address: "ws://server.test:80/?token=" + url.QueryEscape(secret)},
+		"HTML":                      {page: html.EscapeString(secret + "&"), address: "ws://server.test:80/?token=" + url.QueryEscape(secret+"&")},
+		"behind a long text":        {page: strings.Repeat("x", 95) + secret, address: "ws://server.test:80/?token=" + url.QueryEscape(secret)},
+		"a subprotocol":             {page: "bearer, s3cret-sub", options: []wechatws.Option{wechatws.WithSubprotocols("bearer", "s3cret-sub")}},
+		"the path":                  {page: "/ws/s3cret-path", address: "ws://server.test:80/ws/s3cret-path"},
+		"a secret of the page only": {page: "your new password is s3cret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerAlways(wstest.Status(403, nil, tt.page))
+				if tt.address == "" {
+					tt.address = w.srv.URL()
+				}
+				c := w.transcript(tt.address, tt.options...)
+				err := c.Connect(t.Context())
+				w.sleep(0)
+				assert.EqualError(t, err, "wechatws: handshake server.test:80: server answered 403 Forbidden")
+				for _, text := range c.texts(err) {
+					for _, s := range []string{"s3cret", "S3CRET", basic} {
+						assert.NotContains(t, text, s)
+					}
+				}
+				var he *wechatws.HandshakeError
+				require.ErrorAs(t, err, &he)
+				assert.Equal(t, tt.page, string(he.Body))
+			})
+		})
+	}
+}
+
+func TestACloseReasonStaysInItsField(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		const reason = "invalid token s3cret-login"
+		c := w.transcript(w.srv.URL(), wechatws.WithLoginMessage("s3cret-login"))
+		c.connect()
+		defer c.close()
+		require.NoError(t, w.conn().Close(4001, reason))
+		w.sleep(time.Second)
+		e := c.lastClose()
+		assert.EqualError(t, e.Err, "wechatws: peer closed the connection: close code 4001")
+		assert.Equal(t, reason, e.Reason)
+		var ce *wechatws.CloseError
+		require.ErrorAs(t, e.Err, &ce)
+		assert.Equal(t, reason, ce.Reason)
+		for _, text := range c.texts() {
+			assert.NotContains(t, text, "s3cret")
+		}
+	})
+}
+
+// A proxy for ws answers in the server's place, and its page may repeat its password.
+func TestAProxysPageStaysInItsField(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+			return wstest.Status(407, nil, r.Header.Get("Proxy-Authorization"))
+		})
+		proxy := &url.URL{Scheme: "http", Host: "server.test:80", User: url.UserPassword("user", "s3cret")}
+		c := w.transcript("ws://behind.test/", wechatws.WithProxy(http.ProxyURL(proxy)))
+		err := c.Connect(t.Context())
+		w.sleep(0)
+		require.EqualError(t, err, "wechatws: handshake behind.test:80: server answered 407 Proxy Authentication Required")
+		for _, text := range c.texts(err) {
+			assert.NotContains(t, text, base64.StdEncoding.EncodeToString([]byte("user:s3cret")))
+		}
+	})
+}
+
+// An error shows the beginning of an invalid response, which is enough to find the fault.
+func TestTextsOfThePeerAreCutAndEscaped(t *testing.T) {
+	long := strings.Repeat("\u009b\x07", 10_000) // control characters, which terminals obey
+	plain := strings.Repeat("long", 10_000)
+	upgrade := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	accept := func(name, value string) wstest.Answer {
+		return wstest.Accept(wstest.WithHeader(http.Header{name: {value}}))
+	}
+	for name, tt := range map[string]struct {
+		answer wstest.Answer
+		want   string
+	}{
+		"a status line":                {wstest.Raw("HTTP/1.1 abc" + long + "\r\n\r\n"), "malformed HTTP status code"},
+		"a version":                    {wstest.Raw("HTTP/" + plain + " 200 OK\r\n\r\n"), "malformed HTTP version"},
+		"no HTTP":                      {wstest.Raw(plain + "\r\n\r\n"), "malformed HTTP response"},
+		"a header line":                {wstest.Raw("HTTP/1.1 200 OK\r\n" + plain + "\r\n\r\n"), "malformed MIME header"},
+		"a Location":                   {wstest.Status(302, http.Header{"Location": {"::" + plain}}, ""), "failed to parse Location"},
+		"a Location on another host":   {wstest.Status(302, http.Header{"Location": {"http://" + plain + ".test/"}}, ""), "redirect to another host"},
+		"an upgrade to something else": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + plain + "\r\n\r\n"), "Upgrade"},
+		"an accept":                    {wstest.Raw(upgrade + "Sec-WebSocket-Accept: " + plain + "\r\n\r\n"), "Sec-WebSocket-Accept"},
+		"a subprotocol":                {accept("Sec-Websocket-Protocol", plain), "Sec-WebSocket-Protocol"},
+		"extensions":                   {accept("Sec-Websocket-Extensions", "a, "+plain), `extension "a": was not offered`},
+		"a page":                       {wstest.Status(500, nil, plain), "500 Internal Server Error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerAlways(tt.answer)
+				c := w.transcript(w.srv.URL(), wechatws.WithoutReconnect())
+				err := c.Connect(t.Context())
+				w.sleep(0)
+				require.ErrorContains(t, err, tt.want)
+				assertShort(t, c.texts(err))
+			})
+		})
+	}
+}
+
+// The answer of a proxy to CONNECT is cut too.
+func TestAProxysAnswerIsCut(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no HTTP":       strings.Repeat("x", 40_000) + "\r\n\r\n",
+		"a status line": "HTTP/1.1 407 " + strings.Repeat("x", 40_000) + "\r\n\r\n",
+		"a header line": "HTTP/1.1 200 OK\r\n" + strings.Repeat("\u009b", 20_000) + "\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				l, err := w.net.Listen("proxy.test:3128")
+				require.NoError(t, err)
+				defer l.Close()
+				go func() {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer c.Close()
+					_, _ = http.ReadRequest(bufio.NewReader(c))
+					_, _ = io.WriteString(c, answer)
+				}()
+				proxy := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("user", "s3cret")}
+				c := w.transcript("wss://server.test/", wechatws.WithoutReconnect(), wechatws.WithProxy(http.ProxyURL(proxy)))
+				err = c.Connect(t.Context())
+				w.sleep(0)
+				var de *wechatws.DialError
+				require.ErrorAs(t, err, &de)
+				assert.NotContains(t, err.Error(), "s3cret")
+				assertShort(t, c.texts(err))
+			})
+		})
+	}
+}
+
+func assertShort(t *testing.T, texts []string) {
+	t.Helper()
+	for _, text := range texts {
+		assert.LessOrEqual(t, len(text), 500, "a log line has more than an error in it")
+		assert.NotContains(t, text, "\u009b")
+		assert.NotContains(t, text, "\x07")
+	}
+}
+
+// Messages that cannot be used are reported with their type, which may be as large as a
+// message.
+func TestTypesInErrorsAreCut(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.transcript(w.srv.URL(), quiet()...)
+		defer c.close()
+		long := strings.Repeat("\u009btype", 100_000)
+		wechatws.On(c.Client, long, func(_ context.Context, _ int) {})
+		wechatws.On(c.Client, "map", func(_ context.Context, _ map[string]map[string]int) {})
+		c.connect()
+		conn := w.conn()
+		require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":%q}`, long)))
+		require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":"map","a":{%q:"x"}}`, long)))
+		w.sleep(0)
+		require.Len(t, c.errors(), 2)
+		var unused *wechatws.DecodeError
+		require.ErrorAs(t, c.errors()[0], &unused)
+		require.Equal(t, long, unused.Type, "the field has all of it")
+		for _, err := range c.errors() {
+			assert.Less(t, len(err.Error()), 500)
+			assert.NotContains(t, err.Error(), "\u009b")
+		}
+		for _, line := range strings.Split(c.log.String(), "\n") {
+			assert.Less(t, len(line), 700)
+		}
+	})
+}
+
+// The names of a few types without a callback are retained, to save allocations; long names
+// are not.
+func TestLongTypesAreNotKept(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		defer c.close()
+		conn := w.conn()
+		const size = 500_000
+		before := heap()
+		for i := range 40 {
+			require.NoError(t, conn.Send(fmt.Sprintf(`{"msg_type":"%02d%s"}`, i, strings.Repeat("x", size))))
+			w.sleep(time.Millisecond)
+		}
+		w.sleep(time.Second)
+		require.Empty(t, c.errors())
+		w.srv.Reset()
+		require.Less(t, int64(heap())-int64(before), int64(4*size))
+	})
 }

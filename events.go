@@ -1,11 +1,17 @@
 package wechatws
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/internal/record"
 )
 
@@ -129,3 +135,239 @@ func (e CloseEvent) LogValue() slog.Value { return record.Log(e) }
 
 // MarshalJSON implements [json.Marshaler].
 func (e CloseEvent) MarshalJSON() ([]byte, error) { return record.JSON(e) }
+
+// nameOf returns the name of one of an enumeration's values, which count from zero.
+func nameOf[T ~int](v T, typ string, names []string) string {
+	if v < 0 || int(v) >= len(names) {
+		return fmt.Sprintf("%s(%d)", typ, int(v))
+	}
+	return names[v]
+}
+
+// setNamed sets v to the value with the name that text is.
+func setNamed[T ~int](v *T, text []byte, what string, names []string) error {
+	i := slices.Index(names, string(text))
+	if i < 0 {
+		last := len(names) - 1
+		return fmt.Errorf("wechatws: %s %s: must be %s or %s", what, printable.Quote(string(text)), strings.Join(names[:last], ", "), names[last])
+	}
+	*v = T(i)
+	return nil
+}
+
+// Stats is a snapshot of a [Client]. Counters are cumulative since [New]. In a log and in JSON
+// durations are text, such as "80ms", LastError is its text, and zero values are left out;
+// JSON can be read back.
+type Stats struct {
+	State   State     `json:"state"`
+	Since   time.Time `json:"since,omitzero"`    // when the state began, as in [StateChange]; zero before the first Connect
+	Attempt int       `json:"attempt,omitzero"`  // as in [StateChange]
+	RetryAt time.Time `json:"retry_at,omitzero"` // when [StateWaiting] ends at the latest; zero in other states
+
+	Attempts    int         `json:"attempts,omitzero"`    // connection attempts
+	Opens       int         `json:"opens,omitzero"`       // connections that were open and logged in
+	Disconnects Disconnects `json:"disconnects,omitzero"` // connections that had been open, by the cause of their end
+	LastError   error       `json:"last_error,omitzero"`  // of the last failed attempt or lost connection
+	LastErrorAt time.Time   `json:"last_error_at,omitzero"`
+
+	// MessagesIn and BytesIn count the messages that have arrived, including answers to
+	// heartbeats, and the size of their data.
+	MessagesIn int64 `json:"messages_in,omitzero"`
+	BytesIn    int64 `json:"bytes_in,omitzero"`
+	// PartialAt is when the last bytes of an incomplete message arrived; zero if there is
+	// none, and with a [transport.Dialer] that does not use its Handshake's Client.
+	PartialAt time.Time `json:"partial_at,omitzero"`
+	// MessagesOut and BytesOut count the messages of [Client.Send], [Client.Request] and
+	// [Client.SendConfirmed] that were written to a socket, and the size of their data.
+	MessagesOut int64 `json:"messages_out,omitzero"`
+	BytesOut    int64 `json:"bytes_out,omitzero"`
+	// Dropped counts accepted messages that were dropped and reported to [Client.OnError] in
+	// a [*DroppedError].
+	Dropped int64 `json:"dropped,omitzero"`
+
+	Queued      int `json:"queued,omitzero"`       // messages in the outbound queue
+	QueuedBytes int `json:"queued_bytes,omitzero"` // their size
+	MaxQueued   int `json:"max_queued,omitzero"`   // largest value of Queued
+	Inbox       int `json:"inbox,omitzero"`        // messages that have arrived and whose callbacks have not returned
+	MaxInbox    int `json:"max_inbox,omitzero"`    // largest value of Inbox
+
+	RTT         time.Duration `json:"rtt,omitzero"`          // last measured round-trip time; 0 before the first
+	SmoothedRTT time.Duration `json:"smoothed_rtt,omitzero"` // weighted average, as in TCP
+	MaxRTT      time.Duration `json:"max_rtt,omitzero"`      // largest value of RTT
+}
+
+// LogValue implements [slog.LogValuer].
+func (s Stats) LogValue() slog.Value { return record.Log(s) }
+
+// MarshalJSON implements [json.Marshaler].
+func (s Stats) MarshalJSON() ([]byte, error) { return record.JSON(s) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts what MarshalJSON returns; LastError
+// then has nothing but its text.
+func (s *Stats) UnmarshalJSON(data []byte) error { return record.Read(data, s) }
+
+// Disconnects counts connections that had been open, by the cause of their end. Connections
+// that [Client.Close] ended are not counted.
+type Disconnects struct {
+	Closed   int `json:"closed,omitzero"`    // the peer sent a close frame
+	Lost     int `json:"lost,omitzero"`      // the connection broke, or ended without a close frame
+	HalfOpen int `json:"half_open,omitzero"` // the peer was silent: [ErrHalfOpen]
+	Protocol int `json:"protocol,omitzero"`  // the peer sent invalid data: [ErrProtocol], [ErrCompression], [*ReadLimitError]
+	Local    int `json:"local,omitzero"`     // [Client.Reconnect] or [Client.Disconnect] was called
+}
+
+// LogValue implements [slog.LogValuer].
+func (d Disconnects) LogValue() slog.Value { return record.Log(d) }
+
+// Total returns the sum of all counters.
+func (d Disconnects) Total() int { return d.Closed + d.Lost + d.HalfOpen + d.Protocol + d.Local }
+
+// add adds the counters of more.
+func (d *Disconnects) add(more Disconnects) {
+	d.Closed += more.Closed
+	d.Lost += more.Lost
+	d.HalfOpen += more.HalfOpen
+	d.Protocol += more.Protocol
+	d.Local += more.Local
+}
+
+// count counts a connection that ended because of cause.
+func (d *Disconnects) count(cause *CloseError) {
+	limit := (*ReadLimitError)(nil)
+	switch err := cause.Err; {
+	case errors.Is(err, ErrHalfOpen):
+		d.HalfOpen++
+	case errors.Is(err, ErrProtocol), errors.Is(err, ErrCompression), errors.As(err, &limit):
+		d.Protocol++
+	case cause.requested:
+		d.Local++
+	case cause.Remote && cause.Err == nil:
+		d.Closed++
+	default:
+		d.Lost++
+	}
+}
+
+// moved records a change of the state.
+func (s *Stats) moved(change StateChange) {
+	s.State, s.Attempt = change.To, change.Attempt
+	s.Since, s.RetryAt = change.At, time.Time{}
+	switch change.To {
+	case StateWaiting:
+		s.RetryAt = s.Since.Add(change.RetryIn)
+		s.LastError, s.LastErrorAt = change.Err, s.Since
+	case StateFailed:
+		s.LastError, s.LastErrorAt = change.Err, s.Since
+	default: // the error of another one is the end of a context
+	}
+}
+
+// Stats returns a snapshot of the client. It does not block, may be called from any goroutine
+// and in any callback, and costs little enough for a call every second.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	s := c.stats
+	if c.newest != nil {
+		s.PartialAt = c.newest.partial()
+	}
+	c.mu.Unlock()
+	queued := c.outbox.Stats()
+	s.Queued, s.QueuedBytes, s.MaxQueued = queued.Messages, queued.Bytes, queued.Most
+	s.MessagesOut, s.BytesOut = c.messagesOut.Load(), c.bytesOut.Load()
+	s.Inbox, s.MaxInbox = c.inbox.Count()
+	c.rtt.stats(&s)
+	s.MessagesIn, s.BytesIn = c.messagesIn.Load(), c.bytesIn.Load()
+	s.Dropped = c.droppedCount.Load()
+	return s
+}
+
+// counters count since New.
+type counters struct {
+	messagesIn, bytesIn, messagesOut, bytesOut, droppedCount atomic.Int64
+}
+
+// gone is called when l has ended.
+func (c *Client) gone(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.newest == l {
+		c.newest = nil
+	}
+}
+
+// roundTrips has the measured round-trip times.
+type roundTrips struct {
+	mu                    sync.Mutex // guards the fields below
+	last, smoothed, worst time.Duration
+}
+
+func (r *roundTrips) add(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.worst = d, max(d, r.worst)
+	if r.smoothed == 0 {
+		r.smoothed = d
+	} else {
+		r.smoothed += (d - r.smoothed) / 8
+	}
+}
+
+func (r *roundTrips) stats(s *Stats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.RTT, s.SmoothedRTT, s.MaxRTT = r.last, r.smoothed, r.worst
+}
+
+// String returns the connection's number, the attempt's and how long it took, such as
+// "connection 3 is open: attempt 2, 80ms".
+func (e OpenEvent) String() string {
+	return fmt.Sprintf("connection %d is open: attempt %d, %v", e.Connection, e.Attempt, e.Timings.Total)
+}
+
+// GoString implements [fmt.GoStringer], with what String returns.
+func (e OpenEvent) GoString() string { return "wechatws.OpenEvent(" + e.String() + ")" }
+
+// String returns the connection's number and why it has ended, such as "connection 3 has ended:
+// peer closed the connection: close code 1001 (going away)".
+func (e CloseEvent) String() string {
+	why := fmt.Sprintf("close code %v", e.Code)
+	if e.Err != nil {
+		why = because(e.Err)
+	}
+	return fmt.Sprintf("connection %d has ended: %s", e.Connection, why)
+}
+
+// GoString implements [fmt.GoStringer], with what String returns.
+func (e CloseEvent) GoString() string { return "wechatws.CloseEvent(" + e.String() + ")" }
+
+// The errors below have fields with data of the server, and causes of any type, which may hold
+// such data too. In JSON they are their text, as in Stats and in events. Their methods have value
+// receivers, for an error that is printed without its pointer.
+
+// GoString implements [fmt.GoStringer], with the text of Error.
+func (e DialError) GoString() string { return goString("DialError", &e) }
+
+// MarshalText implements [encoding.TextMarshaler], with the text of Error.
+func (e DialError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+// GoString implements [fmt.GoStringer], with the text of Error.
+func (e HandshakeError) GoString() string { return goString("HandshakeError", &e) }
+
+// MarshalText implements [encoding.TextMarshaler], with the text of Error.
+func (e HandshakeError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+// GoString implements [fmt.GoStringer], with the text of Error.
+func (e CloseError) GoString() string { return goString("CloseError", &e) }
+
+// MarshalText implements [encoding.TextMarshaler], with the text of Error.
+func (e CloseError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+// GoString implements [fmt.GoStringer], with the text of Error.
+func (e DecodeError) GoString() string { return goString("DecodeError", &e) }
+
+// MarshalText implements [encoding.TextMarshaler], with the text of Error.
+func (e DecodeError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+func goString(name string, err error) string {
+	return "&wechatws." + name + "(" + because(err) + ")"
+}

@@ -2,9 +2,6 @@ package wechatws
 
 // Options for the package's tests.
 
-// WithoutShortCut makes the WebSocket library read and write every frame.
-func WithoutShortCut() Option { return func(c *config) { c.everyFrame = true } }
-
 // WithOriginalCounting never resets the attempt counter, as the original: after 20
 // disconnects in a lifetime it waits 10 s, and after 50 it waits 450 s.
 func WithOriginalCounting() Option { return func(c *config) { c.neverReset = true } }

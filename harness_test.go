@@ -61,7 +61,7 @@ func (w *world) clientOf(url string, options ...wechatws.Option) *client {
 // since is the virtual time that has passed.
 func (w *world) since() time.Duration { return time.Since(w.start) }
 
-// sleep lets virtual time pass, and then everything settle.
+// sleep lets virtual time pass, and waits until all goroutines of the bubble are blocked.
 func (w *world) sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -108,7 +108,7 @@ func watch(t *testing.T, c *wechatws.Client) *client {
 	return w
 }
 
-// record keeps every message. It makes the client take those that have no type.
+// record keeps every message, also those without a type.
 func (c *client) record() *client {
 	c.OnMessage(func(_ context.Context, m wechatws.Message) {
 		c.note(func() { c.messages = append(c.messages, m) }, "message "+string(m.Data))
@@ -129,7 +129,7 @@ func (c *client) connect() *client {
 	return c
 }
 
-// close closes the client, and waits until everything of it is gone.
+// close closes the client, and waits for Done.
 func (c *client) close() {
 	c.t.Helper()
 	require.NoError(c.t, c.Close(wechatws.StatusNormalClosure, ""))
@@ -204,7 +204,7 @@ func (c *client) texts() (texts []string) {
 	return texts
 }
 
-// received are the text messages that the server's side has got.
+// received returns the text messages that the server has received.
 func received(c *wstest.Conn) (texts []string) {
 	for _, m := range c.Received() {
 		texts = append(texts, string(m.Data))
@@ -212,12 +212,12 @@ func received(c *wstest.Conn) (texts []string) {
 	return texts
 }
 
-// quiet switches off what a test is not about and would see on the wire.
+// quiet switches off heartbeats and pings, which tests of other things would find on the wire.
 func quiet() []wechatws.Option {
 	return []wechatws.Option{wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness()}
 }
 
-// A fakeNetwork is a NetworkMonitor in the test's hand.
+// A fakeNetwork is a NetworkMonitor whose status a test sets.
 type fakeNetwork struct {
 	mu       sync.Mutex
 	status   wechatws.NetworkStatus

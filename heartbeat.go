@@ -1,9 +1,9 @@
 package wechatws
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +35,9 @@ type Heartbeat struct {
 
 // Liveness sets how a half-open connection is found: the client sends protocol pings, and if
 // no byte at all has arrived for the timeout, it ends the connection with [ErrHalfOpen],
-// without a close handshake, and reconnects. Time in which the client itself does not read,
-// because callbacks are slow and its inbox is full, does not count. [WithLiveness] sets it.
+// without a close handshake, and reconnects. A peer that takes some bytes of a write that
+// blocks is alive too. Time in which the client itself does not read, because callbacks are
+// slow and its inbox is full, does not count. [WithLiveness] sets it.
 type Liveness struct {
 	// Interval is the time between two pings, by default 3 s. With [Heartbeat] Pong it has
 	// no effect: the heartbeats take the place of the pings.
@@ -77,7 +78,7 @@ func untilShared(at time.Time) time.Duration {
 type heartbeat struct {
 	link   *link
 	cfg    *config
-	making sync.Mutex // held while NewMessage runs; guards no fields
+	making atomic.Bool // NewMessage is running
 
 	mu       sync.Mutex  // guards the fields below
 	timer    *time.Timer // nil before start
@@ -99,10 +100,42 @@ type heartbeat struct {
 type signs struct {
 	beat *Outbound // nil: none
 	ping bool
-	pong []byte // payload of the peer's last ping; nil: none
+	// pongs are the payloads of the peer's pings that are not answered yet.
+	pongs [][]byte
+	close *closing // nil: none; nothing follows it
 }
 
-func (s signs) any() bool { return s.beat != nil || s.ping || s.pong != nil }
+// A closing is a close frame to be written.
+type closing struct {
+	code   int
+	reason string
+}
+
+// maxPongs bounds pongs. A peer that sends more pings while the socket takes nothing gets no
+// answer to the oldest ones, as RFC 6455, section 5.5.3, allows.
+const maxPongs = 32
+
+func (s signs) any() bool { return s.beat != nil || s.ping || len(s.pongs) > 0 || s.close != nil }
+
+// sendSigns makes signs of life due, which are written before all messages. A heartbeat is
+// left out while another one is due. If it returns true, the caller must call write.
+func (l *link) sendSigns(s signs) bool {
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return false
+	}
+	if w.due.beat == nil {
+		w.due.beat = s.beat
+	}
+	w.due.ping = w.due.ping || s.ping
+	w.due.pongs = append(w.due.pongs, s.pongs...)
+	if n := len(w.due.pongs) - maxPongs; n > 0 {
+		w.due.pongs = slices.Delete(w.due.pongs, 0, n)
+	}
+	return l.becomeWriter()
+}
 
 // start is called when the link is open.
 func (h *heartbeat) start() {
@@ -156,12 +189,15 @@ func (h *heartbeat) arm(now time.Time) {
 	}
 }
 
-// deadline returns when the peer will have been silent for too long, or zero while its silence
-// does not count. The caller holds mu.
+// deadline returns when the peer will have been silent for too long; zero: never. While its
+// silence does not count, that is after another timeout. The caller holds mu.
 func (h *heartbeat) deadline() time.Time {
 	timeout := h.cfg.liveness.Timeout
-	if timeout == 0 || h.link.stalled.Load() {
+	switch {
+	case timeout == 0:
 		return time.Time{}
+	case h.link.stalled.Load():
+		return time.Now().Add(timeout)
 	}
 	heard := h.link.heard()
 	switch {
@@ -196,16 +232,12 @@ func (h *heartbeat) tick() {
 	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now) && h.mayPing(now)
 	h.arm(now)
 	h.mu.Unlock()
-	byLibrary := ping && h.link.stream == nil
-	due := signs{ping: ping && !byLibrary}
+	due := signs{ping: ping}
 	if beat {
 		due.beat = h.message()
 	}
-	if due.any() && h.link.client.queue.sendSigns(h.link, due) {
-		h.link.write(nil)
-	}
-	if byLibrary {
-		h.ping()
+	if due.any() && h.link.sendSigns(due) {
+		h.link.write(false)
 	}
 }
 
@@ -263,9 +295,12 @@ func (h *heartbeat) probeNow() {
 func (h *heartbeat) resume() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now()
 	if h.timer != nil {
-		now := time.Now()
 		h.from = now
+	}
+	h.link.stalled.Store(false) // not before from is set: tick would count the stall
+	if h.timer != nil {
 		h.arm(now)
 	}
 }
@@ -274,11 +309,11 @@ func (h *heartbeat) resume() {
 func (h *heartbeat) message() *Outbound {
 	m := h.cfg.beat
 	if h.cfg.heartbeat.NewMessage != nil {
-		if !h.making.TryLock() { // NewMessage is still running for the previous one
+		if h.making.Swap(true) { // it is still running for the previous one
 			return nil
 		}
-		defer h.making.Unlock()
-		err := apart(func() error {
+		defer h.making.Store(false)
+		err := users.Apart(func() error {
 			v, err := h.cfg.heartbeat.NewMessage()
 			if err == nil {
 				m, err = heartbeatMessage(h.cfg.codec, v)
@@ -302,32 +337,20 @@ func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
 	return &m, err
 }
 
-// isPong reports whether m answers the heartbeat, and measures the round trip. A Pong function
-// that panics counts as returning false; if it ends the goroutine, isPong calls otherwise.
-func (h *heartbeat) isPong(ctx context.Context, m Message, otherwise func()) bool {
+// isPong reports whether m answers the heartbeat, and measures the round trip.
+func (h *heartbeat) isPong(m Message) bool {
 	match := h.cfg.heartbeat.Pong
-	if match == nil {
+	if match == nil || !match(m) {
 		return false
 	}
-	is := false
-	failed := h.link.client.reporter(ctx)
-	err := guard(func() error { is = match(m); return nil }, func(pe *PanicError) {
-		defer otherwise()
-		failed(pe)
-	})
-	if err != nil {
-		failed(err)
+	h.mu.Lock()
+	sent := h.beatSent
+	h.beatSent = time.Time{}
+	h.mu.Unlock()
+	if !sent.IsZero() {
+		h.measured(m.Received.Sub(sent))
 	}
-	if is {
-		h.mu.Lock()
-		sent := h.beatSent
-		h.beatSent = time.Time{}
-		h.mu.Unlock()
-		if !sent.IsZero() {
-			h.measured(m.Received.Sub(sent))
-		}
-	}
-	return is
+	return true
 }
 
 // mayPing reports whether a protocol ping may be sent. It may not while another one waits for
@@ -343,7 +366,7 @@ func (h *heartbeat) mayPing(now time.Time) bool {
 // pinged is called before a ping is written, and returns its payload.
 func (h *heartbeat) pinged() []byte {
 	if hooks := h.cfg.trace.ping; len(hooks) > 0 {
-		h.link.client.queue.outside(h.link, func() {
+		h.link.outside(func() {
 			trace(h.link.session.ctx, h.link.client, hooks, PingInfo{Connection: h.link.number})
 		})
 	}
@@ -357,7 +380,6 @@ func (h *heartbeat) pinged() []byte {
 // ponged is called with a pong's payload. It measures no round trip from an unsolicited pong,
 // which is allowed, nor from one that arrived while the link did not read.
 func (h *heartbeat) ponged(payload []byte) {
-	h.link.hear()
 	h.mu.Lock()
 	sent, mine := h.pingSent, len(payload) == 4 && binary.BigEndian.Uint32(payload) == h.pings
 	waited := h.link.stalls.Load() != h.stalls
@@ -374,14 +396,4 @@ func (h *heartbeat) ponged(payload []byte) {
 func (h *heartbeat) measured(rtt time.Duration) {
 	h.link.client.rtt.add(rtt)
 	trace(h.link.session.ctx, h.link.client, h.cfg.trace.pong, PingInfo{h.link.number, rtt})
-}
-
-// ping sends a ping through the WebSocket library, and waits for its pong.
-func (h *heartbeat) ping() {
-	payload := h.pinged()
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.liveness.Timeout)
-	defer cancel()
-	if h.link.conn.Ping(ctx) == nil {
-		h.ponged(payload)
-	}
 }

@@ -168,7 +168,7 @@ func TestAnOutageOfFourSecondsIsSurvived(t *testing.T) {
 	})
 }
 
-func TestBytesOfAnUnfinishedMessageAreLife(t *testing.T) {
+func TestBytesOfAnUnfinishedMessageAreNotSilence(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client().record().connect()
 		conn := w.conn()
@@ -190,7 +190,7 @@ func TestBytesOfAnUnfinishedMessageAreLife(t *testing.T) {
 	})
 }
 
-func TestASlowPeerThatTakesWhatIsWrittenIsAlive(t *testing.T) {
+func TestASlowPeerThatReadsIsNotHalfOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithQueue(1000, 64<<20, wechatws.QueueFail)).connect()
 		conn := w.conn()
@@ -348,7 +348,7 @@ func TestWithoutLivenessSilenceDoesNotCount(t *testing.T) {
 
 // The timers of many connections in one process share instants. None is late by more than 50 ms,
 // and the delays do not add up.
-func TestHeartbeatsOfACrowd(t *testing.T) {
+func TestHeartbeatsOfManyConnections(t *testing.T) {
 	const n, interval, late = 100, 3 * time.Second, 50 * time.Millisecond
 	virtual(t, func(t *testing.T, w *world) {
 		var mu sync.Mutex
@@ -383,4 +383,41 @@ func TestHeartbeatsOfACrowd(t *testing.T) {
 		}
 		require.Less(t, len(instants), n, "the first is on the instant, nearly all others share some")
 	})
+}
+
+// A server whose application hangs answers pings and sends nothing else. The connection is
+// not half-open.
+func TestAPeerThatOnlyAnswersPings(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client().connect()
+		w.sleep(24 * time.Hour)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.Equal(t, 1, c.Stats().Opens)
+		require.Empty(t, c.errors())
+		c.close()
+	})
+}
+
+func TestAHeartbeatMayBeAnsweredWithoutAType(t *testing.T) {
+	for name, answer := range map[string]func(*wstest.Conn) error{
+		"JSON":   func(c *wstest.Conn) error { return c.Send(`{}`) },
+		"text":   func(c *wstest.Conn) error { return c.Send("pong") },
+		"binary": func(c *wstest.Conn) error { return c.SendBinary([]byte("pong")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.net.SetLatency(10 * time.Millisecond)
+				w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) { _ = answer(conn) })
+				pong := func(m wechatws.Message) bool {
+					return m.Type == "" && (string(m.Data) == "{}" || string(m.Data) == "pong")
+				}
+				c := w.client(wechatws.WithHeartbeat(wechatws.Heartbeat{Pong: pong})).connect()
+				w.conn()
+				w.sleep(10 * time.Second)
+				assert.Equal(t, 20*time.Millisecond, c.Stats().RTT)
+				assert.Empty(t, c.errors())
+				c.close()
+			})
+		})
+	}
 }

@@ -4,17 +4,23 @@ import (
 	"bufio"
 	"bytes"
 	"compress/flate"
+	"context"
 	"encoding/binary"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/transport/nhooyr"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -25,7 +31,7 @@ const (
 	rsv3 = 0x10
 )
 
-// frame is one as a server sends it, or as it must not.
+// frame returns a frame of a server, valid or not.
 func frame(first byte, payload string) string {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -39,8 +45,8 @@ func frame(first byte, payload string) string {
 	return string(b) + payload
 }
 
-// What a server must not send costs it the connection and nothing else: there is
-// an error that says what was wrong, and the next connection is as good as ever.
+// An invalid frame ends the connection with an error that names the fault, and the next
+// connection works.
 func TestBadFrames(t *testing.T) {
 	tests := map[string]string{
 		"rsv1 without compression": frame(fin|rsv1|1, "x"),
@@ -122,20 +128,18 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 	})
 }
 
-// A length that nobody could send is not believed: nothing is allocated for it, and
-// what comes of it runs into the read limit, or into silence.
-func TestAbsurdLength(t *testing.T) {
+// Nothing is allocated for a length that is larger than any message: the message ends at the
+// read limit, or the connection when the peer is silent.
+func TestHugeLength(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client().connect()
 		before := heap()
 		conn := w.conn()
-		conn.IgnorePings(true)
 		require.NoError(t, conn.WriteRaw([]byte("\x81\x7f\x3f\xff\xff\xff\xff\xff\xff\xff")))
-		w.sleep(9 * time.Second)
+		w.sleep(0)
 		require.Less(t, int64(heap())-int64(before), int64(1<<20))
-		require.Equal(t, wechatws.StateOpen, c.State())
-		w.sleep(2 * time.Second)
-		require.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+		var limit *wechatws.ReadLimitError
+		require.ErrorAs(t, c.lastClose().Err, &limit)
 		c.close()
 	})
 }
@@ -184,8 +188,8 @@ func TestEndlessMessages(t *testing.T) {
 	}
 }
 
-// What is no upgrade, or one to something that was not asked for, is a failed
-// attempt that says so.
+// An answer that is no upgrade, or an upgrade that was not requested, is a failed attempt
+// whose error names the fault.
 func TestBadUpgrades(t *testing.T) {
 	accept := func(name, value string) wstest.Answer {
 		return wstest.Accept(wstest.WithHeader(http.Header{name: {value}}))
@@ -194,10 +198,10 @@ func TestBadUpgrades(t *testing.T) {
 		answer wstest.Answer
 		want   string
 	}{
-		"a subprotocol not asked for":   {accept("Sec-Websocket-Protocol", "chat"), `unexpected Sec-WebSocket-Protocol from server: "chat"`},
-		"an extension not asked for":    {accept("Sec-Websocket-Extensions", "bzip2"), "unsupported extensions from server"},
-		"compression not asked for":     {accept("Sec-Websocket-Extensions", "permessage-deflate"), "unsupported extensions from server"},
-		"no Upgrade header":             {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\n\r\n"), "Connection"},
+		"a subprotocol not asked for":   {accept("Sec-Websocket-Protocol", "chat"), `header Sec-WebSocket-Protocol ["chat"]: was not offered`},
+		"an extension not asked for":    {accept("Sec-Websocket-Extensions", "bzip2"), `extension "bzip2": was not offered`},
+		"compression not asked for":     {accept("Sec-Websocket-Extensions", "permessage-deflate"), `extension "permessage-deflate": was not offered`},
+		"no Upgrade header":             {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\n\r\n"), "header Upgrade"},
 		"an upgrade to something else":  {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), "Upgrade"},
 		"a key that is not the answer":  {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"), "Sec-WebSocket-Accept"},
 		"a header of 10 MB":             {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nX: " + strings.Repeat("x", 10<<20) + "\r\n\r\n"), "exceeded"},
@@ -224,8 +228,7 @@ func TestBadUpgrades(t *testing.T) {
 	}
 }
 
-// A server that does not come to an end is not listened to for longer than the dial
-// timeout, and not at any length.
+// An answer that does not end is read for at most the dial timeout, and up to a limit.
 func TestEndlessHandshakes(t *testing.T) {
 	tests := map[string]struct {
 		start, again string
@@ -268,6 +271,94 @@ func TestEndlessHandshakes(t *testing.T) {
 				assert.Less(t, int64(heap())-int64(before), int64(1<<20))
 				assert.Zero(t, w.net.Clients())
 				w.sleep(time.Second) // so that the server notices
+			})
+		})
+	}
+}
+
+// badUpgrade is a 101 that cannot be accepted, with the connection left open.
+func badUpgrade() wstest.Answer {
+	return wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: nonsense\r\n\r\n")
+}
+
+const badUpgradeReason = "WebSocket protocol violation: invalid Sec-WebSocket-Accept"
+
+// plainDialer calls the WebSocket library directly. After a 101 that it does not accept,
+// the library reads from the connection for 3 s, also when the context has ended.
+type plainDialer struct{}
+
+func (plainDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
+	_, resp, err := websocket.Dial(ctx, h.URL, &websocket.DialOptions{HTTPClient: h.Client, HTTPHeader: h.Header})
+	return nil, resp, err
+}
+
+// An attempt whose 101 is invalid ends when its context ends, also while the Dialer reads from
+// the connection.
+func TestABadUpgradeBlocksNothing(t *testing.T) {
+	bad := func(w *world, options ...wechatws.Option) *client {
+		w.srv.AnswerAlways(badUpgrade())
+		return w.client(append(options, wechatws.WithDialer(plainDialer{}))...)
+	}
+	t.Run("Connect", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			c := bad(w)
+			require.ErrorIs(t, c.Connect(ctx), context.DeadlineExceeded)
+			<-c.Done()
+			assert.Equal(t, 300*time.Millisecond, w.since())
+			assert.Zero(t, w.net.Clients())
+		})
+	})
+	t.Run("CloseNow", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			var reason error
+			c := bad(w, wechatws.WithTrace(wechatws.Trace{DialDone: func(_ context.Context, i wechatws.DialInfo) { reason = i.Err }}))
+			go func() { _ = c.Connect(t.Context()) }()
+			w.sleep(100 * time.Millisecond)
+			require.NoError(t, c.CloseNow())
+			assert.Equal(t, 100*time.Millisecond, w.since())
+			synctest.Wait()
+			assert.ErrorContains(t, reason, badUpgradeReason)
+			assert.Zero(t, w.net.Clients())
+		})
+	})
+	t.Run("Reconnect", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			c := bad(w)
+			go func() { _ = c.Connect(t.Context()) }()
+			w.sleep(100 * time.Millisecond)
+			require.NoError(t, c.Reconnect())
+			synctest.Wait()
+			assert.Len(t, w.srv.Handshakes(), 2)
+			assert.Equal(t, 100*time.Millisecond, w.since())
+			require.NoError(t, c.CloseNow())
+		})
+	})
+	t.Run("the dial timeout", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			err := bad(w, wechatws.WithDialTimeout(500*time.Millisecond), wechatws.WithoutReconnect()).Connect(t.Context())
+			require.ErrorContains(t, err, badUpgradeReason)
+			assert.Equal(t, 500*time.Millisecond, w.since())
+			assert.Zero(t, w.net.Clients())
+		})
+	})
+}
+
+// The library's own Dialers report such a 101 at once.
+func TestABadUpgradeIsReportedAtOnce(t *testing.T) {
+	for name, d := range map[string]transport.Dialer{"coder": coder.Dialer{}, "nhooyr": nhooyr.Dialer{}} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerAlways(badUpgrade())
+				c := w.client(wechatws.WithDialer(d))
+				go func() { _ = c.Connect(t.Context()) }()
+				w.sleep(0)
+				require.Equal(t, wechatws.StateWaiting, c.State())
+				require.Len(t, c.errors(), 1)
+				assert.ErrorContains(t, c.errors()[0], badUpgradeReason)
+				assert.Zero(t, w.net.Clients())
+				c.close()
 			})
 		})
 	}

@@ -11,42 +11,8 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// WithLogger logs what the client does, by default nothing: one line for each event that
-// matters, with levels that keep the log short at Info during an outage of a day.
-//
-//	Debug  dialing                 attempt
-//	Info   connected               connection, attempt, took; after an outage: away, failures
-//	Warn   connection lost         connection, lasted, code, err
-//	Warn   attempt failed          attempt, failures, away, delay, err
-//	Info   no network              attempt
-//	Info   network                 connected, type
-//	Error  failed                  attempt, err; the client has ended
-//	Info   closed                  err
-//	Warn   messages dropped        count, err
-//	Warn   message not used        count, type, size, err
-//	Error  user function panicked  value, stack
-//	Warn   error                   err: all other errors that OnError receives
-//
-// Of failed attempts in a row, and of unusable messages on one connection, the first, the
-// second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
-// attempt that fails for another reason than the previous one is always logged at Warn. The
-// attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
-// secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
-//
-// The logger's handler is called with the contexts of [Trace] and of the callbacks, so that it
-// finds values that [Trace].DialStart has added, such as a span. It is called on the client's
-// goroutines, and must not block.
-func WithLogger(l *slog.Logger) Option {
-	return setting("WithLogger", func(c *config) error {
-		if l == nil || l.Handler() == nil {
-			return wrong("WithLogger", "nil", "must be a logger with a handler; leave the option out to log nothing")
-		}
-		c.logger = l
-		return nil
-	})
-}
-
-// A journal writes to the logger, and counts events that repeat.
+// A journal writes to the logger of [WithLogger], and counts events that repeat. It uses only
+// the exported API of the client.
 type journal struct {
 	log *slog.Logger
 
@@ -58,18 +24,20 @@ type journal struct {
 	unused   int        // unusable messages on this connection
 }
 
-// keepJournal adds the logger's trace and callbacks. New calls it.
-func (c *Client) keepJournal() {
-	if c.cfg.logger == nil {
-		return
-	}
-	j := &journal{log: c.cfg.logger.WithGroup("wechatws")}
-	c.cfg.trace = c.cfg.trace.with(Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry})
-	c.onStateChange.Add(j.state)
-	c.onNetworkChange.Add(func(ctx context.Context, s NetworkStatus) {
+func newJournal(l *slog.Logger) *journal { return &journal{log: l.WithGroup("wechatws")} }
+
+// trace returns the functions that are called as things happen.
+func (j *journal) trace() Trace {
+	return Trace{DialStart: j.dialStart, Open: j.open, Close: j.close, Retry: j.retry}
+}
+
+// listen registers the callbacks.
+func (j *journal) listen(c *Client) {
+	c.OnStateChange(j.state)
+	c.OnNetworkChange(func(ctx context.Context, s NetworkStatus) {
 		j.line(ctx, slog.LevelInfo, "network", "connected", s.Connected, "type", string(s.Type))
 	})
-	c.onError.Add(j.error)
+	c.OnError(j.error)
 }
 
 func (j *journal) line(ctx context.Context, level slog.Level, text string, attributes ...any) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -50,7 +51,7 @@ func TestOnRoutesByType(t *testing.T) {
 }
 
 // Messages that the server sends right after the handshake reach the callbacks, and in order.
-func TestMessagesRightBehindTheHandshake(t *testing.T) {
+func TestMessagesRightAfterTheHandshake(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.OnConn(func(c *wstest.Conn) {
 			for n := range 3 {
@@ -70,7 +71,7 @@ func TestMessagesRightBehindTheHandshake(t *testing.T) {
 	})
 }
 
-func TestCallbacksComeAndGo(t *testing.T) {
+func TestCallbacksCanBeAddedAndRemoved(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		var got []string
@@ -172,7 +173,7 @@ func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
 	})
 }
 
-func TestAPanicInACallbackIsReportedAndTheClientLivesOn(t *testing.T) {
+func TestAPanicInACallbackIsReportedAndTheClientContinues(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		after := 0
@@ -198,7 +199,7 @@ func TestAPanicInACallbackIsReportedAndTheClientLivesOn(t *testing.T) {
 }
 
 // t.FailNow and t.Skip end the goroutine with runtime.Goexit. In a callback that is the
-// dispatcher's, which must be replaced.
+// inbox's, which must be replaced.
 func TestGoexitInACallback(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
@@ -365,6 +366,119 @@ func TestReadLimit(t *testing.T) {
 		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009 (message too big): message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
 		w.sleep(3 * time.Second)
 		assert.Equal(t, wechatws.StateOpen, c.State(), "a temporary failure")
+		c.close()
+	})
+}
+
+// untyped is JSON without a type that messages could be routed by.
+var untyped = []string{`{"id":1}`, `{"msg_type":null}`, `{"msg_type":{}}`, `{"msg_type":["x"]}`, `[1]`, `"x"`, `7`, `null`, `{}`}
+
+func TestNumbersAndBooleansAreTypes(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithTypeField("op"))...)
+		var got []string
+		for _, typ := range []string{"4", "-1.50e+3", "true", "false", "9007199254740993"} {
+			wechatws.On(c.Client, typ, func(_ context.Context, m wechatws.Message) { got = append(got, m.Type+" "+string(m.Data)) })
+		}
+		c.OnUnknown(func(_ context.Context, m wechatws.Message) { got = append(got, "unknown "+m.Type) })
+		c.connect()
+		conn := w.conn()
+		for _, text := range []string{
+			`{"op":4,"d":{}}`, `{"op":"4"}`, `{ "d":{"op":5} , "op" : 4 }`, `{"op":-1.50e+3}`, `{"op":true}`, `{"op":false}`,
+			`{"op":9007199254740993}`, `{"op":5}`, `{"op":4.0}`,
+		} {
+			require.NoError(t, conn.Send(text))
+		}
+		w.sleep(0)
+		assert.Equal(t, []string{
+			`4 {"op":4,"d":{}}`, `4 {"op":"4"}`, `4 { "d":{"op":5} , "op" : 4 }`, `-1.50e+3 {"op":-1.50e+3}`, `true {"op":true}`, `false {"op":false}`,
+			`9007199254740993 {"op":9007199254740993}`, "unknown 5", "unknown 4.0",
+		}, got)
+		assert.Empty(t, c.errors())
+		c.close()
+	})
+}
+
+func TestMessagesWithoutATypeAreDelivered(t *testing.T) {
+	for name, take := range map[string]func(c *client, take func(wechatws.Message)){
+		"by OnUnknown": func(c *client, take func(wechatws.Message)) {
+			c.OnUnknown(func(_ context.Context, m wechatws.Message) { take(m) })
+		},
+		"by OnMessage": func(c *client, take func(wechatws.Message)) {
+			c.OnMessage(func(_ context.Context, m wechatws.Message) { take(m) })
+		},
+		"by Messages": func(c *client, take func(wechatws.Message)) {
+			go func() {
+				for m, err := range c.Messages(c.t.Context()) {
+					if err == nil {
+						take(m)
+					}
+				}
+			}()
+			synctest.Wait() // the loop has begun
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(quiet()...)
+				wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {})
+				var got []string
+				take(c, func(m wechatws.Message) {
+					assert.Empty(t, m.Type)
+					got = append(got, string(m.Data))
+				})
+				c.connect()
+				conn := w.conn()
+				for _, text := range untyped {
+					require.NoError(t, conn.Send(text))
+				}
+				w.sleep(0)
+				assert.Equal(t, untyped, got)
+				assert.Empty(t, c.errors())
+				c.close()
+			})
+		})
+	}
+	t.Run("by nothing", func(t *testing.T) {
+		virtual(t, func(t *testing.T, w *world) {
+			c := w.client(quiet()...)
+			wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {})
+			c.connect()
+			conn := w.conn()
+			for _, text := range untyped {
+				require.NoError(t, conn.Send(text))
+			}
+			w.sleep(0)
+			require.Len(t, c.errors(), len(untyped))
+			for i, err := range c.errors() {
+				var de *wechatws.DecodeError
+				require.ErrorAs(t, err, &de)
+				assert.ErrorIs(t, err, wechatws.ErrNoType)
+				assert.Equal(t, untyped[i], string(de.Data))
+			}
+			c.close()
+		})
+	})
+}
+
+// OnUnknown receives JSON only. Data that is not JSON is an error unless OnMessage or Messages
+// takes it.
+func TestOnUnknownDoesNotReceiveInvalidJSON(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.OnUnknown(func(_ context.Context, m wechatws.Message) { t.Errorf("called with %q", m.Data) })
+		c.connect()
+		conn := w.conn()
+		for _, text := range []string{`hello`, `{"msg_type":"x"`, `{"msg_type":{`, `{"id":1`, `{"msg_type":4x}`, `{"msg_type":12`} {
+			require.NoError(t, conn.Send(text))
+		}
+		require.NoError(t, conn.SendBinary([]byte(`{"msg_type":"x"}`)))
+		w.sleep(0)
+		require.Len(t, c.errors(), 7)
+		for _, err := range c.errors()[:6] {
+			assert.ErrorIs(t, err, wechatws.ErrNotJSON)
+		}
+		assert.ErrorIs(t, c.errors()[6], wechatws.ErrBinary)
 		c.close()
 	})
 }

@@ -1,17 +1,12 @@
 package wechatws
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
+	"github.com/wechatws/wechatws/internal/netmon"
 	"github.com/wechatws/wechatws/internal/record"
-)
-
-// The types of network that [SystemNetwork] reports.
-const (
-	networkWiFi     = "wifi"
-	networkEthernet = "ethernet"
-	networkUnknown  = "unknown"
-	networkNone     = "none"
 )
 
 // A NetworkStatus is the state of the network, like the results of wx.getNetworkType and
@@ -68,9 +63,106 @@ type NetworkMonitor interface {
 // cannot be read counts as connected, since a failed dial costs less than no dial. Virtual
 // interfaces, such as a container bridge in use, count like any other. A machine that has only
 // loopback is not connected, not even to itself.
-func SystemNetwork() NetworkMonitor { return systemNetwork }
+func SystemNetwork() NetworkMonitor { return systemNetwork{} }
 
-var systemNetwork = &sharedNetwork{
-	read: readNetwork,
-	open: func() networkEvents { return newNetworkListener(subscribeNetwork) },
+type systemNetwork struct{}
+
+func (systemNetwork) Status() NetworkStatus { return NetworkStatus(netmon.System.Status()) }
+
+func (systemNetwork) Watch(fn func(NetworkStatus)) (stop func()) {
+	return netmon.System.Watch(func(s netmon.Status) {
+		if err := users.Apart(func() error { fn(NetworkStatus(s)); return nil }); err != nil {
+			// No client can report it, and all clients depend on the goroutine that calls.
+			slog.Error("wechatws: panic in a function that watches the network", "err", err)
+		}
+	})
+}
+
+var errNoStop = errors.New("wechatws: NetworkMonitor.Watch returned nil: it must return a stop function")
+
+// watchNetwork starts to watch the network. If the monitor panics or returns no function to
+// stop it, the client assumes that there is a network, since its return might not be
+// reported.
+func (s *session) watchNetwork() {
+	m := s.client.cfg.network
+	if m == nil {
+		return
+	}
+	status := NetworkStatus{Connected: true, Type: netmon.Unknown}
+	err := users.Apart(func() error {
+		if s.unwatch = m.Watch(s.networkChanged); s.unwatch == nil {
+			return errNoStop
+		}
+		status = m.Status()
+		return nil
+	})
+	if err != nil {
+		s.client.reportLater(s, err)
+	}
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if s.client.network == nil { // otherwise a change has been reported since
+		s.client.network = &status
+	}
+}
+
+// unwatchNetwork ends the watch.
+func (s *session) unwatchNetwork() {
+	if s.unwatch == nil {
+		return
+	}
+	if err := users.Apart(func() error { s.unwatch(); return nil }); err != nil {
+		s.client.reportLater(s, err)
+	}
+}
+
+// awaitNetwork blocks until there is a network, or until [Client.Reconnect] is called. It
+// returns false when the session retires.
+func (s *session) awaitNetwork(attempt int) bool {
+	c := s.client
+	for {
+		c.mu.Lock()
+		if s.hasRetired() {
+			c.mu.Unlock()
+			return false
+		}
+		if c.cfg.network == nil || c.network.Connected || c.forced {
+			c.mu.Unlock()
+			return true
+		}
+		if c.stats.State != StateOffline {
+			c.move(StateChange{To: StateOffline, Attempt: attempt})
+		}
+		c.mu.Unlock()
+		select {
+		case <-s.wake:
+		case <-s.quit:
+		}
+	}
+}
+
+// networkChanged is called by the network monitor, on the monitor's goroutine. After a
+// change the next attempt may succeed, so a wait ends; and an open connection may be
+// half-open, so it is probed.
+//
+// An attempt under way goes on as long as its route exists. Most changes concern other
+// interfaces, and where they are more frequent than an attempt is long, as on a container
+// host, the client would never be open if each of them restarted it. Each step of an
+// attempt has a timeout, so a slow one needs no restart either. If it fails, the next one
+// follows at once.
+func (s *session) networkChanged(status NetworkStatus) {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != s || c.closing { // the watch has been stopped meanwhile
+		return
+	}
+	before := c.network
+	c.network = &status
+	c.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
+	if c.link != nil && !c.link.Over() {
+		c.link.heartbeat.probeNow()
+		return
+	}
+	s.tryNow(c.retry != nil && (status.Connected != before.Connected || c.route.Gone()))
 }

@@ -1,300 +1,278 @@
 package wechatws
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
-	"os/exec"
-	"strings"
+	"runtime"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/internal/netns"
+	"github.com/wechatws/wechatws/wstest"
 )
 
-// These tests change a real network, in a namespace of their own. A netlink socket
-// belongs to the namespace of the thread that opened it, so each test runs itself
-// again in a process that is in the namespace as a whole.
-
-const namespaceTest = "NETWORK_NAMESPACE_TEST" // names the test, in that process
-
-func inNamespace(t *testing.T, test func(t *testing.T, n *namespace)) {
-	if os.Getenv(namespaceTest) == t.Name() {
-		test(t, newNamespace(t))
-		return
-	}
-	t.Parallel()
-	unshare := []string{"--net", "--mount"}
-	if os.Geteuid() != 0 {
-		unshare = append(unshare, "--user", "--map-root-user")
-	}
-	// sysfs shows the network of the namespace it was mounted in.
-	unshare = append(unshare, "sh", "-ec", `ip link set lo up; ip link add probe0 type veth; ip link del probe0; mount -t sysfs sysfs /sys; exec "$@"`, "sh")
-	if out, err := exec.Command("unshare", append(unshare, "true")...).CombinedOutput(); err != nil {
-		t.Skipf("no network namespace to test in (it takes root or unprivileged user namespaces, unshare and iproute2): %v: %s", err, out)
-	}
-	command := exec.CommandContext(t.Context(), "unshare", append(unshare, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")...)
-	command.Env = append(os.Environ(), namespaceTest+"="+t.Name())
-	out, err := command.CombinedOutput()
-	t.Logf("%s", out)
-	require.NoError(t, err)
-	require.Contains(t, string(out), "--- PASS: "+t.Name())
+// A journey is a client and a server in network namespaces of their own, with a router between
+// them: 10.0.0.2 - 10.0.0.1|10.0.1.1 - 10.0.1.2. Its tests lose packets for real.
+type journey struct {
+	*netns.Namespace // the client's
+	t                *testing.T
+	router           *netns.Namespace
+	server           *wstest.Server
+	client           *Client
+	closes           chan CloseEvent
+	opens            chan OpenEvent
 }
 
-// A namespace has one link, up0, with carrier, an address and a default route.
-type namespace struct {
-	t        *testing.T
-	reported chan NetworkStatus
-	late     time.Duration // how long to look for a second notice
-}
-
-var (
-	networkOff = NetworkStatus{false, networkNone}
-	networkOn  = NetworkStatus{true, networkEthernet}
-)
-
-func newNamespace(t *testing.T) *namespace {
-	n := &namespace{t, make(chan NetworkStatus, 1000), 300 * time.Millisecond}
-	n.ip("link add up0 type veth peer name far0")
-	n.ip("link set far0 up")
-	n.ip("link set up0 up")
-	n.ip("address add 10.0.0.2/24 dev up0")
-	n.ip("route add default via 10.0.0.1")
-	return n
-}
-
-// ip runs commands of ip, each in one line, as one batch.
-func (n *namespace) ip(commands ...string) {
-	n.t.Helper()
-	command := exec.Command("ip", "-batch", "-")
-	command.Stdin = strings.NewReader(strings.Join(commands, "\n"))
-	out, err := command.CombinedOutput()
-	require.NoError(n.t, err, "%s: %s", commands[0], out)
-}
-
-func (n *namespace) watch() {
-	stop := SystemNetwork().Watch(func(s NetworkStatus) { n.reported <- s })
-	n.t.Cleanup(stop)
-	n.quiet("what was set up before is no change")
-}
-
-// changes runs commands that make one change, and requires one report. The log has how long it
-// took; a limit would depend on the load of the machine.
-func (n *namespace) changes(want NetworkStatus, commands ...string) {
-	n.t.Helper()
-	n.changesWithin(10*time.Second, want, commands...)
-}
-
-func (n *namespace) changesWithin(limit time.Duration, want NetworkStatus, commands ...string) {
-	n.t.Helper()
-	start := time.Now()
-	n.ip(commands...)
-	select {
-	case got := <-n.reported:
-		n.t.Logf("%s: reported after %v", commands[0], time.Since(start).Round(time.Millisecond))
-		assert.Equal(n.t, want, got, commands[0])
-		assert.Equal(n.t, want, SystemNetwork().Status(), commands[0])
-	case <-time.After(limit):
-		require.Fail(n.t, "not reported", commands[0])
-	}
-	n.quiet(commands[0])
-}
-
-// quiet requires that nothing is reported for a while.
-func (n *namespace) quiet(after string) {
-	n.t.Helper()
-	select {
-	case got := <-n.reported:
-		assert.Fail(n.t, "reported once more", "%s: %v", after, got)
-	case <-time.After(n.late):
-	}
-}
-
-func TestNetworkLinkDownAndUp(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		n.changes(networkOff, "link set up0 down")
-		n.late = 2500 * time.Millisecond // IPv6's link-local address is two seconds late
-		n.changes(networkOn, "link set up0 up")
-	})
-}
-
-func TestNetworkCarrier(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		n.changes(networkOff, "link set far0 down")
-		n.changes(networkOn, "link set far0 up")
-	})
-}
-
-func TestNetworkAddress(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		n.changes(networkOn, "address add 10.0.0.3/24 dev up0")
-		n.changes(networkOn, "address del 10.0.0.3/24 dev up0")
-		n.changes(networkOff, "address del 10.0.0.2/24 dev up0")
-		n.changes(networkOn, "address add fd00::2/64 dev up0 nodad")
-	})
-}
-
-// An address is reported when packets can be sent from it, and not before.
-func TestNetworkAddressTentative(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.ip("address flush dev up0")
-		n.watch()
-		require.Equal(t, networkOff, SystemNetwork().Status())
-		stop := SystemNetwork().Watch(func(NetworkStatus) {
-			c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP("fd00::2")})
-			if assert.NoError(t, err) {
-				c.Close()
-			}
-		})
-		defer stop()
-		n.changesWithin(4*time.Second, networkOn, "address add fd00::2/64 dev up0")
-	})
-}
-
-func TestNetworkDefaultRoute(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.ip("address add fd00::2/64 dev up0 nodad")
-		n.watch()
-		n.changes(networkOn, "route del default")
-		n.changes(networkOn, "route add default via 10.0.0.1")
-		n.changes(networkOn, "route replace default via 10.0.0.9")
-		n.changes(networkOn, "route add default via 10.0.0.1 metric 100")
-		n.changes(networkOn, "route add default via fd00::1")
-		n.changes(networkOn, "route del default via fd00::1")
-		n.changes(networkOn, "route add default via 10.0.0.1 table 51820")
-		n.changes(networkOn, "route replace default nexthop via 10.0.0.1 nexthop via 10.0.0.9")
-	})
-}
-
-func TestNetworkRouteDecidesType(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.ip("link add wwan0 type veth peer name cell0", "link set cell0 up", "link set wwan0 up", "address add 10.7.0.2/24 dev wwan0")
-		n.watch()
-		require.Equal(t, networkOn, SystemNetwork().Status())
-		n.changes(NetworkStatus{true, networkUnknown}, "route replace default via 10.7.0.1")
-		n.changes(networkOn, "route replace default via 10.0.0.1")
-	})
-}
-
-func TestNetworkWithoutUsableAddress(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		n.changes(networkOff, "address flush dev up0")
-		n.ip("address add 169.254.3.4/16 dev up0")
-		n.quiet("a link-local address")
-		assert.Equal(t, networkOff, SystemNetwork().Status())
-		n.ip("address add 203.0.113.1/32 dev lo")
-		<-n.reported
-		assert.True(t, SystemNetwork().Status().Connected, "an unnumbered link")
-	})
-}
-
-// A change that affects no route to the server is not reported.
-func TestNetworkIrrelevant(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		n.ip("link add spare0 type veth peer name spare1", "link set spare0 up", "link set spare1 up")
-		n.quiet("links without an address")
-		n.ip("route add 10.8.0.0/16 via 10.0.0.1", "link set up0 mtu 1400", "neighbour add 10.0.0.7 lladdr 02:00:00:00:00:07 dev up0")
-		n.quiet("another route, an MTU, a neighbour")
-		n.ip("address add 10.0.0.3/24 dev up0", "address del 10.0.0.3/24 dev up0")
-		n.quiet("an address, undone at once")
-	})
-}
-
-func TestNetworkBurst(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		n.watch()
-		var burst []string
-		for i := range 5000 {
-			burst = append(burst, fmt.Sprintf("address add 10.1.%d.%d/32 dev up0", i/250, i%250+1))
-		}
-		start := time.Now()
-		n.ip(burst...)
-		took := time.Since(start)
-		require.Eventually(t, func() bool {
-			systemNetwork.mu.Lock()
-			defer systemNetwork.mu.Unlock()
-			return systemNetwork.current.last.digest == readNetwork().digest
-		}, 10*time.Second, 10*time.Millisecond, "the watchers know all of it")
-		reported := 0
-		for quiet := false; !quiet; {
-			select {
-			case <-n.reported:
-				reported++
-			case <-time.After(time.Second):
-				quiet = true
-			}
-		}
-		t.Logf("%d changes in %v: reported %d times", len(burst), took.Round(time.Millisecond), reported)
-		assert.NotZero(t, reported)
-		assert.LessOrEqual(t, reported, 2+int(took/networkQuietAtMost), "at most each 500 ms")
-		n.changes(networkOff, "link set up0 down")
-	})
-}
-
-func TestNetworkSocketOverflows(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		s, err := subscribeNetwork()
+func travel(t *testing.T, test func(t *testing.T, j *journey)) {
+	netns.Run(t, func(t *testing.T, here *netns.Namespace) {
+		router, far := netns.New(t), netns.New(t)
+		here.IP("link set far0 netns " + router.Path())
+		router.IP("link set lo up", "link set far0 up", "address add 10.0.0.1/24 dev far0",
+			"link add r1 type veth peer name s0", "link set s0 netns "+far.Path(),
+			"link set r1 up", "address add 10.0.1.1/24 dev r1")
+		far.IP("link set lo up", "link set s0 up", "address add 10.0.1.2/24 dev s0", "route add default via 10.0.1.1")
+		var err error
+		router.Do(func() { err = os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
 		require.NoError(t, err)
-		var burst []string
-		for i := range 5000 {
-			burst = append(burst, fmt.Sprintf("route add 10.1.%d.%d/32 dev up0", i/250, i%250))
-		}
-		n.ip(burst...)
-		require.ErrorIs(t, s.receive(time.Time{}), errNetworkOverflow)
-		events := 0
-		for err == nil {
-			err = s.receive(time.Now().Add(100 * time.Millisecond))
-			events++
-		}
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		t.Logf("%d of %d events were left in the socket", events-1, len(burst))
-		s.close()
+		j := &journey{Namespace: here, t: t, router: router, closes: make(chan CloseEvent, 100), opens: make(chan OpenEvent, 100)}
+		far.Do(func() { j.server = wstest.NewServer(wstest.WithAddr("10.0.1.2:0")) })
+		defer j.server.Close()
+		test(t, j)
 	})
 }
 
-// Any number of watchers share one socket, which is closed after the last stop.
-func TestNetworkOneSocket(t *testing.T) {
-	inNamespace(t, func(t *testing.T, n *namespace) {
-		before := openSockets(t)
-		var stops []func()
-		for range 100 {
-			stops = append(stops, SystemNetwork().Watch(func(s NetworkStatus) { n.reported <- s }))
+func (j *journey) connect(options ...Option) {
+	var err error
+	j.client, err = New(j.server.URL(), append([]Option{WithProxy(nil)}, options...)...)
+	require.NoError(j.t, err)
+	j.client.OnClose(func(_ context.Context, e CloseEvent) { j.closes <- e })
+	j.client.OnOpen(func(_ context.Context, e OpenEvent) { j.opens <- e })
+	require.NoError(j.t, j.client.Connect(j.t.Context()))
+	j.t.Cleanup(func() { _ = j.client.Close(StatusNormalClosure, "") })
+	<-j.opens
+}
+
+// lose silently drops packets: those to the client, or to the server.
+func (j *journey) lose(to ...string) {
+	for _, ip := range to {
+		j.router.IP("route add blackhole " + ip)
+	}
+}
+
+func (j *journey) find(to ...string) {
+	for _, ip := range to {
+		j.router.IP("route del blackhole " + ip)
+	}
+}
+
+const clientIP, serverIP = "10.0.0.2", "10.0.1.2"
+
+// halfOpen waits for the verdict, which is due within the liveness timeout and one
+// interval.
+func (j *journey) halfOpen(what string) {
+	j.t.Helper()
+	start := time.Now()
+	e := <-j.closes
+	took := time.Since(start)
+	j.t.Logf("%s: half-open found after %v", what, took.Round(time.Millisecond))
+	assert.ErrorIs(j.t, e.Err, ErrHalfOpen)
+	assert.Less(j.t, took, 13*time.Second)
+}
+
+// again waits until the client has connected again.
+func (j *journey) again(what string) {
+	j.t.Helper()
+	start := time.Now()
+	<-j.opens
+	j.t.Logf("%s: open after %v", what, time.Since(start).Round(time.Millisecond))
+}
+
+func TestPacketsLostForever(t *testing.T) {
+	for name, to := range map[string][]string{
+		"both ways": {clientIP, serverIP}, "to the client": {clientIP}, "to the server": {serverIP},
+	} {
+		t.Run(name, func(t *testing.T) {
+			travel(t, func(t *testing.T, j *journey) {
+				j.connect()
+				j.lose(to...)
+				j.halfOpen(name)
+				j.find(to...)
+				j.again("packets are back")
+			})
+		})
+	}
+}
+
+// What was sent meanwhile arrives, on the same connection.
+func TestPacketsLostForFourSeconds(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.connect()
+		conn, err := j.server.NextConn(t.Context())
+		require.NoError(t, err)
+		j.lose(clientIP, serverIP)
+		for n := range 10 {
+			require.NoError(t, j.client.Send(t.Context(), n))
 		}
-		require.Eventually(t, func() bool { return openSockets(t) == before+1 }, time.Second, time.Millisecond)
-		n.ip("address add 10.0.0.3/24 dev up0")
-		for range stops {
-			<-n.reported
+		time.Sleep(4 * time.Second) // the outage
+		j.find(clientIP, serverIP)
+		for n := 0; n < 10; {
+			m, err := conn.Receive(t.Context())
+			require.NoError(t, err)
+			if m.Text() == fmt.Sprint(n) {
+				n++
+			}
 		}
-		assert.Equal(t, before+1, openSockets(t))
-		for _, stop := range stops {
-			stop()
-		}
-		assert.Equal(t, before, openSockets(t))
+		time.Sleep(10 * time.Second) // a late verdict would come now
+		assert.Empty(t, j.closes)
+		assert.Equal(t, 1, j.client.Stats().Opens)
 	})
 }
 
-func openSockets(t *testing.T) int {
-	files, err := os.ReadDir("/proc/self/fd")
-	require.NoError(t, err)
-	sockets := 0
-	for _, f := range files {
-		target, _ := os.Readlink("/proc/self/fd/" + f.Name()) // the one for ReadDir is gone
-		if strings.HasPrefix(target, "socket:") {
-			sockets++
+// What the kernel had not delivered when the fence began to refuse must not arrive when the
+// network is back: another process may have taken over by then.
+func TestPacketsLostUntilTheFenceRefuses(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		var over atomic.Bool
+		errOver := errors.New("over")
+		j.connect(WithFence(func() error {
+			if over.Load() {
+				return errOver
+			}
+			return nil
+		}))
+		conn, err := j.server.NextConn(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, j.client.Send(t.Context(), "in time"))
+		_, err = conn.Receive(t.Context())
+		require.NoError(t, err)
+		j.lose(clientIP, serverIP)
+		require.NoError(t, j.client.Send(t.Context(), "written in time"))
+		require.NoError(t, j.client.Flush(t.Context()))
+		over.Store(true)
+		require.ErrorIs(t, (<-j.closes).Err, errOver) // the next sign of life
+		j.find(clientIP, serverIP)
+		time.Sleep(5 * time.Second) // the kernel would have sent it again by then
+		for _, m := range conn.Received() {
+			assert.NotContains(t, m.Text(), "written in time")
 		}
-	}
-	return sockets
+	})
 }
 
-func BenchmarkSystemNetworkStatus(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		SystemNetwork().Status()
-	}
+// Without a network there is no attempt, and with one there is an attempt at once, also if the
+// schedule's next one is hours away.
+func TestLinkDownAndUpWhileOpen(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.connect(WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+		j.IP("link set up0 down")
+		j.halfOpen("link down")
+		j.IP("link set up0 up", "route add default via 10.0.0.1")
+		j.again("link up")
+	})
+}
+
+func TestAddressChangesWhileOpen(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.connect(WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 100 * time.Millisecond}))
+		j.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0", "route add default via 10.0.0.1")
+		j.halfOpen("address changed")
+		j.again("address changed")
+	})
+}
+
+func TestDefaultRouteGoneAndBackWhileOpen(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.connect(WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+		j.IP("route del default")
+		j.halfOpen("default route gone")
+		time.Sleep(time.Second) // an attempt may be under way
+		j.IP("route add default via 10.0.0.1")
+		j.again("default route back")
+	})
+}
+
+// An outage that ends before the liveness timeout costs nothing.
+func TestLinkDownAndUpAtOnce(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.connect(WithNetworkMonitor(SystemNetwork()))
+		j.IP("link set up0 down")
+		j.IP("link set up0 up", "route add default via 10.0.0.1")
+		time.Sleep(10 * time.Second) // a wrong verdict would come now
+		assert.Empty(t, j.closes)
+		assert.Equal(t, 1, j.client.Stats().Opens)
+	})
+}
+
+// While the server does not answer, addresses of other interfaces come and go, as on
+// a container host: the attempt goes on. When its own address goes, another attempt
+// begins at once.
+func TestAnAttemptGoesOnUntilItsOwnRouteIsGone(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.lose(serverIP)
+		j.IP("link add br0 type veth peer name pod0", "link set pod0 up", "link set br0 up")
+		dialed := make(chan struct{}, 100)
+		dialer := net.Dialer{Control: func(string, string, syscall.RawConn) error {
+			dialed <- struct{}{}
+			return nil
+		}}
+		c, err := New(j.server.URL(), WithProxy(nil), WithNetDial(dialer.DialContext), WithDialTimeout(time.Minute),
+			WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+		require.NoError(t, err)
+		changes := make(chan NetworkStatus, 100)
+		c.OnNetworkChange(func(_ context.Context, s NetworkStatus) { changes <- s })
+		connected := make(chan error, 1)
+		go func() { connected <- c.Connect(t.Context()) }()
+		<-dialed
+		for range 3 {
+			j.IP("address add 172.17.0.1/16 dev br0")
+			<-changes
+			j.IP("address del 172.17.0.1/16 dev br0")
+			<-changes
+		}
+		require.Equal(t, StateConnecting, c.State())
+		j.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0", "route add default via 10.0.0.1")
+		<-changes
+		<-dialed
+		j.find(serverIP)
+		require.NoError(t, <-connected)
+		assert.Equal(t, 2, c.Stats().Attempts)
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
+
+// A function given to SystemNetwork's Watch that panics, or ends its goroutine, is logged and
+// affects no other watcher.
+func TestAWatcherThatFailsAffectsNoOther(t *testing.T) {
+	netns.Run(t, func(t *testing.T, here *netns.Namespace) {
+		var log bytes.Buffer
+		defer slog.SetDefault(slog.Default())
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		defer SystemNetwork().Watch(func(NetworkStatus) { panic("a watcher's bug") })()
+		defer SystemNetwork().Watch(func(NetworkStatus) { runtime.Goexit() })()
+		changes := make(chan NetworkStatus, 100)
+		defer SystemNetwork().Watch(func(s NetworkStatus) { changes <- s })()
+		for _, change := range []struct {
+			command string
+			want    NetworkStatus
+		}{
+			{"address del 10.0.0.2/24 dev up0", NetworkStatus{Type: "none"}},
+			{"address add 10.0.0.3/24 dev up0", NetworkStatus{Connected: true, Type: "ethernet"}},
+		} {
+			here.IP(change.command)
+			assert.Equal(t, change.want, <-changes)
+			assert.Equal(t, change.want, SystemNetwork().Status())
+			assert.Contains(t, log.String(), "a watcher's bug")
+			assert.Contains(t, log.String(), "runtime.Goexit")
+			log.Reset()
+		}
+	})
 }

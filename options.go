@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,8 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/wechatws/wechatws/internal/boundary"
 
-	"github.com/wechatws/wechatws/internal/fence"
 	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/transport"
 )
@@ -98,7 +99,7 @@ func WithTLSConfig(t *tls.Config) Option {
 			}
 		}
 		c.tls = t.Clone()
-		protectTLS(c.tls)
+		users.TLS(c.tls)
 		return nil
 	})
 }
@@ -119,6 +120,9 @@ func WithProxy(fn func(*http.Request) (*url.URL, error)) Option {
 // the deadline of the dial timeout ([WithDialTimeout]), which [net.Dialer] divides among the
 // addresses of a name. fn alone decides the order of the addresses. An error from it is a
 // failed attempt, and ends the client if it is marked with [Permanent].
+//
+// A connection that is neither a [*net.TCPConn] nor a [*net.UnixConn] is only written to on
+// goroutines of the client, and closed on one of its own, so that its methods may block.
 func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return setting("WithNetDial", func(c *config) error {
 		if fn == nil {
@@ -129,17 +133,18 @@ func WithNetDial(fn func(ctx context.Context, network, addr string) (net.Conn, e
 	})
 }
 
-// fenced is the option that [fence.New] returns.
-func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
-
-func init() { fence.New = func(allow func() error) any { return fenced(allow) } }
-
-// WithDialer sets the WebSocket library below the client, by default the Dialer of package
-// transport/coder; package transport/nhooyr has another one. A [transport.Dialer] may wrap the
-// [transport.Conn] of one of these: all messages are then read and written by the wrapper.
+// WithDialer sets the implementation of WebSocket, by default the client's own one of RFC 6455
+// and RFC 7692. Packages transport/coder and transport/nhooyr have Dialers for programs that
+// use one of these libraries already. A [transport.Dialer] may also wrap the [transport.Conn]
+// of another one: all messages are then read and written by the wrapper.
+//
+// With a Dialer, each message is written with a call of its own, on a goroutine of the client,
+// and the [transport.Conn] answers the server's pings and performs the close handshake. If a
+// write fails, or is under way when the connection ends, the message is sent again or handed
+// back although it may have arrived.
 func WithDialer(d transport.Dialer) Option {
 	return setting("WithDialer", func(c *config) error {
-		if isNil(d) {
+		if boundary.IsNil(d) {
 			return wrong("WithDialer", "nil", "must be a Dialer")
 		}
 		c.dialer = d
@@ -159,7 +164,8 @@ func WithDialTimeout(d time.Duration) Option {
 
 // WithReadLimit sets the largest inbound message, in bytes after decompression, by default
 // 1 MiB; [math.MaxInt64] is no limit. A larger message ends the connection with a
-// *[ReadLimitError], and a reconnect follows. It must be above zero.
+// *[ReadLimitError], as soon as the limit is exceeded or a frame's header announces that it
+// will be, and a reconnect follows. It must be above zero.
 func WithReadLimit(bytes int64) Option {
 	return setting("WithReadLimit", func(c *config) error {
 		c.readLimit = bytes
@@ -171,9 +177,11 @@ func WithReadLimit(bytes int64) Option {
 }
 
 // WithCompression offers permessage-deflate without context takeover, by default off: for
-// small messages it costs more memory and time than it saves. If a server compresses wrongly,
-// the client ends that connection with [ErrCompression] and offers no compression from then
-// on.
+// small messages it costs more memory and time than it saves. Messages of less than 512 bytes,
+// and those that would not become smaller, are sent uncompressed. If a server's answer says
+// that it keeps its context nevertheless, each connection to it takes 32 KiB more. If a server
+// compresses wrongly, the client ends that connection with [ErrCompression] and offers no
+// compression from then on.
 func WithCompression() Option {
 	return setting("WithCompression", func(c *config) error { c.compression = true; return nil })
 }
@@ -291,7 +299,7 @@ func WithTypeField(name string) Option {
 // encoding/json; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return setting("WithCodec", func(c *config) error {
-		if isNil(codec) {
+		if boundary.IsNil(codec) {
 			return wrong("WithCodec", "nil", "must be a Codec")
 		}
 		c.codec = codec
@@ -401,7 +409,7 @@ func WithPermanentAfter(d time.Duration) Option {
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {
 	return setting("WithNetworkMonitor", func(c *config) error {
-		if isNil(m) {
+		if boundary.IsNil(m) {
 			return wrong("WithNetworkMonitor", "nil", "must be a NetworkMonitor such as SystemNetwork()")
 		}
 		c.network = m
@@ -442,7 +450,7 @@ func WithDrainTimeout(d time.Duration) Option {
 	})
 }
 
-// Observe: see also WithLogger in log.go.
+// Observe.
 
 // WithTrace calls the functions of these traces as things happen, in this order; by default
 // there are none. See [Trace]. A later WithTrace replaces an earlier one, as every option does:
@@ -450,6 +458,41 @@ func WithDrainTimeout(d time.Duration) Option {
 func WithTrace(traces ...Trace) Option {
 	return setting("WithTrace", func(c *config) error {
 		c.trace = untraced.with(traces...)
+		return nil
+	})
+}
+
+// WithLogger logs what the client does, by default nothing: one line for each event that
+// matters, with levels that keep the log short at Info during an outage of a day.
+//
+//	Debug  dialing                 attempt
+//	Info   connected               connection, attempt, took; after an outage: away, failures
+//	Warn   connection lost         connection, lasted, code, err
+//	Warn   attempt failed          attempt, failures, away, delay, err
+//	Info   no network              attempt
+//	Info   network                 connected, type
+//	Error  failed                  attempt, err; the client has ended
+//	Info   closed                  err
+//	Warn   messages dropped        count, err
+//	Warn   message not used        count, type, size, err
+//	Error  user function panicked  value, stack
+//	Warn   error                   err: all other errors that OnError receives
+//
+// Of failed attempts in a row, and of unusable messages on one connection, the first, the
+// second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
+// attempt that fails for another reason than the previous one is always logged at Warn. The
+// attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
+// secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
+//
+// The logger's handler is called with the contexts of [Trace] and of the callbacks, so that it
+// finds values that [Trace].DialStart has added, such as a span. It is called on the client's
+// goroutines, and must not block.
+func WithLogger(l *slog.Logger) Option {
+	return setting("WithLogger", func(c *config) error {
+		if l == nil || l.Handler() == nil {
+			return wrong("WithLogger", "nil", "must be a logger with a handler; leave the option out to log nothing")
+		}
+		c.logger = l
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,7 +151,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 
 const wrongHost = "host must be a name or an IP address, one of IPv6 in brackets"
 
-// noCodec is a Codec of which there is only a nil pointer.
+// noCodec is a Codec that is only used as a nil pointer.
 type noCodec struct{ wechatws.Codec }
 
 // A later option replaces an earlier one that sets the same thing, with its value and its error.
@@ -230,7 +232,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	}
 }
 
-// Of options that set the same thing, the last one is in effect, and nothing of the others.
+// Of options that set the same thing, only the last one is in effect.
 func TestTheLastOptionIsInEffect(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.AnswerAlways(wstest.Status(502, nil, ""))
@@ -321,7 +323,7 @@ func TestThePackageCommentListsEveryOption(t *testing.T) {
 // pass is an option for tests that are about the URL only.
 var pass = wechatws.WithCompression()
 
-func TestNewTakesHTTPAsWebSocket(t *testing.T) {
+func TestNewAcceptsHTTPAsWebSocket(t *testing.T) {
 	for _, url := range []string{
 		"ws://h", "wss://h/p?q=1", "http://h:1", "https://user:pass@h", "ws://h:65535", "ws://h:", "ws://h.", "ws://my_service-1.local",
 		"ws://127.0.0.1:8080", "ws://[::1]", "ws://[fe80::1%25eth0]:80", "ws://直播.example.com", "ws://%E7%9B%B4.example.com",
@@ -341,5 +343,138 @@ func FuzzURL(f *testing.F) {
 		if (c == nil) == (err == nil) {
 			panic("a client or an error")
 		}
+	})
+}
+
+// The result of an endpoint function is checked like the arguments of New. A wrong one is
+// retried: the next endpoint may be right.
+func TestInvalidEndpoints(t *testing.T) {
+	for want, endpoint := range map[string]wechatws.Endpoint{
+		`url(""): scheme must be ws or wss (http and https are taken as those)`:                 {},
+		`url("ws://h:99999"): port must be from 1 to 65535`:                                     {URL: "ws://h:99999/?secret"},
+		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                      {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
+		`Endpoint.Header(X-Token): a value must be one line without control characters`:         {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
+		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`:    {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
+		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                        {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
+		`Endpoint.Header(Host): the host is the URL's; WithNetDial connects to another address`: {URL: "ws://h", Header: http.Header{"Host": {"other"}}},
+		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                         {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
+	} {
+		virtual(t, func(t *testing.T, w *world) {
+			asked := 0
+			c := w.clientOf("", append(quiet(), wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+				if asked++; asked == 1 {
+					return endpoint, nil
+				}
+				return wechatws.Endpoint{URL: w.srv.URL()}, nil
+			}))...)
+			var failed []error
+			c.OnError(func(_ context.Context, err error) { failed = append(failed, err) })
+			c.connect()
+			w.sleep(0)
+			require.Len(t, failed, 1)
+			assert.EqualError(t, failed[0], "wechatws: endpoint: "+want)
+			var de *wechatws.DialError
+			require.ErrorAs(t, failed[0], &de)
+			assert.Equal(t, "endpoint", de.Phase)
+			var oe *wechatws.OptionError
+			require.ErrorAs(t, failed[0], &oe)
+			assert.Equal(t, 2, asked)
+			c.close()
+		})
+	}
+}
+
+// The headers that New takes are those that net/http can send.
+func TestNewAcceptsHeadersThatCanBeSent(t *testing.T) {
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }}
+	for c := range 256 {
+		for _, h := range []http.Header{{"X-" + string([]byte{byte(c)}): {"x"}}, {"X-Token": {"a" + string([]byte{byte(c)}) + "b"}}} {
+			_, err := transport.RoundTrip(&http.Request{URL: &url.URL{Scheme: "http", Host: "h"}, Header: h})
+			sendable := errors.Is(err, io.EOF)
+			_, err = wechatws.New("ws://h", wechatws.WithHeader(h))
+			assert.Equal(t, sendable, err == nil, "%q", h)
+		}
+	}
+}
+
+const (
+	forever = time.Duration(math.MaxInt64)
+	century = 100 * 365 * 24 * time.Hour
+)
+
+func TestTheLargestReadLimitIsNone(t *testing.T) {
+	for name, options := range map[string][]wechatws.Option{"own": nil, "library": {wechatws.WithDialer(coder.Dialer{})}} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				options := append(append(quiet(), options...), wechatws.WithReadLimit(math.MaxInt64))
+				c := w.client(options...).record().connect()
+				defer func() { _ = c.CloseNow() }()
+				conn := w.conn()
+				small := `{"msg_type":"x"}`
+				large := `{"msg_type":"x","pad":"` + strings.Repeat("x", 3<<20) + `"}`
+				_ = conn.Send(small)
+				_ = conn.Send(large)
+				w.sleep(time.Second)
+				got := c.texts()
+				require.Len(t, got, 2)
+				assert.Equal(t, small, got[0])
+				assert.True(t, large == got[1], "%d bytes of %d", len(got[1]), len(large))
+				assert.Equal(t, wechatws.StateOpen, c.State())
+			})
+		})
+	}
+}
+
+// The product of the longest delay and a factor above one is no duration.
+func TestTheLongestDelayWithJitterIsLong(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		for range 20 { // every other factor is above one
+			c := w.clientOf("ws://unreachable.test", append(quiet(), wechatws.WithJitter(0.5),
+				wechatws.WithTiers(wechatws.Tier{Delay: forever, Attempts: 1}))...)
+			go func() { _ = c.Connect(context.Background()) }()
+			w.sleep(24 * time.Hour)
+			assert.Equal(t, wechatws.StateWaiting, c.State())
+			assert.Greater(t, c.lastChange().RetryIn, century)
+			_ = c.Close(wechatws.StatusNormalClosure, "")
+		}
+	})
+}
+
+// A client works with the largest value of each option.
+func TestTheLargestValuesOfAllOptions(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(
+			wechatws.WithReadLimit(math.MaxInt64),
+			wechatws.WithQueue(math.MaxInt, math.MaxInt, wechatws.QueueFail),
+			wechatws.WithDialTimeout(forever),
+			wechatws.WithDrainTimeout(forever),
+			wechatws.WithStableAfter(forever),
+			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: forever}),
+			wechatws.WithLiveness(wechatws.Liveness{Interval: forever - 1, Timeout: forever}),
+			wechatws.WithTiers(wechatws.Tier{Delay: forever, Attempts: 1}),
+			wechatws.WithLoginMessage("login"),
+		).record()
+		c.AfterConnect(forever, func(ctx context.Context, o *wechatws.Setup) error {
+			_, err := o.Receive(ctx)
+			return err
+		})
+		w.srv.OnConn(func(conn *wstest.Conn) { _ = conn.Send(`{"msg_type":"init"}`) })
+		c.connect()
+		defer func() { _ = c.CloseNow() }()
+		conn := w.conn()
+		require.NoError(t, c.Send(t.Context(), "expires", wechatws.ExpireAfter(forever)))
+		confirmed := make(chan error, 1)
+		go func() {
+			_, err := c.SendConfirmed(t.Context(), "confirmed", func(m wechatws.Message) bool { return m.Type == "ok" }, wechatws.ConfirmTimeout(forever))
+			confirmed <- err
+		}()
+		w.sleep(24 * time.Hour)
+		require.NoError(t, conn.Send(`{"msg_type":"ok"}`))
+		w.sleep(0)
+		require.NoError(t, <-confirmed)
+		assert.Equal(t, []string{`"login"`, `"expires"`, `"confirmed"`}, received(conn), "and neither heartbeats nor tries")
+		assert.Equal(t, []string{`{"msg_type":"init"}`, `{"msg_type":"ok"}`}, c.texts())
+		assert.Equal(t, []string{"connecting", "open"}, c.states())
+		assert.Empty(t, c.errors())
 	})
 }

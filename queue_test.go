@@ -53,7 +53,7 @@ func TestSend(t *testing.T) {
 	})
 }
 
-func TestWhatIsSentWithoutAConnectionArrivesLater(t *testing.T) {
+func TestAMessageSentWithoutAConnectionArrivesLater(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		w.srv.Stop(wstest.FIN)
 		c := w.client(append(quiet(), wechatws.WithLoginMessage("login"))...)
@@ -178,7 +178,7 @@ func TestQueueDropOldest(t *testing.T) {
 			assert.Zero(t, de.More)
 			dropped = append(dropped, outgoing(de.Messages)...)
 		}
-		assert.Equal(t, []string{"1", "2"}, dropped, "OnError is told which")
+		assert.Equal(t, []string{"1", "2"}, dropped, "OnError receives them")
 		c.connect()
 		c.flush()
 		w.sleep(0)
@@ -189,7 +189,7 @@ func TestQueueDropOldest(t *testing.T) {
 
 // The reports of dropped messages are bounded too: they do not pile up behind a callback
 // that blocks while a producer goes on.
-func TestDropsDoNotPileUp(t *testing.T) {
+func TestReportsOfDropsAreBounded(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithQueue(3, 1<<20, wechatws.QueueDropOldest))
 		release := make(chan struct{})

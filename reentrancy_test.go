@@ -3,6 +3,7 @@ package wechatws_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -11,8 +12,10 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 const (
@@ -328,7 +331,7 @@ func TestEveryMethodInEveryFunction(t *testing.T) {
 
 // Close, CloseNow, Shutdown and the end of Run's context wait for no user function: they keep
 // their bounds while one hangs.
-func TestTheEndWaitsForNoFunction(t *testing.T) {
+func TestClosingWaitsForNoUserFunction(t *testing.T) {
 	for where, p := range userPlaces {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
@@ -355,9 +358,6 @@ func TestTheEndWaitsForNoFunction(t *testing.T) {
 								end.call(c, ctx)
 								assert.LessOrEqual(t, time.Since(began), end.bound)
 								assert.Equal(t, wechatws.StateClosed, c.State())
-								if where == "a request's match" { // that runs on its caller's goroutine
-									return
-								}
 								select {
 								case <-c.Done():
 									t.Error("its goroutines are gone, and one hangs")
@@ -373,4 +373,66 @@ func TestTheEndWaitsForNoFunction(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An errorOf is an error of the user whose methods call the client.
+type errorOf struct{ c *wechatws.Client }
+
+func (e errorOf) Error() string      { return fmt.Sprintf("%v is dead", e.c) }
+func (e errorOf) Is(error) bool      { return e.c.State() == wechatws.StateIdle }
+func (e errorOf) Unwrap() error      { _ = e.c.Stats(); return nil }
+func (e errorOf) As(target any) bool { return e.c.State() == wechatws.StateIdle }
+
+func TestErrorsWhoseMethodsCallTheClient(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1}))...).connect()
+		require.NoError(t, c.Disconnect(1, errorOf{c.Client}))
+		w.sleep(2 * time.Second)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.NoError(t, c.Disconnect(2, wechatws.Permanent(errorOf{c.Client})))
+		w.sleep(2 * time.Second)
+		require.Equal(t, wechatws.StateFailed, c.State())
+		require.ErrorIs(t, c.Send(t.Context(), 1), wechatws.ErrClosed)
+		<-c.Done()
+	})
+}
+
+func TestEveryMethodInsideEveryCallback(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(m.Text()) })
+		c := w.client(quiet()...)
+		calls := 0
+		everything := func(ctx context.Context) {
+			calls++
+			_ = c.State()
+			_ = c.Stats()
+			_ = c.Send(ctx, wechatws.Text(`{"msg_type":"a"}`))
+			_ = c.Send(ctx, wechatws.Binary([]byte("b")))
+			remove := wechatws.On(c.Client, "x", func(context.Context, wechatws.Message) {})
+			remove()
+			assert.ErrorIs(t, c.Connect(ctx), wechatws.ErrAlreadyConnected)
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			_ = c.Flush(short)
+			_, _ = c.Request(short, "q", func(wechatws.Message) bool { return true })
+		}
+		c.OnOpen(func(ctx context.Context, _ wechatws.OpenEvent) { everything(ctx) })
+		c.OnClose(func(ctx context.Context, e wechatws.CloseEvent) {
+			if e.Err != nil { // otherwise Connect would start afresh
+				everything(ctx)
+			}
+		})
+		c.OnMessage(func(ctx context.Context, _ wechatws.Message) {
+			if calls < 20 {
+				everything(ctx)
+			}
+		})
+		c.connect()
+		w.sleep(time.Minute)
+		w.conn().Cut(wstest.FIN)
+		w.sleep(time.Minute)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		assert.GreaterOrEqual(t, calls, 20)
+		_ = c.Close(1000, "")
+	})
 }

@@ -7,59 +7,61 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/boundary"
 )
 
-// requestBacklog is how many messages may wait for one Request to match them.
-const requestBacklog = 64
-
-// A request is a call of [Client.Request], or one try of [Client.SendConfirmed], that waits
-// for its answer. The reader gives it every message that arrives, so that it also works in a
-// callback, while the dispatcher is busy with that callback. match is called on the
-// caller's goroutine.
+// A request is a call of [Client.Request] or [Client.SendConfirmed] that waits for its answer.
+// The reader calls match with each message that arrives, so that the answer also reaches a
+// call in a callback, which keeps the inbox busy.
 type request struct {
-	sent     *outgoing
-	callback bool          // made in a callback
-	in       chan inbound  // from the reader
-	done     chan struct{} // closed when the call returns
+	match    func(Message) bool
+	list     *requests
+	sent     *queued // that waits for room in the outbox, or has; nil: the call is of SendConfirmed
+	callback bool    // made in a callback
 
-	// accepted is set when the queue has accepted the message. Before that the caller
-	// waits for room in the queue or for its turn, and matches no message.
+	// accepted is set when the outbox has accepted the message. Messages that arrive before
+	// that are no answers.
 	accepted atomic.Bool
 
-	ctx    context.Context // for these waits; ends when over is closed
-	cancel context.CancelCauseFunc
+	// The request is a node of requests, the mutex of which guards the fields below.
+	prev, next *request
+	listed     bool
+	matching   bool // match is being called
+	ending     bool // the call waits until match has returned
 
-	once sync.Once
-	over chan struct{} // closed when no answer will arrive
-	err  error         // the reason; set before over is closed
+	link    *link     // the one that has written the message; nil: none
+	written time.Time // when; zero: it was not, or is to be written again
+	lost    bool      // the call is of SendConfirmed, and the connection has ended since
+
+	over   bool // it has its result:
+	answer Message
+	err    error
+	wake   chan struct{} // filled when over or lost is set; while ending is, also when match has returned
 }
 
-// newRequest registers a request, which the caller must remove. With the inbox full, in a
+// beginRequest registers a request, which the caller must end. With the inbox full, in a
 // callback, it returns ErrInboxFull and registers nothing: the reader would wait for that
 // callback, which would wait for the reader.
-func (c *Client) newRequest(ctx context.Context, m *outgoing, callback bool) (*request, error) {
-	r := &request{
-		sent:     m,
-		callback: callback,
-		in:       make(chan inbound, requestBacklog),
-		done:     make(chan struct{}),
-		over:     make(chan struct{}),
+func (c *Client) beginRequest(ctx context.Context, r *request) error {
+	r.list, r.callback = &c.requests, c.insideCallback(ctx)
+	r.list.add(r) // before isFull, or inboxFull could miss it
+	if r.callback && c.inbox.IsFull() {
+		_, _ = r.end()
+		return ErrInboxFull
 	}
-	m.request = r
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	c.requests.add(r) // before isFull, or inboxFull could miss it
-	if callback && c.dispatcher.isFull() {
-		c.requests.remove(r)
-		return nil, ErrInboxFull
-	}
-	return r, nil
+	return nil
 }
 
 // Request sends v as [Client.Send] does, and returns the answer: the first message that
 // arrives from then on, with or without a type, for which match returns true. It blocks
 // until then, or until ctx ends. The answer reaches the callbacks as well; it is not an
-// error if none of them takes it. match is called on the caller's goroutine, one message
-// at a time; it must not wait for another message.
+// error if none of them takes it.
+//
+// match is called on the goroutine that reads the connection, one message at a time, before
+// the callbacks for that message run, and not after Request has returned. The message's Data
+// is valid until it returns. While match runs nothing else is read, so it must not block. If
+// it panics or calls [runtime.Goexit], Request returns a [*PanicError].
 //
 // In a callback, give Request the context of the callback, or one derived from it. It does
 // not wait for the callback then, and returns [ErrInboxFull] if the answer cannot be read
@@ -82,167 +84,306 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 	if err != nil {
 		return Message{}, err
 	}
-	r, err := c.newRequest(ctx, out, c.insideCallback(ctx))
-	if err != nil {
+	r := &request{match: match, sent: out}
+	out.Value.request = r
+	if err := c.beginRequest(ctx, r); err != nil {
 		return Message{}, err
 	}
-	defer c.requests.remove(r)
-	if err := c.queue.push(r.ctx, out); err != nil {
-		return Message{}, err
-	}
-	if !out.expires.IsZero() {
-		expire := time.AfterFunc(time.Until(out.expires), func() { c.queue.expire(out) })
+	defer r.end()
+	if !out.Expires.IsZero() {
+		expire := time.AfterFunc(time.Until(out.Expires), func() { c.outbox.Drop(out, ErrExpired) })
 		defer expire.Stop()
 	}
-	answered := false
-	defer func() { // also when match panics
-		if !answered {
-			c.queue.withdraw(out)
-		}
-	}()
-	answer, err := r.wait(ctx, c, match)
-	answered = err == nil
-	return answer, err
+	defer c.outbox.Withdraw(out) // unless it is written
+	if err := c.push(ctx, out); err != nil {
+		r.fail(err)
+	} else {
+		c.await(ctx, r, nil)
+	}
+	return r.end()
 }
 
-// wait returns the first message that matches. It blocks until then, or until ctx ends or
-// the request fails.
-func (r *request) wait(ctx context.Context, c *Client, match func(Message) bool) (Message, error) {
+// await blocks until r has its result, or until ctx ends, which is a result too, and returns
+// true; or until timeout fires, and returns false.
+func (c *Client) await(ctx context.Context, r *request, timeout <-chan time.Time) bool {
 	c.handOffReader()
-	for {
-		var in inbound
-		select {
-		case in = <-r.in:
-		case <-ctx.Done():
-			return Message{}, context.Cause(ctx)
-		case <-r.over:
-			select {
-			case in = <-r.in: // it arrived before the end
-			default:
-				return Message{}, r.err
-			}
-		}
-		if m, ok := in.matches(c, match); ok {
-			return m, nil
-		}
+	select {
+	case <-r.wake:
+	case <-ctx.Done():
+		r.fail(context.Cause(ctx))
+	case <-timeout:
+		return false
 	}
+	return true
 }
 
-// matches returns the message, and reports whether it matches.
-func (in inbound) matches(c *Client, match func(Message) bool) (m Message, ok bool) {
-	defer func() { in.looked(ok) }() // also when match panics
-	m, _, err := in.read(c)
-	ok = !errors.Is(err, ErrNotUTF8) && match(m)
-	return m, ok
-}
-
-// decline gives up the messages that wait to be matched.
-func (r *request) decline() {
-	for {
-		select {
-		case in := <-r.in:
-			in.looked(false)
-		default:
-			return
-		}
-	}
-}
-
-// fail ends the wait with err, after the messages that arrived before.
-func (r *request) fail(err error) {
-	r.once.Do(func() {
-		r.err = err
-		close(r.over)
-		r.cancel(err)
-	})
-}
-
-// requests are the calls that wait for an answer.
+// requests is the list of calls that wait for an answer.
 type requests struct {
-	mu   sync.Mutex                 // serializes writers of list
-	list atomic.Pointer[[]*request] // replaced, never changed in place
-}
+	n atomic.Int32 // how many there are
 
-// all returns the requests that wait now. The slice is read-only.
-func (rs *requests) all() []*request {
-	if list := rs.list.Load(); list != nil {
-		return *list
-	}
-	return nil
+	mu          sync.Mutex // guards the fields below, and those of the requests in the list
+	first, last *request
+	spare       chan struct{} // for the wake of the next one; nil: none
 }
-
-// replace sets the list. It is called with mu held.
-func (rs *requests) replace(list []*request) { rs.list.Store(&list) }
 
 // add adds r to the list.
 func (rs *requests) add(r *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.replace(append(slices.Clone(rs.all()), r))
+	if r.wake, rs.spare = rs.spare, nil; r.wake == nil {
+		r.wake = make(chan struct{}, 1)
+	}
+	r.prev, r.listed = rs.last, true
+	if rs.last != nil {
+		rs.last.next = r
+	} else {
+		rs.first = r
+	}
+	rs.last = r
+	rs.n.Add(1)
 }
 
-// remove ends r.
-func (rs *requests) remove(r *request) {
+// end removes r from the list and returns its result. It blocks while match is being called,
+// since that must not be called once Request has returned. It may be called again.
+func (r *request) end() (Message, error) {
+	rs := r.list
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	close(r.done)
-	r.decline()
-	r.cancel(nil)
-	rs.replace(slices.DeleteFunc(slices.Clone(rs.all()), func(other *request) bool { return other == r }))
+	if !r.listed {
+		return r.answer, r.err
+	}
+	for r.ending = true; r.matching; {
+		rs.mu.Unlock()
+		<-r.wake
+		rs.mu.Lock()
+	}
+	r.over, r.listed = true, false
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		rs.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		rs.last = r.prev
+	}
+	rs.n.Add(-1)
+	select {
+	case <-r.wake:
+	default:
+	}
+	rs.spare = r.wake
+	return r.answer, r.err
 }
 
-// offer gives the messages of b to all requests, on the reader goroutine. It blocks while the
-// backlog of a request is full, between calls of stall and resume.
-func (rs *requests) offer(b *batch, stall, resume func()) {
-	for i := range b.messages {
-		for _, r := range rs.all() {
-			if !r.accepted.Load() {
-				continue
-			}
-			in := b.offered(i)
-			select {
-			case r.in <- in:
-			default:
-				stall()
-				select {
-				case r.in <- in:
-				case <-r.done:
-					in.looked(false)
-				case <-b.link.dead:
-					in.looked(false)
-				case <-b.link.session.ctx.Done():
-					in.looked(false)
-				}
-				resume()
-			}
-			select {
-			case <-r.done: // perhaps before in was sent
-				r.decline()
-			default:
-			}
-		}
+// fail sets the result, and reports whether there was none before.
+func (r *request) fail(err error) bool {
+	r.list.mu.Lock()
+	defer r.list.mu.Unlock()
+	return r.settle(Message{}, err)
+}
+
+// writtenTo records that l has written the message.
+func (r *request) writtenTo(l *link) {
+	r.list.mu.Lock()
+	defer r.list.mu.Unlock()
+	r.link, r.written = l, time.Now()
+}
+
+// wasWrittenTo reports whether l has written the message last.
+func (r *request) wasWrittenTo(l *link) bool {
+	r.list.mu.Lock()
+	defer r.list.mu.Unlock()
+	return r.link == l
+}
+
+// again is called when the message is to be written again.
+func (r *request) again() {
+	r.list.mu.Lock()
+	defer r.list.mu.Unlock()
+	r.written, r.lost = time.Time{}, false
+}
+
+// state returns whether the request has its result, whether its connection is lost, and when
+// the message was written.
+func (r *request) state() (over, lost bool, written time.Time) {
+	r.list.mu.Lock()
+	defer r.list.mu.Unlock()
+	return r.over, r.lost, r.written
+}
+
+// settle sets the result, and reports whether there was none before. It is called with the
+// list's mutex held.
+func (r *request) settle(answer Message, err error) bool {
+	if r.over {
+		return false
 	}
+	r.over, r.answer, r.err = true, answer, err
+	r.signal()
+	return true
+}
+
+// signal wakes the call. It is called with the list's mutex held.
+func (r *request) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// match calls the match functions with the messages of b, on the reader goroutine, and marks
+// those that are an answer.
+func (rs *requests) match(b *batch) {
+	if rs.n.Load() == 0 {
+		return
+	}
+	for p := (pass{requests: rs, batch: b}); !p.run(); {
+	}
+}
+
+// A pass is the matching of one batch. It has its place in fields, so that it goes on behind
+// a match function that panics.
+type pass struct {
+	requests *requests
+	batch    *batch
+	i        int      // the index of the message
+	message  Message  // that message, once it has been read
+	read     bool     // it has
+	valid    bool     // it is a message for match
+	calling  *request // whose match is being called, or has been
+	took     bool     // the result of match
+	err      error    // the *PanicError of match
+}
+
+// run goes on with the pass and reports whether it is done: if not, a match function has
+// panicked. If one calls runtime.Goexit, the pass is done while the goroutine ends. There is
+// one deferred function for all calls, which are too many for one each.
+func (p *pass) run() (done bool) {
+	defer func() {
+		if done {
+			return
+		}
+		if v := recover(); v != nil {
+			p.err = users.Error(v)
+			return
+		}
+		p.err = users.Error(boundary.ErrGoexit)
+		for !p.run() {
+		}
+	}()
+	for ; p.i < len(p.batch.Messages); p.i++ {
+		if !p.read {
+			var err error
+			p.message, _, err = p.batch.read(p.i)
+			p.read, p.valid = true, !errors.Is(err, ErrNotUTF8)
+		}
+		for r := p.next(); r != nil; r = p.next() {
+			p.took = r.match(p.message)
+		}
+		p.read = false
+	}
+	return true
+}
+
+// next ends the call of match that has returned, if any, and returns the request whose match
+// is to be called next; nil: none.
+func (p *pass) next() *request {
+	p.requests.mu.Lock()
+	defer p.requests.mu.Unlock()
+	r := p.requests.first
+	if last := p.calling; last != nil {
+		last.matching = false
+		switch {
+		case last.over:
+		case p.err != nil:
+			last.settle(Message{}, p.err)
+		case p.took:
+			last.settle(p.message.own(), nil)
+			p.batch.take(p.i)
+		}
+		if last.ending {
+			last.signal()
+		}
+		p.took, p.err = false, nil
+		r = last.next
+	}
+	for r != nil && (!p.valid || r.over || !r.accepted.Load()) {
+		r = r.next
+	}
+	if r != nil {
+		r.matching = true
+	}
+	p.calling = r
+	return r
 }
 
 // inboxFull fails the requests that were made in a callback with ErrInboxFull. The reader
 // calls it before it waits for that callback.
-func (rs *requests) inboxFull() {
-	for _, r := range rs.all() {
-		if r.callback {
-			r.fail(ErrInboxFull)
+func (c *Client) inboxFull() {
+	rs := &c.requests
+	rs.mu.Lock()
+	var failed []*queued
+	for r := rs.first; r != nil; r = r.next {
+		if r.callback && r.settle(Message{}, ErrInboxFull) && r.sent != nil {
+			failed = append(failed, r.sent)
+		}
+	}
+	rs.mu.Unlock()
+	for _, m := range failed {
+		c.outbox.Withdraw(m) // it may wait for room
+	}
+}
+
+// endAll fails all requests.
+func (rs *requests) endAll(err error) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for r := rs.first; r != nil; r = r.next {
+		r.settle(Message{}, err)
+	}
+}
+
+// lost fails the requests that were written to l, which has ended. Those of SendConfirmed are
+// written again.
+func (rs *requests) lost(l *link, err error) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for r := rs.first; r != nil; r = r.next {
+		switch {
+		case r.link != l || r.written.IsZero():
+		case r.sent != nil:
+			r.settle(Message{}, err)
+		default:
+			r.lost = true
+			r.signal()
 		}
 	}
 }
 
-// lost fails the requests that were written to l, which has ended; with a nil l, all of
-// them.
-func (rs *requests) lost(q *queue, l *link, err error) {
-	for _, r := range rs.all() {
-		q.mu.Lock()
-		hit := l == nil || r.sent.link == l
-		q.mu.Unlock()
-		if hit {
-			r.fail(err)
-		}
+// slowMatch is how long match functions may take together before this counts as a stall.
+const slowMatch = time.Second
+
+// match passes messages to requests. If a match function calls runtime.Goexit, the next reader puts
+// the messages into the inbox.
+func (l *link) match(b *batch) {
+	if b.matched || l.client.requests.n.Load() == 0 {
+		return
 	}
+	b.matched = true
+	l.stalled.Store(true)
+	returned := false
+	defer func() {
+		if !returned {
+			l.early = slices.Insert(l.early, 0, b)
+		}
+		if time.Since(b.at) < slowMatch {
+			l.stalled.Store(false)
+			return
+		}
+		l.stalls.Add(1)
+		l.Resume()
+	}()
+	l.client.requests.match(b)
+	returned = true
 }

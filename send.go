@@ -2,15 +2,19 @@ package wechatws
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/wechatws/wechatws/transport"
+	"github.com/wechatws/wechatws/internal/outbox"
 )
 
 // Text is a text message that is sent as it is, without the codec. It must be valid UTF-8,
@@ -46,14 +50,6 @@ type Outbound struct {
 	late    bool      // value is encoded when the message is written
 	value   any       // of which Data is the encoding; nil: unknown
 	expires time.Time // zero: never
-}
-
-// messageType returns the opcode of the message.
-func (o Outbound) messageType() transport.MessageType {
-	if o.Binary {
-		return transport.BinaryMessage
-	}
-	return transport.TextMessage
 }
 
 // handedBack returns the message with data that the user may write to.
@@ -231,13 +227,66 @@ func ConfirmTimeout(d time.Duration) ConfirmOption {
 	return confirmOption(func(m *outgoing) { m.confirmTimeout = d })
 }
 
+// QueuePolicy is what [Client.Send] and [Client.Request] do when the outbound queue is
+// full. See [WithQueue].
+type QueuePolicy int
+
+const (
+	// QueueFail returns [ErrQueueFull]. It is the default.
+	QueueFail QueuePolicy = iota
+	// QueueWait waits for room until the context of Send ends.
+	QueueWait
+	// QueueDropOldest makes room by dropping the oldest messages, and reports them to
+	// [Client.OnError] in a [*DroppedError]. A Request whose message is dropped returns
+	// [ErrQueueFull] instead. Messages that are being written are not dropped: when these
+	// fill the queue, one message is accepted beyond the bound, so that no call waits.
+	QueueDropOldest
+)
+
+var policyNames = []string{"fail", "wait", "drop_oldest"}
+
+// String returns "fail", "wait" or "drop_oldest".
+func (p QueuePolicy) String() string { return nameOf(p, "QueuePolicy", policyNames) }
+
+// MarshalText implements [encoding.TextMarshaler], with what String returns.
+func (p QueuePolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes what MarshalText returns.
+func (p *QueuePolicy) UnmarshalText(text []byte) error {
+	return setNamed(p, text, "queue policy", policyNames)
+}
+
+// An outgoing is the value of an item of the outbox. While the item is in flight, it belongs to
+// the link that writes it.
+type outgoing struct {
+	Outbound
+	confirmTimeout time.Duration // see ConfirmTimeout
+	direct         bool          // see FailFast
+	suspect        atomic.Bool   // the peer may have refused it, see confirm.go; not set for tries
+	of             *confirmation // the call that this is a try of
+	request        *request      // the one that waits for the answer; nil: none
+	traced         *traced       // nil: no trace function needs it
+	start          int64         // its place in the stream of the connection
+	end            atomic.Int64
+}
+
+type queued = outbox.Item[outgoing]
+
+// traced is what [Trace.MessageSent] is called with, from when a message was accepted.
+type traced struct {
+	ctx      context.Context // never ends
+	accepted time.Time
+}
+
 // newOutgoing makes the message that v and the options describe. verb is for its errors.
-func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any, options []O) (*outgoing, error) {
+func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any, options []O) (*queued, error) {
 	m, err := encode(c.cfg.codec, v)
 	if err != nil {
 		return nil, err
 	}
-	o := &outgoing{Outbound: m}
+	item := new(queued)
+	o := &item.Value
+	o.Outbound = m
 	for _, option := range options {
 		if any(option) == nil {
 			return nil, &OptionError{Option: verb, Value: "nil", Want: "an option must not be nil"}
@@ -247,7 +296,8 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 	if o.late = o.late && o.value != nil; !o.late {
 		o.value = nil
 	}
-	return o, nil
+	item.Size, item.Expires, item.Direct = len(o.Data), o.expires, o.direct
+	return item, nil
 }
 
 // Send accepts v for delivery. The codec encodes it as a text message; a [Text], a [Binary]
@@ -272,15 +322,139 @@ func (c *Client) Send(ctx context.Context, v any, options ...SendOption) error {
 	if err != nil {
 		return err
 	}
-	return c.queue.push(ctx, m)
+	return c.push(ctx, m)
 }
 
 // Flush blocks until every message that was accepted before the call is written or dropped.
 // It returns nil in every state if there is none; the cause of ctx's end; or [ErrClosed] if the
-// client is closed or fails before that. It may be called from any goroutine.
+// client is closed or fails before that, or [Client.Close] has handed some of them back. It may be
+// called from any goroutine.
 func (c *Client) Flush(ctx context.Context) error {
 	if err := needContext(ctx, "Flush"); err != nil {
 		return err
 	}
-	return c.queue.flush(ctx)
+	return c.outbox.Flush(ctx)
+}
+
+// newOutbox returns the outbox of a client that is configured.
+func (c *Client) newOutbox() *outbox.Outbox[outgoing] {
+	return outbox.New(outbox.Config[outgoing]{
+		Messages: c.cfg.queueMessages, Bytes: c.cfg.queueBytes, Policy: outbox.Policy(c.cfg.whenFull),
+		Full: ErrQueueFull, TooBig: ErrMessageTooBig, Expired: ErrExpired, NotOpen: ErrNotOpen, Closed: ErrClosed,
+		Accepted: func(m *queued) {
+			if m.Value.request != nil {
+				m.Value.request.accepted.Store(true)
+			}
+			if m.Value.traced != nil {
+				m.Value.traced.accepted = time.Now()
+			}
+		},
+		Dropped: func(m *queued, why error) {
+			if m.Value.request != nil {
+				m.Value.request.fail(why)
+			} else if !m.Direct { // of a direct one the call returns the error
+				c.dropped(m.Value.handedBack(), why)
+			}
+		},
+	})
+}
+
+// push puts a message into the outbox and has it written. It blocks while the outbox is full,
+// if the policy is [QueueWait], and until a direct message is written, unless it is a
+// request.
+func (c *Client) push(ctx context.Context, m *queued) error {
+	if len(c.cfg.trace.messageSent) > 0 {
+		m.Value.traced = &traced{ctx: context.WithoutCancel(ctx)}
+	}
+	small := m.Size <= maxLone && !m.Value.late // its next encoding may be large, and the codec slow
+	if err := c.outbox.Push(ctx, m); err != nil {
+		return err
+	}
+	if l := c.attached.Load(); l != nil {
+		l.messageAccepted(small)
+	}
+	if m.Direct && m.Value.request == nil {
+		return c.outbox.Written(ctx, m)
+	}
+	return nil
+}
+
+// refuse refuses everything that is sent from now on, and ends the calls that wait for
+// something, with err. If back is true, takeBack returns the messages of SendConfirmed.
+func (c *Client) refuse(err error, back bool) {
+	c.endConfirmations(err, back)
+	c.outbox.Refuse(err)
+	c.requests.endAll(err)
+}
+
+// finishSending accepts nothing new, and blocks until l has written everything and all of it is
+// confirmed, l has ended, or ctx ends.
+func (c *Client) finishSending(ctx context.Context, l *link) {
+	c.confirmations.accept(ErrClosed)
+	c.outbox.Finish()
+	c.confirmations.wait(ctx, l)
+	_ = c.outbox.Flush(ctx)
+}
+
+// takeBack empties the outbox and returns the *[UndeliveredError] of what was in it and what
+// was not confirmed, or nil. It is called after refuse, when no link is attached.
+func (c *Client) takeBack(err error) error {
+	type place struct {
+		Outbound
+		n uint64
+	}
+	var left []place
+	for _, m := range c.outbox.TakeBack(err) {
+		if m.Value.request == nil { // otherwise Request has returned err
+			left = append(left, place{m.Value.Outbound, m.Place()})
+		}
+	}
+	for _, call := range c.confirmations.takeBack() {
+		left = append(left, place{call.message, call.place})
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	slices.SortFunc(left, func(a, b place) int { return cmp.Compare(a.n, b.n) })
+	e := &UndeliveredError{Messages: make([]Outbound, len(left))}
+	for i, m := range left {
+		e.Messages[i] = m.handedBack()
+	}
+	return e
+}
+
+// drops are messages that were dropped and have not been passed to OnError yet.
+type drops struct {
+	mu    sync.Mutex // guards the field below
+	byWhy map[error]*DroppedError
+}
+
+// dropped records a message that the queue has dropped. Those with the same reason are
+// reported together, with a bound, so that a slow callback does not make them pile up. It is
+// called with the outbox's mutex held, or the client's.
+func (c *Client) dropped(m Outbound, why error) {
+	c.droppedCount.Add(1)
+	d := &c.drops
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.byWhy[why]
+	if e == nil {
+		e = &DroppedError{Err: why}
+		if d.byWhy == nil {
+			d.byWhy = map[error]*DroppedError{}
+		}
+		d.byWhy[why] = e
+		c.event(nil, func(ctx context.Context) {
+			d.mu.Lock()
+			delete(d.byWhy, why)
+			d.mu.Unlock()
+			trace(ctx, c, c.cfg.trace.dropped, e)
+			c.report(ctx, e)
+		})
+	}
+	if len(e.Messages) < c.cfg.queueMessages {
+		e.Messages = append(e.Messages, m)
+	} else {
+		e.More++
+	}
 }

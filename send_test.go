@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func (w *world) first() wstest.Message {
 	return all[0]
 }
 
-func TestWhatIsSentAsItIs(t *testing.T) {
+func TestValuesThatAreSentAsTheyAre(t *testing.T) {
 	text, binary := wechatws.Text("as it is"), wechatws.Binary("\x00\xff")
 	for name, tt := range map[string]struct {
 		v      any
@@ -142,15 +143,7 @@ func TestTextMustBeUTF8(t *testing.T) {
 	})
 }
 
-// undelivered closes the client, and returns what it hands back.
-func (c *client) undelivered() []wechatws.Outbound {
-	c.t.Helper()
-	var left *wechatws.UndeliveredError
-	require.ErrorAs(c.t, c.Close(wechatws.StatusNormalClosure, ""), &left)
-	return left.Messages
-}
-
-func TestDataThatIsSentIsTheCallersAgain(t *testing.T) {
+func TestDataMayBeReusedAfterSend(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()
 		binary, data := []byte("binary"), []byte("by hand")
@@ -161,117 +154,7 @@ func TestDataThatIsSentIsTheCallersAgain(t *testing.T) {
 	})
 }
 
-// The data of a constant is in memory that cannot be written to.
-func TestDataThatIsHandedBackMayBeWrittenTo(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		const text = wechatws.Text(`{"msg_type":"message"}`)
-		c := w.client(wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest))
-		require.NoError(t, c.Send(t.Context(), text))
-		require.NoError(t, c.Send(t.Context(), text))
-		w.sleep(0)
-		var dropped *wechatws.DroppedError
-		require.ErrorAs(t, c.errors()[0], &dropped)
-		for _, m := range append(dropped.Messages, c.undelivered()...) {
-			m.Data[0] = '['
-			require.NoError(t, c.Connect(t.Context()))
-			require.NoError(t, c.Send(t.Context(), m))
-			require.Equal(t, wechatws.Text(`["msg_type":"message"}`), wechatws.Text(m.Data))
-			require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
-		}
-	})
-}
-
-func TestWhatWasHandedBackKeepsItsDeadline(t *testing.T) {
-	for name, tt := range map[string]struct {
-		after   time.Duration // from the first Send to the connection that may write it
-		options []wechatws.SendOption
-		sent    bool
-	}{
-		"in time":    {after: 59 * time.Second, sent: true},
-		"too late":   {after: 61 * time.Second},
-		"overridden": {after: 61 * time.Second, options: []wechatws.SendOption{wechatws.ExpireAfter(time.Minute)}, sent: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				c := w.client()
-				require.NoError(t, c.Send(t.Context(), "news", wechatws.ExpireAfter(time.Minute)))
-				w.sleep(30 * time.Second)
-				left := c.undelivered()
-				require.Len(t, left, 1)
-
-				next := w.client(quiet()...)
-				require.NoError(t, next.Send(t.Context(), &left[0], tt.options...))
-				w.sleep(tt.after - w.since())
-				next.connect()
-				next.flush()
-				w.sleep(time.Millisecond)
-				if tt.sent {
-					require.Equal(t, []string{`"news"`}, received(w.conn()))
-					require.Empty(t, next.errors())
-				} else {
-					require.Empty(t, received(w.conn()))
-					require.ErrorIs(t, next.errors()[0], wechatws.ErrExpired)
-				}
-				next.close()
-			})
-		})
-	}
-}
-
-// One that was dropped as expired is dropped again, also by what waits for an answer.
-func TestWhatHasExpiredIsNotSentAgain(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...)
-		require.NoError(t, c.Send(t.Context(), "old", wechatws.ExpireAfter(time.Second)))
-		w.sleep(time.Second)
-		c.connect()
-		w.sleep(time.Second)
-		var dropped *wechatws.DroppedError
-		require.ErrorAs(t, c.errors()[0], &dropped)
-		require.EqualError(t, dropped, "wechatws: 1 message dropped: message has expired")
-
-		old := dropped.Messages[0]
-		require.NoError(t, c.Send(t.Context(), old))
-		_, err := c.Request(t.Context(), old, isOfType("never"))
-		require.ErrorIs(t, err, wechatws.ErrExpired)
-		_, err = c.SendConfirmed(t.Context(), old, isOfType("never"))
-		require.ErrorIs(t, err, wechatws.ErrExpired)
-		require.NoError(t, c.Send(t.Context(), wechatws.Text(old.Data)))
-		c.flush()
-		w.sleep(time.Millisecond)
-		require.Equal(t, []string{`"old"`}, received(w.conn()), "nothing but the data was kept")
-		c.close()
-	})
-}
-
-func TestWhatWasHandedBackIsEncodedOnWriteAgain(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		k := &ticket{id: "old"}
-		c := w.client()
-		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeOnWrite()))
-		require.NoError(t, c.Send(t.Context(), k))
-		left := c.undelivered()
-		require.Equal(t, []string{`"old"`, `"old"`}, outgoing(left))
-
-		k.set("now", nil)
-		next := w.client(append(quiet(), wechatws.WithLoginMessage(left[0]))...)
-		for _, m := range left {
-			require.NoError(t, next.Send(t.Context(), m, wechatws.EncodeOnWrite()))
-		}
-		k.set("when written", nil)
-		next.connect()
-		next.flush()
-		w.sleep(time.Millisecond)
-		require.Equal(t, []string{`"when written"`, `"when written"`, `"old"`}, received(w.conn()))
-
-		fails := errors.New("out of tickets")
-		k.set("", fails)
-		require.ErrorIs(t, next.Send(t.Context(), left[0]), fails)
-		next.close()
-	})
-}
-
-func TestRequestThatIsNotToWaitForAConnection(t *testing.T) {
+func TestRequestWithFailFast(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
 		_, err := c.Request(t.Context(), "x", isOfType("never"), wechatws.FailFast())
@@ -321,7 +204,7 @@ func TestRequestThatIsEncodedOnWrite(t *testing.T) {
 	})
 }
 
-// An option that means nothing to a verb does not compile.
+// An option that a method does not support does not compile.
 func TestOptionsAreTypedByVerb(t *testing.T) {
 	for name, tt := range map[string]struct {
 		option         any
@@ -392,4 +275,141 @@ func TestOutboundAsJSON(t *testing.T) {
 	for _, bad := range []string{`{"data":1}`, `{"data":"MQ==","expires":"soon"}`, `[]`} {
 		require.Error(t, json.Unmarshal([]byte(bad), &m))
 	}
+}
+
+// A ticket holds the id of the connection that it goes out on.
+type ticket struct {
+	mu   sync.Mutex
+	id   string
+	fail error
+}
+
+func (k *ticket) set(id string, fail error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.id, k.fail = id, fail
+}
+
+func (k *ticket) MarshalJSON() ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fail != nil {
+		return nil, k.fail
+	}
+	return json.Marshal(k.id)
+}
+
+func TestEncodeOnWriteEncodesForItsConnection(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		k := &ticket{id: "none"}
+		c := w.client(quiet()...)
+		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
+			k.set(fmt.Sprintf("id of connection %d", o.Connection), nil)
+			return nil
+		})
+		require.NoError(t, c.Send(t.Context(), k))
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeOnWrite()))
+		c.connect()
+		c.flush()
+		w.sleep(time.Millisecond)
+		first := w.conn()
+		require.Equal(t, []string{`"none"`, `"id of connection 1"`}, received(first))
+		require.Zero(t, c.Stats().QueuedBytes, "although it is longer now than when it was accepted")
+		c.close()
+	})
+}
+
+func TestEncodeOnWriteFailureSendsTheFirstEncoding(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		k := &ticket{id: "before"}
+		out := errors.New("out of tickets")
+		c := w.client(quiet()...)
+		require.NoError(t, c.Send(t.Context(), k, wechatws.EncodeOnWrite()))
+		k.set("", out)
+		c.connect()
+		c.flush()
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{`"before"`}, received(w.conn()))
+		require.ErrorIs(t, c.errors()[0], out)
+		c.close()
+	})
+}
+
+// holding makes a client that holds its queue for a second on each connection.
+func holding(w *world, options ...wechatws.Option) *client {
+	c := w.client(options...).record()
+	c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
+		o.HoldQueue(time.Millisecond)
+		o.HoldQueue(time.Second)
+		o.HoldQueue(time.Microsecond)
+		return nil
+	})
+	return c
+}
+
+// Messages that were queued before or are sent meanwhile wait, and are written in order.
+// Incoming messages and the heartbeat do not wait.
+func TestHoldQueueKeepsMessagesBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w, wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 300 * time.Millisecond}))
+		c.send("1")
+		c.connect()
+		conn := w.conn()
+		require.Equal(t, time.Duration(0), w.since(), "it is open at once")
+		c.send("2")
+		done := make(chan time.Duration, 2)
+		go func() {
+			_ = c.Send(t.Context(), wechatws.Text("3"), wechatws.FailFast())
+			done <- w.since()
+		}()
+		require.NoError(t, conn.Send(`{"msg_type":"x"}`))
+		w.sleep(999 * time.Millisecond)
+		require.Equal(t, []string{`{"msg_type":"x"}`}, c.texts())
+		const beat = `{"msg_type":"ping"}`
+		require.Equal(t, []string{beat, beat, beat}, received(conn))
+		require.Empty(t, done)
+		require.Equal(t, 3, c.Stats().Queued)
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{beat, beat, beat, "1", "2", "3"}, received(conn))
+		require.Equal(t, time.Second, <-done)
+		c.send("4")
+		w.sleep(0)
+		require.Equal(t, "4", received(conn)[6], "and that is all that waits")
+		c.close()
+	})
+}
+
+// A connection that ends meanwhile has received nothing, and the next one holds the queue again.
+func TestHoldQueueAndAConnectionThatEnds(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w).connect()
+		c.send("1")
+		conn := w.conn()
+		w.sleep(500 * time.Millisecond)
+		conn.Cut(wstest.FIN)
+		w.sleep(3*time.Second + 999*time.Millisecond)
+		require.Empty(t, received(conn))
+		conn = w.conn()
+		require.Empty(t, received(conn))
+		w.sleep(time.Millisecond)
+		require.Equal(t, []string{"1"}, received(conn))
+		c.close()
+	})
+}
+
+// Close writes held messages within the drain timeout, and hands back the others.
+func TestCloseOfAHeldQueue(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := holding(w, wechatws.WithDrainTimeout(2*time.Second)).connect()
+		c.send("1")
+		c.close()
+		require.Equal(t, []string{"1"}, received(w.conn()))
+
+		c = holding(w, wechatws.WithDrainTimeout(500*time.Millisecond)).connect()
+		c.send("2")
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.Close(wechatws.StatusNormalClosure, ""), &left)
+		require.Len(t, left.Messages, 1)
+		require.Empty(t, received(w.conn()))
+	})
 }

@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/netmon"
+	"github.com/wechatws/wechatws/internal/serial"
 )
 
-// A session is what one Connect or Run starts. Its goroutine, run, dials, reads the open
+// A session is what one Connect or Run starts. Its goroutine dials, reads the open
 // connection, waits, and dials again; there is no other goroutine that dials. The session
 // ends in three steps: it retires, and dials no more; it is over, when its last state
 // change is made; it is done, when its goroutines have returned.
 type session struct {
 	client   *Client
 	number   int       // among all of the client's sessions, from 1
-	schedule *schedule // used by run only
+	schedule *schedule // used by the session's goroutine only
 
 	// ctx is the context of callbacks, and of the endpoint and login functions. It ends when
 	// Close begins, or after the last event of a session that failed or was shut down.
@@ -27,8 +29,7 @@ type session struct {
 	graceful context.Context
 	cut      context.CancelFunc
 
-	unwatch  func()       // ends the watch of the network; nil: there is none
-	handoffs atomic.Int32 // how often another goroutine has become the session's
+	unwatch func() // ends the watch of the network; nil: there is none
 
 	opened   chan struct{} // closed at the first open connection
 	quit     chan struct{} // closed when the session retires
@@ -36,21 +37,25 @@ type session struct {
 	done     chan struct{} // closed when all its goroutines have returned
 	err      error         // the permanent error; set before over is closed
 	left     error         // the *UndeliveredError; set before over is closed
-	last     int64         // dispatcher.now after its last event; set before over is closed
+	last     int64         // inbox.Added after its last event; set before over is closed
 	cutShort bool          // graceful had ended by the last state change; set before over
+	ends     time.Time     // when Close must have returned; set when the end begins
 
-	// Guarded by the client's mutex.
-	link         *link                   // the open one; nil: none
-	retry        context.CancelCauseFunc // ends the attempt under way; nil: there is none
-	route        *dialRoute              // of that attempt
-	wake         chan struct{}           // filled by tryNow; emptied by the wait or the attempt that follows
-	forced       bool                    // Reconnect was called: try without a network too
-	network      NetworkStatus
-	networkKnown bool      // the monitor has reported a change
-	retired      bool      // quit is closed
-	closing      bool      // Close has begun, or the session has failed
-	ends         time.Time // when Close must have returned
-	cause        error     // of the end; nil: Close, CloseNow or Shutdown was called
+	wake chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
+}
+
+// current is the session that is not done, and the state of it that the client's mutex guards.
+type current struct {
+	session *session       // nil: none
+	network *NetworkStatus // nil: not read yet, or there is no monitor
+	forced  bool           // Reconnect was called: try without a network too
+	closing bool           // Close has begun, or the session has failed
+	cause   error          // of the end; nil: Close, CloseNow or Shutdown was called
+
+	retry  context.CancelCauseFunc // ends the attempt under way; nil: there is none
+	route  *netmon.Route           // of that attempt
+	newest *link                   // the last one, also before it is open; nil: it has ended
+	link   *link                   // the open one; nil: none
 }
 
 // errTryNow is the cause with which tryNow ends an attempt.
@@ -63,13 +68,12 @@ type sessionKey struct{}
 // retire ends the dialing, an attempt under way included. It is called with the client's
 // mutex held.
 func (s *session) retire() {
-	if s.retired {
+	if s.hasRetired() {
 		return
 	}
-	s.retired = true
 	close(s.quit)
-	if s.retry != nil {
-		s.retry(context.Canceled) // no link can open from here on
+	if retry := s.client.retry; retry != nil {
+		retry(context.Canceled) // no link can open from here on
 	}
 }
 
@@ -89,75 +93,109 @@ func isClosed(ch <-chan struct{}) bool {
 	}
 }
 
-// replaceReader starts another goroutine for the session, which goes on with reading l.
-func (s *session) replaceReader(l *link) { go s.run(s.handoffs.Add(1), l) }
+// start is the session's goroutine until the first link is open.
+func (s *session) start() {
+	s.watchNetwork()
+	s.stayConnected(nil)
+}
 
-// run is the session's goroutine. number is the hand-off that started it, zero for the
-// first one. After a hand-off it begins with reading l.
-func (s *session) run(number int32, l *link) {
-	if number == 0 {
-		s.watchNetwork()
-	}
-	err := s.stayConnected(l)
-	if s.handoffs.Load() == number {
-		s.fail(err)
-		s.unwatchNetwork()
-		s.gone()
+// run is the session's goroutine from when l is open. When the reading of l is handed off,
+// another goroutine takes its place, and begins with run too.
+func (s *session) run(l *link) {
+	if err := l.reader.Read(); err != serial.ErrHandedOff {
+		s.reconnect(l, err)
 	}
 }
 
-// stayConnected connects again and again, beginning with reading l unless that is nil. It
-// returns a permanent error; errHandedOff; or any value once the session has retired.
-func (s *session) stayConnected(l *link) error {
+// reconnect is the session's goroutine after that, with the error of the reader.
+func (s *session) reconnect(l *link, readErr error) {
+	cause, err := s.linkEnded(l, readErr)
+	if err != nil {
+		s.end(err)
+		return
+	}
+	s.stayConnected(cause)
+}
+
+// stayConnected dials until a link is open, which another goroutine then reads: dialing needs a large
+// stack, which a goroutine would retain while it reads. last is the cause of the end of the
+// link before, if there was one.
+func (s *session) stayConnected(last error) {
+	l, err := s.nextLink(last)
+	if err != nil {
+		s.end(err)
+		return
+	}
+	go s.run(l)
+}
+
+// end is the end of the session's goroutine, with a permanent error, or any value once the
+// session has retired.
+func (s *session) end(err error) {
+	s.fail(err)
+	s.unwatchNetwork()
+	s.gone()
+}
+
+// nextLink makes attempts until a link is open. It returns a permanent error, or any other one once
+// the session has retired.
+func (s *session) nextLink(last error) (*link, error) {
 	schedule := s.schedule
-	var last error
-	for l != nil || s.awaitNetwork(schedule.attempt) {
-		var err error
-		if l == nil {
-			l, err = s.attemptApart(schedule.attempt, last)
-		}
+	for s.awaitNetwork(schedule.attempt) {
+		l, err := s.attempt(schedule.attempt, last)
 		switch {
 		case err == nil: // also if Close has begun since
 			schedule.opened = true
-			if err = l.read(); errors.Is(err, errHandedOff) {
-				return err
-			}
-			cause := l.end(err)
-			err = apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
-			s.linkEnded(l, cause)
-			l = nil
-			if s.hasRetired() {
-				return nil
-			}
-			if err != nil { // the session cannot go on without a schedule
-				return errors.Join(err, cause)
-			}
-			if last = cause; errors.Is(last, ErrReconnect) {
-				schedule.attempt++
-				continue
-			}
+			return l, nil
 		case s.hasRetired():
-			return nil
+			return nil, err
 		case errors.Is(err, errTryNow):
 			continue
-		default:
-			last = err
-			s.client.reportLater(s, err)
 		}
-		if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
-			s.client.reportLater(s, ErrCompression)
+		last = err
+		s.client.reportLater(s, err)
+		if err := s.pause(last); err != nil {
+			return nil, err
 		}
-		var wait time.Duration
-		var over bool
-		err = apart(func() error { wait, over = schedule.next(last); return nil })
-		if err != nil { // as above
-			return errors.Join(err, last)
-		}
-		if over {
-			return last
-		}
-		s.wait(schedule.attempt, wait, last)
 	}
+	return nil, context.Canceled
+}
+
+// linkEnded ends the link, which was open, with the error of its reader, and waits until the
+// next attempt is due. It returns the cause of the end, and an error as nextLink does.
+func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err error) {
+	schedule := s.schedule
+	cause = l.end(readErr)
+	err = users.Apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
+	s.detached(l, cause)
+	switch {
+	case s.hasRetired():
+		return cause, context.Canceled
+	case err != nil: // the session cannot go on without a schedule
+		return cause, errors.Join(err, cause)
+	case errors.Is(cause, ErrReconnect):
+		schedule.attempt++
+		return cause, nil
+	}
+	return cause, s.pause(cause)
+}
+
+// pause waits until the next attempt is due, after an attempt or a connection that has ended
+// with last. It returns a permanent error.
+func (s *session) pause(last error) error {
+	if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
+		s.client.reportLater(s, ErrCompression)
+	}
+	var wait time.Duration
+	var over bool
+	err := users.Apart(func() error { wait, over = s.schedule.next(last); return nil })
+	switch {
+	case err != nil: // as above
+		return errors.Join(err, last)
+	case over:
+		return last
+	}
+	s.wait(s.schedule.attempt, wait, last)
 	return nil
 }
 
@@ -166,7 +204,7 @@ func (s *session) stayConnected(l *link) error {
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
-	if s.retired { // its last state change may be made
+	if s.hasRetired() { // its last state change may be made
 		c.mu.Unlock()
 		return
 	}
@@ -191,18 +229,17 @@ func (s *session) tryNow(anew bool) {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	if anew && s.retry != nil {
-		s.retry(errTryNow)
+	if retry := s.client.retry; anew && retry != nil {
+		retry(errTryNow)
 	}
 }
 
-// linkEnded is called on the session's goroutine when the open link has ended.
-func (s *session) linkEnded(l *link, cause *CloseError) {
+// detached detaches the link, unless Close has done so, and calls the trace functions for its end.
+func (s *session) detached(l *link, cause *CloseError) {
 	c := s.client
 	ending := endingOf(cause)
 	c.mu.Lock()
-	s.detach(l, ending)
-	event := l.closed
+	event := s.detach(l, ending)
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.close, event)
 }
@@ -222,26 +259,27 @@ func endingOf(cause *CloseError) ending {
 }
 
 // detach detaches the open link and dispatches its CloseEvent, once: both the session's
-// goroutine and Close call it. It is called with the client's mutex held.
-func (s *session) detach(l *link, ending ending) {
-	if s.link != l {
-		return
-	}
-	s.link = nil
+// goroutine and Close call it. It returns that event. It is called with the client's mutex
+// held.
+func (s *session) detach(l *link, ending ending) CloseEvent {
 	c, cause := s.client, ending.cause
 	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
-	if s.closing && !cause.Remote && cause.Err == nil {
-		event.Err = s.cause
+	if c.closing && !cause.Remote && cause.Err == nil {
+		event.Err = c.cause
 	}
-	l.closed = event
-	if !s.closing {
+	if c.link != l {
+		return event
+	}
+	c.link = nil
+	if !c.closing {
 		c.stats.Disconnects.add(ending.count)
 	}
-	c.dispatcher.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
-	if !s.closing && cause.Remote && cause.Code == StatusMessageTooBig {
-		c.queue.refused(l)
+	c.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
+	if !c.closing && cause.Remote && cause.Code == StatusMessageTooBig {
+		c.refused(l)
 	}
-	c.requests.lost(&c.queue, l, ending.lost)
+	c.requests.lost(l, ending.lost)
+	return event
 }
 
 // fail ends the session with a permanent error, unless Close or Shutdown was called. It
@@ -250,7 +288,7 @@ func (s *session) fail(err error) {
 	c := s.client
 	refuse := fmt.Errorf("%w: %w", ErrClosed, err) // not with a mutex held: err may be the user's
 	c.mu.Lock()
-	if !s.retired {
+	if !s.hasRetired() {
 		s.retire()
 		s.begin()
 		s.err = err
@@ -262,7 +300,7 @@ func (s *session) fail(err error) {
 
 // begin begins the end of the session. It is called with the client's mutex held.
 func (s *session) begin() {
-	s.closing = true
+	s.client.closing = true
 	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
 }
 
@@ -271,15 +309,14 @@ func (s *session) begin() {
 // mutex held.
 func (s *session) settle(to State, err, refuse error) {
 	c := s.client
-	c.queue.accept(refuse)
+	c.refuse(refuse, to == StateClosed)
 	if to == StateClosed {
-		s.left = c.queue.takeBack(refuse)
+		s.left = c.takeBack(refuse)
 	}
-	c.requests.lost(&c.queue, nil, refuse)
-	c.move(StateChange{To: to, Attempt: c.attempt, Err: err})
-	s.last = c.dispatcher.now()
+	c.move(StateChange{To: to, Attempt: c.stats.Attempt, Err: err})
+	s.last = c.inbox.Added()
 	s.cutShort = s.graceful.Err() != nil // not later: cancel may end the context of Shutdown
-	c.dispatcher.event(s, func(context.Context) { s.cancel() })
+	c.event(s, func(context.Context) { s.cancel() })
 	close(s.over)
 }
 
@@ -287,7 +324,7 @@ func (s *session) settle(to State, err, refuse error) {
 func (s *session) gone() {
 	c := s.client
 	c.mu.Lock()
-	c.session = nil
+	c.current = current{}
 	c.mu.Unlock()
 	close(s.done)
 	c.ended()
@@ -313,4 +350,27 @@ func (s *session) eventContext() context.Context {
 	default:
 		return s.ctx
 	}
+}
+
+// Disconnect ends an open connection without a close handshake, as the client does with a
+// half-open one; the next attempt follows by the schedule. Use it when only the application
+// can recognise that the peer does not work any more. connection is the number of the
+// connection in [Message], [OpenEvent] and [Setup]; cause becomes the Err of [CloseEvent] and
+// [StateChange], and must not be nil.
+//
+// Disconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
+// if that connection is not open, and an [*OptionError] for a nil cause.
+func (c *Client) Disconnect(connection int, cause error) error {
+	if cause == nil {
+		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
+	}
+	cause = users.Protect(func() error { return cause })
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l == nil || l.number != connection || l.session.hasRetired() {
+		return ErrNotOpen
+	}
+	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true})
+	return nil
 }

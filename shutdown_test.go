@@ -211,7 +211,7 @@ func TestShutdownInACallback(t *testing.T) {
 				c.send("x")
 				require.NoError(t, conn.Send(`{"msg_type":"bye"}`))
 				w.sleep(500 * time.Millisecond)
-				// This one waits for the callback, but not while that waits: they would wait
+				// This call waits for the callback, but not while the callback waits: they would wait
 				// for each other.
 				require.NoError(t, c.Shutdown(within(t, time.Hour)))
 				<-c.Done()
@@ -273,7 +273,7 @@ func TestClientsEndEachOther(t *testing.T) {
 
 // A callback that takes an hour does not delay the methods that end the client beyond their
 // bounds.
-func TestTheEndBehindACallbackThatTakesAnHour(t *testing.T) {
+func TestClosingDuringACallbackOfAnHour(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end   func(c *client)
 		bound time.Duration
@@ -305,7 +305,7 @@ func TestTheEndBehindACallbackThatTakesAnHour(t *testing.T) {
 	}
 }
 
-func TestRunEndsAsItShould(t *testing.T) {
+func TestTheEndOfRun(t *testing.T) {
 	t.Run("behind a callback", func(t *testing.T) {
 		virtual(t, func(t *testing.T, w *world) {
 			c := w.client(quiet()...)

@@ -2,11 +2,13 @@ package wechatws
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/wechatws/wechatws/internal/boundary"
 	"github.com/wechatws/wechatws/internal/record"
 )
 
@@ -157,14 +159,14 @@ func withStart[T any](hooks []func(context.Context, T) context.Context, hook fun
 // runtime.Goexit in one does not end the goroutine that calls trace.
 func trace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
 	for _, hook := range hooks {
-		c.traceFailed(apart(func() error { hook(ctx, v); return nil }))
+		c.traceFailed(users.Apart(func() error { hook(ctx, v); return nil }))
 	}
 }
 
 // traceStart calls the functions for something that begins, and returns the context for it.
 func traceStart[T any](ctx context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) context.Context {
 	for _, hook := range hooks {
-		c.traceFailed(apart(func() error { ctx = begun(ctx, hook(ctx, v)); return nil }))
+		c.traceFailed(users.Apart(func() error { ctx = begun(ctx, hook(ctx, v)); return nil }))
 	}
 	return ctx
 }
@@ -173,27 +175,16 @@ func traceStart[T any](ctx context.Context, c *Client, hooks []func(context.Cont
 // its goroutine, and makes v only if there are functions.
 func traceInPlace[T any](ctx context.Context, c *Client, hooks []func(context.Context, T), v T) {
 	for i, hook := range hooks {
-		c.traceFailed(guard(func() error { hook(ctx, v); return nil }, func(pe *PanicError) {
+		c.traceFailed(users.Guard(func() error { hook(ctx, v); return nil }, func(err error) {
 			defer traceInPlace(ctx, c, hooks[i+1:], v)
-			c.traceFailed(pe)
-		}))
-	}
-}
-
-// traceStartInPlace is traceStart for events of each message. It sets ctx to the context that
-// the functions return.
-func traceStartInPlace[T any](ctx *context.Context, c *Client, hooks []func(context.Context, T) context.Context, v T) {
-	for i, hook := range hooks {
-		c.traceFailed(guard(func() error { *ctx = begun(*ctx, hook(*ctx, v)); return nil }, func(pe *PanicError) {
-			defer traceStartInPlace(ctx, c, hooks[i+1:], v)
-			c.traceFailed(pe)
+			c.traceFailed(err)
 		}))
 	}
 }
 
 // begun returns the context for something that begins, after a function for its start.
 func begun(ctx, returned context.Context) context.Context {
-	if isNil(returned) || returned == ctx {
+	if boundary.IsNil(returned) || returned == ctx {
 		return ctx
 	}
 	return &hookContext{ctx, context.WithoutCancel(returned)}
@@ -223,3 +214,15 @@ func (c *hookContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// String returns the attempt's number and its error, if there is one.
+func (i DialInfo) String() string {
+	text := fmt.Sprintf("attempt %d", i.Attempt)
+	if i.Err != nil {
+		text += ": " + because(i.Err)
+	}
+	return text
+}
+
+// GoString implements [fmt.GoStringer], with what String returns.
+func (i DialInfo) GoString() string { return "wechatws.DialInfo(" + i.String() + ")" }

@@ -1,11 +1,14 @@
 package wechatws_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,8 +102,8 @@ func TestTrace(t *testing.T) {
 	})
 }
 
-// The functions may look at the client, and their panics are reported.
-func TestTraceMayAskAndPanic(t *testing.T) {
+// The functions may call the client, and their panics are reported.
+func TestTraceFunctionsMayCallTheClientAndPanic(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		var c *client
 		var opens atomic.Int64
@@ -300,7 +303,7 @@ type nilContext struct{ context.Context }
 
 // The cancellation of a context that a trace function returns has no effect, and the client's
 // values are found through it.
-func TestHooksDecideNothingAboutTheEnd(t *testing.T) {
+func TestContextsOfTraceFunctionsDoNotCancel(t *testing.T) {
 	ended, cancel := context.WithCancelCause(context.Background())
 	cancel(errors.New("by the hook"))
 	for name, returned := range map[string]context.Context{"ended": ended, "without end": context.Background()} {
@@ -385,5 +388,85 @@ func TestTimingsOfTheUsersFunctions(t *testing.T) {
 			Total: 20 * time.Millisecond,
 		}, c.opens[0].Timings)
 		c.close()
+	})
+}
+
+// logged is a logger, and what it has written, with the time since the start.
+func logged(w *world, level slog.Level) (*slog.Logger, func() []string) {
+	var buffer bytes.Buffer
+	handler := slog.NewTextHandler(&buffer, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			a.Value = slog.DurationValue(a.Value.Time().Sub(w.start))
+		}
+		return a
+	}})
+	return slog.New(handler), func() []string {
+		return strings.Split(strings.TrimSpace(strings.ReplaceAll(buffer.String(), "wechatws.", "")), "\n")
+	}
+}
+
+func TestLogLines(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		logger, lines := logged(w, slog.LevelDebug)
+		c := w.client(append(quiet(), wechatws.WithLogger(logger), wechatws.WithQueue(1, 1000, wechatws.QueueDropOldest))...)
+		wechatws.On(c.Client, "panic", func(context.Context, struct{}) { panic("oops") })
+		c.send("lost", "kept")
+		c.connect()
+		conn := w.conn()
+		for range 9 {
+			require.NoError(t, conn.Send("no JSON, token=hunter2"))
+		}
+		require.NoError(t, conn.Send(`{"msg_type":"panic"}`))
+		w.sleep(0)
+		require.NoError(t, conn.Close(4001, "kicked"))
+		w.sleep(4 * time.Second)
+		_ = c.Reconnect()
+		w.sleep(time.Second)
+		c.close()
+		text := strings.Join(lines(), "\n")
+		for _, want := range []string{
+			"level=DEBUG msg=dialing attempt=1",
+			`level=WARN msg="messages dropped" count=1 err="outbound queue is full"`,
+			`level=WARN msg="message not used" count=1 type="" size=22 err="`,
+			`level=WARN msg="message not used" count=2 `,
+			`level=DEBUG msg="message not used" count=3 `,
+			`level=WARN msg="message not used" count=8 `,
+			`level=DEBUG msg="message not used" count=9 `,
+			`level=ERROR msg="user function panicked" value=oops stack="goroutine `,
+			`level=WARN msg="connection lost" connection=1 lasted=0s code=4001 err="wechatws: peer closed the connection: close code 4001"`,
+			`level=INFO msg=connected connection=2 attempt=2 took=0s`,
+			`err="wechatws: connection ended: close code 1006 (abnormal closure): reconnect requested"`,
+		} {
+			require.Contains(t, text, want)
+		}
+		require.NotContains(t, text, "hunter2", "no message's data")
+	})
+}
+
+func TestLogOfAFinalError(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		logger, lines := logged(w, slog.LevelInfo)
+		w.srv.AnswerAlways(wstest.Status(403, nil, "banned"))
+		c := w.client(wechatws.WithLogger(logger))
+		require.Error(t, c.Connect(t.Context()))
+		w.sleep(0)
+		require.Equal(t, []string{`time=0s level=ERROR msg=failed attempt=1 err="wechatws: handshake server.test:80: server answered 403 Forbidden"`}, lines())
+	})
+}
+
+// Durations are text in JSON logs too, as in events and in Stats.
+func TestDurationsInJSONLogsAreText(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var b bytes.Buffer
+		w.srv.Answer(wstest.Status(502, nil, ""))
+		c := w.client(wechatws.WithLogger(slog.New(slog.NewJSONHandler(&b, nil)))).connect()
+		w.sleep(1500 * time.Millisecond)
+		w.conn().Cut(wstest.RST)
+		w.sleep(time.Second)
+		_ = c.CloseNow()
+		w.sleep(0)
+		for _, want := range []string{`"took":"0s","away":"3s"`, `"lasted":"1.5s"`, `"away":"0s","delay":"3s"`} {
+			require.Contains(t, b.String(), want)
+		}
 	})
 }

@@ -16,7 +16,8 @@ var limits = []struct {
 	{"W1t", "typed dispatch, the tolerant types of package liveroom", "wechatws+v2", allocsPer, 12.4},
 	{"W1r", "raw callback", "wechatws", allocsPer, 1.2},
 	{"W1r", "raw callback", "wechatws-nocopy", allocsPer, 0.2},
-	{"W2", "round trip", "wechatws", allocsPer, 12},
+	{"W2", "round trip", "wechatws", allocsPer, 6},
+	{"W2", "round trip", "wechatws-request", allocsPer, 8},
 	{"W3", "outbound from 1 at a time", "wechatws", allocsPer, 2.2},
 	{"W3", "outbound from 8 at a time", "wechatws", allocsPer, 2.2},
 }

@@ -1,6 +1,16 @@
 package fleet
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/boundary"
+)
+
+// users calls the user's functions: a panic or a runtime.Goexit in one is a *wechatws.PanicError.
+var users boundary.Caller = func(value any, stack []byte) error {
+	return &wechatws.PanicError{Value: value, Stack: stack}
+}
 
 // Sentinel errors, for [errors.Is]. They may be wrapped with more detail.
 var (

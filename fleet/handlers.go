@@ -100,9 +100,8 @@ func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Messa
 
 // decode returns a panic of the codec, or of a method of v's type, as an error: a later attempt
 // would panic as well.
-func (f *Fleet) decode(data []byte, v any) (err error) {
-	defer recovered(&err)
-	return f.cfg.codec.Unmarshal(data, v)
+func (f *Fleet) decode(data []byte, v any) error {
+	return users.Protect(func() error { return f.cfg.codec.Unmarshal(data, v) })
 }
 
 // undecodable is the error of a callback whose message does not decode: no later attempt can succeed. A
@@ -339,7 +338,7 @@ func (h *Handlers) call(ctx context.Context, m Message) (unfit, err error) {
 	h.mu.RLock()
 	list := append(h.all[:len(h.all):len(h.all)], h.callbacks[m.Type]...)
 	h.mu.RUnlock()
-	err = protect(func() error {
+	err = users.Apart(func() error {
 		for _, fn := range list {
 			err := fn(ctx, m)
 			if e, ok := err.(undecodable); ok {

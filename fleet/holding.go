@@ -102,7 +102,7 @@ func (h *holding) run() {
 // connect makes a client and keeps it connected until close is called or the client fails permanently.
 func (h *holding) connect() error {
 	var client *wechatws.Client
-	err := protect(func() (err error) {
+	err := users.Apart(func() (err error) {
 		client, err = h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
 		return err
 	})

@@ -47,7 +47,7 @@ func (f *errorFuncs[T]) call(log *slog.Logger, about T, err error) {
 	list := f.list[:len(f.list):len(f.list)]
 	f.mu.RUnlock()
 	for _, fn := range list {
-		panicked := protect(func() error { fn(about, err); return nil })
+		panicked := users.Apart(func() error { fn(about, err); return nil })
 		if panicked != nil {
 			log.Error("a function of OnError has panicked", "err", panicked)
 		}

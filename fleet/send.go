@@ -177,7 +177,6 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 // encode returns the message that is sent for v. A panic of the codec, or of a method of v's type,
 // is an error.
 func (f *Fleet) encode(v any) (out wechatws.Outbound, err error) {
-	defer recovered(&err)
 	switch v := asValue(v).(type) {
 	case wechatws.Outbound:
 		out.Binary, out.Data = v.Binary, v.Data
@@ -186,7 +185,7 @@ func (f *Fleet) encode(v any) (out wechatws.Outbound, err error) {
 	case wechatws.Text:
 		out.Data = []byte(v)
 	default:
-		out.Data, err = f.cfg.codec.Marshal(v)
+		err = users.Protect(func() (err error) { out.Data, err = f.cfg.codec.Marshal(v); return err })
 	}
 	if err == nil && !out.Binary && !utf8.Valid(out.Data) {
 		err = wechatws.ErrNotUTF8

@@ -1,6 +1,8 @@
-// Package transport is the interface between a client of package wechatws and the WebSocket
-// library below it. Packages transport/coder, the default, and transport/nhooyr implement it.
-// Only programs with another library, or with a wrapper around one of these, need it:
+// Package transport is the interface between a client of package wechatws and a WebSocket
+// library. A client needs none: by default it uses its own implementation of RFC 6455 and
+// RFC 7692, which also gathers messages that wait into one write. Packages transport/coder and
+// transport/nhooyr are Dialers for programs that use one of these libraries already. The
+// interface is for programs with another library, or with a wrapper around one of these:
 //
 //	client, err := wechatws.New(url, wechatws.WithDialer(myDialer{}))
 package transport
@@ -72,11 +74,12 @@ type Handshake struct {
 	Client *http.Client
 }
 
-// A Conn is one WebSocket connection. The client calls Reader on one goroutine at a time, and
-// reads each message to its end before the next call. It calls Write on one goroutine at a
-// time. Ping, Close and CloseNow may be called at any time from any goroutine. A panic or a
-// [runtime.Goexit] in a method ends the connection, with a *PanicError of package wechatws as
-// the cause.
+// A Conn is one WebSocket connection. It answers the peer's pings and its close frame itself.
+//
+// The client calls Reader on one goroutine at a time, and reads each message to its end before
+// the next call. It calls Write on one goroutine at a time. Ping, Close and CloseNow may be
+// called at any time from any goroutine. A panic or a [runtime.Goexit] in a method ends the
+// connection, with a *PanicError of package wechatws as the cause.
 type Conn interface {
 	// Reader blocks until the next message begins. It returns a close frame from the peer as
 	// a [*CloseError]. It must not have a read limit: the client has its own.

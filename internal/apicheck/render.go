@@ -211,8 +211,7 @@ func (r *renderer) underlying(named *types.Named) string {
 		for i := range t.NumFields() {
 			f := t.Field(i)
 			switch {
-			case f.Embedded():
-				// Also an unexported one: its exported fields and methods are promoted.
+			case f.Embedded() && (f.Exported() || promotes(f.Type())):
 				b.WriteString(r.text(f.Type()))
 			case f.Exported():
 				fmt.Fprintf(&b, "%s %s", f.Name(), r.text(f.Type()))
@@ -250,4 +249,26 @@ func (r *renderer) underlying(named *types.Named) string {
 		b.WriteString(r.text(t))
 	}
 	return b.String()
+}
+
+// promotes reports whether a type that is embedded has exported fields or methods.
+func promotes(t types.Type) bool {
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	for m := range types.NewMethodSet(types.NewPointer(t)).Methods() {
+		if m.Obj().Exported() {
+			return true
+		}
+	}
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return false
+	}
+	for f := range s.Fields() {
+		if f.Exported() || f.Embedded() && promotes(f.Type()) {
+			return true
+		}
+	}
+	return false
 }

@@ -5,6 +5,7 @@
 package handshake
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -51,4 +52,13 @@ func (b body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return b.ReadWriteCloser.Read(p)
+}
+
+// Error returns the error of a library's Dial without the words that every such error begins
+// with.
+func Error(err error) error {
+	if cause := errors.Unwrap(err); cause != nil {
+		return cause
+	}
+	return err
 }

@@ -1,5 +1,12 @@
-// Package coder implements the transport of package wechatws with github.com/coder/websocket. It
-// is the default.
+// Package coder implements the transport of package wechatws with github.com/coder/websocket,
+// for programs that use this library already:
+//
+//	client, err := wechatws.New(url, wechatws.WithDialer(coder.Dialer{}))
+//
+// Compared with the default transport, each message is written with a system call of its own,
+// masked frames from a server are accepted, a compressed message that is truncated is taken for
+// a whole one, and servers that keep their compression context cannot be read. The file
+// internal/conformance/deviations_test.go lists the differences.
 package coder
 
 import (
@@ -10,7 +17,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/handshake"
 	"github.com/wechatws/wechatws/transport"
 )
@@ -21,30 +27,23 @@ type Dialer struct{}
 
 // Dial implements [transport.Dialer].
 func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
-	client, found := frames.Find(h.Client)
-	client, accept := handshake.Client(client)
+	client, accept := handshake.Client(h.Client)
 	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	c, resp, err := websocket.Dial(ctx, h.URL, opts)
 	if err != nil {
-		return nil, resp, err
+		return nil, resp, handshake.Error(err)
 	}
 	accept()
 	c.SetReadLimit(-1)
-	return conn{c, found.Stream}, resp, nil
+	return conn{c}, resp, nil
 }
 
 // conn implements [transport.Conn]. It uses the background context throughout: a context that
 // can end costs an allocation for each operation, and ends the connection.
-type conn struct {
-	*websocket.Conn
-	stream *frames.Stream
-}
-
-// Stream implements [frames.Streamer].
-func (c conn) Stream() *frames.Stream { return c.stream }
+type conn struct{ *websocket.Conn }
 
 func (c conn) Reader() (transport.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())

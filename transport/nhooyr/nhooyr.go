@@ -1,14 +1,15 @@
 // Package nhooyr implements the transport of package wechatws with nhooyr.io/websocket v1.8.17,
-// for programs that depend on it already:
+// for programs that use this library already:
 //
 //	client, err := wechatws.New(url, wechatws.WithDialer(nhooyr.Dialer{}))
 //
-// The successor of the library is github.com/coder/websocket, the default of wechatws, with the
-// same code and API under a new path. nhooyr.io/websocket is no longer developed, and costs a
-// second goroutine for each connection, through which every message passes four times.
+// The library is no longer developed. Its successor is github.com/coder/websocket, with the same
+// code and API under a new path, see package transport/coder; the differences to the default
+// transport are the same. nhooyr.io/websocket also costs a second goroutine for each connection,
+// through which every message passes four times.
 //
 // With compression it splits a message into several frames, which some servers cannot assemble
-// if a ping comes between them; the default does not.
+// if a ping comes between them; the default transport does not.
 package nhooyr
 
 //lint:file-ignore SA1019 every symbol of the old import path is deprecated
@@ -21,7 +22,6 @@ import (
 
 	"nhooyr.io/websocket"
 
-	"github.com/wechatws/wechatws/internal/frames"
 	"github.com/wechatws/wechatws/internal/handshake"
 	"github.com/wechatws/wechatws/transport"
 )
@@ -32,30 +32,23 @@ type Dialer struct{}
 
 // Dial implements [transport.Dialer].
 func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
-	client, found := frames.Find(h.Client)
-	client, accept := handshake.Client(client)
+	client, accept := handshake.Client(h.Client)
 	opts := &websocket.DialOptions{HTTPClient: client, HTTPHeader: h.Header, Subprotocols: h.Subprotocols}
 	if h.Compression {
 		opts.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	c, resp, err := websocket.Dial(ctx, h.URL, opts)
 	if err != nil {
-		return nil, resp, err
+		return nil, resp, handshake.Error(err)
 	}
 	accept()
 	c.SetReadLimit(-1)
-	return conn{c, found.Stream}, resp, nil
+	return conn{c}, resp, nil
 }
 
 // conn implements [transport.Conn]. It uses the background context throughout, as that of
 // transport/coder does.
-type conn struct {
-	*websocket.Conn
-	stream *frames.Stream
-}
-
-// Stream implements [frames.Streamer].
-func (c conn) Stream() *frames.Stream { return c.stream }
+type conn struct{ *websocket.Conn }
 
 func (c conn) Reader() (transport.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())

@@ -12,7 +12,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// What a Dialer must do is tested in the root package, for this one too.
+// What a Dialer must do is tested in internal/conformance, for this one too.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func ExampleDialer() {

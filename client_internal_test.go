@@ -1,0 +1,184 @@
+package wechatws
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws/internal/ws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// suspendable runs a test with an open client whose clock the test can shift.
+func suspendable(t *testing.T, test func(c *Client, peer *wstest.Conn, slept *atomic.Int64)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := wstest.NewNetwork()
+		s := wstest.NewServer(wstest.WithNetwork(n))
+		defer s.Close()
+		c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
+		require.NoError(t, err)
+		var slept atomic.Int64
+		c.cfg.wallClock = func() time.Time { return time.Now().Round(0).Add(time.Duration(slept.Load())) }
+		require.NoError(t, c.Connect(t.Context()))
+		peer, err := s.NextConn(t.Context())
+		require.NoError(t, err)
+		test(c, peer, &slept)
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
+
+// A suspended machine's monotonic clock stands still, and only the wall clock
+// shows the pause.
+func TestASuspendedMachineProbesItsConnections(t *testing.T) {
+	suspendable(t, func(c *Client, peer *wstest.Conn, slept *atomic.Int64) {
+		time.Sleep(4 * time.Second)
+		slept.Add(int64(time.Hour))
+		time.Sleep(time.Minute)
+		assert.Equal(t, StateOpen, c.State(), "the connection has survived, and so it stays")
+		assert.Equal(t, 1, c.Stats().Opens)
+
+		peer.Blackhole(true)
+		slept.Add(int64(time.Hour))
+		time.Sleep(3*time.Second + 5*time.Second) // to the next tick, and half the timeout
+		synctest.Wait()
+		assert.Equal(t, StateWaiting, c.State())
+	})
+}
+
+// A suspended process finds its timer due long ago and its peer silent for as
+// long. That must not count as silence of the peer.
+func TestASuspendedProcessIsNotSilenceOfThePeer(t *testing.T) {
+	suspendable(t, func(c *Client, peer *wstest.Conn, _ *atomic.Int64) {
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		h := &c.link.heartbeat
+		pings := peer.Pings()
+		h.mu.Lock()
+		h.due = time.Now().Add(-time.Minute)
+		h.from = h.due
+		h.mu.Unlock()
+		tickSilent(h)
+		synctest.Wait()
+		assert.Equal(t, StateOpen, c.State())
+		assert.Equal(t, pings+1, peer.Pings(), "it is probed")
+
+		h.mu.Lock()
+		h.due = time.Now()
+		h.from = h.due.Add(-time.Minute)
+		h.mu.Unlock()
+		tickSilent(h)
+		synctest.Wait()
+		assert.Equal(t, StateWaiting, c.State(), "a timer in time means that the silence is real")
+	})
+}
+
+// tickSilent calls tick as if nothing had arrived since the handshake.
+func tickSilent(h *heartbeat) {
+	h.link.socket = &ws.Socket{Conn: h.link.socket.Conn}
+	h.tick()
+}
+
+// An idle client has one goroutine, the reader, and a timer.
+func TestAnIdleClientHasOneGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := wstest.NewNetwork()
+		s := wstest.NewServer(wstest.WithNetwork(n))
+		defer s.Close()
+		const clients = 20
+		for range clients {
+			c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
+			require.NoError(t, err)
+			c.OnMessage(func(_ context.Context, _ Message) {})
+			require.NoError(t, c.Connect(t.Context()))
+			defer c.Close(StatusNormalClosure, "")
+			require.NoError(t, c.Send(t.Context(), Text("x")))
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		assert.Equal(t, clients, strings.Count(string(stacks), "created by github.com/wechatws/wechatws.("))
+	})
+}
+
+// A link that is no longer attached takes nothing from the queue: the messages are for the
+// attached link.
+func TestOnlyTheAttachedLinkTakesFromTheQueue(t *testing.T) {
+	c, err := New("ws://localhost")
+	require.NoError(t, err)
+	s := &session{client: c}
+	first, second := newLink(s, dialed{}), newLink(s, dialed{})
+	first.writer.writing.Store(true) // no writer starts here
+	second.writer.writing.Store(true)
+	first.attach()
+	require.NoError(t, c.Send(t.Context(), Text("x")))
+	first.detach(net.ErrClosed)
+	second.attach()
+	first.detach(net.ErrClosed) // a late call
+	_, ok := first.takeBatch(nil)
+	assert.False(t, ok)
+	assert.False(t, first.writer.writing.Load())
+	_, ok = second.takeBatch(make([]*queued, 0, 1))
+	assert.True(t, ok)
+	assert.Len(t, second.writer.batch, 1)
+	require.NoError(t, c.Send(t.Context(), Text("y")))
+	assert.Same(t, second, c.attached.Load())
+}
+
+// What Close hands back is not sent any more and its SendConfirmed returns, also when the next
+// Connect comes before that call goes on.
+func TestSendConfirmedEndsWithClose(t *testing.T) {
+	c, err := New("ws://localhost")
+	require.NoError(t, err)
+	first, second := &confirmation{turn: make(chan struct{})}, &confirmation{turn: make(chan struct{})}
+	try := &queued{Kept: true}
+	for _, call := range []*confirmation{first, second} {
+		require.NoError(t, c.beginRequest(t.Context(), &call.request))
+		require.NoError(t, c.confirmations.add(t.Context(), call, &c.cfg))
+	}
+	require.True(t, c.confirmations.begin(first, try))
+	c.refuse(ErrClosed, true)
+	var left *UndeliveredError
+	require.ErrorAs(t, c.takeBack(ErrClosed), &left)
+	require.Len(t, left.Messages, 2)
+	c.confirmations.accept(nil) // the next session
+	c.outbox.Refuse(nil)
+	assert.Error(t, c.push(t.Context(), try))
+	assert.False(t, c.confirmations.begin(second, try))
+	for _, call := range []*confirmation{first, second} {
+		_, err := call.end()
+		assert.ErrorIs(t, err, ErrClosed)
+	}
+}
+
+// A call that was delayed until its session was done must not change the next session.
+func TestALateCallDoesNotReachTheNextSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := wstest.NewNetwork()
+		s := wstest.NewServer(wstest.WithNetwork(n))
+		defer s.Close()
+		c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
+		require.NoError(t, err)
+		require.NoError(t, c.Connect(t.Context()))
+		old := c.session
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+		require.NoError(t, c.Connect(t.Context()))
+		changes := 0
+		c.OnNetworkChange(func(context.Context, NetworkStatus) { changes++ })
+
+		require.NoError(t, c.end(old, StatusGoingAway, "", nil))
+		old.networkChanged(NetworkStatus{Type: "none"})
+		synctest.Wait()
+		assert.Equal(t, StateOpen, c.State())
+		assert.Zero(t, changes)
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
