@@ -320,9 +320,9 @@ func (c *Client) Close(code StatusCode, reason string) error {
 }
 
 // CloseNow is [Client.Close] without draining the queue and without a close handshake: the
-// connection ends at once, as if the process had died, and CloseNow returns the
-// [*UndeliveredError] of what is left, unless a concurrent call has returned it. A Close or [Client.Shutdown] under way ends at once
-// too. CloseNow does not block, and may be called from any goroutine.
+// connection ends at once, as if the process had died, and CloseNow returns the [*UndeliveredError]
+// of what is left, unless a concurrent call has returned it. A Close or [Client.Shutdown] under way
+// ends at once too. CloseNow does not block, and may be called from any goroutine.
 func (c *Client) CloseNow() error {
 	s, left := c.running()
 	if s == nil {
@@ -386,9 +386,10 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return left
 }
 
-// Done returns a channel that is open before the first Connect, and closed when the client has been closed or has failed and
-// all its goroutines have returned, those that run callbacks and other functions of the
-// user included. [Client.Connect] and [Client.Run] replace a closed channel with a new one.
+// Done returns a channel that is open before the first Connect, and closed when the client has been
+// closed or has failed and all its goroutines have returned, those that run callbacks and other
+// functions of the user included. [Client.Connect] and [Client.Run] replace a closed channel with a
+// new one.
 func (c *Client) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

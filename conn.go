@@ -27,8 +27,10 @@ const (
 	// closeGrace is how long the answer to a close frame may take, or that to invalid data and the
 	// end of what the peer still sends.
 	closeGrace = time.Second
-	// closeTimeout bounds the close handshake.
+	// closeTimeout bounds the close handshake. If the close frame cannot be written, settleTime of
+	// it is left for the end of the connection: a write that this ends may still have succeeded.
 	closeTimeout = 2 * time.Second
+	settleTime   = 250 * time.Millisecond
 )
 
 // A wireConn is the WebSocket connection of a link: a [ws.Conn] or a [boundary.Conn]. The
@@ -206,9 +208,7 @@ func (l *link) answerEnd(readErr error) {
 
 // isOwn reports whether only code of this module and the standard library writes to the
 // socket.
-func (l *link) isOwn() bool {
-	return len(l.faults()) == 0
-}
+func (l *link) isOwn() bool { return len(l.faults()) == 0 }
 
 // why returns the cause of the end.
 func (l *link) why() *CloseError {
@@ -270,7 +270,11 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	defer l.fail(cause)
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	l.sendClose(ctx, int(code), reason)
+	writing, cancel := context.WithTimeout(ctx, closeTimeout-settleTime)
+	defer cancel()
+	if !l.sendClose(writing, int(code), reason) {
+		return
+	}
 	select {
 	case <-l.dead:
 	case <-ctx.Done():
@@ -328,10 +332,10 @@ func (c *Client) handOffReader() {
 	}
 }
 
-// ReadAll reads until the connection ends, the error of which it returns, or until the reading
-// is handed off. It implements [serial.ReaderSource]. If a method of a user's connection calls runtime.Goexit, the connection ends,
-// and another goroutine becomes the session's. After a match function that does so, that
-// goroutine goes on.
+// ReadAll reads until the connection ends, the error of which it returns, or until the reading is
+// handed off. If a method of a user's connection calls runtime.Goexit, the connection ends, and
+// another goroutine becomes the session's. After a match function that does so, that goroutine goes
+// on. ReadAll implements [serial.ReaderSource].
 //
 // The frames from here down to the system call, and those of run, are small: while they fit
 // into a stack of 2 KiB, an idle client has no larger one.
@@ -450,8 +454,9 @@ func (l *link) writeAlone(m *Outbound) error {
 }
 
 // sendClose writes a close frame, behind what is being written, unless there was one. Nothing
-// follows it. It blocks until the frame is written, the writing fails, or ctx ends.
-func (l *link) sendClose(ctx context.Context, code int, reason string) {
+// follows it. It blocks until the frame is written or the writing fails, and then returns true, or
+// until ctx ends.
+func (l *link) sendClose(ctx context.Context, code int, reason string) bool {
 	w := &l.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -460,7 +465,7 @@ func (l *link) sendClose(ctx context.Context, code int, reason string) {
 		w.closing, w.due = true, signs{close: &closing{code, reason}}
 		l.startWriter()
 	}
-	_ = w.await(ctx, func() bool { return !w.writing.Load() })
+	return w.await(ctx, func() bool { return !w.writing.Load() }) == nil
 }
 
 // writeFailed ends the link after a write has failed, but leaves the reader some time, in which it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -358,5 +359,44 @@ func TestAMessageHandedBackIsEncodedOnWriteAgain(t *testing.T) {
 		k.set("", fails)
 		require.ErrorIs(t, next.Send(t.Context(), left[0]), fails)
 		next.close()
+	})
+}
+
+// A lateConn takes what a Write was called with a moment after Close.
+type lateConn struct {
+	net.Conn
+	late   atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	if !c.late.Load() {
+		return c.Conn.Write(p)
+	}
+	<-c.closed
+	time.Sleep(50 * time.Millisecond)
+	return len(p), nil
+}
+
+func (c *lateConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// A write of a user's connection that is under way when Close ends the connection may still
+// succeed. What it has written is not handed back.
+func TestCloseWaitsForTheWriteThatItEnds(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn := &lateConn{closed: make(chan struct{})}
+		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
+			conn.Conn, err = w.net.DialContext(ctx, network, addr)
+			return conn, err
+		}))...).connect()
+		conn.late.Store(true)
+		c.send("a")
+		began := w.since()
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+		require.LessOrEqual(t, w.since()-began, 3*time.Second)
 	})
 }

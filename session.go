@@ -117,8 +117,8 @@ func (s *session) reconnect(l *link, readErr error) {
 	s.stayConnected(cause)
 }
 
-// stayConnected dials until a link is open, which another goroutine then reads: dialing needs a large
-// stack, which a goroutine would retain while it reads. last is the cause of the end of the
+// stayConnected dials until a link is open, which another goroutine then reads: dialing needs a
+// large stack, which a goroutine would retain while it reads. last is the cause of the end of the
 // link before, if there was one.
 func (s *session) stayConnected(last error) {
 	l, err := s.nextLink(last)
