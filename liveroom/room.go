@@ -261,7 +261,7 @@ func (r *Room) Joined(ctx context.Context) error {
 		switch {
 		case joined:
 			return nil
-		case ended != nil:
+		case ended != nil && r.hasEnded(): // otherwise the client has been connected again since
 			return ended
 		}
 		select {
@@ -270,6 +270,12 @@ func (r *Room) Joined(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// hasEnded reports whether the client has ended, of which callbacks are called a moment later.
+func (r *Room) hasEnded() bool {
+	state := r.client.State()
+	return state == wechatws.StateClosed || state == wechatws.StateFailed
 }
 
 // news wakes the callers of Joined. It is called with mu held.

@@ -246,6 +246,23 @@ func TestJoined(t *testing.T) {
 	})
 }
 
+// After another Connect, a callback that is still busy with the end before it is no reason to
+// give up.
+func TestJoinedBehindASlowCallback(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		v := w.visitor(as("a"))
+		v.OnStateChange(func(_ context.Context, change wechatws.StateChange) {
+			if change.To == wechatws.StateClosed {
+				time.Sleep(time.Minute)
+			}
+		})
+		v.enter()
+		require.NoError(t, v.Close(wechatws.StatusNormalClosure, ""))
+		w.sleep(time.Second)
+		v.enter()
+	})
+}
+
 func TestInitOnAnOpenConnectionAsksForAnotherJoin(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.visitor(as("a")).enter()
