@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -452,7 +451,6 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
 		_ = c.outbox.Flush(drain)
 		cancel()
-		l.detach(net.ErrClosed) // nothing may follow a close frame
 		l.close(s.graceful, code, reason)
 	} else if newest != nil {
 		newest.fail(&CloseError{Code: code, Reason: reason})

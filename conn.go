@@ -59,7 +59,6 @@ type link struct {
 	session *session
 	number  int // among all of the client's connections, from 1
 	dialed
-	born   time.Time
 	opened time.Time     // set when it is open
 	hold   time.Duration // see Setup.HoldQueue; set before it is open
 
@@ -87,7 +86,7 @@ func newLink(s *session, got dialed) *link {
 	c := s.client
 	c.mu.Lock()
 	c.connections++
-	l := &link{client: c, session: s, number: c.connections, dialed: got, born: time.Now(), dead: make(chan struct{})}
+	l := &link{client: c, session: s, number: c.connections, dialed: got, dead: make(chan struct{})}
 	c.newest = l
 	c.mu.Unlock()
 	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
