@@ -25,6 +25,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // settings are the flags.
@@ -34,6 +35,7 @@ type settings struct {
 	addr     string
 	headless bool
 	duration time.Duration
+	network  *wstest.Network // of the backend of its own; nil: the machine's
 }
 
 // shortest is the time that headless needs to cut, restart and recover from both.
@@ -85,12 +87,13 @@ func run(ctx context.Context, s settings) error {
 	defer cancel()
 
 	var show *stage
+	var options []wechatws.Option
 	if s.url == "" {
-		show = newStage(s.room)
+		show = newStage(s.room, s.network)
 		defer show.close()
-		s.url = show.backend.URL()
+		s.url, options = show.backend.URL(), show.dialing()
 	}
-	client, err := wechatws.New(s.url)
+	client, err := wechatws.New(s.url, options...)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,13 +25,11 @@ func demo() settings {
 
 // Cut once, restarted once, and back from both: its summary is an error otherwise.
 func TestHeadless(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes 15 s")
-	}
-	t.Parallel()
-	s := demo()
-	s.headless, s.duration = true, shortest
-	require.NoError(t, run(t.Context(), s))
+	synctest.Test(t, func(t *testing.T) {
+		s := demo()
+		s.headless, s.duration, s.network = true, shortest, wstest.NewNetwork()
+		require.NoError(t, run(t.Context(), s))
+	})
 }
 
 func TestWithAPageItEndsInTime(t *testing.T) {
@@ -56,7 +56,8 @@ func TestBadFlags(t *testing.T) {
 
 // What a person does with the buttons, without the browser.
 func TestDesk(t *testing.T) {
-	show := newStage(demo().room)
+	t.Parallel()
+	show := newStage(demo().room, nil)
 	defer show.close()
 	s := demo()
 	s.url, s.duration = show.backend.URL(), 2*time.Second

@@ -31,11 +31,11 @@ type stage struct {
 	closing  chan struct{}
 }
 
-func newStage(bot liveroom.Identity) *stage {
+func newStage(bot liveroom.Identity, network *wstest.Network) *stage {
 	quirks := liveroomtest.GatewayWorker()
 	quirks.SayWho = true
 	return &stage{
-		backend: liveroomtest.NewBackend(quirks, wstest.WithoutRecords()),
+		backend: liveroomtest.NewBackend(quirks, wstest.WithNetwork(network), wstest.WithoutRecords()),
 		bot:     bot, up: true, closing: make(chan struct{}),
 	}
 }
@@ -47,6 +47,11 @@ func (s *stage) close() {
 	s.mu.Unlock()
 	s.work.Wait()
 	s.backend.Close()
+}
+
+// dialing returns the options of its clients.
+func (s *stage) dialing() []wechatws.Option {
+	return []wechatws.Option{wechatws.WithProxy(nil), wechatws.WithNetDial(s.backend.DialContext)}
 }
 
 // cut ends the bot's connection without a close handshake.
@@ -127,7 +132,8 @@ func (s *stage) visit(ctx context.Context, name string, after time.Duration) {
 	if !pause(ctx, after) {
 		return
 	}
-	client, err := wechatws.New(s.backend.URL(), wechatws.WithJitter(0.2)) // all visitors lose the backend at once
+	options := append(s.dialing(), wechatws.WithJitter(0.2)) // all visitors lose the backend at once
+	client, err := wechatws.New(s.backend.URL(), options...)
 	if err != nil {
 		log.Print(err)
 		return
