@@ -11,16 +11,17 @@ type call struct {
 	began, deadline time.Time
 	received        bool
 	returned        time.Time // when Close handed it back
+	early           bool      // it began before the client opened, and perhaps before Connect was called
 	cut             bool      // it has returned ErrClosed
 	owed            bool      // it began well before Close, which has not handed it back
-	excused         bool      // it began shortly before Close, and may have been refused
+	excused         bool      // it began shortly before Close, or early, and may have been refused
 }
 
 // begin is called before SendConfirmed.
 func (a *account) begin(deadline time.Time) int {
 	defer a.lock()()
 	a.call++
-	a.calls[a.call] = &call{began: time.Now(), deadline: deadline, excused: a.shut}
+	a.calls[a.call] = &call{began: time.Now(), deadline: deadline, early: !a.open && a.closes.IsZero(), excused: a.shut}
 	return a.call
 }
 
@@ -46,7 +47,9 @@ func (a *account) gaveUp(number int) {
 // cut is called when SendConfirmed has returned ErrClosed.
 func (a *account) cut(number int) {
 	defer a.lock()()
-	a.calls[number].cut = true
+	c := a.calls[number]
+	c.cut = true
+	c.excused = c.excused || c.early && a.closes.IsZero() // Close has not been called again
 	a.settleCall(number)
 }
 

@@ -201,6 +201,8 @@ func TestBrokenInvariants(t *testing.T) {
 func TestUnbrokenInvariants(t *testing.T) {
 	a := newAccount(0, func(err error) { assert.NoError(t, err) })
 	a.connecting()
+	a.cut(a.begin(time.Now().Add(time.Minute))) // refused before Connect is called
+	assert.Empty(t, a.calls)
 	a.opened(1)
 	a.loggedIn(1, false)
 	for range 5 {

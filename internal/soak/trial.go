@@ -94,6 +94,8 @@ func (t trial) play(ctx context.Context, sheet *sheet, server *server, clients [
 
 	var calm context.CancelFunc
 	trouble.ctx, calm = context.WithTimeout(ctx, t.length)
+	// Faults under way that wait for a connection end soon then.
+	context.AfterFunc(trouble.ctx, server.forgive)
 	trouble.make(t.faultsPerSecond)
 	calm()
 	server.forgive()
