@@ -116,12 +116,12 @@ func TestWhatARoomKeepsIsBoundedInBytes(t *testing.T) {
 
 // Small things are many. A shelf has 1,000.
 func TestAShelfIsBounded(t *testing.T) {
-	s := flooded(t, as("a"), 20_000, func(i int) string {
+	s := flooded(t, as("a"), 5_000, func(i int) string {
 		return fmt.Sprintf(`{"msg_type":"on_off_shelf","status":"on","goods_id":%d}`, i)
 	})
 	require.Len(t, s.Goods, 1000)
-	require.Equal(t, "19000", s.Goods[0].ID.String())
-	require.Equal(t, "19999", s.Goods[999].ID.String())
+	require.Equal(t, "4000", s.Goods[0].ID.String())
+	require.Equal(t, "4999", s.Goods[999].ID.String())
 }
 
 // WithHistoryBytes is the bound, for all together; and what takes most of it is what gives way.

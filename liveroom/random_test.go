@@ -30,10 +30,15 @@ func TestRandomRoom(t *testing.T) {
 		}
 	}
 	for _, s := range seeds {
-		t.Run(fmt.Sprint(s), func(t *testing.T) { randomRoom(t, rand.New(rand.NewPCG(s, s))) })
-		if t.Failed() {
-			t.Fatalf("again: go test -run TestRandomRoom ./liveroom -random.seed=%d", s)
-		}
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			t.Parallel()
+			defer func() {
+				if t.Failed() {
+					t.Logf("again: go test -run TestRandomRoom ./liveroom -random.seed=%d", s)
+				}
+			}()
+			randomRoom(t, rand.New(rand.NewPCG(s, s)))
+		})
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "4") // most of a case is waiting; -parallel still counts
+	_ = flag.Set("test.parallel", "8") // most of a case is waiting; -parallel still counts
 	goleak.VerifyTestMain(m)
 }
 
@@ -179,6 +179,7 @@ func TestCases(t *testing.T) {
 	}
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
 			known := map[string]deviation{}
 			for _, d := range tr.deviations {
 				for id := range strings.FieldsSeq(d.cases) {

@@ -354,9 +354,9 @@ func compare(t *testing.T, seed uint64) {
 		require.Equal(t, len(m.in), stats.Messages)
 		require.Equal(t, m.size(), stats.Bytes)
 		for _, e := range all {
-			left, err := b.Fate(e.item)
-			require.Equal(t, e.ended, left, "%d", e.Value)
-			require.Equal(t, e.err, err)
+			if left, err := b.Fate(e.item); left != e.ended || err != e.err {
+				t.Fatalf("fate of %d: left %t, %v; the model has %t, %v", e.Value, left, err, e.ended, e.err)
+			}
 		}
 	}
 	cancel()

@@ -35,6 +35,7 @@ func FuzzWrite(f *testing.F) {
 		f.Add(seed, byte(seed), choices(seed, 200))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, mode byte, choices []byte) {
+		t.Parallel()
 		random := seeded(seed)
 		agreed := Agreed{Compressed: mode%2 == 1}
 		foreign := mode/2%2 == 1

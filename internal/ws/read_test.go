@@ -47,6 +47,7 @@ func TestReceive(t *testing.T) {
 	} {
 		for _, chunk := range []int{1, 2, 3, 7, 511, 1 << 20, 0} {
 			t.Run(fmt.Sprintf("%s in chunks of %d", name, chunk), func(t *testing.T) {
+				t.Parallel()
 				c := NewConn(inChunks(tc.incoming, chunk), nil, Agreed{})
 				assert.Equal(t, tc.want, receiveAll(c))
 				_, err := c.Receive()
@@ -104,6 +105,7 @@ func TestInvalidFrames(t *testing.T) {
 }
 
 func TestCloseCodes(t *testing.T) {
+	t.Parallel()
 	valid := func(code int) bool {
 		switch code {
 		case 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014:
