@@ -342,6 +342,7 @@ func TestANilSendOptionIsAnError(t *testing.T) {
 
 // A panic on the goroutine of the caller is not recovered, and leaves nothing behind.
 func TestFaultsOnTheGoroutineOfTheCaller(t *testing.T) {
+	t.Parallel()
 	for _, fault := range faults {
 		match := func(wechatws.Message) bool { return true }
 		for name, call := range map[string]func(ctx context.Context, c *wechatws.Client){
@@ -361,6 +362,7 @@ func TestFaultsOnTheGoroutineOfTheCaller(t *testing.T) {
 			},
 		} {
 			t.Run(name+", "+fault.name, func(t *testing.T) {
+				t.Parallel()
 				virtual(t, func(t *testing.T, w *world) {
 					w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) { _ = conn.Send(string(m.Data)) })
 					c := w.client(quiet()...).record().connect()

@@ -306,8 +306,10 @@ func userFunctions() []userFunction {
 // the client, with a few exceptions that end it. The error is reported where it belongs, and the
 // client can be closed at once, leaving nothing behind.
 func TestEveryFunctionOfTheUser(t *testing.T) {
+	t.Parallel()
 	for _, fn := range userFunctions() {
 		t.Run(fn.name, func(t *testing.T) {
+			t.Parallel()
 			for _, fault := range faults {
 				for _, always := range []bool{false, true} {
 					name := fault.name

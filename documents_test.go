@@ -38,6 +38,7 @@ var phrases = []struct{ pattern, instead string }{
 
 // Comments are plain technical English: the subject of a sentence is a thing in the program.
 func TestCommentsArePlain(t *testing.T) {
+	t.Parallel()
 	patterns := make([]*regexp.Regexp, len(phrases))
 	for i, phrase := range phrases {
 		patterns[i] = regexp.MustCompile(phrase.pattern)

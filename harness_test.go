@@ -17,9 +17,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Some of the tests that run in parallel compute and some only wait, for a
-	// network namespace: more of them than there are cores. -parallel still counts.
-	_ = flag.Set("test.parallel", "4")
+	// Of the tests that run in parallel, some compute and some only wait, for a process in a
+	// network namespace: more of them than there are cores. Of their heartbeats, fewer than crowd
+	// run at a time. -parallel still counts.
+	_ = flag.Set("test.parallel", "16")
 	goleak.VerifyTestMain(m)
 }
 

@@ -128,11 +128,13 @@ func isOfType(name string) func(wechatws.Message) bool {
 // that waits for room in the queue, or for its message to be written, must not keep the
 // client from reading.
 func TestRequestBehindAFullQueueDoesNotStopTheReader(t *testing.T) {
+	t.Parallel()
 	for name, queue := range map[string]wechatws.Option{
 		"it waits for room": wechatws.WithQueue(16, 1<<20, wechatws.QueueWait),
 		"there is no queue": wechatws.WithQueue(0, 0, wechatws.QueueFail),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			virtual(t, func(t *testing.T, w *world) {
 				w.net.SetLatency(5 * time.Millisecond)
 				chat := `{"msg_type":"chat","pad":"` + strings.Repeat("x", 2000) + `"}`
@@ -159,9 +161,9 @@ func TestRequestBehindAFullQueueDoesNotStopTheReader(t *testing.T) {
 						_, _ = c.Request(ctx, say, isOfType("never"))
 					}()
 				}
-				time.Sleep(time.Second)
+				time.Sleep(500 * time.Millisecond)
 				before := len(conn.Received())
-				time.Sleep(5 * time.Second)
+				time.Sleep(500 * time.Millisecond)
 				require.Greater(t, len(conn.Received()), before+100, "the server reads on")
 				require.Equal(t, 1, c.Stats().Opens)
 				cancel()

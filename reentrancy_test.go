@@ -290,6 +290,7 @@ func play(t *testing.T, w *world, p userPlace, enter func(ctx context.Context, c
 // goroutine that the function waits for. It keeps its bound, and the client can be closed
 // and ends.
 func TestEveryMethodInEveryFunction(t *testing.T) {
+	t.Parallel()
 	for where, p := range userPlaces {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
@@ -332,6 +333,7 @@ func TestEveryMethodInEveryFunction(t *testing.T) {
 // Close, CloseNow, Shutdown and the end of Run's context wait for no user function: they keep
 // their bounds while one hangs.
 func TestClosingWaitsForNoUserFunction(t *testing.T) {
+	t.Parallel()
 	for where, p := range userPlaces {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package netmon
 
 import (
+	"flag"
 	"slices"
 	"sync"
 	"testing"
@@ -11,7 +12,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // most tests only wait, for a process in a network namespace; -parallel still counts
+	goleak.VerifyTestMain(m)
+}
 
 // A fakeSystem is a network that the test controls, under a Monitor.
 type fakeSystem struct {
