@@ -115,7 +115,7 @@ func TestFlush(t *testing.T) {
 		}, nil},
 		"taken back": {func(t *testing.T, b *box, flight uint64) {
 			b.Settle(flight, 0)
-			b.TakeBack(errClosed)
+			b.takeBack()
 		}, errClosed},
 		"refused, then lost": {func(t *testing.T, b *box, _ uint64) {
 			b.Refuse(errClosed)
@@ -142,7 +142,7 @@ func TestFlush(t *testing.T) {
 				tt.end(t, b, flight)
 				require.Equal(t, tt.want, <-result)
 				b.Settle(flight+1, 1)
-				b.TakeBack(errClosed)
+				b.takeBack()
 				<-other
 			})
 		})
@@ -208,7 +208,7 @@ func TestAFlightEndsOnce(t *testing.T) {
 	_, second := b.next(1)
 	require.False(t, b.Settle(first, 1))
 	require.True(t, b.Settle(second, 1))
-	require.Equal(t, []int{3}, values(b.TakeBack(errClosed)))
+	require.Equal(t, []int{3}, values(b.takeBack()))
 }
 
 // A batch has a bound in bytes, but at least one item.
