@@ -142,6 +142,7 @@ func TestASlowUploadIsNotSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			done := make(chan struct{})
+			defer close(done)
 			url := rawServer(t, func(c *net.TCPConn) {
 				_ = c.SetReadBuffer(4 << 10)
 				buffer := make([]byte, rate/10)
@@ -162,15 +163,13 @@ func TestASlowUploadIsNotSilence(t *testing.T) {
 			got := make(chan struct{})
 			wechatws.On(c, "got", func(context.Context, wechatws.Message) { close(got) })
 			require.NoError(t, c.Connect(t.Context()))
+			defer func() { _ = c.CloseNow(); <-c.Done() }()
 			require.NoError(t, send(t.Context(), c))
 			select {
 			case <-got:
 			case <-c.Done():
 				t.Error("the connection has ended")
 			}
-			close(done)
-			_ = c.CloseNow()
-			<-c.Done()
 		})
 	}
 }
