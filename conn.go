@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -280,12 +281,12 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	}
 }
 
-// heard returns when the peer last showed that it is alive. Progress of a write counts.
-func (l *link) heard() time.Time {
+// life returns what the connection shows of its peer.
+func (l *link) life() ws.Life {
 	if l.socket != nil {
-		return time.Now().Add(-l.socket.Silent())
+		return l.socket.Life()
 	}
-	return l.received()
+	return ws.Life{Heard: l.received(), Acked: math.MaxInt64}
 }
 
 // received returns when bytes last arrived; without a socket, a message or a pong.
@@ -468,13 +469,17 @@ func (l *link) sendClose(ctx context.Context, code int, reason string) bool {
 }
 
 // writeFailed ends the link after a write has failed, but leaves the reader some time, in which it
-// does not wait for room in the inbox.
+// does not wait for room in the inbox. Time in which it does not read does not count.
 func (l *link) writeFailed(err error) {
 	l.failing.Store(true)
 	l.client.inbox.Wake()
-	select {
-	case <-l.dead:
-	case <-time.After(readGrace):
+	for stalls := int64(-1); l.stalled.Load() || stalls != l.stalls.Load(); {
+		stalls = l.stalls.Load()
+		select {
+		case <-l.dead:
+			return
+		case <-time.After(readGrace):
+		}
 	}
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }

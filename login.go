@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
-	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws/internal/netmon"
@@ -188,12 +187,12 @@ type Setup struct {
 	link *link
 	err  error // of the first function that failed; used on the attempt's goroutine only
 
-	mu    sync.Mutex // guards the fields below, and serializes the methods
-	over  bool       // the functions have returned
-	batch *batch     // received last; nil: none
-	next  int        // index in it of the message that Receive returns next
-	count int        // messages received
-	bytes int        // of these
+	turn  chan struct{}   // filled while the fields below are used: a method may block for long
+	ctx   context.Context // of the function that runs; nil: none
+	batch *batch          // received last; nil: none
+	next  int             // index in it of the message that Receive returns next
+	count int             // messages received
+	bytes int             // of these
 }
 
 // errSetupOver is the error of a Setup's methods after its function has returned.
@@ -211,7 +210,8 @@ var errSetupOver = errors.New("wechatws: Setup is used after its AfterConnect fu
 // [Client.OnOpen]; those of a failed attempt reach none. While fn runs, no heartbeat is sent
 // and the queue waits, so fn must not wait for [Client.Flush], [Client.Request] or
 // [Client.SendConfirmed]. The context of fn ends with the timeout, with [Client.Close], and
-// when the attempt is restarted, by [Client.Reconnect] or because its network is gone.
+// when the attempt is restarted, by [Client.Reconnect] or because its network is gone; that also
+// ends the connection, and with it methods of the Setup that were called with another context.
 //
 // AfterConnect may be called at any time; it has no effect on the current connection, and
 // remove none on a call under way. A nil fn or a timeout that is not above zero is an
@@ -232,22 +232,51 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		cause := fmt.Errorf("not done within %v: %w", timeout, context.DeadlineExceeded)
 		ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
-		o.err = users.Apart(func() error { return fn(ctx, o) })
+		o.enter(ctx)
+		if o.err = users.Apart(func() error { return fn(ctx, o) }); o.err != nil {
+			cancel()
+		}
+		o.enter(nil)
 	})
+}
+
+// enter begins a function with its context, or ends it with nil. It waits for a method that runs
+// on another goroutine, which the end of that context ends.
+func (o *Setup) enter(ctx context.Context) {
+	o.turn <- struct{}{}
+	o.ctx = ctx
+	<-o.turn
+}
+
+// take begins a method, which must empty turn, unless it returns an error.
+func (o *Setup) take(ctx context.Context) error {
+	select {
+	case o.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if o.ctx == nil {
+		<-o.turn
+		return errSetupOver
+	}
+	return nil
+}
+
+// until is [link.until] with both contexts: that of a method, and that of the function, which may
+// not be derived from it.
+func (o *Setup) until(ctx context.Context, do func() error) error {
+	return o.link.until(o.ctx, func() error { return o.link.until(ctx, do) })
 }
 
 // setUp calls the AfterConnect functions, on the goroutine of the attempt, and returns how
 // long they took.
 func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Duration, err error) {
-	o := &Setup{Connection: l.number, Attempt: attempt, link: l}
+	o := &Setup{Connection: l.number, Attempt: attempt, link: l, turn: make(chan struct{}, 1)}
 	if callbacks := s.client.afterConnect.All(); len(callbacks) > 0 {
 		began := time.Now()
 		callAll(ctx, callbacks, o, func(err error) { o.err = err })
 		took = time.Since(began)
 	}
-	o.mu.Lock()
-	o.over = true
-	o.mu.Unlock()
 	if o.err == nil && isClosed(l.dead) { // fn has ignored the error
 		o.err = l.why()
 	}
@@ -268,12 +297,11 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.over {
-		return errSetupOver
+	if err := o.take(ctx); err != nil {
+		return err
 	}
-	return o.link.until(ctx, func() error { return o.link.writeAlone(&m) })
+	defer func() { <-o.turn }()
+	return o.until(ctx, func() error { return o.link.writeAlone(&m) })
 }
 
 // Receive returns the next message, with or without a type; text that is not valid UTF-8 is
@@ -284,19 +312,23 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 	if err := needContext(ctx, "Setup.Receive"); err != nil {
 		return Message{}, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.take(ctx); err != nil {
+		return Message{}, err
+	}
+	defer func() { <-o.turn }()
 	l := o.link
-	for !o.over {
+	for {
 		if o.count >= inboxMessages || o.bytes >= inboxBytes {
 			return Message{}, fmt.Errorf("wechatws: the connection is not open after %d messages of %d bytes", o.count, o.bytes)
 		}
 		if o.batch == nil || o.next == len(o.batch.Messages) {
-			err := l.until(ctx, func() (err error) { o.batch, err = l.batchOf(l.conn.Receive()); return err })
-			if err != nil {
-				if ctx.Err() == nil {
+			err := o.until(ctx, func() (err error) {
+				if o.batch, err = l.batchOf(l.conn.Receive()); err != nil {
 					err = l.closeError(err)
 				}
+				return err
+			})
+			if err != nil {
 				return Message{}, err
 			}
 			l.early = append(l.early, o.batch)
@@ -313,7 +345,6 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			return m.own(), nil
 		}
 	}
-	return Message{}, errSetupOver
 }
 
 // HoldQueue holds the messages in the queue back until the connection has been open for d;
@@ -323,9 +354,8 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 // timeout ([WithDrainTimeout]), [Client.Close] hands them back. The longest d of several calls
 // counts. HoldQueue does not block.
 func (o *Setup) HoldQueue(d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.over {
+	if o.take(context.Background()) == nil {
 		o.link.hold = max(o.link.hold, d)
+		<-o.turn
 	}
 }

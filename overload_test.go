@@ -232,6 +232,7 @@ func TestAFullInboxEndsEveryWaitInsideACallback(t *testing.T) {
 				go func() { outside <- wait.before(ctx, c) }()
 				w.sleep(time.Second)
 				require.NoError(t, conn.Send(`{"msg_type":"now"}`))
+				w.sleep(0) // the callback waits before the inbox is full
 				go func() {
 					for range 2000 {
 						_ = conn.Send(`{"msg_type":"chat"}`)
