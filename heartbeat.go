@@ -73,6 +73,17 @@ func untilShared(at time.Time) time.Duration {
 	return (sharedInstant - time.Duration(at.UnixNano())%sharedInstant) % sharedInstant
 }
 
+// An instant is a point in time by both clocks. The monotonic one stands still while the machine
+// is suspended.
+type instant struct{ monotonic, wall time.Time }
+
+func (c *config) now() instant { return instant{time.Now(), c.wallClock()} }
+
+// slept returns for how long the machine was suspended between before and i.
+func (i instant) slept(before instant) time.Duration {
+	return i.wall.Sub(before.wall) - i.monotonic.Sub(before.monotonic)
+}
+
 // A heartbeat sends the heartbeats and pings of one link, and ends it when its peer is silent
 // for too long. All of it runs on one timer.
 type heartbeat struct {
@@ -84,8 +95,7 @@ type heartbeat struct {
 	timer    *time.Timer // nil before start
 	stopped  bool
 	due      time.Time // when the timer fires
-	armed    time.Time // when due was set
-	wall     time.Time // the same by the wall clock
+	armed    instant   // when due was set
 	nextBeat time.Time // zero: none
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
@@ -181,7 +191,7 @@ func (h *heartbeat) arm(now time.Time) {
 	if beating.Load() >= crowd {
 		h.due = h.due.Add(untilShared(h.due))
 	}
-	h.armed, h.wall = now, h.cfg.wallClock()
+	h.armed = instant{now, h.cfg.wallClock()}
 	if h.timer == nil {
 		h.timer = time.AfterFunc(h.due.Sub(now), h.tick)
 	} else {
@@ -258,8 +268,7 @@ func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 // monotonic clock has stopped meanwhile, and only the wall clock has advanced. The caller holds
 // mu.
 func (h *heartbeat) jumped(now time.Time) bool {
-	slept := h.cfg.wallClock().Sub(h.wall) - now.Sub(h.armed)
-	return now.Sub(h.due) > jumpAfter || slept > jumpAfter
+	return now.Sub(h.due) > jumpAfter || (instant{now, h.cfg.wallClock()}).slept(h.armed) > jumpAfter
 }
 
 // probe discards past silence and sends a ping, or a heartbeat with Pong, at the next tick. The
