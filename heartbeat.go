@@ -230,10 +230,10 @@ func (h *heartbeat) tick() {
 	defer h.link.helpers.Done()
 	h.mu.Lock()
 	now := time.Now()
-	if h.jumped(now) {
+	if h.jumped(now) || h.isSilent(now) && h.isLate(now) {
 		h.probe(now)
 	}
-	if at := h.deadline(); !at.IsZero() && !now.Before(at) {
+	if h.isSilent(now) {
 		h.mu.Unlock()
 		h.link.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrHalfOpen})
 		return
@@ -249,6 +249,20 @@ func (h *heartbeat) tick() {
 	if due.any() && h.link.sendSigns(due) {
 		h.link.write(false)
 	}
+}
+
+// isSilent reports whether the peer has been silent for too long. The caller holds mu.
+func (h *heartbeat) isSilent(now time.Time) bool {
+	at := h.deadline()
+	return !at.IsZero() && !now.Before(at)
+}
+
+// isLate reports whether the tick is so late, for the timeout, that the process was stalled: what
+// the peer has sent may be unread, and the ping that it would have answered not sent. Unlike
+// jumped it does so once in a silence, since on a busy machine many ticks are late. The caller
+// holds mu.
+func (h *heartbeat) isLate(now time.Time) bool {
+	return !h.probing && now.Sub(h.due) > h.cfg.liveness.Timeout/20
 }
 
 // elapsed reports whether the time at has come, and then sets it to the next one. Times that

@@ -336,7 +336,7 @@ func (s *session) fail(err error) {
 // begin begins the end of the session. It is called with the client's mutex held.
 func (s *session) begin() {
 	s.client.closing = true
-	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
+	s.ends = time.Now().Add(s.client.cfg.drainTimeout).Add(closeTimeout) // the sum may be no Duration
 }
 
 // settle makes the session's last state change, to StateClosed or StateFailed, after the
