@@ -197,7 +197,7 @@ func TestABackOffAtItsExtremes(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
 					w.srv.Stop(wstest.FIN)
 					c := w.client(append(quiet(), wechatws.WithJitter(jitter), wechatws.WithBackOff(func() backoff.BackOff {
-						return backoff.NewConstantBackOff(time.Duration(delay))
+						return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Duration(delay)), 2000)
 					}))...)
 					go func() { _ = c.Connect(t.Context()) }()
 					w.sleep(time.Second)
