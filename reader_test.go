@@ -16,7 +16,8 @@ import (
 
 // The reader never waits for a goroutine of the user's that can itself wait for the reader: with a
 // server that reads only after it has written, messages move on in both directions when a call that
-// blocks has ended, and that keeps its bound, wherever it is made.
+// blocks has ended, and that keeps its bound, wherever it is made. In a callback, a full inbox ends
+// the wait for an answer, without any deadline.
 func TestNoCallStopsTheReader(t *testing.T) {
 	const bound = 3 * time.Second
 	calls := map[string]func(ctx context.Context, c *client){
@@ -24,6 +25,11 @@ func TestNoCallStopsTheReader(t *testing.T) {
 			_, _ = c.Request(ctx, "ask", isOfType("never"))
 		},
 		"SendConfirmed": func(ctx context.Context, c *client) {
+			_, _ = c.SendConfirmed(ctx, "ask", isOfType("never"))
+		},
+		"SendConfirmed, for its turn,": func(ctx context.Context, c *client) {
+			go func() { _, _ = c.SendConfirmed(c.t.Context(), "first", isOfType("never")) }()
+			time.Sleep(time.Millisecond)
 			_, _ = c.SendConfirmed(ctx, "ask", isOfType("never"))
 		},
 		"Send": func(ctx context.Context, c *client) {
@@ -45,22 +51,22 @@ func TestNoCallStopsTheReader(t *testing.T) {
 			}
 		},
 	}
-	places := map[string]func(w *world, c *client, call func()){
-		"in a callback": func(w *world, c *client, call func()) {
-			once := sync.OnceFunc(call)
-			wechatws.On(c.Client, "chat", func(context.Context, struct{}) { once() })
+	places := map[string]func(w *world, c *client, call func(context.Context)){
+		"in a callback": func(w *world, c *client, call func(context.Context)) {
+			var once sync.Once
+			wechatws.On(c.Client, "chat", func(ctx context.Context, _ struct{}) { once.Do(func() { call(ctx) }) })
 		},
-		"in a match function": func(w *world, c *client, call func()) {
+		"in a match function": func(w *world, c *client, call func(context.Context)) {
 			go func() {
-				_, _ = c.Request(w.Context(), "ask", func(wechatws.Message) bool { call(); return true })
+				_, _ = c.Request(w.Context(), "ask", func(wechatws.Message) bool { call(w.Context()); return true })
 			}()
 		},
-		"behind a full inbox": func(w *world, c *client, call func()) {
+		"behind a full inbox": func(w *world, c *client, call func(context.Context)) {
 			full := sync.OnceFunc(func() { time.Sleep(3 * bound) })
 			wechatws.On(c.Client, "chat", func(context.Context, struct{}) { full() })
 			go func() {
 				time.Sleep(bound)
-				call()
+				call(w.Context())
 			}()
 		},
 	}
@@ -68,7 +74,7 @@ func TestNoCallStopsTheReader(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name+" "+where, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
-					w.net.SetLatency(time.Millisecond)
+					w.net.SetLatency(20 * time.Millisecond)
 					chat := `{"msg_type":"chat","pad":"` + strings.Repeat("x", 2000) + `"}`
 					w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) {
 						for range 5 {
@@ -83,17 +89,19 @@ func TestNoCallStopsTheReader(t *testing.T) {
 						_ = c.CloseNow()
 						w.sleep(10 * bound)
 					}()
-					for range 4 {
+					for range 8 {
 						go func() {
 							for c.Send(ctx, wechatws.Text(strings.Repeat("y", 4000))) == nil {
-								time.Sleep(10 * time.Millisecond)
 							}
 						}()
 					}
 					ended := make(chan time.Duration, 1)
-					place(w, c, func() {
-						ctx, cancel := context.WithTimeout(context.Background(), bound)
-						defer cancel()
+					place(w, c, func(ctx context.Context) {
+						if where != "in a callback" || name != "Request" && !strings.HasPrefix(name, "SendConfirmed") {
+							var cancel context.CancelFunc
+							ctx, cancel = context.WithTimeout(ctx, bound)
+							defer cancel()
+						}
 						began := time.Now()
 						call(ctx, c)
 						ended <- time.Since(began)
