@@ -403,6 +403,10 @@ func try(t *testing.T, w *world, fn userFunction, g *trigger, value string) {
 	require.LessOrEqual(t, time.Since(began), 4*time.Second)
 	w.sleep(time.Second)
 	require.Zero(t, w.net.Clients())
+	require.LessOrEqual(t, w.net.MaxClients(), 2, "one for each client")
+	g.armed.Store(false)
+	require.NoError(t, c.Connect(t.Context()))
+	c.close()
 	if fn.where == nowhere {
 		return
 	}

@@ -135,7 +135,8 @@ func (c *Client) shown() (host string, state State) {
 // written and the [Client.AfterConnect] functions have returned. From then on the client
 // stays connected until [Client.Close] or [Client.Shutdown]. Connect blocks until then:
 // failed attempts are repeated by the schedule (see [WithBackOff]), so that it returns an
-// error only when that is permanent or ctx ends.
+// error only when that is permanent or ctx ends. Before it returns a permanent error, it waits for
+// the callbacks of the last events: until ctx ends, and for no longer than Close may take.
 //
 // When ctx ends before the first open connection, the client is closed, and the error is
 // the cause of ctx's end, joined with the [*UndeliveredError] if messages are left. ctx is
@@ -292,8 +293,8 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 // Close is the manual close: it closes the connection with a code and a reason of at most
 // 123 bytes, and no reconnect follows until [Client.Connect] or [Client.Run] is called. The
 // queue is written first, for no longer than the drain timeout; Close returns the
-// [*UndeliveredError] of the messages that are left. Messages that arrive after the call
-// reach no callback.
+// [*UndeliveredError] of the messages that are left. No callback for a message begins after the
+// call: what has arrived and was not handled is discarded. Shutdown has it handled.
 //
 // Close blocks for no longer than the drain timeout (see [WithDrainTimeout]) plus 2 s for
 // the close handshake, also in a callback: it never waits for callbacks or other functions

@@ -315,3 +315,26 @@ func TestBackOffStopEndsInFailedWithTheLastError(t *testing.T) {
 		c.close()
 	})
 }
+
+// A callback that waits until Connect has returned does not keep it from that.
+func TestConnectAndACallbackThatWaitsForIt(t *testing.T) {
+	for name, tt := range map[string]struct{ deadline, took time.Duration }{
+		"ctx ends":           {time.Second, time.Second},
+		"as long as a Close": {time.Hour, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerAlways(wstest.Status(401, nil, ""))
+				c := w.client(quiet()...)
+				errs := make(chan error)
+				c.OnError(func(_ context.Context, err error) { errs <- err })
+				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				defer cancel()
+				require.Error(t, c.Connect(ctx))
+				require.Equal(t, tt.took, w.since())
+				require.Error(t, <-errs)
+				c.close()
+			})
+		})
+	}
+}

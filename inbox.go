@@ -352,7 +352,8 @@ func (b *batch) read(i int) (m Message, typed []*callbacks.Callback[Message], er
 //
 // The loop ends with one pair of an empty [Message] and an error: the cause of ctx's end;
 // [ErrClosed] when the client is closed; or ErrClosed wrapping the permanent error when it
-// has failed, behind the messages that had arrived before.
+// has failed. After a failure and [Client.Shutdown] it is behind the messages that had arrived
+// before; [Client.Close] discards those.
 //
 // Every method of the client may be called in the loop, whose goroutine the client does not
 // know. So give a [Client.Request] there a deadline, since its answer cannot be read while

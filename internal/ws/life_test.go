@@ -1,0 +1,60 @@
+package ws
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An upper is a connection of a user's type that names the one below it.
+type upper struct{ net.Conn }
+
+func (u upper) NetConn() net.Conn { return u.Conn }
+
+// What the socket has taken waits until the peer acknowledges it.
+func TestLife(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is unknown what the peer has acknowledged")
+	}
+	client, server := tcpPair(t)
+	require.NoError(t, client.SetWriteBuffer(4<<20))
+	assert.True(t, NewSocket(upper{client}, nil).acks)
+	s := NewSocket(client, nil)
+	assert.Equal(t, Life{Heard: s.born}, s.Life())
+	const size = 1 << 20
+	written := make(chan error)
+	go func() {
+		_, err := s.Write(make([]byte, size))
+		written <- err
+	}()
+	buffer := make([]byte, size/4)
+	var last int64
+	for range 3 {
+		_, err := io.ReadFull(server, buffer)
+		require.NoError(t, err)
+		life := s.Life()
+		assert.Greater(t, life.Acked, last)
+		assert.False(t, life.Waits.IsZero())
+		last = life.Acked
+	}
+	assert.True(t, s.Life().Heard.After(s.born), "that is life")
+	_, err := io.ReadFull(server, buffer)
+	require.NoError(t, err)
+	require.NoError(t, <-written)
+}
+
+// The cost of a look, which is made once for each heartbeat.
+//
+//	go test -run '^$' -bench Life ./internal/ws
+func BenchmarkLife(b *testing.B) {
+	client, _ := tcpPair(b)
+	s := NewSocket(client, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Life()
+	}
+}
