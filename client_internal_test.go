@@ -58,7 +58,7 @@ func TestASuspendedMachineProbesItsConnections(t *testing.T) {
 // one. A step of the wall clock that is shorter than any suspension ends none.
 func TestASuspendedMachineWaitsNoLonger(t *testing.T) {
 	suspendable(t, func(c *Client, peer *wstest.Conn, slept *atomic.Int64) {
-		time.Sleep(6 * time.Second)
+		time.Sleep(6500 * time.Millisecond) // between two heartbeats
 		peer.Cut(wstest.FIN)
 		synctest.Wait()
 		require.Equal(t, StateWaiting, c.State())

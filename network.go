@@ -161,11 +161,11 @@ func (s *session) networkChanged(status NetworkStatus) {
 	turned := c.network == nil || status.Connected != c.network.Connected
 	c.network = &status
 	c.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
+	changed, gone := s.route.Check() // also while open: a wait that follows needs the last state
 	if c.link != nil && !c.link.Over() {
 		c.link.heartbeat.probeNow()
 		return
 	}
-	changed, gone := s.route.Check()
 	if !turned && !changed {
 		return
 	}

@@ -77,11 +77,11 @@ const rtaNexthopID = 30
 // A rankedRoute is a default route with its rank: the route with the lowest rank is the best.
 type rankedRoute struct {
 	defaultRoute
-	rank [3]uint32
+	rank [4]uint32
 }
 
 // readDefaultRoutes returns the default routes of all tables, those of the main table first,
-// then IPv4 before IPv6, then by metric.
+// then IPv4 before IPv6, then halves before the whole, then by metric.
 func readDefaultRoutes() ([]defaultRoute, error) {
 	var ranked []rankedRoute
 	err := dumpRoute(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, func(m *syscall.NetlinkMessage) error {
@@ -99,14 +99,15 @@ func readDefaultRoutes() ([]defaultRoute, error) {
 	return routes, err
 }
 
-// parseDefaultRoute returns the route that m describes, or nil if it is not a default route.
+// parseDefaultRoute returns the route that m describes, or nil if it is not a default route. A VPN
+// may take the default route by two routes to a half of all addresses each.
 func parseDefaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
 	var header unix.RtMsg
 	if _, err := binary.Decode(m.Data, binary.NativeEndian, &header); err != nil {
 		return nil, err
 	}
 	unicast := header.Family == unix.AF_INET || header.Family == unix.AF_INET6 // not multicast routing, nor MPLS
-	if header.Dst_len != 0 || !unicast {
+	if header.Dst_len > 1 || !unicast {
 		return nil, nil
 	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
@@ -117,15 +118,15 @@ func parseDefaultRoute(m *syscall.NetlinkMessage) (*rankedRoute, error) {
 	if header.Table != unix.RT_TABLE_MAIN {
 		r.rank[0] = 1
 	}
-	r.rank[1] = uint32(header.Family)
-	digest := fmt.Appendf(nil, "default %d %d", header.Family, header.Type)
+	r.rank[1], r.rank[2] = uint32(header.Family), uint32(1-header.Dst_len)
+	digest := fmt.Appendf(nil, "default %d %d %d", header.Family, header.Dst_len, header.Type)
 	for _, a := range attributes {
 		switch a.Attr.Type {
 		case unix.RTA_OIF:
 			r.index = int(binary.NativeEndian.Uint32(a.Value))
 		case unix.RTA_PRIORITY:
-			r.rank[2] = binary.NativeEndian.Uint32(a.Value)
-		case unix.RTA_TABLE, unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNexthopID:
+			r.rank[3] = binary.NativeEndian.Uint32(a.Value)
+		case unix.RTA_DST, unix.RTA_TABLE, unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNexthopID:
 		default:
 			continue // others, such as the age, change without a change of the route
 		}

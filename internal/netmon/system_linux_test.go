@@ -127,6 +127,8 @@ func TestDefaultRoute(t *testing.T) {
 		m.changes(on, "route add default via fd00::1")
 		m.changes(on, "route del default via fd00::1")
 		m.changes(on, "route add default via 10.0.0.1 table 51820")
+		m.changes(on, "route add 0.0.0.0/1 via 10.0.0.9")
+		m.changes(on, "route add 128.0.0.0/1 via 10.0.0.9")
 		m.changes(on, "route replace default nexthop via 10.0.0.1 nexthop via 10.0.0.9")
 	})
 }
@@ -138,6 +140,7 @@ func TestRouteDecidesType(t *testing.T) {
 		require.Equal(t, on, System.Status())
 		m.changes(Status{true, Unknown}, "route replace default via 10.7.0.1")
 		m.changes(on, "route replace default via 10.0.0.1")
+		m.changes(Status{true, Unknown}, "route add 128.0.0.0/1 via 10.7.0.1")
 	})
 }
 
