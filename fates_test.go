@@ -87,16 +87,16 @@ func TestWhatWaitsIsNotInFlight(t *testing.T) {
 		}
 	}
 	for name, before := range map[string]struct {
-		dialer transport.Dialer
+		option wechatws.Option
 		value  any
 	}{
-		"user's connection": {delayDialer(minute), wechatws.Text("before")},
-		"EncodeOnWrite":     {coder.Dialer{}, slowValue(minute)},
+		"user's connection": {wechatws.WithDialer(delayDialer(minute)), wechatws.Text("before")},
+		"EncodeOnWrite":     {wechatws.WithProxy(nil), slowValue(minute)},
 	} {
 		for verb, call := range verbs {
 			t.Run(name+"/"+verb, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
-					c := w.client(append(quiet(), wechatws.WithDialer(before.dialer))...).connect()
+					c := w.client(append(quiet(), before.option)...).connect()
 					for range 3 {
 						slow.Store(false)
 						require.NoError(t, c.Send(t.Context(), before.value, wechatws.EncodeOnWrite()))
