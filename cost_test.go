@@ -11,10 +11,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -162,6 +164,62 @@ func BenchmarkConfirmed(b *testing.B) {
 				})
 			}
 			all.Wait()
+		})
+	}
+}
+
+// Close of a large queue blocks State, Stats and Send for no longer than that of a small one: they
+// wait for a portion of it. The figures are the longest call of each while Close runs, and Close
+// for each message.
+//
+//	go test -run '^$' -bench CloseLargeQueue -benchtime 20x .
+func BenchmarkCloseLargeQueue(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			longest := map[string]time.Duration{}
+			var closing time.Duration
+			for range b.N {
+				c, err := wechatws.New("ws://localhost", wechatws.WithQueue(n, 1<<30, wechatws.QueueFail))
+				require.NoError(b, err)
+				for range n {
+					require.NoError(b, c.Send(b.Context(), wechatws.Text("x")))
+				}
+				over := make(chan struct{})
+				var others sync.WaitGroup
+				var mu sync.Mutex
+				for name, call := range map[string]func(){
+					"State": func() { c.State() },
+					"Stats": func() { c.Stats() },
+					"Send":  func() { _ = c.Send(b.Context(), wechatws.Text("x"), wechatws.FailFast()) },
+				} {
+					others.Go(func() {
+						for {
+							began := time.Now()
+							call()
+							took := time.Since(began)
+							mu.Lock()
+							longest[name] = max(longest[name], took)
+							mu.Unlock()
+							select {
+							case <-over:
+								return
+							case <-time.After(10 * time.Microsecond):
+							}
+						}
+					})
+				}
+				runtime.GC()
+				began := time.Now()
+				_ = c.Close(wechatws.StatusNormalClosure, "")
+				closing += time.Since(began)
+				close(over)
+				others.Wait()
+			}
+			for name, took := range longest {
+				b.ReportMetric(float64(took.Microseconds()), name+"-µs")
+			}
+			b.ReportMetric(float64(closing.Nanoseconds())/float64(b.N*n), "Close-ns/message")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,53 @@ func TestAProducerFasterThanTheNetwork(t *testing.T) {
 		require.InDelta(t, 11, beats(conn), 1)
 		c.close()
 	})
+}
+
+// With QueueDropOldest, a peer that reads nothing for an hour costs no time and little memory:
+// what is being written, at most 128 messages, one message beyond the bound, and the reports.
+func TestDropOldestAndAPeerThatReadsNothing(t *testing.T) {
+	for name, queue := range map[string]struct{ messages, size int }{
+		"all are being written": {20, 3 << 10},
+		"large messages":        {1000, 100 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(append(quiet(), wechatws.WithQueue(queue.messages, 1<<20, wechatws.QueueDropOldest))...)
+				release := make(chan struct{})
+				c.OnError(func(context.Context, error) { <-release })
+				reported := 0
+				c.OnError(func(_ context.Context, err error) {
+					var de *wechatws.DroppedError
+					require.ErrorAs(t, err, &de)
+					reported += len(de.Messages) + de.More
+				})
+				c.AfterConnect(time.Minute, func(ctx context.Context, s *wechatws.Setup) error {
+					return s.Send(ctx, wechatws.Text(make([]byte, 40<<10))) // fills the buffers
+				})
+				w.net.SetLatency(time.Millisecond)
+				w.srv.OnConn(func(conn *wstest.Conn) { conn.StopReading() })
+				c.send(slices.Repeat([]string{strings.Repeat("x", queue.size)}, 20)...)
+				c.connect()
+				w.sleep(time.Minute)
+				before := heap()
+				const n = 600
+				for range n {
+					now, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+					require.NoError(t, c.Send(now, wechatws.Text(make([]byte, queue.size))), "Send does not wait")
+					cancel()
+					require.LessOrEqual(t, c.Stats().Queued, max(queue.messages, 128+1))
+					require.LessOrEqual(t, c.Stats().QueuedBytes, 1<<20+queue.size)
+					w.sleep(6 * time.Second)
+				}
+				require.Less(t, int64(heap())-int64(before), int64(4<<20), "a callback blocks the reports")
+				close(release)
+				w.sleep(0)
+				stats := c.Stats()
+				require.EqualValues(t, n+20, stats.MessagesOut+int64(stats.Queued)+int64(reported), "each has one fate")
+				_ = c.CloseNow()
+			})
+		})
+	}
 }
 
 // A reader that waits for room in the inbox notices that its connection has ended.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -421,6 +422,7 @@ func (o *Outbox[V]) TakeBack(err error) (back []*Item[V]) {
 		}
 		if n%portion == 0 {
 			o.mu.Unlock()
+			runtime.Gosched() // lets a call that waits go first
 			o.mu.Lock()
 		}
 	}
