@@ -265,7 +265,7 @@ func TestADialerWithItsOwnConnections(t *testing.T) {
 		assert.Equal(t, 1, c.Stats().Opens, "pongs are life")
 
 		conn.IgnorePings(true)
-		for range 10 {
+		for range 5 { // below six timeouts
 			require.NoError(t, conn.Send(`{"msg_type":"x"}`))
 			w.sleep(9 * time.Second)
 		}
