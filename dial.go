@@ -5,25 +5,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws/internal/addresses"
 	"github.com/wechatws/wechatws/internal/boundary"
-	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/internal/ws"
-	"github.com/wechatws/wechatws/transport"
 )
-
-// maxRedirects is how many redirects of a handshake are followed.
-const maxRedirects = 3
 
 // A dialing is one attempt, from DNS to the server's answer.
 type dialing struct {
@@ -139,38 +132,6 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	return dialed{conn, d.socket()}, event, nil
 }
 
-// handshake makes the WebSocket connection, with package ws unless there is a Dialer.
-func (d *dialing) handshake(ctx context.Context, compression bool) (wireConn, *http.Response, error) {
-	if d.cfg.dialer == nil {
-		c, resp, err := ws.Dial(ctx, ws.Handshake{
-			URL:          d.url.String(),
-			Header:       d.header,
-			Subprotocols: d.cfg.subprotocols,
-			Compression:  compression,
-			Client:       d.client(),
-			Socket:       d.socket,
-		})
-		if err != nil {
-			return nil, resp, err
-		}
-		return c, resp, nil
-	}
-	c, resp, err := d.cfg.dialer.Dial(ctx, transport.Handshake{
-		URL:          d.url.String(),
-		Header:       d.header,
-		Subprotocols: d.cfg.subprotocols,
-		Compression:  compression,
-		Client:       d.client(),
-	})
-	switch {
-	case !boundary.IsNil(c):
-		return users.Conn(c), resp, err
-	case err == nil:
-		return nil, nil, errNoConn
-	}
-	return nil, resp, err
-}
-
 // socket returns the network connection that was made last, or nil.
 func (d *dialing) socket() *ws.Socket {
 	d.mu.Lock()
@@ -200,45 +161,6 @@ func (d *dialing) timed() Timings {
 	d.timings.Total = time.Since(d.timings.Start)
 	return d.timings
 }
-
-// client returns the HTTP client of this attempt. Nothing of it remains once there is a
-// connection.
-func (d *dialing) client() *http.Client {
-	conf := &tls.Config{}
-	if d.cfg.tls != nil {
-		conf = d.cfg.tls.Clone()
-		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
-	}
-	// Otherwise what is written at a time at the beginning of a connection becomes several
-	// records, and a cut connection would send the messages in the first ones again.
-	conf.DynamicRecordSizingDisabled = true
-	t := &http.Transport{
-		DialContext:       d.dialNet,
-		TLSClientConfig:   conf,
-		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
-
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-	if d.cfg.proxy != nil {
-		t.Proxy = func(r *http.Request) (*url.URL, error) {
-			u, err := d.cfg.proxy(r)
-			if err != nil { // its text may contain the proxy's password
-				return nil, &proxyError{networkError{"the proxy settings cannot be used", err}}
-			}
-			return u, nil
-		}
-		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
-			if r.StatusCode != http.StatusOK {
-				return &ProxyError{Status: r.StatusCode}
-			}
-			return nil
-		}
-	}
-	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
-}
-
-// A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
-type proxyError struct{ networkError }
 
 // dialNet makes a network connection. net/http calls it with a context that does not end with
 // the request, to be able to use the connection for another one. Here the context ends with the
@@ -316,46 +238,6 @@ func (d *dialing) abandon() {
 	}
 }
 
-// checkRedirect allows a few redirects on the same host. Another host must not receive the
-// header, the subprotocols, the login and the messages, which are for the configured host. It
-// removes the Referer that net/http adds, since that is the last URL with its query.
-func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
-		return errors.New("redirect from TLS to plain text refused")
-	}
-	if !sameHost(req.URL, via[0].URL) {
-		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
-	}
-	req.Header.Del("Referer")
-	return nil
-}
-
-// sameHost reports whether two URLs of http or https have the same host and the same port, or
-// the standard ports, since a redirect may lead from http to https.
-func sameHost(a, b *url.URL) bool {
-	port := func(u *url.URL) string {
-		if p := u.Port(); p != standardPort(u.Scheme) {
-			return p
-		}
-		return ""
-	}
-	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-// standardPort returns the port of a URL without one.
-func standardPort(scheme string) string {
-	switch scheme {
-	case "ws", "http":
-		return "80"
-	case "wss", "https":
-		return "443"
-	}
-	return ""
-}
-
 // begin records the beginning of a phase.
 func (d *dialing) begin(phase string) {
 	d.mu.Lock()
@@ -422,47 +304,3 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	}
 	return &DialError{Phase: phase, Addr: addr, Err: err, text: text}
 }
-
-// handshakeError returns the error for a response that is no valid upgrade.
-func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
-	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
-	if resp.Body != nil {
-		_ = users.Apart(func() (err error) {
-			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-			return err
-		})
-	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		e.detail = d.redact(err.Error())
-	}
-	return e
-}
-
-// redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed
-// status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
-// text unchanged; so a text that a server composes freely, such as its page, is never shown.
-func (d *dialing) redact(text string) string {
-	var secrets []string
-	for _, values := range d.url.Query() {
-		secrets = append(secrets, values...)
-	}
-	for _, values := range d.header {
-		secrets = append(secrets, values...)
-	}
-	if password, ok := d.url.User.Password(); ok {
-		secrets = append(secrets, password)
-	}
-	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
-	secrets = append(secrets, d.cfg.subprotocols...)
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
-	for _, s := range secrets {
-		if len(s) >= minSecret {
-			text = strings.ReplaceAll(text, s, "[redacted]")
-		}
-	}
-	return printable.Text(text)
-}
-
-// minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
-// "1", are no secrets, and are part of other words.
-const minSecret = 4
