@@ -20,12 +20,13 @@ import (
 
 // A dialing is one attempt, from DNS to the server's answer.
 type dialing struct {
-	cfg    *config
-	ctx    context.Context
-	url    *url.URL
-	header http.Header
-	choice addresses.Choice
-	dials  sync.WaitGroup // calls of dialNet
+	cfg         *config
+	ctx         context.Context
+	url         *url.URL
+	header      http.Header
+	compression bool // offer it
+	choice      addresses.Choice
+	dials       sync.WaitGroup // calls of dialNet
 
 	mu      sync.Mutex // guards the fields below; goroutines of net/http call the trace
 	phase   string
@@ -79,7 +80,10 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addresses.Choice{Memory: memory}}
+	d := &dialing{
+		cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), compression: compression,
+		choice: addresses.Choice{Memory: memory},
+	}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began
 
@@ -92,7 +96,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	var resp *http.Response
 	var event OpenEvent
 	err = users.Apart(func() (err error) {
-		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()), compression)
+		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()))
 		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
 		}

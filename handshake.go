@@ -22,13 +22,13 @@ import (
 const maxRedirects = 3
 
 // handshake makes the WebSocket connection, with package ws unless there is a Dialer.
-func (d *dialing) handshake(ctx context.Context, compression bool) (wireConn, *http.Response, error) {
+func (d *dialing) handshake(ctx context.Context) (wireConn, *http.Response, error) {
 	if d.cfg.dialer == nil {
 		c, resp, err := ws.Dial(ctx, ws.Handshake{
 			URL:          d.url.String(),
 			Header:       d.header,
 			Subprotocols: d.cfg.subprotocols,
-			Compression:  compression,
+			Compression:  d.compression,
 			Client:       d.client(),
 			Socket:       d.socket,
 		})
@@ -41,7 +41,7 @@ func (d *dialing) handshake(ctx context.Context, compression bool) (wireConn, *h
 		URL:          d.url.String(),
 		Header:       d.header,
 		Subprotocols: d.cfg.subprotocols,
-		Compression:  compression,
+		Compression:  d.compression,
 		Client:       d.client(),
 	})
 	switch {
@@ -143,6 +143,11 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		e.detail = d.redact(err.Error())
+		wrong := (*ws.ProtocolError)(nil)
+		chosen := d.cfg.dialer != nil && resp.Header.Get("Sec-WebSocket-Extensions") != "" // perhaps the reason
+		if d.compression && (chosen || errors.As(err, &wrong) && wrong.Deflate) {
+			e.cause = ErrCompression
+		}
 	}
 	return e
 }

@@ -180,8 +180,8 @@ func WithReadLimit(bytes int64) Option {
 // small messages it costs more memory and time than it saves. Messages of less than 512 bytes,
 // and those that would not become smaller, are sent uncompressed. If a server's answer says
 // that it keeps its context nevertheless, each connection to it takes 32 KiB more. If a server
-// compresses wrongly, the client ends that connection with [ErrCompression] and offers no
-// compression from then on.
+// answers the offer or compresses wrongly, the client ends that connection with
+// [ErrCompression] and offers no compression from then on.
 func WithCompression() Option {
 	return setting("WithCompression", func(c *config) error { c.compression = true; return nil })
 }
