@@ -291,8 +291,8 @@ func checkHeader(option string, h http.Header) error {
 			name, want = printable.Quote(name[:max(good, 0)]+"…"), "the name of a header must be an HTTP token such as \"X-Room\""
 		case canonical == "Sec-Websocket-Protocol":
 			want = "use WithSubprotocols"
-		case canonical == "Host":
-			want = "the host is the URL's; WithNetDial connects to another address"
+		case canonical == "Host" && !isHostHeader(h[name]):
+			want = "must be one host, with a port if it is not the standard one"
 		case isHandshake(canonical):
 			want = "this header belongs to the handshake"
 		case slices.ContainsFunc(h[name], hasControl):
@@ -306,6 +306,15 @@ func checkHeader(option string, h http.Header) error {
 		errs = append(errs, wrong(option, name, want))
 	}
 	return errors.Join(errs...)
+}
+
+// isHostHeader reports whether values are one host, perhaps with a port.
+func isHostHeader(values []string) bool {
+	if len(values) != 1 {
+		return false
+	}
+	u, err := parseURL("ws://" + values[0])
+	return err == nil && *u == url.URL{Scheme: "ws", Host: u.Host}
 }
 
 // isHandshake reports whether the handshake itself sets a header.

@@ -24,7 +24,8 @@ type dialing struct {
 	ctx         context.Context
 	url         *url.URL
 	header      http.Header
-	compression bool // offer it
+	names       map[string]string // of headers, see namesOf
+	compression bool              // offer it
 	choice      addresses.Choice
 	dials       sync.WaitGroup // calls of dialNet
 
@@ -81,8 +82,8 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
 	d := &dialing{
-		cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), compression: compression,
-		choice: addresses.Choice{Memory: memory},
+		cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), names: namesOf(c.header, ep.Header, traced),
+		compression: compression, choice: addresses.Choice{Memory: memory},
 	}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began

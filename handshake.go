@@ -1,11 +1,13 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -86,7 +88,44 @@ func (d *dialing) client() *http.Client {
 			return nil
 		}
 	}
-	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
+	return &http.Client{Transport: &requester{t, d.names}, CheckRedirect: d.checkRedirect}
+}
+
+// A requester makes requests with the names of headers as they were given and with the Host in
+// the header: some servers compare names byte by byte, and net/http sends neither.
+type requester struct {
+	http.RoundTripper
+	names map[string]string // by the canonical names
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (r *requester) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := req.WithContext(req.Context()) // req must not be changed
+	sent.Header = make(http.Header, len(req.Header))
+	for name, values := range req.Header {
+		sent.Header[cmp.Or(r.names[name], name)] = values
+	}
+	sent.Host = cmp.Or(req.Header.Get("Host"), req.Host)
+	return r.RoundTripper.RoundTrip(sent)
+}
+
+// namesOf returns how names in the request are written, by their canonical names: those of the
+// handshake as in RFC 6455, others as in the headers given, of which a later one counts.
+func namesOf(headers ...http.Header) map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Version"} {
+		names[http.CanonicalHeaderKey(name)] = name
+	}
+	for _, h := range headers {
+		for _, name := range slices.Sorted(maps.Keys(h)) { // a trace may have written one name in two ways
+			switch canonical := http.CanonicalHeaderKey(name); canonical {
+			case "Accept-Encoding", "Host", "Range", "User-Agent": // otherwise net/http would add its own
+			default:
+				names[canonical] = name
+			}
+		}
+	}
+	return names
 }
 
 // A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.

@@ -1,7 +1,15 @@
 package wechatws_test
 
 import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +87,110 @@ func TestOtherWrongAnswersAreNotAboutCompression(t *testing.T) {
 				err := w.client(append(tt.options, wechatws.WithoutReconnect())...).Connect(t.Context())
 				require.Error(t, err)
 				assert.NotErrorIs(t, err, wechatws.ErrCompression)
+			})
+		})
+	}
+}
+
+// rawRequests starts a server on the world's network that accepts every handshake, and returns a
+// function for the lines of the requests that it has read.
+func (w *world) rawRequests(addr string) (requests func() [][]string) {
+	w.Helper()
+	l, err := w.net.Listen(addr)
+	require.NoError(w, err)
+	w.Cleanup(func() { l.Close() })
+	got := make(chan []string, 10)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				var lines []string
+				for r := bufio.NewReader(c); ; {
+					line, err := r.ReadString('\n')
+					if err != nil {
+						return
+					}
+					if line == "\r\n" {
+						break
+					}
+					lines = append(lines, strings.TrimSuffix(line, "\r\n"))
+				}
+				digest := sha1.Sum([]byte(valueOf(lines, "Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+				got <- lines
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+					base64.StdEncoding.EncodeToString(digest[:]))
+				_, _ = io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	return func() (all [][]string) {
+		for len(got) > 0 {
+			all = append(all, <-got)
+		}
+		return all
+	}
+}
+
+// valueOf returns the value of the header with exactly this name.
+func valueOf(lines []string, name string) string {
+	for _, line := range lines {
+		if value, ok := strings.CutPrefix(line, name+": "); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Servers that compare names byte by byte find each name as it was given, and those of the
+// handshake as RFC 6455 has them.
+func TestHeaderNamesAreSentAsTheyWereGiven(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				requests := w.rawRequests("raw.test:80")
+				c := w.clientOf("", over(d, wechatws.WithoutReconnect(), wechatws.WithCompression(), wechatws.WithSubprotocols("v1"),
+					wechatws.WithHeader(http.Header{"appId": {"1"}, "replaced": {"no"}, "X-TOKEN": {"a", "b"}, "user-agent": {"bot"}, "accept-encoding": {"br"}}),
+					wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
+						return wechatws.Endpoint{URL: "ws://raw.test/", Header: http.Header{"RePlaced": {"yes"}}}, nil
+					}))...)
+				c.connect()
+				lines := requests()[0]
+				for _, line := range []string{"appId: 1", "RePlaced: yes", "X-TOKEN: a", "X-TOKEN: b", "User-Agent: bot", "Accept-Encoding: br", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: v1"} {
+					assert.Contains(t, lines, line)
+				}
+				assert.Len(t, valueOf(lines, "Sec-WebSocket-Key"), 24)
+				assert.Contains(t, valueOf(lines, "Sec-WebSocket-Extensions"), "permessage-deflate")
+				names := map[string]bool{}
+				for _, line := range lines[1:] {
+					name, _, _ := strings.Cut(line, ":")
+					assert.False(t, names[name] && name != "X-TOKEN", "%s is sent twice", name)
+					names[name] = true
+					assert.False(t, slices.Contains([]string{"Appid", "X-Token", "Replaced", "replaced"}, name), name)
+				}
+				c.close()
+			})
+		})
+	}
+}
+
+// A Host in the header is what the server receives; the connection and the certificate are those
+// of the URL.
+func TestHostHeader(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.Answer(wstest.Status(302, http.Header{"Location": {"/b"}}, ""))
+				c := w.client(over(d, wechatws.WithHeader(http.Header{"host": {"public.example:8080"}}))...).connect()
+				for _, r := range w.srv.Handshakes() {
+					assert.Equal(t, "public.example:8080", r.Host)
+				}
+				assert.Len(t, w.srv.Handshakes(), 2, "a redirect to the same host has it too")
+				assert.Equal(t, "server.test:80", w.net.Dials()[0].Addr)
+				c.close()
 			})
 		})
 	}

@@ -57,7 +57,8 @@ func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoin
 }
 
 // WithHeader sends h with every handshake, by default no header: cookies, tokens, an Origin.
-// h is cloned. Host and the headers of the handshake itself are refused, and so are two names
+// Names are sent as they are written. A Host is sent instead of the URL's, to which the client
+// connects. h is cloned. The headers of the handshake itself are refused, and so are two names
 // that differ in case only. nil is no header.
 func WithHeader(h http.Header) Option {
 	return setting("WithHeader", func(c *config) error {

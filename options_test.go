@@ -66,7 +66,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"", wechatws.WithEndpoint(nil), `wechatws: WithEndpoint(nil): must be a function`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Sec-WebSocket-Protocol": {"x"}}), `wechatws: WithHeader(Sec-WebSocket-Protocol): use WithSubprotocols`},
 		{"ws://h", wechatws.WithHeader(http.Header{"upgrade": {"x"}}), `wechatws: WithHeader(upgrade): this header belongs to the handshake`},
-		{"ws://h", wechatws.WithHeader(http.Header{"HOST": {"x"}}), `wechatws: WithHeader(HOST): the host is the URL's; WithNetDial connects to another address`},
+		{"ws://h", wechatws.WithHeader(http.Header{"HOST": {"x/secret"}}), `wechatws: WithHeader(HOST): ` + wrongHostHeader},
 		{"ws://h", wechatws.WithHeader(http.Header{"Content-Length": {"1"}}), `wechatws: WithHeader(Content-Length): this header belongs to the handshake`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Authorization: secret": {"x"}}), `wechatws: WithHeader("Authorization…"): the name of a header must be an HTTP token such as "X-Room"`},
 		{"ws://h", wechatws.WithHeader(http.Header{"": {"x"}}), `wechatws: WithHeader("…"): the name of a header must be an HTTP token such as "X-Room"`},
@@ -149,7 +149,10 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 	assert.Equal(t, wechatws.OptionError{Option: "WithJitter", Value: "-1", Want: "must be from 0 to 1"}, *oe)
 }
 
-const wrongHost = "host must be a name or an IP address, one of IPv6 in brackets"
+const (
+	wrongHost       = "host must be a name or an IP address, one of IPv6 in brackets"
+	wrongHostHeader = "must be one host, with a port if it is not the standard one"
+)
 
 // noCodec is a Codec that is only used as a nil pointer.
 type noCodec struct{ wechatws.Codec }
@@ -350,14 +353,14 @@ func FuzzURL(f *testing.F) {
 // retried: the next endpoint may be right.
 func TestInvalidEndpoints(t *testing.T) {
 	for want, endpoint := range map[string]wechatws.Endpoint{
-		`url(""): scheme must be ws or wss (http and https are taken as those)`:                 {},
-		`url("ws://h:99999"): port must be from 1 to 65535`:                                     {URL: "ws://h:99999/?secret"},
-		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                      {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
-		`Endpoint.Header(X-Token): a value must be one line without control characters`:         {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
-		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`:    {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
-		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                        {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
-		`Endpoint.Header(Host): the host is the URL's; WithNetDial connects to another address`: {URL: "ws://h", Header: http.Header{"Host": {"other"}}},
-		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                         {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
+		`url(""): scheme must be ws or wss (http and https are taken as those)`:              {},
+		`url("ws://h:99999"): port must be from 1 to 65535`:                                  {URL: "ws://h:99999/?secret"},
+		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                   {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
+		`Endpoint.Header(X-Token): a value must be one line without control characters`:      {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
+		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`: {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
+		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                     {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
+		`Endpoint.Header(Host): ` + wrongHostHeader:                                          {URL: "ws://h", Header: http.Header{"Host": {"one", "two"}}},
+		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                      {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
 	} {
 		virtual(t, func(t *testing.T, w *world) {
 			asked := 0
