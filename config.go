@@ -244,7 +244,22 @@ func parseURL(raw string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, wrong("url", shown, "a WebSocket URL has no fragment (#…)")
 	}
+	u.RawQuery = escapeQuery(u.RawQuery)
 	return u, nil
+}
+
+// escapeQuery escapes what must not be sent in a query, as browsers do: spaces, quotes, angle
+// brackets and non-ASCII characters. Package net/url does so for the path only.
+func escapeQuery(query string) string {
+	var b strings.Builder
+	for _, c := range []byte(query) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>`, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // isHost reports whether the URL's host is an IP address or may be a name. The labels of a

@@ -145,6 +145,7 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
 	}
 	req.Header.Del("Referer")
+	req.URL.RawQuery = escapeQuery(req.URL.RawQuery)
 	return nil
 }
 

@@ -195,3 +195,28 @@ func TestHostHeader(t *testing.T) {
 		})
 	}
 }
+
+// A URL may be written as in the address bar of a browser, and so may a Location.
+func TestTheQueryIsEscaped(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				requests := w.rawRequests("raw.test:80")
+				for query, sent := range map[string]string{
+					"name=张三 a":           "name=%E5%BC%A0%E4%B8%89%20a",
+					"a=\"<b>\"&c=\xff":    `a=%22%3Cb%3E%22&c=%FF`,
+					"a=%20%E5&b=1+2;c=/?": "a=%20%E5&b=1+2;c=/?", // as it is
+				} {
+					c := w.clientOf("ws://raw.test/房间 1?"+query, over(d, wechatws.WithoutReconnect())...).connect()
+					assert.Equal(t, "GET /%E6%88%BF%E9%97%B4%201?"+sent+" HTTP/1.1", requests()[0][0])
+					c.close()
+				}
+				w.srv.Answer(wstest.Status(302, http.Header{"Location": {"/?name=张 三"}}, ""))
+				c := w.client(over(d, wechatws.WithoutReconnect())...).connect()
+				w.sleep(0)
+				assert.Equal(t, "name=%E5%BC%A0%20%E4%B8%89", w.conn().Request().URL.RawQuery)
+				c.close()
+			})
+		})
+	}
+}
