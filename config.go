@@ -32,6 +32,8 @@ type config struct {
 	host         string // of that URL
 	header       http.Header
 	subprotocols []string
+	insist       bool // on one of them
+	jar          http.CookieJar
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial

@@ -33,6 +33,7 @@ type dialing struct {
 	phase   string
 	began   time.Time // of the phase
 	timings Timings
+	sent    []string     // secrets in the requests, see requested
 	sockets []*ws.Socket // several after redirects; the last one is the connection's
 	over    bool         // no further sockets are made
 }
@@ -69,6 +70,8 @@ func (d dialed) panicked() error {
 var (
 	errNoConn    = errors.New("the Dialer returned neither a connection nor an error")
 	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
+
+	errNoSubprotocol = errors.New("no subprotocol was chosen") // and one is required
 )
 
 // dial makes a connection to ep, with the header that traces have added, and offers compression
@@ -100,6 +103,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()))
 		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
+			if c.insist && event.Subprotocol == "" {
+				err = errNoSubprotocol
+			}
 		}
 		return err
 	})
@@ -112,7 +118,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 			if u, ok := conn.(*boundary.Conn); ok {
 				u.End()
 			}
-			resp = nil
+			if !errors.Is(err, errNoSubprotocol) {
+				resp = nil
+			}
 		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
 			<-ctx.Done() // a timer below with the same deadline has fired first

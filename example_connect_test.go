@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"time"
@@ -83,6 +84,44 @@ func ExampleWithSubprotocols() {
 	fmt.Println(<-chosen)
 	_ = client.Close(wechatws.StatusNormalClosure, "")
 	// Output: chat.v1
+}
+
+// A server that does not know the protocol is not used.
+func ExampleWithRequiredSubprotocols() {
+	server := wstest.NewServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL(), wechatws.WithRequiredSubprotocols("chat.v1"), wechatws.WithoutReconnect())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(errors.Unwrap(client.Connect(context.Background())))
+	// Output: server answered 101 Switching Protocols: no subprotocol was chosen
+}
+
+// The cookie of a load balancer leads the next connection to the same server.
+func ExampleWithCookieJar() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.Answer(wstest.Accept(wstest.WithHeader(http.Header{"Set-Cookie": {"server=7"}})))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	client, err := wechatws.New(server.URL(), wechatws.WithCookieJar(jar))
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		if err := client.Connect(context.Background()); err != nil {
+			panic(err)
+		}
+		conn, _ := server.NextConn(context.Background())
+		fmt.Printf("Cookie: %q\n", conn.Request().Header.Get("Cookie"))
+		_ = client.Close(wechatws.StatusNormalClosure, "")
+	}
+	// Output:
+	// Cookie: ""
+	// Cookie: "server=7"
 }
 
 // A server with a certificate of a private authority.

@@ -88,14 +88,14 @@ func (d *dialing) client() *http.Client {
 			return nil
 		}
 	}
-	return &http.Client{Transport: &requester{t, d.names}, CheckRedirect: d.checkRedirect}
+	return &http.Client{Transport: &requester{t, d}, CheckRedirect: d.checkRedirect, Jar: d.cfg.jar}
 }
 
 // A requester makes requests with the names of headers as they were given and with the Host in
 // the header: some servers compare names byte by byte, and net/http sends neither.
 type requester struct {
 	http.RoundTripper
-	names map[string]string // by the canonical names
+	dialing *dialing
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -103,10 +103,23 @@ func (r *requester) RoundTrip(req *http.Request) (*http.Response, error) {
 	sent := req.WithContext(req.Context()) // req must not be changed
 	sent.Header = make(http.Header, len(req.Header))
 	for name, values := range req.Header {
-		sent.Header[cmp.Or(r.names[name], name)] = values
+		sent.Header[cmp.Or(r.dialing.names[name], name)] = values
 	}
 	sent.Host = cmp.Or(req.Header.Get("Host"), req.Host)
+	r.dialing.requested(req)
 	return r.RoundTripper.RoundTrip(sent)
+}
+
+// requested records the secrets in a request that net/http has added.
+func (d *dialing) requested(req *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	credentials := req.Header.Get("Authorization")
+	_, token, _ := strings.Cut(credentials, " ")
+	d.sent = append(d.sent, credentials, token, req.Header.Get("Cookie"))
+	for _, cookie := range req.Cookies() {
+		d.sent = append(d.sent, cookie.Value)
+	}
 }
 
 // namesOf returns how names in the request are written, by their canonical names: those of the
@@ -175,7 +188,7 @@ func standardPort(scheme string) string {
 // handshakeError returns the error for a response that is no valid upgrade.
 func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
-	if resp.Body != nil {
+	if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // that of a 101 is the connection
 		_ = users.Apart(func() (err error) {
 			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 			return err
@@ -196,7 +209,9 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 // status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
 // text unchanged; so a text that a server composes freely, such as its page, is never shown.
 func (d *dialing) redact(text string) string {
-	var secrets []string
+	d.mu.Lock()
+	secrets := slices.Clone(d.sent)
+	d.mu.Unlock()
 	for _, values := range d.url.Query() {
 		secrets = append(secrets, values...)
 	}

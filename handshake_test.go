@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"slices"
 	"strings"
 	"testing"
@@ -219,4 +220,70 @@ func TestTheQueryIsEscaped(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARequiredSubprotocol(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.Answer(wstest.Accept(), wstest.Accept(wstest.WithSubprotocols("v1")))
+				c := w.client(over(d, wechatws.WithRequiredSubprotocols("v2", "v1"))...).connect()
+				require.Equal(t, 3*time.Second, w.since(), "the second attempt")
+				w.sleep(0)
+				require.Len(t, c.errors(), 1)
+				assert.EqualError(t, c.errors()[0], "wechatws: handshake server.test:80: server answered 101 Switching Protocols: no subprotocol was chosen")
+				assert.Equal(t, "v1", c.opens[0].Subprotocol)
+				assert.Equal(t, 1, w.net.Clients())
+				c.close()
+
+				c = w.client(over(d, wechatws.WithRequiredSubprotocols("v1"), wechatws.WithSubprotocols("v1"))...).connect()
+				c.close()
+			})
+		})
+	}
+}
+
+// A load balancer binds a client to a server, and a gateway answers with a redirect to itself until
+// it receives its cookie.
+func TestCookieJar(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+					if _, err := r.Cookie("passed"); err != nil {
+						return wstest.Status(302, http.Header{"Location": {"/"}, "Set-Cookie": {"passed=1"}}, "")
+					}
+					return wstest.Accept(wstest.WithHeader(http.Header{"Set-Cookie": {"server=7"}}))
+				})
+				jar, err := cookiejar.New(nil)
+				require.NoError(t, err)
+				c := w.client(over(d, wechatws.WithCookieJar(jar), wechatws.WithHeader(http.Header{"cookie": {"own=x"}}))...).connect()
+				require.NoError(t, c.Reconnect())
+				w.sleep(0)
+				requests := w.srv.Handshakes()
+				require.Len(t, requests, 3)
+				assert.Equal(t, []string{"own=x"}, requests[0].Header.Values("Cookie"))
+				assert.Equal(t, []string{"own=x; passed=1"}, requests[1].Header.Values("Cookie"))
+				assert.Equal(t, []string{"own=x; passed=1; server=7"}, requests[2].Header.Values("Cookie"))
+				c.close()
+			})
+		})
+	}
+}
+
+// Cookies of the jar, and credentials made of the URL's user info, are secrets too.
+func TestAddedSecretsAreRedactedInEchoes(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+			cookie, err := r.Cookie("session")
+			if err != nil {
+				return wstest.Status(302, http.Header{"Location": {"/"}, "Set-Cookie": {"session=s3cret-session; Path=/"}}, "")
+			}
+			return wstest.Raw("no:" + r.Header.Get("Authorization") + ":" + cookie.Value + "\r\n\r\n")
+		})
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		err = w.clientOf("ws://user1:s3cret-password@server.test:80/", wechatws.WithoutReconnect(), wechatws.WithCookieJar(jar)).Connect(t.Context())
+		assert.ErrorContains(t, err, `malformed HTTP status code "[redacted]:[redacted]"`)
+	})
 }

@@ -49,21 +49,50 @@ func WithHeader(h http.Header) Option {
 }
 
 // WithSubprotocols offers these subprotocols, the preferred one first; by default none.
-// [OpenEvent] has the one that the server has chosen.
+// [OpenEvent] has the one that the server has chosen. A server that chooses none is accepted, see
+// [WithRequiredSubprotocols].
 func WithSubprotocols(names ...string) Option {
+	return subprotocols("WithSubprotocols", names, false)
+}
+
+// WithRequiredSubprotocols is [WithSubprotocols] for a client that cannot do without: if the
+// server chooses none, the attempt has failed, with a [*HandshakeError] of status 101. By default
+// no subprotocol is required.
+func WithRequiredSubprotocols(names ...string) Option {
+	return subprotocols("WithRequiredSubprotocols", names, true)
+}
+
+func subprotocols(option string, names []string, insist bool) Option {
 	return setting("WithSubprotocols", func(c *config) error {
-		c.subprotocols = slices.Clone(names)
+		c.subprotocols, c.insist = slices.Clone(names), insist
 		var errs []error
+		if insist && len(names) == 0 {
+			errs = append(errs, wrong(option, "none", "give at least one name"))
+		}
 		for i, name := range names {
 			at := fmt.Sprintf("name %d of %d", i+1, len(names)) // the name itself may be a secret
 			switch {
 			case !isToken(name):
-				errs = append(errs, wrong("WithSubprotocols", at, "must be an HTTP token such as \"chat.v1\""))
+				errs = append(errs, wrong(option, at, "must be an HTTP token such as \"chat.v1\""))
 			case slices.Contains(names[:i], name):
-				errs = append(errs, wrong("WithSubprotocols", at, "must be given once"))
+				errs = append(errs, wrong(option, at, "must be given once"))
 			}
 		}
 		return errors.Join(errs...)
+	})
+}
+
+// WithCookieJar keeps the cookies of the server's answers in jar, redirects included, and sends
+// them with later handshakes; by default none are kept. It is for load balancers that bind a client
+// to a server, and for gateways that set a cookie in a redirect. Package net/http/cookiejar has a
+// jar. Cookies of [WithHeader] are sent in addition.
+func WithCookieJar(jar http.CookieJar) Option {
+	return setting("WithCookieJar", func(c *config) error {
+		if boundary.IsNil(jar) {
+			return wrong("WithCookieJar", "nil", "must be a CookieJar")
+		}
+		c.jar = jar
+		return nil
 	})
 }
 
