@@ -304,6 +304,9 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		phase = phaseTLS
 	}
 	text := because(err)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		text = "server does not use TLS: the scheme of the URL must be ws"
+	}
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()
 	}

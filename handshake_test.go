@@ -287,3 +287,29 @@ func TestAddedSecretsAreRedactedInEchoes(t *testing.T) {
 		assert.ErrorContains(t, err, `malformed HTTP status code "[redacted]:[redacted]"`)
 	})
 }
+
+// A wss URL of a server without TLS, and the other way round, is a mistake in the URL.
+func TestTheWrongSchemeIsPermanent(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
+				defer secure.Close()
+				for url, want := range map[string]string{
+					"wss://server.test:80": "wechatws: tls server.test:80: server does not use TLS: the scheme of the URL must be ws",
+					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request",
+				} {
+					c := w.clientOf(url, over(d, wechatws.WithTLSConfig(secure.ClientTLS()))...)
+					assert.EqualError(t, c.Connect(t.Context()), want)
+					assert.Equal(t, wechatws.StateFailed, c.State())
+				}
+			})
+		})
+	}
+}
+
+// Once the client has been open, it is a server that is being set up again.
+func TestTheWrongSchemeAfterTheFirstOpenIsTemporary(t *testing.T) {
+	assert.True(t, wechatws.DefaultRetryIf(wechatws.Failure{Err: http.ErrSchemeMismatch, Opened: true}))
+	assert.False(t, wechatws.DefaultRetryIf(wechatws.Failure{Err: http.ErrSchemeMismatch}))
+}

@@ -266,9 +266,9 @@ const patience = 3
 // another attempt follows.
 //
 // Before the first open, configuration errors are permanent at once: the statuses 400, 401,
-// 403, 404, 405, 407, 410, 426 and 501, and invalid TLS certificates. Certificates that have
-// expired or are not yet valid are retried, since certificates are renewed late and clocks are
-// set late. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
+// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL
+// ([http.ErrSchemeMismatch]), and invalid TLS certificates. Certificates that have expired or
+// are not yet valid are retried, since certificates are renewed late and clocks are set late. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
 // close codes listed below, which the peer may send while [Client.AfterConnect] functions run,
 // are permanent the third time in a row. Time does not count, since the caller of
 // [Client.Connect] waits for the result.
@@ -305,7 +305,7 @@ func DefaultRetryIf(f Failure) bool {
 			http.StatusGone, http.StatusUpgradeRequired, http.StatusNotImplemented:
 			return false
 		}
-		if isCertificateError(f.Err) && !isOutOfDate(f.Err) {
+		if isCertificateError(f.Err) && !isOutOfDate(f.Err) || errors.Is(f.Err, http.ErrSchemeMismatch) {
 			return false
 		}
 	}
