@@ -33,6 +33,7 @@ type dialing struct {
 	phase   string
 	began   time.Time // of the phase
 	timings Timings
+	proxy   *url.URL     // for a tunnel that dialNet makes; nil: none
 	sent    []string     // secrets in the requests, see requested
 	sockets []*ws.Socket // several after redirects; the last one is the connection's
 	over    bool         // no further sockets are made
@@ -180,7 +181,7 @@ func (d *dialing) timed() Timings {
 // attempt, so that no connection outlives it or is made after it.
 func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, error) {
 	d.mu.Lock()
-	over := d.over
+	over, proxy := d.over, d.proxy
 	if !over {
 		d.dials.Add(1)
 		defer d.dials.Done()
@@ -198,6 +199,10 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if netDial == nil {
 		netDial = d.choice.Dial
 	}
+	to := addr
+	if proxy != nil {
+		to = proxyAddr(proxy)
+	}
 	var socket *ws.Socket
 	err := users.Apart(func() (err error) {
 		if d.cfg.fence != nil {
@@ -205,7 +210,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 				return err
 			}
 		}
-		c, err := netDial(ctx, network, addr)
+		c, err := netDial(ctx, network, to)
 		if err == nil && boundary.IsNil(c) {
 			err = errNoNetConn
 		}
@@ -214,7 +219,10 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && proxy != nil:
+		return nil, toProxy(err)
+	case err != nil:
 		return nil, err
 	}
 	d.mu.Lock()
@@ -225,7 +233,14 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		socket.Abort()
 		return nil, net.ErrClosed
 	}
-	return socket, nil
+	if proxy == nil {
+		return socket, nil
+	}
+	c, err := d.tunnel(ctx, socket, proxy, addr)
+	if err != nil {
+		socket.Abort()
+	}
+	return c, err
 }
 
 // cut closes the connections of an attempt whose context has ended, so that a Dialer that reads

@@ -195,9 +195,8 @@ func (e *HandshakeError) Error() string {
 // and nil otherwise.
 func (e *HandshakeError) Unwrap() error { return e.cause }
 
-// A ProxyError is a proxy's refusal to make a tunnel to a wss server. It is wrapped by a
-// [*DialError] of phase "proxy"; use [errors.As]. For a ws server there is no tunnel: the
-// proxy's refusal takes the place of the server's response, and is a [*HandshakeError].
+// A ProxyError is a proxy's refusal to make a tunnel to the server. It is wrapped by a
+// [*DialError] of phase "proxy"; use [errors.As].
 type ProxyError struct {
 	Status int // HTTP status; 407 if it requires credentials, which belong in the proxy's URL
 }

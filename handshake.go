@@ -23,6 +23,9 @@ import (
 // maxRedirects is how many redirects of a handshake are followed.
 const maxRedirects = 3
 
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 64 << 10
+
 // handshake makes the WebSocket connection, with package ws unless there is a Dialer.
 func (d *dialing) handshake(ctx context.Context) (wireConn, *http.Response, error) {
 	if d.cfg.dialer == nil {
@@ -58,29 +61,15 @@ func (d *dialing) handshake(ctx context.Context) (wireConn, *http.Response, erro
 // client returns the HTTP client of this attempt. Nothing of it remains once there is a
 // connection.
 func (d *dialing) client() *http.Client {
-	conf := &tls.Config{}
-	if d.cfg.tls != nil {
-		conf = d.cfg.tls.Clone()
-		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
-	}
-	// Otherwise what is written at a time at the beginning of a connection becomes several
-	// records, and a cut connection would send the messages in the first ones again.
-	conf.DynamicRecordSizingDisabled = true
 	t := &http.Transport{
 		DialContext:       d.dialNet,
-		TLSClientConfig:   conf,
+		TLSClientConfig:   d.tlsConfig(),
 		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
 
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 	if d.cfg.proxy != nil {
-		t.Proxy = func(r *http.Request) (*url.URL, error) {
-			u, err := d.cfg.proxy(r)
-			if err != nil { // its text may contain the proxy's password
-				return nil, &proxyError{networkError{"the proxy settings cannot be used", err}}
-			}
-			return u, nil
-		}
+		t.Proxy = d.chooseProxy
 		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
 			if r.StatusCode != http.StatusOK {
 				return &ProxyError{Status: r.StatusCode}
@@ -141,8 +130,18 @@ func namesOf(headers ...http.Header) map[string]string {
 	return names
 }
 
-// A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
-type proxyError struct{ networkError }
+// tlsConfig returns the TLS configuration of this attempt.
+func (d *dialing) tlsConfig() *tls.Config {
+	conf := &tls.Config{}
+	if d.cfg.tls != nil {
+		conf = d.cfg.tls.Clone()
+		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
+	}
+	// Otherwise what is written at a time at the beginning of a connection becomes several
+	// records, and a cut connection would send the messages in the first ones again.
+	conf.DynamicRecordSizingDisabled = true
+	return conf
+}
 
 // checkRedirect allows a few redirects on the same host. Another host must not receive the
 // header, the subprotocols, the login and the messages, which are for the configured host. It

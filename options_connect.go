@@ -116,8 +116,9 @@ func WithTLSConfig(t *tls.Config) Option {
 }
 
 // WithProxy sets the function that chooses the proxy for each handshake, by default
-// [http.ProxyFromEnvironment]; see the Proxy field of [http.Transport]. nil is no proxy. An
-// error from fn is a failed attempt, and ends the client if it is marked with [Permanent].
+// [http.ProxyFromEnvironment]; see the Proxy field of [http.Transport]. A proxy is asked for a
+// tunnel (CONNECT), for ws as for wss. nil is no proxy. An error from fn is a failed attempt, and
+// ends the client if it is marked with [Permanent].
 func WithProxy(fn func(*http.Request) (*url.URL, error)) Option {
 	return setting("WithProxy", func(c *config) error { c.proxy = fn; return nil })
 }

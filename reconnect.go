@@ -280,9 +280,9 @@ const patience = 3
 // client ends 21 minutes after the first refusal, since the waits are longer by then. Refusals
 // that alternate, such as 401 and 403, are temporary.
 //
-// Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 comes
-// from a proxy that requires other credentials, for a tunnel (a *[ProxyError]) or in the
-// server's place; every other response of a proxy to CONNECT is temporary.
+// Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 is a
+// *[ProxyError], of a proxy that requires other credentials; every other refusal of a proxy is
+// temporary.
 //
 // An error marked with [Permanent] is always permanent, also with a function of
 // [WithRetryIf].
