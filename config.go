@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,6 +35,7 @@ type config struct {
 	subprotocols []string
 	insist       bool // on one of them
 	jar          http.CookieJar
+	crossHost    bool // follow redirects to other hosts
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
@@ -227,13 +229,8 @@ func parseURL(raw string) (*url.URL, error) {
 	if shown == `""` && raw != "" {
 		shown = printable.NotShown
 	}
-	switch u.Scheme {
-	case "ws", "wss":
-	case "http":
-		u.Scheme = "ws"
-	case "https":
-		u.Scheme = "wss"
-	default:
+	u = asWebSocket(u)
+	if u.Scheme != "ws" && u.Scheme != "wss" {
 		return nil, wrong("url", shown, "scheme must be ws or wss (http and https are taken as those)")
 	}
 	switch port, err := strconv.Atoi(u.Port()); {
@@ -248,6 +245,14 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	u.RawQuery = escapeQuery(u.RawQuery)
 	return u, nil
+}
+
+// asWebSocket returns u with a scheme of WebSocket instead of HTTP.
+func asWebSocket(u *url.URL) *url.URL {
+	scheme := map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	changed := *u
+	changed.Scheme = cmp.Or(scheme, u.Scheme)
+	return &changed
 }
 
 // escapeQuery escapes what must not be sent in a query, as browsers do: spaces, quotes, angle

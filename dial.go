@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,6 +27,7 @@ type dialing struct {
 	header      http.Header
 	names       map[string]string // of headers, see namesOf
 	compression bool              // offer it
+	moved       bool              // a redirect has led to another host; for the goroutine of the handshake
 	choice      addresses.Choice
 	dials       sync.WaitGroup // calls of dialNet
 
@@ -33,6 +35,7 @@ type dialing struct {
 	phase   string
 	began   time.Time // of the phase
 	timings Timings
+	at      *url.URL     // of the last request
 	proxy   *url.URL     // for a tunnel that dialNet makes; nil: none
 	sent    []string     // secrets in the requests, see requested
 	sockets []*ws.Socket // several after redirects; the last one is the connection's
@@ -43,6 +46,7 @@ type dialing struct {
 type dialed struct {
 	conn   wireConn
 	socket *ws.Socket // nil if the Dialer makes connections of its own
+	moved  bool       // to another host than that of the endpoint
 }
 
 // faults returns the faults of those connections that are the user's.
@@ -73,6 +77,7 @@ var (
 	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
 
 	errNoSubprotocol = errors.New("no subprotocol was chosen") // and one is required
+	errNotOffered    = errors.New("a subprotocol was chosen, and none was offered to this host")
 )
 
 // dial makes a connection to ep, with the header that traces have added, and offers compression
@@ -104,8 +109,11 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()))
 		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
-			if c.insist && event.Subprotocol == "" {
+			switch {
+			case c.insist && event.Subprotocol == "":
 				err = errNoSubprotocol
+			case d.moved && event.Subprotocol != "":
+				err = errNotOffered
 			}
 		}
 		return err
@@ -119,7 +127,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 			if u, ok := conn.(*boundary.Conn); ok {
 				u.End()
 			}
-			if !errors.Is(err, errNoSubprotocol) {
+			if !errors.Is(err, errNoSubprotocol) && !errors.Is(err, errNotOffered) {
 				resp = nil
 			}
 		}
@@ -139,11 +147,11 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		d.abandon()
 		return dialed{}, OpenEvent{Timings: d.timed()}, d.failed(resp, err)
 	}
-	event.Timings = d.timed()
+	event.Timings, event.URL = d.timed(), shownURL(asWebSocket(d.target()))
 	if resp != nil {
 		event.Header = resp.Header
 	}
-	return dialed{conn, d.socket()}, event, nil
+	return dialed{conn, d.socket(), d.moved}, event, nil
 }
 
 // socket returns the network connection that was made last, or nil.
@@ -325,10 +333,8 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()
 	}
-	addr := d.url.Host
-	if d.url.Port() == "" {
-		addr = net.JoinHostPort(d.url.Hostname(), standardPort(d.url.Scheme))
-	}
+	at := d.target()
+	addr := net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), standardPort(at.Scheme)))
 	if resp == nil { // otherwise handshakeError has redacted it
 		text = d.redact(text)
 		err = &networkError{text, err}

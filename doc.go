@@ -85,8 +85,9 @@
 // Each option has a default. A later option replaces an earlier one that sets the same thing.
 //
 //   - Connect, where to and how: [WithEndpoint], [WithHeader], [WithSubprotocols],
-//     [WithRequiredSubprotocols], [WithCookieJar], [WithTLSConfig], [WithProxy], [WithNetDial],
-//     [WithDialer], [WithDialTimeout], [WithReadLimit], [WithCompression]
+//     [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
+//     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
+//     [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
 //     [WithTypeField], [WithCodec]

@@ -124,6 +124,26 @@ func ExampleWithCookieJar() {
 	// Cookie: "server=7"
 }
 
+// A gateway that sends clients to the servers behind it.
+func ExampleWithCrossHostRedirects() {
+	server, gateway := wstest.NewServer(), wstest.NewServer()
+	defer server.Close()
+	defer gateway.Close()
+	gateway.Answer(wstest.Status(http.StatusFound, http.Header{"Location": {server.URL()}}, ""))
+	client, err := wechatws.New(gateway.URL(), wechatws.WithCrossHostRedirects())
+	if err != nil {
+		panic(err)
+	}
+	opened := make(chan string, 1)
+	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) { opened <- e.URL })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Println(<-opened == server.URL())
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: true
+}
+
 // A server with a certificate of a private authority.
 func ExampleWithTLSConfig() {
 	server := wstest.NewServer(wstest.WithTLS())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -19,9 +18,6 @@ import (
 	"github.com/wechatws/wechatws/internal/ws"
 	"github.com/wechatws/wechatws/transport"
 )
-
-// maxRedirects is how many redirects of a handshake are followed.
-const maxRedirects = 3
 
 // maxHeader bounds the header of an answer, in bytes.
 const maxHeader = 64 << 10
@@ -99,10 +95,11 @@ func (r *requester) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(sent)
 }
 
-// requested records the secrets in a request that net/http has added.
+// requested records where a request goes, and the secrets in it that net/http has added.
 func (d *dialing) requested(req *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.at = req.URL
 	credentials := req.Header.Get("Authorization")
 	_, token, _ := strings.Cut(credentials, " ")
 	d.sent = append(d.sent, credentials, token, req.Header.Get("Cookie"))
@@ -141,47 +138,6 @@ func (d *dialing) tlsConfig() *tls.Config {
 	// records, and a cut connection would send the messages in the first ones again.
 	conf.DynamicRecordSizingDisabled = true
 	return conf
-}
-
-// checkRedirect allows a few redirects on the same host. Another host must not receive the
-// header, the subprotocols, the login and the messages, which are for the configured host. It
-// removes the Referer that net/http adds, since that is the last URL with its query.
-func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
-		return errors.New("redirect from TLS to plain text refused")
-	}
-	if !sameHost(req.URL, via[0].URL) {
-		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
-	}
-	req.Header.Del("Referer")
-	req.URL.RawQuery = escapeQuery(req.URL.RawQuery)
-	return nil
-}
-
-// sameHost reports whether two URLs of http or https have the same host and the same port, or
-// the standard ports, since a redirect may lead from http to https.
-func sameHost(a, b *url.URL) bool {
-	port := func(u *url.URL) string {
-		if p := u.Port(); p != standardPort(u.Scheme) {
-			return p
-		}
-		return ""
-	}
-	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-// standardPort returns the port of a URL without one.
-func standardPort(scheme string) string {
-	switch scheme {
-	case "ws", "http":
-		return "80"
-	case "wss", "https":
-		return "443"
-	}
-	return ""
 }
 
 // handshakeError returns the error for a response that is no valid upgrade.

@@ -122,7 +122,7 @@ func (s *session) connect(ctx context.Context, route *netmon.Route, info DialInf
 // login calls the login function and writes its message, the first one of the connection.
 func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
 	cfg := &s.client.cfg
-	if cfg.login == nil {
+	if cfg.login == nil || l.moved { // another host must not receive it
 		return 0, nil
 	}
 	began := time.Now()

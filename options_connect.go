@@ -96,6 +96,15 @@ func WithCookieJar(jar http.CookieJar) Option {
 	})
 }
 
+// WithCrossHostRedirects follows redirects of the handshake to other hosts too, by default only on
+// the same host and port; at most three, and none from wss to ws. Another host receives neither
+// the header ([WithHeader], [Endpoint], [DialInfo]) nor the subprotocols, and on a connection to it
+// the login message is not sent. What [Client.AfterConnect] functions send, heartbeats and queued
+// messages are. The TLS configuration is the same. [OpenEvent] has the host.
+func WithCrossHostRedirects() Option {
+	return setting("WithCrossHostRedirects", func(c *config) error { c.crossHost = true; return nil })
+}
+
 // WithTLSConfig sets the TLS configuration for wss, by default that of package crypto/tls. t
 // is cloned. Its callbacks run on goroutines of net/http; a panic in one is a failed attempt.
 // Versions below TLS 1.2 are refused.

@@ -179,6 +179,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
 	add("WithSubprotocols", wechatws.WithRequiredSubprotocols("a"), wechatws.WithRequiredSubprotocols())
 	add("WithCookieJar", wechatws.WithCookieJar(&cookiejar.Jar{}), wechatws.WithCookieJar(nil))
+	add("WithCrossHostRedirects", wechatws.WithCrossHostRedirects(), nil)
 	add("WithTLSConfig", wechatws.WithTLSConfig(&tls.Config{}), wechatws.WithTLSConfig(nil))
 	add("WithProxy", wechatws.WithProxy(nil), nil)
 	add("WithNetDial", wechatws.WithNetDial(dial), wechatws.WithNetDial(nil))
