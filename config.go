@@ -207,11 +207,31 @@ func (c *config) check(rawURL string) error {
 	return errors.Join(errs...)
 }
 
-// An Endpoint is the URL and the header of an attempt, as the function of [WithEndpoint]
-// returns it. Printed and in a log it shows the URL's scheme and host only.
+// An Endpoint is what the function of [WithEndpoint] returns for an attempt. Printed and in a log
+// it shows the URL's scheme and host only.
 type Endpoint struct {
 	URL    string      // ws or wss; http and https are taken as those
 	Header http.Header // added to the header of WithHeader, of which it replaces the same names; may be nil
+	// TLS replaces the configuration of [WithTLSConfig], under the same conditions: for roots
+	// and client certificates that change. nil: it is not replaced.
+	TLS *tls.Config
+}
+
+// checkTLS returns an error if a TLS configuration must not be used.
+func checkTLS(option string, t *tls.Config) error {
+	for _, version := range [...]uint16{t.MinVersion, t.MaxVersion} {
+		if version != 0 && version < tls.VersionTLS12 {
+			return wrong(option, tls.VersionName(version), "versions below TLS 1.2 are not allowed")
+		}
+	}
+	return nil
+}
+
+// cloneTLS returns a copy of a TLS configuration whose callbacks return panics as errors.
+func cloneTLS(t *tls.Config) *tls.Config {
+	t = t.Clone()
+	users.TLS(t)
+	return t
 }
 
 // parseURL reads a WebSocket URL. Its errors show at most scheme and host.

@@ -26,6 +26,7 @@ type dialing struct {
 	url         *url.URL
 	header      http.Header
 	names       map[string]string // of headers, see namesOf
+	tls         *tls.Config       // nil: the default
 	compression bool              // offer it
 	moved       bool              // a redirect has led to another host; for the goroutine of the handshake
 	choice      addresses.Choice
@@ -87,12 +88,18 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	if err == nil {
 		err = checkHeader("Endpoint.Header", ep.Header)
 	}
+	if err == nil && ep.TLS != nil {
+		err = checkTLS("Endpoint.TLS", ep.TLS)
+	}
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
 	d := &dialing{
 		cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), names: namesOf(c.header, ep.Header, traced),
-		compression: compression, choice: addresses.Choice{Memory: memory},
+		tls: c.tls, compression: compression, choice: addresses.Choice{Memory: memory},
+	}
+	if ep.TLS != nil {
+		d.tls = cloneTLS(ep.TLS)
 	}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began

@@ -130,8 +130,8 @@ func namesOf(headers ...http.Header) map[string]string {
 // tlsConfig returns the TLS configuration of this attempt.
 func (d *dialing) tlsConfig() *tls.Config {
 	conf := &tls.Config{}
-	if d.cfg.tls != nil {
-		conf = d.cfg.tls.Clone()
+	if d.tls != nil {
+		conf = d.tls.Clone()
 		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
 	}
 	// Otherwise what is written at a time at the beginning of a connection becomes several

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -312,4 +314,32 @@ func TestTheWrongSchemeIsPermanent(t *testing.T) {
 func TestTheWrongSchemeAfterTheFirstOpenIsTemporary(t *testing.T) {
 	assert.True(t, wechatws.DefaultRetryIf(wechatws.Failure{Err: http.ErrSchemeMismatch, Opened: true}))
 	assert.False(t, wechatws.DefaultRetryIf(wechatws.Failure{Err: http.ErrSchemeMismatch}))
+}
+
+// Roots and client certificates that change are used from the next attempt on.
+func TestTLSOfAnAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		srv := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
+		defer srv.Close()
+		renewed := srv.ClientTLS()
+		endpoint := wechatws.Endpoint{URL: srv.URL()}
+		c := w.clientOf("", wechatws.WithTLSConfig(&tls.Config{RootCAs: x509.NewCertPool()}), wechatws.WithRetryIf(func(wechatws.Failure) bool { return true }),
+			wechatws.WithEndpoint(func(_ context.Context, attempt int, _ error) (wechatws.Endpoint, error) {
+				switch attempt {
+				case 2:
+					endpoint.TLS = &tls.Config{VerifyConnection: func(tls.ConnectionState) error { panic("verify") }, InsecureSkipVerify: true}
+				case 3:
+					endpoint.TLS = renewed
+				}
+				return endpoint, nil
+			}))
+		c.connect()
+		w.sleep(0)
+		require.Len(t, c.errors(), 2)
+		assert.ErrorContains(t, c.errors()[0], "unknown authority", "the configuration of the option")
+		var panicked *wechatws.PanicError
+		assert.ErrorAs(t, c.errors()[1], &panicked)
+		assert.Empty(t, renewed.NextProtos, "the program's configuration is not changed")
+		c.close()
+	})
 }

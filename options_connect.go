@@ -17,9 +17,9 @@ import (
 
 // Connect: where to, and how.
 
-// WithEndpoint calls fn before every attempt for the URL and the header, by default the url
-// given to [New], which must be empty with this option. It is for tokens that expire and for
-// hosts that change.
+// WithEndpoint calls fn before every attempt for the URL, the header and the TLS configuration,
+// by default the url given to [New], which must be empty with this option. It is for tokens and
+// certificates that expire and for hosts that change.
 //
 // fn receives the number of the attempt, as in [StateChange], and the error of the previous
 // attempt or connection, or nil. It runs on a goroutine of its own, one call at a time, and
@@ -107,20 +107,14 @@ func WithCrossHostRedirects() Option {
 
 // WithTLSConfig sets the TLS configuration for wss, by default that of package crypto/tls. t
 // is cloned. Its callbacks run on goroutines of net/http; a panic in one is a failed attempt.
-// Versions below TLS 1.2 are refused.
+// Versions below TLS 1.2 are refused. [Endpoint] may have another configuration for an attempt.
 func WithTLSConfig(t *tls.Config) Option {
 	return setting("WithTLSConfig", func(c *config) error {
 		if t == nil {
 			return wrong("WithTLSConfig", "nil", "must be a configuration")
 		}
-		for _, version := range [...]uint16{t.MinVersion, t.MaxVersion} {
-			if version != 0 && version < tls.VersionTLS12 {
-				return wrong("WithTLSConfig", tls.VersionName(version), "versions below TLS 1.2 are not allowed")
-			}
-		}
-		c.tls = t.Clone()
-		users.TLS(c.tls)
-		return nil
+		c.tls = cloneTLS(t)
+		return checkTLS("WithTLSConfig", t)
 	})
 }
 

@@ -365,6 +365,7 @@ func TestInvalidEndpoints(t *testing.T) {
 		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                   {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
 		`Endpoint.Header(X-Token): a value must be one line without control characters`:      {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
 		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`: {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
+		`Endpoint.TLS(TLS 1.1): versions below TLS 1.2 are not allowed`:                      {URL: "ws://h", TLS: &tls.Config{MinVersion: tls.VersionTLS11}},
 		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                     {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
 		`Endpoint.Header(Host): ` + wrongHostHeader:                                          {URL: "ws://h", Header: http.Header{"Host": {"one", "two"}}},
 		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                      {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
