@@ -29,8 +29,9 @@ import (
 type config struct {
 	// Connect.
 	endpoint     func(ctx context.Context, attempt int, last error) (Endpoint, error)
-	fixed        bool   // endpoint is the URL given to New
-	host         string // of that URL
+	urls         []string // of WithEndpoints
+	fixed        bool     // endpoint is the URL given to New
+	host         string   // of that URL, or of the first one of WithEndpoints
 	header       http.Header
 	subprotocols []string
 	insist       bool // on one of them
@@ -166,10 +167,16 @@ func (c *config) check(rawURL string) error {
 	}
 	switch {
 	case slices.ContainsFunc(c.mistakes, func(m mistake) bool { return m.thing == "WithEndpoint" }):
+	case len(c.urls) > 0 && rawURL != "":
+		errs = append(errs, wrong("WithEndpoints", "urls", "give New an empty url with this option"))
+	case len(c.urls) > 0:
+		c.endpoint = newPool(c.urls).next
+		u, _ := parseURL(c.urls[0]) // it has been checked
+		c.host = u.Host
 	case c.endpoint != nil && rawURL != "":
 		errs = append(errs, wrong("WithEndpoint", "func", "give New an empty url when the endpoint comes from a function"))
 	case c.endpoint == nil && rawURL == "":
-		errs = append(errs, wrong("url", `""`, "give a URL, or WithEndpoint"))
+		errs = append(errs, wrong("url", `""`, "give a URL, WithEndpoint or WithEndpoints"))
 	case c.endpoint == nil:
 		u, err := parseURL(rawURL)
 		if err != nil {

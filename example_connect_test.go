@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -49,6 +50,17 @@ func ExampleWithEndpoint() {
 	// Output:
 	// after: server answered 401 Unauthorized
 	// <nil>
+}
+
+// Many clients are spread over the servers, each in an order of its own.
+func ExampleWithEndpoints() {
+	urls := []string{"wss://a.live.example.com/ws", "wss://b.live.example.com/ws", "wss://c.live.example.com/ws"}
+	for range 100 {
+		rand.Shuffle(len(urls), func(i, j int) { urls[i], urls[j] = urls[j], urls[i] })
+		if _, err := wechatws.New("", wechatws.WithEndpoints(urls...)); err != nil {
+			panic(err)
+		}
+	}
 }
 
 func ExampleWithHeader() {

@@ -95,7 +95,9 @@ func (s *session) connect(ctx context.Context, route *netmon.Route, info DialInf
 	}
 	var asking time.Duration
 	if !cfg.fixed {
-		asking = time.Since(began)
+		if len(cfg.urls) == 0 {
+			asking = time.Since(began)
+		}
 		if u, err := parseURL(ep.URL); err == nil {
 			s.client.mu.Lock()
 			s.client.host = u.Host

@@ -29,7 +29,7 @@ import (
 // failed with an *[OptionError] in its *[DialError], and the next one follows.
 func WithEndpoint(fn func(ctx context.Context, attempt int, last error) (Endpoint, error)) Option {
 	return setting("WithEndpoint", func(c *config) error {
-		c.endpoint = fn
+		c.endpoint, c.urls = fn, nil
 		if fn == nil {
 			return wrong("WithEndpoint", "nil", "must be a function")
 		}

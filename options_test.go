@@ -39,7 +39,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"", nil, `wechatws: New(nil): an option must not be nil`},
 		{"ftp://host/path", pass, `wechatws: url("ftp://host"): scheme must be ws or wss (http and https are taken as those)`},
 		{"host:8080", pass, `wechatws: url("host:"): scheme must be ws or wss (http and https are taken as those)`},
-		{"", pass, `wechatws: url(""): give a URL, or WithEndpoint`},
+		{"", pass, `wechatws: url(""): give a URL, WithEndpoint or WithEndpoints`},
 		{"ws://", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws:///path?token=secret", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws://user:secret@/path", pass, `wechatws: url("ws:"): host is missing`},
@@ -64,6 +64,9 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://host", wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
 			return wechatws.Endpoint{}, nil
 		}), `wechatws: WithEndpoint(func): give New an empty url when the endpoint comes from a function`},
+		{"ws://host", wechatws.WithEndpoints("ws://a"), `wechatws: WithEndpoints(urls): give New an empty url with this option`},
+		{"", wechatws.WithEndpoints(), `wechatws: WithEndpoints(none): give at least one URL`},
+		{"", wechatws.WithEndpoints("ws://a", "ftp://u:secret@b/"), `wechatws: WithEndpoints(url 2 of 2: "ftp://b"): scheme must be ws or wss (http and https are taken as those)`},
 		{"", wechatws.WithEndpoint(nil), `wechatws: WithEndpoint(nil): must be a function`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Sec-WebSocket-Protocol": {"x"}}), `wechatws: WithHeader(Sec-WebSocket-Protocol): use WithSubprotocols`},
 		{"ws://h", wechatws.WithHeader(http.Header{"upgrade": {"x"}}), `wechatws: WithHeader(upgrade): this header belongs to the handshake`},
@@ -175,6 +178,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	login := func(context.Context) (any, error) { return nil, nil }
 	policy := func() backoff.BackOff { return &backoff.ZeroBackOff{} }
 	add("WithEndpoint", wechatws.WithEndpoint(endpoint), wechatws.WithEndpoint(nil))
+	add("WithEndpoint", wechatws.WithEndpoints("ws://a", "ws://b"), wechatws.WithEndpoints("ws://a", "b"))
 	add("WithHeader", wechatws.WithHeader(nil), wechatws.WithHeader(http.Header{"": nil}))
 	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
 	add("WithSubprotocols", wechatws.WithRequiredSubprotocols("a"), wechatws.WithRequiredSubprotocols())
@@ -232,7 +236,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 
 	for _, name := range exportedOptions(t) {
 		replaces := map[string]string{
-			"WithRequiredSubprotocols": "WithSubprotocols", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithEndpoints": "WithEndpoint", "WithRequiredSubprotocols": "WithSubprotocols", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
 			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
 		}
 		if thing, ok := replaces[name]; ok {
