@@ -78,6 +78,34 @@ func TestEndpointsAreWalked(t *testing.T) {
 	})
 }
 
+// A server that failed some time ago has its place again also if another one failed before it.
+func TestAnEndpointHasItsPlaceAgain(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		servers, urls := w.abc()
+		dialed := w.dialLog()
+		servers["a"].Stop(wstest.RST)
+		c := w.clientOf("", append(quiet(), urls)...).connect()
+		servers["b"].Stop(wstest.RST)
+		w.sleep(9 * time.Second)
+		assert.Equal(t, "abc", dialed())
+		servers["a"].Start()
+		servers["b"].Start()
+		w.sleep(time.Hour)
+		servers["c"].Stop(wstest.RST)
+		w.sleep(3 * time.Second)
+		servers["a"].Stop(wstest.RST)
+		w.sleep(3 * time.Second)
+		assert.Equal(t, "ab", dialed())
+		w.sleep(time.Hour)
+		servers["a"].Start()
+		servers["c"].Start()
+		servers["b"].Stop(wstest.RST)
+		w.sleep(3 * time.Second)
+		assert.Equal(t, "a", dialed(), "not c, which failed before it")
+		c.close()
+	})
+}
+
 // Each server is tried also if the waits are longer than the time after which a server has its
 // place again.
 func TestEndpointsAreWalkedWithLongWaits(t *testing.T) {
@@ -87,9 +115,9 @@ func TestEndpointsAreWalkedWithLongWaits(t *testing.T) {
 		for _, s := range servers {
 			s.Stop(wstest.RST)
 		}
-		c := w.clientOf("", urls, wechatws.WithTiers(wechatws.Tier{Delay: 450 * time.Second}))
+		c := w.clientOf("", urls, wechatws.WithTiers(wechatws.Tier{Delay: 11 * time.Minute}))
 		go func() { _ = c.Connect(t.Context()) }()
-		w.sleep(6 * 450 * time.Second)
+		w.sleep(6 * 11 * time.Minute)
 		assert.Equal(t, "abcabca", dialed())
 		require.NoError(t, c.CloseNow())
 	})
