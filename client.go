@@ -54,10 +54,10 @@ type Client struct {
 	misuses     []error       // returned by the next Connect
 }
 
-// New returns a client for a URL of the scheme ws or wss; http and https mean the same. It
-// does no I/O, and does not block. Its error joins an [*OptionError] for each wrong option;
+// New returns a client for a URL of the scheme ws or wss; http and https mean the same. Spaces
+// and non-ASCII characters in the URL are escaped. New does no I/O, and does not block. Its error joins an [*OptionError] for each wrong option;
 // a panic in an option is not recovered. The client will follow up to three redirects of a
-// handshake, on the same host only.
+// handshake, on the same host only; see [WithCrossHostRedirects].
 func New(url string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaultConfig(), done: make(chan struct{}), closed: make(chan struct{})}
 	for _, option := range options {

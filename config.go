@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,10 +29,14 @@ import (
 type config struct {
 	// Connect.
 	endpoint     func(ctx context.Context, attempt int, last error) (Endpoint, error)
-	fixed        bool   // endpoint is the URL given to New
-	host         string // of that URL
+	urls         []string // of WithEndpoints
+	fixed        bool     // endpoint is the URL given to New
+	host         string   // of that URL, or of the first one of WithEndpoints
 	header       http.Header
 	subprotocols []string
+	insist       bool // on one of them
+	jar          http.CookieJar
+	crossHost    bool // follow redirects to other hosts
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
@@ -162,10 +167,16 @@ func (c *config) check(rawURL string) error {
 	}
 	switch {
 	case slices.ContainsFunc(c.mistakes, func(m mistake) bool { return m.thing == "WithEndpoint" }):
+	case len(c.urls) > 0 && rawURL != "":
+		errs = append(errs, wrong("WithEndpoints", "urls", "give New an empty url with this option"))
+	case len(c.urls) > 0:
+		c.endpoint = newPool(c.urls).next
+		u, _ := parseURL(c.urls[0]) // it has been checked
+		c.host = u.Host
 	case c.endpoint != nil && rawURL != "":
 		errs = append(errs, wrong("WithEndpoint", "func", "give New an empty url when the endpoint comes from a function"))
 	case c.endpoint == nil && rawURL == "":
-		errs = append(errs, wrong("url", `""`, "give a URL, or WithEndpoint"))
+		errs = append(errs, wrong("url", `""`, "give a URL, WithEndpoint or WithEndpoints"))
 	case c.endpoint == nil:
 		u, err := parseURL(rawURL)
 		if err != nil {
@@ -203,11 +214,31 @@ func (c *config) check(rawURL string) error {
 	return errors.Join(errs...)
 }
 
-// An Endpoint is the URL and the header of an attempt, as the function of [WithEndpoint]
-// returns it. Printed and in a log it shows the URL's scheme and host only.
+// An Endpoint is what the function of [WithEndpoint] returns for an attempt. Printed and in a log
+// it shows the URL's scheme and host only.
 type Endpoint struct {
 	URL    string      // ws or wss; http and https are taken as those
 	Header http.Header // added to the header of WithHeader, of which it replaces the same names; may be nil
+	// TLS replaces the configuration of [WithTLSConfig], under the same conditions: for roots
+	// and client certificates that change. nil: it is not replaced.
+	TLS *tls.Config
+}
+
+// checkTLS returns an error if a TLS configuration must not be used.
+func checkTLS(option string, t *tls.Config) error {
+	for _, version := range [...]uint16{t.MinVersion, t.MaxVersion} {
+		if version != 0 && version < tls.VersionTLS12 {
+			return wrong(option, tls.VersionName(version), "versions below TLS 1.2 are not allowed")
+		}
+	}
+	return nil
+}
+
+// cloneTLS returns a copy of a TLS configuration whose callbacks return panics as errors.
+func cloneTLS(t *tls.Config) *tls.Config {
+	t = t.Clone()
+	users.TLS(t)
+	return t
 }
 
 // parseURL reads a WebSocket URL. Its errors show at most scheme and host.
@@ -225,13 +256,8 @@ func parseURL(raw string) (*url.URL, error) {
 	if shown == `""` && raw != "" {
 		shown = printable.NotShown
 	}
-	switch u.Scheme {
-	case "ws", "wss":
-	case "http":
-		u.Scheme = "ws"
-	case "https":
-		u.Scheme = "wss"
-	default:
+	u = asWebSocket(u)
+	if u.Scheme != "ws" && u.Scheme != "wss" {
 		return nil, wrong("url", shown, "scheme must be ws or wss (http and https are taken as those)")
 	}
 	switch port, err := strconv.Atoi(u.Port()); {
@@ -244,7 +270,30 @@ func parseURL(raw string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, wrong("url", shown, "a WebSocket URL has no fragment (#…)")
 	}
+	u.RawQuery = escapeQuery(u.RawQuery)
 	return u, nil
+}
+
+// asWebSocket returns u with a scheme of WebSocket instead of HTTP.
+func asWebSocket(u *url.URL) *url.URL {
+	scheme := map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	changed := *u
+	changed.Scheme = cmp.Or(scheme, u.Scheme)
+	return &changed
+}
+
+// escapeQuery escapes what must not be sent in a query, as browsers do: spaces, quotes, angle
+// brackets and non-ASCII characters. Package net/url does so for the path only.
+func escapeQuery(query string) string {
+	var b strings.Builder
+	for _, c := range []byte(query) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>`, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // isHost reports whether the URL's host is an IP address or may be a name. The labels of a
@@ -291,8 +340,8 @@ func checkHeader(option string, h http.Header) error {
 			name, want = printable.Quote(name[:max(good, 0)]+"…"), "the name of a header must be an HTTP token such as \"X-Room\""
 		case canonical == "Sec-Websocket-Protocol":
 			want = "use WithSubprotocols"
-		case canonical == "Host":
-			want = "the host is the URL's; WithNetDial connects to another address"
+		case canonical == "Host" && !isHostHeader(h[name]):
+			want = "must be one host, with a port if it is not the standard one"
 		case isHandshake(canonical):
 			want = "this header belongs to the handshake"
 		case slices.ContainsFunc(h[name], hasControl):
@@ -306,6 +355,15 @@ func checkHeader(option string, h http.Header) error {
 		errs = append(errs, wrong(option, name, want))
 	}
 	return errors.Join(errs...)
+}
+
+// isHostHeader reports whether values are one host, perhaps with a port.
+func isHostHeader(values []string) bool {
+	if len(values) != 1 {
+		return false
+	}
+	u, err := parseURL("ws://" + values[0])
+	return err == nil && *u == url.URL{Scheme: "ws", Host: u.Host}
 }
 
 // isHandshake reports whether the handshake itself sets a header.

@@ -1,43 +1,44 @@
 package wechatws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws/internal/addresses"
 	"github.com/wechatws/wechatws/internal/boundary"
-	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/internal/ws"
-	"github.com/wechatws/wechatws/transport"
 )
-
-// maxRedirects is how many redirects of a handshake are followed.
-const maxRedirects = 3
 
 // A dialing is one attempt, from DNS to the server's answer.
 type dialing struct {
-	cfg    *config
-	ctx    context.Context
-	url    *url.URL
-	header http.Header
-	choice addresses.Choice
-	dials  sync.WaitGroup // calls of dialNet
+	cfg         *config
+	ctx         context.Context
+	url         *url.URL
+	header      http.Header
+	names       map[string]string // of headers, see namesOf
+	tls         *tls.Config       // nil: the default
+	compression bool              // offer it
+	moved       bool              // a redirect has led to another host; for the goroutine of the handshake
+	choice      addresses.Choice
+	dials       sync.WaitGroup // calls of dialNet
 
 	mu      sync.Mutex // guards the fields below; goroutines of net/http call the trace
 	phase   string
 	began   time.Time // of the phase
 	timings Timings
+	at      *url.URL     // of the last request
+	proxy   *url.URL     // for a tunnel that dialNet makes; nil: none
+	sent    []string     // secrets in the requests, see requested
 	sockets []*ws.Socket // several after redirects; the last one is the connection's
 	over    bool         // no further sockets are made
 }
@@ -46,6 +47,7 @@ type dialing struct {
 type dialed struct {
 	conn   wireConn
 	socket *ws.Socket // nil if the Dialer makes connections of its own
+	moved  bool       // to another host than that of the endpoint
 }
 
 // faults returns the faults of those connections that are the user's.
@@ -74,6 +76,9 @@ func (d dialed) panicked() error {
 var (
 	errNoConn    = errors.New("the Dialer returned neither a connection nor an error")
 	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
+
+	errNoSubprotocol = errors.New("no subprotocol was chosen") // and one is required
+	errNotOffered    = errors.New("a subprotocol was chosen, and none was offered to this host")
 )
 
 // dial makes a connection to ep, with the header that traces have added, and offers compression
@@ -83,10 +88,19 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	if err == nil {
 		err = checkHeader("Endpoint.Header", ep.Header)
 	}
+	if err == nil && ep.TLS != nil {
+		err = checkTLS("Endpoint.TLS", ep.TLS)
+	}
 	if err != nil {
 		return dialed{}, OpenEvent{}, &DialError{Phase: phaseEndpoint, Err: err, text: because(err)}
 	}
-	d := &dialing{cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), choice: addresses.Choice{Memory: memory}}
+	d := &dialing{
+		cfg: c, url: u, header: c.mergedHeader(ep.Header, traced), names: namesOf(c.header, ep.Header, traced),
+		tls: c.tls, compression: compression, choice: addresses.Choice{Memory: memory},
+	}
+	if ep.TLS != nil {
+		d.tls = cloneTLS(ep.TLS)
+	}
 	d.begin(phaseHandshake)
 	d.timings.Start = d.began
 
@@ -99,9 +113,15 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 	var resp *http.Response
 	var event OpenEvent
 	err = users.Apart(func() (err error) {
-		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()), compression)
+		conn, resp, err = d.handshake(httptrace.WithClientTrace(ctx, d.trace()))
 		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
+			switch {
+			case c.insist && event.Subprotocol == "":
+				err = errNoSubprotocol
+			case d.moved && event.Subprotocol != "":
+				err = errNotOffered
+			}
 		}
 		return err
 	})
@@ -114,7 +134,9 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 			if u, ok := conn.(*boundary.Conn); ok {
 				u.End()
 			}
-			resp = nil
+			if !errors.Is(err, errNoSubprotocol) && !errors.Is(err, errNotOffered) {
+				resp = nil
+			}
 		}
 		if deadline, _ := ctx.Deadline(); !time.Now().Before(deadline) {
 			<-ctx.Done() // a timer below with the same deadline has fired first
@@ -132,43 +154,11 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		d.abandon()
 		return dialed{}, OpenEvent{Timings: d.timed()}, d.failed(resp, err)
 	}
-	event.Timings = d.timed()
+	event.Timings, event.URL = d.timed(), shownURL(asWebSocket(d.target()))
 	if resp != nil {
 		event.Header = resp.Header
 	}
-	return dialed{conn, d.socket()}, event, nil
-}
-
-// handshake makes the WebSocket connection, with package ws unless there is a Dialer.
-func (d *dialing) handshake(ctx context.Context, compression bool) (wireConn, *http.Response, error) {
-	if d.cfg.dialer == nil {
-		c, resp, err := ws.Dial(ctx, ws.Handshake{
-			URL:          d.url.String(),
-			Header:       d.header,
-			Subprotocols: d.cfg.subprotocols,
-			Compression:  compression,
-			Client:       d.client(),
-			Socket:       d.socket,
-		})
-		if err != nil {
-			return nil, resp, err
-		}
-		return c, resp, nil
-	}
-	c, resp, err := d.cfg.dialer.Dial(ctx, transport.Handshake{
-		URL:          d.url.String(),
-		Header:       d.header,
-		Subprotocols: d.cfg.subprotocols,
-		Compression:  compression,
-		Client:       d.client(),
-	})
-	switch {
-	case !boundary.IsNil(c):
-		return users.Conn(c), resp, err
-	case err == nil:
-		return nil, nil, errNoConn
-	}
-	return nil, resp, err
+	return dialed{conn, d.socket(), d.moved}, event, nil
 }
 
 // socket returns the network connection that was made last, or nil.
@@ -201,51 +191,12 @@ func (d *dialing) timed() Timings {
 	return d.timings
 }
 
-// client returns the HTTP client of this attempt. Nothing of it remains once there is a
-// connection.
-func (d *dialing) client() *http.Client {
-	conf := &tls.Config{}
-	if d.cfg.tls != nil {
-		conf = d.cfg.tls.Clone()
-		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
-	}
-	// Otherwise what is written at a time at the beginning of a connection becomes several
-	// records, and a cut connection would send the messages in the first ones again.
-	conf.DynamicRecordSizingDisabled = true
-	t := &http.Transport{
-		DialContext:       d.dialNet,
-		TLSClientConfig:   conf,
-		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
-
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-	if d.cfg.proxy != nil {
-		t.Proxy = func(r *http.Request) (*url.URL, error) {
-			u, err := d.cfg.proxy(r)
-			if err != nil { // its text may contain the proxy's password
-				return nil, &proxyError{networkError{"the proxy settings cannot be used", err}}
-			}
-			return u, nil
-		}
-		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
-			if r.StatusCode != http.StatusOK {
-				return &ProxyError{Status: r.StatusCode}
-			}
-			return nil
-		}
-	}
-	return &http.Client{Transport: t, CheckRedirect: d.checkRedirect}
-}
-
-// A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
-type proxyError struct{ networkError }
-
 // dialNet makes a network connection. net/http calls it with a context that does not end with
 // the request, to be able to use the connection for another one. Here the context ends with the
 // attempt, so that no connection outlives it or is made after it.
 func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, error) {
 	d.mu.Lock()
-	over := d.over
+	over, proxy := d.over, d.proxy
 	if !over {
 		d.dials.Add(1)
 		defer d.dials.Done()
@@ -263,6 +214,10 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 	if netDial == nil {
 		netDial = d.choice.Dial
 	}
+	to := addr
+	if proxy != nil {
+		to = proxyAddr(proxy)
+	}
 	var socket *ws.Socket
 	err := users.Apart(func() (err error) {
 		if d.cfg.fence != nil {
@@ -270,7 +225,7 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 				return err
 			}
 		}
-		c, err := netDial(ctx, network, addr)
+		c, err := netDial(ctx, network, to)
 		if err == nil && boundary.IsNil(c) {
 			err = errNoNetConn
 		}
@@ -279,7 +234,10 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && proxy != nil:
+		return nil, toProxy(err)
+	case err != nil:
 		return nil, err
 	}
 	d.mu.Lock()
@@ -290,7 +248,14 @@ func (d *dialing) dialNet(ctx context.Context, network, addr string) (net.Conn, 
 		socket.Abort()
 		return nil, net.ErrClosed
 	}
-	return socket, nil
+	if proxy == nil {
+		return socket, nil
+	}
+	c, err := d.tunnel(ctx, socket, proxy, addr)
+	if err != nil {
+		socket.Abort()
+	}
+	return c, err
 }
 
 // cut closes the connections of an attempt whose context has ended, so that a Dialer that reads
@@ -314,46 +279,6 @@ func (d *dialing) abandon() {
 	for _, s := range d.sockets {
 		boundary.End(s)
 	}
-}
-
-// checkRedirect allows a few redirects on the same host. Another host must not receive the
-// header, the subprotocols, the login and the messages, which are for the configured host. It
-// removes the Referer that net/http adds, since that is the last URL with its query.
-func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
-		return errors.New("redirect from TLS to plain text refused")
-	}
-	if !sameHost(req.URL, via[0].URL) {
-		return fmt.Errorf("redirect to another host (%s) refused; connect to that host if it is the right one", printable.Text(req.URL.Host))
-	}
-	req.Header.Del("Referer")
-	return nil
-}
-
-// sameHost reports whether two URLs of http or https have the same host and the same port, or
-// the standard ports, since a redirect may lead from http to https.
-func sameHost(a, b *url.URL) bool {
-	port := func(u *url.URL) string {
-		if p := u.Port(); p != standardPort(u.Scheme) {
-			return p
-		}
-		return ""
-	}
-	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-// standardPort returns the port of a URL without one.
-func standardPort(scheme string) string {
-	switch scheme {
-	case "ws", "http":
-		return "80"
-	case "wss", "https":
-		return "443"
-	}
-	return ""
 }
 
 // begin records the beginning of a phase.
@@ -409,60 +334,17 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		phase = phaseTLS
 	}
 	text := because(err)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		text = "server does not use TLS: the scheme of the URL must be ws"
+	}
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()
 	}
-	addr := d.url.Host
-	if d.url.Port() == "" {
-		addr = net.JoinHostPort(d.url.Hostname(), standardPort(d.url.Scheme))
-	}
+	at := d.target()
+	addr := net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), standardPort(at.Scheme)))
 	if resp == nil { // otherwise handshakeError has redacted it
 		text = d.redact(text)
 		err = &networkError{text, err}
 	}
 	return &DialError{Phase: phase, Addr: addr, Err: err, text: text}
 }
-
-// handshakeError returns the error for a response that is no valid upgrade.
-func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
-	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
-	if resp.Body != nil {
-		_ = users.Apart(func() (err error) {
-			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-			return err
-		})
-	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		e.detail = d.redact(err.Error())
-	}
-	return e
-}
-
-// redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed
-// status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
-// text unchanged; so a text that a server composes freely, such as its page, is never shown.
-func (d *dialing) redact(text string) string {
-	var secrets []string
-	for _, values := range d.url.Query() {
-		secrets = append(secrets, values...)
-	}
-	for _, values := range d.header {
-		secrets = append(secrets, values...)
-	}
-	if password, ok := d.url.User.Password(); ok {
-		secrets = append(secrets, password)
-	}
-	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
-	secrets = append(secrets, d.cfg.subprotocols...)
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
-	for _, s := range secrets {
-		if len(s) >= minSecret {
-			text = strings.ReplaceAll(text, s, "[redacted]")
-		}
-	}
-	return printable.Text(text)
-}
-
-// minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
-// "1", are no secrets, and are part of other words.
-const minSecret = 4

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -267,40 +266,6 @@ func (w *world) deadThenLive() wechatws.Option {
 	})
 }
 
-// tunnel starts a proxy on the world's network that connects to any server, with
-// CONNECT for wss and by passing the request on for ws. It ends with the test.
-func (w *world) tunnel() wechatws.Option {
-	w.Helper()
-	l, err := w.net.Listen("proxy.test:3128")
-	require.NoError(w, err)
-	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		far, err := w.net.DialContext(r.Context(), "tcp", r.Host)
-		if err != nil {
-			rw.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer far.Close()
-		near, _, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			return
-		}
-		defer near.Close()
-		if r.Method == http.MethodConnect {
-			_, _ = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
-		} else {
-			_ = r.Write(far)
-		}
-		copied := make(chan struct{})
-		go func() { defer close(copied); _, _ = io.Copy(far, near); far.Close() }()
-		_, _ = io.Copy(near, far)
-		near.Close()
-		<-copied
-	})}
-	go func() { _ = server.Serve(l) }()
-	w.Cleanup(func() { server.Close() })
-	return wechatws.WithProxy(func(*http.Request) (*url.URL, error) { return url.Parse("http://proxy.test:3128") })
-}
-
 // An address that does not answer gets its share of the dial timeout, and the next address
 // the rest.
 func TestAddressesShareTheDialTimeout(t *testing.T) {
@@ -320,7 +285,7 @@ func TestAddressesShareTheDialTimeout(t *testing.T) {
 					options = append(options, wechatws.WithTLSConfig(secure.ClientTLS()))
 				}
 				if tt.proxied {
-					options = append(options, w.tunnel())
+					options = append(options, w.tunnel(false).option())
 				}
 				c := w.clientOf(address, options...)
 				require.NoError(t, c.Connect(t.Context()))

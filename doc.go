@@ -84,9 +84,10 @@
 //
 // Each option has a default. A later option replaces an earlier one that sets the same thing.
 //
-//   - Connect, where to and how: [WithEndpoint], [WithHeader], [WithSubprotocols],
-//     [WithTLSConfig], [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout],
-//     [WithReadLimit], [WithCompression]
+//   - Connect, where to and how: [WithEndpoint], [WithEndpoints], [WithHeader],
+//     [WithSubprotocols], [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
+//     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
+//     [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
 //     [WithTypeField], [WithCodec]

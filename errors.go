@@ -64,7 +64,8 @@ var (
 	// ErrCompression is the cause of a disconnect if a message cannot be decompressed: it is
 	// truncated, or the server keeps its context although it was negotiated otherwise. The
 	// client sends a close frame with [StatusInvalidFramePayloadData], and continues without
-	// compression. [Client.OnError] callbacks receive the error too.
+	// compression. It is also wrapped by the [*HandshakeError] of a server that answers the
+	// offer of compression wrongly. [Client.OnError] callbacks receive the error too.
 	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
 
 	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
@@ -178,6 +179,7 @@ type HandshakeError struct {
 	RetryAfter time.Duration // of a 429 or 503, at most 10 minutes; zero if there is none
 
 	detail string // why the upgrade is invalid, without secrets
+	cause  error  // ErrCompression, or nil
 }
 
 // Error returns the status, and why an upgrade is invalid.
@@ -189,9 +191,12 @@ func (e *HandshakeError) Error() string {
 	return text
 }
 
-// A ProxyError is a proxy's refusal to make a tunnel to a wss server. It is wrapped by a
-// [*DialError] of phase "proxy"; use [errors.As]. For a ws server there is no tunnel: the
-// proxy's refusal takes the place of the server's response, and is a [*HandshakeError].
+// Unwrap returns [ErrCompression] if the server has answered the offer of compression wrongly,
+// and nil otherwise.
+func (e *HandshakeError) Unwrap() error { return e.cause }
+
+// A ProxyError is a proxy's refusal to make a tunnel to the server. It is wrapped by a
+// [*DialError] of phase "proxy"; use [errors.As].
 type ProxyError struct {
 	Status int // HTTP status; 407 if it requires credentials, which belong in the proxy's URL
 }

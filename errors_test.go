@@ -250,7 +250,7 @@ func TestAProxysPageStaysInItsField(t *testing.T) {
 		c := w.transcript("ws://behind.test/", wechatws.WithProxy(http.ProxyURL(proxy)))
 		err := c.Connect(t.Context())
 		w.sleep(0)
-		require.EqualError(t, err, "wechatws: handshake behind.test:80: server answered 407 Proxy Authentication Required")
+		require.EqualError(t, err, "wechatws: proxy behind.test:80: proxy answered 407 Proxy Authentication Required")
 		for _, text := range c.texts(err) {
 			assert.NotContains(t, text, base64.StdEncoding.EncodeToString([]byte("user:s3cret")))
 		}
@@ -296,12 +296,18 @@ func TestTextsOfThePeerAreCutAndEscaped(t *testing.T) {
 
 // The answer of a proxy to CONNECT is cut too.
 func TestAProxysAnswerIsCut(t *testing.T) {
-	for name, answer := range map[string]string{
+	answers := map[string]string{
 		"no HTTP":       strings.Repeat("x", 40_000) + "\r\n\r\n",
 		"a status line": "HTTP/1.1 407 " + strings.Repeat("x", 40_000) + "\r\n\r\n",
 		"a header line": "HTTP/1.1 200 OK\r\n" + strings.Repeat("\u009b", 20_000) + "\r\n\r\n",
+		"a long header": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n",
+	}
+	for _, tt := range []struct{ scheme, name string }{
+		{"wss", "no HTTP"}, {"wss", "a status line"}, {"wss", "a header line"}, {"wss", "a long header"},
+		{"ws", "no HTTP"}, {"ws", "a status line"}, {"ws", "a header line"}, {"ws", "a long header"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.scheme+"/"+tt.name, func(t *testing.T) {
+			answer := answers[tt.name]
 			virtual(t, func(t *testing.T, w *world) {
 				l, err := w.net.Listen("proxy.test:3128")
 				require.NoError(t, err)
@@ -316,7 +322,7 @@ func TestAProxysAnswerIsCut(t *testing.T) {
 					_, _ = io.WriteString(c, answer)
 				}()
 				proxy := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("user", "s3cret")}
-				c := w.transcript("wss://server.test/", wechatws.WithoutReconnect(), wechatws.WithProxy(http.ProxyURL(proxy)))
+				c := w.transcript(tt.scheme+"://server.test/", wechatws.WithoutReconnect(), wechatws.WithProxy(http.ProxyURL(proxy)))
 				err = c.Connect(t.Context())
 				w.sleep(0)
 				var de *wechatws.DialError

@@ -91,6 +91,8 @@ type OpenEvent struct {
 	Header      http.Header `json:"-"`          // of the handshake's response
 	Subprotocol string      `json:"-"`          // the one that the server has chosen, if any
 	Timings     Timings     `json:"timings,omitzero"`
+	// URL is the scheme and the host of the server, after redirects.
+	URL string `json:"url,omitzero"`
 }
 
 // LogValue implements [slog.LogValuer].

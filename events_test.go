@@ -159,9 +159,10 @@ func TestRecordsInLogsAndJSON(t *testing.T) {
 			wechatws.OpenEvent{
 				Connection: 4, Attempt: 1, Header: http.Header{"Set-Cookie": {"s3cret"}}, Subprotocol: "s3cret",
 				Timings: wechatws.Timings{Start: at, Resolve: time.Millisecond, Connect: 2 * time.Millisecond, Handshake: 3 * time.Millisecond, Total: 6 * time.Millisecond},
+				URL:     "ws://server.test",
 			},
-			"it.connection=4 it.attempt=1 it.timings.start=2026-11-29T05:20:00.000Z it.timings.resolve=1ms it.timings.connect=2ms it.timings.handshake=3ms it.timings.total=6ms",
-			`{"connection":4,"attempt":1,"timings":{"start":"2026-11-29T05:20:00Z","resolve":"1ms","connect":"2ms","handshake":"3ms","total":"6ms"}}`,
+			"it.connection=4 it.attempt=1 it.timings.start=2026-11-29T05:20:00.000Z it.timings.resolve=1ms it.timings.connect=2ms it.timings.handshake=3ms it.timings.total=6ms it.url=ws://server.test",
+			`{"connection":4,"attempt":1,"timings":{"start":"2026-11-29T05:20:00Z","resolve":"1ms","connect":"2ms","handshake":"3ms","total":"6ms"},"url":"ws://server.test"}`,
 		},
 		{
 			"a close",

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"time"
@@ -50,6 +52,17 @@ func ExampleWithEndpoint() {
 	// <nil>
 }
 
+// Many clients are spread over the servers, each in an order of its own.
+func ExampleWithEndpoints() {
+	urls := []string{"wss://a.live.example.com/ws", "wss://b.live.example.com/ws", "wss://c.live.example.com/ws"}
+	for range 100 {
+		rand.Shuffle(len(urls), func(i, j int) { urls[i], urls[j] = urls[j], urls[i] })
+		if _, err := wechatws.New("", wechatws.WithEndpoints(urls...)); err != nil {
+			panic(err)
+		}
+	}
+}
+
 func ExampleWithHeader() {
 	server := wstest.NewServer()
 	defer server.Close()
@@ -83,6 +96,64 @@ func ExampleWithSubprotocols() {
 	fmt.Println(<-chosen)
 	_ = client.Close(wechatws.StatusNormalClosure, "")
 	// Output: chat.v1
+}
+
+// A server that does not know the protocol is not used.
+func ExampleWithRequiredSubprotocols() {
+	server := wstest.NewServer()
+	defer server.Close()
+	client, err := wechatws.New(server.URL(), wechatws.WithRequiredSubprotocols("chat.v1"), wechatws.WithoutReconnect())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(errors.Unwrap(client.Connect(context.Background())))
+	// Output: server answered 101 Switching Protocols: no subprotocol was chosen
+}
+
+// The cookie of a load balancer leads the next connection to the same server.
+func ExampleWithCookieJar() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.Answer(wstest.Accept(wstest.WithHeader(http.Header{"Set-Cookie": {"server=7"}})))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	client, err := wechatws.New(server.URL(), wechatws.WithCookieJar(jar))
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		if err := client.Connect(context.Background()); err != nil {
+			panic(err)
+		}
+		conn, _ := server.NextConn(context.Background())
+		fmt.Printf("Cookie: %q\n", conn.Request().Header.Get("Cookie"))
+		_ = client.Close(wechatws.StatusNormalClosure, "")
+	}
+	// Output:
+	// Cookie: ""
+	// Cookie: "server=7"
+}
+
+// A gateway that sends clients to the servers behind it.
+func ExampleWithCrossHostRedirects() {
+	server, gateway := wstest.NewServer(), wstest.NewServer()
+	defer server.Close()
+	defer gateway.Close()
+	gateway.Answer(wstest.Status(http.StatusFound, http.Header{"Location": {server.URL()}}, ""))
+	client, err := wechatws.New(gateway.URL(), wechatws.WithCrossHostRedirects())
+	if err != nil {
+		panic(err)
+	}
+	opened := make(chan string, 1)
+	client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) { opened <- e.URL })
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Println(<-opened == server.URL())
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: true
 }
 
 // A server with a certificate of a private authority.

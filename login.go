@@ -94,7 +94,9 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 	}
 	var asking time.Duration
 	if !cfg.fixed {
-		asking = time.Since(began)
+		if len(cfg.urls) == 0 {
+			asking = time.Since(began)
+		}
 		if u, err := parseURL(ep.URL); err == nil {
 			s.client.mu.Lock()
 			s.client.host = u.Host
@@ -121,7 +123,7 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 // login calls the login function and writes its message, the first one of the connection.
 func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
 	cfg := &s.client.cfg
-	if cfg.login == nil {
+	if cfg.login == nil || l.moved { // another host must not receive it
 		return 0, nil
 	}
 	began := time.Now()

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"", nil, `wechatws: New(nil): an option must not be nil`},
 		{"ftp://host/path", pass, `wechatws: url("ftp://host"): scheme must be ws or wss (http and https are taken as those)`},
 		{"host:8080", pass, `wechatws: url("host:"): scheme must be ws or wss (http and https are taken as those)`},
-		{"", pass, `wechatws: url(""): give a URL, or WithEndpoint`},
+		{"", pass, `wechatws: url(""): give a URL, WithEndpoint or WithEndpoints`},
 		{"ws://", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws:///path?token=secret", pass, `wechatws: url("ws:"): host is missing`},
 		{"ws://user:secret@/path", pass, `wechatws: url("ws:"): host is missing`},
@@ -63,10 +64,13 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://host", wechatws.WithEndpoint(func(context.Context, int, error) (wechatws.Endpoint, error) {
 			return wechatws.Endpoint{}, nil
 		}), `wechatws: WithEndpoint(func): give New an empty url when the endpoint comes from a function`},
+		{"ws://host", wechatws.WithEndpoints("ws://a"), `wechatws: WithEndpoints(urls): give New an empty url with this option`},
+		{"", wechatws.WithEndpoints(), `wechatws: WithEndpoints(none): give at least one URL`},
+		{"", wechatws.WithEndpoints("ws://a", "ftp://u:secret@b/"), `wechatws: WithEndpoints(url 2 of 2: "ftp://b"): scheme must be ws or wss (http and https are taken as those)`},
 		{"", wechatws.WithEndpoint(nil), `wechatws: WithEndpoint(nil): must be a function`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Sec-WebSocket-Protocol": {"x"}}), `wechatws: WithHeader(Sec-WebSocket-Protocol): use WithSubprotocols`},
 		{"ws://h", wechatws.WithHeader(http.Header{"upgrade": {"x"}}), `wechatws: WithHeader(upgrade): this header belongs to the handshake`},
-		{"ws://h", wechatws.WithHeader(http.Header{"HOST": {"x"}}), `wechatws: WithHeader(HOST): the host is the URL's; WithNetDial connects to another address`},
+		{"ws://h", wechatws.WithHeader(http.Header{"HOST": {"x/secret"}}), `wechatws: WithHeader(HOST): ` + wrongHostHeader},
 		{"ws://h", wechatws.WithHeader(http.Header{"Content-Length": {"1"}}), `wechatws: WithHeader(Content-Length): this header belongs to the handshake`},
 		{"ws://h", wechatws.WithHeader(http.Header{"Authorization: secret": {"x"}}), `wechatws: WithHeader("Authorization…"): the name of a header must be an HTTP token such as "X-Room"`},
 		{"ws://h", wechatws.WithHeader(http.Header{"": {"x"}}), `wechatws: WithHeader("…"): the name of a header must be an HTTP token such as "X-Room"`},
@@ -76,6 +80,9 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
+		{"ws://h", wechatws.WithRequiredSubprotocols(), `wechatws: WithRequiredSubprotocols(none): give at least one name`},
+		{"ws://h", wechatws.WithRequiredSubprotocols("a b"), `wechatws: WithRequiredSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
+		{"ws://h", wechatws.WithCookieJar((*cookiejar.Jar)(nil)), `wechatws: WithCookieJar(nil): must be a CookieJar`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS10}), `wechatws: WithTLSConfig(TLS 1.0): versions below TLS 1.2 are not allowed`},
@@ -149,7 +156,10 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 	assert.Equal(t, wechatws.OptionError{Option: "WithJitter", Value: "-1", Want: "must be from 0 to 1"}, *oe)
 }
 
-const wrongHost = "host must be a name or an IP address, one of IPv6 in brackets"
+const (
+	wrongHost       = "host must be a name or an IP address, one of IPv6 in brackets"
+	wrongHostHeader = "must be one host, with a port if it is not the standard one"
+)
 
 // noCodec is a Codec that is only used as a nil pointer.
 type noCodec struct{ wechatws.Codec }
@@ -168,8 +178,12 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	login := func(context.Context) (any, error) { return nil, nil }
 	policy := func() backoff.BackOff { return &backoff.ZeroBackOff{} }
 	add("WithEndpoint", wechatws.WithEndpoint(endpoint), wechatws.WithEndpoint(nil))
+	add("WithEndpoint", wechatws.WithEndpoints("ws://a", "ws://b"), wechatws.WithEndpoints("ws://a", "b"))
 	add("WithHeader", wechatws.WithHeader(nil), wechatws.WithHeader(http.Header{"": nil}))
 	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
+	add("WithSubprotocols", wechatws.WithRequiredSubprotocols("a"), wechatws.WithRequiredSubprotocols())
+	add("WithCookieJar", wechatws.WithCookieJar(&cookiejar.Jar{}), wechatws.WithCookieJar(nil))
+	add("WithCrossHostRedirects", wechatws.WithCrossHostRedirects(), nil)
 	add("WithTLSConfig", wechatws.WithTLSConfig(&tls.Config{}), wechatws.WithTLSConfig(nil))
 	add("WithProxy", wechatws.WithProxy(nil), nil)
 	add("WithNetDial", wechatws.WithNetDial(dial), wechatws.WithNetDial(nil))
@@ -222,7 +236,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 
 	for _, name := range exportedOptions(t) {
 		replaces := map[string]string{
-			"WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithEndpoints": "WithEndpoint", "WithRequiredSubprotocols": "WithSubprotocols", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
 			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
 		}
 		if thing, ok := replaces[name]; ok {
@@ -350,14 +364,15 @@ func FuzzURL(f *testing.F) {
 // retried: the next endpoint may be right.
 func TestInvalidEndpoints(t *testing.T) {
 	for want, endpoint := range map[string]wechatws.Endpoint{
-		`url(""): scheme must be ws or wss (http and https are taken as those)`:                 {},
-		`url("ws://h:99999"): port must be from 1 to 65535`:                                     {URL: "ws://h:99999/?secret"},
-		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                      {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
-		`Endpoint.Header(X-Token): a value must be one line without control characters`:         {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
-		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`:    {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
-		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                        {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
-		`Endpoint.Header(Host): the host is the URL's; WithNetDial connects to another address`: {URL: "ws://h", Header: http.Header{"Host": {"other"}}},
-		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                         {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
+		`url(""): scheme must be ws or wss (http and https are taken as those)`:              {},
+		`url("ws://h:99999"): port must be from 1 to 65535`:                                  {URL: "ws://h:99999/?secret"},
+		`Endpoint.Header(x-token): X-Token is the same name, give it once`:                   {URL: "ws://h", Header: http.Header{"X-Token": {"secret"}, "x-token": {"secret"}}},
+		`Endpoint.Header(X-Token): a value must be one line without control characters`:      {URL: "ws://h", Header: http.Header{"X-Token": {"secret\r\nX: y"}}},
+		`Endpoint.Header("X…"): the name of a header must be an HTTP token such as "X-Room"`: {URL: "ws://h", Header: http.Header{"X: secret": {"secret"}}},
+		`Endpoint.TLS(TLS 1.1): versions below TLS 1.2 are not allowed`:                      {URL: "ws://h", TLS: &tls.Config{MinVersion: tls.VersionTLS11}},
+		`Endpoint.Header(Upgrade): this header belongs to the handshake`:                     {URL: "ws://h", Header: http.Header{"Upgrade": {"h2c"}}},
+		`Endpoint.Header(Host): ` + wrongHostHeader:                                          {URL: "ws://h", Header: http.Header{"Host": {"one", "two"}}},
+		`Endpoint.Header(sec-websocket-protocol): use WithSubprotocols`:                      {URL: "ws://h", Header: http.Header{"sec-websocket-protocol": {"v1"}}},
 	} {
 		virtual(t, func(t *testing.T, w *world) {
 			asked := 0

@@ -132,7 +132,8 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	if s.backoff == nil || isPermanent(err) {
 		return 0, true
 	}
-	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, FreshEndpoint: !s.cfg.fixed}
+	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, Endpoints: len(s.cfg.urls)}
+	f.FreshEndpoint = !s.cfg.fixed && len(s.cfg.urls) == 0
 	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter
 	if !s.cfg.retryIf(f) {
 		return 0, true
@@ -254,9 +255,9 @@ type Failure struct {
 	// Opened reports whether the client has been open since Connect or Run.
 	Opened bool `json:"opened"`
 	// Repeats is how many times in a row the same refusal has come, including this one: the
-	// same HTTP status from the server, the same from a proxy, or the same close code from
-	// the peer. A failure of another kind, and a stable connection ([WithStableAfter]), end
-	// the row. It is 1 for failures that have neither a status nor a close code.
+	// same HTTP status from the server, the same from a proxy, the same close code from the
+	// peer, or a TLS configuration error. A failure of another kind, and a stable connection
+	// ([WithStableAfter]), end the row. It is 1 for failures that are none of these.
 	Repeats int `json:"repeats"`
 	// Persistent reports whether Repeats is three or more and the first of them was at
 	// least 15 minutes ago, or the duration of [WithPermanentAfter].
@@ -264,6 +265,8 @@ type Failure struct {
 	// FreshEndpoint reports whether there is a function of [WithEndpoint], which may return
 	// other credentials for the next attempt.
 	FreshEndpoint bool `json:"fresh_endpoint"`
+	// Endpoints is the number of URLs of [WithEndpoints]; zero without this option.
+	Endpoints int `json:"endpoints,omitzero"`
 }
 
 // LogValue implements [slog.LogValuer].
@@ -282,9 +285,11 @@ const patience = 3
 // another attempt follows.
 //
 // Before the first open, configuration errors are permanent at once: the statuses 400, 401,
-// 403, 404, 405, 407, 410, 426 and 501, and invalid TLS certificates. Certificates that have
-// expired or are not yet valid are retried, since certificates are renewed late and clocks are
-// set late. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
+// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL
+// ([http.ErrSchemeMismatch]), and invalid TLS certificates. Certificates that have expired or
+// are not yet valid are retried, since certificates are renewed late and clocks are set late.
+// With [WithEndpoints] such an error is permanent when each server has returned it, one after
+// the other. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
 // close codes listed below, which the peer may send while [Client.AfterConnect] functions run,
 // are permanent the third time in a row. Time does not count, since the caller of
 // [Client.Connect] waits for the result.
@@ -296,9 +301,9 @@ const patience = 3
 // client ends 21 minutes after the first refusal, since the waits are longer by then. Refusals
 // that alternate, such as 401 and 403, are temporary.
 //
-// Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 comes
-// from a proxy that requires other credentials, for a tunnel (a *[ProxyError]) or in the
-// server's place; every other response of a proxy to CONNECT is temporary.
+// Everything else is temporary, including a close with 1000 or 1001 from the peer. A 407 is a
+// *[ProxyError], of a proxy that requires other credentials; every other refusal of a proxy is
+// temporary.
 //
 // An error marked with [Permanent] is always permanent, also with a function of
 // [WithRetryIf].
@@ -313,7 +318,7 @@ func DefaultRetryIf(f Failure) bool {
 	if pe := (*ProxyError)(nil); errors.As(f.Err, &pe) && pe.Status == http.StatusProxyAuthRequired {
 		status = pe.Status
 	}
-	if !f.Opened {
+	if !f.Opened && f.Repeats >= f.Endpoints { // each server has refused
 		switch status {
 		case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
 			return f.FreshEndpoint && f.Repeats <= 1
@@ -321,7 +326,7 @@ func DefaultRetryIf(f Failure) bool {
 			http.StatusGone, http.StatusUpgradeRequired, http.StatusNotImplemented:
 			return false
 		}
-		if isCertificateError(f.Err) && !isOutOfDate(f.Err) {
+		if isWrongTLS(f.Err) {
 			return false
 		}
 	}
@@ -337,6 +342,12 @@ func DefaultRetryIf(f Failure) bool {
 		}
 	}
 	return true
+}
+
+// isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a
+// server without TLS.
+func isWrongTLS(err error) bool {
+	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func isCertificateError(err error) bool {
@@ -356,8 +367,12 @@ func isOutOfDate(err error) bool {
 	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
 }
 
+// kindTLS is the kind of an isWrongTLS error. It is neither a status nor a close code.
+const kindTLS = 1
+
 // kind returns what two failures must have in common to be the same refusal: the HTTP status,
-// negative for a proxy's, or the peer's close code. It returns zero for all other failures.
+// negative for a proxy's, the peer's close code, or kindTLS. It returns zero for all other
+// failures.
 func kind(err error) int {
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		return he.Status
@@ -367,6 +382,9 @@ func kind(err error) int {
 	}
 	if ce := (*CloseError)(nil); errors.As(err, &ce) && ce.Remote {
 		return int(ce.Code)
+	}
+	if isWrongTLS(err) {
+		return kindTLS
 	}
 	return 0
 }

@@ -177,7 +177,7 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 			connected := make(chan error, 1)
 			go func() { connected <- c.Connect(t.Context()) }()
 			w.sleep(time.Second)
-			assert.EqualError(t, c.Stats().LastError, "wechatws: handshake server.test:80: redirect to another host (evil.test:80) refused; connect to that host if it is the right one")
+			assert.EqualError(t, c.Stats().LastError, "wechatws: handshake server.test:80: redirect to another host (evil.test:80) refused; connect to that host if it is the right one, or see WithCrossHostRedirects")
 			w.sleep(3 * time.Second) // and the next attempt is as good as ever
 			require.NoError(t, <-connected)
 			for _, text := range c.texts() {

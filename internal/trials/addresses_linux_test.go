@@ -15,16 +15,30 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// are answers with several addresses, in this order.
+// are answers with several addresses, in this order; those of IPv6 are for the question about them.
 func are(ips ...string) func(*dnsmessage.Message) bool {
 	return func(m *dnsmessage.Message) bool {
-		if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-			for _, ip := range ips {
-				m.Answers = append(m.Answers, dnsmessage.Resource{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 3600},
-					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(ip).As4()},
-				})
+		q := m.Questions[0]
+		header := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 3600}
+		for _, ip := range ips {
+			addr := netip.MustParseAddr(ip)
+			switch {
+			case addr.Is4() && q.Type == dnsmessage.TypeA:
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: addr.As4()}})
+			case addr.Is6() && q.Type == dnsmessage.TypeAAAA:
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: addr.As16()}})
 			}
+		}
+		return true
+	}
+}
+
+// rotating answers with several addresses, of which another one is the first in each answer.
+func rotating(ips ...string) func(*dnsmessage.Message) bool {
+	return func(m *dnsmessage.Message) bool {
+		are(ips...)(m)
+		if m.Questions[0].Type == dnsmessage.TypeA {
+			ips = append(ips[1:], ips[0])
 		}
 		return true
 	}
@@ -125,4 +139,70 @@ func TestAnAddressThatFailedIsTriedWhenTheOthersFail(t *testing.T) {
 	c.open(2)
 	_, err := first.NextConn(t.Context())
 	require.NoError(t, err)
+}
+
+// Addresses of both families, of which one is alive: the others swallow every SYN. The families are
+// dialed beside each other, the addresses of one share the time.
+func TestAddressesOfBothFamilies(t *testing.T) {
+	for _, live := range []string{"127.0.0.2", "::1"} {
+		t.Run(live, func(t *testing.T) {
+			s := wstest.NewServer(wstest.WithAddr(net.JoinHostPort(live, "0")))
+			defer s.Close()
+			_, port, _ := net.SplitHostPort(s.Addr())
+			all := []string{"::1", "127.0.0.1", "127.0.0.2", "127.0.0.3"}
+			for _, ip := range all {
+				if ip != live {
+					fill(t, accepting(t, ip, s))
+				}
+			}
+			n := newNames(t)
+			n.will(are(all...))
+			n.asDefault(t)
+			start := time.Now()
+			c := newClient(t, "ws://rooms.example.:"+port, wechatws.WithoutReconnect())
+			require.NoError(t, c.Connect(t.Context()))
+			t.Logf("open after %v", time.Since(start).Round(time.Millisecond))
+		})
+	}
+}
+
+// Every second address of a name is dead, and the order changes with each answer.
+func TestEverySecondAddressIsDead(t *testing.T) {
+	for name, dead := range map[string]func(*testing.T, *net.TCPListener){
+		"swallows":      fill,
+		"never answers": func(*testing.T, *net.TCPListener) {},
+		"refuses":       func(_ *testing.T, l *net.TCPListener) { l.Close() },
+	} {
+		for _, first := range []string{"dead", "alive"} {
+			t.Run(name+"/"+first, func(t *testing.T) {
+				s := wstest.NewServer(wstest.WithAddr("127.0.0.2:0"))
+				defer s.Close()
+				_, port, _ := net.SplitHostPort(s.Addr())
+				other := wstest.NewServer(wstest.WithAddr("127.0.0.4:" + port))
+				defer other.Close()
+				dead(t, accepting(t, "127.0.0.1", s))
+				dead(t, accepting(t, "127.0.0.3", s))
+				all := []string{"127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"}
+				if first == "alive" {
+					all = append(all[1:], all[0])
+				}
+				n := newNames(t)
+				n.will(rotating(all...))
+				n.asDefault(t)
+				c := newClient(t, "ws://rooms.example.:"+port, wechatws.WithDialTimeout(2*time.Second))
+				start := time.Now()
+				go func() { _ = c.Connect(t.Context()) }()
+				c.open(1)
+				attempts := c.Stats().Attempts
+				t.Logf("open after %d attempts and %v", attempts, time.Since(start).Round(time.Millisecond))
+				require.LessOrEqual(t, attempts, 2)
+				s.Stop(wstest.RST)
+				s.Start()
+				other.Stop(wstest.RST)
+				other.Start()
+				c.open(2)
+				require.LessOrEqual(t, c.Stats().Attempts, attempts+2)
+			})
+		}
+	}
 }

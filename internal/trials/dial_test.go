@@ -111,9 +111,10 @@ func TestProxyRefuses(t *testing.T) {
 		want   string
 		tries  int
 	}{
-		"tunnel, credentials wanted": {http.StatusProxyAuthRequired, "wss://server.example/", "proxy", "proxy answered 407 Proxy Authentication Required", 1},
-		"tunnel, forbidden":          {http.StatusForbidden, "wss://server.example/", "proxy", "proxy answered 403 Forbidden", 2},
-		"no tunnel":                  {http.StatusProxyAuthRequired, "ws://server.example/", "handshake", "server answered 407 Proxy Authentication Required", 1},
+		"credentials wanted, wss": {http.StatusProxyAuthRequired, "wss://server.example/", "proxy", "proxy answered 407 Proxy Authentication Required", 1},
+		"credentials wanted, ws":  {http.StatusProxyAuthRequired, "ws://server.example/", "proxy", "proxy answered 407 Proxy Authentication Required", 1},
+		"forbidden, wss":          {http.StatusForbidden, "wss://server.example/", "proxy", "proxy answered 403 Forbidden", 2},
+		"forbidden, ws":           {http.StatusForbidden, "ws://server.example/", "proxy", "proxy answered 403 Forbidden", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) }))

@@ -54,18 +54,28 @@ http {
 
 // nginx runs one, in front of a server.
 func nginx(t *testing.T, s *wstest.Server) (addr string, stop func()) {
-	if _, err := exec.LookPath("nginx"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no nginx")
-		}
-		t.Skip("no nginx here; Debian: apt-get install nginx-light")
-	}
+	needs(t, "nginx", "nginx-light")
 	dir := t.TempDir()
 	addr, err := freeport.Addr("127.0.0.1")
 	require.NoError(t, err)
 	config := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, addr, s.Addr()), 0o600))
-	command := exec.Command("nginx", "-c", config, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	return addr, run(t, addr, "nginx", "-c", config, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+}
+
+// needs skips the test without a program, but in CI fails it.
+func needs(t *testing.T, program, debian string) {
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no " + program)
+		}
+		t.Skip("no " + program + " here; Debian: apt-get install " + debian)
+	}
+}
+
+// run runs a program until the test ends. It returns when the program listens at addr.
+func run(t *testing.T, addr, program string, args ...string) (stop func()) {
+	command := exec.Command(program, args...)
 	var complaint strings.Builder
 	command.Stderr = &complaint
 	require.NoError(t, command.Start())
@@ -79,16 +89,16 @@ func nginx(t *testing.T, s *wstest.Server) (addr string, stop func()) {
 		<-ended
 	}
 	t.Cleanup(stop)
-	for { // it listens within milliseconds, and does not say when
+	for { // it listens within a second, and does not say when
 		select {
 		case <-ended:
-			require.Fail(t, "nginx has ended", "%s", &complaint)
+			require.Fail(t, program+" has ended", "%s", &complaint)
 		default:
 		}
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()
-			return addr, stop
+			return stop
 		}
 		require.NoError(t, t.Context().Err())
 		time.Sleep(10 * time.Millisecond)

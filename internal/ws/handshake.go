@@ -56,7 +56,7 @@ func Dial(ctx context.Context, h Handshake) (*Conn, *http.Response, error) {
 		resp.Body = io.NopCloser(bytes.NewReader(readRefusal(body)))
 		return nil, resp, fmt.Errorf("status %d instead of 101", resp.StatusCode)
 	}
-	agreed, err := h.accept(resp.Header, req.Header.Get("Sec-WebSocket-Key"))
+	agreed, err := h.accept(resp, req.Header.Get("Sec-WebSocket-Key"))
 	rw, ok := body.(io.ReadWriteCloser)
 	if err == nil && !ok {
 		err = fmt.Errorf("response body of type %T: cannot be written to", body)
@@ -145,10 +145,13 @@ func readRefusal(body io.ReadCloser) []byte {
 	return p
 }
 
-// accept checks the header of a 101, and returns what it agrees on: RFC 6455, section 4.1.
-func (h *Handshake) accept(header http.Header, key string) (agreed Agreed, err error) {
+// accept checks a 101, and returns what it agrees on: RFC 6455, section 4.1.
+func (h *Handshake) accept(resp *http.Response, key string) (agreed Agreed, err error) {
 	digest := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	header := resp.Header
 	switch {
+	case !resp.ProtoAtLeast(1, 1):
+		return agreed, fmt.Errorf("%s: must be HTTP/1.1", resp.Proto)
 	case !slices.ContainsFunc(list(header, "Upgrade"), func(v string) bool { return strings.EqualFold(v, "websocket") }):
 		return agreed, fmt.Errorf("header Upgrade %q: must contain websocket", header.Values("Upgrade"))
 	case !slices.ContainsFunc(list(header, "Connection"), func(v string) bool { return strings.EqualFold(v, "upgrade") }):
@@ -165,22 +168,26 @@ func (h *Handshake) accept(header http.Header, key string) (agreed Agreed, err e
 	return agreed, h.acceptExtensions(list(header, "Sec-WebSocket-Extensions"), &agreed)
 }
 
-// acceptExtensions checks the extensions that the server has chosen: RFC 7692, section 7.1.
+// acceptExtensions checks the extensions that the server has chosen: RFC 7692, section 7.1. If
+// compression was offered, an error is a [*ProtocolError]: the server may do without the offer.
 func (h *Handshake) acceptExtensions(chosen []string, agreed *Agreed) error {
+	wrong := func(format string, args ...any) error {
+		return &ProtocolError{Code: codeProtocol, Deflate: h.Compression, text: fmt.Sprintf(format, args...)}
+	}
 	for _, c := range chosen {
 		name, params, _ := strings.Cut(c, ";")
 		switch name = strings.TrimSpace(name); {
 		case !strings.EqualFold(name, extension) || !h.Compression:
-			return fmt.Errorf("extension %q: was not offered", name)
+			return wrong("extension %q: was not offered", name)
 		case agreed.Compressed:
-			return fmt.Errorf("extension %q: chosen twice", name)
+			return wrong("extension %q: chosen twice", name)
 		}
 		agreed.Compressed, agreed.ServerTakeover = true, true
 		seen := map[string]bool{}
 		for param := range strings.SplitSeq(params, ";") {
 			name, value, hasValue := strings.Cut(strings.TrimSpace(param), "=")
 			if seen[name] {
-				return fmt.Errorf("parameter %q of %s: given twice", name, extension)
+				return wrong("parameter %q of %s: given twice", name, extension)
 			}
 			seen[name] = true
 			switch {
@@ -190,7 +197,7 @@ func (h *Handshake) acceptExtensions(chosen []string, agreed *Agreed) error {
 			case name == "client_no_context_takeover" && !hasValue:
 			case name == "server_max_window_bits" && validBits(value): // may come without an offer
 			default:
-				return fmt.Errorf("parameter %q of %s: not accepted", param, extension)
+				return wrong("parameter %q of %s: not accepted", param, extension)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,7 +34,9 @@ func (u upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 	for name, values := range u.header {
 		header[http.CanonicalHeaderKey(name)] = values
 	}
-	return &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: header, Body: u.body, Request: r}, nil
+	return &http.Response{
+		StatusCode: http.StatusSwitchingProtocols, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: u.body, Request: r,
+	}, nil
 }
 
 func acceptFor(r *http.Request) string {
@@ -117,6 +120,8 @@ func TestHandshakeAnswers(t *testing.T) {
 				require.ErrorContains(t, err, tc.err)
 				assert.Nil(t, c)
 				assert.True(t, b.closed)
+				var wrong *ProtocolError
+				assert.Equal(t, strings.Contains(fmt.Sprint(tc.header), name), errors.As(err, &wrong) && wrong.Deflate, "of compression")
 			}
 			assert.False(t, b.read)
 
@@ -127,6 +132,20 @@ func TestHandshakeAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// RFC 6455, section 4.2.2: the answer is one of HTTP/1.1.
+func TestAnAnswerOfHTTP10(t *testing.T) {
+	b := &body{ReadWriteCloser: inChunks(nil, 1)}
+	_, resp, err := Dial(t.Context(), Handshake{URL: "ws://server.test", Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		resp, err := upgrade{b, nil}.RoundTrip(r)
+		resp.Proto, resp.ProtoMinor = "HTTP/1.0", 0
+		return resp, err
+	})}})
+	require.EqualError(t, err, "HTTP/1.0: must be HTTP/1.1")
+	assert.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	assert.True(t, b.closed)
+	assert.False(t, b.read)
 }
 
 func TestHandshakeRequest(t *testing.T) {

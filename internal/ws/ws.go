@@ -145,7 +145,7 @@ func (e *LimitError) Error() string {
 // A ProtocolError means that the peer has sent something invalid.
 type ProtocolError struct {
 	Code    int  // the close code for it: 1002, or 1007 for invalid data
-	Deflate bool // a message cannot be decompressed
+	Deflate bool // a message cannot be decompressed, or compression not be agreed on
 	text    string
 }
 

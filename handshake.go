@@ -1,0 +1,192 @@
+package wechatws
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wechatws/wechatws/internal/boundary"
+	"github.com/wechatws/wechatws/internal/printable"
+	"github.com/wechatws/wechatws/internal/ws"
+	"github.com/wechatws/wechatws/transport"
+)
+
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 64 << 10
+
+// handshake makes the WebSocket connection, with package ws unless there is a Dialer.
+func (d *dialing) handshake(ctx context.Context) (wireConn, *http.Response, error) {
+	if d.cfg.dialer == nil {
+		c, resp, err := ws.Dial(ctx, ws.Handshake{
+			URL:          d.url.String(),
+			Header:       d.header,
+			Subprotocols: d.cfg.subprotocols,
+			Compression:  d.compression,
+			Client:       d.client(),
+			Socket:       d.socket,
+		})
+		if err != nil {
+			return nil, resp, err
+		}
+		return c, resp, nil
+	}
+	c, resp, err := d.cfg.dialer.Dial(ctx, transport.Handshake{
+		URL:          d.url.String(),
+		Header:       d.header,
+		Subprotocols: d.cfg.subprotocols,
+		Compression:  d.compression,
+		Client:       d.client(),
+	})
+	switch {
+	case !boundary.IsNil(c):
+		return users.Conn(c), resp, err
+	case err == nil:
+		return nil, nil, errNoConn
+	}
+	return nil, resp, err
+}
+
+// client returns the HTTP client of this attempt. Nothing of it remains once there is a
+// connection.
+func (d *dialing) client() *http.Client {
+	t := &http.Transport{
+		DialContext:       d.dialNet,
+		TLSClientConfig:   d.tlsConfig(),
+		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
+
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	if d.cfg.proxy != nil {
+		t.Proxy = d.chooseProxy
+		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+			if r.StatusCode != http.StatusOK {
+				return &ProxyError{Status: r.StatusCode}
+			}
+			return nil
+		}
+	}
+	return &http.Client{Transport: &requester{t, d}, CheckRedirect: d.checkRedirect, Jar: d.cfg.jar}
+}
+
+// A requester makes requests with the names of headers as they were given and with the Host in
+// the header: some servers compare names byte by byte, and net/http sends neither.
+type requester struct {
+	http.RoundTripper
+	dialing *dialing
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (r *requester) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := req.WithContext(req.Context()) // req must not be changed
+	sent.Header = make(http.Header, len(req.Header))
+	for name, values := range req.Header {
+		sent.Header[cmp.Or(r.dialing.names[name], name)] = values
+	}
+	sent.Host = cmp.Or(req.Header.Get("Host"), req.Host)
+	r.dialing.requested(req)
+	return r.RoundTripper.RoundTrip(sent)
+}
+
+// requested records where a request goes, and the secrets in it that net/http has added.
+func (d *dialing) requested(req *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = req.URL
+	credentials := req.Header.Get("Authorization")
+	_, token, _ := strings.Cut(credentials, " ")
+	d.sent = append(d.sent, credentials, token, req.Header.Get("Cookie"))
+	for _, cookie := range req.Cookies() {
+		d.sent = append(d.sent, cookie.Value)
+	}
+}
+
+// namesOf returns how names in the request are written, by their canonical names: those of the
+// handshake as in RFC 6455, others as in the headers given, of which a later one counts.
+func namesOf(headers ...http.Header) map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Version"} {
+		names[http.CanonicalHeaderKey(name)] = name
+	}
+	for _, h := range headers {
+		for _, name := range slices.Sorted(maps.Keys(h)) { // a trace may have written one name in two ways
+			switch canonical := http.CanonicalHeaderKey(name); canonical {
+			case "Accept-Encoding", "Host", "Range", "User-Agent": // otherwise net/http would add its own
+			default:
+				names[canonical] = name
+			}
+		}
+	}
+	return names
+}
+
+// tlsConfig returns the TLS configuration of this attempt.
+func (d *dialing) tlsConfig() *tls.Config {
+	conf := &tls.Config{}
+	if d.tls != nil {
+		conf = d.tls.Clone()
+		conf.NextProtos = []string{"http/1.1"} // HTTP/2 has no upgrade
+	}
+	// Otherwise what is written at a time at the beginning of a connection becomes several
+	// records, and a cut connection would send the messages in the first ones again.
+	conf.DynamicRecordSizingDisabled = true
+	return conf
+}
+
+// handshakeError returns the error for a response that is no valid upgrade.
+func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError {
+	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
+	if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // that of a 101 is the connection
+		_ = users.Apart(func() (err error) {
+			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+			return err
+		})
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		e.detail = d.redact(err.Error())
+		wrong := (*ws.ProtocolError)(nil)
+		chosen := d.cfg.dialer != nil && resp.Header.Get("Sec-WebSocket-Extensions") != "" // perhaps the reason
+		if d.compression && (chosen || errors.As(err, &wrong) && wrong.Deflate) {
+			e.cause = ErrCompression
+		}
+	}
+	return e
+}
+
+// redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed
+// status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
+// text unchanged; so a text that a server composes freely, such as its page, is never shown.
+func (d *dialing) redact(text string) string {
+	d.mu.Lock()
+	secrets := slices.Clone(d.sent)
+	d.mu.Unlock()
+	for _, values := range d.url.Query() {
+		secrets = append(secrets, values...)
+	}
+	for _, values := range d.header {
+		secrets = append(secrets, values...)
+	}
+	if password, ok := d.url.User.Password(); ok {
+		secrets = append(secrets, password)
+	}
+	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
+	secrets = append(secrets, d.cfg.subprotocols...)
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
+	for _, s := range secrets {
+		if len(s) >= minSecret {
+			text = strings.ReplaceAll(text, s, "[redacted]")
+		}
+	}
+	return printable.Text(text)
+}
+
+// minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
+// "1", are no secrets, and are part of other words.
+const minSecret = 4
