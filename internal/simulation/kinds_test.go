@@ -1,0 +1,115 @@
+package simulation
+
+import "time"
+
+// A kind is a kind of steps: how frequent it is, and how one is made.
+type kind struct {
+	weight int
+	step   func(source, *settings) step
+}
+
+// calls are the kinds of calls of the client's methods.
+var calls = []kind{
+	{4, func(s source, _ *settings) step {
+		return step{Do: oneOf(s, "connect", "connect", "run"), D: s.timeout()}
+	}},
+	{1, plain("close")},
+	{1, plain("closeNow")},
+	{1, within("shutdown")},
+	{2, plain("reconnect")},
+	{1, plain("disconnect")},
+	{2, within("flush")},
+	{5, sending("send")},
+	{2, sending("sendLate")},
+	{2, sending("sendExpiring")},
+	{2, sending("failFast")},
+	{4, sending("request")},
+	{4, sending("confirm")},
+}
+
+// kinds are all kinds of steps.
+var kinds = append([]kind{
+	{12, func(s source, _ *settings) step {
+		return step{Do: "advance", D: s.odd(oneOf(s, time.Millisecond, 15*time.Millisecond, 200*time.Millisecond, time.Second, 3*time.Second, 12*time.Second, 40*time.Second))}
+	}},
+	{18, source.hook},
+	{4, plain("release")},
+	{6, func(s source, _ *settings) step {
+		return step{Do: "sends", N: oneOf(s, 3, 10, 30, 150), D: s.timeout()}
+	}},
+
+	{4, func(s source, _ *settings) step { return step{Do: "hold", On: oneOf(s, "up", "down", "both")} }},
+	{3, plain("flow")},
+	{2, func(s source, _ *settings) step {
+		return step{Do: "deliver", On: oneOf(s, "up", "down"), N: 1 + s.IntN(500)}
+	}},
+	{2, func(s source, _ *settings) step { return step{Do: "failWrite", N: s.IntN(300)} }},
+	{2, plain("fin")},
+	{2, plain("rst")},
+	{2, func(s source, _ *settings) step { return step{Do: "refuse", N: 1 + s.IntN(4)} }},
+	{1, plain("holdDials")},
+	{1, plain("freeDials")},
+	{2, func(s source, t *settings) step { return step{Do: "slow", N: oneOf(s, 0, 2*t.Buffer+16_000)} }},
+	{5, func(s source, _ *settings) step { return step{Do: "change", N: oneOf(s, 0, 1, 1)} }},
+
+	{3, func(s source, _ *settings) step { return step{Do: "say", N: oneOf(s, 1, 3, 20, 100)} }},
+	{2, func(s source, _ *settings) step { return step{Do: "say", N: 1100 + s.IntN(300)} }},
+	{2, func(s source, _ *settings) step {
+		return step{Do: "leave", N: oneOf(s, 1000, 1001, 1008, 1011, 1012), D: time.Duration(oneOf(s, 0, 1, 20, 200, 1300))}
+	}},
+	{1, plain("bye")},
+	{1, func(s source, _ *settings) step { return step{Do: "pings", N: oneOf(s, 1, 50)} }},
+	{1, plain("deaf")},
+	{1, plain("silent")},
+	{2, plain("well")},
+	{1, func(s source, _ *settings) step { return step{Do: "status", N: oneOf(s, 403, 429, 500, 503)} }},
+}, calls...)
+
+func plain(do string) func(source, *settings) step {
+	return func(source, *settings) step { return step{Do: do} }
+}
+
+func within(do string) func(source, *settings) step {
+	return func(s source, _ *settings) step { return step{Do: do, D: s.timeout()} }
+}
+
+func sending(do string) func(source, *settings) step {
+	return func(s source, _ *settings) step { return step{Do: do, N: s.size(), D: s.timeout()} }
+}
+
+// timeout returns that of a call.
+func (s source) timeout() time.Duration {
+	return s.odd(oneOf(s, 10*time.Millisecond, time.Second, 5*time.Second, 20*time.Second))
+}
+
+// size returns the size of a message.
+func (s source) size() int { return oneOf(s, 40, 40, 40, 100, 300, 3000, 20_000) + s.IntN(20) }
+
+// hook makes a step for a function of the user's.
+func (s source) hook(t *settings) step {
+	h := hooks[s.IntN(len(hooks))]
+	st := step{Do: "hook", On: h.name}
+	switch n := s.IntN(10); {
+	case n < 2:
+		st.Then, st.D = "sleep", s.odd(oneOf(s, time.Millisecond, 50*time.Millisecond, time.Second, 15*time.Second))
+	case n < 4:
+		st.Then = "block"
+	case n < 5:
+		st.Then = "panic"
+	case n < 6:
+		st.Then = "goexit"
+	case n < 7 && h.fails:
+		st.Then = "fail"
+	default:
+		switch h.may {
+		case nothing:
+			st.Then, st.D = "sleep", s.odd(20*time.Millisecond)
+		case reconnects:
+			st.Then = "reconnect"
+		default:
+			c := calls[s.IntN(len(calls))].step(s, t)
+			st.Then, st.N, st.D = c.Do, c.N, c.D
+		}
+	}
+	return st
+}
