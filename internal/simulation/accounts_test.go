@@ -207,27 +207,21 @@ func (w *world) check() {
 	stats := w.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.checkCost(stats.Queued)
 	w.checkBounds(stats)
 	w.checkCalls()
 	w.checkAttempts(stats)
+	w.checkReading(stats)
 	w.checkLiveness(stats)
 }
 
 // checkBounds checks the bounds of the memory.
 func (w *world) checkBounds(stats wechatws.Stats) {
-	t := &w.Settings
-	direct, bytes := 1, 20_100 // a message of SendConfirmed
-	for _, m := range w.messages[w.oldest:] {
-		if m.direct && m.returned == 0 {
-			direct++
-			bytes += m.size + 100
+	if t := &w.Settings; stats.Queued > t.Messages || stats.QueuedBytes > t.Bytes {
+		more, bytes := w.beyond()
+		if stats.Queued > t.Messages+more || stats.QueuedBytes > t.Bytes+bytes {
+			w.fail("bounds: %d messages of %d bytes are queued", stats.Queued, stats.QueuedBytes)
 		}
-	}
-	if t.Policy == int(wechatws.QueueDropOldest) {
-		direct, bytes = direct+1, bytes+20_100
-	}
-	if stats.Queued > t.Messages+direct || stats.QueuedBytes > t.Bytes+bytes {
-		w.fail("bounds: %d messages of %d bytes are queued", stats.Queued, stats.QueuedBytes)
 	}
 	// What was read from a connection that has ended waits for no room: at most one buffer of it.
 	if stats.Inbox < 1024 {
@@ -236,6 +230,22 @@ func (w *world) checkBounds(stats wechatws.Stats) {
 	if excess := (len(w.conns) - max(0, w.full-1)) * (64 << 10) / 30; stats.Inbox > 1024+256+excess {
 		w.fail("bounds: %d messages wait in the inbox", stats.Inbox)
 	}
+}
+
+// beyond returns how many messages, of how many bytes, are accepted beyond the bounds of the queue:
+// those of calls that wait, and with QueueDropOldest one when all others are being written. Those of
+// calls that have ended stay until the write that they are part of ends.
+func (w *world) beyond() (n, bytes int) {
+	if w.Settings.Policy == int(wechatws.QueueDropOldest) {
+		n, bytes = 1, 20_100
+	}
+	for _, m := range w.messages {
+		if (m.direct || m.verb == "confirm") && (m.returned == 0 || m.err != nil && m.conns == len(w.conns)) {
+			n++
+			bytes += m.size + 100
+		}
+	}
+	return n, bytes
 }
 
 // grace is how long a callback may keep the reader from noticing the end of a connection.
@@ -252,6 +262,24 @@ func (w *world) checkAttempts(stats wechatws.Stats) {
 		w.wishSince = time.Now()
 	case time.Since(w.wishSince) > grace:
 		w.fail("attempts: no attempt begins after %s: %v, attempt %d of %d", w.wish, stats.State, stats.Attempts, w.wishedAt)
+	}
+}
+
+// checkReading checks that the client reads, unless a callback keeps its inbox full, which must not be
+// one that waits for an answer.
+func (w *world) checkReading(stats wechatws.Stats) {
+	c, now := w.newest(), time.Now()
+	if c == nil || c.closed || len(c.in) == 0 || stats.State != wechatws.StateOpen || w.sessionHeld() || w.isEnding() {
+		w.readingSince = now
+		return
+	}
+	for name, n := range w.blocked {
+		if n > 0 && !w.answered[name] {
+			w.readingSince = now
+		}
+	}
+	if now.Sub(w.readingSince) > grace {
+		w.fail("reading: nothing is read, and no callback runs but those that wait for an answer: %v", w.blocked)
 	}
 }
 

@@ -23,8 +23,6 @@ var hooks = []struct {
 	runs  bool // it runs on the goroutine of the callbacks
 }{
 	{"OnMessage", everything, false, true},
-	{"OnMessage", everything, false, true},
-	{"OnMessage", everything, false, true},
 	{"OnOpen", everything, false, true},
 	{"OnClose", everything, false, true},
 	{"OnError", everything, false, true},
@@ -103,9 +101,17 @@ func (w *world) hook(ctx context.Context, name string) error {
 	case "fail":
 		return errSimulated
 	default:
+		w.setAnswered(name, s.Then == "request" || s.Then == "confirm")
 		w.perform(ctx, step{Do: s.Then, N: s.N, D: s.D}, name)
+		w.setAnswered(name, false)
 	}
 	return nil
+}
+
+func (w *world) setAnswered(name string, waits bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answered[name] = waits
 }
 
 // sessionHeld reports whether a function of the user's, other than a callback, has not returned. It

@@ -34,8 +34,8 @@ var kinds = append([]kind{
 	}},
 	{18, source.hook},
 	{4, plain("release")},
-	{6, func(s source, _ *settings) step {
-		return step{Do: "sends", N: oneOf(s, 3, 10, 30, 150), D: s.timeout()}
+	{6, func(s source, t *settings) step {
+		return step{Do: "sends", N: oneOf(s, 3, 10, 30, 150, max(20, t.Messages-200)), D: s.timeout()}
 	}},
 
 	{4, func(s source, _ *settings) step { return step{Do: "hold", On: oneOf(s, "up", "down", "both")} }},
@@ -87,7 +87,10 @@ func (s source) size() int { return oneOf(s, 40, 40, 40, 100, 300, 3000, 20_000)
 
 // hook makes a step for a function of the user's.
 func (s source) hook(t *settings) step {
-	h := hooks[s.IntN(len(hooks))]
+	h := hooks[0] // OnMessage, which is called most
+	if s.chance(75) {
+		h = hooks[s.IntN(len(hooks))]
+	}
 	st := step{Do: "hook", On: h.name}
 	switch n := s.IntN(10); {
 	case n < 2:

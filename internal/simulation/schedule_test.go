@@ -109,12 +109,15 @@ func (s source) settings() settings {
 		Monitor:  s.chance(50),
 		Traces:   s.chance(50),
 
-		Buffer:           oneOf(s, 200, 1000, 4096, 65536),
+		Buffer:           oneOf(s, 200, 1000, 4096, 65536, 65536, 1<<20),
 		Latency:          oneOf(s, 0, 0, s.odd(time.Millisecond), s.odd(40*time.Millisecond)),
 		Handshake:        oneOf(s, 0, 0, s.odd(50*time.Millisecond), s.odd(600*time.Millisecond)),
 		Echo:             s.chance(40),
 		ReadsWhenWritten: s.chance(30),
 		Answer:           oneOf(s, 0, 0, s.odd(5*time.Millisecond), s.odd(2*time.Second)),
+	}
+	if s.chance(1) {
+		t.Messages, t.Bytes = 20_000, 1<<20
 	}
 	if s.chance(70) {
 		t.Timeout = s.odd(oneOf(s, 3*time.Second, 10*time.Second))

@@ -83,9 +83,15 @@ func (s *server) write(b []byte) {
 	}
 }
 
+// mayWrite reports whether frames can be sent.
+func (s *server) mayWrite() bool {
+	c := s.conn
+	return s.open && !s.closing && !c.leaving && !c.reset && !c.closed
+}
+
 // say sends a message, which answers that of a client unless of is 0.
 func (s *server) say(of int) {
-	if !s.open || s.closing || s.conn.leaving {
+	if !s.mayWrite() {
 		return
 	}
 	s.messages++
@@ -95,7 +101,7 @@ func (s *server) say(of int) {
 
 // bye sends a close frame, and the connection ends after it.
 func (s *server) bye(code int) {
-	if !s.open || s.closing || s.conn.leaving {
+	if !s.mayWrite() {
 		return
 	}
 	code = max(code, 1000)

@@ -14,11 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// shrinkLimit is how long a schedule is shrunk. It takes some seconds, unless a failure is that a
+// schedule takes long.
+const shrinkLimit = 2 * time.Minute
+
 // shrink returns the shortest schedule that it finds to fail as the first one, with the failure. That
 // is empty if the schedule does not fail again.
 func shrink(sc *schedule, first *outcome) (*schedule, string) {
 	var last string
+	began := time.Now()
 	fails := func(sc *schedule) bool {
+		if time.Since(began) > shrinkLimit {
+			return false
+		}
 		o := runSchedule(sc)
 		if o == nil || o.kind() != first.kind() {
 			return false

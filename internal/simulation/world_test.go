@@ -29,10 +29,12 @@ type world struct {
 	todo    map[string][]step // what the next calls of the user's functions do
 	blocked map[string]int    // calls of these that have not returned
 	free    chan struct{}     // closed when they return
+	// answered has the callbacks that wait for the answer to a message.
+	answered     map[string]bool
+	readingSince time.Time // when the client last read, or had a reason not to
 
 	events     int
 	messages   []*message
-	oldest     int // all messages before this one have returned
 	latest     int // when the call began whose message was written last
 	calls      map[*call]bool
 	handedBack map[*wechatws.UndeliveredError]bool
@@ -46,6 +48,7 @@ type world struct {
 	wishedAt   int           // how many attempts there had been
 	wishSince  time.Time
 
+	costs
 	over    bool
 	failure string
 	journal []string
@@ -56,7 +59,7 @@ func newWorld(sc *schedule) *world {
 		schedule: sc, start: time.Now(),
 		todo: map[string][]step{}, blocked: map[string]int{}, free: make(chan struct{}),
 		calls: map[*call]bool{}, handedBack: map[*wechatws.UndeliveredError]bool{},
-		numbers: map[int]*conn{}, ended: map[int]bool{},
+		numbers: map[int]*conn{}, answered: map[string]bool{}, ended: map[int]bool{},
 	}
 	w.changed = sync.NewCond(&w.mu)
 	w.connected = true
