@@ -131,33 +131,32 @@ func BenchmarkRoute(b *testing.B) {
 	}
 }
 
-// What a message costs the requests that wait for another one, for each of them.
+// What a message costs while requests wait for another one.
 //
 //	go test -run '^$' -bench Pass .
 func BenchmarkPass(b *testing.B) {
-	for _, n := range []int{1, 10, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			c, err := New("ws://server.test")
-			if err != nil {
-				b.Fatal(err)
-			}
-			for range n {
-				r := &request{match: func(m Message) bool { return m.Type == "never" }}
-				r.accepted.Store(true)
-				if err := c.beginRequest(context.Background(), r); err != nil {
-					b.Fatal(err)
-				}
-			}
-			f := newFeed()
-			f.put(comment)
-			batch := f.batch(newLink(&session{client: c}, dialed{conn: f.conn, socket: f.conn.Socket()}))
+	for _, n := range []int{0, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("%d waiting", n), func(b *testing.B) {
+			pass := passOf(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				c.requests.match(batch)
+				pass()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/request")
 		})
 	}
+}
+
+// passOf returns a function that passes a message to n requests that wait for another one.
+func passOf(t testing.TB, n int) (pass func()) {
+	c, l, f := feedClient(t)
+	for range n {
+		r := &request{match: func(m Message) bool { return m.Type == "never" }}
+		r.accepted.Store(true)
+		require.NoError(t, c.beginRequest(context.Background(), r))
+	}
+	f.put(comment)
+	b := f.batch(l)
+	return func() { c.requests.match(b) }
 }
 
 // The default codec beside encoding/json, and beside json v2 by its own rules.

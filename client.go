@@ -37,6 +37,7 @@ type Client struct {
 	counters
 	attached     atomic.Pointer[link] // the one that may write; nil: none
 	uncompressed atomic.Bool          // the server has violated permessage-deflate
+	answersPings atomic.Bool          // the server has answered a ping
 
 	// Mutexes are locked in this order: Client, confirmations, writer, heartbeat or link or
 	// Outbox, requests, drops, Queue, and then all others, see docs/design.md. None is held while

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -280,12 +281,12 @@ func (l *link) close(ctx context.Context, code StatusCode, reason string) {
 	}
 }
 
-// heard returns when the peer last showed that it is alive. Progress of a write counts.
-func (l *link) heard() time.Time {
+// life returns what the connection shows of its peer.
+func (l *link) life() ws.Life {
 	if l.socket != nil {
-		return time.Now().Add(-l.socket.Silent())
+		return l.socket.Life()
 	}
-	return l.received()
+	return ws.Life{Heard: l.received(), Acked: math.MaxInt64}
 }
 
 // received returns when bytes last arrived; without a socket, a message or a pong.

@@ -40,3 +40,11 @@ func TestAllocationsOfALoneMessage(t *testing.T) {
 		}
 	}
 }
+
+// A message that requests wait for costs each of them a call of match, and no memory: its type is
+// found once, and it is copied only for the request that takes it.
+func TestWaitingRequestsAllocateNothing(t *testing.T) {
+	for _, n := range []int{0, 1000} {
+		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, n)), "%d requests", n)
+	}
+}

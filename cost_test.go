@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -136,5 +137,31 @@ func measure(b *testing.B, trip func()) {
 	b.ReportAllocs()
 	for b.Loop() {
 		trip()
+	}
+}
+
+// A call of SendConfirmed among others at the same time, of which one sends after the other.
+//
+//	go test -run '^$' -bench Confirmed .
+func BenchmarkConfirmed(b *testing.B) {
+	for _, calls := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("%d at a time", calls), func(b *testing.B) {
+			c := connectTo(b, echoes(b))
+			var all sync.WaitGroup
+			var left atomic.Int64
+			b.ReportAllocs()
+			b.ResetTimer()
+			left.Store(int64(b.N))
+			for range calls {
+				all.Go(func() {
+					for left.Add(-1) >= 0 {
+						if _, err := c.SendConfirmed(b.Context(), wechatws.Text(parcel), isOfType("echo")); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			all.Wait()
+		})
 	}
 }

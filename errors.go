@@ -57,8 +57,8 @@ var (
 	// Make the request from another goroutine.
 	ErrInboxFull = errors.New("wechatws: inbox is full and waits for the callback that waits for this answer")
 
-	// ErrHalfOpen is the cause of a disconnect if no byte has arrived from the peer for the
-	// timeout of [WithLiveness], or for half of it after a probe.
+	// ErrHalfOpen is the cause of a disconnect if the peer has shown no life for the timeout of
+	// [WithLiveness], or for half of it after a probe; see [Liveness].
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
 	// ErrCompression is the cause of a disconnect if a message cannot be decompressed: it is

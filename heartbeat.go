@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wechatws/wechatws/internal/ws"
 )
 
 // A Heartbeat is a message that the client sends at an interval, for servers that disconnect
@@ -35,9 +37,16 @@ type Heartbeat struct {
 
 // Liveness sets how a half-open connection is found: the client sends protocol pings, and if
 // no byte at all has arrived for the timeout, it ends the connection with [ErrHalfOpen],
-// without a close handshake, and reconnects. A peer that takes some bytes of a write that
-// blocks is alive too. Time in which the client itself does not read, because callbacks are
-// slow and its inbox is full, does not count. [WithLiveness] sets it.
+// without a close handshake, and reconnects. A peer that takes some of the bytes that wait for it
+// is alive too: on Linux those that it acknowledges count, elsewhere those of a write that blocks.
+//
+// A peer that sends and does not read is found as well. It takes nothing of what waits for it for
+// the timeout; or it leaves a ping unanswered for six timeouts, and for longer while up to 4 MiB
+// arrive that may be ahead of the pong. The latter does not count for a server that has never
+// answered a ping.
+//
+// Time in which the client itself does not read, because callbacks are slow and its inbox is full,
+// does not count. [WithLiveness] sets it.
 type Liveness struct {
 	// Interval is the time between two pings, by default 3 s. With [Heartbeat] Pong it has
 	// no effect: the heartbeats take the place of the pings.
@@ -58,6 +67,15 @@ var (
 // is then no sign of a dead peer. It is far above the delays of a busy scheduler, and far below
 // any timeout.
 const jumpAfter = 2 * time.Second
+
+const (
+	// pingTimeouts is for how many timeouts a ping may be unanswered, whatever else arrives. The time
+	// is longer by what has arrived since, up to maxAhead bytes, which are what buffers of the peer
+	// hold, at the rate of slowestLink in bytes per second.
+	pingTimeouts = 6
+	maxAhead     = 4 << 20
+	slowestLink  = 8 << 10
+)
 
 // From so many connections in a process on, timers fire at instants that they share: waking the
 // process up costs more than everything that a heartbeat does then.
@@ -92,6 +110,9 @@ type heartbeat struct {
 	probing  bool      // nothing has come in since from, and half the timeout is enough
 	pingSent time.Time // of the ping that waits for its pong; zero: none
 	pings    uint32    // pings sent
+	asked    time.Time // of the first ping without an answer, or when it was last seen on its way; zero: none
+	askedAt  int64     // its place in the socket's stream
+	arrived  int64     // bytes that had arrived by then
 	stalls   int64     // of the link, when the ping was sent
 	beatSent time.Time // of the heartbeat that waits for its Pong; zero: none
 }
@@ -189,8 +210,8 @@ func (h *heartbeat) arm(now time.Time) {
 	}
 }
 
-// deadline returns when the peer will have been silent for too long; zero: never. While its
-// silence does not count, that is after another timeout. The caller holds mu.
+// deadline returns when the peer will count as dead; zero: never. While the link does not read, that
+// is after another timeout. The caller holds mu.
 func (h *heartbeat) deadline() time.Time {
 	timeout := h.cfg.liveness.Timeout
 	switch {
@@ -199,17 +220,52 @@ func (h *heartbeat) deadline() time.Time {
 	case h.link.stalled.Load():
 		return time.Now().Add(timeout)
 	}
-	heard := h.link.heard()
+	life := h.link.life()
+	at := h.silentUntil(life)
+	if !life.Waits.IsZero() { // it takes nothing, whatever it sends
+		at = earlier(at, h.later(life.Waits).Add(timeout))
+	}
+	if !h.asked.IsZero() && h.link.client.answersPings.Load() {
+		at = earlier(at, h.answeredBy(life))
+	}
+	return at
+}
+
+// silentUntil returns when the peer will have been silent for too long. The caller holds mu.
+func (h *heartbeat) silentUntil(life ws.Life) time.Time {
+	timeout, heard := h.cfg.liveness.Timeout, h.later(life.Heard)
 	switch {
 	case h.link.received().After(h.from):
 		h.probing = false
-	case !heard.After(h.from): // otherwise the socket takes data, which is no answer to a probe
-		heard = h.from
-		if h.probing {
-			timeout /= 2
-		}
+	case heard.Equal(h.from) && h.probing: // otherwise the socket takes data, which is no answer to a probe
+		timeout /= 2
 	}
 	return heard.Add(timeout)
+}
+
+// answeredBy returns when the peer must have answered a ping. It cannot before the ping has reached
+// it; and a large message of its own may be ahead of the pong. The caller holds mu.
+func (h *heartbeat) answeredBy(life ws.Life) time.Time {
+	if life.Acked <= h.askedAt {
+		h.asked, h.arrived = time.Now(), life.Arrived
+	}
+	ahead := time.Duration(min(life.Arrived-h.arrived, maxAhead)) * time.Second / slowestLink
+	return h.later(h.asked).Add(pingTimeouts*h.cfg.liveness.Timeout + ahead)
+}
+
+// later returns at, or from if that is later. The caller holds mu.
+func (h *heartbeat) later(at time.Time) time.Time {
+	if at.After(h.from) {
+		return at
+	}
+	return h.from
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // tick does what is due.
@@ -374,6 +430,12 @@ func (h *heartbeat) pinged() []byte {
 	defer h.mu.Unlock()
 	h.pings++
 	h.pingSent, h.stalls = time.Now(), h.link.stalls.Load()
+	if s := h.link.socket; h.asked.IsZero() {
+		h.asked = h.pingSent
+		if s != nil {
+			h.askedAt = s.Accepted()
+		}
+	}
 	return binary.BigEndian.AppendUint32(nil, h.pings)
 }
 
@@ -384,9 +446,14 @@ func (h *heartbeat) ponged(payload []byte) {
 	sent, mine := h.pingSent, len(payload) == 4 && binary.BigEndian.Uint32(payload) == h.pings
 	waited := h.link.stalls.Load() != h.stalls
 	if mine {
-		h.pingSent = time.Time{}
+		h.pingSent, h.asked = time.Time{}, time.Time{}
+	} else if len(payload) == 4 && !h.asked.IsZero() { // to an earlier one
+		h.asked = time.Now()
 	}
 	h.mu.Unlock()
+	if mine {
+		h.link.client.answersPings.Store(true)
+	}
 	if mine && !waited && !sent.IsZero() {
 		h.measured(time.Since(sent))
 	}

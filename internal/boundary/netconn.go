@@ -33,6 +33,9 @@ func End(s *ws.Socket) {
 	}
 }
 
+// maxLayers bounds the search for the lowest connection: one may name itself.
+const maxLayers = 8
+
 // A NetConn is a network connection of a type that is not the standard library's. While the
 // WebSocket connection is being made, goroutines of net/http call its methods too; these
 // goroutines must not end, so the methods run apart. net/http returns the first error that it
@@ -82,6 +85,31 @@ func (c *NetConn) SetLinger(seconds int) error {
 		return c.apart(func() error { return socket.SetLinger(seconds) })
 	}
 	return nil
+}
+
+// SetWriteBuffer is that of the connection, if it has one.
+func (c *NetConn) SetWriteBuffer(bytes int) error {
+	if socket, ok := c.conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		return c.apart(func() error { return socket.SetWriteBuffer(bytes) })
+	}
+	return nil
+}
+
+// NetConn returns the lowest one of the connections below that the connections name by this method,
+// as [tls.Conn] does, or nil.
+func (c *NetConn) NetConn() (below net.Conn) {
+	_ = c.apart(func() error {
+		upper, ok := c.conn.(interface{ NetConn() net.Conn })
+		for range maxLayers {
+			if !ok {
+				break
+			}
+			below = upper.NetConn()
+			upper, ok = below.(interface{ NetConn() net.Conn })
+		}
+		return nil
+	})
+	return below
 }
 
 // SetDeadline implements [net.Conn].

@@ -23,19 +23,19 @@ import (
 // Read is called by one goroutine at a time; all other methods may be called from any.
 type Socket struct {
 	net.Conn
-	raw     syscall.RawConn // nil: a write may block
-	fence   func() error    // see NewSocket; may be nil
-	foreign bool            // the connection may be of a user's type
-	born    time.Time
+	raw   syscall.RawConn // of the TCP connection at the bottom; nil: unknown
+	fence func() error    // see NewSocket; may be nil
+	born  time.Time
 
 	refusal    atomic.Pointer[error] // the error of fence
 	lastRead   atomic.Int64          // nanoseconds from born to when bytes last arrived
+	arrived    atomic.Int64          // bytes that have arrived
+	lastTaken  atomic.Int64          // nanoseconds from born to when the peer last took some of what waited for it
 	readFailed atomic.Bool           // nothing more can arrive
-	lastTaken  atomic.Int64          // nanoseconds from born to when the peer last made room in a full socket
 	waiting    atomic.Bool           // flush runs
 
-	closing sync.Once // for a foreign connection
-	closers sync.WaitGroup
+	acks    bool     // it is known how much the peer has acknowledged
+	foreign *closing // of a connection that may be of a user's type; nil: it is not
 
 	mu       sync.Mutex         // guards the fields below
 	changed  sync.Cond          // flushing is false, or err is set
@@ -45,8 +45,10 @@ type Socket struct {
 	rest     *[]byte            // the buffer of out, unless it is an argument of Write
 	accepted int64              // bytes given to Write
 	taken    int64              // bytes of these that the socket has taken
+	acked    int64              // bytes of these that the peer has acknowledged at the last look; if unknown, taken
+	waits    int64              // nanoseconds from born to the look since which the peer takes none of the others; 0: there are none
 	err      error              // of the first write that failed
-	once     func(uintptr) bool // attempt, made once because it would be allocated for each write
+	once     func(uintptr) bool // attempt, made once because it would be allocated for each write; nil: a write may block
 }
 
 const (
@@ -56,6 +58,9 @@ const (
 	writeSlice = time.Second
 	// maxRest bounds the rest, to which TLS may add while the socket takes nothing.
 	maxRest = 2 * BufferSize
+	// sendBuffer bounds the socket's buffer if it is unknown how much of it the peer has taken: an
+	// answer to what is behind it then takes less than 10 s at 64 kbit/s.
+	sendBuffer = 64 << 10
 	// maxEmptyReads is how many times in a row a user's connection may return neither bytes nor
 	// an error.
 	maxEmptyReads = 100
@@ -71,16 +76,24 @@ var errRest = errors.New("the socket takes nothing, and too much of TLS's own is
 func NewSocket(c net.Conn, fence func() error) *Socket {
 	s := &Socket{Conn: c, fence: fence, born: time.Now()}
 	s.changed.L = &s.mu
-	switch c := c.(type) {
+	switch below := beneath(c).(type) {
 	case *net.TCPConn:
-		s.raw = writable(c)
+		s.raw = rawConn(below)
 	case *net.UnixConn:
-		s.raw = writable(c)
-	default: // also a type that embeds one of these, since its Write may be its own
-		s.foreign = true
+		s.raw = rawConn(below)
 	}
-	if s.raw != nil {
-		s.once = func(fd uintptr) bool { s.attempt(fd); return true }
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if s.raw != nil && canWriteAtOnce {
+			s.once = func(fd uintptr) bool { s.attempt(fd); return true }
+		}
+	default: // also a type that embeds one of these, since its Write may be its own
+		s.foreign = new(closing)
+	}
+	if _, s.acks = s.unacked(); !s.acks {
+		if c, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
+			_ = c.SetWriteBuffer(sendBuffer)
+		}
 	}
 	if c, ok := c.(interface{ SetLinger(seconds int) error }); ok && fence != nil {
 		// Without this the kernel would go on sending for minutes after the end of the
@@ -117,19 +130,11 @@ func (s *Socket) readAgain(p []byte) (n int, err error) {
 func (s *Socket) hasRead(n int, err error) {
 	if n > 0 {
 		s.lastRead.Store(s.now())
+		s.arrived.Store(s.arrived.Load() + int64(n)) // no other goroutine reads
 	}
 	if err != nil {
 		s.readFailed.Store(true)
 	}
-}
-
-// LastRead returns when bytes last arrived, and the time of NewSocket before that.
-func (s *Socket) LastRead() time.Time { return s.born.Add(time.Duration(s.lastRead.Load())) }
-
-// Silent returns for how long nothing has arrived. The progress of a write that waits counts as
-// well, since a peer that empties a full send buffer is alive.
-func (s *Socket) Silent() time.Duration {
-	return time.Duration(s.now() - max(s.lastRead.Load(), s.lastTaken.Load()))
 }
 
 // ReadFailed reports whether a read has failed, so that nothing more can arrive.
@@ -154,19 +159,27 @@ func (s *Socket) Close() error {
 
 // Abort closes the connection at once. It does not block.
 func (s *Socket) Abort() {
-	if !s.foreign {
+	if s.foreign == nil {
 		s.Conn.Close()
 		return
 	}
-	s.closing.Do(func() {
-		s.closers.Go(func() { s.Conn.Close() })
+	s.foreign.once.Do(func() {
+		s.foreign.calls.Go(func() { s.Conn.Close() })
 	})
 }
 
 // End aborts the connection, and waits until the Close of a foreign one has returned.
 func (s *Socket) End() {
 	s.Abort()
-	s.closers.Wait()
+	if s.foreign != nil {
+		s.foreign.calls.Wait()
+	}
+}
+
+// A closing is the call of Close.
+type closing struct {
+	once  sync.Once
+	calls sync.WaitGroup
 }
 
 // goLive makes Write return without waiting for the socket from now on.
@@ -185,9 +198,15 @@ func (s *Socket) seal() {
 		s.err = net.ErrClosed
 	}
 	s.changed.Broadcast()
-	if s.raw != nil { // ends await
+	if s.once != nil { // ends await
 		_ = s.Conn.SetWriteDeadline(time.Unix(1, 0))
 	}
+}
+
+// Accepted returns the place in the outgoing stream after all that was given to Write.
+func (s *Socket) Accepted() int64 {
+	accepted, _ := s.progress()
+	return accepted
 }
 
 // progress returns how many bytes were given to Write, and how many of these the socket has
@@ -202,7 +221,7 @@ func (s *Socket) progress() (accepted, taken int64) {
 func (s *Socket) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.raw != nil && s.accepted == s.taken && s.err == nil
+	return s.once != nil && s.accepted == s.taken && s.err == nil
 }
 
 // Write implements [net.Conn]. See [Socket] for when it blocks.
@@ -217,7 +236,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return 0, s.err
 	}
 	s.accepted += int64(len(p))
-	if s.raw == nil || s.flushing || len(s.out) > 0 {
+	if s.once == nil || s.flushing || len(s.out) > 0 {
 		s.keep(p)
 	} else {
 		s.writeAtOnce(p)
@@ -304,7 +323,7 @@ func (s *Socket) drain() {
 		s.rest, s.out = nil, nil
 	}()
 	for len(s.out) > 0 && s.err == nil {
-		if s.raw != nil {
+		if s.once != nil {
 			s.await()
 		} else {
 			s.writeBlocking()
@@ -343,7 +362,7 @@ func (s *Socket) await() {
 	if s.err == nil {
 		s.err = err
 	}
-	if s.err == nil {
+	if s.err == nil && !s.acks {
 		s.lastTaken.Store(s.now())
 	}
 }

@@ -7,14 +7,7 @@ import (
 	"syscall"
 )
 
-// writable returns the RawConn of c, for writeAtOnce; nil: a write may block.
-func writable(c syscall.Conn) syscall.RawConn {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return raw
-}
+const canWriteAtOnce = true
 
 // writeAtOnce writes as much of p as the socket takes without blocking, and returns how many
 // bytes that is.

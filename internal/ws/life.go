@@ -1,0 +1,87 @@
+package ws
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// LastRead returns when bytes last arrived, and the time of NewSocket before that.
+func (s *Socket) LastRead() time.Time { return s.at(s.lastRead.Load()) }
+
+// Life is what a [Socket] shows of its peer.
+type Life struct {
+	// Heard is when bytes last arrived, or when the peer last took some of those that waited for
+	// it: it is alive long before it can answer what is behind them.
+	Heard time.Time
+	// Waits is since when bytes wait of which the peer takes none; zero: none wait.
+	Waits time.Time
+	// Arrived is how many bytes have arrived.
+	Arrived int64
+	// Acked is the place in the outgoing stream up to which the peer has acknowledged it, or, if
+	// that is unknown, the socket has taken it.
+	Acked int64
+}
+
+// Life looks at the connection, by a system call. What happens between two looks counts as
+// happening at the second one.
+func (s *Socket) Life() Life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, acked := s.now(), s.taken
+	if s.acks {
+		n, _ := s.unacked()
+		acked -= int64(n)
+	}
+	waits, progress := s.accepted > acked, acked > s.acked
+	if progress {
+		s.acked = acked
+	}
+	if progress && s.acks && (waits || s.waits > 0) { // otherwise lastTaken is exact
+		s.lastTaken.Store(now)
+	}
+	switch {
+	case !waits:
+		s.waits = 0
+	case progress || s.waits == 0:
+		s.waits = now
+	}
+	life := Life{Heard: s.at(max(s.lastRead.Load(), s.lastTaken.Load())), Arrived: s.arrived.Load(), Acked: s.acked}
+	if s.waits > 0 {
+		life.Waits = s.at(s.waits)
+	}
+	return life
+}
+
+// at returns the time of so many nanoseconds from born.
+func (s *Socket) at(d int64) time.Time { return s.born.Add(time.Duration(d)) }
+
+// beneath returns the connection below c, by the method of [tls.Conn] that other types have too, or
+// c.
+func beneath(c net.Conn) net.Conn {
+	if upper, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return upper.NetConn()
+	}
+	return c
+}
+
+// rawConn returns the RawConn of c, or nil.
+func rawConn(c syscall.Conn) syscall.RawConn {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// unacked returns how many of the bytes that the socket has taken wait for the peer's
+// acknowledgement, and whether that is known.
+func (s *Socket) unacked() (n int, known bool) {
+	if s.raw == nil {
+		return 0, false
+	}
+	if err := s.raw.Control(func(fd uintptr) { n, known = unacked(fd) }); err != nil {
+		return 0, false
+	}
+	return n, known
+}
