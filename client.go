@@ -413,18 +413,18 @@ func (c *Client) ended() {
 // that waits for a session to be done.
 func (c *Client) running() (s *session, left error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	close(c.closed)
 	c.closed = make(chan struct{})
 	if s := c.session; s != nil && !s.isOver() {
+		c.mu.Unlock()
 		return s, nil
 	}
 	c.refuse(ErrClosed, true)
-	left = c.takeBack(ErrClosed)
 	if c.stats.State != StateClosed {
 		c.move(StateChange{To: StateClosed})
 	}
-	return nil, left
+	c.mu.Unlock()
+	return nil, c.takeBack(ErrClosed)
 }
 
 // end closes the session. The first call closes the link and returns the *UndeliveredError
@@ -468,11 +468,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		l.abandon()
 		ending = endingOf(l.why())
 	}
+	left = c.takeBack(ErrClosed)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l != nil {
 		s.detach(l, ending)
 	}
-	s.settle(StateClosed, cause, ErrClosed)
-	return s.left
+	s.left = left
+	s.settle(StateClosed, cause)
+	return left
 }

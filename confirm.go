@@ -79,7 +79,7 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 // try sends the message of a call once and waits for its confirmation. It returns false when
 // the message is to be sent again, true when the call has its result.
 func (c *Client) try(ctx context.Context, call *confirmation) bool {
-	m := &queued{Size: len(call.message.Data), Kept: true}
+	m := &queued{Size: len(call.message.Data), Kept: true, Alone: call.message.late}
 	m.Value.Outbound, m.Value.of, m.Value.request = call.message, call, &call.request
 	if !c.confirmations.begin(call, m) {
 		return true

@@ -72,7 +72,8 @@ func (c *Client) beginRequest(ctx context.Context, r *request) error {
 // refuses it, see [ErrMessageTooBig]; [ErrConnectionLost] if the connection ends after the
 // message was written; [ErrClosed] if the client is closed or fails; or the cause of ctx's end.
 // [Client.OnError] is not called for it. A message that is still in the queue when Request
-// returns is not sent. Request may be called from any goroutine.
+// returns is not sent; if it is being written at that time, it is not written again.
+// Request may be called from any goroutine.
 func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, options ...SendOption) (Message, error) {
 	if match == nil {
 		return Message{}, &OptionError{Option: "Request", Value: "nil", Want: "match must be a function"}

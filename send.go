@@ -238,8 +238,9 @@ const (
 	QueueWait
 	// QueueDropOldest makes room by dropping the oldest messages, and reports them to
 	// [Client.OnError] in a [*DroppedError]. A Request whose message is dropped returns
-	// [ErrQueueFull] instead. Messages that are being written are not dropped: when these
-	// fill the queue, one message is accepted beyond the bound, so that no call waits.
+	// [ErrQueueFull] instead. Messages that are being written are not dropped, which are at
+	// most 128 of together 64 KiB, or a larger one: when these fill the queue, one message
+	// is accepted beyond the bound, so that no call waits.
 	QueueDropOldest
 )
 
@@ -297,6 +298,7 @@ func newOutgoing[O interface{ apply(*outgoing) }](c *Client, verb string, v any,
 		o.value = nil
 	}
 	item.Size, item.Expires, item.Direct = len(o.Data), o.expires, o.direct
+	item.Alone = o.late // others need not wait in flight for the codec
 	return item, nil
 }
 
@@ -396,8 +398,8 @@ func (c *Client) finishSending(ctx context.Context, l *link) {
 	_ = c.outbox.Flush(ctx)
 }
 
-// takeBack empties the outbox and returns the *[UndeliveredError] of what was in it and what
-// was not confirmed, or nil. It is called after refuse, when no link is attached.
+// takeBack returns the *[UndeliveredError] of what was in the outbox before refuse was called, and
+// of what was not confirmed, or nil. It is called without a mutex, since there may be much.
 func (c *Client) takeBack(err error) error {
 	type place struct {
 		Outbound
@@ -425,8 +427,14 @@ func (c *Client) takeBack(err error) error {
 
 // drops are messages that were dropped and have not been passed to OnError yet.
 type drops struct {
-	mu    sync.Mutex // guards the field below
-	byWhy map[error]*DroppedError
+	mu    sync.Mutex // guards the field below, and the reports in it
+	byWhy map[error]*dropReport
+}
+
+// A dropReport is a DroppedError that waits for the callback, and the size of its messages.
+type dropReport struct {
+	DroppedError
+	bytes int
 }
 
 // dropped records a message that the queue has dropped. Those with the same reason are
@@ -437,24 +445,25 @@ func (c *Client) dropped(m Outbound, why error) {
 	d := &c.drops
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.byWhy[why]
-	if e == nil {
-		e = &DroppedError{Err: why}
+	r := d.byWhy[why]
+	if r == nil {
+		r = &dropReport{DroppedError: DroppedError{Err: why}}
 		if d.byWhy == nil {
-			d.byWhy = map[error]*DroppedError{}
+			d.byWhy = map[error]*dropReport{}
 		}
-		d.byWhy[why] = e
+		d.byWhy[why] = r
 		c.event(nil, func(ctx context.Context) {
 			d.mu.Lock()
 			delete(d.byWhy, why)
 			d.mu.Unlock()
-			trace(ctx, c, c.cfg.trace.dropped, e)
-			c.report(ctx, e)
+			trace(ctx, c, c.cfg.trace.dropped, &r.DroppedError)
+			c.report(ctx, &r.DroppedError)
 		})
 	}
-	if len(e.Messages) < c.cfg.queueMessages {
-		e.Messages = append(e.Messages, m)
-	} else {
-		e.More++
+	n, size := len(r.Messages)+1, r.bytes+len(m.Data)
+	if n > 1 && (n > c.cfg.queueMessages || size > c.cfg.queueBytes) {
+		r.More++
+		return
 	}
+	r.Messages, r.bytes = append(r.Messages, m), size
 }

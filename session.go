@@ -292,7 +292,8 @@ func (s *session) fail(err error) {
 		s.retire()
 		s.begin()
 		s.err = err
-		s.settle(StateFailed, err, refuse)
+		c.refuse(refuse, false)
+		s.settle(StateFailed, err)
 	}
 	c.mu.Unlock()
 	<-s.over
@@ -305,14 +306,9 @@ func (s *session) begin() {
 }
 
 // settle makes the session's last state change, to StateClosed or StateFailed, after the
-// link has ended. From then on the queue refuses messages. It is called with the client's
-// mutex held.
-func (s *session) settle(to State, err, refuse error) {
+// link has ended and the queue refuses messages. It is called with the client's mutex held.
+func (s *session) settle(to State, err error) {
 	c := s.client
-	c.refuse(refuse, to == StateClosed)
-	if to == StateClosed {
-		s.left = c.takeBack(refuse)
-	}
 	c.move(StateChange{To: to, Attempt: c.stats.Attempt, Err: err})
 	s.last = c.inbox.Added()
 	s.cutShort = s.graceful.Err() != nil // not later: cancel may end the context of Shutdown

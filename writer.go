@@ -173,7 +173,11 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 	w.batch = nil
 	w.writing.Store(false)
 	if w.open && !w.held {
-		w.batch, w.flight = l.client.outbox.Next(buffer, cap(buffer), ws.BufferSize, l.mayWrite)
+		most := cap(buffer)
+		if !l.canWriteNow() {
+			most = 1 // a user's connection gathers nothing, and those behind it would be in flight in vain
+		}
+		w.batch, w.flight = l.client.outbox.Next(buffer, most, ws.BufferSize, l.mayWrite)
 	}
 	for _, m := range w.batch {
 		m.Value.end.Store(math.MaxInt64)

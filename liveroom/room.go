@@ -192,7 +192,7 @@ func (r *Room) endWait(waiting context.Context, end func(), timeout time.Duratio
 	}
 }
 
-func (r *Room) joinCommand(clientID Value) JoinCommand {
+func (r *Room) joinCommand(clientID Value) any {
 	return JoinCommand{
 		RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
 		IsAnchor: r.cfg.Anchor, FromName: r.cfg.Name,
@@ -298,11 +298,11 @@ func (a action) MarshalJSON() ([]byte, error) {
 	return json.Marshal(a.make(id))
 }
 
-func (r *Room) send(ctx context.Context, command func(clientID Value) any) error {
-	r.watch.asking() // before it is sent: the echo may be quicker than Send returns
-	err := r.client.Send(ctx, action{r, command}, wechatws.EncodeOnWrite())
-	if err != nil {
-		r.watch.notAsked()
+func (r *Room) send(ctx context.Context, command func(clientID Value) any, options ...wechatws.SendOption) error {
+	before := r.watch.messages() // the echo may be quicker than Send returns
+	err := r.client.Send(ctx, action{r, command}, append(options, wechatws.EncodeOnWrite())...)
+	if err == nil {
+		r.watch.asked(before)
 	}
 	return err
 }

@@ -129,8 +129,10 @@ func (r *Room) init(ctx context.Context, m Init) {
 		r.keepID(m.Sender)
 	}
 	r.mu.Unlock()
-	if again { // an error means that this connection is over
-		_ = r.send(ctx, func(clientID Value) any { return r.joinCommand(clientID) })
+	if again {
+		// The next connection joins anyway, so the message must not wait for it. Nor must the
+		// callback wait for the socket. An error means that this connection is over.
+		go func() { _ = r.send(ctx, r.joinCommand, wechatws.FailFast()) }()
 	}
 }
 

@@ -16,15 +16,16 @@ type watch struct {
 	connection int // that is watched; 0: none
 	timer      *time.Timer
 	echoes     bool      // the server has sent comments of this member back
-	lastHeard  time.Time // when the last message from the room was received
-	asked      time.Time // when something was first sent since then; zero: nothing was
+	received   int       // how many messages from the room were received
+	lastHeard  time.Time // when the last one was
+	firstAsked time.Time // when something was first sent since then; zero: nothing was
 }
 
 // begin is called when the room is joined.
 func (w *watch) begin(connection int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.connection, w.lastHeard, w.asked = connection, time.Now(), time.Time{}
+	w.connection, w.lastHeard, w.firstAsked = connection, time.Now(), time.Time{}
 	w.arm()
 }
 
@@ -42,7 +43,8 @@ func (w *watch) stop() {
 func (w *watch) heard() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lastHeard, w.asked = time.Now(), time.Time{}
+	w.received++
+	w.lastHeard, w.firstAsked = time.Now(), time.Time{}
 }
 
 // echoed is called for each comment of this member.
@@ -52,21 +54,21 @@ func (w *watch) echoed() {
 	w.echoes = true
 }
 
-// asking is called before something is sent.
-func (w *watch) asking() {
+// messages returns how many messages from the room were received.
+func (w *watch) messages() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.connection != 0 && w.asked.IsZero() {
-		w.asked = time.Now()
-		w.arm()
-	}
+	return w.received
 }
 
-// notAsked takes asking back.
-func (w *watch) notAsked() {
+// asked is called when something was sent, with the number of messages before that.
+func (w *watch) asked(before int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asked = time.Time{}
+	if w.connection != 0 && w.received == before && w.firstAsked.IsZero() {
+		w.firstAsked = time.Now()
+		w.arm()
+	}
 }
 
 // deadline returns when the silence will have lasted too long, or zero without a limit. It
@@ -76,8 +78,8 @@ func (w *watch) deadline() (at time.Time) {
 	if cfg.silenceTimeout > 0 {
 		at = w.lastHeard.Add(cfg.silenceTimeout)
 	}
-	if cfg.echoTimeout > 0 && w.echoes && !w.asked.IsZero() {
-		if echo := w.asked.Add(cfg.echoTimeout); at.IsZero() || echo.Before(at) {
+	if cfg.echoTimeout > 0 && w.echoes && !w.firstAsked.IsZero() {
+		if echo := w.firstAsked.Add(cfg.echoTimeout); at.IsZero() || echo.Before(at) {
 			at = echo
 		}
 	}
@@ -111,8 +113,8 @@ func (w *watch) judge() {
 	if excused.After(w.lastHeard) {
 		w.lastHeard = excused
 	}
-	if !w.asked.IsZero() && excused.After(w.asked) {
-		w.asked = excused
+	if !w.firstAsked.IsZero() && excused.After(w.firstAsked) {
+		w.firstAsked = excused
 	}
 	if at := w.deadline(); w.connection == 0 || at.IsZero() || time.Now().Before(at) {
 		w.arm()

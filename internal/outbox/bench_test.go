@@ -14,7 +14,6 @@ func BenchmarkOutbox(b *testing.B) {
 		Messages: 1024, Bytes: 1 << 20,
 		Accepted: func(*outbox.Item[int]) {}, Dropped: func(*outbox.Item[int], error) {},
 	})
-	all := func(*outbox.Item[int], int) bool { return true }
 	buffer := make([]*outbox.Item[int], 0, most)
 	ctx := context.Background()
 	b.ReportAllocs()
@@ -24,7 +23,7 @@ func BenchmarkOutbox(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		batch, flight := o.Next(buffer, most, 1<<16, all)
+		batch, flight := o.Next(buffer, most, 1<<16, always)
 		o.Settle(flight, len(batch))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*most), "ns/message")

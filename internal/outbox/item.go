@@ -14,7 +14,8 @@ type Item[V any] struct {
 	Size    int       // bytes, which count towards the bound
 	Expires time.Time // when it is dropped instead of written; zero: never
 	Direct  bool      // it is accepted only while the outbox is open, beyond its bound
-	Kept    bool      // it is accepted beyond the bound, and not dropped for others
+	Kept    bool      // it is accepted beyond the bound
+	Alone   bool      // it is alone in its flight
 
 	// The item is a node of an Outbox, the mutex of which guards the fields below.
 	state      state
@@ -60,11 +61,26 @@ func (it *Item[V]) wake() {
 	}
 }
 
-// A line is a list of items.
-type line[V any] struct {
-	first, last *Item[V]
-	n           int
+// The kinds of items. Those that wait have a line for each, so that none is searched for among others.
+const (
+	plain  = iota // may be dropped to make room
+	direct        // is dropped by Lost
+	kept          // neither
+	kinds
+)
+
+func (it *Item[V]) kind() int {
+	switch {
+	case it.Direct:
+		return direct
+	case it.Kept:
+		return kept
+	}
+	return plain
 }
+
+// A line is a list of items.
+type line[V any] struct{ first, last *Item[V] }
 
 func (l *line[V]) pushBack(it *Item[V])  { l.insert(l.last, it, nil) }
 func (l *line[V]) pushFront(it *Item[V]) { l.insert(nil, it, l.first) }
@@ -73,14 +89,12 @@ func (l *line[V]) pushFront(it *Item[V]) { l.insert(nil, it, l.first) }
 func (l *line[V]) insert(prev, it, next *Item[V]) {
 	l.join(prev, it)
 	l.join(it, next)
-	l.n++
 }
 
 // remove removes an item, which must be in the line.
 func (l *line[V]) remove(it *Item[V]) {
 	l.join(it.prev, it.next)
 	it.prev, it.next = nil, nil
-	l.n--
 }
 
 // join makes two items neighbours; nil is the end of the line.

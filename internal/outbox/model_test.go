@@ -52,6 +52,12 @@ func always(*item, int) bool { return true }
 // next puts up to most items in flight.
 func (b *box) next(most int) (batch []*item, flight uint64) { return b.Next(nil, most, 1<<20, always) }
 
+// takeBack empties the box.
+func (b *box) takeBack() []*item {
+	b.Refuse(errClosed)
+	return b.TakeBack(errClosed)
+}
+
 func values(items []*item) (values []int) {
 	for _, it := range items {
 		values = append(values, it.Value)
@@ -66,6 +72,7 @@ type model struct {
 	open            bool
 	refuse          error
 	finishing       bool
+	refused         int      // how many were accepted before refuse was set
 	in              []*entry // accepted and not gone, in order; those in flight first
 	flying          int      // how many of in are in flight
 	room            []*entry // waiting for room
@@ -153,7 +160,7 @@ func (m *model) push(e *entry) (err error, waits bool) {
 				if !m.full(e.Size) {
 					break
 				}
-				if !old.Kept {
+				if !old.Kept && !old.Direct {
 					m.end(old, errFull, true)
 				}
 			}
@@ -212,7 +219,7 @@ func compare(t *testing.T, seed uint64) {
 	for step := range 60 {
 		switch op := rnd.IntN(14); op {
 		case 0, 1, 2, 3, 4:
-			e := &entry{item: &item{Value: step, Size: rnd.IntN(8), Direct: rnd.IntN(5) == 0, Kept: rnd.IntN(5) == 0}, result: make(chan error, 1)}
+			e := &entry{item: &item{Value: step, Size: rnd.IntN(8), Direct: rnd.IntN(5) == 0, Kept: rnd.IntN(5) == 0, Alone: rnd.IntN(5) == 0}, result: make(chan error, 1)}
 			if rnd.IntN(3) == 0 {
 				e.Expires = time.Now().Add(time.Duration(rnd.IntN(4)) * time.Second)
 			}
@@ -246,7 +253,7 @@ func compare(t *testing.T, seed uint64) {
 					m.end(e, errExpired, true)
 					continue
 				}
-				if e.Value%10 == stop {
+				if e.Value%10 == stop || len(want) > 0 && (e.Alone || m.in[0].Alone) {
 					break
 				}
 				m.flying++
@@ -275,6 +282,9 @@ func compare(t *testing.T, seed uint64) {
 				default:
 					m.in = slices.Insert(m.in, 0, e)
 				}
+			}
+			if n < len(batch) {
+				m.dropExpired()
 			}
 			m.admit()
 		case 9:
@@ -317,6 +327,7 @@ func compare(t *testing.T, seed uint64) {
 			default:
 				b.Refuse(nil)
 			}
+			m.refused = len(m.accepted)
 			if m.refuse != nil {
 				for _, e := range m.room {
 					e.ended, e.err = true, m.refuse
@@ -329,16 +340,7 @@ func compare(t *testing.T, seed uint64) {
 				break
 			}
 			var want []int
-			for _, e := range slices.Clone(m.in) {
-				m.end(e, errClosed, false)
-				if !e.Direct && !e.Kept {
-					want = append(want, e.Value)
-				}
-				if len(m.in) == 0 {
-					break
-				}
-			}
-			for len(m.in) > 0 { // admitted meanwhile
+			for len(m.in) > 0 && slices.Contains(m.accepted[:m.refused], m.in[0].Value) {
 				e := m.in[0]
 				m.end(e, errClosed, false)
 				if !e.Direct && !e.Kept {

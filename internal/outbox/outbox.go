@@ -7,6 +7,7 @@
 package outbox
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"math"
@@ -23,8 +24,8 @@ const (
 	Fail Policy = iota
 	// Wait waits for room, first come, first served.
 	Wait
-	// DropOldest drops the oldest messages. When all others are in flight or kept, the
-	// message is accepted beyond the bound, so that it never waits.
+	// DropOldest drops the oldest messages. When all others are in flight, direct or kept,
+	// the message is accepted beyond the bound, so that it never waits.
 	DropOldest
 )
 
@@ -48,28 +49,26 @@ type Config[V any] struct {
 type Outbox[V any] struct {
 	cfg Config[V]
 
-	mu        sync.Mutex // guards the fields below, and those of the items
-	waiting   line[V]
-	expiring  expiring[V] // those of waiting that can expire
-	inFlight  []*Item[V]  // older than all that wait
-	flight    uint64      // the number of the last batch that was in flight
-	bytes     int         // of waiting and inFlight
-	most      int         // the highest number of these
-	place     uint64      // of the item that was accepted last
-	room      line[V]     // items whose calls of Push wait for room
-	flushing  []*flush    // in the order of upTo
-	open      bool        // direct items are accepted
-	lost      error       // with which they leave otherwise
-	refuse    error       // nothing is accepted, with this error; nil: items are
-	finishing bool        // kept items are accepted all the same
-	takenBack error       // with which items were taken back since any were accepted; nil: none were
+	mu        sync.Mutex     // guards the fields below, and those of the items
+	waiting   [kinds]line[V] // in the order of acceptance
+	expiring  expiring[V]    // those of waiting that can expire
+	inFlight  []*Item[V]     // older than all that wait
+	flight    uint64         // the number of the last batch that was in flight
+	n, bytes  int            // of waiting and inFlight
+	most      int            // the highest n
+	place     uint64         // of the item that was accepted last
+	room      line[V]        // items whose calls of Push wait for room
+	flushing  list.List      // of *flush, in the order of upTo
+	open      bool           // direct items are accepted
+	lost      error          // with which they leave otherwise
+	refuse    error          // nothing is accepted, with this error; nil: items are
+	finishing bool           // kept items are accepted all the same
+	refused   uint64         // the value of place when refuse was set
+	takenBack error          // with which items were taken back since Refuse(nil); nil: none were
 }
 
-// A flush is a call of Flush that waits.
-type flush struct {
-	upTo   uint64     // the place of the last item that it waits for
-	result chan error // of capacity 1
-}
+// portion is how many items TakeBack takes before it lets other calls go on.
+const portion = 256
 
 // New returns an empty outbox, which is not open.
 func New[V any](cfg Config[V]) *Outbox[V] {
@@ -98,7 +97,7 @@ func (o *Outbox[V]) Push(ctx context.Context, it *Item[V]) error {
 	case !o.hasRoom(it):
 		switch o.cfg.Policy {
 		case Fail:
-			return fmt.Errorf("%w: %d messages, %d bytes", o.cfg.Full, o.len(), o.bytes)
+			return fmt.Errorf("%w: %d messages, %d bytes", o.cfg.Full, o.n, o.bytes)
 		case Wait:
 			return o.awaitRoom(ctx, it)
 		}
@@ -113,26 +112,37 @@ func (o *Outbox[V]) hasRoom(it *Item[V]) bool {
 	if o.fits(it) {
 		return true
 	}
-	for now := time.Now(); len(o.expiring) > 0 && o.expiring[0].expired(now); {
-		o.drop(o.expiring[0], o.cfg.Expired)
-	}
+	o.dropExpired()
 	if o.cfg.Policy == DropOldest {
-		for old := o.waiting.first; old != nil && !o.fits(it); {
-			next := old.next
-			if !old.Kept {
-				o.drop(old, o.cfg.Full)
-			}
-			old = next
+		for o.waiting[plain].first != nil && !o.fits(it) {
+			o.drop(o.waiting[plain].first, o.cfg.Full)
 		}
 	}
 	return o.fits(it)
+}
+
+// dropExpired drops what has expired. It is called with mu held.
+func (o *Outbox[V]) dropExpired() {
+	for now := time.Now(); len(o.expiring) > 0 && o.expiring[0].expired(now); {
+		o.drop(o.expiring[0], o.cfg.Expired)
+	}
+}
+
+// first returns the oldest item that waits, or nil. It is called with mu held.
+func (o *Outbox[V]) first() (oldest *Item[V]) {
+	for i := range o.waiting {
+		if it := o.waiting[i].first; it != nil && (oldest == nil || it.place < oldest.place) {
+			oldest = it
+		}
+	}
+	return oldest
 }
 
 // fits reports whether there is room for it, and none that others wait for. It is called
 // with mu held.
 func (o *Outbox[V]) fits(it *Item[V]) bool {
 	first := o.room.first
-	return (first == nil || first == it) && o.len()+1 <= o.cfg.Messages && it.Size <= o.cfg.Bytes-o.bytes
+	return (first == nil || first == it) && o.n+1 <= o.cfg.Messages && it.Size <= o.cfg.Bytes-o.bytes
 }
 
 // awaitRoom blocks until the item is accepted or will not be. It is called with mu held, and
@@ -172,10 +182,11 @@ func (o *Outbox[V]) admit() {
 func (o *Outbox[V]) accept(it *Item[V]) {
 	o.place++
 	it.place, it.state = o.place, waits
-	o.waiting.pushBack(it)
+	o.waiting[it.kind()].pushBack(it)
 	o.expiring.add(it)
+	o.n++
 	o.bytes += it.Size
-	o.most = max(o.most, o.len())
+	o.most = max(o.most, o.n)
 	o.cfg.Accepted(it)
 }
 
@@ -213,7 +224,7 @@ func (o *Outbox[V]) Next(batch []*Item[V], most, bytes int, may func(it *Item[V]
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	size, now := 0, time.Time{}
-	for it := o.waiting.first; it != nil && len(batch) < most; it = o.waiting.first {
+	for it := o.first(); it != nil && len(batch) < most; it = o.first() {
 		if !it.Expires.IsZero() {
 			if now.IsZero() {
 				now = time.Now()
@@ -223,10 +234,11 @@ func (o *Outbox[V]) Next(batch []*Item[V], most, bytes int, may func(it *Item[V]
 				continue
 			}
 		}
-		if size += it.Size; len(batch) > 0 && size > bytes || !may(it, len(batch)) {
+		size += it.Size
+		if n := len(batch); n > 0 && (size > bytes || it.Alone || batch[0].Alone) || !may(it, n) {
 			break
 		}
-		o.waiting.remove(it)
+		o.waiting[it.kind()].remove(it)
 		o.expiring.remove(it)
 		it.state = inFlight
 		batch = append(batch, it)
@@ -236,8 +248,9 @@ func (o *Outbox[V]) Next(batch []*Item[V], most, bytes int, may func(it *Item[V]
 	return batch, o.flight
 }
 
-// Settle ends a flight: the first n items are written; the others wait again, at the front.
-// It returns false if another call has ended it before.
+// Settle ends a flight: the first n items are written; the others wait again, at the front,
+// unless they have been withdrawn or have expired meanwhile. It returns false if another call
+// has ended it before.
 func (o *Outbox[V]) Settle(flight uint64, n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -258,9 +271,12 @@ func (o *Outbox[V]) Settle(flight uint64, n int) bool {
 			o.cfg.Dropped(it, o.lost)
 		default:
 			it.state = waits
-			o.waiting.pushFront(it)
+			o.waiting[it.kind()].pushFront(it)
 			o.expiring.add(it)
 		}
+	}
+	if n < len(batch) {
+		o.dropExpired()
 	}
 	o.changed()
 	return true
@@ -270,6 +286,7 @@ func (o *Outbox[V]) Settle(flight uint64, n int) bool {
 // mu held; the caller must call changed.
 func (o *Outbox[V]) left(it *Item[V], err error) {
 	it.state, it.err = gone, err
+	o.n--
 	o.bytes -= it.Size
 	it.wake()
 }
@@ -281,7 +298,7 @@ func (o *Outbox[V]) leave(it *Item[V], err error) {
 		it.state, it.err = gone, err
 		it.wake()
 	} else {
-		o.waiting.remove(it)
+		o.waiting[it.kind()].remove(it)
 		o.expiring.remove(it)
 		o.left(it, err)
 	}
@@ -336,67 +353,6 @@ func (o *Outbox[V]) Fate(it *Item[V]) (left bool, err error) {
 	return it.state == gone, it.err
 }
 
-// Flush blocks until all items that were accepted before have left. It returns an error when
-// ctx ends, when the items are taken back, or when nothing is accepted and nothing is open.
-func (o *Outbox[V]) Flush(ctx context.Context) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.len() == 0:
-		return o.takenBack
-	case o.refuse != nil && !o.open:
-		return o.refuse
-	}
-	ended := ctx.Done()
-	f := &flush{o.place, make(chan error, 1)}
-	o.flushing = append(o.flushing, f)
-	o.mu.Unlock()
-	select {
-	case err := <-f.result:
-		o.mu.Lock()
-		return err
-	case <-ended:
-		o.mu.Lock()
-		o.flushing = slices.DeleteFunc(o.flushing, func(other *flush) bool { return other == f })
-		return context.Cause(ctx)
-	}
-}
-
-// changed ends waits that something having left ends. It is called with mu held.
-func (o *Outbox[V]) changed() {
-	o.admit()
-	for len(o.flushing) > 0 && o.oldest() > o.flushing[0].upTo {
-		o.endFlush(nil)
-	}
-	if o.refuse != nil && !o.open {
-		for len(o.flushing) > 0 {
-			o.endFlush(o.refuse)
-		}
-	}
-}
-
-// endFlush ends the first call of Flush that waits. It is called with mu held.
-func (o *Outbox[V]) endFlush(err error) {
-	o.flushing[0].result <- err
-	if o.flushing = o.flushing[1:]; len(o.flushing) == 0 {
-		o.flushing = nil
-	}
-}
-
-// oldest returns the place of the oldest item. It is called with mu held.
-func (o *Outbox[V]) oldest() uint64 {
-	switch {
-	case len(o.inFlight) > 0:
-		return o.inFlight[0].place
-	case o.waiting.first != nil:
-		return o.waiting.first.place
-	}
-	return math.MaxUint64
-}
-
-// len returns how many items wait or are in flight. It is called with mu held.
-func (o *Outbox[V]) len() int { return len(o.inFlight) + o.waiting.n }
-
 // Open accepts direct items from now on.
 func (o *Outbox[V]) Open() {
 	o.mu.Lock()
@@ -409,12 +365,8 @@ func (o *Outbox[V]) Lost(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open, o.lost = false, err
-	for it := o.waiting.first; it != nil; {
-		next := it.next
-		if it.Direct {
-			o.drop(it, err)
-		}
-		it = next
+	for o.waiting[direct].first != nil {
+		o.drop(o.waiting[direct].first, err)
 	}
 	o.changed()
 }
@@ -428,7 +380,7 @@ func (o *Outbox[V]) Finish() { o.setRefusal(o.cfg.Closed, true) }
 func (o *Outbox[V]) setRefusal(err error, finishing bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.refuse, o.finishing = err, finishing
+	o.refuse, o.finishing, o.refused = err, finishing, o.place
 	if err == nil {
 		o.takenBack = nil
 	}
@@ -448,24 +400,30 @@ func (o *Outbox[V]) Refusal() error {
 	return o.refuse
 }
 
-// TakeBack empties the outbox and returns what was in it, in order, without items that are
-// direct or kept, which calls wait for. All of these end with err. Nothing may be in flight.
+// TakeBack removes all items that were accepted before the last call of Refuse, and returns
+// them in order, without those that are direct or kept, which calls wait for. All of these
+// end with err. Nothing may be in flight. Other calls wait for a portion of it only.
 func (o *Outbox[V]) TakeBack(err error) (back []*Item[V]) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.waiting.n > 0 {
-		o.takenBack = err
-		for len(o.flushing) > 0 {
-			o.endFlush(err)
+	upTo := o.refused
+	for n := 1; ; n++ {
+		it := o.first()
+		if it == nil || it.place > upTo {
+			return back
 		}
-	}
-	for it := o.waiting.first; it != nil; it = o.waiting.first {
-		o.leave(it, err)
-		if !it.Direct && !it.Kept {
+		if n == 1 {
+			o.takenBack = o.refuse // otherwise items are accepted again already
+			o.endFlushes(math.MaxUint64, err)
+		}
+		if o.leave(it, err); it.kind() == plain {
 			back = append(back, it)
 		}
+		if n%portion == 0 {
+			o.mu.Unlock()
+			o.mu.Lock()
+		}
 	}
-	return back
 }
 
 // Place returns a place in the order of the items, behind all that have been accepted.
@@ -486,5 +444,5 @@ type Stats struct {
 func (o *Outbox[V]) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return Stats{o.len(), o.bytes, o.most}
+	return Stats{o.n, o.bytes, o.most}
 }

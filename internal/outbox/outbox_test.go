@@ -115,7 +115,7 @@ func TestFlush(t *testing.T) {
 		}, nil},
 		"taken back": {func(t *testing.T, b *box, flight uint64) {
 			b.Settle(flight, 0)
-			b.TakeBack(errClosed)
+			b.takeBack()
 		}, errClosed},
 		"refused, then lost": {func(t *testing.T, b *box, _ uint64) {
 			b.Refuse(errClosed)
@@ -142,7 +142,7 @@ func TestFlush(t *testing.T) {
 				tt.end(t, b, flight)
 				require.Equal(t, tt.want, <-result)
 				b.Settle(flight+1, 1)
-				b.TakeBack(errClosed)
+				b.takeBack()
 				<-other
 			})
 		})
@@ -198,6 +198,38 @@ func TestDirectItems(t *testing.T) {
 	})
 }
 
+// An item that expires in flight is not written later, and does not wait until another one is.
+func TestAnItemThatExpiresInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(10, 100, outbox.Fail)
+		for n := range 3 {
+			b.push(t, &item{Value: n, Expires: time.Now().Add(time.Minute)})
+		}
+		_, flight := b.next(3)
+		time.Sleep(time.Hour)
+		require.Empty(t, b.dropped, "it is being written")
+		require.True(t, b.Settle(flight, 1))
+		require.Equal(t, []string{"1 expired", "2 expired"}, b.dropped)
+		require.Zero(t, b.Stats().Messages)
+	})
+}
+
+// TakeBack takes what was accepted before Refuse, also if items are accepted again meanwhile.
+func TestTakeBackLeavesWhatIsAcceptedLater(t *testing.T) {
+	b := newBox(10, 100, outbox.Fail)
+	b.push(t, numbered(1, 3)...)
+	b.Refuse(errClosed)
+	b.Refuse(nil)
+	b.push(t, numbered(4, 5)...)
+	_, flight := b.next(1)
+	require.Equal(t, []int{2, 3}, values(b.TakeBack(errClosed)))
+	require.True(t, b.Settle(flight, 1))
+	batch, flight := b.next(9)
+	require.Equal(t, []int{4, 5}, values(batch))
+	require.True(t, b.Settle(flight, 2))
+	require.NoError(t, b.Flush(t.Context()), "what was taken back was not accepted since")
+}
+
 // Of two calls that end a flight, the first one counts.
 func TestAFlightEndsOnce(t *testing.T) {
 	b := newBox(10, 100, outbox.Fail)
@@ -208,7 +240,7 @@ func TestAFlightEndsOnce(t *testing.T) {
 	_, second := b.next(1)
 	require.False(t, b.Settle(first, 1))
 	require.True(t, b.Settle(second, 1))
-	require.Equal(t, []int{3}, values(b.TakeBack(errClosed)))
+	require.Equal(t, []int{3}, values(b.takeBack()))
 }
 
 // A batch has a bound in bytes, but at least one item.
