@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,12 +19,12 @@ import (
 )
 
 // suspendable runs a test with an open client whose clock the test can shift.
-func suspendable(t *testing.T, test func(c *Client, peer *wstest.Conn, slept *atomic.Int64)) {
+func suspendable(t *testing.T, test func(c *Client, peer *wstest.Conn, slept *atomic.Int64), options ...Option) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wstest.NewNetwork()
 		s := wstest.NewServer(wstest.WithNetwork(n))
 		defer s.Close()
-		c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext))
+		c, err := New(s.URL(), append(options, WithProxy(nil), WithNetDial(n.DialContext))...)
 		require.NoError(t, err)
 		var slept atomic.Int64
 		c.cfg.wallClock = func() time.Time { return time.Now().Round(0).Add(time.Duration(slept.Load())) }
@@ -53,31 +54,101 @@ func TestASuspendedMachineProbesItsConnections(t *testing.T) {
 	})
 }
 
-// A suspended process finds its timer due long ago and its peer silent for as
-// long. That must not count as silence of the peer.
-func TestASuspendedProcessIsNotSilenceOfThePeer(t *testing.T) {
-	suspendable(t, func(c *Client, peer *wstest.Conn, _ *atomic.Int64) {
-		time.Sleep(31 * time.Second)
+// A wait ends soon after a suspended machine has woken up: the network is likely to be another
+// one. A step of the wall clock that is shorter than any suspension ends none.
+func TestASuspendedMachineWaitsNoLonger(t *testing.T) {
+	suspendable(t, func(c *Client, peer *wstest.Conn, slept *atomic.Int64) {
+		time.Sleep(6 * time.Second)
+		peer.Cut(wstest.FIN)
 		synctest.Wait()
-		h := &c.link.heartbeat
-		pings := peer.Pings()
-		h.mu.Lock()
-		h.due = time.Now().Add(-time.Minute)
-		h.from = h.due
-		h.mu.Unlock()
-		tickSilent(h)
+		require.Equal(t, StateWaiting, c.State())
+		time.Sleep(time.Minute)
+		for range 20 {
+			slept.Add(int64(jumpAfter))
+			time.Sleep(suspendCheck)
+		}
+		synctest.Wait()
+		require.Equal(t, StateWaiting, c.State())
+		slept.Add(int64(time.Minute))
+		time.Sleep(suspendCheck)
 		synctest.Wait()
 		assert.Equal(t, StateOpen, c.State())
-		assert.Equal(t, pings+1, peer.Pings(), "it is probed")
+		assert.Equal(t, 2, c.Stats().Attempts)
+	}, WithTiers(Tier{Delay: 450 * time.Second}))
+}
 
-		h.mu.Lock()
-		h.due = time.Now()
-		h.from = h.due.Add(-time.Minute)
-		h.mu.Unlock()
-		tickSilent(h)
-		synctest.Wait()
-		assert.Equal(t, StateWaiting, c.State(), "a timer in time means that the silence is real")
+// All clients that wait look for a suspension at the same moments, and no more often than that.
+func TestWaitsLookForASuspensionTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := wstest.NewNetwork()
+		looks := map[time.Time]int{}
+		var mu sync.Mutex
+		const clients = 50
+		for range clients {
+			c, err := New("ws://unreachable.test", WithProxy(nil), WithNetDial(n.DialContext), WithTiers(Tier{Delay: time.Hour}))
+			require.NoError(t, err)
+			c.cfg.wallClock = func() time.Time {
+				mu.Lock()
+				defer mu.Unlock()
+				looks[time.Now()]++
+				return time.Now().Round(0)
+			}
+			go func() { _ = c.Connect(t.Context()) }()
+			defer c.CloseNow()
+			time.Sleep(17 * time.Millisecond)
+		}
+		mu.Lock()
+		clear(looks)
+		mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.InDelta(t, 10*time.Minute/suspendCheck, len(looks), 1)
+		for at, n := range looks {
+			assert.Equal(t, clients, n, at)
+		}
 	})
+}
+
+// A suspended process finds its timer due long ago and its peer silent for as
+// long. That must not count as silence of the peer, also if the timeout is shorter than a
+// stall of a busy machine may be.
+func TestASuspendedProcessIsNotSilenceOfThePeer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		liveness Liveness
+		late     time.Duration
+	}{
+		"default":                    {Liveness{}, time.Minute},
+		"a short timeout":            {Liveness{Interval: 300 * time.Millisecond, Timeout: time.Second}, 800 * time.Millisecond},
+		"a short timeout, suspended": {Liveness{Interval: 300 * time.Millisecond, Timeout: time.Second}, time.Minute},
+		"a timeout near the pings":   {Liveness{Interval: 900 * time.Millisecond, Timeout: time.Second}, 100 * time.Millisecond},
+		"a long timeout":             {Liveness{Timeout: 40 * time.Second}, 2100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			suspendable(t, func(c *Client, peer *wstest.Conn, _ *atomic.Int64) {
+				time.Sleep(31 * time.Second)
+				synctest.Wait()
+				h := &c.link.heartbeat
+				pings := peer.Pings()
+				h.mu.Lock()
+				h.due = time.Now().Add(-tt.late)
+				h.from = h.due.Add(-time.Minute)
+				h.mu.Unlock()
+				tickSilent(h)
+				synctest.Wait()
+				assert.Equal(t, StateOpen, c.State())
+				assert.Equal(t, pings+1, peer.Pings(), "it is probed")
+
+				h.mu.Lock()
+				h.due = time.Now().Add(-min(tt.late, jumpAfter))
+				h.from = h.due.Add(-time.Minute)
+				h.mu.Unlock()
+				tickSilent(h)
+				synctest.Wait()
+				assert.Equal(t, StateWaiting, c.State(), "it has not answered the probe")
+			}, WithLiveness(tt.liveness), WithoutHeartbeat())
+		})
+	}
 }
 
 // tickSilent calls tick as if nothing had arrived since the handshake.
@@ -156,6 +227,70 @@ func TestSendConfirmedEndsWithClose(t *testing.T) {
 	for _, call := range []*confirmation{first, second} {
 		_, err := call.end()
 		assert.ErrorIs(t, err, ErrClosed)
+	}
+}
+
+// The end of a session ends its own calls, and none of the session that follows it at once.
+func TestTheEndOfASessionEndsNoCallOfTheNext(t *testing.T) {
+	for name, end := range map[string]func(c *Client){
+		"Close":     func(c *Client) { _ = c.Close(StatusNormalClosure, "") },
+		"CloseNow":  func(c *Client) { _ = c.CloseNow() },
+		"Shutdown":  func(c *Client) { _ = c.Shutdown(context.Background()) },
+		"a failure": func(c *Client) { _ = c.Disconnect(1, Permanent(net.ErrClosed)) },
+	} {
+		for _, state := range []State{StateOpen, StateWaiting, StateConnecting} {
+			if name == "a failure" && state != StateOpen {
+				continue
+			}
+			t.Run(name+" while "+state.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := wstest.NewNetwork()
+					s := wstest.NewServer(wstest.WithNetwork(n))
+					defer s.Close()
+					s.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
+						time.Sleep(50 * time.Millisecond)
+						_ = conn.Send(m.Text())
+					})
+					switch state {
+					case StateWaiting:
+						s.Answer(wstest.Status(500, nil, ""))
+					case StateConnecting:
+						s.Answer(wstest.NoAnswer())
+					}
+					c, err := New(s.URL(), WithProxy(nil), WithNetDial(n.DialContext), WithoutHeartbeat())
+					require.NoError(t, err)
+					go func() { _ = c.Connect(t.Context()) }()
+					time.Sleep(time.Second)
+					require.Equal(t, state, c.State())
+					call := func(verb func(context.Context, any, func(Message) bool) (Message, error), text string) chan error {
+						done := make(chan error, 1)
+						go func() {
+							_, err := verb(t.Context(), Text(text), func(m Message) bool { return string(m.Data) == text })
+							done <- err
+						}()
+						return done
+					}
+					request := func(ctx context.Context, v any, match func(Message) bool) (Message, error) {
+						return c.Request(ctx, v, match)
+					}
+					confirmed := func(ctx context.Context, v any, match func(Message) bool) (Message, error) {
+						return c.SendConfirmed(ctx, v, match)
+					}
+					first := call(request, "first")
+					synctest.Wait()
+					go end(c)
+					time.Sleep(time.Millisecond)
+					require.NoError(t, c.Connect(t.Context()))
+					second, third := call(request, "second"), call(confirmed, "third")
+					if name != "Shutdown" { // which waits for the answer
+						assert.Error(t, <-first)
+					}
+					assert.NoError(t, <-second)
+					assert.NoError(t, <-third)
+					require.NoError(t, c.Close(StatusNormalClosure, ""))
+				})
+			})
+		}
 	}
 }
 

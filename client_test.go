@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -223,7 +222,7 @@ func TestReconnect(t *testing.T) {
 
 func TestStateChangesHaveAttemptDelayAndCause(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		w.srv.Answer(wstest.Status(503, http.Header{"Retry-After": {"7"}}, "deploying"))
+		w.srv.Answer(wstest.Status(503, nil, "deploying"))
 		c := w.client(quiet()...).connect()
 		w.conn().Cut(wstest.FIN)
 		w.sleep(time.Second)
@@ -235,7 +234,7 @@ func TestStateChangesHaveAttemptDelayAndCause(t *testing.T) {
 		c.mu.Unlock()
 		assert.Equal(t, []string{
 			"idle→connecting attempt 1 in 0s: <nil>",
-			`connecting→waiting attempt 2 in 7s: wechatws: handshake server.test:80: server answered 503 Service Unavailable`,
+			`connecting→waiting attempt 2 in 3s: wechatws: handshake server.test:80: server answered 503 Service Unavailable`,
 			"waiting→connecting attempt 2 in 0s: <nil>",
 			"connecting→open attempt 2 in 0s: <nil>",
 			"open→waiting attempt 3 in 3s: wechatws: peer closed the connection: close code 1006 (abnormal closure): EOF",

@@ -91,6 +91,17 @@ func untilShared(at time.Time) time.Duration {
 	return (sharedInstant - time.Duration(at.UnixNano())%sharedInstant) % sharedInstant
 }
 
+// An instant is a point in time by both clocks. The monotonic one stands still while the machine
+// is suspended.
+type instant struct{ monotonic, wall time.Time }
+
+func (c *config) now() instant { return instant{time.Now(), c.wallClock()} }
+
+// slept returns for how long the machine was suspended between before and i.
+func (i instant) slept(before instant) time.Duration {
+	return i.wall.Sub(before.wall) - i.monotonic.Sub(before.monotonic)
+}
+
 // A heartbeat sends the heartbeats and pings of one link, and ends it when its peer is silent
 // for too long. All of it runs on one timer.
 type heartbeat struct {
@@ -102,8 +113,7 @@ type heartbeat struct {
 	timer    *time.Timer // nil before start
 	stopped  bool
 	due      time.Time // when the timer fires
-	armed    time.Time // when due was set
-	wall     time.Time // the same by the wall clock
+	armed    instant   // when due was set
 	nextBeat time.Time // zero: none
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
@@ -202,7 +212,7 @@ func (h *heartbeat) arm(now time.Time) {
 	if beating.Load() >= crowd {
 		h.due = h.due.Add(untilShared(h.due))
 	}
-	h.armed, h.wall = now, h.cfg.wallClock()
+	h.armed = instant{now, h.cfg.wallClock()}
 	if h.timer == nil {
 		h.timer = time.AfterFunc(h.due.Sub(now), h.tick)
 	} else {
@@ -276,10 +286,10 @@ func (h *heartbeat) tick() {
 	defer h.link.helpers.Done()
 	h.mu.Lock()
 	now := time.Now()
-	if h.jumped(now) {
+	if h.jumped(now) || h.isSilent(now) && h.isLate(now) {
 		h.probe(now)
 	}
-	if at := h.deadline(); !at.IsZero() && !now.Before(at) {
+	if h.isSilent(now) {
 		h.mu.Unlock()
 		h.link.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrHalfOpen})
 		return
@@ -295,6 +305,20 @@ func (h *heartbeat) tick() {
 	if due.any() && h.link.sendSigns(due) {
 		h.link.write(false)
 	}
+}
+
+// isSilent reports whether the peer has been silent for too long. The caller holds mu.
+func (h *heartbeat) isSilent(now time.Time) bool {
+	at := h.deadline()
+	return !at.IsZero() && !now.Before(at)
+}
+
+// isLate reports whether the tick is so late, for the timeout, that the process was stalled: what
+// the peer has sent may be unread, and the ping that it would have answered not sent. Unlike
+// jumped it does so once in a silence, since on a busy machine many ticks are late. The caller
+// holds mu.
+func (h *heartbeat) isLate(now time.Time) bool {
+	return !h.probing && now.Sub(h.due) > h.cfg.liveness.Timeout/20
 }
 
 // elapsed reports whether the time at has come, and then sets it to the next one. Times that
@@ -314,8 +338,7 @@ func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 // monotonic clock has stopped meanwhile, and only the wall clock has advanced. The caller holds
 // mu.
 func (h *heartbeat) jumped(now time.Time) bool {
-	slept := h.cfg.wallClock().Sub(h.wall) - now.Sub(h.armed)
-	return now.Sub(h.due) > jumpAfter || slept > jumpAfter
+	return now.Sub(h.due) > jumpAfter || (instant{now, h.cfg.wallClock()}).slept(h.armed) > jumpAfter
 }
 
 // probe discards past silence and sends a ping, or a heartbeat with Pong, at the next tick. The

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"time"
-
-	"github.com/wechatws/wechatws/internal/netmon"
 )
 
 // attempt makes one attempt, and returns the open link. Its error is a *DialError; errTryNow
@@ -23,8 +21,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		c.mu.Unlock()
 		return nil, context.Canceled
 	}
-	route := &netmon.Route{}
-	c.retry, c.route, c.forced = cancel, route, false
+	c.retry, c.forced = cancel, false
 	select { // this is the attempt that tryNow was called for
 	case <-s.wake:
 	default:
@@ -32,6 +29,8 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	c.stats.Attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
+	s.dialed = time.Now()
+	s.route.Begin()
 
 	info := DialInfo{Attempt: number}
 	if len(c.cfg.trace.dialStart) > 0 {
@@ -39,7 +38,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	}
 	ctx = traceStart(ctx, c, c.cfg.trace.dialStart, info)
 	info.Header = info.Header.Clone() // a hook may have kept it
-	l, event, err := s.connect(ctx, route, info, last)
+	l, event, err := s.connect(ctx, info, last)
 	info.Connection, info.Timings = event.Connection, event.Timings
 	if err == nil && s.open(ctx, l, event) {
 		trace(ctx, c, c.cfg.trace.dialDone, info)
@@ -47,7 +46,8 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		return l, nil
 	}
 	c.mu.Lock()
-	c.retry, c.route = nil, nil // tryNow concerns the next attempt from here on
+	c.retry = nil // tryNow concerns the next attempt from here on
+	c.anew = c.anew && errors.Is(context.Cause(ctx), errTryNow)
 	c.mu.Unlock()
 	info.Err = notOpened(ctx, err)
 	trace(ctx, c, c.cfg.trace.dialDone, info)
@@ -81,7 +81,7 @@ func notOpened(ctx context.Context, err error) error {
 
 // connect calls the endpoint function, dials, logs in and calls the AfterConnect functions.
 // With an error it may return a link, which the caller must end.
-func (s *session) connect(ctx context.Context, route *netmon.Route, info DialInfo, last error) (*link, OpenEvent, error) {
+func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
 	var ep Endpoint
 	began := time.Now()
@@ -103,7 +103,7 @@ func (s *session) connect(ctx context.Context, route *netmon.Route, info DialInf
 	}
 	dialCtx := ctx // not for the user's functions, which may dial other hosts
 	if cfg.network != nil {
-		dialCtx = httptrace.WithClientTrace(ctx, route.Trace())
+		dialCtx = httptrace.WithClientTrace(ctx, s.route.Trace())
 	}
 	got, event, err := cfg.dial(dialCtx, ep, info.Header, cfg.compression && !s.client.uncompressed.Load(), &s.client.addresses)
 	event.Timings.Endpoint = asking
@@ -151,7 +151,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	c.retry, c.route = nil, nil
+	c.retry, c.anew = nil, false
 	select { // there is no next attempt that it could concern
 	case <-s.wake:
 	default:

@@ -141,15 +141,16 @@ func (s *session) awaitNetwork(attempt int) bool {
 	}
 }
 
-// networkChanged is called by the network monitor, on the monitor's goroutine. After a
-// change the next attempt may succeed, so a wait ends; and an open connection may be
-// half-open, so it is probed.
+// networkChanged is called by the network monitor, on the monitor's goroutine. An open
+// connection may be half-open, so it is probed. A wait ends if the next attempt may succeed
+// because of the change: the network has come, or the route to the server is another one.
+// Most changes concern other interfaces.
 //
-// An attempt under way goes on as long as its route exists. Most changes concern other
-// interfaces, and where they are more frequent than an attempt is long, as on a container
-// host, the client would never be open if each of them restarted it. Each step of an
-// attempt has a timeout, so a slow one needs no restart either. If it fails, the next one
-// follows at once.
+// An attempt under way goes on as long as its route exists, so that the client opens also
+// where changes are more frequent than an attempt is long. Each step of an attempt has a
+// timeout, so a slow one needs no restart. If the network comes or goes although the route
+// exists, or is unknown, packets may have been lost, and the kernel would send them again
+// only seconds later: then the attempt is begun anew, once.
 func (s *session) networkChanged(status NetworkStatus) {
 	c := s.client
 	c.mu.Lock()
@@ -157,12 +158,18 @@ func (s *session) networkChanged(status NetworkStatus) {
 	if c.session != s || c.closing { // the watch has been stopped meanwhile
 		return
 	}
-	before := c.network
+	turned := c.network == nil || status.Connected != c.network.Connected
 	c.network = &status
 	c.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
 	if c.link != nil && !c.link.Over() {
 		c.link.heartbeat.probeNow()
 		return
 	}
-	s.tryNow(c.retry != nil && (status.Connected != before.Connected || c.route.Gone()))
+	changed, gone := s.route.Check()
+	if !turned && !changed {
+		return
+	}
+	once := turned && !gone && !c.anew
+	c.anew = c.anew || once
+	s.tryNow(gone || once)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -245,6 +247,89 @@ func TestAnAttemptGoesOnUntilItsOwnRouteIsGone(t *testing.T) {
 		j.find(serverIP)
 		require.NoError(t, <-connected)
 		assert.Equal(t, 2, c.Stats().Attempts)
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
+
+// Bridges, the links of containers, secondary addresses, and routes to other networks come and
+// go: a client that waits goes on waiting. When the route to the server changes, it tries.
+func TestAWaitEndsOnlyForChangesOfTheRouteToTheServer(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		j.server.AnswerAlways(wstest.Status(500, nil, ""))
+		c, err := New(j.server.URL(), WithProxy(nil), WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+		require.NoError(t, err)
+		waits := make(chan StateChange, 100)
+		changes := make(chan NetworkStatus, 100)
+		c.OnStateChange(func(_ context.Context, e StateChange) {
+			if e.To == StateWaiting {
+				waits <- e
+			}
+		})
+		c.OnNetworkChange(func(_ context.Context, s NetworkStatus) { changes <- s })
+		connected := make(chan error, 1)
+		go func() { connected <- c.Connect(t.Context()) }()
+		<-waits
+		for range 3 {
+			for _, commands := range [][]string{
+				{"link add br0 type bridge", "link set br0 up", "link add pod0 type veth peer name pod1",
+					"link set pod1 up", "link set pod0 master br0 up", "address add 172.17.0.1/16 dev br0"},
+				{"address add 10.0.0.3/24 dev up0"},
+				{"route add default via 10.0.0.9 metric 1000"}, // worse than the one in use
+				{"address del 10.0.0.3/24 dev up0"},
+				{"link del pod0", "link del br0"},
+				{"route del default via 10.0.0.9 metric 1000"},
+			} {
+				j.IP(commands...)
+				<-changes
+			}
+		}
+		require.Equal(t, StateWaiting, c.State())
+		require.Equal(t, 1, c.Stats().Attempts)
+
+		j.IP("link add vpn0 type veth peer name vpn1", "link set vpn1 up", "link set vpn0 up", "address add 10.9.0.2/24 dev vpn0",
+			"route add 0.0.0.0/1 dev vpn0", "route add 128.0.0.0/1 dev vpn0")
+		<-waits
+		require.Equal(t, 2, c.Stats().Attempts)
+		j.server.AnswerAlways(wstest.Accept())
+		j.IP("link del vpn0")
+		require.NoError(t, <-connected)
+		assert.Equal(t, 3, c.Stats().Attempts)
+		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
+
+// With a proxy, the route is that to the proxy.
+func TestTheRouteToAProxy(t *testing.T) {
+	travel(t, func(t *testing.T, j *journey) {
+		var proxy net.Listener
+		var err error
+		j.router.Do(func() { proxy, err = net.Listen("tcp", "10.0.0.1:0") })
+		require.NoError(t, err)
+		defer proxy.Close()
+		asked := make(chan net.Conn, 10)
+		go func() {
+			for {
+				c, err := proxy.Accept()
+				if err != nil {
+					return
+				}
+				asked <- c // and never answers
+			}
+		}()
+		c, err := New("wss://10.0.1.2", WithProxy(http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.Addr().String()})),
+			WithDialTimeout(time.Minute), WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+		require.NoError(t, err)
+		changes := make(chan NetworkStatus, 100)
+		c.OnNetworkChange(func(_ context.Context, s NetworkStatus) { changes <- s })
+		go func() { _ = c.Run(t.Context()) }()
+		defer (<-asked).Close()
+		j.IP("route del default") // that to the server
+		<-changes
+		require.Equal(t, 1, c.Stats().Attempts)
+		j.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0")
+		<-changes
+		defer (<-asked).Close()
+		require.Equal(t, 2, c.Stats().Attempts)
 		require.NoError(t, c.Close(StatusNormalClosure, ""))
 	})
 }

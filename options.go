@@ -16,8 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/wechatws/wechatws/internal/boundary"
 
+	"github.com/wechatws/wechatws/internal/boundary"
 	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/transport"
 )
@@ -328,9 +328,8 @@ func WithTiers(tiers ...Tier) Option {
 // WithBackOff sets the reconnect schedule to a policy of github.com/cenkalti/backoff/v4, by
 // default that of [WithTiers]. fn is called once by every [Client.Connect] and [Client.Run],
 // since a policy has state and belongs to one session; these wait for fn, which must not block.
-// The client calls the policy from one
-// goroutine at a time. When the policy returns backoff.Stop, the client ends in [StateFailed]
-// with the last error.
+// The client calls the policy from one goroutine at a time. Delays are at least 1 ms. With
+// backoff.Stop the client ends in [StateFailed] with the last error.
 func WithBackOff(fn func() backoff.BackOff) Option {
 	return setting("WithTiers", func(c *config) error {
 		c.newBackOff = fn
@@ -350,8 +349,9 @@ func WithoutReconnect() Option {
 }
 
 // WithJitter spreads each wait evenly over ± fraction of itself, by default 0: the schedule is
-// exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one
-// client: clients that have lost the same server then do not reconnect at the same moment.
+// exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one client,
+// which would otherwise reconnect to a server at the same moment. A wait for the Retry-After of
+// a server is only spread upwards, without WithJitter by a tenth.
 func WithJitter(fraction float64) Option {
 	return setting("WithJitter", func(c *config) error {
 		c.jitter = fraction
@@ -401,10 +401,11 @@ func WithPermanentAfter(d time.Duration) Option {
 // network, the client does not dial and waits in [StateOffline]; when the network comes back,
 // it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
-// Each change that the monitor reports ends a wait, and probes the peer of an open connection:
-// it must answer within half the liveness timeout ([WithLiveness]). An attempt under way is
-// restarted if the network comes or goes, or if the source address for the server has
-// changed. Otherwise it continues, and if it fails, the next one follows at once.
+// Each change that the monitor reports probes the peer of an open connection: it must answer
+// within half the liveness timeout ([WithLiveness]). A wait ends for a change of the route to the
+// server, or to the proxy. So does an attempt whose source address has gone; others continue, and
+// if one fails, the next one follows at once. A route is unknown if package net does not make the
+// connections ([WithNetDial]): then each change counts, up to one attempt each second.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {

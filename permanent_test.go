@@ -144,7 +144,7 @@ func TestARefusalBeforeTheFirstOpenIsReportedAtOnce(t *testing.T) {
 }
 
 // Retry-After is in seconds, a date, or invalid. It extends the wait of the schedule up to a
-// bound, and RetryIn includes it.
+// bound, by up to a tenth more than it says, and RetryIn includes it.
 func TestRetryAfterIsObeyed(t *testing.T) {
 	const schedule, limit = 3 * time.Second, 10 * time.Minute
 	tests := map[string]struct {
@@ -176,12 +176,64 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 				}
 				w.srv.Answer(wstest.Status(tt.status, h, "busy\nvery busy"))
 				c := w.client().connect()
-				require.InDelta(t, tt.want, w.since(), float64(time.Second))
+				took, most := w.since(), tt.want
+				if tt.want != schedule {
+					most += tt.want/10 + time.Second // an HTTP date has seconds
+				}
+				require.GreaterOrEqual(t, took, tt.want)
+				require.LessOrEqual(t, took, most)
+				require.Equal(t, took, c.moves()[1].RetryIn)
 				var he *wechatws.HandshakeError
 				require.ErrorAs(t, c.errors()[0], &he)
 				require.Equal(t, tt.status, he.Status)
 				require.Equal(t, "busy\nvery busy", string(he.Body))
 				c.close()
+			})
+		})
+	}
+}
+
+// Clients that a server has refused at the same moment, with the same Retry-After, do not all
+// come back at the same moment, with or without WithJitter.
+func TestRetryAfterIsSpreadOverAFleet(t *testing.T) {
+	const clients, asked = 50, 60 * time.Second
+	for name, tt := range map[string]struct {
+		options []wechatws.Option
+		status  int
+		value   func(now time.Time) string
+		most    time.Duration
+	}{
+		"503 with jitter": {[]wechatws.Option{wechatws.WithJitter(0.5)}, 503, text("60"), 90 * time.Second},
+		"503":             {nil, 503, text("60"), 66 * time.Second},
+		"429":             {nil, 429, text("60"), 66 * time.Second},
+		"a date":          {nil, 503, func(now time.Time) string { return now.Add(asked).UTC().Format(http.TimeFormat) }, 66 * time.Second},
+		"a tier":          {[]wechatws.Option{wechatws.WithTiers(wechatws.Tier{Delay: 450 * time.Second}), wechatws.WithJitter(0.2)}, 503, text("60"), 540 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				for range clients {
+					w.srv.Answer(wstest.Status(tt.status, http.Header{"Retry-After": {tt.value(time.Now())}}, ""))
+				}
+				var fleet []*client
+				for range clients {
+					c := w.client(append(quiet(), tt.options...)...)
+					fleet = append(fleet, c)
+					go func() { _ = c.Connect(t.Context()) }()
+				}
+				w.sleep(tt.most)
+				seconds := map[int]int{}
+				for _, d := range w.net.Dials()[clients:] {
+					at := d.At.Sub(w.start)
+					assert.GreaterOrEqual(t, at, asked)
+					seconds[int(at.Seconds())]++
+				}
+				for _, c := range fleet {
+					assert.Equal(t, wechatws.StateOpen, c.State())
+					c.close()
+				}
+				for at, n := range seconds {
+					assert.Less(t, n, clients/2, "in second %d", at)
+				}
 			})
 		})
 	}

@@ -24,7 +24,7 @@ import (
 // A Tier is one stage of the reconnect schedule of [WithTiers]: a number of attempts, each
 // after the same delay.
 type Tier struct {
-	Delay    time.Duration // zero or longer; longer than zero in a tier without end
+	Delay    time.Duration // 1 ms or longer; 0 is 1 ms, but not in a tier without end
 	Attempts int           // 0: without end, in the last tier only
 }
 
@@ -141,18 +141,34 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	if wait == backoff.Stop {
 		return 0, true
 	}
-	if j := s.cfg.jitter; j > 0 {
-		// A product that overflows a Duration would be negative.
-		if spread := float64(wait) * (1 - j + 2*j*rand.Float64()); spread < math.MaxInt64 {
-			wait = time.Duration(spread)
-		}
-	}
+	j := s.cfg.jitter
+	wait = stretch(max(wait, 0), 1-j+2*j*rand.Float64())
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
-		wait = max(wait, he.RetryAfter)
+		if j == 0 {
+			j = retryAfterSpread
+		}
+		wait = max(wait, stretch(he.RetryAfter, 1+j*rand.Float64()))
 	}
 	s.attempt++
-	return max(wait, 0), false
+	return max(wait, minDelay), false
 }
+
+// stretch returns d × factor, or the longest Duration if that is longer: a product that
+// overflows would be negative.
+func stretch(d time.Duration, factor float64) time.Duration {
+	if product := float64(d) * factor; product < math.MaxInt64 {
+		return time.Duration(product)
+	}
+	return math.MaxInt64
+}
+
+// minDelay is the shortest wait, whatever a policy returns. Attempts without a pause would
+// take a processor.
+const minDelay = time.Millisecond
+
+// retryAfterSpread is the jitter of waits that a server asks for, if there is no other: it
+// has refused many clients at the same moment.
+const retryAfterSpread = 0.1
 
 // maxRetryAfter bounds the Retry-After of a server: a wrong clock or a misplaced zero must not
 // stop a client for a year.

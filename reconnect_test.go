@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -149,15 +150,40 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// What a server asks for is the shortest wait, and is spread upwards, by the jitter or by a
+// tenth. It does not shorten the wait of the schedule, whose spread remains.
 func TestRetryAfterIsAFloor(t *testing.T) {
-	s := testSchedule(t, WithTiers(Tier{Delay: 10 * time.Second}), WithJitter(0.5))
-	busy := func(after time.Duration) error {
-		return &DialError{Err: &HandshakeError{Status: 503, RetryAfter: after}}
+	for _, tt := range []struct {
+		delay    time.Duration
+		options  []Option
+		after    time.Duration
+		min, max time.Duration
+	}{
+		{10 * time.Second, []Option{WithJitter(0.5)}, time.Minute, time.Minute, 90 * time.Second},
+		{10 * time.Second, []Option{WithJitter(1)}, time.Minute, time.Minute, 2 * time.Minute},
+		{10 * time.Second, []Option{WithJitter(0.01)}, time.Minute, time.Minute, 60600 * time.Millisecond},
+		{10 * time.Second, nil, time.Minute, time.Minute, 66 * time.Second},
+		{10 * time.Second, []Option{WithJitter(0)}, time.Minute, time.Minute, 66 * time.Second},
+		{10 * time.Second, []Option{WithJitter(0.5)}, time.Second, 5 * time.Second, 15 * time.Second},
+		{10 * time.Second, nil, 0, 10 * time.Second, 10 * time.Second},
+		{10 * time.Second, nil, maxRetryAfter, maxRetryAfter, 11 * time.Minute},
+		{450 * time.Second, nil, time.Minute, 450 * time.Second, 450 * time.Second},
+		{450 * time.Second, nil, 449 * time.Second, 450 * time.Second, 494 * time.Second},
+		{450 * time.Second, []Option{WithJitter(0.2)}, time.Minute, 360 * time.Second, 540 * time.Second},
+	} {
+		s := testSchedule(t, append(tt.options, WithTiers(Tier{Delay: tt.delay}))...)
+		least, most := time.Duration(math.MaxInt64), time.Duration(0)
+		for range 1000 {
+			wait, over := s.next(&DialError{Err: &HandshakeError{Status: 503, RetryAfter: tt.after}})
+			require.False(t, over)
+			least, most = min(least, wait), max(most, wait)
+		}
+		name := fmt.Sprintf("%v, after %v", tt.delay, tt.after)
+		assert.GreaterOrEqual(t, least, tt.min, name)
+		assert.LessOrEqual(t, most, tt.max, name)
+		assert.InDelta(t, tt.min, least, float64(tt.max-tt.min)/10, "%s: the whole range is used", name)
+		assert.InDelta(t, tt.max, most, float64(tt.max-tt.min)/10, "%s: the whole range is used", name)
 	}
-	wait, _ := s.next(busy(time.Minute))
-	assert.Equal(t, time.Minute, wait)
-	wait, _ = s.next(busy(time.Second))
-	assert.GreaterOrEqual(t, wait, 5*time.Second)
 }
 
 func FuzzRetryAfter(f *testing.F) {

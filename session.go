@@ -41,7 +41,9 @@ type session struct {
 	cutShort bool          // graceful had ended by the last state change; set before over
 	ends     time.Time     // when Close must have returned; set when the end begins
 
-	wake chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
+	wake   chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
+	route  netmon.Route  // of the last attempt that has dialed
+	dialed time.Time     // when the last attempt began; used by the session's goroutine only
 }
 
 // current is the session that is not done, and the state of it that the client's mutex guards.
@@ -53,7 +55,7 @@ type current struct {
 	cause   error          // of the end; nil: Close, CloseNow or Shutdown was called
 
 	retry  context.CancelCauseFunc // ends the attempt under way; nil: there is none
-	route  *netmon.Route           // of that attempt
+	anew   bool                    // the monitor has ended the attempt before, for a network that came or went
 	newest *link                   // the last one, also before it is open; nil: it has ended
 	link   *link                   // the open one; nil: none
 }
@@ -199,8 +201,8 @@ func (s *session) pause(last error) error {
 	return nil
 }
 
-// wait blocks for d, until the next attempt. It returns at once when tryNow is called, or was
-// called since the last attempt began.
+// wait blocks for d, until the next attempt. It returns early when tryNow is called, or was
+// called since the last attempt began, and after the machine was suspended.
 func (s *session) wait(attempt int, d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
@@ -211,13 +213,46 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
+	last := c.cfg.now()
+	due := last.monotonic.Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.wake:
-	case <-s.quit:
+	for {
+		now := c.cfg.now()
+		if !now.monotonic.Before(due) || now.slept(last) > jumpAfter {
+			return
+		}
+		last = now
+		check := now.wall.Truncate(suspendCheck).Add(suspendCheck)
+		timer.Reset(min(due.Sub(now.monotonic), check.Sub(now.wall)))
+		select {
+		case <-timer.C:
+		case <-s.wake:
+			if at := s.soonest(); at.Before(due) {
+				due = at
+			}
+		case <-s.quit:
+			return
+		}
 	}
+}
+
+// suspendCheck is how often a wait looks whether the machine was suspended, which only the
+// wall clock shows. All clients of a process look at the same instants.
+const suspendCheck = 5 * time.Second
+
+// changePause is the shortest time from one attempt to the next one that a change of the
+// network causes: a monitor may report changes without end.
+const changePause = time.Second
+
+// soonest returns when the attempt that tryNow was called for may begin.
+func (s *session) soonest() time.Time {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if s.client.forced {
+		return time.Time{}
+	}
+	return s.dialed.Add(changePause)
 }
 
 // tryNow ends the wait under way, or the next one: a user's function may call for an attempt
@@ -302,7 +337,7 @@ func (s *session) fail(err error) {
 // begin begins the end of the session. It is called with the client's mutex held.
 func (s *session) begin() {
 	s.client.closing = true
-	s.ends = time.Now().Add(s.client.cfg.drainTimeout + closeTimeout)
+	s.ends = time.Now().Add(s.client.cfg.drainTimeout).Add(closeTimeout) // the sum may be no Duration
 }
 
 // settle makes the session's last state change, to StateClosed or StateFailed, after the

@@ -37,3 +37,6 @@ func read() (r reading, err error) {
 // linkType returns the type of the network behind a link, which the standard library does not
 // report either.
 func linkType(string) string { return Unknown }
+
+// nextTo returns zero: the standard library reports no routes.
+func nextTo(netip.Addr) next { return next{} }

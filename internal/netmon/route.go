@@ -7,12 +7,44 @@ import (
 	"sync"
 )
 
-// A Route is how the machine reaches a server: the addresses that a dial connects to, and the
-// source address that the system has chosen for each. It is unknown until a dial reports
-// addresses, which one that does not use package net never does.
+// A Route is how the machine reaches a server: the addresses that the last attempt has dialed, and
+// the way to each. An attempt that dials none, because it fails before that, leaves those of the
+// attempt before. The route is unknown until a dial reports addresses, which one that does not use
+// package net never does.
 type Route struct {
-	mu      sync.Mutex                    // guards sources
-	sources map[netip.AddrPort]netip.Addr // by address; several while they are raced
+	mu    sync.Mutex // guards the fields below
+	hops  []hop
+	began bool // an attempt has begun, and has dialed none yet
+}
+
+// A hop is an address that was dialed.
+type hop struct {
+	to     netip.AddrPort
+	source netip.Addr // of the dial
+	live   bool       // the dial has not failed, and another one has not won the race
+	last   way        // as it was last looked up
+}
+
+// A way is what the kernel decides for an address; zero: unreachable.
+type way struct {
+	source netip.Addr // the address that packets are sent from
+	next   next
+}
+
+// A next is the next hop of a route. It is zero where the system does not report it.
+type next struct {
+	link    uint32     // the index of the link
+	gateway netip.Addr // invalid: none
+}
+
+// Begin is called when an attempt begins.
+func (r *Route) Begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = true
+	for i := range r.hops {
+		r.hops[i].live = false
+	}
 }
 
 // Trace returns a trace for the context of a dial, which records the addresses as they are dialed.
@@ -23,45 +55,54 @@ func (r *Route) Trace() *httptrace.ClientTrace {
 			if err != nil { // a Unix socket, or a name
 				return
 			}
-			source, ok := sourceOf(to)
-			if !ok {
-				return
-			}
+			w := wayTo(to)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.sources == nil {
-				r.sources = map[netip.AddrPort]netip.Addr{}
+			if r.began {
+				r.hops, r.began = nil, false
 			}
-			r.sources[to] = source
+			r.hops = append(r.hops, hop{to, w.source, w.source.IsValid(), w})
 		},
 		ConnectDone: func(_, address string, err error) {
 			to, _ := netip.ParseAddrPort(address)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			source, ok := r.sources[to]
-			switch {
-			case !ok:
-			case err != nil:
-				delete(r.sources, to)
-			default: // the others have lost the race
-				clear(r.sources)
-				r.sources[to] = source
+			for i := range r.hops {
+				h := &r.hops[i]
+				if (h.to == to) == (err != nil) { // it has failed, or has lost the race
+					h.live = false
+				}
 			}
 		},
 	}
 }
 
-// Gone reports whether packets to the server would now be sent from other addresses, or not at
-// all. It returns false for an unknown route.
-func (r *Route) Gone() bool {
+// Check looks the route up. changed reports whether an address of it is reached in another way
+// than when Check was last called, or was dialed; it is true for an unknown route. gone reports
+// whether packets of the dial under way would now be sent from other addresses, or not at all.
+func (r *Route) Check() (changed, gone bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for to, source := range r.sources {
-		if now, ok := sourceOf(to); ok && now == source {
-			return false
-		}
+	live := false
+	gone = true
+	for i := range r.hops {
+		h := &r.hops[i]
+		w := wayTo(h.to)
+		changed = changed || w != h.last
+		h.last = w
+		live = live || h.live
+		gone = gone && !(h.live && w.source == h.source)
 	}
-	return len(r.sources) > 0
+	return changed || len(r.hops) == 0, gone && live
+}
+
+// wayTo looks up the way to an address.
+func wayTo(to netip.AddrPort) way {
+	source, ok := sourceOf(to)
+	if !ok {
+		return way{}
+	}
+	return way{source, nextTo(to.Addr().Unmap())}
 }
 
 // sourceOf returns the address that the system would send from. Connecting a UDP socket looks

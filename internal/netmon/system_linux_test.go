@@ -253,27 +253,114 @@ func openSockets(t *testing.T) int {
 	return sockets
 }
 
+// A check is a call of Route.Check.
+type check struct{ changed, gone bool }
+
+func checked(r *Route) check {
+	changed, gone := r.Check()
+	return check{changed, gone}
+}
+
+// dial records a dial to these addresses, none of which is connected yet.
+func dial(r *Route, to ...string) {
+	r.Begin()
+	for _, address := range to {
+		r.Trace().ConnectStart("tcp", address)
+	}
+}
+
 func TestRouteGone(t *testing.T) {
 	onMachine(t, func(t *testing.T, m *machine) {
 		m.IP("link add br0 type veth peer name pod0", "link set pod0 up", "link set br0 up", "address add 10.7.0.2/24 dev br0")
 		var route, raced, unknown Route
-		route.Trace().ConnectStart("tcp", "10.1.0.1:443")
-		raced.Trace().ConnectStart("tcp", "10.1.0.1:443")
-		raced.Trace().ConnectStart("tcp", "10.7.0.1:443")
-		unknown.Trace().ConnectStart("unix", "/run/server.sock")
+		dial(&route, "10.1.0.1:443")
+		dial(&raced, "10.1.0.1:443", "10.7.0.1:443")
+		dial(&unknown, "/run/server.sock")
 
 		m.IP("address add 10.7.0.3/24 dev br0")
-		assert.False(t, route.Gone(), "another link")
+		assert.Equal(t, check{false, false}, checked(&route), "another link")
 		m.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0", "route add default via 10.0.0.1")
-		assert.True(t, route.Gone(), "another source address")
-		assert.False(t, raced.Gone(), "one of two addresses")
+		assert.Equal(t, check{true, true}, checked(&route), "another source address")
+		assert.Equal(t, check{false, true}, checked(&route), "not changed since")
+		assert.Equal(t, check{true, false}, checked(&raced), "one of two addresses")
 		raced.Trace().ConnectDone("tcp", "10.1.0.1:443", nil)
-		assert.True(t, raced.Gone(), "the address that has won")
+		assert.Equal(t, check{false, true}, checked(&raced), "the address that has won")
 
 		m.IP("link set up0 down")
-		assert.True(t, route.Gone(), "no route at all")
-		assert.False(t, unknown.Gone())
+		assert.Equal(t, check{true, true}, checked(&route), "no route at all")
+		assert.Equal(t, check{true, false}, checked(&unknown))
 	})
+}
+
+// What changes for an address that was dialed, in the order of a day.
+func TestRouteChanges(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		m.IP("address add fd00::2/64 dev up0 nodad", "route add default via fd00::1")
+		var v4, v6, both Route
+		dial(&v4, "203.0.113.1:443")
+		dial(&v6, "[2001:db8::1]:443")
+		dial(&both, "203.0.113.1:443", "[2001:db8::1]:443")
+		for _, step := range []struct {
+			name         string
+			v4, v6, both check
+			commands     []string
+		}{
+			{"a bridge", check{}, check{}, check{}, []string{"link add br0 type bridge", "link set br0 up",
+				"link add pod0 type veth peer name pod1", "link set pod1 up", "link set pod0 master br0 up",
+				"address add 172.17.0.1/16 dev br0", "address add fd17::1/64 dev br0 nodad"}},
+			{"a bridge goes", check{}, check{}, check{}, []string{"link del br0", "link del pod0"}},
+			{"a secondary address", check{}, check{}, check{}, []string{"address add 10.0.0.3/24 dev up0"}},
+			{"a secondary address goes", check{}, check{}, check{}, []string{"address del 10.0.0.3/24 dev up0"}},
+			{"a route to elsewhere", check{}, check{}, check{}, []string{"route add 198.51.100.0/24 via 10.0.0.9"}},
+			{"another gateway", check{true, false}, check{}, check{true, false}, []string{"route replace default via 10.0.0.9"}},
+			{"a VPN that takes the default route", check{true, true}, check{}, check{true, false},
+				[]string{"tuntap add tun0 mode tun", "address add 10.9.0.2/24 dev tun0", "link set tun0 up",
+					"route add 0.0.0.0/1 dev tun0", "route add 128.0.0.0/1 dev tun0"}},
+			{"the VPN goes", check{true, false}, check{}, check{true, false}, []string{"link del tun0"}},
+			{"IPv6 goes", check{}, check{true, true}, check{true, false}, []string{"route del default via fd00::1"}},
+			{"IPv6 comes back", check{}, check{true, false}, check{true, false}, []string{"route add default via fd00::1"}},
+			{"no network", check{true, true}, check{true, true}, check{true, true}, []string{"link set up0 down"}},
+			{"still none", check{false, true}, check{false, true}, check{false, true}, []string{"link set far0 down"}},
+		} {
+			m.IP(step.commands...)
+			assert.Equal(t, step.v4, checked(&v4), "%s: IPv4", step.name)
+			assert.Equal(t, step.v6, checked(&v6), "%s: IPv6", step.name)
+			assert.Equal(t, step.both, checked(&both), "%s: both", step.name)
+		}
+	})
+}
+
+// A dial that has failed has no way that could be gone, but its addresses are those of the next
+// attempt, unless that one dials others.
+func TestRouteOfAFailedDial(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		var route Route
+		assert.Equal(t, check{true, false}, checked(&route), "unknown")
+		m.IP("route del default")
+		dial(&route, "203.0.113.1:443")
+		assert.Equal(t, check{false, false}, checked(&route), "unreachable is not gone")
+		m.IP("route add default via 10.0.0.1")
+		assert.Equal(t, check{true, false}, checked(&route), "reachable")
+
+		dial(&route, "203.0.113.1:443")
+		route.Trace().ConnectDone("tcp", "203.0.113.1:443", net.ErrClosed)
+		dial(&route) // the name was not resolved
+		assert.Equal(t, check{false, false}, checked(&route))
+		m.IP("link set up0 down")
+		assert.Equal(t, check{true, false}, checked(&route))
+		dial(&route, "127.0.0.1:443")
+		m.IP("link set up0 up")
+		assert.Equal(t, check{false, false}, checked(&route), "the address before is none of this attempt")
+	})
+}
+
+func BenchmarkRoute(b *testing.B) {
+	var route Route
+	dial(&route, "127.0.0.1:443")
+	b.ReportAllocs()
+	for b.Loop() {
+		route.Check()
+	}
 }
 
 func BenchmarkStatus(b *testing.B) {
