@@ -260,7 +260,7 @@ func (w *world) checkAttempts(stats wechatws.Stats) {
 		w.wish = ""
 	case w.sessionHeld():
 		w.wishSince = time.Now()
-	case time.Since(w.wishSince) > grace:
+	case time.Since(w.wishSince) > w.wishGrace+grace:
 		w.fail("attempts: no attempt begins after %s: %v, attempt %d of %d", w.wish, stats.State, stats.Attempts, w.wishedAt)
 	}
 }
@@ -296,17 +296,34 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 	if len(c.out) == 0 && c.writing == 0 {
 		c.lastAcked = now
 	}
+	if c.writing == 0 || c.written > c.writtenBefore {
+		c.writtenBefore, c.lastWrite = c.written, now
+	}
 	bound := t.Timeout + t.Interval
 	if c.netChanged {
 		bound += t.Timeout / 2
 	}
 	silent := now.Sub(maxTime(c.lastRead, c.lastAcked, stats.Since))
+	blocked := now.Sub(maxTime(c.lastWrite, stats.Since))
+	stuck := now.Sub(maxTime(c.lastAcked, stats.Since))
+	ahead := time.Duration(c.arrived) * time.Second / slowestLink
 	switch {
 	case w.sessionHeld():
 	case now.Sub(maxTime(c.lastRead, stats.Since)) > bound && silent > bound:
 		w.fail("liveness: the peer has been silent for %v, with a timeout of %v", silent, t.Timeout)
+	case blocked > bound+time.Second:
+		w.fail("liveness: the peer has made no room for a write for %v, with a timeout of %v", blocked, t.Timeout)
+	case w.pongs > 0 && stuck > pingTimeouts*t.Timeout+ahead+bound:
+		w.fail("liveness: the peer has read nothing for %v, with a timeout of %v", stuck, t.Timeout)
 	}
 }
+
+// Of [wechatws.Liveness]: a ping may be unanswered for so many timeouts, and for longer while that
+// much may be ahead of the pong.
+const (
+	pingTimeouts = 6
+	slowestLink  = 8 << 10 // bytes per second
+)
 
 func maxTime(times ...time.Time) (latest time.Time) {
 	for _, t := range times {
@@ -368,7 +385,7 @@ func (w *world) lost(e wechatws.CloseEvent) {
 	if c.delivered != c.arrivedMessages && !c.reset {
 		w.fail("last words: %d of %d messages of connection %d have reached OnMessage: %v", c.delivered, c.arrivedMessages, c.number, e.Err)
 	}
-	if errors.Is(e.Err, wechatws.ErrHalfOpen) && !c.starved {
+	if errors.Is(e.Err, wechatws.ErrHalfOpen) && !c.starved && !c.server.closing {
 		w.fail("liveness: connection %d has ended as half-open, and its peer was well", c.number)
 	}
 }

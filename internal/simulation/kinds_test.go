@@ -32,7 +32,7 @@ var kinds = append([]kind{
 	{12, func(s source, _ *settings) step {
 		return step{Do: "advance", D: s.odd(oneOf(s, time.Millisecond, 15*time.Millisecond, 200*time.Millisecond, time.Second, 3*time.Second, 12*time.Second, 40*time.Second))}
 	}},
-	{18, source.hook},
+	{18, source.hooked},
 	{4, plain("release")},
 	{6, func(s source, t *settings) step {
 		return step{Do: "sends", N: oneOf(s, 3, 10, 30, 150, max(20, t.Messages-200)), D: s.timeout()}
@@ -53,7 +53,7 @@ var kinds = append([]kind{
 	{5, func(s source, _ *settings) step { return step{Do: "change", N: oneOf(s, 0, 1, 1)} }},
 
 	{3, func(s source, _ *settings) step { return step{Do: "say", N: oneOf(s, 1, 3, 20, 100)} }},
-	{2, func(s source, _ *settings) step { return step{Do: "say", N: 1100 + s.IntN(300)} }},
+	{2, func(s source, _ *settings) step { return step{Do: "say", N: 1100 + s.IntN(2500)} }},
 	{2, func(s source, _ *settings) step {
 		return step{Do: "leave", N: oneOf(s, 1000, 1001, 1008, 1011, 1012), D: time.Duration(oneOf(s, 0, 1, 20, 200, 1300))}
 	}},
@@ -85,10 +85,10 @@ func (s source) timeout() time.Duration {
 // size returns the size of a message.
 func (s source) size() int { return oneOf(s, 40, 40, 40, 100, 300, 3000, 20_000) + s.IntN(20) }
 
-// hook makes a step for a function of the user's.
-func (s source) hook(t *settings) step {
-	h := hooks[0] // OnMessage, which is called most
-	if s.chance(75) {
+// hooked makes a step for a function of the user's.
+func (s source) hooked(t *settings) step {
+	h := hooks[s.hook]
+	if s.chance(60) {
 		h = hooks[s.IntN(len(hooks))]
 	}
 	st := step{Do: "hook", On: h.name}
@@ -110,7 +110,10 @@ func (s source) hook(t *settings) step {
 		case reconnects:
 			st.Then = "reconnect"
 		default:
-			c := calls[s.IntN(len(calls))].step(s, t)
+			c := calls[s.call].step(s, t)
+			if s.chance(50) {
+				c = calls[s.IntN(len(calls))].step(s, t)
+			}
 			st.Then, st.N, st.D = c.Do, c.N, c.D
 		}
 	}

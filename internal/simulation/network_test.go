@@ -17,6 +17,7 @@ type network struct {
 	dialsHeld        bool
 	conns            []*conn       // all that there ever were
 	moving           bool          // a timer will move bytes
+	pongs            int           // that the server has sent
 	timers           time.Duration // calls of after, each a nanosecond later than it was asked for
 }
 
@@ -155,6 +156,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		c.out = append(c.out, p[:k]...)
 		c.taken.write(p[:k])
 		n += k
+		c.written += k
 		p = p[k:]
 		w.pump()
 	}

@@ -53,8 +53,11 @@ type settings struct {
 	Flap             time.Duration // between two changes of the network while everything else heals; 0: none
 }
 
-// A source makes schedules.
-type source struct{ *rand.Rand }
+// A source makes schedules. Each has a function of the user's and a call that are frequent in it.
+type source struct {
+	*rand.Rand
+	hook, call int
+}
 
 func oneOf[T any](s source, values ...T) T { return values[s.IntN(len(values))] }
 
@@ -69,7 +72,11 @@ func (s source) odd(d time.Duration) time.Duration {
 // newSchedule makes the schedule of a seed. Each has its own kinds of steps, since much happens only
 // where one kind is frequent and another, which would undo it, is not there.
 func newSchedule(seed uint64) *schedule {
-	s := source{rand.New(rand.NewPCG(seed, 16))}
+	s := source{Rand: rand.New(rand.NewPCG(seed, 16))}
+	s.hook, s.call = s.IntN(len(hooks)), s.IntN(len(calls))
+	if s.chance(40) {
+		s.hook = 0 // OnMessage, which is called most
+	}
 	sc := &schedule{Seed: seed, Settings: s.settings()}
 	var weights []int
 	total := 0

@@ -116,6 +116,7 @@ func (s *server) receive(opcode byte, payload []byte) {
 	case opPing:
 		if !w.silent && !s.closing {
 			s.write(appendFrame(nil, opPong, payload))
+			w.pongs++
 		}
 	case opClose:
 		if !w.silent {
@@ -162,6 +163,9 @@ type ends struct {
 	delivered           int       // messages that have reached OnMessage
 	closeCode, closeEnd int       // of the server's close frame
 	writing             int       // calls of Write
+	written             int       // bytes that the client's socket has taken
+	writtenBefore       int       // the same, when lastWrite was set
+	lastWrite           time.Time // when no write was blocked, or one made progress
 	lastRead            time.Time // when bytes were last read, or could have been
 	lastAcked           time.Time // when the server last took bytes, or there were none to take
 	unread              int       // bytes, when the client closed it

@@ -48,7 +48,9 @@ func (w *world) do(s step) {
 	case "freeDials":
 		w.dialsHeld = false
 	case "slow":
-		w.rate = s.N
+		if w.rate = s.N; s.N > 0 { // fast enough for a pong to come in time
+			w.rate = max(s.N, 2*w.Settings.Buffer+16_000)
+		}
 	case "change":
 		change = true
 	case "say":
@@ -188,7 +190,7 @@ func (w *world) reconnect() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		w.wish, w.wishedAt, w.wishSince = "Reconnect", before, time.Now()
+		w.wish, w.wishedAt, w.wishSince, w.wishGrace = "Reconnect", before, time.Now(), 0
 		w.endsLocally()
 	}
 	return err

@@ -47,6 +47,7 @@ type world struct {
 	wish       string        // why an attempt must begin; empty: none must
 	wishedAt   int           // how many attempts there had been
 	wishSince  time.Time
+	wishGrace  time.Duration // how long it may take
 
 	costs
 	over    bool
@@ -330,8 +331,11 @@ func (w *world) change(connected bool) {
 	defer w.mu.Unlock()
 	switch {
 	case w.isEnding():
-	case before.State == wechatws.StateWaiting && after.State == wechatws.StateWaiting && connected && before.Attempts == after.Attempts && !w.sessionHeld():
-		w.fail("attempts: a change of the network does not end the wait")
+	case !connected && w.wishGrace == time.Second:
+		w.wish = ""
+	case connected && before.State == wechatws.StateWaiting && w.wish == "":
+		// The route is unknown, so each change counts, up to one attempt each second.
+		w.wish, w.wishedAt, w.wishSince, w.wishGrace = "a change of the network", before.Attempts, time.Now(), time.Second
 	case same && before.State == wechatws.StateConnecting && dialing == w.newest() && dialing != nil && !dialing.closed && !dialing.gone && !dialing.reset &&
 		before.Attempts != after.Attempts && w.wish == "":
 		w.fail("attempts: a change of the network has restarted an attempt")
