@@ -300,7 +300,7 @@ func (l *link) mayWrite(m *queued, n int) bool {
 	if w.trial != nil && w.trial.Value.of != nil {
 		quiet = max(quiet, w.trial.Value.of.timeout)
 	}
-	if left := quiet - time.Since(w.lastMessage); left > 0 {
+	if left := quiet - l.quietFor(); left > 0 {
 		if w.trial == nil {
 			w.suspect = m
 		}
@@ -317,6 +317,12 @@ func (l *link) mayWrite(m *queued, n int) bool {
 		w.suspect, w.trial = nil, m
 	}
 	return true
+}
+
+// quietFor returns for how long nothing was written, and a refusal could be read. It is called with
+// the writer's mutex held.
+func (l *link) quietFor() time.Duration {
+	return min(time.Since(l.writer.lastMessage), time.Since(l.heartbeat.reading()))
 }
 
 // endQuiet starts the writer at the end of the quiet time. A timer calls it.
@@ -362,7 +368,7 @@ func (l *link) endTrial(of *confirmation) {
 func (c *Client) refused(l *link) {
 	w := &l.writer
 	w.mu.Lock()
-	cut, trial, quiet := w.cut, w.trial, time.Since(w.lastMessage)
+	cut, trial, quiet := w.cut, w.trial, l.quietFor()
 	w.trial = nil
 	w.mu.Unlock()
 	if cut != nil {

@@ -231,6 +231,38 @@ func TestADeliveredMessageIsNotDroppedForALaterRefusal(t *testing.T) {
 	})
 }
 
+// The refusal is behind more messages than the inbox holds.
+func TestARefusalBehindAFullInbox(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		busy := true
+		c.OnMessage(func(context.Context, wechatws.Message) {
+			if busy {
+				busy = false
+				time.Sleep(time.Minute)
+			}
+		})
+		big := "big" + strings.Repeat("x", 1<<20)
+		c.send(big, "1", "2", "3")
+		refused := w.refuseHalf(1)
+		w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
+			if m.Text() == big {
+				_ = conn.WriteRaw([]byte(strings.Repeat(frame(fin|1, `{"msg_type":"x"}`), 2000) + frame(fin|8, "\x03\xf1")))
+			}
+		})
+		c.connect()
+		refused()
+		second := w.conn()
+		w.sleep(30 * time.Second)
+		require.Equal(t, 1, len(received(second)), "a refusal cannot be read")
+		require.GreaterOrEqual(t, c.Stats().Inbox, 1024)
+		w.sleep(time.Minute)
+		require.Equal(t, []string{"1", "2", "3"}, received(w.conn()))
+		require.True(t, slices.Equal([]string{big}, c.refused()))
+		c.close()
+	})
+}
+
 type resetBackOff struct{ reset func() }
 
 func (resetBackOff) NextBackOff() time.Duration { return time.Second }

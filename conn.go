@@ -469,13 +469,17 @@ func (l *link) sendClose(ctx context.Context, code int, reason string) bool {
 }
 
 // writeFailed ends the link after a write has failed, but leaves the reader some time, in which it
-// does not wait for room in the inbox.
+// does not wait for room in the inbox. Time in which it does not read does not count.
 func (l *link) writeFailed(err error) {
 	l.failing.Store(true)
 	l.client.inbox.Wake()
-	select {
-	case <-l.dead:
-	case <-time.After(readGrace):
+	for stalls := int64(-1); l.stalled.Load() || stalls != l.stalls.Load(); {
+		stalls = l.stalls.Load()
+		select {
+		case <-l.dead:
+			return
+		case <-time.After(readGrace):
+		}
 	}
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }

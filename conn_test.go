@@ -248,3 +248,75 @@ func TestACloseFrameBehindAFullInbox(t *testing.T) {
 		<-c.Done()
 	})
 }
+
+// What has arrived before a write fails reaches the callbacks, and its close frame is the cause of
+// the end, although the inbox is full.
+func TestNothingThatHasArrivedIsLost(t *testing.T) {
+	const n = 8000
+	closed := make(chan struct{})
+	url := rawServer(t, func(c *net.TCPConn) {
+		defer close(closed)
+		_, _ = c.Write([]byte(strings.Repeat(frame(fin|1, `{"msg_type":"x"}`), n) + frame(fin|8, "\x03\xf0banned")))
+		_ = c.SetLinger(10) // Close returns when the client's socket has all of it
+		_ = c.Close()
+	})
+	ended := make(chan struct{})
+	c, err := wechatws.New(url, append(quiet(), wechatws.WithoutReconnect(),
+		wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err == nil {
+				err = c.(*net.TCPConn).SetReadBuffer(4 << 20)
+			}
+			return c, err
+		}),
+		wechatws.WithTrace(wechatws.Trace{Close: func(context.Context, wechatws.CloseEvent) { close(ended) }}))...)
+	require.NoError(t, err)
+	var end wechatws.CloseEvent
+	handled := 0
+	wechatws.On(c, "x", func(context.Context, struct{}) {
+		<-ended
+		handled++
+	})
+	c.OnClose(func(_ context.Context, e wechatws.CloseEvent) { end = e })
+	require.NoError(t, c.Connect(t.Context()))
+	<-closed
+	for c.State() == wechatws.StateOpen { // until a write fails
+		_ = c.Send(t.Context(), wechatws.Text("x"))
+		time.Sleep(time.Millisecond)
+	}
+	<-c.Done()
+	require.Equal(t, n, handled)
+	require.Equal(t, wechatws.StatusPolicyViolation, end.Code)
+	_ = c.CloseNow()
+}
+
+// A match function keeps the reader from what has arrived for longer than a failed write leaves it.
+func TestACloseFrameBehindASlowMatch(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn := &limitedConn{left: math.MaxInt, full: make(chan struct{}), closed: make(chan struct{})}
+		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var err error
+			conn.Conn, err = w.net.DialContext(ctx, network, addr)
+			return conn, err
+		}))...)
+		c.connect()
+		peer := w.conn()
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Request(t.Context(), wechatws.Text("ask"), func(wechatws.Message) bool { time.Sleep(5 * time.Second); return true })
+			result <- err
+		}()
+		w.sleep(time.Second)
+		require.NoError(t, peer.WriteRaw([]byte(frame(fin|1, `{"msg_type":"x"}`)+frame(fin|8, "\x03\xf0"))))
+		w.sleep(time.Second)
+		conn.limit(0)
+		c.send("1")
+		<-conn.full
+		conn.once.Do(func() { close(conn.closed) }) // the write fails
+		require.NoError(t, <-result)
+		w.sleep(0)
+		require.Equal(t, wechatws.StatusPolicyViolation, c.lastClose().Code)
+		_ = c.CloseNow()
+		<-c.Done()
+	})
+}

@@ -375,13 +375,23 @@ func (h *heartbeat) resume() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if h.timer != nil {
+	if !h.from.IsZero() {
 		h.from = now
 	}
 	h.link.stalled.Store(false) // not before from is set: tick would count the stall
 	if h.timer != nil {
 		h.arm(now)
 	}
+}
+
+// reading returns since when the link reads; while it does not, the present.
+func (h *heartbeat) reading() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.link.stalled.Load() {
+		return time.Now()
+	}
+	return h.from
 }
 
 // message returns the application heartbeat, or nil if NewMessage fails or is still running.
