@@ -303,6 +303,32 @@ func TestSlowCallbackIsNoSilence(t *testing.T) {
 	})
 }
 
+// An echo that is missing is missed also when something else was not accepted meanwhile.
+func TestASayThatFailsDoesNotEndTheWatch(t *testing.T) {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, fail := range map[string]func(v *visitor) error{
+		"Say":          func(v *visitor) error { return v.Say(over, "too late") },
+		"PutOnShelf":   func(v *visitor) error { return v.PutOnShelf(over, liveroom.Goods{ID: liveroom.Num(1)}) },
+		"TakeOffShelf": func(v *visitor) error { return v.TakeOffShelf(over, liveroom.Goods{ID: liveroom.Num(1)}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+				v := w.visitor(as("a")).enter()
+				v.say("hello")
+				w.sleep(time.Second)
+				w.backend.ThrowOut(roomID, "a")
+				v.say("anybody there?")
+				w.sleep(time.Second)
+				require.ErrorIs(t, fail(v), context.Canceled)
+				w.sleep(time.Minute)
+				require.Len(t, v.ends(), 1)
+				require.ErrorIs(t, v.ends()[0].Err, liveroom.ErrSilentRoom)
+			})
+		})
+	}
+}
+
 func TestSilenceTimeout(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
 		v := w.visitor(as("a", liveroom.WithSilenceTimeout(5*time.Minute))).enter()
