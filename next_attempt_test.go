@@ -308,3 +308,43 @@ func TestReconnectWhileADeadConnectionIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// A function of an attempt that ignores its context for a minute delays no call that ends the
+// client. Nothing of the attempt is left when that call returns, and what the function makes later
+// is closed; until it returns, the client is not done and the next Connect waits.
+func TestAnAttemptThatEndsLateMakesNoConnection(t *testing.T) {
+	for where, p := range duringAttempt {
+		if where == "OnStateChange" { // a callback is no part of the attempt
+			continue
+		}
+		for name, end := range map[string]func(c *client) error{
+			"Close":    func(c *client) error { return c.Close(wechatws.StatusNormalClosure, "") },
+			"CloseNow": func(c *client) error { return c.CloseNow() },
+			"Shutdown": func(c *client) error { return c.Shutdown(context.Background()) },
+		} {
+			t.Run(where+"/"+name, func(t *testing.T) {
+				virtual(t, func(t *testing.T, w *world) {
+					c, called := w.visit(p, 30*time.Second, newFakeNetwork(true), func(*client) {})
+					first := make(chan error, 1)
+					go func() { first <- c.Connect(t.Context()) }()
+					w.sleep(time.Second)
+					require.True(t, called.Load())
+					require.NoError(t, end(c))
+					require.Equal(t, time.Second, w.since())
+					require.Equal(t, wechatws.StateClosed, c.State())
+					require.ErrorIs(t, <-first, wechatws.ErrClosed)
+					w.sleep(0)
+					require.Zero(t, w.net.Clients())
+
+					require.NoError(t, c.Connect(t.Context()))
+					require.Equal(t, time.Minute, w.since(), "when the function has returned")
+					w.sleep(time.Minute)
+					require.Equal(t, wechatws.StateOpen, c.State())
+					require.Equal(t, 1, w.net.Clients())
+					require.Equal(t, 1, w.net.MaxClients())
+					c.close()
+				})
+			})
+		}
+	}
+}

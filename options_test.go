@@ -402,29 +402,6 @@ const (
 	century = 100 * 365 * 24 * time.Hour
 )
 
-func TestTheLargestReadLimitIsNone(t *testing.T) {
-	for name, options := range map[string][]wechatws.Option{"own": nil, "library": {wechatws.WithDialer(coder.Dialer{})}} {
-		t.Run(name, func(t *testing.T) {
-			virtual(t, func(t *testing.T, w *world) {
-				options := append(append(quiet(), options...), wechatws.WithReadLimit(math.MaxInt64))
-				c := w.client(options...).record().connect()
-				defer func() { _ = c.CloseNow() }()
-				conn := w.conn()
-				small := `{"msg_type":"x"}`
-				large := `{"msg_type":"x","pad":"` + strings.Repeat("x", 3<<20) + `"}`
-				_ = conn.Send(small)
-				_ = conn.Send(large)
-				w.sleep(time.Second)
-				got := c.texts()
-				require.Len(t, got, 2)
-				assert.Equal(t, small, got[0])
-				assert.True(t, large == got[1], "%d bytes of %d", len(got[1]), len(large))
-				assert.Equal(t, wechatws.StateOpen, c.State())
-			})
-		})
-	}
-}
-
 // The product of the longest delay and a factor above one is no duration.
 func TestTheLongestDelayWithJitterIsLong(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/wechatws/wechatws/internal/boundary"
 
+	"github.com/wechatws/wechatws/internal/boundary"
 	"github.com/wechatws/wechatws/internal/record"
 )
 
