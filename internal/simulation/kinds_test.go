@@ -29,33 +29,33 @@ var calls = []kind{
 
 // kinds are all kinds of steps.
 var kinds = append([]kind{
-	{12, func(s source, _ *settings) step {
+	{18, func(s source, _ *settings) step {
 		return step{Do: "advance", D: s.odd(oneOf(s, time.Millisecond, 15*time.Millisecond, 200*time.Millisecond, time.Second, 3*time.Second, 12*time.Second, 40*time.Second))}
 	}},
 	{18, source.hooked},
-	{4, plain("release")},
+	{8, plain("release")},
 	{6, func(s source, t *settings) step {
 		return step{Do: "sends", N: oneOf(s, 3, 10, 30, 150, max(20, t.Messages-200)), D: s.timeout()}
 	}},
 
-	{4, func(s source, _ *settings) step { return step{Do: "hold", On: oneOf(s, "up", "down", "both")} }},
-	{3, plain("flow")},
+	{2, func(s source, _ *settings) step { return step{Do: "hold", On: oneOf(s, "up", "down", "both")} }},
+	{4, plain("flow")},
 	{2, func(s source, _ *settings) step {
 		return step{Do: "deliver", On: oneOf(s, "up", "down"), N: 1 + s.IntN(500)}
 	}},
 	{2, func(s source, _ *settings) step { return step{Do: "failWrite", N: s.IntN(300)} }},
-	{2, plain("fin")},
-	{2, plain("rst")},
+	{1, plain("fin")},
+	{1, plain("rst")},
 	{2, func(s source, _ *settings) step { return step{Do: "refuse", N: 1 + s.IntN(4)} }},
 	{1, plain("holdDials")},
-	{1, plain("freeDials")},
+	{3, plain("freeDials")},
 	{2, func(s source, t *settings) step { return step{Do: "slow", N: oneOf(s, 0, 2*t.Buffer+16_000)} }},
 	{5, func(s source, _ *settings) step { return step{Do: "change", N: oneOf(s, 0, 1, 1)} }},
 
 	{3, func(s source, _ *settings) step { return step{Do: "say", N: oneOf(s, 1, 3, 20, 100)} }},
-	{2, func(s source, _ *settings) step { return step{Do: "say", N: 1100 + s.IntN(2500)} }},
-	{2, func(s source, _ *settings) step {
-		return step{Do: "leave", N: oneOf(s, 1000, 1001, 1008, 1011, 1012), D: time.Duration(oneOf(s, 0, 1, 20, 200, 1300))}
+	{3, func(s source, _ *settings) step { return step{Do: "say", N: 1100 + s.IntN(2500)} }},
+	{4, func(s source, _ *settings) step {
+		return step{Do: "leave", N: oneOf(s, 1000, 1001, 1008, 1011, 1012), D: time.Duration(oneOf(s, 0, 1, 20, 200))}
 	}},
 	{1, plain("bye")},
 	{1, func(s source, _ *settings) step { return step{Do: "pings", N: oneOf(s, 1, 50)} }},
@@ -64,6 +64,41 @@ var kinds = append([]kind{
 	{2, plain("well")},
 	{1, func(s source, _ *settings) step { return step{Do: "status", N: oneOf(s, 403, 429, 500, 503)} }},
 }, calls...)
+
+// scenes are steps that seldom come together by chance, and then meet what few others do.
+var scenes = []func(source, *settings) []step{
+	// A callback keeps a full inbox.
+	func(s source, t *settings) []step {
+		h := step{Do: "hook", On: "OnMessage", Then: "block"}
+		if s.chance(60) {
+			h = calling(h, oneOf(s, sending("request"), sending("confirm"), s.favorite)(s, t))
+		}
+		return []step{h, {Do: "say", N: 1}, {Do: "say", N: 1100 + s.IntN(2500)}}
+	},
+	// A callback acts on the answer that another goroutine waits for.
+	func(s source, t *settings) []step {
+		h := calling(step{Do: "hook", On: "OnMessage"}, s.favorite(s, t))
+		return []step{h, oneOf(s, sending("request"), sending("confirm"))(s, t)}
+	},
+	// The server ends a connection to which the client then writes.
+	func(s source, t *settings) []step {
+		return []step{{Do: "leave", N: 1008, D: 20}, sending("send")(s, t), {Do: "advance", D: s.odd(3 * time.Second)}}
+	},
+}
+
+// favorite makes a call, often the one that is frequent in the schedule.
+func (s source) favorite(_ source, t *settings) step {
+	if s.chance(50) {
+		return calls[s.call].step(s, t)
+	}
+	return calls[s.IntN(len(calls))].step(s, t)
+}
+
+// calling returns a step for a function of the user's, which makes a call.
+func calling(h, call step) step {
+	h.Then, h.N, h.D = call.Do, call.N, call.D
+	return h
+}
 
 func plain(do string) func(source, *settings) step {
 	return func(source, *settings) step { return step{Do: do} }
@@ -93,9 +128,9 @@ func (s source) hooked(t *settings) step {
 	}
 	st := step{Do: "hook", On: h.name}
 	switch n := s.IntN(10); {
-	case n < 2:
+	case n < 1:
 		st.Then, st.D = "sleep", s.odd(oneOf(s, time.Millisecond, 50*time.Millisecond, time.Second, 15*time.Second))
-	case n < 4:
+	case n < 4 && h.runs, n < 2:
 		st.Then = "block"
 	case n < 5:
 		st.Then = "panic"
@@ -110,11 +145,7 @@ func (s source) hooked(t *settings) step {
 		case reconnects:
 			st.Then = "reconnect"
 		default:
-			c := calls[s.call].step(s, t)
-			if s.chance(50) {
-				c = calls[s.IntN(len(calls))].step(s, t)
-			}
-			st.Then, st.N, st.D = c.Do, c.N, c.D
+			st = calling(st, s.favorite(s, t))
 		}
 	}
 	return st

@@ -18,6 +18,7 @@ type network struct {
 	conns            []*conn       // all that there ever were
 	moving           bool          // a timer will move bytes
 	pongs            int           // that the server has sent
+	broken           int           // the last connection on which a write has failed
 	timers           time.Duration // calls of after, each a nanosecond later than it was asked for
 }
 
@@ -78,7 +79,7 @@ func (w *world) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.lastRead = time.Now()
 	c.taken = stream{frame: c.hasTaken, malformed: func(why string) { w.fail("frames: %s", why) }}
 	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive}
-	c.starved = w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
+	c.starved = w.rate > 0 && w.Settings.Buffer < 4096 || w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
 	c.held = w.sessionHeld()
 	w.conns = append(w.conns, c)
 	w.note("dialed: connection %d", c.number)
@@ -138,6 +139,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		case passed(c.writeLimit):
 			return n, os.ErrDeadlineExceeded
 		case c.failAt == 0, c.gone, c.reset:
+			w.broken = c.number
 			return n, syscall.EPIPE
 		case len(p) == 0:
 			return n, nil

@@ -80,16 +80,22 @@ func newSchedule(seed uint64) *schedule {
 	sc := &schedule{Seed: seed, Settings: s.settings()}
 	var weights []int
 	total := 0
-	for _, k := range kinds {
-		w := k.weight * oneOf(s, 0, 1, 1, 1, 4)
+	for i, k := range kinds {
+		w := k.weight * oneOf(s, 0, 0, 1, 1, 5)
+		if i == 0 { // time always passes
+			w = max(w, k.weight)
+		}
 		weights = append(weights, w)
 		total += w
 	}
 	n := 10 + s.IntN(60)
 	if s.chance(80) { // otherwise it begins with a client that is not connected
-		sc.Steps = append(sc.Steps, step{Do: oneOf(s, "connect", "connect", "run"), D: s.odd(10 * time.Minute)})
+		sc.Steps = append(sc.Steps, s.connect()...)
 	}
 	for range n {
+		if s.chance(4) {
+			sc.Steps = append(sc.Steps, scenes[s.IntN(len(scenes))](s, &sc.Settings)...)
+		}
 		at := s.IntN(total)
 		i := 0
 		for ; at >= weights[i]; i++ {
@@ -98,8 +104,23 @@ func newSchedule(seed uint64) *schedule {
 		next := kinds[i].step(s, &sc.Settings)
 		next.Now = s.chance(15)
 		sc.Steps = append(sc.Steps, next)
+		switch next.Do {
+		case "close", "closeNow", "shutdown":
+			if s.chance(70) {
+				sc.Steps = append(sc.Steps, s.connect()...)
+			}
+		}
 	}
 	return sc
+}
+
+// connect makes the steps that connect a client, mostly until it is open.
+func (s source) connect() []step {
+	steps := []step{{Do: oneOf(s, "connect", "connect", "run"), D: s.odd(10 * time.Minute)}}
+	if s.chance(70) {
+		steps = append(steps, step{Do: "advance", D: s.odd(1500 * time.Millisecond)})
+	}
+	return steps
 }
 
 func (s source) settings() settings {
@@ -116,7 +137,7 @@ func (s source) settings() settings {
 		Monitor:  s.chance(50),
 		Traces:   s.chance(50),
 
-		Buffer:           oneOf(s, 200, 1000, 4096, 65536, 65536, 1<<20),
+		Buffer:           oneOf(s, 200, 1000, 4096, 65536, 1<<20, 1<<20),
 		Latency:          oneOf(s, 0, 0, s.odd(time.Millisecond), s.odd(40*time.Millisecond)),
 		Handshake:        oneOf(s, 0, 0, s.odd(50*time.Millisecond), s.odd(600*time.Millisecond)),
 		Echo:             s.chance(40),

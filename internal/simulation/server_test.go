@@ -30,7 +30,11 @@ type server struct {
 // reads reports whether the server reads what has arrived.
 func (s *server) reads() bool {
 	w := s.conn.world
-	return !w.deaf && !(w.Settings.ReadsWhenWritten && len(s.conn.sending) > w.Settings.Buffer)
+	if w.Settings.ReadsWhenWritten && len(s.conn.sending) > w.Settings.Buffer {
+		s.conn.starved = true
+		return false
+	}
+	return !w.deaf
 }
 
 func (s *server) handshake(head []byte) {
