@@ -96,6 +96,8 @@ func (w *world) hasReturned(m *message, err error) {
 	switch {
 	case err != nil && !m.direct && m.verb == "send" && len(m.written) > 0:
 		w.fail("fate: message %d was refused (%v), and was written", m.id, err)
+	case err == nil && m.verb == "confirm" && !m.read:
+		w.fail("fate: message %d was confirmed, and the server has not read it", m.id)
 	case err == nil && m.direct && len(m.written) == 0:
 		w.fail("fate: the call (%s) of message %d has returned nil, and it was not written", m.verb, m.id)
 	case err == nil && m.direct && m.back+m.dropped > 0:
@@ -182,17 +184,27 @@ func (w *world) settled() {
 
 // A call is a call of one of the client's methods that has not returned.
 type call struct {
-	verb  string
-	began time.Time
-	limit time.Time // when it must have returned; zero: never
-	ends  bool      // it ends the client
-	stuck bool      // it waits for a user's function, as documented
+	verb    string
+	began   time.Time
+	limit   time.Time // when it must have returned; zero: never
+	ends    bool      // it ends the client
+	message *message  // that it sends; nil: none
+	stuck   bool      // it waits for a user's function, as documented
 }
 
 // checkCalls checks that no call takes longer than it may.
 func (w *world) checkCalls() {
+	first := 0 // when the oldest call of SendConfirmed began
 	for c := range w.calls {
 		w.checkCall(c)
+		if c.verb == "confirm" && (first == 0 || c.message.began < first) {
+			first = c.message.began
+		}
+	}
+	for c := range w.calls {
+		if c.verb == "confirm" && c.message.began > first && len(c.message.written) > 0 {
+			w.fail("order: message %d is written before an earlier call of SendConfirmed has ended", c.message.id)
+		}
 	}
 }
 

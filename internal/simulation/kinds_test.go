@@ -67,13 +67,21 @@ var kinds = append([]kind{
 
 // scenes are steps that seldom come together by chance, and then meet what few others do.
 var scenes = []func(source, *settings) []step{
-	// A callback keeps a full inbox.
+	// A callback keeps a full inbox, perhaps while another goroutine waits for an answer.
 	func(s source, t *settings) []step {
+		var steps []step
+		if s.chance(50) {
+			steps = []step{{Do: "silent"}, oneOf(s, sending("request"), sending("confirm"))(s, t)}
+		}
 		h := step{Do: "hook", On: "OnMessage", Then: "block"}
 		if s.chance(60) {
 			h = calling(h, oneOf(s, sending("request"), sending("confirm"), s.favorite)(s, t))
 		}
-		return []step{h, {Do: "say", N: 1}, {Do: "say", N: 1100 + s.IntN(2500)}}
+		steps = append(steps, h, step{Do: "say", N: 1}, step{Do: "say", N: 1100 + s.IntN(2500)})
+		if s.chance(50) {
+			steps = append(steps, step{Do: "advance", D: s.odd(100 * time.Millisecond)})
+		}
+		return steps
 	},
 	// A callback acts on the answer that another goroutine waits for.
 	func(s source, t *settings) []step {

@@ -287,6 +287,7 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 		}
 		m.direct = s.Do == "failFast" || s.Do == "request" || w.Settings.Messages == 0 && s.Do != "confirm"
 		w.messages = append(w.messages, m)
+		c.message = m
 		if m.verb == "send" && !m.direct && w.Settings.Policy != int(wechatws.QueueWait) {
 			c.limit = c.began
 		}
