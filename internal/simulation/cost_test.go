@@ -3,7 +3,7 @@ package simulation
 import "time"
 
 // many is from how many messages on their cost is checked. Below, it is lost in that of other things.
-const many = 10_000
+const many = 5_000
 
 // maxCost is how many times as much as accepting a message it may cost to write it, to drop it or to
 // hand it back. It is about 1; if it took time in proportion to the queue, it would be 20 and more.

@@ -88,6 +88,10 @@ var scenes = []func(source, *settings) []step{
 		h := calling(step{Do: "hook", On: "OnMessage"}, s.favorite(s, t))
 		return []step{h, oneOf(s, sending("request"), sending("confirm"))(s, t)}
 	},
+	// The client ends, or is connected anew, while much is being written.
+	func(s source, t *settings) []step {
+		return []step{{Do: "sends", N: 150, D: s.timeout()}, {Do: oneOf(s, "close", "close", "closeNow", "reconnect")}}
+	},
 	// The server ends a connection to which the client then writes.
 	func(s source, t *settings) []step {
 		return []step{{Do: "leave", N: 1008, D: 20}, sending("send")(s, t), {Do: "advance", D: s.odd(3 * time.Second)}}

@@ -144,8 +144,8 @@ func (s source) settings() settings {
 		ReadsWhenWritten: s.chance(30),
 		Answer:           oneOf(s, 0, 0, s.odd(5*time.Millisecond), s.odd(2*time.Second)),
 	}
-	if s.chance(1) {
-		t.Messages, t.Bytes = 20_000, 1<<20
+	if s.chance(2) {
+		t.Messages, t.Bytes = 2*many, 1<<20
 	}
 	if s.chance(70) {
 		t.Timeout = s.odd(oneOf(s, 3*time.Second, 10*time.Second))

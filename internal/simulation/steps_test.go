@@ -100,7 +100,7 @@ func (w *world) do(s step) {
 	case s.Do == "advance":
 		time.Sleep(s.D)
 	case s.Do == "sends":
-		send := func(i int) { w.perform(context.Background(), step{Do: "send", N: 40 + i%7, D: s.D}, "") }
+		send := func(i int) { w.perform(context.Background(), step{Do: "send", N: 40 + i%7*30, D: s.D}, "") }
 		if w.Settings.Policy == int(wechatws.QueueWait) || w.Settings.Messages == 0 {
 			for i := range s.N {
 				go send(i)
