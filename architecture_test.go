@@ -80,6 +80,7 @@ var rooms = []struct{ room, imports string }{
 	{"internal/netns", "golang.org/x/sys/unix"},
 	{"internal/apicheck", "modules"},
 	{"internal/conformance", "public modules"},
+	{"internal/simulation", "public modules"},
 	{"internal/soak", "public modules internal/freeport"},
 	{"internal/trials", "public modules"},
 	{"examples/...", "public modules examples/recipes/internal/..."},

@@ -37,12 +37,13 @@ func (h *hooks[T]) call(ctx context.Context, v T, failed func(error)) {
 
 func callAll[T any](ctx context.Context, list []*callbacks.Callback[T], v T, failed func(error)) {
 	for i, one := range list {
-		err := users.Guard(func() error { one.Call(ctx, v); return nil }, func(err error) {
-			defer callAll(ctx, list[i+1:], v, failed)
+		goOn := func(err error) {
+			defer callAll(ctx, list[i+1:], v, failed) // also if failed calls runtime.Goexit
 			failed(err)
-		})
-		if err != nil {
-			failed(err)
+		}
+		if err := users.Guard(func() error { one.Call(ctx, v); return nil }, goOn); err != nil {
+			goOn(err)
+			return
 		}
 	}
 }

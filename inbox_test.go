@@ -363,3 +363,21 @@ func TestServerPingsAreAnswered(t *testing.T) {
 		c.close()
 	})
 }
+
+// After a callback that panics, an OnError callback that calls runtime.Goexit ends no more than itself:
+// the other callbacks of the event are called.
+func TestGoexitInOnErrorAfterAPanicDoesNotStopOtherCallbacks(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c, err := wechatws.New(w.srv.URL(), wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext))
+		require.NoError(t, err)
+		c.OnError(func(context.Context, error) { runtime.Goexit() })
+		c.OnOpen(func(context.Context, wechatws.OpenEvent) { panic("a callback") })
+		opens := 0
+		c.OnOpen(func(context.Context, wechatws.OpenEvent) { opens++ })
+		require.NoError(t, c.Connect(t.Context()))
+		synctest.Wait()
+		assert.Equal(t, 1, opens)
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+		<-c.Done()
+	})
+}
