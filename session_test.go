@@ -1,0 +1,110 @@
+package wechatws_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/wstest"
+)
+
+// Reconnect replaces an open connection without a wait and without the schedule, which is not asked.
+// The attempt counts.
+func TestReconnectOfAnOpenConnectionIsTheNextAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithoutReconnect())...).connect()
+		require.NoError(t, c.Reconnect())
+		w.sleep(time.Second)
+		require.Equal(t, []string{"connecting", "open", "connecting", "open"}, c.states())
+		require.Equal(t, 2, c.lastChange().Attempt)
+		c.close()
+	})
+}
+
+// Close asks no policy whether another attempt follows, and reports no error.
+func TestCloseIsNoFailure(t *testing.T) {
+	for name, answer := range map[string]wstest.Answer{"open": wstest.Accept(), "dialing": wstest.NoAnswer()} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.Answer(answer)
+				var asked atomic.Int32
+				c := w.client(append(quiet(), wechatws.WithRetryIf(func(wechatws.Failure) bool {
+					asked.Add(1)
+					return true
+				}))...)
+				go c.Run(t.Context())
+				w.sleep(time.Second)
+				c.close()
+				require.Zero(t, asked.Load())
+				require.Empty(t, c.errors())
+			})
+		})
+	}
+}
+
+// A policy may close the client: no wait follows.
+func TestCloseNowInAPolicy(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var c *client
+		c = w.client(append(quiet(), wechatws.WithRetryIf(func(wechatws.Failure) bool {
+			_ = c.CloseNow()
+			return true
+		}))...).connect()
+		w.conn().Cut(wstest.RST)
+		<-c.Done()
+		require.Empty(t, c.errors())
+		require.Equal(t, wechatws.StateClosed, c.State())
+	})
+}
+
+// stall fills the inbox of a client whose callbacks block, until the reader waits for room. Nothing
+// is left in the socket.
+func (w *world) stall(conn *wstest.Conn) {
+	require.NoError(w, conn.WriteRaw([]byte(strings.Repeat(frame(fin|1, `{"msg_type":"x"}`), 1500))))
+}
+
+// The silence of a peer while the reader has waited for room does not count after that either: the
+// peer has time to answer a ping.
+func TestTheSilenceOfAStallDoesNotCountAfterIt(t *testing.T) {
+	for _, d := range []time.Duration{11 * time.Second, time.Minute} {
+		virtual(t, func(t *testing.T, w *world) {
+			release := make(chan struct{})
+			c := w.client(wechatws.WithoutHeartbeat())
+			c.OnMessage(func(context.Context, wechatws.Message) { <-release })
+			c.connect()
+			conn := w.conn()
+			w.sleep(time.Second)
+			w.stall(conn)
+			w.sleep(d)
+			close(release)
+			w.sleep(time.Minute)
+			require.Empty(t, c.ends())
+			c.close()
+		})
+	}
+}
+
+// A pong that has waited until the reader reads again measures nothing.
+func TestAPongBehindAFullInboxIsNoRoundTrip(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.net.SetLatency(time.Second)
+		release := make(chan struct{})
+		c := w.client(wechatws.WithoutHeartbeat())
+		c.OnMessage(func(context.Context, wechatws.Message) { <-release })
+		c.connect()
+		conn := w.conn()
+		w.sleep(2500 * time.Millisecond)
+		w.stall(conn) // it arrives between the first ping and its pong
+		w.sleep(time.Minute)
+		close(release)
+		w.sleep(time.Minute)
+		require.Empty(t, c.ends())
+		require.Less(t, c.Stats().MaxRTT, 10*time.Second)
+		c.close()
+	})
+}
