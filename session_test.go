@@ -108,3 +108,73 @@ func TestAPongBehindAFullInboxIsNoRoundTrip(t *testing.T) {
 		c.close()
 	})
 }
+
+// Reconnect during an attempt is over with the attempt that follows: the next failure is followed by a
+// wait.
+func TestReconnectDuringAnAttemptIsForTheNextOne(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.Answer(wstest.NoAnswer(), wstest.Status(500, nil, ""))
+		c := w.client(quiet()...)
+		go c.Run(t.Context())
+		w.sleep(time.Second)
+		require.NoError(t, c.Reconnect())
+		w.sleep(time.Second)
+		require.Len(t, w.net.Dials(), 2)
+		require.Equal(t, wechatws.StateWaiting, c.State())
+		c.close()
+	})
+}
+
+// Reconnect after an attempt has failed does not make the failure one of its own.
+func TestReconnectInDialDone(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.Answer(wstest.Status(500, nil, ""))
+		var c *client
+		c = w.client(append(quiet(), wechatws.WithTrace(wechatws.Trace{DialDone: func(_ context.Context, i wechatws.DialInfo) {
+			if i.Err != nil {
+				_ = c.Reconnect()
+			}
+		}}))...)
+		c.connect()
+		w.sleep(0)
+		require.Zero(t, w.since())
+		require.Len(t, c.errors(), 1)
+		c.close()
+	})
+}
+
+// A connection whose attempt was ended does not open, even if its function has not noticed.
+func TestReconnectInAfterConnect(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.AfterConnect(time.Minute, func(_ context.Context, o *wechatws.Setup) error {
+			if o.Connection == 1 {
+				_ = c.Reconnect()
+			}
+			return nil
+		})
+		c.connect()
+		w.sleep(0)
+		require.Len(t, c.opens, 1)
+		require.Equal(t, 2, c.opens[0].Connection)
+		c.close()
+	})
+}
+
+// An earlyMonitor reports a change before Watch returns, and has an old status.
+type earlyMonitor struct{ *fakeNetwork }
+
+func (m earlyMonitor) Watch(fn func(wechatws.NetworkStatus)) (stop func()) {
+	fn(networkStatus(true))
+	return m.fakeNetwork.Watch(fn)
+}
+
+func TestAChangeBeforeTheFirstStatus(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithNetworkMonitor(earlyMonitor{newFakeNetwork(false)}))...)
+		go c.Run(t.Context())
+		w.sleep(time.Second)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
+}
