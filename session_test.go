@@ -178,3 +178,40 @@ func TestAChangeBeforeTheFirstStatus(t *testing.T) {
 		c.close()
 	})
 }
+
+// The context of callbacks ends when the client has failed.
+func TestTheContextOfCallbacksEndsAfterAFailure(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithoutReconnect())...)
+		var ctx context.Context
+		c.OnMessage(func(ofMessage context.Context, _ wechatws.Message) { ctx = ofMessage })
+		c.connect()
+		conn := w.conn()
+		require.NoError(t, conn.Send("{}"))
+		w.sleep(0)
+		require.NoError(t, ctx.Err())
+		conn.Cut(wstest.RST)
+		w.sleep(0)
+		require.Equal(t, wechatws.StateFailed, c.State())
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+		<-c.Done()
+	})
+}
+
+// A message that is cut when the peer violates our limit is not suspected.
+func TestOurOwnLimitMakesNoMessageSuspect(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn, options := w.connLimited(1)
+		c := w.client(append(options, wechatws.WithReadLimit(10), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))...).connect()
+		conn.limit(3)
+		c.send("one")
+		peer := w.conn()
+		<-conn.full
+		require.NoError(t, peer.Send("more than ten bytes"))
+		next := w.conn()
+		w.sleep(500 * time.Millisecond) // a suspect waits for a second
+		require.Equal(t, wechatws.StatusMessageTooBig, c.lastClose().Code)
+		require.Equal(t, []string{"one"}, received(next))
+		c.close()
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,4 +157,12 @@ func TestAFailedFlushHoldsNoBuffer(t *testing.T) {
 	c.Seal()
 	require.Error(t, c.Flush())
 	assert.Nil(t, c.out)
+}
+
+// The end of a connection with a fence discards what the kernel has not sent yet.
+func TestAConnectionWithAFenceIsReset(t *testing.T) {
+	client, server := tcpPair(t)
+	NewSocket(client, func() error { return nil }).Abort()
+	_, err := server.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
