@@ -215,3 +215,35 @@ func TestOurOwnLimitMakesNoMessageSuspect(t *testing.T) {
 		c.close()
 	})
 }
+
+// A Reconnect without a network is for one attempt.
+func TestReconnectWithoutANetworkIsForOneAttempt(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Status(500, nil, ""))
+		c := w.client(append(quiet(), wechatws.WithNetworkMonitor(newFakeNetwork(false)))...)
+		go c.Run(t.Context())
+		w.sleep(time.Second)
+		require.NoError(t, c.Reconnect())
+		w.sleep(time.Hour)
+		require.Len(t, w.net.Dials(), 1)
+		require.Equal(t, wechatws.StateOffline, c.State())
+		c.close()
+	})
+}
+
+// Disconnect does not end a connection that Close drains.
+func TestDisconnectDuringClose(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithDrainTimeout(time.Minute))...).connect()
+		conn := w.conn()
+		conn.StopReading()
+		c.send(strings.Repeat("x", 1<<20))
+		closed := make(chan error)
+		go func() { closed <- c.Close(wechatws.StatusNormalClosure, "") }()
+		w.sleep(time.Second)
+		require.ErrorIs(t, c.Disconnect(1, context.Canceled), wechatws.ErrNotOpen)
+		conn.ResumeReading()
+		require.NoError(t, <-closed)
+		<-c.Done()
+	})
+}

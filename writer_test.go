@@ -167,3 +167,21 @@ func TestAMessageThatIsHandedBackIsNotCounted(t *testing.T) {
 		require.Zero(t, c.Stats().MessagesOut)
 	})
 }
+
+// Of a batch that a user's connection writes when the client ends, what it has written is not handed
+// back.
+func TestWhatAUsersConnHasWrittenIsNotHandedBack(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		c := w.client(append(quiet(), wechatws.WithDialer(blockedDialer{coder.Dialer{}, release}))...)
+		c.send("1", "2", "3")
+		c.connect()
+		release <- struct{}{}
+		w.sleep(0)
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.CloseNow(), &left)
+		require.Equal(t, []string{"2", "3"}, outgoing(left.Messages))
+		close(release)
+		<-c.Done()
+	})
+}

@@ -10,7 +10,7 @@ import (
 
 // The outbox retains no item that has left, and such an item retains no other one.
 func TestNothingThatHasLeftIsRetained(t *testing.T) {
-	const n = 1000
+	const n = 200
 	o := New(Config[int]{Messages: n, Bytes: n, Accepted: func(*Item[int]) {}, Dropped: func(*Item[int], error) {}})
 	var items []*Item[int]
 	for i := range n {
