@@ -247,3 +247,23 @@ func TestDisconnectDuringClose(t *testing.T) {
 		<-c.Done()
 	})
 }
+
+// Failures that are no refusal are no row.
+func TestFailuresWithoutAKindAreNoRow(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.net.Unreachable(true)
+		var failures []wechatws.Failure
+		c := w.client(append(quiet(), wechatws.WithRetryIf(func(f wechatws.Failure) bool {
+			failures = append(failures, f)
+			return true
+		}))...)
+		go c.Run(t.Context())
+		w.sleep(time.Hour)
+		c.close()
+		require.Greater(t, len(failures), 10)
+		for _, f := range failures {
+			require.Equal(t, 1, f.Repeats)
+			require.False(t, f.Persistent)
+		}
+	})
+}
