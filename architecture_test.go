@@ -77,6 +77,7 @@ var rooms = []struct{ room, imports string }{
 
 	// Programs, and helpers of tests.
 	{"internal/freeport", ""},
+	{"internal/mutants", ""},
 	{"internal/netns", "golang.org/x/sys/unix"},
 	{"internal/apicheck", "modules"},
 	{"internal/conformance", "public modules"},

@@ -102,6 +102,8 @@ func cutAt(t *testing.T, secure bool, n int, dialer wechatws.Option) {
 	c, err := wechatws.New(srv.URL(), options...)
 	require.NoError(t, err)
 	require.NoError(t, c.Connect(t.Context()))
+	conn, err := srv.NextConn(t.Context())
+	require.NoError(t, err)
 	first.limit(n)
 	var want []string
 	for i := range 250 {
@@ -113,15 +115,16 @@ func cutAt(t *testing.T, secure bool, n int, dialer wechatws.Option) {
 	require.NoError(t, c.Flush(t.Context()))
 	require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
 	<-c.Done()
-	var got []string
-	for range 2 {
-		conn, err := srv.NextConn(t.Context())
-		require.NoError(t, err)
-		<-conn.Done()
-		got = append(got, received(conn)...)
+	<-conn.Done()
+	got := received(conn)
+	conn, err = srv.NextConn(t.Context())
+	require.NoError(t, err)
+	<-conn.Done()
+	// The library of the server may take a message that is cut for a whole one.
+	if last := len(got) - 1; last >= 0 && len(got[last]) < len(want[last]) {
+		got = got[:last]
 	}
-	// The library of the server takes a message that is cut right behind its header for an empty one.
-	got = slices.DeleteFunc(got, func(m string) bool { return m == "" })
+	got = append(got, received(conn)...)
 	require.True(t, slices.Equal(want, got), "with a cut after %d bytes: %d messages instead of %d", n, len(got), len(want))
 }
 

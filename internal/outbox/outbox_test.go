@@ -296,3 +296,25 @@ func BenchmarkWaiting(b *testing.B) {
 		})
 	}
 }
+
+// An item that was dropped or withdrawn before its Push is not accepted.
+func TestAnItemThatEndsBeforeItsPush(t *testing.T) {
+	b := newBox(10, 10, outbox.Fail)
+	dropped, withdrawn := &item{Value: 1}, &item{Value: 2}
+	b.Drop(dropped, errExpired)
+	require.Equal(t, errExpired, b.Push(t.Context(), dropped))
+	b.Withdraw(withdrawn)
+	require.ErrorIs(t, b.Push(t.Context(), withdrawn), context.Canceled)
+	require.Empty(t, b.accepted)
+	require.Empty(t, b.dropped)
+}
+
+// Flush does not wait for what cannot be written any more.
+func TestFlushWithoutHope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(10, 10, outbox.Fail)
+		b.push(t, numbered(1, 2)...)
+		b.Refuse(errClosed)
+		require.Equal(t, errClosed, b.Flush(t.Context()))
+	})
+}

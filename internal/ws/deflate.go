@@ -85,7 +85,7 @@ func (c *Conn) inflateWith(f *inflater) ([]byte, error) {
 		case more: // the block was a final one, see RFC 7692, section 7.2.1; others follow
 			c.window, inWindow = slide(c.window, data[inWindow:]), len(data)
 			continue
-		case f.tail != 0 && f.tail != len(tail):
+		case f.tail != 0 && f.tail != len(removed) && f.tail != len(tail): // the last block may be a final one without data
 			return nil, errTruncated
 		case c.agreed.ServerTakeover:
 			c.window = slide(c.window, data[inWindow:])

@@ -98,6 +98,8 @@ func TestInflateExamples(t *testing.T) {
 		"final blocks":      {Agreed{Compressed: true}, frame(0xc1, finished("Hello, ")+finished("Hello")+"\x00"), texts("Hello, Hello")},
 		"in fragments":      {Agreed{Compressed: true}, frames(frame(0x41, finished("Hello, ")), frame(0x00, ""), frame(0x80, finished("Hello"))), texts("Hello, Hello")},
 		"that share window": {Agreed{Compressed: true, ServerTakeover: true}, frames(frame(0xc1, finished("Hello")+"\x00"), frame(0xc1, "\xf2\x00\x11\x00\x00")), texts("Hello", "Hello")},
+		"stripped":          {Agreed{Compressed: true}, frame(0xc1, strings.TrimSuffix(finished("Hello"), removed)), texts("Hello")},
+		"stripped, empty":   {Agreed{Compressed: true}, frame(0xc1, "\x01"), texts("")},
 		"within a message":  {Agreed{Compressed: true}, frame(0xc1, finished("Hello")+"\xf2\x00\x11\x00\x00"), texts("HelloHello")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +124,7 @@ func TestInvalidDeflate(t *testing.T) {
 		"truncated":           {frame(0xc1, whole[:len(whole)/2]), 1007},
 		"one byte less":       {frame(0xc1, whole[:len(whole)-1]), 1007},
 		"empty":               {frame(0xc1, ""), 1007},
+		"cut final block":     {frame(0xc1, "\x03"), 1007},
 		"cut stored block":    {frame(0xc1, "\x00\x05\x00\xfa\xff\x48"), 1007},
 		"far back":            {frame(0xc1, "\xf2\x00\x11\x00\x00"), 1007},
 		"RSV1 inside":         {frames(frame(0x41, whole[:5]), frame(0xc0, whole[5:])), 1002},

@@ -77,3 +77,14 @@ func TestDeflate(t *testing.T) {
 	assert.Equal(t, []byte{0x81, 0xc1, 0x81, 0xc1, 0xc1}, firsts, "what does not become smaller is not compressed")
 	assert.Equal(t, want, receiveAll(NewConn(inChunks(incoming, 0), nil, Agreed{Compressed: true})).messages)
 }
+
+// A record of TLS of which the socket was not given all is not written, however much the socket has
+// taken.
+func TestAPlaceBehindAnError(t *testing.T) {
+	var p place
+	p.move(100, 0, 122, true)
+	assert.EqualValues(t, 0, p.taken(121))
+	assert.EqualValues(t, 100, p.taken(122))
+	p.move(100, 122, 244, false)
+	assert.EqualValues(t, 100, p.taken(243))
+}
