@@ -42,11 +42,11 @@ var faults = []fault{
 	})},
 	{"says nothing, not even pong", 15, func(_ *trouble, v victim) bool {
 		v.peer.harm()
-		v.peer.IgnorePings(true)
 		v.peer.mute.Store(true)
+		v.peer.IgnorePings(true)
 		return true
 	}},
-	{"pings ignored", 15, func(_ *trouble, v victim) bool { v.peer.IgnorePings(true); return true }},
+	{"pings ignored for a while", 15, ignorePings},
 	{"server stops and starts", 2, restart},
 	{"handshake: 502", 20, refusal(wstest.Status(http.StatusBadGateway, nil, "bad gateway"))},
 	{"handshake: 503 with Retry-After", 15, refusal(wstest.Status(http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "later"))},
@@ -99,6 +99,17 @@ func halfFrame(_ *trouble, v victim) bool {
 func halfOpen(_ *trouble, v victim) bool {
 	v.peer.harm()
 	v.peer.Blackhole(true)
+	return true
+}
+
+// ignorePings ignores pings for less than six liveness timeouts. A connection must survive it, since
+// other messages arrive.
+func ignorePings(t *trouble, v victim) bool {
+	v.peer.IgnorePings(true)
+	sleep(t.ctx, 3*liveness)
+	if !v.peer.mute.Load() {
+		v.peer.IgnorePings(false)
+	}
 	return true
 }
 
