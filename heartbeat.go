@@ -443,13 +443,13 @@ func (h *heartbeat) isPong(m Message) bool {
 }
 
 // mayPing reports whether a protocol ping may be sent. It may not while another one waits for
-// its pong, since a second one would measure nothing more; while a write blocks, since the ping
-// would wait behind it; and while the link does not read, since the pong would wait behind
-// unread messages, and servers that cannot write a pong within seconds disconnect. The caller
-// holds mu.
+// its pong, since a second one would measure nothing more; and while the link does not read,
+// since the pong would wait behind unread messages, and servers that cannot write a pong within
+// seconds disconnect. While a write blocks it may: the ping is written right behind it, and where
+// writes block one after the other, there is no other time. The caller holds mu.
 func (h *heartbeat) mayPing(now time.Time) bool {
 	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.cfg.liveness.Timeout
-	return !waiting && !h.link.writeBlocked() && !h.link.stalled.Load()
+	return !waiting && !h.link.stalled.Load()
 }
 
 // pinged is called before a ping is written, and returns its payload.

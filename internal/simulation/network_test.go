@@ -79,10 +79,7 @@ func (w *world) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.lastRead = time.Now()
 	c.taken = stream{frame: c.hasTaken, malformed: func(why string) { w.fail("frames: %s", why) }}
 	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive}
-	// With small buffers a link is so slow that writes of up to 4 KiB, the progress of which the client does
-	// not see, take too much of the timeout.
-	slow := (w.rate > 0 || w.Settings.Latency > 0) && w.Settings.Buffer < 4096
-	c.starved = slow || w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
+	c.starved = w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
 	c.held = w.sessionHeld()
 	w.conns = append(w.conns, c)
 	w.note("dialed: connection %d", c.number)

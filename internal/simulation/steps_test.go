@@ -51,9 +51,6 @@ func (w *world) do(s step) {
 		if w.rate = s.N; s.N > 0 { // fast enough for a pong to come in time
 			w.rate = max(s.N, 2*w.Settings.Buffer+16_000)
 		}
-		if w.Settings.Buffer < 4096 { // it is slower: the buffer is sent every 97 ms
-			w.starve()
-		}
 	case "change":
 		change = true
 	case "say":
