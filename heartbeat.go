@@ -117,6 +117,7 @@ type heartbeat struct {
 	nextBeat time.Time // zero: none
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
+	reads    time.Time // since when the link reads, and the process runs
 	probing  bool      // nothing has come in since from, and half the timeout is enough
 	pingSent time.Time // of the ping that waits for its pong; zero: none
 	pings    uint32    // pings sent
@@ -288,6 +289,7 @@ func (h *heartbeat) tick() {
 	now := time.Now()
 	if h.jumped(now) || h.isSilent(now) && h.isLate(now) {
 		h.probe(now)
+		h.reads = now
 	}
 	if h.isSilent(now) {
 		h.mu.Unlock()
@@ -378,6 +380,7 @@ func (h *heartbeat) resume() {
 	if !h.from.IsZero() {
 		h.from = now
 	}
+	h.reads = now
 	h.link.stalled.Store(false) // not before from is set: tick would count the stall
 	if h.timer != nil {
 		h.arm(now)
@@ -391,7 +394,7 @@ func (h *heartbeat) reading() time.Time {
 	if h.link.stalled.Load() {
 		return time.Now()
 	}
-	return h.from
+	return h.reads
 }
 
 // message returns the application heartbeat, or nil if NewMessage fails or is still running.

@@ -144,7 +144,9 @@ func (w *world) handBack(err error) {
 // hasDropped accounts for messages that OnError reports.
 func (w *world) hasDropped(e *wechatws.DroppedError) {
 	w.unnamed += e.More
+	bytes := 0
 	for _, o := range e.Messages {
+		bytes += len(o.Data)
 		m := w.message(o.Data)
 		if m == nil {
 			continue
@@ -160,6 +162,9 @@ func (w *world) hasDropped(e *wechatws.DroppedError) {
 		case m.back > 0 || len(m.written) > 0 && !m.tooBig:
 			w.fail("fate: message %d (%s) was written or handed back, and is dropped", m.id, m.verb)
 		}
+	}
+	if n := len(e.Messages); n > 1 && (n > w.Settings.Messages || bytes > w.Settings.Bytes) {
+		w.fail("bounds: a report has %d messages of %d bytes", n, bytes)
 	}
 }
 

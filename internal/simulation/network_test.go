@@ -78,7 +78,7 @@ func (w *world) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.server.conn = c
 	c.lastRead = time.Now()
 	c.taken = stream{frame: c.hasTaken, malformed: func(why string) { w.fail("frames: %s", why) }}
-	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive}
+	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive, limit: w.Settings.Limit, exceed: c.server.tooBig}
 	c.starved = w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
 	c.held = w.sessionHeld()
 	w.conns = append(w.conns, c)

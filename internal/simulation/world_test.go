@@ -359,6 +359,7 @@ func (w *world) flap() {
 	}
 	time.AfterFunc(w.Settings.Flap, func() {
 		w.mu.Lock()
+		w.connected = w.connected != w.Settings.Toggles
 		over, status, fn := w.over, w.statusLocked(), w.watchers[w.watched]
 		if c := w.newest(); c != nil {
 			c.netChanged = true
