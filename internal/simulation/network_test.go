@@ -43,6 +43,9 @@ type conn struct {
 	ends
 }
 
+// tooMuchAhead is how many bytes a pong may be behind on a link with small buffers, if it is to come in time.
+const tooMuchAhead = 16_000
+
 // moveEvery is the time between two moves on a slow network.
 const moveEvery = 97 * time.Millisecond
 
@@ -308,6 +311,9 @@ func (c *conn) moveDown(most int) {
 		c.in = append(c.in, c.sending[:n]...)
 		c.sending = c.sending[n:]
 		c.hasArrived(n)
+	}
+	if c.world.Settings.Buffer < 1000 && len(c.sending) > tooMuchAhead {
+		c.starved = true // a buffer is sent every 97 ms, which is less than slowestLink
 	}
 	if len(c.sending) == 0 && c.leaving {
 		c.gone = true

@@ -148,6 +148,7 @@ func (s source) settings() settings {
 	}
 	if s.chance(2) {
 		t.Messages, t.Bytes = 2*many, 1<<20
+		t.Buffer = max(t.Buffer, 65536) // with small ones it would take minutes to write them
 	}
 	if s.chance(70) {
 		t.Timeout = s.odd(oneOf(s, 3*time.Second, 10*time.Second))
