@@ -231,6 +231,21 @@ func TestADeliveredMessageIsNotDroppedForALaterRefusal(t *testing.T) {
 	})
 }
 
+// A change of the network does not begin the quiet time before a suspect anew.
+func TestARefusedMessageIsDroppedWhileTheNetworkChanges(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.refuse("7")
+		network := newFakeNetwork(true)
+		w.flap(network, flaps["another network"])
+		c := w.client(wechatws.WithoutHeartbeat(), wechatws.WithNetworkMonitor(network)).connect()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, <-c.confirm(ctx, 7), wechatws.ErrMessageTooBig)
+		require.NoError(t, <-c.confirm(ctx, 8))
+		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
+	})
+}
+
 // The refusal is behind more messages than the inbox holds.
 func TestARefusalBehindAFullInbox(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

@@ -482,6 +482,3 @@ func (l *link) writeFailed(err error) {
 	}
 	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: fmt.Errorf("write: %w", err)})
 }
-
-// writeBlocked reports whether a write to the socket is under way.
-func (l *link) writeBlocked() bool { return l.socket != nil && l.socket.WriteBlocked() }

@@ -108,6 +108,7 @@ type heartbeat struct {
 	nextBeat time.Time // zero: none
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
+	reads    time.Time // since when the link reads, and the process runs
 	probing  bool      // nothing has come in since from, and half the timeout is enough
 	pingSent time.Time // of the ping that waits for its pong; zero: none
 	pings    uint32    // pings sent
@@ -223,6 +224,7 @@ func (h *heartbeat) tick() {
 	now := time.Now()
 	if h.jumped(now) || h.isSilent(now) && h.isLate(now) {
 		h.probe(now)
+		h.reads = now
 	}
 	if h.isSilent(now) {
 		h.mu.Unlock()
@@ -314,6 +316,7 @@ func (h *heartbeat) resume() {
 	if !h.from.IsZero() {
 		h.from = now
 	}
+	h.reads = now
 	h.link.stalled.Store(false) // not before from is set: tick would count the stall
 	if h.timer != nil {
 		h.arm(now)
@@ -327,7 +330,7 @@ func (h *heartbeat) reading() time.Time {
 	if h.link.stalled.Load() {
 		return time.Now()
 	}
-	return h.from
+	return h.reads
 }
 
 // message returns the application heartbeat, or nil if NewMessage fails or is still running.
@@ -379,13 +382,13 @@ func (h *heartbeat) isPong(m Message) bool {
 }
 
 // mayPing reports whether a protocol ping may be sent. It may not while another one waits for
-// its pong, since a second one would measure nothing more; while a write blocks, since the ping
-// would wait behind it; and while the link does not read, since the pong would wait behind
-// unread messages, and servers that cannot write a pong within seconds disconnect. The caller
-// holds mu.
+// its pong, since a second one would measure nothing more; and while the link does not read,
+// since the pong would wait behind unread messages, and servers that cannot write a pong within
+// seconds disconnect. While a write blocks it may: the ping is written right behind it, and where
+// writes block one after the other, there is no other time. The caller holds mu.
 func (h *heartbeat) mayPing(now time.Time) bool {
 	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.cfg.liveness.Timeout
-	return !waiting && !h.link.writeBlocked() && !h.link.stalled.Load()
+	return !waiting && !h.link.stalled.Load()
 }
 
 // pinged is called before a ping is written, and returns its payload.

@@ -238,15 +238,22 @@ func (c *Client) AfterConnect(timeout time.Duration, fn func(ctx context.Context
 		if o.err = users.Apart(func() error { return fn(ctx, o) }); o.err != nil {
 			cancel()
 		}
-		o.enter(nil)
+		o.leave()
 	})
 }
 
-// enter begins a function with its context, or ends it with nil. It waits for a method that runs
-// on another goroutine, which the end of that context ends.
+// enter begins a function, with its context.
 func (o *Setup) enter(ctx context.Context) {
 	o.turn <- struct{}{}
 	o.ctx = ctx
+	<-o.turn
+}
+
+// leave ends it. It waits for a method that runs on another goroutine, which the end of the
+// function's context ends.
+func (o *Setup) leave() {
+	o.turn <- struct{}{}
+	o.ctx = nil
 	<-o.turn
 }
 

@@ -72,7 +72,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 	first := len(m.written) == 0
 	m.written = append(m.written, c.number)
 	switch {
-	case m.back > 0 && !c.cut: // see handBack
+	case m.back > 0 && !w.isCut(c): // see handBack
 		w.fail("fate: message %d (%s) was handed back, and is written", m.id, m.verb)
 	case m.dropped > 0 && !m.tooBig:
 		w.fail("fate: message %d (%s) was dropped, and is written", m.id, m.verb)
@@ -132,7 +132,7 @@ func (w *world) handBack(err error) {
 			// It may have been written: without a confirmation no one can know.
 		case m.direct:
 			w.fail("fate: message %d of a call (%s) that waits is handed back", m.id, m.verb)
-		case len(m.written) > 0 && w.conns[m.written[0]-1].cut:
+		case len(m.written) > 0 && w.isCut(w.conns[m.written[0]-1]):
 			// How much of a write under way the socket has taken is not known before it returns, for
 			// which CloseNow does not wait.
 		case len(m.written) > 0:
@@ -144,7 +144,9 @@ func (w *world) handBack(err error) {
 // hasDropped accounts for messages that OnError reports.
 func (w *world) hasDropped(e *wechatws.DroppedError) {
 	w.unnamed += e.More
+	bytes := 0
 	for _, o := range e.Messages {
+		bytes += len(o.Data)
 		m := w.message(o.Data)
 		if m == nil {
 			continue
@@ -160,6 +162,9 @@ func (w *world) hasDropped(e *wechatws.DroppedError) {
 		case m.back > 0 || len(m.written) > 0 && !m.tooBig:
 			w.fail("fate: message %d (%s) was written or handed back, and is dropped", m.id, m.verb)
 		}
+	}
+	if n := len(e.Messages); n > 1 && (n > w.Settings.Messages || bytes > w.Settings.Bytes) {
+		w.fail("bounds: a report has %d messages of %d bytes", n, bytes)
 	}
 }
 

@@ -20,6 +20,9 @@ type stream struct {
 	request   func(head []byte)
 	frame     func(opcode byte, payload []byte)
 	malformed func(why string)
+	limit     int    // of the size of a payload; 0: none
+	exceed    func() // is called once
+	exceeded  bool   // nothing more is parsed
 }
 
 // write parses more bytes.
@@ -38,7 +41,7 @@ func (p *stream) write(b []byte) {
 	}
 	for {
 		opcode, payload, n := p.next()
-		if n == 0 {
+		if n == 0 || p.exceeded {
 			return
 		}
 		p.buf = p.buf[n:]
@@ -67,6 +70,10 @@ func (p *stream) next() (opcode byte, payload []byte, n int) {
 			return 0, nil, 0
 		}
 		size, at = int(binary.BigEndian.Uint64(b[2:])), 10
+	}
+	if p.limit > 0 && size > p.limit && !p.exceeded {
+		p.exceeded = true
+		p.exceed()
 	}
 	if n = at + 4 + size; len(b) < n {
 		return 0, nil, 0

@@ -92,6 +92,12 @@ var scenes = []func(source, *settings) []step{
 	func(s source, t *settings) []step {
 		return []step{{Do: "sends", N: 150, D: s.timeout()}, {Do: oneOf(s, "close", "close", "closeNow", "reconnect")}}
 	},
+	// The client ends, or is connected anew, while a user's function holds the writing up, perhaps that of
+	// several messages.
+	func(s source, t *settings) []step {
+		h := step{Do: "hook", On: oneOf(s, "Marshal", "Marshal", "Ping"), Then: "sleep", D: s.odd(oneOf(s, 20*time.Millisecond, 500*time.Millisecond))}
+		return []step{h, sending("sendLate")(s, t), {Do: "sends", N: 3, D: s.timeout()}, {Do: oneOf(s, "close", "close", "shutdown", "closeNow", "reconnect"), D: s.timeout()}}
+	},
 	// The server ends a connection to which the client then writes.
 	func(s source, t *settings) []step {
 		return []step{{Do: "leave", N: 1008, D: 20}, sending("send")(s, t), {Do: "advance", D: s.odd(3 * time.Second)}}

@@ -43,6 +43,9 @@ type conn struct {
 	ends
 }
 
+// tooMuchAhead is how many bytes a pong may be behind on a link with small buffers, if it is to come in time.
+const tooMuchAhead = 16_000
+
 // moveEvery is the time between two moves on a slow network.
 const moveEvery = 97 * time.Millisecond
 
@@ -78,11 +81,8 @@ func (w *world) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	c.server.conn = c
 	c.lastRead = time.Now()
 	c.taken = stream{frame: c.hasTaken, malformed: func(why string) { w.fail("frames: %s", why) }}
-	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive}
-	// With small buffers a link is so slow that writes of up to 4 KiB, the progress of which the client does
-	// not see, take too much of the timeout.
-	slow := (w.rate > 0 || w.Settings.Latency > 0) && w.Settings.Buffer < 4096
-	c.starved = slow || w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
+	c.server.frames = stream{request: c.server.handshake, frame: c.server.receive, limit: w.Settings.Limit, exceed: c.server.tooBig}
+	c.starved = w.deaf || w.silent || w.upHeld || w.downHeld || w.sessionHeld()
 	c.held = w.sessionHeld()
 	w.conns = append(w.conns, c)
 	w.note("dialed: connection %d", c.number)
@@ -311,6 +311,9 @@ func (c *conn) moveDown(most int) {
 		c.in = append(c.in, c.sending[:n]...)
 		c.sending = c.sending[n:]
 		c.hasArrived(n)
+	}
+	if c.world.Settings.Buffer < 1000 && len(c.sending) > tooMuchAhead {
+		c.starved = true // a buffer is sent every 97 ms, which is less than slowestLink
 	}
 	if len(c.sending) == 0 && c.leaving {
 		c.gone = true

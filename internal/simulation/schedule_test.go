@@ -50,7 +50,9 @@ type settings struct {
 	ReadsWhenWritten bool          // the server reads nothing while it cannot write
 	Answer           time.Duration // how long an answer takes
 	Talks            time.Duration // between two messages that the server sends of its own accord; 0: none
+	Limit            int           // of the messages that the server takes, in bytes; 0: none
 	Flap             time.Duration // between two changes of the network while everything else heals; 0: none
+	Toggles          bool          // with each of them it comes or goes
 }
 
 // A source makes schedules. Each has a function of the user's and a call that are frequent in it.
@@ -146,6 +148,7 @@ func (s source) settings() settings {
 	}
 	if s.chance(2) {
 		t.Messages, t.Bytes = 2*many, 1<<20
+		t.Buffer = max(t.Buffer, 65536) // with small ones it would take minutes to write them
 	}
 	if s.chance(70) {
 		t.Timeout = s.odd(oneOf(s, 3*time.Second, 10*time.Second))
@@ -160,8 +163,11 @@ func (s source) settings() settings {
 	if s.chance(25) {
 		t.Talks = s.odd(oneOf(s, 500*time.Millisecond, 2*time.Second))
 	}
+	if s.chance(20) {
+		t.Limit = oneOf(s, 1000, 10_000)
+	}
 	if t.Monitor && s.chance(30) {
-		t.Flap = s.odd(450 * time.Millisecond)
+		t.Flap, t.Toggles = s.odd(450*time.Millisecond), s.chance(50)
 	}
 	return t
 }

@@ -113,6 +113,12 @@ func (s *server) bye(code int) {
 	s.closing, s.conn.closeCode, s.conn.closeEnd = true, code, s.conn.sent
 }
 
+// tooBig refuses a message of the client, of which perhaps only the beginning has arrived.
+func (s *server) tooBig() {
+	s.bye(1009)
+	s.conn.leaving = true
+}
+
 // receive handles a frame of the client.
 func (s *server) receive(opcode byte, payload []byte) {
 	w := s.conn.world

@@ -51,9 +51,6 @@ func (w *world) do(s step) {
 		if w.rate = s.N; s.N > 0 { // fast enough for a pong to come in time
 			w.rate = max(s.N, 2*w.Settings.Buffer+16_000)
 		}
-		if w.Settings.Buffer < 4096 { // it is slower: the buffer is sent every 97 ms
-			w.starve()
-		}
 	case "change":
 		change = true
 	case "say":
@@ -297,6 +294,9 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 		w.ends()
 	}
 	w.calls[c] = true
+	if at, ok := ctx.Deadline(); ok && s.Do == "shutdown" {
+		w.cuts[at.UnixNano()] = true
+	}
 	if s.Do == "closeNow" {
 		w.cut()
 	}
@@ -343,6 +343,10 @@ func (w *world) ends() {
 		c.local = true
 	}
 }
+
+// isCut reports whether the client has ended at once while it was writing to c. At the instant when
+// the context of Shutdown ends, it may be that cut has not been called yet, or was called too late.
+func (w *world) isCut(c *conn) bool { return c.cut || w.cuts[time.Now().UnixNano()] }
 
 // cut is called when the client ends at once.
 func (w *world) cut() {

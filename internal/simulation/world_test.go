@@ -37,6 +37,7 @@ type world struct {
 	messages   []*message
 	latest     int // when the call began whose message was written last
 	calls      map[*call]bool
+	cuts       map[int64]bool // when the contexts of calls of Shutdown end
 	handedBack map[*wechatws.UndeliveredError]bool
 	unnamed    int // messages that were dropped and not named
 	state      wechatws.State
@@ -59,7 +60,7 @@ func newWorld(sc *schedule) *world {
 	w := &world{
 		schedule: sc, start: time.Now(),
 		todo: map[string][]step{}, blocked: map[string]int{}, free: make(chan struct{}),
-		calls: map[*call]bool{}, handedBack: map[*wechatws.UndeliveredError]bool{},
+		calls: map[*call]bool{}, cuts: map[int64]bool{}, handedBack: map[*wechatws.UndeliveredError]bool{},
 		numbers: map[int]*conn{}, answered: map[string]bool{}, ended: map[int]bool{},
 	}
 	w.changed = sync.NewCond(&w.mu)
@@ -359,6 +360,7 @@ func (w *world) flap() {
 	}
 	time.AfterFunc(w.Settings.Flap, func() {
 		w.mu.Lock()
+		w.connected = w.connected != w.Settings.Toggles
 		over, status, fn := w.over, w.statusLocked(), w.watchers[w.watched]
 		if c := w.newest(); c != nil {
 			c.netChanged = true

@@ -165,3 +165,10 @@ func tlsConfigs(t testing.TB) (server, client *tls.Config) {
 	client.ServerName = "example.com"
 	return &tls.Config{Certificates: s.TLS.Certificates}, client
 }
+
+// blocked reports whether a goroutine waits for the socket to take more.
+func (s *Socket) blocked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flushing
+}

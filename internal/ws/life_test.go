@@ -5,6 +5,8 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,6 +47,40 @@ func TestLife(t *testing.T) {
 	_, err := io.ReadFull(server, buffer)
 	require.NoError(t, err)
 	require.NoError(t, <-written)
+}
+
+// Where a write may block, it shows that the peer is alive only if it has waited for the peer.
+func TestLongWriteIsLife(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after time.Duration // until the peer takes all of it
+		life  bool
+	}{
+		{"at once", 0, false},
+		{"soon", longWrite, false},
+		{"late", longWrite + 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				s := NewSocket(client, nil)
+				defer s.End()
+				time.Sleep(time.Second)
+				go func() {
+					time.Sleep(tt.after)
+					_, _ = io.ReadFull(server, make([]byte, oneWrite))
+				}()
+				_, err := s.Write(make([]byte, oneWrite))
+				require.NoError(t, err)
+				want := s.born
+				if tt.life {
+					want = time.Now()
+				}
+				assert.Equal(t, want, s.Life().Heard)
+			})
+		})
+	}
 }
 
 // The cost of a look, which is made once for each heartbeat.

@@ -128,10 +128,13 @@ func TestProgressOfAFullSocket(t *testing.T) {
 	s := NewSocket(client, nil)
 	c := NewConn(s, s, Agreed{})
 	flushed := make(chan error)
-	go func() { flushed <- c.AppendMessage(true, make([]byte, 10<<20)) }()
-	_, err := io.CopyN(io.Discard, server, 9<<20)
+	go func() { flushed <- c.AppendMessage(true, make([]byte, 32<<20)) }()
+	_, err := io.CopyN(io.Discard, server, 1<<20)
 	require.NoError(t, err)
-	assert.Positive(t, s.lastTaken.Load())
+	s.Life() // the first look, at which bytes wait
+	_, err = io.CopyN(io.Discard, server, 8<<20)
+	require.NoError(t, err)
+	assert.True(t, s.Life().Heard.After(s.born))
 	c.Abort()
 	<-flushed
 }

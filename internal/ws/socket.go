@@ -32,7 +32,6 @@ type Socket struct {
 	arrived    atomic.Int64          // bytes that have arrived
 	lastTaken  atomic.Int64          // nanoseconds from born to when the peer last took some of what waited for it
 	readFailed atomic.Bool           // nothing more can arrive
-	waiting    atomic.Bool           // flush runs
 	cleared    atomic.Bool           // the fence has permitted the write under way
 
 	acks    bool     // it is known how much the peer has acknowledged
@@ -57,6 +56,9 @@ const (
 	// progress of larger writes is recorded after each writeSlice.
 	oneWrite   = 4 << 10
 	writeSlice = time.Second
+	// longWrite is how long a write where there is room never takes: one that takes longer has waited
+	// for the peer.
+	longWrite = 100 * time.Millisecond
 	// maxRest bounds the rest, to which TLS may add while the socket takes nothing.
 	maxRest = 2 * BufferSize
 	// sendBuffer bounds the socket's buffer if it is unknown how much of it the peer has taken: an
@@ -144,9 +146,6 @@ func (s *Socket) hasRead(n int, err error) {
 
 // ReadFailed reports whether a read has failed, so that nothing more can arrive.
 func (s *Socket) ReadFailed() bool { return s.readFailed.Load() }
-
-// WriteBlocked reports whether a goroutine waits for the socket to take more.
-func (s *Socket) WriteBlocked() bool { return s.waiting.Load() }
 
 // Refusal returns the error of the fence, or nil.
 func (s *Socket) Refusal() error {
@@ -317,9 +316,7 @@ func (s *Socket) drain() {
 		return
 	}
 	s.flushing = true
-	s.waiting.Store(true)
 	defer func() {
-		s.waiting.Store(false)
 		s.flushing = false
 		s.changed.Broadcast()
 		if s.rest != nil {
@@ -380,9 +377,10 @@ func (s *Socket) writeBlocking() {
 	s.out, s.rest = nil, nil // what Write is called with meanwhile has another buffer
 	s.mu.Unlock()
 	n, err := 0, net.ErrClosed // after runtime.Goexit in a method of a user's connection
+	began := time.Now()
 	defer func() {
 		s.mu.Lock()
-		if 0 < n && n < len(out) { // otherwise there may have been room all the time
+		if n > 0 && (n < len(out) || time.Since(began) > longWrite) { // otherwise there may have been room all the time
 			s.lastTaken.Store(s.now())
 		}
 		s.taken += int64(n)

@@ -123,7 +123,7 @@ func TestAbortEndsBlockedCalls(t *testing.T) {
 		go func() {
 			errs <- c.AppendMessage(true, make([]byte, 10<<20))
 		}()
-		for !c.Socket().WriteBlocked() {
+		for !c.Socket().blocked() {
 			runtime.Gosched()
 		}
 		c.Abort()
@@ -164,7 +164,7 @@ func TestTLSWritesWhileTheSocketIsFull(t *testing.T) {
 	c := NewConn(s, s, Agreed{})
 	blocked := make(chan error)
 	go func() { blocked <- c.AppendMessage(true, make([]byte, 10<<20)) }()
-	for !s.WriteBlocked() {
+	for !s.blocked() {
 		runtime.Gosched()
 	}
 	n, err := s.Write([]byte("KeyUpdate"))
@@ -211,15 +211,15 @@ func TestASlowPeerIsAlive(t *testing.T) {
 		c := NewConn(s, s, Agreed{})
 		time.Sleep(time.Minute)
 		assert.Equal(t, time.Minute, silent(s))
-		assert.False(t, s.WriteBlocked())
+		assert.False(t, s.blocked())
 		var wg sync.WaitGroup
 		wg.Go(func() { assert.NoError(t, c.AppendMessage(true, make([]byte, 1<<20))); assert.NoError(t, c.Flush()) })
 		ended := false
 		for read := 0; read < 1<<20; {
 			synctest.Wait()
-			assert.True(t, s.WriteBlocked() || read > 900_000)
+			assert.True(t, s.blocked() || read > 900_000)
 			time.Sleep(10 * time.Second)
-			if s.WriteBlocked() {
+			if s.blocked() {
 				assert.GreaterOrEqual(t, silent(s), 9*time.Second, "while the peer takes nothing")
 			}
 			k, err := io.ReadFull(server, make([]byte, min(10_000, 1<<20-read)))
@@ -228,7 +228,7 @@ func TestASlowPeerIsAlive(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(writeSlice)
 			synctest.Wait()
-			if s.WriteBlocked() {
+			if s.blocked() {
 				assert.LessOrEqual(t, silent(s), writeSlice)
 			} else if !ended {
 				ended = true
@@ -237,7 +237,7 @@ func TestASlowPeerIsAlive(t *testing.T) {
 		}
 		go io.Copy(io.Discard, server)
 		wg.Wait()
-		assert.False(t, s.WriteBlocked())
+		assert.False(t, s.blocked())
 		c.Abort()
 	})
 }
@@ -293,7 +293,7 @@ func TestFence(t *testing.T) {
 		c := NewConn(s, s, Agreed{})
 		blocked := make(chan error)
 		go func() { blocked <- c.AppendMessage(true, make([]byte, 10<<20)) }()
-		for !s.WriteBlocked() {
+		for !s.blocked() {
 			runtime.Gosched()
 		}
 		mu.Lock()
@@ -399,7 +399,7 @@ func TestGoexitInAWrite(t *testing.T) {
 	}()
 	<-done
 	assert.ErrorIs(t, c.Flush(), net.ErrClosed)
-	assert.False(t, s.WriteBlocked())
+	assert.False(t, s.blocked())
 	s.End()
 }
 
