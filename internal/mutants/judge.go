@@ -29,7 +29,7 @@ const limit = "3m"
 
 // skipped are tests of the root package that are left out: those that run in real time, for 60 s
 // together, and those that read the source files and not the code.
-const skipped = "^(TestPacketsLost|TestLinkDown|TestDefaultRoute|TestAddressChanges|TestSuspendedProcess|" +
+const skipped = "^(TestPacketsLost|TestLinkDown|TestDefaultRoute|TestAddressChanges|TestSuspendedProcess|TestUploadsOnASlowLink|" +
 	"TestAnAttemptGoesOnUntilItsOwnRouteIsGone|TestDesignPage|TestComments|TestDocuments|TestEveryImport)"
 
 // A judge runs tests against mutants.
@@ -61,7 +61,7 @@ func (j *judge) checkTests(ctx context.Context, mutants []mutant) error {
 				continue
 			}
 			seen[folder] = true
-			if output, err := j.test(ctx, mutant{}, folder, ""); err != nil {
+			if output, err := j.test(ctx, folder, "", j.work, ""); err != nil {
 				return fmt.Errorf("without a mutant, in %s: %w: %s", folder, err, reason(output))
 			}
 		}
@@ -88,12 +88,14 @@ func (j *judge) judge(ctx context.Context, m mutant) (what outcome, why string) 
 	if err != nil {
 		return invalid, err.Error()
 	}
-	for _, folder := range j.packages(m) {
-		switch output, err := j.test(ctx, m, folder, overlay); {
-		case errors.Is(err, errBuild):
-			return invalid, "does not compile: " + output
-		case err != nil:
-			return killed, reason(output)
+	for _, names := range m.rounds() {
+		for _, folder := range j.packages(m) {
+			switch output, err := j.test(ctx, folder, names, dir, overlay); {
+			case errors.Is(err, errBuild):
+				return invalid, "does not compile: " + output
+			case err != nil:
+				return killed, reason(output)
+			}
 		}
 	}
 	if m.explained != "" {
@@ -126,43 +128,51 @@ func (j *judge) overlay(m mutant, dir string) (name string, err error) {
 
 var errBuild = errors.New("does not compile")
 
-// test builds the tests of a folder and runs them. With an error it also returns what was printed.
-func (j *judge) test(ctx context.Context, m mutant, folder, overlay string) (output string, err error) {
-	program, err := os.CreateTemp(j.work, "*.test")
-	if err != nil {
-		return "", err
+// test builds the tests of a folder into dir, unless they are there, and runs those with these
+// names. With an error it also returns what was printed.
+func (j *judge) test(ctx context.Context, folder, names, dir, overlay string) (output string, err error) {
+	program := filepath.Join(dir, strings.ReplaceAll(folder, "/", "-")+".test")
+	if _, err := os.Stat(program); err != nil {
+		if output, err := j.build(ctx, folder, program, overlay); err != nil {
+			return output, err
+		}
 	}
-	program.Close()
-	defer os.Remove(program.Name())
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay="+overlay,
-		"-race="+strconv.FormatBool(j.race), "-o="+program.Name(), "./"+folder)
-	build.Dir = j.root
-	if b, err := build.CombinedOutput(); err != nil {
-		return string(b), errBuild
-	}
-	test := exec.CommandContext(ctx, program.Name(), j.arguments(m, folder)...)
+	test := exec.CommandContext(ctx, program, j.arguments(folder, names)...)
 	test.Dir = filepath.Join(j.root, filepath.FromSlash(folder))
 	b, err := test.CombinedOutput()
 	return string(b), err
 }
 
-// arguments are those of a test program.
-func (j *judge) arguments(m mutant, folder string) []string {
-	common := []string{"-test.failfast", "-test.timeout=" + limit}
-	switch {
-	case j.seeds > 0:
-		return []string{"-test.run=^TestSeeds$", "-test.timeout=1h", "-seeds=1-" + strconv.Itoa(j.seeds)}
-	case m.tests != "":
-		return append(common, "-test.run=^("+m.tests+")$")
-	case folder == ".":
-		return append(common, "-test.short", "-test.skip="+skipped)
+func (j *judge) build(ctx context.Context, folder, program, overlay string) (output string, err error) {
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay="+overlay,
+		"-race="+strconv.FormatBool(j.race), "-o="+program, "./"+folder)
+	build.Dir = j.root
+	if b, err := build.CombinedOutput(); err != nil {
+		return string(b), errBuild
 	}
-	return append(common, "-test.short")
+	return "", nil
+}
+
+// arguments are those of a test program. Without names they are those of all tests.
+func (j *judge) arguments(folder, names string) []string {
+	if j.seeds > 0 {
+		return []string{"-test.run=^TestSeeds$", "-test.timeout=1h", "-seeds=1-" + strconv.Itoa(j.seeds)}
+	}
+	arguments := []string{"-test.failfast", "-test.timeout=" + limit}
+	if names != "" { // also in real time
+		return append(arguments, "-test.run=^("+names+")$")
+	}
+	arguments = append(arguments, "-test.short")
+	if folder == "." {
+		arguments = append(arguments, "-test.skip="+skipped)
+	}
+	return arguments
 }
 
 var (
 	failed = regexp.MustCompile(`--- FAIL: (\S+)`)
 	seed   = regexp.MustCompile(`\bseed[ =:]*(\d+)`)
+	late   = regexp.MustCompile(`panic: test timed out after \S+(?s:\s+running tests:\s+(\S+))?`)
 	fatal  = regexp.MustCompile(`(?m)^(?:panic|fatal error|goleak): .*`)
 )
 
@@ -173,6 +183,9 @@ func reason(output string) string {
 	}
 	if found := failed.FindStringSubmatch(output); found != nil {
 		return found[1]
+	}
+	if found := late.FindStringSubmatch(output); found != nil {
+		return "timeout " + found[1]
 	}
 	if found := fatal.FindString(output); found != "" {
 		return found

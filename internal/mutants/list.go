@@ -16,7 +16,7 @@ type mutant struct {
 	list      string // the file in which it stands
 	title     string
 	edits     []edit
-	tests     string // the tests that must notice it, separated by |; empty: those of its packages
+	tests     string // those that notice it, separated by |; empty: unknown
 	explained string // why no test has to notice it; empty: one has to
 }
 
@@ -62,7 +62,8 @@ func readLists() (all []mutant, err error) {
 //	tests: TestOne|TestTwo
 //	explained: why no test has to notice it
 //
-// The last two lines may be left out.
+// The last two lines may be left out. The tests save time: they run first, and the others only if
+// these pass.
 func parse(text string) (list []mutant, err error) {
 	lines := strings.SplitAfter(text, "\n")
 	upTo := func(marker string) (block string, err error) {
@@ -130,6 +131,15 @@ func (m mutant) changed(root string) (files map[string]string, err error) {
 		files[e.file] = strings.Replace("\n"+text, "\n"+e.before, "\n"+e.after+padding, 1)[1:]
 	}
 	return files, nil
+}
+
+// rounds returns the names of the tests that run one after the other. The empty name stands for all
+// tests.
+func (m mutant) rounds() []string {
+	if m.tests == "" {
+		return []string{""}
+	}
+	return []string{m.tests, ""}
 }
 
 // packages returns the folders whose tests may notice m, the nearest first. The root is the last

@@ -33,6 +33,8 @@ func TestParse(t *testing.T) {
 		{title: "two", edits: []edit{{"a.go", "# no title\n", ""}}, explained: "slower"},
 	}, list)
 	assert.Equal(t, []string{"b", "."}, list[0].packages())
+	assert.Equal(t, []string{"TestA|TestB", ""}, list[0].rounds())
+	assert.Equal(t, []string{""}, list[1].rounds())
 	for _, wrong := range []string{"a.go\n", "# one\na.go\n<<<<\nx\n>>>>\n", "# one\na.go\n<<<<\nx\n====\ny\n"} {
 		_, err := parse(wrong)
 		assert.Error(t, err, wrong)
@@ -41,10 +43,11 @@ func TestParse(t *testing.T) {
 
 func TestReason(t *testing.T) {
 	for output, want := range map[string]string{
-		"--- FAIL: TestA (0.1s)\n    --- FAIL: TestA/b (0.1s)\nFAIL\n": "TestA",
-		"panic: deadlock\n\ngoroutine 1\n":                             "panic: deadlock",
-		"x_test.go:1: seed 12: two fates\n--- FAIL: TestSeeds\n":       "seed 12",
-		"goleak: Errors on successful test run: x\n":                   "goleak: Errors on successful test run: x",
+		"--- FAIL: TestA (0.1s)\n    --- FAIL: TestA/b (0.1s)\nFAIL\n":           "TestA",
+		"panic: test timed out after 3m0s\n\trunning tests:\n\t\tTestA (3m0s)\n": "timeout TestA",
+		"panic: deadlock\n\ngoroutine 1\n":                                       "panic: deadlock",
+		"x_test.go:1: seed 12: two fates\n--- FAIL: TestSeeds\n":                 "seed 12",
+		"goleak: Errors on successful test run: x\n":                             "goleak: Errors on successful test run: x",
 		"exit\n": "exit",
 	} {
 		assert.Equal(t, want, reason(output))
