@@ -308,12 +308,47 @@ func TestALateCallDoesNotReachTheNextSession(t *testing.T) {
 		require.NoError(t, c.Connect(t.Context()))
 		changes := 0
 		c.OnNetworkChange(func(context.Context, NetworkStatus) { changes++ })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.Request(ctx, Text("question"), func(Message) bool { return false })
+			ended <- err
+		}()
+		synctest.Wait()
 
 		require.NoError(t, c.end(old, StatusGoingAway, "", nil))
 		old.networkChanged(NetworkStatus{Type: "none"})
 		synctest.Wait()
 		assert.Equal(t, StateOpen, c.State())
 		assert.Zero(t, changes)
+		assert.Empty(t, ended)
+		cancel()
+		assert.ErrorIs(t, <-ended, context.Canceled)
 		require.NoError(t, c.Close(StatusNormalClosure, ""))
+	})
+}
+
+// A tick right after a stall does not count the stall: it sees either that the link does not read, or
+// since when it reads again.
+func TestATickAtTheEndOfAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &link{dialed: dialed{conn: users.Conn(nil)}, client: &Client{}}
+		h := &l.heartbeat
+		h.link, h.cfg = l, &config{liveness: Liveness{Timeout: time.Minute}}
+		past := time.Now()
+		time.Sleep(time.Hour)
+		for range 200 {
+			l.stalled.Store(true)
+			h.from = past
+			go l.Resume()
+			for stalled := true; stalled; {
+				h.mu.Lock()
+				stalled = l.stalled.Load()
+				at := h.deadline()
+				h.mu.Unlock()
+				require.Positive(t, time.Until(at))
+			}
+			synctest.Wait()
+		}
 	})
 }

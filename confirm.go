@@ -100,10 +100,12 @@ func (c *Client) try(ctx context.Context, call *confirmation) bool {
 		case !timedOut:
 		case written.IsZero():
 			timeout.Reset(call.timeout)
-		default: // the timeout counts from when the message was written
+		default: // the timeout counts from when the peer has the message
 			left := time.Until(written.Add(call.timeout))
-			if left <= 0 {
+			if left <= 0 && !call.onItsWay() {
 				return false
+			} else if left <= 0 {
+				left = call.timeout
 			}
 			timeout.Reset(left)
 		}

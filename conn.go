@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -286,7 +285,7 @@ func (l *link) life() ws.Life {
 	if l.socket != nil {
 		return l.socket.Life()
 	}
-	return ws.Life{Heard: l.received(), Acked: math.MaxInt64}
+	return l.conn.(*boundary.Conn).Life()
 }
 
 // received returns when bytes last arrived; without a socket, a message or a pong.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/wechatws/wechatws/internal/ws"
 )
 
 // A Heartbeat is a message that the client sends at an interval, for servers that disconnect
@@ -43,10 +41,12 @@ type Heartbeat struct {
 // A peer that sends and does not read is found as well. It takes nothing of what waits for it for
 // the timeout; or it leaves a ping unanswered for six timeouts, and for longer while up to 4 MiB
 // arrive that may be ahead of the pong. The latter does not count for a server that has never
-// answered a ping.
+// answered a ping. A Dialer's own connections, of which nothing else is known, are ended when one
+// write blocks for the timeout, and for longer than its message takes at 8 KiB/s.
 //
 // Time in which the client itself does not read, because callbacks are slow and its inbox is full,
-// does not count. [WithLiveness] sets it.
+// does not count: a peer may have to wait for it before it reads. It counts for a peer that has
+// sent 16 MiB since, which were read. [WithLiveness] sets it.
 type Liveness struct {
 	// Interval is the time between two pings, by default 3 s. With [Heartbeat] Pong it has
 	// no effect: the heartbeats take the place of the pings.
@@ -67,15 +67,6 @@ var (
 // is then no sign of a dead peer. It is far above the delays of a busy scheduler, and far below
 // any timeout.
 const jumpAfter = 2 * time.Second
-
-const (
-	// pingTimeouts is for how many timeouts a ping may be unanswered, whatever else arrives. The time
-	// is longer by what has arrived since, up to maxAhead bytes, which are what buffers of the peer
-	// hold, at the rate of slowestLink in bytes per second.
-	pingTimeouts = 6
-	maxAhead     = 4 << 20
-	slowestLink  = 8 << 10
-)
 
 // From so many connections in a process on, timers fire at instants that they share: waking the
 // process up costs more than everything that a heartbeat does then.
@@ -125,6 +116,8 @@ type heartbeat struct {
 	askedAt  int64     // its place in the socket's stream
 	arrived  int64     // bytes that had arrived by then
 	stalls   int64     // of the link, when the ping was sent
+	waits    time.Time // since when the peer takes nothing, at the last look; zero: nothing waits for it
+	waitsAt  int64     // bytes that had arrived by then
 	beatSent time.Time // of the heartbeat that waits for its Pong; zero: none
 }
 
@@ -221,64 +214,6 @@ func (h *heartbeat) arm(now time.Time) {
 	}
 }
 
-// deadline returns when the peer will count as dead; zero: never. While the link does not read, that
-// is after another timeout. The caller holds mu.
-func (h *heartbeat) deadline() time.Time {
-	timeout := h.cfg.liveness.Timeout
-	switch {
-	case timeout == 0:
-		return time.Time{}
-	case h.link.stalled.Load():
-		return time.Now().Add(timeout)
-	}
-	life := h.link.life()
-	at := h.silentUntil(life)
-	if !life.Waits.IsZero() { // it takes nothing, whatever it sends
-		at = earlier(at, h.later(life.Waits).Add(timeout))
-	}
-	if !h.asked.IsZero() && h.link.client.answersPings.Load() {
-		at = earlier(at, h.answeredBy(life))
-	}
-	return at
-}
-
-// silentUntil returns when the peer will have been silent for too long. The caller holds mu.
-func (h *heartbeat) silentUntil(life ws.Life) time.Time {
-	timeout, heard := h.cfg.liveness.Timeout, h.later(life.Heard)
-	switch {
-	case h.link.received().After(h.from):
-		h.probing = false
-	case heard.Equal(h.from) && h.probing: // otherwise the socket takes data, which is no answer to a probe
-		timeout /= 2
-	}
-	return heard.Add(timeout)
-}
-
-// answeredBy returns when the peer must have answered a ping. It cannot before the ping has reached
-// it; and a large message of its own may be ahead of the pong. The caller holds mu.
-func (h *heartbeat) answeredBy(life ws.Life) time.Time {
-	if life.Acked <= h.askedAt {
-		h.asked, h.arrived = time.Now(), life.Arrived
-	}
-	ahead := time.Duration(min(life.Arrived-h.arrived, maxAhead)) * time.Second / slowestLink
-	return h.later(h.asked).Add(pingTimeouts*h.cfg.liveness.Timeout + ahead)
-}
-
-// later returns at, or from if that is later. The caller holds mu.
-func (h *heartbeat) later(at time.Time) time.Time {
-	if at.After(h.from) {
-		return at
-	}
-	return h.from
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // tick does what is due.
 func (h *heartbeat) tick() {
 	if !h.link.enter() {
@@ -347,6 +282,7 @@ func (h *heartbeat) jumped(now time.Time) bool {
 // caller holds mu.
 func (h *heartbeat) probe(now time.Time) {
 	h.from, h.probing = now, true
+	h.waits, h.asked = time.Time{}, time.Time{}
 	if !h.nextPing.IsZero() {
 		h.nextPing = now
 	} else if h.cfg.heartbeat.Pong != nil {
@@ -466,9 +402,9 @@ func (h *heartbeat) pinged() []byte {
 	defer h.mu.Unlock()
 	h.pings++
 	h.pingSent, h.stalls = time.Now(), h.link.stalls.Load()
-	if s := h.link.socket; h.asked.IsZero() {
-		h.asked = h.pingSent
-		if s != nil {
+	if h.asked.IsZero() {
+		h.asked, h.arrived = h.pingSent, h.link.life().Arrived
+		if s := h.link.socket; s != nil {
 			h.askedAt = s.Accepted()
 		}
 	}

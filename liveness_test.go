@@ -34,16 +34,26 @@ func (w *world) every(interval time.Duration, do func()) {
 func TestAPeerThatSendsAndReadsNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		send  int // bytes that the client sends each second
+		own   bool
 		after time.Duration
 	}{
-		"much is sent to it":    {20_000, 20 * time.Second},
-		"little is sent to it":  {1000, 80 * time.Second},
-		"nothing is sent to it": {0, 64 * time.Second},
+		"much is sent to it":                {20_000, false, 20 * time.Second},
+		"little is sent to it":              {1000, false, 80 * time.Second},
+		"nothing is sent to it":             {0, false, 64 * time.Second},
+		"much, over a user's connection":    {20_000, true, 20 * time.Second},
+		"nothing, over a user's connection": {0, true, 70 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				c := w.client().connect()
+				var options []wechatws.Option
+				if tt.own {
+					options = append(options, wechatws.WithDialer(ownDialer{w.net}))
+				}
+				c := w.client(options...).connect()
 				conn := w.conn()
+				for range 10 { // what arrived before a ping is not ahead of its pong
+					require.NoError(t, conn.Send(strings.Repeat("x", 500_000)))
+				}
 				w.every(time.Second, func() { _ = conn.Send(`{"msg_type":"chat"}`) })
 				w.sleep(10 * time.Second)
 				conn.StopReading()
@@ -58,6 +68,48 @@ func TestAPeerThatSendsAndReadsNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that is slow, so that its reader waits again and again for the callbacks, finds that peer
+// too.
+func TestAPeerThatFloodsAndReadsNothing(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client()
+		c.OnMessage(func(context.Context, wechatws.Message) { time.Sleep(100 * time.Millisecond) })
+		c.connect()
+		conn := w.conn()
+		conn.StopReading()
+		go func() {
+			for conn.Send(strings.Repeat("x", 64<<10)) == nil {
+			}
+		}()
+		w.every(time.Second, func() { _ = c.Send(t.Context(), wechatws.Text(strings.Repeat("x", 20_000))) })
+		began := w.since()
+		w.conn()
+		assert.LessOrEqual(t, w.since()-began, time.Minute)
+		w.sleep(10 * time.Minute) // the callbacks of what has arrived
+		require.NotEmpty(t, c.ends())
+		assert.ErrorIs(t, c.ends()[0].Err, wechatws.ErrHalfOpen)
+		_ = c.CloseNow()
+	})
+}
+
+// A large message takes its time on a connection of a user's, of which nothing is known but that the
+// write blocks.
+func TestASlowWriteToAUsersConnection(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(wechatws.WithDialer(ownDialer{w.net})).connect()
+		conn := w.conn()
+		w.every(time.Second, func() { _ = conn.Send(`{"msg_type":"chat"}`) })
+		conn.StopReading()
+		c.send(strings.Repeat("x", 200_000))
+		w.sleep(30 * time.Second)
+		conn.ResumeReading()
+		w.sleep(time.Minute)
+		require.Equal(t, 1, c.Stats().Opens)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
 }
 
 // A large message of the peer's may be ahead of its pong for minutes on a slow link.

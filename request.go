@@ -32,6 +32,7 @@ type request struct {
 
 	link    *link     // the one that has written the message; nil: none
 	written time.Time // when; zero: it was not, or is to be written again
+	upTo    int64     // its end in the stream of the link's socket; 0: unknown
 	lost    bool      // the call is of SendConfirmed, and the connection has ended since
 
 	over   bool // it has its result:
@@ -190,6 +191,9 @@ func (r *request) writtenTo(l *link) {
 	r.list.mu.Lock()
 	defer r.list.mu.Unlock()
 	r.link, r.written = l, time.Now()
+	if l.socket != nil {
+		r.upTo = l.socket.Accepted()
+	}
 }
 
 // wasWrittenTo reports whether l has written the message last.
@@ -197,6 +201,15 @@ func (r *request) wasWrittenTo(l *link) bool {
 	r.list.mu.Lock()
 	defer r.list.mu.Unlock()
 	return r.link == l
+}
+
+// onItsWay reports whether the peer has not acknowledged all of the message yet. A copy would wait
+// behind it.
+func (r *request) onItsWay() bool {
+	r.list.mu.Lock()
+	l, upTo := r.link, r.upTo
+	r.list.mu.Unlock()
+	return l != nil && l.life().Acked < upTo
 }
 
 // again is called when the message is to be written again.

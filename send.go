@@ -222,7 +222,9 @@ func FailFast() SendOption {
 
 // ConfirmTimeout sets how long [Client.SendConfirmed] waits for a confirmation before it
 // sends the message again; the default is 10 s. It must be longer than zero. The time begins
-// when the message is written.
+// when the message is written, and on Linux when the peer has acknowledged it, of which the client
+// takes notice once in d: a message that takes longer than d on a slow link is not sent again
+// meanwhile.
 func ConfirmTimeout(d time.Duration) ConfirmOption {
 	return confirmOption(func(m *outgoing) { m.confirmTimeout = d })
 }

@@ -32,6 +32,8 @@ type Conn struct {
 	written  atomic.Int64
 	partial  atomic.Bool
 	heard    atomic.Int64 // nanoseconds from born to the last message or pong
+	arrived  atomic.Int64 // bytes of messages
+	due      atomic.Int64 // nanoseconds from born to when the write under way should be done; 0: there is none
 
 	gate    gate // for Ping, Close and CloseNow, which block
 	aborted sync.Once
@@ -52,6 +54,16 @@ func (c Caller) Conn(conn transport.Conn) *Conn {
 // LastHeard returns when the last message or pong arrived.
 func (c *Conn) LastHeard() time.Time { return c.born.Add(time.Duration(c.heard.Load())) }
 
+// Life returns what the connection shows of its peer: while a write takes longer than it would at
+// [ws.SlowestLink], the peer takes nothing.
+func (c *Conn) Life() ws.Life {
+	life := ws.Life{Heard: c.LastHeard(), Arrived: c.arrived.Load(), Acked: math.MaxInt64}
+	if due := c.due.Load(); due > 0 {
+		life.Waits = c.born.Add(time.Duration(due))
+	}
+	return life
+}
+
 func (c *Conn) hear() { c.heard.Store(int64(time.Since(c.born))) }
 
 // Receive returns one message.
@@ -60,6 +72,7 @@ func (c *Conn) Receive() (*ws.Batch, error) {
 	var ce *transport.CloseError
 	switch {
 	case err == nil:
+		c.arrived.Add(int64(len(data)))
 		c.hear()
 		return ws.Single(text, data), nil
 	case errors.As(err, &ce):
@@ -114,7 +127,9 @@ func (c *Conn) AppendMessage(text bool, p []byte) error {
 	}
 	c.written.Store(c.appended + 1)
 	c.appended += 2
+	c.due.Store(int64(time.Since(c.born) + time.Duration(len(p))*time.Second/ws.SlowestLink))
 	err := c.users.Protect(func() error { return c.conn.Write(typ, p) })
+	c.due.Store(0)
 	if err == nil {
 		c.written.Store(c.appended)
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // Socket returns the Socket of c, which is below it a NetConn unless its type is one of the
-// standard library's. fence may be nil, and may panic.
+// standard library's. fence may be nil, and may
+// panic or call runtime.Goexit.
 func (c Caller) Socket(conn net.Conn, fence func() error) *ws.Socket {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -19,7 +20,7 @@ func (c Caller) Socket(conn net.Conn, fence func() error) *ws.Socket {
 	}
 	if fence != nil {
 		allow := fence
-		fence = func() error { return c.Protect(allow) }
+		fence = func() error { return c.Apart(allow) }
 	}
 	return ws.NewSocket(conn, fence)
 }

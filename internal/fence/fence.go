@@ -10,6 +10,7 @@ package fence
 // cause; messages that were not written stay queued. A connection with a fence ends with a TCP
 // reset, which discards data that the kernel has not sent.
 //
-// allow must not block. Several goroutines may call it at the same time. A Dialer that does not
-// use the Client of its Handshake has no fence.
+// allow must not block. It may end the client: Close and CloseNow wait up to 2 s then for the write
+// that allow is called for, which is not made even if allow returns nil. Several goroutines may call
+// allow at the same time. A Dialer that does not use the Client of its Handshake has no fence.
 var New func(allow func() error) any

@@ -65,7 +65,10 @@ func Run(t *testing.T, test func(t *testing.T, here *Namespace)) {
 	command.Env = append(os.Environ(), variable+"="+t.Name())
 	out, err := command.CombinedOutput()
 	t.Logf("%s", out)
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+	switch {
+	case err == nil && strings.Contains(string(out), "--- SKIP: "+t.Name()):
+		t.Skip("skipped in the namespace")
+	case err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()):
 		t.Fatalf("the test has not passed in the namespace: %v", err)
 	}
 }
@@ -111,9 +114,22 @@ func (n *Namespace) Do(fn func()) {
 // IP runs commands of ip in the namespace, as one batch.
 func (n *Namespace) IP(commands ...string) {
 	n.t.Helper()
-	command := exec.Command("nsenter", "--net="+n.Path(), "ip", "-batch", "-")
-	command.Stdin = strings.NewReader(strings.Join(commands, "\n"))
-	if out, err := command.CombinedOutput(); err != nil {
+	if out, err := n.batch("ip", commands...); err != nil {
 		n.t.Fatalf("ip %s: %v: %s", commands[0], err, out)
 	}
+}
+
+// Slow limits what a link of the namespace sends to a rate of tc, such as "64kbit". More than what
+// it sends in 5 s is dropped. A kernel that has no such limit skips the test.
+func (n *Namespace) Slow(link, rate string) {
+	n.t.Helper()
+	if out, err := n.batch("tc", "qdisc add dev "+link+" root tbf latency 5s burst 4kb rate "+rate); err != nil {
+		n.t.Skipf("no limit of a link's rate: tc: %v: %s", err, out)
+	}
+}
+
+func (n *Namespace) batch(program string, commands ...string) (out []byte, err error) {
+	command := exec.Command("nsenter", "--net="+n.Path(), program, "-batch", "-")
+	command.Stdin = strings.NewReader(strings.Join(commands, "\n"))
+	return command.CombinedOutput()
 }

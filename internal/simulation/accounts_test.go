@@ -193,6 +193,7 @@ type call struct {
 	began   time.Time
 	limit   time.Time // when it must have returned; zero: never
 	ends    bool      // it ends the client
+	inside  bool      // a function of the user's makes it
 	message *message  // that it sends; nil: none
 	stuck   bool      // it waits for a user's function, as documented
 }

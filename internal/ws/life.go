@@ -9,12 +9,16 @@ import (
 // LastRead returns when bytes last arrived, and the time of NewSocket before that.
 func (s *Socket) LastRead() time.Time { return s.at(s.lastRead.Load()) }
 
+// SlowestLink is the rate in bytes per second of the slowest link for which times are made.
+const SlowestLink = 8 << 10
+
 // Life is what a [Socket] shows of its peer.
 type Life struct {
 	// Heard is when bytes last arrived, or when the peer last took some of those that waited for
 	// it: it is alive long before it can answer what is behind them.
 	Heard time.Time
-	// Waits is since when bytes wait of which the peer takes none; zero: none wait.
+	// Waits is since when bytes wait of which the peer takes none; zero: none wait. It may be in the
+	// future.
 	Waits time.Time
 	// Arrived is how many bytes have arrived.
 	Arrived int64

@@ -32,9 +32,10 @@ type Socket struct {
 	arrived    atomic.Int64          // bytes that have arrived
 	lastTaken  atomic.Int64          // nanoseconds from born to when the peer last took some of what waited for it
 	readFailed atomic.Bool           // nothing more can arrive
+	cleared    atomic.Bool           // the fence has permitted the write under way
 
 	acks    bool     // it is known how much the peer has acknowledged
-	foreign *closing // of a connection that may be of a user's type; nil: it is not
+	foreign *closing // Close may block, in a connection of a user's type or for the fence; nil: it does not
 
 	mu       sync.Mutex         // guards the fields below
 	changed  sync.Cond          // flushing is false, or err is set
@@ -71,7 +72,8 @@ const (
 var errRest = errors.New("the socket takes nothing, and too much of TLS's own is waiting for it")
 
 // NewSocket returns the Socket of c. fence is called right before each write to c; its error
-// prevents the write, and aborts the connection. It must neither panic nor block, and may be nil.
+// prevents the write, and aborts the connection. It must neither panic nor block; it may abort the
+// connection, and may be nil.
 //
 // A c that is neither a [*net.TCPConn] nor a [*net.UnixConn] may be of a user's type: its Close
 // is called on a goroutine of its own, and any write to it may block.
@@ -90,6 +92,9 @@ func NewSocket(c net.Conn, fence func() error) *Socket {
 			s.once = func(fd uintptr) bool { s.attempt(fd); return true }
 		}
 	default: // also a type that embeds one of these, since its Write may be its own
+		s.foreign = new(closing)
+	}
+	if fence != nil { // it is called in raw.Write, for which Close waits
 		s.foreign = new(closing)
 	}
 	if _, s.acks = s.unacked(); !s.acks {
@@ -225,10 +230,17 @@ func (s *Socket) idle() bool {
 
 // Write implements [net.Conn]. See [Socket] for when it blocks.
 func (s *Socket) Write(p []byte) (int, error) {
-	defer s.refused()
+	var refusal error
+	if !s.cleared.Load() {
+		refusal = s.permitted()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil && len(s.out) > maxRest {
+	switch {
+	case s.err != nil:
+	case refusal != nil:
+		s.err = refusal
+	case len(s.out) > maxRest:
 		s.err = errRest
 	}
 	if s.err != nil {
@@ -265,22 +277,14 @@ func (s *Socket) writeAtOnce(p []byte) {
 
 // flush blocks until the socket has taken the rest.
 func (s *Socket) flush() error {
-	defer s.refused()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drain()
 	return s.err
 }
 
-// refused aborts the connection if the fence has refused a write. It is called without mu, since
-// Close waits for a write under way.
-func (s *Socket) refused() {
-	if s.refusal.Load() != nil {
-		s.Abort()
-	}
-}
-
-// permitted calls the fence.
+// permitted calls the fence, and aborts the connection if that refuses the write. It is called
+// without mu, since the fence may abort the connection too.
 func (s *Socket) permitted() error {
 	if s.fence == nil {
 		return nil
@@ -288,6 +292,7 @@ func (s *Socket) permitted() error {
 	err := s.fence()
 	if err != nil {
 		s.refusal.Store(&err)
+		s.Abort()
 	}
 	return err
 }
@@ -328,12 +333,9 @@ func (s *Socket) drain() {
 	}
 }
 
-// attempt writes as much of out as the socket takes without blocking. It is called with mu held,
-// by the function given to raw.Write.
+// attempt writes as much of out as the socket takes without blocking, after permitted. It is called
+// with mu held, by the function given to raw.Write.
 func (s *Socket) attempt(fd uintptr) {
-	if s.err == nil {
-		s.err = s.permitted()
-	}
 	if s.err != nil {
 		return
 	}
@@ -349,8 +351,12 @@ func (s *Socket) attempt(fd uintptr) {
 func (s *Socket) await() {
 	s.mu.Unlock()
 	err := s.raw.Write(func(fd uintptr) bool {
+		refusal := s.permitted()
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.err == nil {
+			s.err = refusal
+		}
 		before := s.taken
 		s.attempt(fd)
 		return s.taken > before || s.err != nil

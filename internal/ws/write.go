@@ -124,6 +124,11 @@ func (c *Conn) TryFlush() (done bool, err error) {
 // give passes gathered bytes to the socket, which keeps what it does not take at once.
 func (c *Conn) give() {
 	p := (*c.out)[c.given:]
+	if c.writeErr = c.socket.permitted(); c.writeErr != nil {
+		return
+	}
+	c.socket.cleared.Store(true) // no lock is held while the fence runs: it may end the connection
+	defer c.socket.cleared.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.place.direct { // Written is exact to the record
