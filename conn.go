@@ -69,7 +69,7 @@ type link struct {
 	// Used on the reader goroutine only; early by Setup before it.
 	early []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
 
-	stalled atomic.Bool  // the reader waits for room in the inbox
+	stalled atomic.Bool  // the reader waits for room in the inbox, or for a function of the user
 	stalls  atomic.Int64 // how often it did
 	failing atomic.Bool  // a write has failed
 

@@ -323,3 +323,28 @@ func TestACloseFrameBehindASlowMatch(t *testing.T) {
 		<-c.Done()
 	})
 }
+
+// A trace function that takes its time when the connection is open does not use up the time that a
+// failed write leaves for the close frame.
+func TestACloseFrameBehindASlowTraceFunction(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn := &limitedConn{left: math.MaxInt, full: make(chan struct{}), closed: make(chan struct{})}
+		slow := func(context.Context, wechatws.OpenEvent) {
+			require.NoError(t, w.conn().WriteRaw([]byte(frame(fin|1, `{"msg_type":"x"}`)+frame(fin|8, "\x03\xf0"))))
+			conn.once.Do(func() { close(conn.closed) }) // a write fails
+			time.Sleep(5 * time.Second)
+		}
+		c := w.client(append(quiet(), wechatws.WithTrace(wechatws.Trace{Open: slow}), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var err error
+			conn.Conn, err = w.net.DialContext(ctx, network, addr)
+			return conn, err
+		}))...)
+		c.AfterConnect(time.Second, func(context.Context, *wechatws.Setup) error { conn.limit(0); return nil })
+		c.send("1")
+		c.connect()
+		w.sleep(7 * time.Second)
+		require.Equal(t, wechatws.StatusPolicyViolation, c.lastClose().Code)
+		_ = c.CloseNow()
+		<-c.Done()
+	})
+}

@@ -29,7 +29,7 @@ func (h *heartbeat) deadline() time.Time {
 		h.waits, h.waitsAt = life.Waits, life.Arrived
 	}
 	if !h.waits.IsZero() { // it takes nothing, whatever it sends
-		at = earlier(at, h.counted(h.waits, life.Arrived-h.waitsAt).Add(timeout))
+		at = earlier(at, h.counted(h.waits, life.Arrived-h.waitsAt, h.reads).Add(timeout))
 	}
 	if !h.asked.IsZero() && h.link.client.answersPings.Load() {
 		at = earlier(at, h.answeredBy(life))
@@ -39,7 +39,7 @@ func (h *heartbeat) deadline() time.Time {
 
 // silentUntil returns when the peer will have been silent for too long. The caller holds mu.
 func (h *heartbeat) silentUntil(life ws.Life) time.Time {
-	timeout, heard := h.cfg.liveness.Timeout, h.counted(life.Heard, 0)
+	timeout, heard := h.cfg.liveness.Timeout, h.counted(life.Heard, 0, h.from)
 	switch {
 	case h.link.received().After(h.from):
 		h.probing = false
@@ -57,21 +57,22 @@ func (h *heartbeat) answeredBy(life ws.Life) time.Time {
 	}
 	arrived := life.Arrived - h.arrived
 	ahead := time.Duration(min(arrived, maxAhead)) * time.Second / ws.SlowestLink
-	return h.counted(h.asked, arrived).Add(pingTimeouts*h.cfg.liveness.Timeout + ahead)
+	return h.counted(h.asked, arrived, h.reads).Add(pingTimeouts*h.cfg.liveness.Timeout + ahead)
 }
 
-// counted returns when the time from at begins to count, if so many bytes have arrived in it. Time in
-// which the link does not read counts only if it has read a backlog since. The caller holds mu.
-func (h *heartbeat) counted(at time.Time, arrived int64) time.Time {
+// counted returns when the time from at begins to count, if so many bytes have arrived in it: not
+// before from. Time in which the link does not read counts only if it has read a backlog since. The
+// caller holds mu.
+func (h *heartbeat) counted(at time.Time, arrived int64, from time.Time) time.Time {
 	switch {
 	case arrived > maxBacklog:
 		return at
 	case h.link.stalled.Load():
 		return time.Now()
-	case at.After(h.from):
+	case at.After(from):
 		return at
 	}
-	return h.from
+	return from
 }
 
 func earlier(a, b time.Time) time.Time {

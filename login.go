@@ -43,6 +43,8 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	if err == nil && s.open(ctx, l, event) {
 		trace(ctx, c, c.cfg.trace.dialDone, info)
 		trace(ctx, c, c.cfg.trace.open, event)
+		l.stalls.Add(1)
+		l.Resume()
 		return l, nil
 	}
 	c.mu.Lock()
@@ -162,6 +164,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
 	c.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
+	l.stalled.Store(true) // until the trace functions have returned
 	l.heartbeat.start()
 	l.attach()
 	if !isClosed(s.opened) {

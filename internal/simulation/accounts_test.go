@@ -74,7 +74,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 	switch {
 	case m.back > 0 && !w.isCut(c): // see handBack
 		w.fail("fate: message %d (%s) was handed back, and is written", m.id, m.verb)
-	case m.dropped > 0 && !m.tooBig:
+	case m.dropped > 0 && !m.tooBig && !w.isCut(c):
 		w.fail("fate: message %d (%s) was dropped, and is written", m.id, m.verb)
 	case m.returned > 0 && m.err != nil && !m.direct && m.verb == "send":
 		w.fail("fate: message %d was refused (%v), and is written", m.id, m.err)
@@ -159,7 +159,7 @@ func (w *world) hasDropped(e *wechatws.DroppedError) {
 			w.fail("fate: message %d (%s) is dropped twice", m.id, m.verb)
 		case m.direct:
 			w.fail("fate: message %d of a call (%s) that waits is reported as dropped", m.id, m.verb)
-		case m.back > 0 || len(m.written) > 0 && !m.tooBig:
+		case m.back > 0 || len(m.written) > 0 && !m.tooBig && !w.isCut(w.conns[m.written[0]-1]):
 			w.fail("fate: message %d (%s) was written or handed back, and is dropped", m.id, m.verb)
 		}
 	}
@@ -193,6 +193,7 @@ type call struct {
 	began   time.Time
 	limit   time.Time // when it must have returned; zero: never
 	ends    bool      // it ends the client
+	inside  bool      // a function of the user's makes it
 	message *message  // that it sends; nil: none
 	stuck   bool      // it waits for a user's function, as documented
 }

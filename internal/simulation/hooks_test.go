@@ -78,7 +78,7 @@ func (w *world) hook(ctx context.Context, name string) error {
 	free := w.free
 	w.blocked[name]++
 	if c := w.newest(); c != nil && !runsCallbacks(name) {
-		c.starved, c.held = true, true
+		c.starved, c.held = true, c.held || name != "DialDone" && name != "TraceOpen"
 	}
 	for c := range w.calls {
 		c.stuck = c.stuck || name == "match" && (c.verb == "request" || c.verb == "confirm") || name == "BackOff" && (c.verb == "connect" || c.verb == "run")

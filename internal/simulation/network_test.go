@@ -142,7 +142,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		case passed(c.writeLimit):
 			return n, os.ErrDeadlineExceeded
 		case c.failAt == 0, c.gone, c.reset:
-			w.broken = c.number
+			w.broken, c.starved = c.number, true
 			return n, syscall.EPIPE
 		case len(p) == 0:
 			return n, nil

@@ -260,7 +260,7 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 		defer cancel()
 	}
 	w.mu.Lock()
-	c := &call{verb: s.Do, began: time.Now()}
+	c := &call{verb: s.Do, began: time.Now(), inside: inside != ""}
 	closing := w.Settings.Drain + 2*time.Second
 	switch s.Do {
 	case "close":
@@ -320,6 +320,9 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 	defer w.mu.Unlock()
 	w.checkCall(c)
 	delete(w.calls, c)
+	if s.Do == "shutdown" && ctx.Err() != nil {
+		w.cuts[time.Now().UnixNano()] = true
+	}
 	if s.Do != "send" || err != nil {
 		w.note("%s%s returns %v", strings.TrimPrefix(inside+": ", ": "), s.Do, err)
 	}
@@ -346,7 +349,15 @@ func (w *world) ends() {
 
 // isCut reports whether the client has ended at once while it was writing to c. At the instant when
 // the context of Shutdown ends, it may be that cut has not been called yet, or was called too late.
-func (w *world) isCut(c *conn) bool { return c.cut || w.cuts[time.Now().UnixNano()] }
+// That of a callback ends with the client.
+func (w *world) isCut(c *conn) bool {
+	for c := range w.calls {
+		if c.verb == "shutdown" && c.inside {
+			return true
+		}
+	}
+	return c.cut || w.cuts[time.Now().UnixNano()]
+}
 
 // cut is called when the client ends at once.
 func (w *world) cut() {
