@@ -140,7 +140,7 @@ func (l *link) startWriter() {
 }
 
 // messageAccepted is called after the outbox has accepted a message. If it is small and not part
-// of a burst, it is written at once.
+// of a burst, it is written at once, unless others are before it, behind a suspect that has left.
 func (l *link) messageAccepted(small bool) {
 	w := &l.writer
 	if w.writing.Load() {
@@ -151,7 +151,7 @@ func (l *link) messageAccepted(small bool) {
 		w.mu.Unlock()
 		return
 	}
-	if !small || !l.canWriteNow() || time.Since(w.last) < burstGap {
+	if !small || !l.canWriteNow() || time.Since(w.last) < burstGap || l.client.outbox.Stats().Messages > 1 {
 		w.mu.Unlock()
 		go l.write(false)
 		return

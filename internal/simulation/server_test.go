@@ -95,7 +95,7 @@ func (s *server) mayWrite() bool {
 
 // say sends a message, which answers that of a client unless of is 0.
 func (s *server) say(of int) {
-	if !s.mayWrite() {
+	if !s.mayWrite() || len(s.conn.sending) > 1000*s.conn.world.Settings.Buffer { // it would take minutes
 		return
 	}
 	s.messages++
