@@ -3,7 +3,6 @@ package wechatws_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -82,56 +81,6 @@ func TestAnErrorOfAfterConnectEndsItsSetup(t *testing.T) {
 		require.Equal(t, wechatws.StateWaiting, c.State())
 		require.ErrorIs(t, c.lastChange().Err, no)
 		require.Error(t, <-received)
-		c.close()
-	})
-}
-
-// A ping that arrives while a method of Setup writes is answered as soon as it has written.
-func TestAPingWhileASetupWrites(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...)
-		c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
-			received := make(chan error, 1)
-			go func() { _, err := o.Receive(ctx); received <- err }()
-			return errors.Join(o.Send(ctx, wechatws.Text(strings.Repeat("x", 1<<20))), <-received)
-		})
-		w.srv.OnConn(func(conn *wstest.Conn) { conn.StopReading() })
-		connected := make(chan error)
-		go func() { connected <- c.Connect(t.Context()) }()
-		conn := w.conn()
-		go func() {
-			_ = conn.Ping(t.Context())
-			_ = conn.Send("go on")
-		}()
-		w.sleep(time.Second)
-		conn.ResumeReading()
-		require.NoError(t, <-connected)
-		require.Equal(t, time.Second, w.since())
-		c.close()
-	})
-}
-
-// A message of a Setup waits for answers to pings that are being written.
-func TestASetupWritesAfterPongs(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(quiet()...)
-		c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
-			received := make(chan error, 1)
-			go func() { _, err := o.Receive(ctx); received <- err }()
-			time.Sleep(time.Second)
-			return errors.Join(o.Send(ctx, wechatws.Text("x")), <-received)
-		})
-		w.srv.OnConn(func(conn *wstest.Conn) { conn.StopReading() })
-		connected := make(chan error)
-		go func() { connected <- c.Connect(t.Context()) }()
-		conn := w.conn()
-		require.NoError(t, conn.WriteRaw([]byte(strings.Repeat(frame(fin|9, strings.Repeat("p", 100)), 20_000))))
-		w.sleep(2 * time.Second)
-		conn.ResumeReading()
-		require.NoError(t, conn.Send("go on"))
-		require.NoError(t, <-connected)
-		w.sleep(0)
-		require.Equal(t, []string{"x"}, received(conn))
 		c.close()
 	})
 }
