@@ -2,6 +2,7 @@ package wechatws_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -134,5 +135,43 @@ func TestACloseReasonThatIsNotUTF8(t *testing.T) {
 		require.EqualValues(t, wechatws.StatusInvalidFramePayloadData, code)
 		require.Equal(t, wechatws.StatusPolicyViolation, c.lastClose().Code)
 		c.close()
+	})
+}
+
+// Invalid data is the cause of the end, whatever else happens while it is answered.
+func TestInvalidDataIsTheCause(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		peer := w.conn()
+		peer.StopReading()
+		require.NoError(t, peer.WriteRaw([]byte(frame(fin|0x70|1, "x"))))
+		w.sleep(100 * time.Millisecond)
+		require.NoError(t, c.Disconnect(1, errors.New("later")))
+		w.sleep(0)
+		require.ErrorIs(t, c.lastClose().Err, wechatws.ErrProtocol)
+		c.close()
+	})
+}
+
+// A close frame of the peer does not change one that is to be written.
+func TestACloseFrameWhileOneWaits(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithDrainTimeout(0))...).connect()
+		peer := w.conn()
+		peer.StopReading()
+		c.send(strings.Repeat("x", 1<<20))
+		w.sleep(0)
+		closed := make(chan error)
+		go func() { closed <- c.Close(4001, "first") }()
+		w.sleep(100 * time.Millisecond)
+		require.NoError(t, peer.WriteRaw([]byte(frame(fin|8, "\x03\xe9"))))
+		w.sleep(100 * time.Millisecond)
+		peer.ResumeReading()
+		require.NoError(t, <-closed)
+		<-c.Done()
+		w.sleep(time.Second)
+		code, reason := peer.CloseCode()
+		require.Equal(t, 4001, code)
+		require.Equal(t, "first", reason)
 	})
 }

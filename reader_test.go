@@ -2,8 +2,10 @@ package wechatws_test
 
 import (
 	"context"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,4 +120,44 @@ func TestNoCallStopsTheReader(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A readConn is a network connection that records how many goroutines read at a time.
+type readConn struct {
+	net.Conn
+	reading, most atomic.Int32
+}
+
+func (c *readConn) Read(p []byte) (int, error) {
+	c.most.Store(max(c.most.Load(), c.reading.Add(1)))
+	defer c.reading.Add(-1)
+	return c.Conn.Read(p)
+}
+
+// Another goroutine is the reader when a callback on the reader's waits for an answer: one at a time.
+func TestOneGoroutineReads(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn := &readConn{}
+		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var err error
+			conn.Conn, err = w.net.DialContext(ctx, network, addr)
+			return conn, err
+		}))...)
+		w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) { _ = conn.Send(`{"msg_type":"reply"}`) })
+		answered := 0
+		wechatws.On(c.Client, "ask", func(ctx context.Context, _ struct{}) {
+			if _, err := c.Request(ctx, "ask", isReply); err == nil {
+				answered++
+			}
+		})
+		c.connect()
+		peer := w.conn()
+		for range 5 { // after the first one the reader runs the callbacks
+			require.NoError(t, peer.Send(`{"msg_type":"ask"}`))
+			w.sleep(0)
+		}
+		require.Equal(t, 5, answered)
+		require.EqualValues(t, 1, conn.most.Load())
+		c.close()
+	})
 }

@@ -395,3 +395,35 @@ func TestConnectInAFunctionOfTheSessionBefore(t *testing.T) {
 		c.close()
 	})
 }
+
+// Shutdown lets a reader go on that waits for room in the inbox: an answer may be behind it.
+func TestShutdownReadsPastAFullInbox(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		release := make(chan struct{})
+		c.OnMessage(func(context.Context, wechatws.Message) { <-release })
+		c.connect()
+		conn := w.conn()
+		for range 1500 {
+			require.NoError(t, conn.Send("x"))
+		}
+		w.sleep(0)
+		answered := make(chan error, 1)
+		go func() {
+			_, err := c.Request(t.Context(), "ask", isReply)
+			answered <- err
+		}()
+		w.sleep(0)
+		go func() { _ = conn.Send(`{"msg_type":"reply"}`) }()
+		w.sleep(0)
+		require.Empty(t, answered)
+		down := make(chan error)
+		go func() { down <- c.Shutdown(t.Context()) }()
+		w.sleep(0)
+		require.Len(t, answered, 1)
+		require.NoError(t, <-answered)
+		close(release)
+		require.NoError(t, <-down)
+		<-c.Done()
+	})
+}

@@ -5,7 +5,10 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/transport"
 	"github.com/wechatws/wechatws/transport/coder"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // A pong has the payload of its ping, also if more has been read before it is written.
@@ -183,5 +187,160 @@ func TestWhatAUsersConnHasWrittenIsNotHandedBack(t *testing.T) {
 		require.Equal(t, []string{"2", "3"}, outgoing(left.Messages))
 		close(release)
 		<-c.Done()
+	})
+}
+
+// A goexitConn is a connection of a user's Dialer whose Write ends its goroutine, once.
+type goexitConn struct {
+	transport.Conn
+	ended *atomic.Bool
+}
+
+func (c goexitConn) Write(typ transport.MessageType, p []byte) error {
+	if !c.ended.Swap(true) {
+		runtime.Goexit()
+	}
+	return c.Conn.Write(typ, p)
+}
+
+type goexitDialer struct {
+	transport.Dialer
+	ended atomic.Bool
+}
+
+func (d *goexitDialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, *http.Response, error) {
+	conn, resp, err := d.Dialer.Dial(ctx, h)
+	return goexitConn{conn, &d.ended}, resp, err
+}
+
+// A message whose writer ends in a method of the connection is written on the next one.
+func TestAMessageWhoseWriteEndsItsGoroutine(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithDialer(&goexitDialer{Dialer: coder.Dialer{}}))...).connect()
+		w.conn()
+		c.send("1")
+		next := w.conn()
+		w.sleep(time.Second)
+		require.Equal(t, []string{"1"}, received(next))
+		c.close()
+	})
+}
+
+// A trace function that ends the goroutine that writes, which may be the sender's, stops no message.
+// The socket is a real one, since a sender writes to no other.
+func TestATraceFunctionThatEndsTheWriter(t *testing.T) {
+	s := wstest.NewServer()
+	defer s.Close()
+	c, err := wechatws.New(s.URL(), append(quiet(), wechatws.WithProxy(nil), wechatws.WithTrace(wechatws.Trace{
+		MessageSent: func(context.Context, wechatws.MessageInfo) { runtime.Goexit() },
+	}))...)
+	require.NoError(t, err)
+	require.NoError(t, c.Connect(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := s.NextConn(ctx)
+	require.NoError(t, err)
+	for _, text := range []string{"1", "2", "3"} {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = c.Send(ctx, wechatws.Text(text))
+		}()
+		<-ended
+		m, err := conn.Receive(ctx)
+		require.NoError(t, err)
+		require.Equal(t, text, m.Text())
+	}
+	require.NoError(t, c.CloseNow())
+	<-c.Done()
+}
+
+// A message that is accepted while a sender writes, and is in a trace function, is written after that.
+func TestAMessageWhileASenderWrites(t *testing.T) {
+	s := wstest.NewServer()
+	defer s.Close()
+	writing, release := make(chan struct{}), make(chan struct{})
+	held := sync.OnceFunc(func() { close(writing); <-release })
+	c, err := wechatws.New(s.URL(), append(quiet(), wechatws.WithProxy(nil), wechatws.WithTrace(wechatws.Trace{
+		MessageSent: func(context.Context, wechatws.MessageInfo) { held() },
+	}))...)
+	require.NoError(t, err)
+	require.NoError(t, c.Connect(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := s.NextConn(ctx)
+	require.NoError(t, err)
+	go func() { _ = c.Send(ctx, wechatws.Text("1")) }()
+	<-writing
+	require.NoError(t, c.Send(ctx, wechatws.Text("2")))
+	close(release)
+	for range 2 {
+		_, err := conn.Receive(ctx)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.CloseNow())
+	<-c.Done()
+}
+
+// A write that has failed ends the connection, also if a trace function ends the writer. The trace
+// functions are called for what was written.
+func TestTraceOfAWriteThatHasFailed(t *testing.T) {
+	for name, end := range map[string]func(){"returns": func() {}, "ends the writer": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				conn, options := w.connLimited(1)
+				var sent atomic.Int32
+				c := w.client(append(options, wechatws.WithTiers(wechatws.Tier{Delay: time.Second}), wechatws.WithTrace(wechatws.Trace{
+					MessageSent: func(context.Context, wechatws.MessageInfo) { sent.Add(1); end() },
+				}))...)
+				c.AfterConnect(time.Minute, func(context.Context, *wechatws.Setup) error {
+					conn.limit(2 + 4 + len("one"))
+					return nil
+				})
+				c.send("one", "two")
+				c.connect()
+				w.conn()
+				<-conn.full
+				conn.fail()
+				next := w.conn()
+				w.sleep(time.Second)
+				require.Equal(t, []string{"two"}, received(next))
+				require.EqualValues(t, 2, sent.Load())
+				c.close()
+			})
+		})
+	}
+}
+
+// A stuckText is a message whose encoding blocks when it is written.
+type stuckText struct {
+	encoded *atomic.Int32
+	release chan struct{}
+}
+
+func (s stuckText) MarshalJSON() ([]byte, error) {
+	n := s.encoded.Add(1)
+	if n > 1 {
+		<-s.release
+	}
+	return strconv.AppendInt(nil, int64(n), 10), nil
+}
+
+// Close does not wait for a user's function on the writer's goroutine, once the close frame is given
+// up.
+func TestCloseDoesNotWaitForAnEncoding(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithDrainTimeout(0))...).connect()
+		w.conn()
+		message := stuckText{new(atomic.Int32), make(chan struct{})}
+		require.NoError(t, c.Send(t.Context(), message, wechatws.EncodeOnWrite()))
+		w.sleep(0)
+		require.EqualValues(t, 2, message.encoded.Load())
+		var left *wechatws.UndeliveredError
+		require.ErrorAs(t, c.Close(wechatws.StatusNormalClosure, ""), &left)
+		require.Less(t, w.since(), 2*time.Second)
+		close(message.release)
+		<-c.Done()
+		require.Equal(t, []string{"1"}, outgoing(left.Messages))
 	})
 }
