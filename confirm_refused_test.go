@@ -246,31 +246,6 @@ func TestARefusedMessageIsDroppedWhileTheNetworkChanges(t *testing.T) {
 	})
 }
 
-// A value that waited behind a suspect is not encoded by a later call of Send.
-func TestSendDoesNotEncodeWhatWaitedBehindASuspect(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(append(quiet(), wechatws.WithQueue(2, 4<<20, wechatws.QueueDropOldest))...)
-		c.send("big" + strings.Repeat("x", 1<<20))
-		refused := w.refuseHalf(1)
-		c.connect()
-		refused()
-		w.conn()
-		var asleep time.Duration
-		require.NoError(t, c.Send(t.Context(), sleepy{&asleep}, wechatws.EncodeOnWrite()))
-		asleep = time.Minute
-		began := time.Now()
-		c.send("1") // drops the suspect
-		require.Zero(t, time.Since(began))
-		require.NoError(t, c.Flush(t.Context()))
-		c.close()
-	})
-}
-
-// A sleepy is a value that takes its time to be encoded.
-type sleepy struct{ asleep *time.Duration }
-
-func (s sleepy) MarshalJSON() ([]byte, error) { time.Sleep(*s.asleep); return []byte("2"), nil }
-
 // The refusal is behind more messages than the inbox holds.
 func TestARefusalBehindAFullInbox(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
