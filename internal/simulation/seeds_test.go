@@ -94,8 +94,6 @@ func TestOneSeedIsOneRun(t *testing.T) {
 }
 
 // replay runs a schedule. A printed program calls it.
-//
-//lint:ignore U1000 no program is printed yet
 func replay(t *testing.T, sc *schedule) {
 	t.Helper()
 	if failure, journal := run(t, sc); failure != "" {
