@@ -32,9 +32,9 @@ var optionNumbers = map[string]func(n int64) wechatws.Option{
 	"WithPermanentAfter.d": func(n int64) wechatws.Option { return wechatws.WithPermanentAfter(time.Duration(n)) },
 	"WithDrainTimeout.d":   func(n int64) wechatws.Option { return wechatws.WithDrainTimeout(time.Duration(n)) },
 	"WithJitter.fraction":  func(n int64) wechatws.Option { return wechatws.WithJitter(float64(n)) },
-	"WithQueue.messages":   func(n int64) wechatws.Option { return wechatws.WithQueue(int(n), 1<<20, wechatws.QueueFail) },
-	"WithQueue.bytes":      func(n int64) wechatws.Option { return wechatws.WithQueue(16, int(n), wechatws.QueueDropOldest) },
-	"WithQueue.whenFull":   func(n int64) wechatws.Option { return wechatws.WithQueue(16, 1<<20, wechatws.QueuePolicy(n)) },
+	"WithQueue.messages":   func(n int64) wechatws.Option { return wechatws.WithQueue(whole(n), 1<<20, wechatws.QueueFail) },
+	"WithQueue.bytes":      func(n int64) wechatws.Option { return wechatws.WithQueue(16, whole(n), wechatws.QueueDropOldest) },
+	"WithQueue.whenFull":   func(n int64) wechatws.Option { return wechatws.WithQueue(16, 1<<20, wechatws.QueuePolicy(whole(n))) },
 	"Heartbeat.Interval": func(n int64) wechatws.Option {
 		return wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Duration(n)})
 	},
@@ -45,7 +45,7 @@ var optionNumbers = map[string]func(n int64) wechatws.Option{
 		return wechatws.WithLiveness(wechatws.Liveness{Timeout: time.Duration(n)})
 	},
 	"Tier.Delay":    func(n int64) wechatws.Option { return wechatws.WithTiers(wechatws.Tier{Delay: time.Duration(n)}) },
-	"Tier.Attempts": func(n int64) wechatws.Option { return wechatws.WithTiers(wechatws.Tier{Attempts: int(n)}) },
+	"Tier.Attempts": func(n int64) wechatws.Option { return wechatws.WithTiers(wechatws.Tier{Attempts: whole(n)}) },
 }
 
 // Each extreme value is refused with an error that names the option, the value and what would be
@@ -73,6 +73,9 @@ func TestEveryNumberAtItsExtremes(t *testing.T) {
 	}
 }
 
+// whole returns the int that is closest to n: it may have 32 bits.
+func whole(n int64) int { return int(min(max(n, math.MinInt), math.MaxInt)) }
+
 // refused requires that err is about an option, and shows the value.
 func refused(t *testing.T, err error, n int64) {
 	t.Helper()
@@ -81,7 +84,7 @@ func refused(t *testing.T, err error, n int64) {
 	assert.NotEmpty(t, oe.Option)
 	assert.NotEmpty(t, oe.Want)
 	shown := strings.Contains(oe.Value, fmt.Sprint(n)) || strings.Contains(oe.Value, time.Duration(n).String()) ||
-		strings.Contains(oe.Value, fmt.Sprint(float64(n)))
+		strings.Contains(oe.Value, fmt.Sprint(float64(n))) || strings.Contains(oe.Value, fmt.Sprint(whole(n)))
 	assert.True(t, shown, "%d is shown in %v", n, err)
 }
 
@@ -260,9 +263,9 @@ func TestEveryNumberOfAMethodAtItsExtremes(t *testing.T) {
 					assert.NoError(t, err)
 				}
 				assert.LessOrEqual(t, len(conn.Received()), 2)
-				refused(t, c.Close(wechatws.StatusCode(n), ""), n)
+				refused(t, c.Close(wechatws.StatusCode(whole(n)), ""), n)
 				if n != 1 {
-					assert.ErrorIs(t, c.Disconnect(int(n), errors.New("enough")), wechatws.ErrNotOpen)
+					assert.ErrorIs(t, c.Disconnect(whole(n), errors.New("enough")), wechatws.ErrNotOpen)
 				}
 				require.NoError(t, c.CloseNow())
 				w.sleep(0)
