@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "16") // most tests only wait, for a process in a network namespace; -parallel still counts
+	_ = flag.Set("test.parallel", "4") // most tests only wait, for a process in a network namespace; -parallel still counts
 	goleak.VerifyTestMain(m)
 }
 
