@@ -206,7 +206,7 @@ func (h *heartbeat) arm(now time.Time) {
 	if beating.Load() >= crowd {
 		h.due = h.due.Add(untilShared(h.due))
 	}
-	h.armed = instant{now, h.cfg.wallClock()}
+	h.armed = h.cfg.now()
 	if h.timer == nil {
 		h.timer = time.AfterFunc(h.due.Sub(now), h.tick)
 	} else {
@@ -222,11 +222,13 @@ func (h *heartbeat) tick() {
 	defer h.link.helpers.Done()
 	h.mu.Lock()
 	now := time.Now()
-	if h.jumped(now) || h.isSilent(now) && h.isLate(now) {
+	silent := h.isSilent(now) // this looks at the socket, by a system call
+	if h.jumped(now) || silent && h.isLate(now) {
 		h.probe(now)
 		h.reads = now
+		silent = h.isSilent(now)
 	}
-	if h.isSilent(now) {
+	if silent {
 		h.mu.Unlock()
 		h.link.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrHalfOpen})
 		return
@@ -275,7 +277,7 @@ func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 // monotonic clock has stopped meanwhile, and only the wall clock has advanced. The caller holds
 // mu.
 func (h *heartbeat) jumped(now time.Time) bool {
-	return now.Sub(h.due) > jumpAfter || (instant{now, h.cfg.wallClock()}).slept(h.armed) > jumpAfter
+	return now.Sub(h.due) > jumpAfter || h.cfg.now().slept(h.armed) > jumpAfter
 }
 
 // probe discards past silence and sends a ping, or a heartbeat with Pong, at the next tick. The

@@ -7,9 +7,8 @@ import (
 	"github.com/wechatws/wechatws/internal/ws"
 )
 
-// Socket returns the Socket of c, which is below it a NetConn unless its type is one of the
-// standard library's. fence may be nil, and may
-// panic or call runtime.Goexit.
+// Socket returns the Socket of conn, which is below it a NetConn unless its type is one of the
+// standard library's. fence may be nil, and may panic or call runtime.Goexit.
 func (c Caller) Socket(conn net.Conn, fence func() error) *ws.Socket {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
