@@ -142,7 +142,7 @@ func TestChangesWithoutEndAreNoLoop(t *testing.T) {
 						monitor.set(true)
 						w.sleep(every / 10)
 					}
-					w.sleep(time.Millisecond)
+					w.sleep(10 * time.Millisecond)
 				}
 				assert.InDelta(t, 60, len(w.net.Dials()), 3, "one each second")
 				require.NoError(t, c.Reconnect())

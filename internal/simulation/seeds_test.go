@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // TestSeeds runs the schedules of many seeds, in processes of their own: a crash, a deadlock or an
 // endless loop is a failure of a seed too. The first failing schedule is shrunk and printed.
 func TestSeeds(t *testing.T) {
-	first, last := uint64(1), uint64(2000)
+	first, last := uint64(1), uint64(usual)
 	if testing.Short() {
 		last = 200
 	}

@@ -1,0 +1,7 @@
+//go:build race
+
+package simulation
+
+// usual is how many seeds TestSeeds runs. The race detector makes each some ten times as long, and
+// the schedules of a few hundred pass through the same code.
+const usual = 500
