@@ -76,7 +76,7 @@ func TestNoCallStopsTheReader(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name+" "+where, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
-					w.net.SetLatency(100 * time.Millisecond)
+					w.net.SetLatency(50 * time.Millisecond)
 					chat := `{"msg_type":"chat","pad":"` + strings.Repeat("x", 2000) + `"}`
 					w.srv.OnMessage(func(conn *wstest.Conn, _ wstest.Message) {
 						for range 5 {
