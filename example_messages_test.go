@@ -50,9 +50,9 @@ func ExampleClient_Messages() {
 		if err := client.Connect(ctx); err != nil {
 			panic(err)
 		}
-		for _, text := range []string{"one", "two", "three"} {
-			if err := client.Send(ctx, say{"message", text}); err != nil {
-				panic(err)
+		for range time.Tick(10 * time.Millisecond) {
+			if client.Send(ctx, say{"message", "hi"}) != nil { // the client is closed
+				return
 			}
 		}
 	}()
@@ -72,9 +72,9 @@ func ExampleClient_Messages() {
 		}
 	}
 	// Output:
-	// one
-	// two
-	// three
+	// hi
+	// hi
+	// hi
 	// wechatws: client is closed
 }
 

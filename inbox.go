@@ -348,8 +348,9 @@ func (b *batch) read(i int) (m Message, typed []*callbacks.Callback[Message], er
 //
 // Nothing happens before the loop begins. From then on its body is like an OnMessage
 // callback: while it handles one message, all other callbacks wait, and so does
-// [Client.Shutdown]. Begin the loop before [Client.Connect] to miss no message. The iterator
-// may be used again, and by several loops at a time, each of which gets every message.
+// [Client.Shutdown]. A message that arrives before the loop begins is not passed to it: where none
+// may be missed, register [Client.OnMessage] before [Client.Connect] instead. The iterator may be
+// used again, and by several loops at a time, each of which gets every message.
 //
 // The loop ends with one pair of an empty [Message] and an error: the cause of ctx's end;
 // [ErrClosed] when the client is closed; or ErrClosed wrapping the permanent error when it
