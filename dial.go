@@ -154,6 +154,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		d.abandon()
 		return dialed{}, OpenEvent{Timings: d.timed()}, d.failed(resp, err)
 	}
+	d.choice.Memory.Worked()
 	event.Timings, event.URL = d.timed(), shownURL(asWebSocket(d.target()))
 	if resp != nil {
 		event.Header = resp.Header

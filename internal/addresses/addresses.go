@@ -19,12 +19,18 @@ import (
 // that a server that has recovered gets its share of the clients again.
 const avoidFor = 10 * time.Minute
 
+// maxAvoided is how many addresses are avoided for longer than that while attempts fail.
+const maxAvoided = 100
+
 // A Memory has the addresses of a client's servers that have failed lately. net.Dialer tries
 // the addresses of a name in the resolver's order, so that without this memory an address that
 // accepts connections and never answers would be the first one in every attempt.
 type Memory struct {
-	mu     sync.Mutex               // guards failed
-	failed map[netip.Addr]time.Time // when; ignored after avoidFor
+	mu     sync.Mutex               // guards the fields below
+	failed map[netip.Addr]time.Time // when
+	// failing: an address has failed since an attempt has worked. With waits longer than avoidFor,
+	// the first addresses would otherwise be tried again before the last ones.
+	failing bool
 }
 
 func (m *Memory) fail(ip netip.Addr) {
@@ -33,8 +39,18 @@ func (m *Memory) fail(ip netip.Addr) {
 	if m.failed == nil {
 		m.failed = map[netip.Addr]time.Time{}
 	}
-	maps.DeleteFunc(m.failed, func(_ netip.Addr, at time.Time) bool { return time.Since(at) >= avoidFor })
-	m.failed[ip] = time.Now()
+	if len(m.failed) >= maxAvoided {
+		m.failing = false
+	}
+	maps.DeleteFunc(m.failed, func(ip netip.Addr, _ time.Time) bool { return !m.avoidsLocked(ip) })
+	m.failed[ip], m.failing = time.Now(), true
+}
+
+// Worked records that an attempt has succeeded. From now on failures are forgotten in time.
+func (m *Memory) Worked() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing = false
 }
 
 func (m *Memory) avoids(ip netip.Addr) bool {
@@ -46,7 +62,7 @@ func (m *Memory) avoids(ip netip.Addr) bool {
 // avoidsLocked is avoids for a caller that holds mu.
 func (m *Memory) avoidsLocked(ip netip.Addr) bool {
 	at, failed := m.failed[ip]
-	return failed && time.Since(at) < avoidFor
+	return failed && (m.failing || time.Since(at) < avoidFor)
 }
 
 // resolved forgets the failures of a name's addresses if all of them have failed: they are

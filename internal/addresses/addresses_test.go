@@ -2,6 +2,7 @@ package addresses
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,14 +24,45 @@ func TestAFailureIsForgottenAfterSomeTime(t *testing.T) {
 		var m Memory
 		assert.False(t, m.avoids(first))
 		m.fail(first)
+		m.Worked()
 		time.Sleep(avoidFor - time.Second)
 		m.fail(second)
+		m.Worked()
 		assert.True(t, m.avoids(first))
 		time.Sleep(time.Second)
 		assert.False(t, m.avoids(first))
 		assert.True(t, m.avoids(second))
 		m.fail(third)
 		assert.Len(t, m.failed, 2, "what is forgotten is not kept")
+	})
+}
+
+// With waits longer than that, the first addresses do not come before the last ones again.
+func TestEachAddressIsTriedWhileAttemptsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Memory
+		all := []netip.Addr{first, second, third}
+		var tried []netip.Addr
+		for range 6 {
+			m.resolved(all)
+			ip := all[slices.IndexFunc(all, func(ip netip.Addr) bool { return !m.avoids(ip) })]
+			tried = append(tried, ip)
+			m.fail(ip)
+			time.Sleep(avoidFor)
+		}
+		assert.Equal(t, append(all, all...), tried)
+	})
+}
+
+func TestTheMemoryIsBoundedWhileAttemptsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Memory
+		for ip := first; len(m.failed) < maxAvoided; ip = ip.Next() {
+			m.fail(ip)
+		}
+		time.Sleep(avoidFor)
+		m.fail(second)
+		assert.Len(t, m.failed, 1)
 	})
 }
 
