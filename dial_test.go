@@ -30,7 +30,7 @@ func TestHandshake(t *testing.T) {
 		r := w.conn().Request()
 		assert.Equal(t, "/ws?room=1", r.URL.RequestURI())
 		assert.Equal(t, "a=b", r.Header.Get("Cookie"))
-		assert.Equal(t, "v3,v2", r.Header.Get("Sec-WebSocket-Protocol"))
+		assert.Equal(t, "v3, v2", r.Header.Get("Sec-WebSocket-Protocol"))
 		assert.Empty(t, r.Header.Get("Sec-WebSocket-Extensions"), "compression is off by default")
 		e := c.opens[0]
 		assert.Equal(t, "gate-7", e.Header.Get("X-Served-By"))

@@ -273,7 +273,7 @@ func TestTextsOfThePeerAreCutAndEscaped(t *testing.T) {
 		"a version":                    {wstest.Raw("HTTP/" + plain + " 200 OK\r\n\r\n"), "malformed HTTP version"},
 		"no HTTP":                      {wstest.Raw(plain + "\r\n\r\n"), "malformed HTTP response"},
 		"a header line":                {wstest.Raw("HTTP/1.1 200 OK\r\n" + plain + "\r\n\r\n"), "malformed MIME header"},
-		"a Location":                   {wstest.Status(302, http.Header{"Location": {"::" + plain}}, ""), "failed to parse Location"},
+		"a Location":                   {wstest.Status(302, http.Header{"Location": {"::" + plain}}, ""), "redirect to an invalid URL"},
 		"a Location on another host":   {wstest.Status(302, http.Header{"Location": {"http://" + plain + ".test/"}}, ""), "redirect to another host"},
 		"an upgrade to something else": {wstest.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + plain + "\r\n\r\n"), "Upgrade"},
 		"an accept":                    {wstest.Raw(upgrade + "Sec-WebSocket-Accept: " + plain + "\r\n\r\n"), "Sec-WebSocket-Accept"},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -66,18 +65,13 @@ func (d *dialing) client() *http.Client {
 	}
 	if d.cfg.proxy != nil {
 		t.Proxy = d.chooseProxy
-		t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
-			if r.StatusCode != http.StatusOK {
-				return &ProxyError{Status: r.StatusCode}
-			}
-			return nil
-		}
 	}
 	return &http.Client{Transport: &requester{t, d}, CheckRedirect: d.checkRedirect, Jar: d.cfg.jar}
 }
 
 // A requester makes requests with the names of headers as they were given and with the Host in
-// the header: some servers compare names byte by byte, and net/http sends neither.
+// the header, otherwise without a standard port (RFC 6455, section 4.1): some servers compare names
+// and hosts byte by byte, and net/http does none of it.
 type requester struct {
 	http.RoundTripper
 	dialing *dialing
@@ -90,10 +84,23 @@ func (r *requester) RoundTrip(req *http.Request) (*http.Response, error) {
 	for name, values := range req.Header {
 		sent.Header[cmp.Or(r.dialing.names[name], name)] = values
 	}
-	sent.Host = cmp.Or(req.Header.Get("Host"), req.Host)
+	host := strings.TrimSuffix(cmp.Or(req.Host, req.URL.Host), ":"+standardPort(req.URL.Scheme))
+	sent.Host = cmp.Or(req.Header.Get("Host"), host)
 	r.dialing.requested(req)
-	return r.RoundTripper.RoundTrip(sent)
+	resp, err := r.RoundTripper.RoundTrip(sent)
+	if err != nil || resp.StatusCode/100 != 3 {
+		return resp, err
+	}
+	if _, err = resp.Location(); err != nil && !errors.Is(err, http.ErrNoLocation) {
+		resp.Body.Close()
+		return nil, errBadLocation
+	}
+	return resp, nil
 }
+
+// errBadLocation does not repeat the Location, which a server composes freely. The error of net/http
+// does.
+var errBadLocation = errors.New("redirect to an invalid URL")
 
 // requested records where a request goes, and the secrets in it that net/http has added.
 func (d *dialing) requested(req *http.Request) {
@@ -169,6 +176,10 @@ func (d *dialing) redact(text string) string {
 	d.mu.Unlock()
 	for _, values := range d.url.Query() {
 		secrets = append(secrets, values...)
+	}
+	for parameter := range strings.SplitSeq(d.url.RawQuery, "&") {
+		_, escaped, _ := strings.Cut(parameter, "=")
+		secrets = append(secrets, escaped)
 	}
 	for _, values := range d.header {
 		secrets = append(secrets, values...)

@@ -199,6 +199,27 @@ func TestHostHeader(t *testing.T) {
 	}
 }
 
+// A standard port is not part of the Host: some servers compare it with their name, or sign it.
+func TestTheHostHasNoStandardPort(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
+				defer secure.Close()
+				w.srv.Answer(wstest.Status(302, http.Header{"Location": {"http://server.test:80/b"}}, ""))
+				for _, s := range []*wstest.Server{w.srv, secure, w.another("server.test:8080"), w.another("[::1]:80")} {
+					want := strings.TrimSuffix(strings.TrimSuffix(s.Addr(), ":80"), ":443")
+					c := w.clientOf(s.URL(), over(d, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithoutReconnect())...).connect()
+					for _, r := range s.Handshakes() {
+						assert.Equal(t, want, r.Host)
+					}
+					c.close()
+				}
+			})
+		})
+	}
+}
+
 // A URL may be written as in the address bar of a browser, and so may a Location.
 func TestTheQueryIsEscaped(t *testing.T) {
 	for name, d := range dialers {
@@ -297,12 +318,28 @@ func TestTheWrongSchemeIsPermanent(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
 				defer secure.Close()
+				l, err := w.net.Listen("alert.test:80")
+				require.NoError(t, err)
+				defer l.Close()
+				go func() { // a server whose library of TLS sends an alert
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer c.Close()
+					if _, err = http.ReadRequest(bufio.NewReader(c)); err == nil {
+						_, _ = io.WriteString(c, "\x15\x03\x01\x00\x02\x02\x46") // protocol_version
+					}
+				}()
 				for url, want := range map[string]string{
+					"ws://alert.test:80":   "wechatws: handshake alert.test:80: server uses TLS: the scheme of the URL must be wss",
 					"wss://server.test:80": "wechatws: tls server.test:80: server does not use TLS: the scheme of the URL must be ws",
 					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request",
 				} {
 					c := w.clientOf(url, over(d, wechatws.WithTLSConfig(secure.ClientTLS()))...)
-					assert.EqualError(t, c.Connect(t.Context()), want)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					assert.EqualError(t, c.Connect(ctx), want)
+					cancel()
 					assert.Equal(t, wechatws.StateFailed, c.State())
 				}
 			})

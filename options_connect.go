@@ -100,7 +100,8 @@ func WithCookieJar(jar http.CookieJar) Option {
 // the same host and port; at most three, and none from wss to ws. Another host receives neither
 // the header ([WithHeader], [Endpoint], [DialInfo]) nor the subprotocols, and on a connection to it
 // the login message is not sent. What [Client.AfterConnect] functions send, heartbeats and queued
-// messages are. The TLS configuration is the same. [OpenEvent] has the host.
+// messages are. With [WithRequiredSubprotocols] such an attempt fails. The TLS configuration is
+// the same. [OpenEvent] has the host.
 func WithCrossHostRedirects() Option {
 	return setting("WithCrossHostRedirects", func(c *config) error { c.crossHost = true; return nil })
 }
@@ -120,8 +121,9 @@ func WithTLSConfig(t *tls.Config) Option {
 
 // WithProxy sets the function that chooses the proxy for each handshake, by default
 // [http.ProxyFromEnvironment]; see the Proxy field of [http.Transport]. A proxy is asked for a
-// tunnel (CONNECT), for ws as for wss. nil is no proxy. An error from fn is a failed attempt, and
-// ends the client if it is marked with [Permanent].
+// tunnel (CONNECT), for ws as for wss. Its URL has a host and the scheme http, https, socks5 or
+// socks5h; with another one the attempt fails. nil is no proxy. An error from fn is a failed
+// attempt, and ends the client if it is marked with [Permanent].
 func WithProxy(fn func(*http.Request) (*url.URL, error)) Option {
 	return setting("WithProxy", func(c *config) error { c.proxy = fn; return nil })
 }

@@ -6,16 +6,21 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
+	"strconv"
+	"strings"
 )
 
-// chooseProxy is the Proxy function of the attempt's http.Transport. net/http asks a proxy for a
-// tunnel for https only. For http it sends the request itself to the proxy, and proxies that do not
-// know WebSocket remove its Upgrade; RFC 6455, section 4.1, demands a tunnel. So for http the
-// transport sees no proxy, and dialNet makes the tunnel. SOCKS has nothing but tunnels.
+// chooseProxy is the Proxy function of the attempt's http.Transport, which it gives SOCKS proxies
+// only. dialNet asks an HTTP proxy for a tunnel: net/http does so for https only, and then refuses
+// statuses and headers that are valid (RFC 9110, section 9.3.6). For http it sends the request itself
+// to the proxy, and proxies that do not know WebSocket remove its Upgrade; RFC 6455, section 4.1,
+// demands a tunnel.
 func (d *dialing) chooseProxy(r *http.Request) (*url.URL, error) {
 	u, err := d.cfg.proxy(r)
 	if err != nil { // its text may contain the proxy's password
@@ -24,10 +29,16 @@ func (d *dialing) chooseProxy(r *http.Request) (*url.URL, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.proxy = nil
-	if u != nil && r.URL.Scheme == "http" && (u.Scheme == "http" || u.Scheme == "https") {
-		d.proxy, u = u, nil
+	switch {
+	case u == nil:
+		return nil, nil
+	case u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https"):
+		d.proxy = u
+		return nil, nil
+	case u.Hostname() != "" && (u.Scheme == "socks5" || u.Scheme == "socks5h"):
+		return u, nil
 	}
-	return u, nil
+	return nil, &proxyError{networkError{text: "the proxy's URL must have a host, and the scheme http, https, socks5 or socks5h"}}
 }
 
 // A proxyError means that a proxy cannot be used. For one that refuses there is ProxyError.
@@ -60,15 +71,45 @@ func (d *dialing) tunnel(ctx context.Context, socket net.Conn, proxy *url.URL, a
 	if err := connect.Write(c); err != nil {
 		return nil, toProxy(err)
 	}
-	// The server sends nothing before the request, so that nothing of it is in this buffer.
-	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(c, maxHeader)), connect)
-	if err != nil {
+	status, err := tunnelStatus(c)
+	switch {
+	case err != nil:
 		return nil, toProxy(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, &ProxyError{Status: resp.StatusCode}
+	case status < 200 || status > 299:
+		return nil, &ProxyError{Status: status}
 	}
 	return c, nil
+}
+
+// errNoAnswer does not repeat the answer, which may repeat the proxy's password.
+var errNoAnswer = errors.New("the answer is not HTTP")
+
+// tunnelStatus reads a proxy's answer to CONNECT, and returns its status. It ignores the header, as
+// RFC 9110, section 9.3.6, demands of Content-Length and Transfer-Encoding; http.ReadResponse does
+// not.
+func tunnelStatus(r io.Reader) (int, error) {
+	// The server sends nothing before the request, so that nothing of it is in this buffer.
+	lines := textproto.NewReader(bufio.NewReader(io.LimitReader(r, maxHeader)))
+	for {
+		line, err := lines.ReadLine()
+		if err != nil {
+			return 0, err
+		}
+		proto, rest, _ := strings.Cut(line, " ")
+		code, _, _ := strings.Cut(rest, " ")
+		status, err := strconv.Atoi(code)
+		if !strings.HasPrefix(proto, "HTTP/1.") || err != nil || status < 100 || status > 999 {
+			return 0, errNoAnswer
+		}
+		for line != "" {
+			if line, err = lines.ReadLine(); err != nil {
+				return 0, err
+			}
+		}
+		if status >= 200 || status == http.StatusSwitchingProtocols { // the others precede an answer
+			return status, nil
+		}
+	}
 }
 
 // toProxy marks an error of the connection to a proxy as net/http does.

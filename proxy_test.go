@@ -2,6 +2,7 @@ package wechatws_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ type tunnelProxy struct {
 	w      *world
 	server *httptest.Server
 	url    *url.URL
+	answer string // to CONNECT
 
 	mu       sync.Mutex // guards requests
 	requests []*http.Request
@@ -33,7 +35,7 @@ func (w *world) tunnel(secure bool) *tunnelProxy {
 	w.Helper()
 	l, err := w.net.Listen("example.com:3128")
 	require.NoError(w, err)
-	p := &tunnelProxy{w: w, url: &url.URL{Scheme: "http", Host: "example.com:3128", User: url.UserPassword("user", "s3cret")}}
+	p := &tunnelProxy{w: w, url: &url.URL{Scheme: "http", Host: "example.com:3128", User: url.UserPassword("user", "s3cret")}, answer: "HTTP/1.1 200 OK\r\n\r\n"}
 	p.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: p}}
 	if secure {
 		p.url.Scheme = "https"
@@ -66,7 +68,7 @@ func (p *tunnelProxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer near.Close()
-	_, _ = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+	_, _ = io.WriteString(near, p.answer)
 	copied := make(chan struct{})
 	go func() { defer close(copied); _, _ = io.Copy(far, near); far.Close() }()
 	_, _ = io.Copy(near, far)
@@ -114,6 +116,77 @@ func TestAProxyIsAskedForATunnel(t *testing.T) {
 					c.close()
 					w.sleep(0)
 				})
+			})
+		}
+	}
+}
+
+// Each status of 2xx is a tunnel, whatever the header says. An answer that is none is not shown: it
+// may repeat the credentials.
+func TestAnswersOfAProxy(t *testing.T) {
+	for answer, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\n": "", "HTTP/1.0 200\r\n": "", "HTTP/1.1 201 Created\r\n": "", "HTTP/1.1 204 No Content\r\n": "",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n": "",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n":                     "",
+		"HTTP/1.1 200 OK\r\nContent-Length: none\r\nno header\r\n":               "",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n":                       "",
+		"HTTP/1.1 101 Switching Protocols\r\n":                                   "proxy answered 101 Switching Protocols",
+		"HTTP/1.1 302 Found\r\nLocation: /\r\n":                                  "proxy answered 302 Found",
+		"HTTP/1.1 s3cret\r\n":                                                    "proxyconnect tcp: the answer is not HTTP",
+		"SSH-2.0 s3cret\r\n":                                                     "proxyconnect tcp: the answer is not HTTP",
+	} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%q/TLS %t", answer, secure), func(t *testing.T) {
+				virtual(t, func(t *testing.T, w *world) {
+					options, srv := []wechatws.Option{wechatws.WithoutReconnect()}, w.srv
+					if secure {
+						srv = wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
+						defer srv.Close()
+						options = append(options, wechatws.WithTLSConfig(srv.ClientTLS()))
+					}
+					p := w.tunnel(false)
+					p.answer = answer + "\r\n"
+					c := w.clientOf(srv.URL(), append(options, p.option())...)
+					err := c.Connect(t.Context())
+					if want == "" {
+						require.NoError(t, err)
+					} else {
+						require.EqualError(t, err, "wechatws: proxy "+srv.Addr()+": "+want)
+					}
+					require.NoError(t, c.CloseNow())
+					<-c.Done()
+					w.sleep(0)
+					assert.Zero(t, w.net.Clients())
+				})
+			})
+		}
+	}
+}
+
+// The address of a tunnel has an IPv6 address in brackets.
+func TestATunnelToAnIPv6Address(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.another("[::1]:80")
+		p := w.tunnel(false)
+		c := w.clientOf("ws://[::1]", p.option(), wechatws.WithoutReconnect()).connect()
+		assert.Equal(t, "[::1]:80", p.requests[0].RequestURI)
+		c.close()
+		w.sleep(0)
+	})
+}
+
+// A proxy's URL without a scheme, or with one of another protocol, is an error, and nothing is sent.
+func TestAProxyThatCannotBeUsed(t *testing.T) {
+	for _, raw := range []string{
+		"localhost:3128", "proxy.test", "//proxy.test:3128", "http://", "http://:3128", "socks5:3128", "socks4://proxy.test", "ftp://proxy.test", "ws://proxy.test",
+	} {
+		for _, scheme := range []string{"ws", "wss"} {
+			virtual(t, func(t *testing.T, w *world) {
+				proxy, err := url.Parse(raw)
+				require.NoError(t, err)
+				err = w.clientOf(scheme+"://server.test:80", wechatws.WithProxy(http.ProxyURL(proxy)), wechatws.WithoutReconnect()).Connect(t.Context())
+				assert.EqualError(t, err, "wechatws: proxy server.test:80: the proxy's URL must have a host, and the scheme http, https, socks5 or socks5h", raw)
+				assert.Empty(t, w.net.Dials())
 			})
 		}
 	}

@@ -286,13 +286,13 @@ const patience = 3
 //
 // Before the first open, configuration errors are permanent at once: the statuses 400, 401,
 // 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL
-// ([http.ErrSchemeMismatch]), and invalid TLS certificates. Certificates that have expired or
-// are not yet valid are retried, since certificates are renewed late and clocks are set late.
-// With [WithEndpoints] such an error is permanent when each server has returned it, one after
-// the other. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
-// close codes listed below, which the peer may send while [Client.AfterConnect] functions run,
-// are permanent the third time in a row. Time does not count, since the caller of
-// [Client.Connect] waits for the result.
+// ([http.ErrSchemeMismatch]) or with TLS at a ws URL, and invalid TLS certificates.
+// Certificates that have expired or are not yet valid are retried, since certificates are
+// renewed late and clocks are set late. With [WithEndpoints] such an error is permanent when
+// each server has returned it, one after the other. With a function of [WithEndpoint] a first
+// 401, 403 or 407 is retried once. The close codes listed below, which the peer may send while
+// [Client.AfterConnect] functions run, are permanent the third time in a row. Time does not
+// count, since the caller of [Client.Connect] waits for the result.
 //
 // Once the client has been open since Connect, the statuses 401, 403, 407 and 410, and the
 // close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are permanent if they are
@@ -344,10 +344,10 @@ func DefaultRetryIf(f Failure) bool {
 	return true
 }
 
-// isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a
-// server without TLS.
+// isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a URL
+// whose scheme is not that of the server.
 func isWrongTLS(err error) bool {
-	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch)
+	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, errNeedsTLS)
 }
 
 func isCertificateError(err error) bool {

@@ -15,8 +15,9 @@ const maxRedirects = 3
 
 // checkRedirect allows a few redirects on the same host. Another host must not receive the
 // header, the subprotocols and the login, which are for the configured host, and is refused unless
-// the option allows it. checkRedirect also removes the Referer that net/http adds, since that is the
-// last URL with its query.
+// the option allows it. On the same host the credentials of the URL are kept, as the header is: a
+// Location has none. checkRedirect also removes the Referer that net/http adds, since that is the last
+// URL with its query.
 func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("stopped after %d redirects", maxRedirects)
@@ -24,9 +25,14 @@ func (d *dialing) checkRedirect(req *http.Request, via []*http.Request) error {
 	if d.url.Scheme == "wss" && req.URL.Scheme != "https" && req.URL.Scheme != "wss" {
 		return errors.New("redirect from TLS to plain text refused")
 	}
-	req.Header.Del("Referer")
+	if _, own := d.header["Referer"]; !own {
+		req.Header.Del("Referer")
+	}
 	req.URL.RawQuery = escapeQuery(req.URL.RawQuery)
 	if !d.moved && sameHost(req.URL, via[0].URL) {
+		if req.URL.User == nil {
+			req.URL.User = via[0].URL.User
+		}
 		return nil
 	}
 	if !d.cfg.crossHost {

@@ -90,6 +90,62 @@ func TestAnotherHostChoosesASubprotocol(t *testing.T) {
 	}
 }
 
+// A redirect to the same host, often from http to https or to a path with a slash, keeps the
+// credentials of the URL, and a Referer of the program.
+func TestARedirectToTheSameHostKeepsTheCredentials(t *testing.T) {
+	for name, d := range dialers {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				secure := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithTLS())
+				defer secure.Close()
+				for status, location := range map[int]string{
+					301: "http://server.test/b/", 302: "/b/", 303: "ws://server.test:80/b/", 307: "//server.test/b/", 308: "https://server.test/b/",
+				} {
+					end := w.srv
+					if status == 308 {
+						end = secure
+					}
+					w.srv.Answer(wstest.Status(status, http.Header{"Location": {location}}, ""))
+					c := w.clientOf("ws://user:pass@server.test/b?c=d", over(d, wechatws.WithTLSConfig(secure.ClientTLS()), wechatws.WithoutReconnect(),
+						wechatws.WithHeader(http.Header{"referer": {"mine"}}))...).connect()
+					requests := end.Handshakes()
+					r := requests[len(requests)-1]
+					assert.Equal(t, "/b/", r.URL.Path)
+					user, password, _ := r.BasicAuth()
+					assert.Equal(t, "user:pass", user+":"+password, location)
+					assert.Equal(t, "mine", r.Header.Get("Referer"))
+					c.close()
+				}
+				w.srv.Answer(to("http://other:pw@server.test/b"))
+				c := w.clientOf("ws://user:pass@server.test/", over(d, wechatws.WithoutReconnect())...).connect()
+				requests := w.srv.Handshakes()
+				user, _, _ := requests[len(requests)-1].BasicAuth()
+				assert.Equal(t, "other", user)
+				assert.Empty(t, requests[len(requests)-1].Header.Get("Referer"), "it would be the last URL")
+				c.close()
+			})
+		})
+	}
+}
+
+// A server composes a Location freely: it may repeat a part of the request.
+func TestARedirectToAnInvalidURL(t *testing.T) {
+	for name, d := range dialers {
+		for _, location := range []string{"http://[s3cret/", "/%zz?token=s3cret", "http://a b/s3cret"} {
+			t.Run(name+"/"+location, func(t *testing.T) {
+				virtual(t, func(t *testing.T, w *world) {
+					w.srv.Answer(to(location))
+					err := w.client(over(d, wechatws.WithoutReconnect())...).Connect(t.Context())
+					require.ErrorContains(t, err, "wechatws: handshake server.test:80: ")
+					assert.ErrorContains(t, err, "redirect to an invalid URL")
+					assert.NotContains(t, err.Error(), "s3cret")
+					assert.Zero(t, w.net.Clients())
+				})
+			})
+		}
+	}
+}
+
 // An error names the host that it is about.
 func TestAFailureAfterARedirectNamesTheOtherHost(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

@@ -159,6 +159,13 @@ func TestSecretsAreRedactedInEchoes(t *testing.T) {
 		err := c.Connect(t.Context())
 		assert.ErrorContains(t, err, `malformed HTTP response "no:[redacted]:[redacted]:[redacted]:[redacted]"`)
 		assert.NotContains(t, errors.Unwrap(err).Error(), "hunter")
+
+		w.srv.AnswerFunc(func(r *http.Request) wstest.Answer {
+			token, _, _ := strings.Cut(r.URL.RawQuery, "&")
+			return wstest.Raw("no:" + token + "\r\n\r\n")
+		})
+		err = w.clientOf("ws://server.test:80/?token=hunter%40333&n=1", wechatws.WithoutReconnect()).Connect(t.Context())
+		assert.ErrorContains(t, err, `malformed HTTP response "no:token=[redacted]"`)
 	})
 }
 

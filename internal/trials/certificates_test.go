@@ -35,11 +35,16 @@ func newAuthority(t *testing.T) *authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	a := &authority{t: t, key: key}
-	a.cert = a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "trials"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
-	}, &key.PublicKey)
+	a.cert = a.authority(time.Now().AddDate(1, 0, 0), key)
 	return a
+}
+
+// authority is for an authority with this key, valid until then.
+func (a *authority) authority(until time.Time, key *ecdsa.PrivateKey) *x509.Certificate {
+	return a.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "trials"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: until,
+	}, &key.PublicKey)
 }
 
 func (a *authority) sign(template *x509.Certificate, key *ecdsa.PublicKey) *x509.Certificate {
@@ -154,6 +159,42 @@ func TestCertificates(t *testing.T) {
 		current.Store(good)
 		c.open(2)
 	})
+	t.Run("authority renewed late", func(t *testing.T) {
+		t.Parallel()
+		below := newAuthority(t)
+		leaf := below.leaf("127.0.0.1", soon)
+		expired, good := *leaf, *leaf
+		expired.Certificate = append(expired.Certificate[:1:1], ours.authority(time.Now().Add(-time.Hour), below.key).Raw)
+		good.Certificate = append(expired.Certificate, ours.authority(soon, below.key).Raw) // behind the old one
+		var current atomic.Pointer[tls.Certificate]
+		current.Store(&expired)
+		url, _ := serve(t, tls.VersionTLS13, current.Load)
+		c := newClient(t, url, wechatws.WithTLSConfig(ours.trusted()))
+		go func() { _ = c.Connect(t.Context()) }()
+		require.ErrorContains(t, c.failure(2), "expired or is not yet valid")
+		current.Store(&good)
+		c.open(1)
+	})
+	for name, newest := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run("no client certificate/"+name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer l.Close()
+			config := &tls.Config{Certificates: []tls.Certificate{*ours.leaf("127.0.0.1", soon)}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: newest}
+			go func() {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				_ = tls.Server(c, config).Handshake()
+				_, _ = io.Copy(io.Discard, c) // otherwise a reset could overtake the alert
+			}()
+			err = newClient(t, "wss://"+l.Addr().String(), wechatws.WithTLSConfig(ours.trusted()), wechatws.WithoutReconnect()).Connect(t.Context())
+			require.ErrorContains(t, err, "wechatws: tls "+l.Addr().String()+": remote error: tls: ")
+		})
+	}
 	t.Run("TLS 1.1", func(t *testing.T) {
 		t.Parallel()
 		url, _ := serve(t, tls.VersionTLS11, func() *tls.Certificate { return ours.leaf("127.0.0.1", soon) })

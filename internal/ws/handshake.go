@@ -93,7 +93,7 @@ func (h *Handshake) request(ctx context.Context, key string) (*http.Request, err
 	req.Header.Set("Sec-WebSocket-Version", "13")
 	req.Header.Set("Sec-WebSocket-Key", key)
 	if len(h.Subprotocols) > 0 {
-		req.Header.Set("Sec-WebSocket-Protocol", strings.Join(h.Subprotocols, ","))
+		req.Header.Set("Sec-WebSocket-Protocol", strings.Join(h.Subprotocols, ", "))
 	}
 	if h.Compression {
 		req.Header.Set("Sec-WebSocket-Extensions", extension+"; client_no_context_takeover; server_no_context_takeover")

@@ -176,7 +176,7 @@ func TestHandshakeRequest(t *testing.T) {
 	assert.Equal(t, []string{"websocket"}, got.Values("Upgrade"))
 	assert.Equal(t, "Upgrade", got.Get("Connection"))
 	assert.Equal(t, "13", got.Get("Sec-WebSocket-Version"))
-	assert.Equal(t, "cbor,json", got.Get("Sec-WebSocket-Protocol"))
+	assert.Equal(t, "cbor, json", got.Get("Sec-WebSocket-Protocol"))
 	assert.Equal(t, "permessage-deflate; client_no_context_takeover; server_no_context_takeover", got.Get("Sec-WebSocket-Extensions"))
 	key, err := base64.StdEncoding.DecodeString(got.Get("Sec-WebSocket-Key"))
 	require.NoError(t, err)
