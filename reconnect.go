@@ -134,7 +134,7 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	}
 	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, Endpoints: len(s.cfg.urls)}
 	f.FreshEndpoint = !s.cfg.fixed && len(s.cfg.urls) == 0
-	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter
+	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter && !isOfMessage(err)
 	if !s.cfg.retryIf(f) {
 		return 0, true
 	}
@@ -334,14 +334,28 @@ func DefaultRetryIf(f Failure) bool {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusGone:
 		return !f.Persistent
 	}
-	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
-		switch ce.Code {
-		case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
-			StatusPolicyViolation, StatusMandatoryExtension:
-			return !f.Persistent && (f.Opened || f.Repeats < patience)
-		}
+	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote && isRefusal(ce) {
+		return !f.Persistent && (f.Opened || f.Repeats < patience)
 	}
 	return true
+}
+
+// isRefusal reports whether the peer has refused the client, or what it sends on every connection.
+func isRefusal(ce *CloseError) bool {
+	switch ce.Code {
+	case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
+		StatusPolicyViolation, StatusMandatoryExtension:
+		return true
+	case StatusMessageTooBig:
+		return ce.Err != nil // otherwise a message of the queue was too big
+	}
+	return false
+}
+
+// isOfMessage reports whether the peer has refused a message, and perhaps not the client.
+func isOfMessage(err error) bool {
+	ce := (*CloseError)(nil)
+	return errors.As(err, &ce) && ce.tried
 }
 
 // isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a
