@@ -28,7 +28,7 @@ const defaultConfirmTimeout = 10 * time.Second
 // returns; give ctx a deadline. It returns [ErrClosed] when the client is closed, and
 // [Client.Close] hands the message back then; ErrClosed wrapping the permanent error when
 // the client fails; [ErrExpired] after [ExpireAfter]; and a [*DroppedError] if the peer
-// refuses the message, see [ErrMessageTooBig]. In a callback, give it the context of the
+// refuses the message, see [ErrRefused]. In a callback, give it the context of the
 // callback: it returns [ErrInboxFull] as [Client.Request] does. It may be called from any
 // goroutine.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {

@@ -382,8 +382,11 @@ type DroppedError struct {
 
 // Error returns the number of messages and the cause.
 func (e *DroppedError) Error() string {
-	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), because(e.Err))
+	return fmt.Sprintf("wechatws: %s dropped: %s", count(len(e.Messages)+e.More, "message"), e.why())
 }
+
+// why returns the text of Err.
+func (e *DroppedError) why() string { return because(e.Err) }
 
 // Unwrap returns Err.
 func (e *DroppedError) Unwrap() error { return e.Err }

@@ -126,7 +126,7 @@ func (j *journal) error(ctx context.Context, err error) {
 	switch {
 	case errors.As(err, &dial): // retry has logged it
 	case errors.As(err, &dropped):
-		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", because(dropped.Err))
+		j.line(ctx, slog.LevelWarn, "messages dropped", "count", len(dropped.Messages)+dropped.More, "err", dropped.why())
 	case errors.As(err, &unused):
 		j.mu.Lock()
 		j.unused++

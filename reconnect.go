@@ -260,7 +260,8 @@ type Failure struct {
 	// ([WithStableAfter]), end the row. It is 1 for failures that are none of these.
 	Repeats int `json:"repeats"`
 	// Persistent reports whether Repeats is three or more and the first of them was at
-	// least 15 minutes ago, or the duration of [WithPermanentAfter].
+	// least 15 minutes ago, or the duration of [WithPermanentAfter]. It is false if the peer may
+	// have refused a message, and not the client: see [ErrRefused].
 	Persistent bool `json:"persistent"`
 	// FreshEndpoint reports whether there is a function of [WithEndpoint], which may return
 	// other credentials for the next attempt.
@@ -295,7 +296,8 @@ const patience = 3
 // [Client.Connect] waits for the result.
 //
 // Once the client has been open since Connect, the statuses 401, 403, 407 and 410, and the
-// close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are permanent if they are
+// close codes 1002, 1003, 1007, 1008 and 1010 from the peer, and 1009 if it is about the login,
+// an AfterConnect function or a heartbeat ([CloseError.Err]), are permanent if they are
 // [Failure.Persistent]: the same refusal has come three times in a row and for 15 minutes
 // ([WithPermanentAfter]), with no stable connection in between. With the default tiers the
 // client ends 21 minutes after the first refusal, since the waits are longer by then. Refusals
