@@ -211,6 +211,27 @@ func TestNoMessageIsDroppedFor1008AboutTheClient(t *testing.T) {
 	}
 }
 
+// Refusals of a message with 1008 that are not in a row are not added up.
+func TestRefusalsWith1008CountInARow(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		const trial, before = 2 * time.Second, 500 * time.Millisecond
+		ends := []time.Duration{trial, trial, before, 20 * time.Minute, trial, trial}
+		w.srv.OnConn(func(conn *wstest.Conn) {
+			if n := len(w.srv.Conns()); n <= len(ends) {
+				time.AfterFunc(ends[n-1], func() { _ = conn.Close(policy, "") })
+			}
+		})
+		c := w.client(quiet()...).connect()
+		seven := c.confirm(t.Context(), 7, wechatws.ConfirmTimeout(time.Hour))
+		w.sleep(30 * time.Minute)
+		require.Len(t, w.srv.Conns(), len(ends)+1)
+		require.Empty(t, seven)
+		require.NoError(t, w.srv.Conns()[len(ends)].Send(`{"msg_type":"echo","echo":7}`))
+		require.NoError(t, <-seven)
+		c.close()
+	})
+}
+
 // When every message is refused with 1008 for good, the client ends, and no more than the first one
 // is dropped before.
 func TestAClientThatIsRefusedWith1008EndsAndHandsBack(t *testing.T) {
@@ -265,8 +286,10 @@ func TestAMessageIsRefusedBetweenHeartbeats(t *testing.T) {
 		w.net.SetLatency(200 * time.Millisecond)
 		w.refuse("7", 1007)
 		c := w.client(wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 100 * time.Millisecond})).connect()
-		refusedWith(t, <-c.confirm(t.Context(), 7), 1007, "7")
-		require.NoError(t, <-c.confirm(t.Context(), 8))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		refusedWith(t, <-c.confirm(ctx, 7), 1007, "7")
+		require.NoError(t, <-c.confirm(ctx, 8))
 		for _, conn := range w.srv.Conns() {
 			require.NotEmpty(t, received(conn))
 		}
