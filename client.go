@@ -49,8 +49,8 @@ type Client struct {
 	stats       Stats  // the state, and the counters that are not elsewhere
 	sessions    int    // how many there have been
 	connections int    // how many there have been, also those that were never open
-	wary        bool   // the peer may have refused the login on the last one, see refused.go
-	strikes     strikes
+	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
+	refusals    refusals
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect

@@ -11,20 +11,19 @@ import (
 // confirmation, is written again on the next connection, and would end that one too, and so on
 // for ever.
 //
-// So the next connection is wary: for quietTime after it is open no message is written, so that a
-// refusal of the login or of an AfterConnect function has arrived. Messages that may have been
-// refused are suspects. The next writing of a suspect is a trial: for quietTime before it no
-// message and no heartbeat is written, nor for quietTime after it. If the connection ends with
-// such a code during the trial, and no heartbeat was written since, the suspect is refused;
-// otherwise it is cleared. It is also cleared when a connection ends before the trial: the peer
-// has refused something else, and with short connections nothing would ever be sent.
+// So the next connection begins with a quiet time, in which a refusal of the login or of an
+// AfterConnect function arrives, and messages that may have been refused become suspects. The next
+// writing of a suspect is a trial: for quietTime before it no message and no heartbeat is written,
+// nor for quietTime after it. If the connection ends with such a code during the trial, and no
+// heartbeat was written since, the suspect is refused, and dropped; otherwise it is cleared. It is
+// also cleared when a connection ends before the trial: then the peer has refused something else,
+// and with short connections nothing would ever be sent.
 //
-// A message that is refused is dropped. The exception is 1008, with which servers also refuse a
-// client: because of a rate limit, an expired token, a ban. Whichever message is on trial then
-// seems to be refused. So for 1008 it is believed of a message when it would be believed of the
-// client, after three refusals in a row and permanentAfter, and a trial does not count for the
-// latter. A message that the socket has taken meanwhile is written. Only a call of Request, which
-// knows no repetition, returns at its first trial.
+// With 1008 servers also refuse a client, because of a rate limit, an expired token or a ban, and
+// during that time whichever message is on trial is refused. So a message is dropped for 1008 only
+// after the refusals that would end a client: three in a row, during permanentAfter. A refusal
+// during a trial does not end the client. If the socket has taken all of a message of Send, it
+// counts as written. A call of Request returns after the first trial, since its caller waits.
 
 // quietTime is how long nothing is written before and after a suspect: longer than the round
 // trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
@@ -51,9 +50,9 @@ func (r refusal) Is(target error) bool {
 	return target == ErrRefused || target == ErrMessageTooBig && StatusCode(r) == StatusMessageTooBig
 }
 
-// doubts are a writer's knowledge of messages that the peer may refuse.
-type doubts struct {
-	wary        bool      // the first message waits for quietTime
+// A suspicion is what a writer knows of messages that the peer may refuse.
+type suspicion struct {
+	quietFirst  bool      // the first message waits for quietTime
 	wrote       bool      // messages were given to the connection
 	cut         *queued   // was written in part when a write failed
 	suspect     *queued   // waits for its trial
@@ -79,7 +78,7 @@ func (m *outgoing) suspected() *atomic.Bool {
 func (l *link) mayWrite(m *queued, n int) bool {
 	w, suspect := &l.writer, m.Value.suspected()
 	switch {
-	case w.trial == nil && !w.wary && !suspect.Load():
+	case w.trial == nil && !w.quietFirst && !suspect.Load():
 		return true
 	case n > 0:
 		return false
@@ -98,10 +97,12 @@ func (l *link) mayWrite(m *queued, n int) bool {
 				w.suspect = m
 			}
 		}
-		l.awaitQuiet(left)
+		if w.quiet == nil {
+			l.awaitQuiet(left)
+		}
 		return false
 	}
-	w.wary = false
+	w.quietFirst = false
 	if w.trial != nil {
 		w.trial.Value.suspected().Store(false)
 		w.trial = nil
@@ -199,7 +200,7 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
 			first.suspect.Store(true)
 		}
-		c.strikes = strikes{}
+		c.refusals = refusals{}
 		return false
 	}
 	m := &trial.Value
@@ -210,7 +211,7 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 		return false
 	case trial != cut && m.of == nil && (err != nil || code == StatusPolicyViolation || quiet >= quietTime):
 		return false // it was dropped, or not refused
-	case code == StatusPolicyViolation && !waits && !c.strikes.last(trial, c.cfg.permanentAfter):
+	case code == StatusPolicyViolation && !waits && !c.refusals.last(trial, c.cfg.permanentAfter):
 	case m.request != nil:
 		m.request.fail(&DroppedError{Err: refusal(code), Messages: []Outbound{m.handedBack()}})
 		c.outbox.Withdraw(trial)
@@ -222,21 +223,21 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 	return true
 }
 
-// strikes are the refusals of one message with 1008, in a row.
-type strikes struct {
+// refusals are those of one message with 1008, in a row.
+type refusals struct {
 	place uint64 // of the message, in the order of the outbox
 	times int
 	since time.Time
 }
 
 // last counts a refusal of m, and reports whether they have lasted.
-func (s *strikes) last(m *queued, permanentAfter time.Duration) bool {
+func (s *refusals) last(m *queued, permanentAfter time.Duration) bool {
 	place := m.Place()
 	if m.Value.of != nil {
 		place = m.Value.of.place
 	}
 	if s.times == 0 || s.place != place {
-		*s = strikes{place: place, since: time.Now()}
+		*s = refusals{place: place, since: time.Now()}
 	}
 	s.times++
 	return s.times >= patience && time.Since(s.since) >= permanentAfter

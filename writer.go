@@ -36,7 +36,7 @@ type writer struct {
 	changed  chan struct{} // closed when writing, inFlight or outside changes; nil: nothing waits for that
 	last     time.Time     // when a batch was written
 
-	doubts
+	suspicion
 
 	// Set with mu held, and used by the goroutine that writes.
 	batch []*queued
@@ -67,7 +67,7 @@ func (l *link) attach() {
 	w := &l.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open, w.wary, w.lastMessage = true, l.client.wary, time.Now()
+	w.open, w.quietFirst, w.lastMessage = true, l.client.quietFirst, time.Now()
 	if l.hold > 0 {
 		w.held = true
 		w.holding = time.AfterFunc(l.hold, l.release)
