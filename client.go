@@ -45,10 +45,12 @@ type Client struct {
 
 	mu sync.Mutex // guards the fields below
 	current
-	host        string        // of the endpoint; with an endpoint function, of its last result
-	stats       Stats         // the state, and the counters that are not elsewhere
-	sessions    int           // how many there have been
-	connections int           // how many there have been, also those that were never open
+	host        string // of the endpoint; with an endpoint function, of its last result
+	stats       Stats  // the state, and the counters that are not elsewhere
+	sessions    int    // how many there have been
+	connections int    // how many there have been, also those that were never open
+	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
+	refusals    refusals
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect

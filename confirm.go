@@ -28,7 +28,7 @@ const defaultConfirmTimeout = 10 * time.Second
 // returns; give ctx a deadline. It returns [ErrClosed] when the client is closed, and
 // [Client.Close] hands the message back then; ErrClosed wrapping the permanent error when
 // the client fails; [ErrExpired] after [ExpireAfter]; and a [*DroppedError] if the peer
-// refuses the message, see [ErrMessageTooBig]. In a callback, give it the context of the
+// refuses the message, see [ErrRefused]. In a callback, give it the context of the
 // callback: it returns [ErrInboxFull] as [Client.Request] does. It may be called from any
 // goroutine.
 func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) bool, options ...ConfirmOption) (Message, error) {
@@ -119,7 +119,7 @@ type confirmation struct {
 	timeout time.Duration
 	place   uint64        // in the order of the outbox
 	turn    chan struct{} // closed when all calls before this one have ended
-	suspect atomic.Bool   // the peer may have refused it, see confirm.go
+	suspect atomic.Bool   // the peer may have refused it, see refused.go
 
 	// The confirmation is a node of confirmations, the mutex of which guards the fields below.
 	try     *queued       // the last one
@@ -259,144 +259,5 @@ func (cs *confirmations) wait(ctx context.Context, l *link) {
 	case <-empty:
 	case <-l.dead:
 	case <-ctx.Done():
-	}
-}
-
-// A peer that refuses a message as too big ends the connection with close code 1009, which
-// does not say which message it was. A message that was written in part, or that waits for
-// its confirmation, is written again on the next connection, and would end that one too,
-// and so on for ever.
-//
-// So after a 1009 such a message becomes a suspect. Its next writing is a trial: for
-// quietTime before it nothing is written, so that a refusal of the login or of an earlier
-// message has arrived, and nothing for quietTime after it. If the connection ends with 1009
-// during the trial, the suspect is dropped; otherwise it is cleared. It is also cleared
-// when a connection ends before the trial, since with short connections nothing would ever
-// be sent.
-
-// quietTime is how long nothing is written before and after a suspect: longer than the round
-// trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
-// that is longer.
-const quietTime = time.Second
-
-// suspected returns the mark of a suspect: that of the call of SendConfirmed, if the message
-// is a try of one.
-func (m *outgoing) suspected() *atomic.Bool {
-	if m.of != nil {
-		return &m.of.suspect
-	}
-	return &m.suspect
-}
-
-// mayWrite reports whether a message may be written now, behind n others in a batch. The
-// outbox calls it with the writer's mutex held.
-func (l *link) mayWrite(m *queued, n int) bool {
-	w, suspect := &l.writer, m.Value.suspected()
-	switch {
-	case w.trial == nil && !suspect.Load():
-		return true
-	case n > 0:
-		return false
-	}
-	quiet := quietTime
-	if w.trial != nil && w.trial.Value.of != nil {
-		quiet = max(quiet, w.trial.Value.of.timeout)
-	}
-	if left := quiet - l.quietFor(); left > 0 {
-		if w.trial == nil {
-			w.suspect = m
-		}
-		if w.quiet == nil {
-			w.quiet = time.AfterFunc(left, l.endQuiet)
-		}
-		return false
-	}
-	if w.trial != nil {
-		w.trial.Value.suspected().Store(false)
-		w.trial = nil
-	}
-	if suspect.Load() {
-		w.suspect, w.trial = nil, m
-	}
-	return true
-}
-
-// quietFor returns for how long nothing was written, and a refusal could be read. It is called with
-// the writer's mutex held.
-func (l *link) quietFor() time.Duration {
-	return min(time.Since(l.writer.lastMessage), time.Since(l.heartbeat.reading()))
-}
-
-// endQuiet starts the writer at the end of the quiet time. A timer calls it.
-func (l *link) endQuiet() {
-	l.writer.mu.Lock()
-	defer l.writer.mu.Unlock()
-	l.writer.stopQuiet()
-	l.startWriter()
-}
-
-// stopQuiet stops the timer of the quiet time. It is called with mu held.
-func (w *writer) stopQuiet() {
-	if w.quiet != nil {
-		w.quiet.Stop()
-		w.quiet = nil
-	}
-}
-
-// endSuspicion is called when the link is detached, with the writer's mutex held.
-func (l *link) endSuspicion() {
-	w := &l.writer
-	w.stopQuiet()
-	if w.trial == nil && w.suspect != nil {
-		w.suspect.Value.suspected().Store(false)
-	}
-}
-
-// endTrial ends the trial of a call of SendConfirmed, if there is one, when it is confirmed or
-// given up.
-func (l *link) endTrial(of *confirmation) {
-	w := &l.writer
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.trial != nil && w.trial.Value.of == of {
-		w.trial = nil
-		w.stopQuiet()
-		l.startWriter()
-	}
-}
-
-// refused is called when the peer has ended l with StatusMessageTooBig, before the next
-// connection is made.
-func (c *Client) refused(l *link) {
-	w := &l.writer
-	w.mu.Lock()
-	cut, trial, quiet := w.cut, w.trial, l.quietFor()
-	w.trial = nil
-	w.mu.Unlock()
-	if cut != nil {
-		if left, _ := c.outbox.Fate(cut); left { // its caller has withdrawn it
-			cut = nil
-		}
-	}
-	if trial == nil {
-		if cut != nil {
-			cut.Value.suspected().Store(true)
-		}
-		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
-			first.suspect.Store(true)
-		}
-		return
-	}
-	m := &trial.Value
-	_, err := c.outbox.Fate(trial)
-	switch {
-	case trial != cut && m.of == nil && (err != nil || quiet >= quietTime): // it was dropped, or not refused
-	case m.request != nil:
-		m.request.fail(&DroppedError{Err: ErrMessageTooBig, Messages: []Outbound{m.handedBack()}})
-		c.outbox.Withdraw(trial)
-	case trial == cut:
-		c.outbox.Drop(trial, ErrMessageTooBig)
-	default: // the socket had taken all of it
-		c.dropped(m.handedBack(), ErrMessageTooBig)
 	}
 }

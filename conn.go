@@ -59,8 +59,9 @@ type link struct {
 	session *session
 	number  int // among all of the client's connections, from 1
 	dialed
-	opened time.Time     // set when it is open
-	hold   time.Duration // see Setup.HoldQueue; set before it is open
+	opened   time.Time     // set when it is open
+	hold     time.Duration // see Setup.HoldQueue; set before it is open
+	greeting greeting      // written before it is open
 
 	heartbeat heartbeat
 	reader    serial.Reader
@@ -235,7 +236,8 @@ func (l *link) closeError(err error) *CloseError {
 	case l.socket != nil && l.socket.Refusal() != nil:
 		return &CloseError{Code: StatusAbnormalClosure, Err: l.socket.Refusal()}
 	case errors.As(err, &ce):
-		return &CloseError{Code: StatusCode(ce.Code), Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true}
+		code := StatusCode(ce.Code)
+		return &CloseError{Code: code, Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true, Err: l.lastWritten(code)}
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:
@@ -431,25 +433,6 @@ func (l *link) Over() bool { return isClosed(l.dead) || l.failing.Load() || l.se
 func (l *link) canWriteNow() bool {
 	_, own := l.conn.(*ws.Conn)
 	return own
-}
-
-// writeAlone writes one message of a link that is not open yet. It blocks until the socket has
-// taken the message, or the link has ended.
-func (l *link) writeAlone(m *Outbound) error {
-	w := &l.writer
-	w.mu.Lock()
-	_ = w.await(context.Background(), func() bool { return !w.writing.Load() })
-	ok := !w.over && l.becomeWriter()
-	w.mu.Unlock()
-	if !ok {
-		return net.ErrClosed
-	}
-	defer l.helpers.Done()
-	defer l.writerEnded()
-	if err := l.writeMessage(m); err != nil {
-		return err
-	}
-	return l.conn.Flush()
 }
 
 // sendClose writes a close frame, behind what is being written, unless there was one. Nothing

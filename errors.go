@@ -29,10 +29,22 @@ var (
 
 	// ErrMessageTooBig means that sending the message again cannot succeed. It is wrapped,
 	// together with [ErrQueueFull], by the error of a message that is larger than the whole
-	// outbound queue. In a [*DroppedError] it means that the peer refuses the message: two
-	// connections ended with close code 1009 ([StatusMessageTooBig]) while it was being
-	// written or waited for its confirmation, on the second one as the only message.
+	// outbound queue, and together with [ErrRefused] by the [*DroppedError] of a message that
+	// the peer refuses with close code 1009.
 	ErrMessageTooBig = errors.New("message is too big")
+
+	// ErrRefused means that the peer refuses a message. It is wrapped by a [*DroppedError]:
+	// two connections ended with close code 1003, 1007 or 1009 ([StatusUnsupportedData],
+	// [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while the message was being
+	// written or waited for its confirmation, on the second one as the only message: nothing
+	// else was written for a second before and after.
+	//
+	// With 1008 ([StatusPolicyViolation]) servers refuse clients too, because of a rate limit
+	// or an expired token, and nothing shows which of the two is meant. So this must come at
+	// least three times in a row and for the time of [WithPermanentAfter], on connections that
+	// end while it is the only message, until the message is dropped; the messages behind it
+	// wait until then. [Client.Request] returns the second time.
+	ErrRefused = errors.New("wechatws: message refused by the peer")
 
 	// ErrNotOpen is returned by the methods that need an open connection, and by Send
 	// and Request without one if the message must not wait for it: with [FailFast], or if
@@ -222,10 +234,14 @@ type CloseError struct {
 	Reason string
 	// Remote reports whether the peer ended the connection.
 	Remote bool
-	// Err is the cause, such as [io.EOF] or [ErrHalfOpen]; nil after a close frame.
+	// Err is the cause, such as [io.EOF] or [ErrHalfOpen]. After a close frame it is nil, or
+	// says which message the peer may have refused with the codes 1003, 1007, 1008 and 1009: the
+	// login and the messages of [Client.AfterConnect], if nothing else was written, or a
+	// heartbeat, if that was written last.
 	Err error
 
 	requested bool // by Reconnect or Disconnect
+	tried     bool // the peer refuses the message on trial, see refused.go
 }
 
 // Error returns the close code and the cause.
@@ -357,7 +373,7 @@ func (e *UndeliveredError) Error() string {
 // are not: these calls return the error, a DroppedError only if the peer refuses the message.
 // The messages may be sent again: see [Outbound].
 type DroppedError struct {
-	Err      error      // [ErrQueueFull], [ErrExpired] or [ErrMessageTooBig]
+	Err      error      // [ErrQueueFull] or [ErrExpired], or wraps [ErrRefused] and names the close code
 	Messages []Outbound // in the order in which they were dropped
 	// More is the number of dropped messages that are not in Messages: while a callback
 	// blocks, no more of them are kept than the queue holds.
@@ -370,12 +386,7 @@ func (e *DroppedError) Error() string {
 }
 
 // why returns the text of Err.
-func (e *DroppedError) why() string {
-	if e.Err == ErrMessageTooBig {
-		return "refused by the peer as too big (close code 1009)"
-	}
-	return because(e.Err)
-}
+func (e *DroppedError) why() string { return because(e.Err) }
 
 // Unwrap returns Err.
 func (e *DroppedError) Unwrap() error { return e.Err }

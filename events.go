@@ -243,7 +243,7 @@ func (d *Disconnects) count(cause *CloseError) {
 		d.Protocol++
 	case cause.requested:
 		d.Local++
-	case cause.Remote && cause.Err == nil:
+	case cause.Remote && cause.Code != StatusAbnormalClosure:
 		d.Closed++
 	default:
 		d.Lost++

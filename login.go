@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"time"
 )
 
@@ -138,6 +140,7 @@ func (s *session) login(ctx context.Context, l *link) (took time.Duration, err e
 		if err != nil {
 			return err
 		}
+		l.greeting.login = len(m.Data)
 		return l.until(ctx, func() error { return l.writeAlone(&m) })
 	})
 	if err != nil {
@@ -313,6 +316,8 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 		return err
 	}
 	defer func() { <-o.turn }()
+	o.link.greeting.messages++
+	o.link.greeting.bytes += len(m.Data)
 	return o.until(ctx, func() error { return o.link.writeAlone(&m) })
 }
 
@@ -370,4 +375,63 @@ func (o *Setup) HoldQueue(d time.Duration) {
 		o.link.hold = max(o.link.hold, d)
 		<-o.turn
 	}
+}
+
+// writeAlone writes one message of a link that is not open yet. It blocks until the socket has
+// taken the message, or the link has ended. A peer that refuses the message ends the connection
+// while it is written: then writeAlone returns the *CloseError of its close frame.
+func (l *link) writeAlone(m *Outbound) error {
+	err := l.writeOne(m)
+	if err == nil || isClosed(l.dead) {
+		return err
+	}
+	grace := time.AfterFunc(readGrace, func() { l.fail(&CloseError{Code: StatusAbnormalClosure, Err: err}) })
+	defer grace.Stop()
+	for {
+		b, readErr := l.batchOf(l.conn.Receive())
+		if readErr == nil {
+			b.release()
+		} else if end := l.closeError(readErr); end.Remote && end.Code != StatusAbnormalClosure {
+			return end
+		} else {
+			return err
+		}
+	}
+}
+
+// writeOne is the write of writeAlone.
+func (l *link) writeOne(m *Outbound) error {
+	w := &l.writer
+	w.mu.Lock()
+	_ = w.await(context.Background(), func() bool { return !w.writing.Load() })
+	ok := !w.over && l.becomeWriter()
+	w.mu.Unlock()
+	if !ok {
+		return net.ErrClosed
+	}
+	defer l.helpers.Done()
+	defer l.writerEnded()
+	if err := l.writeMessage(m); err != nil {
+		return err
+	}
+	return l.conn.Flush()
+}
+
+// A greeting is what was written to a link before it is open.
+type greeting struct {
+	login           int // its size in bytes
+	messages, bytes int // of AfterConnect functions
+}
+
+func (g greeting) any() bool { return g != greeting{} }
+
+func (g greeting) String() string {
+	var parts []string
+	if g.login > 0 {
+		parts = append(parts, "the login of "+count(g.login, "byte"))
+	}
+	if g.messages > 0 {
+		parts = append(parts, fmt.Sprintf("%s of AfterConnect (%s)", count(g.messages, "message"), count(g.bytes, "byte")))
+	}
+	return strings.Join(parts, " and ")
 }

@@ -37,7 +37,9 @@ type Option func(*config)
 // fn runs on a goroutine of its own, one call at a time, and may block until its context ends:
 // after the dial timeout ([WithDialTimeout]), or when the client is closed. An error from it,
 // or a write that fails, is a failed attempt; an error marked with [Permanent] ends the
-// client.
+// client. If the peer refuses the message, by closing every connection with 1003, 1007, 1008 or
+// 1009 before anything else is written, this lasts as long as a refusal of the client may, see
+// [WithPermanentAfter]; the queue waits, and [CloseError.Err] says how large the login is.
 //
 // It mirrors the message that the original sends in _onSocketOpened.
 func WithLogin(fn func(ctx context.Context) (any, error)) Option {

@@ -134,7 +134,7 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	}
 	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, Endpoints: len(s.cfg.urls)}
 	f.FreshEndpoint = !s.cfg.fixed && len(s.cfg.urls) == 0
-	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter
+	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter && !isOfMessage(err)
 	if !s.cfg.retryIf(f) {
 		return 0, true
 	}
@@ -260,7 +260,8 @@ type Failure struct {
 	// ([WithStableAfter]), end the row. It is 1 for failures that are none of these.
 	Repeats int `json:"repeats"`
 	// Persistent reports whether Repeats is three or more and the first of them was at
-	// least 15 minutes ago, or the duration of [WithPermanentAfter].
+	// least 15 minutes ago, or the duration of [WithPermanentAfter]. It is false if the peer may
+	// have refused a message, and not the client: see [ErrRefused].
 	Persistent bool `json:"persistent"`
 	// FreshEndpoint reports whether there is a function of [WithEndpoint], which may return
 	// other credentials for the next attempt.
@@ -295,7 +296,8 @@ const patience = 3
 // count, since the caller of [Client.Connect] waits for the result.
 //
 // Once the client has been open since Connect, the statuses 401, 403, 407 and 410, and the
-// close codes 1002, 1003, 1007, 1008 and 1010 from the peer, are permanent if they are
+// close codes 1002, 1003, 1007, 1008 and 1010 from the peer, and 1009 if it is about the login,
+// an AfterConnect function or a heartbeat ([CloseError.Err]), are permanent if they are
 // [Failure.Persistent]: the same refusal has come three times in a row and for 15 minutes
 // ([WithPermanentAfter]), with no stable connection in between. With the default tiers the
 // client ends 21 minutes after the first refusal, since the waits are longer by then. Refusals
@@ -334,14 +336,28 @@ func DefaultRetryIf(f Failure) bool {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusGone:
 		return !f.Persistent
 	}
-	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote {
-		switch ce.Code {
-		case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
-			StatusPolicyViolation, StatusMandatoryExtension:
-			return !f.Persistent && (f.Opened || f.Repeats < patience)
-		}
+	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote && isRefusal(ce) {
+		return !f.Persistent && (f.Opened || f.Repeats < patience)
 	}
 	return true
+}
+
+// isRefusal reports whether the peer has refused the client, or what it sends on every connection.
+func isRefusal(ce *CloseError) bool {
+	switch ce.Code {
+	case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
+		StatusPolicyViolation, StatusMandatoryExtension:
+		return true
+	case StatusMessageTooBig:
+		return ce.Err != nil // otherwise a message of the queue was too big
+	}
+	return false
+}
+
+// isOfMessage reports whether the peer has refused a message, and perhaps not the client.
+func isOfMessage(err error) bool {
+	ce := (*CloseError)(nil)
+	return errors.As(err, &ce) && ce.tried
 }
 
 // isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a URL

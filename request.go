@@ -70,7 +70,7 @@ func (c *Client) beginRequest(ctx context.Context, r *request) error {
 //
 // Request returns the errors of Send; [ErrQueueFull] if [QueueDropOldest] drops the message;
 // [ErrExpired] if it is not written within its [ExpireAfter]; a [*DroppedError] if the peer
-// refuses it, see [ErrMessageTooBig]; [ErrConnectionLost] if the connection ends after the
+// refuses it, see [ErrRefused]; [ErrConnectionLost] if the connection ends after the
 // message was written; [ErrClosed] if the client is closed or fails; or the cause of ctx's end.
 // [Client.OnError] is not called for it. A message that is still in the queue when Request
 // returns is not sent; if it is being written at that time, it is not written again.

@@ -265,7 +265,7 @@ type outgoing struct {
 	Outbound
 	confirmTimeout time.Duration // see ConfirmTimeout
 	direct         bool          // see FailFast
-	suspect        atomic.Bool   // the peer may have refused it, see confirm.go; not set for tries
+	suspect        atomic.Bool   // the peer may have refused it, see refused.go; not set for tries
 	of             *confirmation // the call that this is a try of
 	request        *request      // the one that waits for the answer; nil: none
 	traced         *traced       // nil: no trace function needs it

@@ -310,8 +310,9 @@ func (s *session) detach(l *link, ending ending) CloseEvent {
 		c.stats.Disconnects.add(ending.count)
 	}
 	c.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
-	if !c.closing && cause.Remote && cause.Code == StatusMessageTooBig {
-		c.refused(l)
+	if c.quietFirst = false; !c.closing && cause.Remote && refuses(cause.Code) {
+		cause.tried = c.refused(l, cause.Code)
+		c.quietFirst = !cause.tried && time.Since(l.opened) < c.cfg.stableAfter
 	}
 	c.requests.lost(l, ending.lost)
 	return event

@@ -36,12 +36,7 @@ type writer struct {
 	changed  chan struct{} // closed when writing, inFlight or outside changes; nil: nothing waits for that
 	last     time.Time     // when a batch was written
 
-	// Of messages that the peer may refuse, see confirm.go.
-	cut         *queued   // was written in part when a write failed
-	suspect     *queued   // waits for its trial
-	trial       *queued   // was written alone
-	lastMessage time.Time // when the link was attached, or a message was written
-	quiet       *time.Timer
+	suspicion
 
 	// Set with mu held, and used by the goroutine that writes.
 	batch []*queued
@@ -66,12 +61,13 @@ const (
 // writeBuffers has slices for batches, since most connections are idle.
 var writeBuffers = sync.Pool{New: func() any { return new([maxBatch]*queued) }}
 
-// attach lets l write: messages after its hold, signs of life at once.
+// attach lets l write: messages after its hold, signs of life at once. It is called with the
+// client's mutex held.
 func (l *link) attach() {
 	w := &l.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open, w.lastMessage = true, time.Now()
+	w.open, w.quietFirst, w.lastMessage = true, l.client.quietFirst, time.Now()
 	if l.hold > 0 {
 		w.held = true
 		w.holding = time.AfterFunc(l.hold, l.release)
@@ -183,6 +179,8 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 		m.Value.end.Store(math.MaxInt64)
 	}
 	s, w.due = w.due, s
+	s.beat, w.due.beat = l.beat(s.beat)
+	w.wrote = w.wrote || len(w.batch) > 0
 	ok = len(w.batch) > 0 || s.any()
 	w.writing.Store(ok)
 	w.inFlight = ok

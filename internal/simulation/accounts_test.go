@@ -22,7 +22,7 @@ type message struct {
 	written   []int // the connections on which the socket has taken all of it
 	back      int   // how often it was handed back
 	dropped   int   // how often it was reported as dropped
-	tooBig    bool  // since the peer has refused it
+	refused   bool  // since the peer has refused it
 	encodings int
 	read      bool // by the server
 }
@@ -74,7 +74,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 	switch {
 	case m.back > 0 && !w.isCut(c): // see handBack
 		w.fail("fate: message %d (%s) was handed back, and is written", m.id, m.verb)
-	case m.dropped > 0 && !m.tooBig && !w.isCut(c):
+	case m.dropped > 0 && !m.refused && !w.isCut(c):
 		w.fail("fate: message %d (%s) was dropped, and is written", m.id, m.verb)
 	case m.returned > 0 && m.err != nil && !m.direct && m.verb == "send":
 		w.fail("fate: message %d was refused (%v), and is written", m.id, m.err)
@@ -153,13 +153,13 @@ func (w *world) hasDropped(e *wechatws.DroppedError) {
 		}
 		w.note("message %d is dropped: %v", m.id, e.Err)
 		m.dropped++
-		m.tooBig = errors.Is(e.Err, wechatws.ErrMessageTooBig)
+		m.refused = errors.Is(e.Err, wechatws.ErrRefused)
 		switch {
 		case m.dropped > 1:
 			w.fail("fate: message %d (%s) is dropped twice", m.id, m.verb)
 		case m.direct:
 			w.fail("fate: message %d of a call (%s) that waits is reported as dropped", m.id, m.verb)
-		case m.back > 0 || len(m.written) > 0 && !m.tooBig && !w.isCut(w.conns[m.written[0]-1]):
+		case m.back > 0 || len(m.written) > 0 && !m.refused && !w.isCut(w.conns[m.written[0]-1]):
 			w.fail("fate: message %d (%s) was written or handed back, and is dropped", m.id, m.verb)
 		}
 	}

@@ -113,9 +113,11 @@ func (s *server) bye(code int) {
 	s.closing, s.conn.closeCode, s.conn.closeEnd = true, code, s.conn.sent
 }
 
-// tooBig refuses a message of the client, of which perhaps only the beginning has arrived.
+// tooBig refuses a message of the client, of which perhaps only the beginning has arrived, with one
+// of the codes for that.
 func (s *server) tooBig() {
-	s.bye(1009)
+	codes := []int{1009, 1003, 1007, 1008}
+	s.bye(codes[s.conn.number%len(codes)])
 	s.conn.leaving = true
 }
 

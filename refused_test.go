@@ -16,12 +16,13 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// refuse makes the server end a connection with 1009 when it has read a message that
-// contains the word. It echoes numbers.
-func (w *world) refuse(word string) {
+// refuse makes the server end a connection with 1009, or the code, when it has read a message
+// that contains the word. It echoes numbers.
+func (w *world) refuse(word string, code ...int) {
+	code = append(code, int(wechatws.StatusMessageTooBig))
 	w.srv.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		if strings.Contains(m.Text(), word) {
-			_ = c.Close(int(wechatws.StatusMessageTooBig), "too big")
+			_ = c.Close(code[0], "not this one")
 			return
 		}
 		_ = c.Send(fmt.Sprintf(`{"msg_type":"echo","echo":%s}`, m.Data))
@@ -33,7 +34,7 @@ func (c *client) refused() (texts []string) {
 	for _, err := range c.errors() {
 		var de *wechatws.DroppedError
 		require.ErrorAs(c.t, err, &de)
-		require.ErrorIs(c.t, err, wechatws.ErrMessageTooBig)
+		require.ErrorIs(c.t, err, wechatws.ErrRefused)
 		texts = append(texts, outgoing(de.Messages)...)
 	}
 	return texts
@@ -42,7 +43,8 @@ func (c *client) refused() (texts []string) {
 // refuseHalf has the server refuse each message that is larger than its buffers once it
 // has the beginning of it, as servers do that look at the size in the header.
 // It is called before the client connects, and returns how to wait until it has happened.
-func (w *world) refuseHalf(conns int) (wait func()) {
+func (w *world) refuseHalf(conns int, code ...int) (wait func()) {
+	code = append(code, int(wechatws.StatusMessageTooBig))
 	w.net.SetLatency(5 * time.Millisecond) // it has stopped before anything arrives
 	stopped := 0
 	w.srv.OnConn(func(conn *wstest.Conn) {
@@ -51,16 +53,14 @@ func (w *world) refuseHalf(conns int) (wait func()) {
 			conn.StopReading()
 		}
 	})
-	return func() { w.closeTooBig(conns) }
-}
-
-func (w *world) closeTooBig(conns int) {
-	for range conns {
-		conn := w.conn()
-		w.sleep(10 * time.Second)
-		_ = conn.Close(int(wechatws.StatusMessageTooBig), "too big")
-		w.sleep(time.Second)
-		conn.Cut(wstest.RST)
+	return func() {
+		for range conns {
+			conn := w.conn()
+			w.sleep(10 * time.Second)
+			_ = conn.Close(code[0], "not this one")
+			w.sleep(time.Second)
+			conn.Cut(wstest.RST)
+		}
 	}
 }
 
@@ -80,7 +80,8 @@ func TestAMessageThatThePeerRefusesIsDroppedAndTheOthersAreSent(t *testing.T) {
 				require.Len(t, received(conn), 3)
 				require.Equal(t, []string{"1", "2", "3"}, received(conn))
 				require.Equal(t, []string{string(big)}, c.refused())
-				require.EqualError(t, c.errors()[0], "wechatws: 1 message dropped: refused by the peer as too big (close code 1009)")
+				require.EqualError(t, c.errors()[0], "wechatws: 1 message dropped: refused by the peer with close code 1009 (message too big)")
+				require.ErrorIs(t, c.errors()[0], wechatws.ErrMessageTooBig)
 				require.EqualValues(t, 1, c.Stats().Dropped)
 				c.close()
 			})

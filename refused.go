@@ -1,0 +1,266 @@
+package wechatws
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// A peer that does not accept a message ends the connection with one of four close codes, which
+// do not say which message it was. A message that was written in part, or that waits for its
+// confirmation, is written again on the next connection, and would end that one too, and so on
+// for ever.
+//
+// So the next connection begins with a quiet time, in which a refusal of the login or of an
+// AfterConnect function arrives, and messages that may have been refused become suspects. The next
+// writing of a suspect is a trial: for quietTime before it no message and no heartbeat is written,
+// nor for quietTime after it. If the connection ends with such a code during the trial, and no
+// heartbeat was written since, the suspect is refused, and dropped; otherwise it is cleared. It is
+// also cleared when a connection ends before the trial: then the peer has refused something else,
+// and with short connections nothing would ever be sent.
+//
+// With 1008 servers also refuse a client, because of a rate limit, an expired token or a ban, and
+// during that time whichever message is on trial is refused. So a message is dropped for 1008 only
+// after the refusals that would end a client: three in a row, during permanentAfter. A refusal
+// during a trial does not end the client. If the socket has taken all of a message of Send, it
+// counts as written. A call of Request returns after the first trial, since its caller waits.
+
+// quietTime is how long nothing is written before and after a suspect: longer than the round
+// trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
+// that is longer.
+const quietTime = time.Second
+
+// refuses reports whether code is one with which a peer refuses a message.
+func refuses(code StatusCode) bool {
+	switch code {
+	case StatusUnsupportedData, StatusInvalidFramePayloadData, StatusPolicyViolation, StatusMessageTooBig:
+		return true
+	}
+	return false
+}
+
+// A refusal is the cause of a DroppedError: the close code with which the peer refuses the message.
+type refusal StatusCode
+
+func (r refusal) Error() string {
+	return "refused by the peer with close code " + StatusCode(r).String()
+}
+
+func (r refusal) Is(target error) bool {
+	return target == ErrRefused || target == ErrMessageTooBig && StatusCode(r) == StatusMessageTooBig
+}
+
+// A suspicion is what a writer knows of messages that the peer may refuse.
+type suspicion struct {
+	quietFirst  bool      // the first message waits for quietTime
+	wrote       bool      // messages were given to the connection
+	cut         *queued   // was written in part when a write failed
+	suspect     *queued   // waits for its trial
+	trial       *queued   // was written alone
+	lastMessage time.Time // when the link was attached, or a message was written
+	beaten      time.Time // when a heartbeat was last given to the connection
+	beatSize    int       // its size in bytes
+	noBeat      time.Time // until when heartbeats wait
+	quiet       *time.Timer
+}
+
+// suspected returns the mark of a suspect: that of the call of SendConfirmed, if the message
+// is a try of one.
+func (m *outgoing) suspected() *atomic.Bool {
+	if m.of != nil {
+		return &m.of.suspect
+	}
+	return &m.suspect
+}
+
+// mayWrite reports whether a message may be written now, behind n others in a batch. The
+// outbox calls it with the writer's mutex held.
+func (l *link) mayWrite(m *queued, n int) bool {
+	w, suspect := &l.writer, m.Value.suspected()
+	switch {
+	case w.trial == nil && !w.quietFirst && !suspect.Load():
+		return true
+	case n > 0:
+		return false
+	}
+	quiet, passed := quietTime, l.quietFor()
+	switch {
+	case w.trial == nil:
+		passed = min(passed, time.Since(w.beaten))
+	case w.trial.Value.of != nil:
+		quiet = max(quiet, w.trial.Value.of.timeout)
+	}
+	if left := quiet - passed; left > 0 {
+		if w.trial == nil {
+			w.noBeat = time.Now().Add(left)
+			if suspect.Load() {
+				w.suspect = m
+			}
+		}
+		if w.quiet == nil {
+			l.awaitQuiet(left)
+		}
+		return false
+	}
+	w.quietFirst = false
+	if w.trial != nil {
+		w.trial.Value.suspected().Store(false)
+		w.trial = nil
+	}
+	if suspect.Load() {
+		w.suspect, w.trial = nil, m
+		w.noBeat = time.Now().Add(quietTime)
+	}
+	return true
+}
+
+// beat returns the heartbeat that is due, unless it must wait for the end of a quiet time; then it
+// stays due. It is called with the writer's mutex held.
+func (l *link) beat(due *Outbound) (now, later *Outbound) {
+	w := &l.writer
+	if due == nil {
+		return nil, nil
+	}
+	if left := time.Until(w.noBeat); left > 0 {
+		l.awaitQuiet(left)
+		return nil, due
+	}
+	w.beaten, w.beatSize = time.Now(), len(due.Data)
+	return due, nil
+}
+
+// quietFor returns for how long nothing was written, and a refusal could be read. It is called with
+// the writer's mutex held.
+func (l *link) quietFor() time.Duration {
+	return min(time.Since(l.writer.lastMessage), time.Since(l.heartbeat.reading()))
+}
+
+// awaitQuiet has the writer started after d. It is called with the writer's mutex held.
+func (l *link) awaitQuiet(d time.Duration) {
+	l.writer.stopQuiet()
+	l.writer.quiet = time.AfterFunc(d, l.endQuiet)
+}
+
+// endQuiet starts the writer at the end of the quiet time. A timer calls it.
+func (l *link) endQuiet() {
+	l.writer.mu.Lock()
+	defer l.writer.mu.Unlock()
+	l.writer.stopQuiet()
+	l.startWriter()
+}
+
+// stopQuiet stops the timer of the quiet time. It is called with mu held.
+func (w *writer) stopQuiet() {
+	if w.quiet != nil {
+		w.quiet.Stop()
+		w.quiet = nil
+	}
+}
+
+// endSuspicion is called when the link is detached, with the writer's mutex held.
+func (l *link) endSuspicion() {
+	w := &l.writer
+	w.stopQuiet()
+	if w.trial == nil && w.suspect != nil {
+		w.suspect.Value.suspected().Store(false)
+	}
+}
+
+// endTrial ends the trial of a call of SendConfirmed, if there is one, when it is confirmed or
+// given up.
+func (l *link) endTrial(of *confirmation) {
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.trial != nil && w.trial.Value.of == of {
+		w.trial = nil
+		w.stopQuiet()
+		l.startWriter()
+	}
+}
+
+// refused is called when the peer has ended l with a code that refuses a message, before the next
+// connection is made. It reports whether the message on trial was refused.
+func (c *Client) refused(l *link, code StatusCode) bool {
+	w := &l.writer
+	w.mu.Lock()
+	cut, trial, quiet := w.cut, w.trial, l.quietFor()
+	alone := code == StatusMessageTooBig || w.beaten.Before(w.noBeat) // no heartbeat is too big
+	w.trial = nil
+	w.mu.Unlock()
+	if cut != nil {
+		if left, _ := c.outbox.Fate(cut); left { // its caller has withdrawn it
+			cut = nil
+		}
+	}
+	if trial == nil {
+		if cut != nil {
+			cut.Value.suspected().Store(true)
+		}
+		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
+			first.suspect.Store(true)
+		}
+		c.refusals = refusals{}
+		return false
+	}
+	m := &trial.Value
+	waits := m.request != nil && m.of == nil // a call of Request
+	_, err := c.outbox.Fate(trial)
+	switch {
+	case !alone:
+		return false
+	case trial != cut && m.of == nil && (err != nil || code == StatusPolicyViolation || quiet >= quietTime):
+		return false // it was dropped, or not refused
+	case code == StatusPolicyViolation && !waits && !c.refusals.last(trial, c.cfg.permanentAfter):
+	case m.request != nil:
+		m.request.fail(&DroppedError{Err: refusal(code), Messages: []Outbound{m.handedBack()}})
+		c.outbox.Withdraw(trial)
+	case trial == cut:
+		c.outbox.Drop(trial, refusal(code))
+	default: // the socket had taken all of it
+		c.dropped(m.handedBack(), refusal(code))
+	}
+	return true
+}
+
+// refusals are those of one message with 1008, in a row.
+type refusals struct {
+	place uint64 // of the message, in the order of the outbox
+	times int
+	since time.Time
+}
+
+// last counts a refusal of m, and reports whether they have lasted.
+func (s *refusals) last(m *queued, permanentAfter time.Duration) bool {
+	place := m.Place()
+	if m.Value.of != nil {
+		place = m.Value.of.place
+	}
+	if s.times == 0 || s.place != place {
+		*s = refusals{place: place, since: time.Now()}
+	}
+	s.times++
+	return s.times >= patience && time.Since(s.since) >= permanentAfter
+}
+
+// lastWritten returns what the peer may refuse with code because nothing else was written to it, or
+// not for quietTime: the login and messages of AfterConnect, or a heartbeat. It returns nil if
+// it may be a message of the queue.
+func (l *link) lastWritten(code StatusCode) error {
+	if !refuses(code) {
+		return nil
+	}
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !w.beaten.IsZero():
+		alone := !w.wrote || len(w.batch) == 0 && w.beaten.Sub(w.lastMessage) >= quietTime
+		if alone && time.Since(w.beaten) < quietTime {
+			return fmt.Errorf("a heartbeat of %s was written last", count(w.beatSize, "byte"))
+		}
+	case !w.wrote && l.greeting.any():
+		return fmt.Errorf("only %v was written", l.greeting)
+	}
+	return nil
+}
