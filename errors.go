@@ -173,10 +173,12 @@ func (e *networkError) hidden() error        { return e.err }
 // upgrade, the reason. Header and Body are not part of the text: a server's page often repeats
 // the token that it refuses. In JSON and with %#v it is its text.
 type HandshakeError struct {
-	Status     int           // HTTP status; 101 if the upgrade itself is invalid
-	Header     http.Header   // of the response; may hold secrets such as cookies
-	Body       []byte        // of the response, up to 1 KiB; may hold secrets
-	RetryAfter time.Duration // of a 429 or 503, at most 10 minutes; zero if there is none
+	Status int         // HTTP status; 101 if the upgrade itself is invalid
+	Header http.Header // of the response; may hold secrets such as cookies
+	Body   []byte      // of the response, up to 1 KiB; may hold secrets
+	// RetryAfter is that of a 429 or 503, at most 10 minutes; zero if there is none. A date is
+	// read against the Date of the response.
+	RetryAfter time.Duration
 
 	detail string // why the upgrade is invalid, without secrets
 	cause  error  // ErrCompression, or nil

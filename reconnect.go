@@ -176,7 +176,7 @@ const retryAfterSpread = 0.1
 const maxRetryAfter = 10 * time.Minute
 
 // retryAfter returns the Retry-After of a 429 or 503, which is in seconds or an HTTP date. It
-// returns zero for all other responses and values.
+// returns zero for all other responses and values. now is used if the response has no Date.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -188,6 +188,9 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 		return maxRetryAfter
 	}
 	if at, err := http.ParseTime(value); err == nil {
+		if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			now = date // both are by the server's clock, which may be years from this one
+		}
 		return min(max(at.Sub(now), 0), maxRetryAfter)
 	}
 	return 0
