@@ -136,6 +136,7 @@ func (s *session) awaitNetwork(attempt int) bool {
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
+			s.sleep(s.schedule.spread())
 		case <-s.quit:
 		}
 	}

@@ -194,7 +194,9 @@ func WithoutReconnect() Option {
 // WithJitter spreads each wait evenly over ± fraction of itself, by default 0: the schedule is
 // exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one client,
 // which would otherwise reconnect to a server at the same moment. A wait for the Retry-After of
-// a server is only spread upwards, without WithJitter by a tenth.
+// a server is only spread upwards, without WithJitter by a tenth. What otherwise follows a change of
+// the network at once ([WithNetworkMonitor]) is spread over as much time as the first wait of
+// [WithTiers] is, and over no more than a wait of 3 s: over 1.2 s with a fraction of 0.2.
 func WithJitter(fraction float64) Option {
 	return setting("WithJitter", func(c *config) error {
 		c.jitter = fraction

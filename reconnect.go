@@ -154,6 +154,20 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	return max(wait, minDelay), false
 }
 
+// spread returns how much later than at once an attempt follows a change of the network, which all
+// clients behind that network see at the same moment. The range is that of the first wait.
+func (s *schedule) spread() time.Duration {
+	first := maxSpread
+	if t, ok := s.backoff.(*tierSchedule); ok {
+		first = min(first, t.tiers[0].Delay)
+	}
+	return stretch(first, 2*s.cfg.jitter*rand.Float64())
+}
+
+// maxSpread is the longest first wait for spread: a long schedule must not delay the return of a
+// client for minutes.
+const maxSpread = 3 * time.Second
+
 // stretch returns d × factor, or the longest Duration if that is longer: a product that
 // overflows would be negative.
 func stretch(d time.Duration, factor float64) time.Duration {

@@ -152,6 +152,7 @@ func (s *session) nextLink(last error) (*link, error) {
 		case s.hasRetired():
 			return nil, err
 		case errors.Is(err, errTryNow):
+			s.sleep(schedule.spread())
 			continue
 		}
 		last = err
@@ -213,8 +214,15 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
+	s.sleep(d)
+}
+
+// sleep blocks as wait does.
+func (s *session) sleep(d time.Duration) {
+	c := s.client
 	last := c.cfg.now()
 	due := last.monotonic.Add(d)
+	spread := s.schedule.spread() // the same for each change: the first one counts
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -228,7 +236,7 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 		select {
 		case <-timer.C:
 		case <-s.wake:
-			if at := s.soonest(); at.Before(due) {
+			if at := s.soonest(spread); at.Before(due) {
 				due = at
 			}
 		case <-s.quit:
@@ -245,14 +253,22 @@ const suspendCheck = 5 * time.Second
 // network causes: a monitor may report changes without end.
 const changePause = time.Second
 
-// soonest returns when the attempt that tryNow was called for may begin.
-func (s *session) soonest() time.Time {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if s.client.forced {
+// soonest returns when the attempt that tryNow was called for may begin. Without a network there is
+// none, and the wait for the network begins.
+func (s *session) soonest(spread time.Duration) time.Time {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := s.dialed.Add(changePause)
+	switch now := time.Now(); {
+	case c.forced:
 		return time.Time{}
+	case !c.network.Connected:
+		return at
+	case at.Before(now):
+		at = now
 	}
-	return s.dialed.Add(changePause)
+	return at.Add(spread)
 }
 
 // tryNow ends the wait under way, or the next one: a user's function may call for an attempt
