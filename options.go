@@ -247,10 +247,12 @@ func WithPermanentAfter(d time.Duration) Option {
 // it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
 // Each change that the monitor reports probes the peer of an open connection: it must answer
-// within half the liveness timeout ([WithLiveness]). A wait ends for a change of the route to the
-// server, or to the proxy. So does an attempt whose source address has gone; others continue, and
-// if one fails, the next one follows at once. A route is unknown if package net does not make the
-// connections ([WithNetDial]): then each change counts, up to one attempt each second.
+// within half the liveness timeout ([WithLiveness]). If nothing arrives any more, and there is another
+// route to the server, or to the proxy, the next attempt follows at once. A connection whose local
+// address is gone then ends without a probe. A wait ends for a change of the route. So does an attempt
+// whose source address has gone; others continue, and if one fails, the next one follows at once. A
+// route is unknown if package net does not make the connections ([WithNetDial]): then each change
+// counts, up to one attempt each second.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {

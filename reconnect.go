@@ -123,19 +123,24 @@ func (s *schedule) ended(lasted time.Duration) {
 	}
 }
 
-// next returns how long to wait after err, or over if no attempt follows.
-func (s *schedule) next(err error) (wait time.Duration, over bool) {
+// isOver records err, and reports whether no attempt follows it.
+func (s *schedule) isOver(err error) bool {
 	if k := kind(err); k != s.kind || k == 0 {
 		s.kind, s.repeats, s.since = k, 0, time.Now()
 	}
 	s.repeats++
 	if s.backoff == nil || isPermanent(err) {
-		return 0, true
+		return true
 	}
 	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, Endpoints: len(s.cfg.urls)}
 	f.FreshEndpoint = !s.cfg.fixed && len(s.cfg.urls) == 0
 	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter
-	if !s.cfg.retryIf(f) {
+	return !s.cfg.retryIf(f)
+}
+
+// next returns how long to wait after err, or over if no attempt follows.
+func (s *schedule) next(err error) (wait time.Duration, over bool) {
+	if s.isOver(err) {
 		return 0, true
 	}
 	wait = s.backoff.NextBackOff()

@@ -53,6 +53,7 @@ type current struct {
 	forced  bool           // Reconnect was called: try without a network too
 	closing bool           // Close has begun, or the session has failed
 	cause   error          // of the end; nil: Close, CloseNow or Shutdown was called
+	moved   time.Time      // when another route to the server was last reported to an open connection
 
 	retry  context.CancelCauseFunc // ends the attempt under way; nil: there is none
 	anew   bool                    // the monitor has ended the attempt before, for a network that came or went
@@ -157,7 +158,7 @@ func (s *session) nextLink(last error) (*link, error) {
 		}
 		last = err
 		s.client.reportLater(s, err)
-		if err := s.pause(last); err != nil {
+		if err := s.pause(last, schedule.next); err != nil {
 			return nil, err
 		}
 	}
@@ -179,19 +180,22 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 	case errors.Is(cause, ErrReconnect):
 		schedule.attempt++
 		return cause, nil
+	case s.handedOver(l):
+		return cause, s.pause(cause, s.handOver)
+	default:
+		return cause, s.pause(cause, schedule.next)
 	}
-	return cause, s.pause(cause)
 }
 
 // pause waits until the next attempt is due, after an attempt or a connection that has ended
 // with last. It returns a permanent error.
-func (s *session) pause(last error) error {
+func (s *session) pause(last error, next func(error) (wait time.Duration, over bool)) error {
 	if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
 		s.client.reportLater(s, ErrCompression)
 	}
 	var wait time.Duration
 	var over bool
-	err := users.Apart(func() error { wait, over = s.schedule.next(last); return nil })
+	err := users.Apart(func() error { wait, over = next(last); return nil })
 	switch {
 	case err != nil: // as above
 		return errors.Join(err, last)
