@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -334,8 +335,12 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		phase = phaseTLS
 	}
 	text := because(err)
-	if errors.Is(err, http.ErrSchemeMismatch) {
+	switch {
+	case resp != nil:
+	case errors.Is(err, http.ErrSchemeMismatch):
 		text = "server does not use TLS: the scheme of the URL must be ws"
+	case phase == phaseHandshake && strings.Contains(text, tlsAlert):
+		text, err = needsTLS, fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
 	}
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()

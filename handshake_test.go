@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"slices"
@@ -299,14 +300,55 @@ func TestTheWrongSchemeIsPermanent(t *testing.T) {
 				defer secure.Close()
 				for url, want := range map[string]string{
 					"wss://server.test:80": "wechatws: tls server.test:80: server does not use TLS: the scheme of the URL must be ws",
-					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request",
+					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request: server uses TLS: the scheme of the URL must be wss",
 				} {
 					c := w.clientOf(url, over(d, wechatws.WithTLSConfig(secure.ClientTLS()))...)
-					assert.EqualError(t, c.Connect(t.Context()), want)
+					err := c.Connect(t.Context())
+					assert.EqualError(t, err, want)
+					assert.ErrorIs(t, err, http.ErrSchemeMismatch)
 					assert.Equal(t, wechatws.StateFailed, c.State())
 				}
 			})
 		})
+	}
+}
+
+// What servers answer to plain HTTP on their TLS port: an alert of TLS, or a page.
+func TestPlainHTTPToATLSPort(t *testing.T) {
+	const want = "server uses TLS: the scheme of the URL must be wss"
+	page := func(text string) string {
+		return fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	}
+	for name, answer := range map[string]string{
+		"protocol_version":   "\x15\x03\x01\x00\x02\x02\x46",
+		"record_overflow":    "\x15\x03\x03\x00\x02\x02\x16",
+		"unexpected_message": "\x15\x03\x01\x00\x02\x02\x0a",
+		"Apache":             page("Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"),
+		"nginx":              page("<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"),
+		"Tomcat":             page("Bad Request\r\nThis combination of host and port requires TLS.\r\n"),
+	} {
+		for dialer, d := range dialers {
+			t.Run(name+"/"+dialer, func(t *testing.T) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				defer l.Close()
+				go func() {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer c.Close()
+					_, _ = http.ReadRequest(bufio.NewReader(c))
+					_, _ = io.WriteString(c, answer)
+				}()
+				c, err := wechatws.New("ws://"+l.Addr().String(), over(d, wechatws.WithProxy(nil))...)
+				require.NoError(t, err)
+				err = c.Connect(t.Context())
+				assert.ErrorContains(t, err, want)
+				assert.ErrorIs(t, err, http.ErrSchemeMismatch)
+				assert.Equal(t, 1, c.Stats().Attempts)
+			})
+		}
 	}
 }
 

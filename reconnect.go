@@ -307,7 +307,7 @@ const patience = 3
 // another attempt follows.
 //
 // Before the first open, configuration errors are permanent at once: the statuses 400, 401,
-// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL
+// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL or with TLS at a ws URL
 // ([http.ErrSchemeMismatch]), and invalid TLS certificates. Certificates that have expired or
 // are not yet valid are retried, since certificates are renewed late and clocks are set late.
 // With [WithEndpoints] such an error is permanent when each server has returned it, one after
@@ -367,7 +367,7 @@ func DefaultRetryIf(f Failure) bool {
 }
 
 // isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a
-// server without TLS.
+// server that uses TLS where the URL does not, or the other way round.
 func isWrongTLS(err error) bool {
 	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch)
 }
