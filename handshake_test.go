@@ -42,7 +42,7 @@ func over(d transport.Dialer, options ...wechatws.Option) []wechatws.Option {
 func TestAWrongAnswerToTheOfferOfCompressionIsGivenUp(t *testing.T) {
 	for name, d := range dialers {
 		for _, answer := range []string{
-			"permessage-deflate; client_max_window_bits=15", "permessage-deflate; unknown", "x-webkit-deflate-frame",
+			"permessage-deflate; client_max_window_bits=15", "permessage-deflate; unknown", "permessage-deflate; Server_No_Context_Takeover", "x-webkit-deflate-frame",
 		} {
 			t.Run(name+"/"+answer, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
