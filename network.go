@@ -155,9 +155,12 @@ func (l *link) addressLost() bool {
 	return ok && !netmon.Has(c.LocalAddr().(*net.TCPAddr).AddrPort().Addr())
 }
 
-// handedOver reports whether nothing has arrived on l since there was another route to the server.
-// Then the network has caused its end, and not the server.
-func (s *session) handedOver(l *link) bool {
+// handedOver reports whether l has ended because of its network and not of the server: there is
+// another route to the server, and nothing has arrived since, not even the end of the connection.
+func (s *session) handedOver(l *link, cause *CloseError) bool {
+	if !errors.Is(cause, ErrHalfOpen) && !errors.Is(cause, errAddressLost) {
+		return false
+	}
 	s.client.mu.Lock()
 	moved := s.client.moved
 	s.client.mu.Unlock()

@@ -247,7 +247,7 @@ func WithPermanentAfter(d time.Duration) Option {
 // it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
 // Each change that the monitor reports probes the peer of an open connection: it must answer
-// within half the liveness timeout ([WithLiveness]). If nothing arrives any more, and there is another
+// within half the liveness timeout ([WithLiveness]). If it does not, and there is another
 // route to the server, or to the proxy, the next attempt follows at once. A connection whose local
 // address is gone then ends without a probe. A wait ends for a change of the route. So does an attempt
 // whose source address has gone; others continue, and if one fails, the next one follows at once. A

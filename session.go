@@ -180,7 +180,7 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 	case errors.Is(cause, ErrReconnect):
 		schedule.attempt++
 		return cause, nil
-	case s.handedOver(l):
+	case s.handedOver(l, cause):
 		return cause, s.pause(cause, s.handOver)
 	default:
 		return cause, s.pause(cause, schedule.next)
