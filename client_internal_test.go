@@ -77,6 +77,33 @@ func TestASuspendedMachineWaitsNoLonger(t *testing.T) {
 	}, WithTiers(Tier{Delay: 450 * time.Second}))
 }
 
+// A clock that is set back by years, as one that was ahead at boot, changes nothing: a dead peer is
+// found in time, and a wait is as long as it was.
+func TestAClockThatIsSetBack(t *testing.T) {
+	suspendable(t, func(c *Client, peer *wstest.Conn, slept *atomic.Int64) {
+		time.Sleep(4 * time.Second)
+		slept.Add(-20 * 365 * 24 * int64(time.Hour))
+		time.Sleep(time.Minute)
+		require.Equal(t, StateOpen, c.State())
+		pings := peer.Pings()
+		time.Sleep(time.Minute)
+		require.Equal(t, pings+20, peer.Pings())
+
+		peer.Blackhole(true)
+		time.Sleep(13 * time.Second) // the timeout, and one interval
+		synctest.Wait()
+		require.Equal(t, StateWaiting, c.State())
+		due := c.Stats().RetryAt
+		slept.Add(-20 * 365 * 24 * int64(time.Hour))
+		time.Sleep(time.Until(due) - time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, StateWaiting, c.State())
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		assert.Equal(t, StateOpen, c.State())
+	}, WithTiers(Tier{Delay: 450 * time.Second}))
+}
+
 // All clients that wait look for a suspension at the same moments, and no more often than that.
 func TestWaitsLookForASuspensionTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -78,15 +78,9 @@ var (
 	errNoConn    = errors.New("the Dialer returned neither a connection nor an error")
 	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
 
-	errNeedsTLS = errors.New("server uses TLS: the scheme of the URL must be wss")
-
 	errNoSubprotocol = errors.New("no subprotocol was chosen") // and one is required
 	errNotOffered    = errors.New("a subprotocol was chosen, and none was offered to this host")
 )
-
-// tlsAlert is a part of the error of net/http for an answer that is an alert of TLS, which many servers
-// send to a client without TLS.
-const tlsAlert = `malformed HTTP response "\x15\x03`
 
 // dial makes a connection to ep, with the header that traces have added, and offers compression
 // if compression is true. Its errors are *DialError.
@@ -342,12 +336,14 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 		phase = phaseTLS
 	case errors.As(err, &op) && op.Op == "remote error":
 		phase = phaseTLS // with TLS 1.3, the alert about a client certificate comes after the handshake
-	case strings.Contains(err.Error(), tlsAlert):
-		err = errNeedsTLS
 	}
 	text := because(err)
-	if errors.Is(err, http.ErrSchemeMismatch) {
+	switch {
+	case resp != nil:
+	case errors.Is(err, http.ErrSchemeMismatch):
 		text = "server does not use TLS: the scheme of the URL must be ws"
+	case phase == phaseHandshake && strings.Contains(text, tlsAlert):
+		text, err = needsTLS, fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
 	}
 	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
 		text = bare(op).Error()

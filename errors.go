@@ -182,19 +182,21 @@ func (e *networkError) hidden() error        { return e.err }
 
 // A HandshakeError is a server's response to the handshake that is not a valid upgrade. It is
 // wrapped by a [*DialError]; use [errors.As]. Its text has the status and, for an invalid
-// upgrade, the reason. Header and Body are not part of the text: a server's page often repeats
+// upgrade and for a server with TLS, the reason. Header and Body are not part of the text: a server's page often repeats
 // the token that it refuses. In JSON and with %#v it is its text.
 type HandshakeError struct {
-	Status     int           // HTTP status; 101 if the upgrade itself is invalid
-	Header     http.Header   // of the response; may hold secrets such as cookies
-	Body       []byte        // of the response, up to 1 KiB; may hold secrets
-	RetryAfter time.Duration // of a 429 or 503, at most 10 minutes; zero if there is none
+	Status int         // HTTP status; 101 if the upgrade itself is invalid
+	Header http.Header // of the response; may hold secrets such as cookies
+	Body   []byte      // of the response, up to 1 KiB; may hold secrets
+	// RetryAfter is that of a 429 or 503, at most 10 minutes; zero if there is none. A date is
+	// read against the Date of the response.
+	RetryAfter time.Duration
 
-	detail string // why the upgrade is invalid, without secrets
-	cause  error  // ErrCompression, or nil
+	detail string // why the upgrade is invalid or refused, without secrets
+	cause  error  // ErrCompression, http.ErrSchemeMismatch or nil
 }
 
-// Error returns the status, and why an upgrade is invalid.
+// Error returns the status, and why an upgrade is invalid or refused.
 func (e *HandshakeError) Error() string {
 	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
@@ -204,7 +206,7 @@ func (e *HandshakeError) Error() string {
 }
 
 // Unwrap returns [ErrCompression] if the server has answered the offer of compression wrongly,
-// and nil otherwise.
+// [http.ErrSchemeMismatch] if it is one with TLS and the URL is ws, and nil otherwise.
 func (e *HandshakeError) Unwrap() error { return e.cause }
 
 // A ProxyError is a proxy's refusal to make a tunnel to the server. It is wrapped by a

@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -156,6 +157,9 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 			return err
 		})
 	}
+	if plain := standardPort(d.target().Scheme) == "80"; plain && resp.StatusCode == http.StatusBadRequest && refusesPlain(e.Body) {
+		e.detail, e.cause = needsTLS, http.ErrSchemeMismatch
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		e.detail = d.redact(err.Error())
 		wrong := (*ws.ProtocolError)(nil)
@@ -165,6 +169,18 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 		}
 	}
 	return e
+}
+
+const needsTLS = "server uses TLS: the scheme of the URL must be wss"
+
+// tlsAlert is how net/http's error about an answer that is no HTTP begins to quote an alert of TLS.
+const tlsAlert = `"\x15\x03`
+
+// refusesPlain reports whether a server's page says that its port is for TLS: those of nginx, Go,
+// Apache and Tomcat.
+func refusesPlain(page []byte) bool {
+	return slices.ContainsFunc([]string{"to HTTPS port", "to an HTTPS server", "to an SSL-enabled server port", "requires TLS"},
+		func(s string) bool { return bytes.Contains(page, []byte(s)) })
 }
 
 // redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed

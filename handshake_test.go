@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"slices"
@@ -41,7 +42,7 @@ func over(d transport.Dialer, options ...wechatws.Option) []wechatws.Option {
 func TestAWrongAnswerToTheOfferOfCompressionIsGivenUp(t *testing.T) {
 	for name, d := range dialers {
 		for _, answer := range []string{
-			"permessage-deflate; client_max_window_bits=15", "permessage-deflate; unknown", "x-webkit-deflate-frame",
+			"permessage-deflate; client_max_window_bits=15", "permessage-deflate; unknown", "permessage-deflate; Server_No_Context_Takeover", "x-webkit-deflate-frame",
 		} {
 			t.Run(name+"/"+answer, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
@@ -334,16 +335,57 @@ func TestTheWrongSchemeIsPermanent(t *testing.T) {
 				for url, want := range map[string]string{
 					"ws://alert.test:80":   "wechatws: handshake alert.test:80: server uses TLS: the scheme of the URL must be wss",
 					"wss://server.test:80": "wechatws: tls server.test:80: server does not use TLS: the scheme of the URL must be ws",
-					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request",
+					"ws://server.test:443": "wechatws: handshake server.test:443: server answered 400 Bad Request: server uses TLS: the scheme of the URL must be wss",
 				} {
 					c := w.clientOf(url, over(d, wechatws.WithTLSConfig(secure.ClientTLS()))...)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-					assert.EqualError(t, c.Connect(ctx), want)
+					err := c.Connect(ctx)
 					cancel()
+					assert.EqualError(t, err, want)
+					assert.ErrorIs(t, err, http.ErrSchemeMismatch)
 					assert.Equal(t, wechatws.StateFailed, c.State())
 				}
 			})
 		})
+	}
+}
+
+// What servers answer to plain HTTP on their TLS port: an alert of TLS, or a page.
+func TestPlainHTTPToATLSPort(t *testing.T) {
+	const want = "server uses TLS: the scheme of the URL must be wss"
+	page := func(text string) string {
+		return fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	}
+	for name, answer := range map[string]string{
+		"protocol_version":   "\x15\x03\x01\x00\x02\x02\x46",
+		"record_overflow":    "\x15\x03\x03\x00\x02\x02\x16",
+		"unexpected_message": "\x15\x03\x01\x00\x02\x02\x0a",
+		"Apache":             page("Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"),
+		"nginx":              page("<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"),
+		"Tomcat":             page("Bad Request\r\nThis combination of host and port requires TLS.\r\n"),
+	} {
+		for dialer, d := range dialers {
+			t.Run(name+"/"+dialer, func(t *testing.T) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				defer l.Close()
+				go func() {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer c.Close()
+					_, _ = http.ReadRequest(bufio.NewReader(c))
+					_, _ = io.WriteString(c, answer)
+				}()
+				c, err := wechatws.New("ws://"+l.Addr().String(), over(d, wechatws.WithProxy(nil))...)
+				require.NoError(t, err)
+				err = c.Connect(t.Context())
+				assert.ErrorContains(t, err, want)
+				assert.ErrorIs(t, err, http.ErrSchemeMismatch)
+				assert.Equal(t, 1, c.Stats().Attempts)
+			})
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"time"
 
 	"github.com/wechatws/wechatws/internal/netmon"
 	"github.com/wechatws/wechatws/internal/record"
@@ -136,15 +138,49 @@ func (s *session) awaitNetwork(attempt int) bool {
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
+			s.sleep(s.schedule.spread())
 		case <-s.quit:
 		}
 	}
 }
 
+var errAddressLost = errors.New("the machine does not have the connection's address any more")
+
+// addressLost reports whether the machine does not have the connection's local address any more.
+func (l *link) addressLost() bool {
+	if l.socket == nil {
+		return false
+	}
+	c, ok := l.socket.Conn.(*net.TCPConn) // a user's method must not be called here
+	return ok && !netmon.Has(c.LocalAddr().(*net.TCPAddr).AddrPort().Addr())
+}
+
+// handedOver reports whether l has ended because of its network and not of the server: there is
+// another route to the server, and nothing has arrived since, not even the end of the connection.
+func (s *session) handedOver(l *link, cause *CloseError) bool {
+	if !errors.Is(cause, ErrHalfOpen) && !errors.Is(cause, errAddressLost) {
+		return false
+	}
+	s.client.mu.Lock()
+	moved := s.client.moved
+	s.client.mu.Unlock()
+	return !moved.IsZero() && !l.received().After(moved)
+}
+
+// handOver is the schedule's next after the end of such a connection: the next attempt follows at
+// once, and none of the schedule's delays is used up.
+func (s *session) handOver(err error) (wait time.Duration, over bool) {
+	if s.schedule.isOver(err) {
+		return 0, true
+	}
+	s.schedule.attempt++
+	return max(s.schedule.spread(), time.Until(s.dialed.Add(changePause)), minDelay), false
+}
+
 // networkChanged is called by the network monitor, on the monitor's goroutine. An open
-// connection may be half-open, so it is probed. A wait ends if the next attempt may succeed
-// because of the change: the network has come, or the route to the server is another one.
-// Most changes concern other interfaces.
+// connection may be half-open, so it is probed; one whose address is gone ends, if there is another
+// way to the server. A wait ends if the next attempt may succeed because of the change: the network
+// has come, or the route to the server is another one. Most changes concern other interfaces.
 //
 // An attempt under way goes on as long as its route exists, so that the client opens also
 // where changes are more frequent than an attempt is long. Each step of an attempt has a
@@ -161,9 +197,16 @@ func (s *session) networkChanged(status NetworkStatus) {
 	turned := c.network == nil || status.Connected != c.network.Connected
 	c.network = &status
 	c.event(s, func(ctx context.Context) { c.onNetworkChange.call(ctx, status, c.reporter(ctx)) })
-	changed, gone := s.route.Check() // also while open: a wait that follows needs the last state
-	if c.link != nil && !c.link.Over() {
-		c.link.heartbeat.probeNow()
+	changed, gone, reachable := s.route.Check() // also while open: a wait that follows needs the last state
+	if l := c.link; l != nil && !l.Over() {
+		lost := reachable && l.addressLost()
+		if lost || changed && reachable {
+			c.moved = time.Now()
+		}
+		if lost {
+			l.fail(&CloseError{Code: StatusAbnormalClosure, Err: errAddressLost})
+		}
+		l.heartbeat.probeNow()
 		return
 	}
 	if !turned && !changed {

@@ -184,13 +184,44 @@ func TestLinkDownAndUpWhileOpen(t *testing.T) {
 	})
 }
 
-func TestAddressChangesWhileOpen(t *testing.T) {
-	travel(t, func(t *testing.T, j *journey) {
-		j.connect(WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 100 * time.Millisecond}))
-		j.IP("address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0", "route add default via 10.0.0.1")
-		j.halfOpen("address changed")
-		j.again("address changed")
-	})
+// The address of the connection goes, or serves nobody any more, and there is another route to the
+// server. The schedule's wait is hours.
+func TestHandOverWhileOpen(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before []string
+		from   string // the address of the connection
+		change []string
+		err    error
+		within time.Duration
+	}{
+		"another address": {nil, clientIP, []string{"address del 10.0.0.2/24 dev up0", "address add 10.0.0.3/24 dev up0",
+			"route add default via 10.0.0.1"}, errAddressLost, 3 * time.Second},
+		"another network": {nil, clientIP, []string{"address del 10.0.0.2/24 dev up0", "route add default via 10.0.2.1"},
+			errAddressLost, 3 * time.Second},
+		"a VPN goes": {[]string{"route add 0.0.0.0/1 via 10.0.2.1", "route add 128.0.0.0/1 via 10.0.2.1"}, "10.0.2.2",
+			[]string{"link del lte0"}, errAddressLost, 3 * time.Second},
+		"another network, and the address stays": {nil, clientIP, []string{"route replace default via 10.0.2.1"},
+			ErrHalfOpen, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			travel(t, func(t *testing.T, j *journey) {
+				j.IP("link add lte0 type veth peer name lte1", "link set lte1 netns "+j.router.Path(),
+					"link set lte0 up", "address add 10.0.2.2/24 dev lte0")
+				j.router.IP("link set lte1 up", "address add 10.0.2.1/24 dev lte1")
+				j.IP(tt.before...)
+				j.connect(WithNetworkMonitor(SystemNetwork()), WithTiers(Tier{Delay: 3 * time.Hour}))
+				time.Sleep(changePause) // an attempt would wait for the rest of it
+				j.lose(tt.from)
+				start := time.Now()
+				j.IP(tt.change...)
+				<-j.opens
+				took := time.Since(start)
+				t.Logf("%s: open after %v", name, took.Round(time.Millisecond))
+				assert.ErrorIs(t, (<-j.closes).Err, tt.err)
+				assert.Less(t, took, tt.within)
+			})
+		})
+	}
 }
 
 func TestDefaultRouteGoneAndBackWhileOpen(t *testing.T) {

@@ -113,7 +113,7 @@ func TestNetworkChangeWhileOpen(t *testing.T) {
 			monitor.set(true)
 			before := w.since()
 			w.conn()
-			assert.Equal(t, 5*time.Second+3*time.Second, w.since()-before)
+			assert.Equal(t, 5*time.Second+time.Millisecond, w.since()-before)
 			assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
 			c.close()
 		})
@@ -164,5 +164,76 @@ func TestAChangeDuringAnAttemptThatSucceedsCutsNoLaterWaitShort(t *testing.T) {
 		w.conn()
 		require.Equal(t, 4*time.Second, time.Since(at), "the wait, and the handshake")
 		require.NoError(t, c.CloseNow())
+	})
+}
+
+// A connection on which nothing arrives after a change has ended because of the change: the next
+// attempt follows at once, and uses up none of the schedule's delays. The retry policy is asked all
+// the same. With an answer to the probe, a later end is the server's doing.
+func TestAHandOverCostsNoSchedule(t *testing.T) {
+	tiers := wechatws.WithTiers(wechatws.Tier{Delay: time.Hour, Attempts: 1})
+	for name, tt := range map[string]struct {
+		options  []wechatws.Option
+		answered bool
+		wait     time.Duration // before the first attempt; 0: none follows
+		then     time.Duration // before the second one
+	}{
+		"handed over":           {[]wechatws.Option{tiers}, false, time.Millisecond, time.Hour},
+		"the probe is answered": {[]wechatws.Option{tiers}, true, time.Hour, 0},
+		"without reconnect":     {[]wechatws.Option{wechatws.WithoutReconnect()}, false, 0, 0},
+		"the policy":            {[]wechatws.Option{wechatws.WithRetryIf(func(wechatws.Failure) bool { return false })}, false, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				monitor := newFakeNetwork(true)
+				c := w.client(append(tt.options, wechatws.WithNetworkMonitor(monitor))...).connect()
+				w.sleep(time.Minute + time.Second)
+				conn := w.conn()
+				conn.Blackhole(!tt.answered)
+				monitor.set(true)
+				w.sleep(4 * time.Second) // a ping, or none
+				conn.Blackhole(true)
+				w.srv.AnswerAlways(wstest.Status(500, nil, ""))
+				w.sleep(3 * time.Hour)
+				var waits []time.Duration
+				for _, move := range c.moves() {
+					if move.To == wechatws.StateWaiting {
+						waits = append(waits, move.RetryIn)
+					}
+				}
+				var want []time.Duration
+				for _, wait := range []time.Duration{tt.wait, tt.then} {
+					if wait > 0 {
+						want = append(want, wait)
+					}
+				}
+				assert.Equal(t, want, waits)
+				assert.Equal(t, wechatws.StateFailed, c.State())
+				assert.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+				<-c.Done()
+			})
+		})
+	}
+}
+
+// The connections of all clients on a network end at the same time after a hand-over.
+func TestJitterSpreadsAHandOver(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		monitor := newFakeNetwork(true)
+		var fleet []*client
+		for range 20 {
+			fleet = append(fleet, w.client(wechatws.WithNetworkMonitor(monitor), wechatws.WithJitter(0.2)).connect())
+			w.conn().Blackhole(true)
+		}
+		w.sleep(time.Second)
+		monitor.set(true)
+		w.sleep(5*time.Second + 1200*time.Millisecond)
+		waits := map[time.Duration]bool{}
+		for _, c := range fleet {
+			assert.Equal(t, wechatws.StateOpen, c.State())
+			waits[c.moves()[2].RetryIn] = true
+			c.close()
+		}
+		assert.Len(t, waits, len(fleet))
 	})
 }

@@ -196,7 +196,9 @@ func WithoutReconnect() Option {
 // WithJitter spreads each wait evenly over ± fraction of itself, by default 0: the schedule is
 // exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one client,
 // which would otherwise reconnect to a server at the same moment. A wait for the Retry-After of
-// a server is only spread upwards, without WithJitter by a tenth.
+// a server is only spread upwards, without WithJitter by a tenth. What otherwise follows a change of
+// the network at once ([WithNetworkMonitor]) is spread over as much time as the first wait of
+// [WithTiers] is, and over no more than a wait of 3 s: over 1.2 s with a fraction of 0.2.
 func WithJitter(fraction float64) Option {
 	return setting("WithJitter", func(c *config) error {
 		c.jitter = fraction
@@ -247,10 +249,12 @@ func WithPermanentAfter(d time.Duration) Option {
 // it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
 // Each change that the monitor reports probes the peer of an open connection: it must answer
-// within half the liveness timeout ([WithLiveness]). A wait ends for a change of the route to the
-// server, or to the proxy. So does an attempt whose source address has gone; others continue, and
-// if one fails, the next one follows at once. A route is unknown if package net does not make the
-// connections ([WithNetDial]): then each change counts, up to one attempt each second.
+// within half the liveness timeout ([WithLiveness]). If it does not, and there is another
+// route to the server, or to the proxy, the next attempt follows at once. A connection whose local
+// address is gone then ends without a probe. A wait ends for a change of the route. So does an attempt
+// whose source address has gone; others continue, and if one fails, the next one follows at once. A
+// route is unknown if package net does not make the connections ([WithNetDial]): then each change
+// counts, up to one attempt each second.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {

@@ -123,19 +123,24 @@ func (s *schedule) ended(lasted time.Duration) {
 	}
 }
 
-// next returns how long to wait after err, or over if no attempt follows.
-func (s *schedule) next(err error) (wait time.Duration, over bool) {
+// isOver records err, and reports whether no attempt follows it.
+func (s *schedule) isOver(err error) bool {
 	if k := kind(err); k != s.kind || k == 0 {
 		s.kind, s.repeats, s.since = k, 0, time.Now()
 	}
 	s.repeats++
 	if s.backoff == nil || isPermanent(err) {
-		return 0, true
+		return true
 	}
 	f := Failure{Err: err, Opened: s.opened, Repeats: s.repeats, Endpoints: len(s.cfg.urls)}
 	f.FreshEndpoint = !s.cfg.fixed && len(s.cfg.urls) == 0
 	f.Persistent = s.repeats >= patience && time.Since(s.since) >= s.cfg.permanentAfter && !isOfMessage(err)
-	if !s.cfg.retryIf(f) {
+	return !s.cfg.retryIf(f)
+}
+
+// next returns how long to wait after err, or over if no attempt follows.
+func (s *schedule) next(err error) (wait time.Duration, over bool) {
+	if s.isOver(err) {
 		return 0, true
 	}
 	wait = s.backoff.NextBackOff()
@@ -153,6 +158,20 @@ func (s *schedule) next(err error) (wait time.Duration, over bool) {
 	s.attempt++
 	return max(wait, minDelay), false
 }
+
+// spread returns how much later than at once an attempt follows a change of the network, which all
+// clients behind that network see at the same moment. The range is that of the first wait.
+func (s *schedule) spread() time.Duration {
+	first := maxSpread
+	if t, ok := s.backoff.(*tierSchedule); ok {
+		first = min(first, t.tiers[0].Delay)
+	}
+	return stretch(first, 2*s.cfg.jitter*rand.Float64())
+}
+
+// maxSpread is the longest first wait for spread: a long schedule must not delay the return of a
+// client for minutes.
+const maxSpread = 3 * time.Second
 
 // stretch returns d × factor, or the longest Duration if that is longer: a product that
 // overflows would be negative.
@@ -176,7 +195,7 @@ const retryAfterSpread = 0.1
 const maxRetryAfter = 10 * time.Minute
 
 // retryAfter returns the Retry-After of a 429 or 503, which is in seconds or an HTTP date. It
-// returns zero for all other responses and values.
+// returns zero for all other responses and values. now is used if the response has no Date.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -188,6 +207,9 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 		return maxRetryAfter
 	}
 	if at, err := http.ParseTime(value); err == nil {
+		if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			now = date // both are by the server's clock, which may be years from this one
+		}
 		return min(max(at.Sub(now), 0), maxRetryAfter)
 	}
 	return 0
@@ -286,14 +308,14 @@ const patience = 3
 // another attempt follows.
 //
 // Before the first open, configuration errors are permanent at once: the statuses 400, 401,
-// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL
-// ([http.ErrSchemeMismatch]) or with TLS at a ws URL, and invalid TLS certificates.
-// Certificates that have expired or are not yet valid are retried, since certificates are
-// renewed late and clocks are set late. With [WithEndpoints] such an error is permanent when
-// each server has returned it, one after the other. With a function of [WithEndpoint] a first
-// 401, 403 or 407 is retried once. The close codes listed below, which the peer may send while
-// [Client.AfterConnect] functions run, are permanent the third time in a row. Time does not
-// count, since the caller of [Client.Connect] waits for the result.
+// 403, 404, 405, 407, 410, 426 and 501, a server without TLS at a wss URL or with TLS at a ws URL
+// ([http.ErrSchemeMismatch]), and invalid TLS certificates. Certificates that have expired or
+// are not yet valid are retried, since certificates are renewed late and clocks are set late.
+// With [WithEndpoints] such an error is permanent when each server has returned it, one after
+// the other. With a function of [WithEndpoint] a first 401, 403 or 407 is retried once. The
+// close codes listed below, which the peer may send while [Client.AfterConnect] functions run,
+// are permanent the third time in a row. Time does not count, since the caller of
+// [Client.Connect] waits for the result.
 //
 // Once the client has been open since Connect, the statuses 401, 403, 407 and 410, and the
 // close codes 1002, 1003, 1007, 1008 and 1010 from the peer, and 1009 if it is about the login,
@@ -360,10 +382,10 @@ func isOfMessage(err error) bool {
 	return errors.As(err, &ce) && ce.tried
 }
 
-// isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a URL
-// whose scheme is not that of the server.
+// isWrongTLS reports whether err is due to a certificate that time does not make valid, or to a
+// server that uses TLS where the URL does not, or the other way round.
 func isWrongTLS(err error) bool {
-	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, errNeedsTLS)
+	return isCertificateError(err) && !isOutOfDate(err) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func isCertificateError(err error) bool {

@@ -150,6 +150,26 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A date is read by the clock of the server that sent it, if the answer has a Date.
+func TestARetryAfterDateIsReadAgainstTheDateOfTheAnswer(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		value, date string
+		want        time.Duration
+	}{
+		{"Fri, 02 Jan 1970 00:00:30 GMT", "Fri, 02 Jan 1970 00:00:00 GMT", 30 * time.Second},
+		{"Mon, 23 Nov 2099 11:00:30 GMT", "Mon, 23 Nov 2099 11:00:00 GMT", 30 * time.Second},
+		{"Monday, 23-Nov-26 11:00:30 GMT", "Mon, 23 Nov 2026 11:00:00 GMT", 30 * time.Second},
+		{"Mon, 23 Nov 2026 12:00:30 GMT", "Mon, 23 Nov 2026 13:00:00 GMT", 0},
+		{"Mon, 23 Nov 2026 12:00:30 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", maxRetryAfter},
+		{"Mon, 23 Nov 2026 12:00:30 GMT", "now", 30 * time.Second},
+		{"7", "Mon, 23 Nov 2099 11:00:00 GMT", 7 * time.Second},
+	} {
+		resp := &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}}
+		assert.Equal(t, tt.want, retryAfter(resp, now), "%q at %q", tt.value, tt.date)
+	}
+}
+
 // What a server asks for is the shortest wait, and is spread upwards, by the jitter or by a
 // tenth. It does not shorten the wait of the schedule, whose spread remains.
 func TestRetryAfterIsAFloor(t *testing.T) {
@@ -188,10 +208,12 @@ func TestRetryAfterIsAFloor(t *testing.T) {
 
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{"7", "-1", "Mon, 23 Nov 2026 12:00:30 GMT", "99999999999999999999"} {
-		f.Add(seed)
+		f.Add(seed, "")
+		f.Add(seed, "Sun, 06 Nov 1994 08:49:37 GMT")
 	}
-	f.Fuzz(func(t *testing.T, value string) {
-		got := retryAfter(&http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {value}}}, time.Now())
+	f.Fuzz(func(t *testing.T, value, date string) {
+		header := http.Header{"Retry-After": {value}, "Date": {date}}
+		got := retryAfter(&http.Response{StatusCode: 503, Header: header}, time.Now())
 		require.True(t, got >= 0 && got <= maxRetryAfter, "%v", got)
 	})
 }

@@ -53,6 +53,7 @@ type current struct {
 	forced  bool           // Reconnect was called: try without a network too
 	closing bool           // Close has begun, or the session has failed
 	cause   error          // of the end; nil: Close, CloseNow or Shutdown was called
+	moved   time.Time      // when another route to the server was last reported to an open connection
 
 	retry  context.CancelCauseFunc // ends the attempt under way; nil: there is none
 	anew   bool                    // the monitor has ended the attempt before, for a network that came or went
@@ -152,11 +153,12 @@ func (s *session) nextLink(last error) (*link, error) {
 		case s.hasRetired():
 			return nil, err
 		case errors.Is(err, errTryNow):
+			s.sleep(schedule.spread())
 			continue
 		}
 		last = err
 		s.client.reportLater(s, err)
-		if err := s.pause(last); err != nil {
+		if err := s.pause(last, schedule.next); err != nil {
 			return nil, err
 		}
 	}
@@ -178,19 +180,22 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 	case errors.Is(cause, ErrReconnect):
 		schedule.attempt++
 		return cause, nil
+	case s.handedOver(l, cause):
+		return cause, s.pause(cause, s.handOver)
+	default:
+		return cause, s.pause(cause, schedule.next)
 	}
-	return cause, s.pause(cause)
 }
 
 // pause waits until the next attempt is due, after an attempt or a connection that has ended
 // with last. It returns a permanent error.
-func (s *session) pause(last error) error {
+func (s *session) pause(last error, next func(error) (wait time.Duration, over bool)) error {
 	if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
 		s.client.reportLater(s, ErrCompression)
 	}
 	var wait time.Duration
 	var over bool
-	err := users.Apart(func() error { wait, over = s.schedule.next(last); return nil })
+	err := users.Apart(func() error { wait, over = next(last); return nil })
 	switch {
 	case err != nil: // as above
 		return errors.Join(err, last)
@@ -213,8 +218,15 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
+	s.sleep(d)
+}
+
+// sleep blocks as wait does.
+func (s *session) sleep(d time.Duration) {
+	c := s.client
 	last := c.cfg.now()
 	due := last.monotonic.Add(d)
+	spread := s.schedule.spread() // the same for each change: the first one counts
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -228,7 +240,7 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 		select {
 		case <-timer.C:
 		case <-s.wake:
-			if at := s.soonest(); at.Before(due) {
+			if at := s.soonest(spread); at.Before(due) {
 				due = at
 			}
 		case <-s.quit:
@@ -245,14 +257,22 @@ const suspendCheck = 5 * time.Second
 // network causes: a monitor may report changes without end.
 const changePause = time.Second
 
-// soonest returns when the attempt that tryNow was called for may begin.
-func (s *session) soonest() time.Time {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if s.client.forced {
+// soonest returns when the attempt that tryNow was called for may begin. Without a network there is
+// none, and the wait for the network begins.
+func (s *session) soonest(spread time.Duration) time.Time {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := s.dialed.Add(changePause)
+	switch now := time.Now(); {
+	case c.forced:
 		return time.Time{}
+	case c.network != nil && !c.network.Connected:
+		return at
+	case at.Before(now):
+		at = now
 	}
-	return s.dialed.Add(changePause)
+	return at.Add(spread)
 }
 
 // tryNow ends the wait under way, or the next one: a user's function may call for an attempt

@@ -1,10 +1,12 @@
 package netmon
 
 import (
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"net/netip"
 	"sync"
+	"syscall"
 )
 
 // A Route is how the machine reaches a server: the addresses that the last attempt has dialed, and
@@ -78,9 +80,10 @@ func (r *Route) Trace() *httptrace.ClientTrace {
 }
 
 // Check looks the route up. changed reports whether an address of it is reached in another way
-// than when Check was last called, or was dialed; it is true for an unknown route. gone reports
-// whether packets of the dial under way would now be sent from other addresses, or not at all.
-func (r *Route) Check() (changed, gone bool) {
+// than when Check was last called, or was dialed; reachable, whether one of them can be reached.
+// Both are true for an unknown route. gone reports whether packets of the dial under way would now
+// be sent from other addresses, or not at all.
+func (r *Route) Check() (changed, gone, reachable bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	live := false
@@ -89,11 +92,13 @@ func (r *Route) Check() (changed, gone bool) {
 		h := &r.hops[i]
 		w := wayTo(h.to)
 		changed = changed || w != h.last
+		reachable = reachable || w != (way{})
 		h.last = w
 		live = live || h.live
 		gone = gone && !(h.live && w.source == h.source)
 	}
-	return changed || len(r.hops) == 0, gone && live
+	unknown := len(r.hops) == 0
+	return changed || unknown, gone && live, reachable || unknown
 }
 
 // wayTo looks up the way to an address.
@@ -114,4 +119,15 @@ func sourceOf(to netip.AddrPort) (source netip.Addr, ok bool) {
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), true
+}
+
+// Has reports whether an address is the machine's. Binding a socket to it sends nothing. If that does
+// not show it, the address counts as the machine's.
+func Has(ip netip.Addr) bool {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip.Unmap(), 0)))
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRNOTAVAIL)
+	}
+	c.Close()
+	return true
 }

@@ -3,6 +3,7 @@ package netmon
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -260,7 +261,7 @@ func openSockets(t *testing.T) int {
 type check struct{ changed, gone bool }
 
 func checked(r *Route) check {
-	changed, gone := r.Check()
+	changed, gone, _ := r.Check()
 	return check{changed, gone}
 }
 
@@ -354,6 +355,27 @@ func TestRouteOfAFailedDial(t *testing.T) {
 		dial(&route, "127.0.0.1:443")
 		m.IP("link set up0 up")
 		assert.Equal(t, check{false, false}, checked(&route), "the address before is none of this attempt")
+	})
+}
+
+// Another route is of use if the server can be reached by it, and needed if the address is gone.
+func TestAddressesAndReachability(t *testing.T) {
+	onMachine(t, func(t *testing.T, m *machine) {
+		reachable := func(r *Route) bool { _, _, reachable := r.Check(); return reachable }
+		own := netip.MustParseAddr("::ffff:10.0.0.2")
+		var route, raced, unknown Route
+		dial(&route, "203.0.113.1:443")
+		dial(&raced, "203.0.113.1:443", "10.0.0.1:443")
+		assert.True(t, Has(own))
+		assert.True(t, reachable(&route))
+		m.IP("route del default")
+		assert.True(t, Has(own))
+		assert.False(t, reachable(&route))
+		assert.True(t, reachable(&raced), "one of its addresses")
+		m.IP("address del 10.0.0.2/24 dev up0")
+		assert.False(t, Has(own))
+		assert.False(t, reachable(&raced))
+		assert.True(t, reachable(&unknown))
 	})
 }
 

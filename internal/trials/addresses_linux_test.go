@@ -119,6 +119,26 @@ func TestAnAddressThatNeverAnswersIsNotFirstEveryTime(t *testing.T) {
 	t.Logf("open again after %d attempts", c.Stats().Attempts)
 }
 
+// Three of four addresses accept connections and never answer: each costs one attempt, and none of
+// them a second one.
+func TestEachAddressThatNeverAnswersCostsOneAttempt(t *testing.T) {
+	s := wstest.NewServer(wstest.WithAddr("127.0.0.4:0"))
+	defer s.Close()
+	_, port, _ := net.SplitHostPort(s.Addr())
+	for _, ip := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"} {
+		accepting(t, ip, s)
+	}
+	n := newNames(t)
+	n.will(are("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"))
+	n.asDefault(t)
+	c := newClient(t, "ws://rooms.example.:"+port, wechatws.WithDialTimeout(time.Second))
+	start := time.Now()
+	go func() { _ = c.Connect(t.Context()) }()
+	c.open(1)
+	t.Logf("open after %d attempts and %v", c.Stats().Attempts, time.Since(start).Round(time.Millisecond))
+	require.Equal(t, 4, c.Stats().Attempts)
+}
+
 // Addresses that failed are tried again when the others fail: in the same attempt while
 // there is time.
 func TestAnAddressThatFailedIsTriedWhenTheOthersFail(t *testing.T) {
