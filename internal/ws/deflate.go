@@ -39,8 +39,8 @@ var inflaters = sync.Pool{New: func() any {
 	return f
 }}
 
-// inflate returns the message that has been begun. Its memory is never more than about twice
-// what it needs.
+// inflate returns the message that has been begun, or skips it. Its memory is never more than
+// about twice what it needs.
 func (c *Conn) inflate() ([]byte, error) {
 	f := inflaters.Get().(*inflater)
 	defer func() {
@@ -52,6 +52,7 @@ func (c *Conn) inflate() ([]byte, error) {
 }
 
 func (c *Conn) inflateWith(f *inflater) ([]byte, error) {
+	m, size, valid := &c.message, int64(0), 0 // size is that of the data up to now
 	data, inWindow := make([]byte, 0, smallBuffer), 0
 	for {
 		if err := f.flate.(flate.Resetter).Reset(f, c.window); err != nil {
@@ -59,17 +60,33 @@ func (c *Conn) inflateWith(f *inflater) ([]byte, error) {
 		}
 		var err error
 		for err == nil {
-			if len(data) == cap(data) {
+			switch {
+			case len(data) < cap(data):
+			case m.skipped:
+				c.window, inWindow = slide(c.window, data[inWindow:]), 0
+				data = data[:0]
+			default:
 				data = append(make([]byte, 0, 2*len(data)), data...)
 			}
 			var n int
 			n, err = f.flate.Read(data[len(data):cap(data)])
 			data = data[:len(data)+n]
+			size += int64(n)
 			switch {
-			case int64(len(data)) > c.limit():
+			case size > c.bound(false):
 				return nil, &LimitError{c.limit()}
 			case n > 0 && f.tail > len(removed): // the decompressor returns all before the final block
 				return nil, errTruncated
+			case m.skipped:
+			case size > c.limit():
+				m.skipped = true
+				c.window, inWindow = slide(c.window, data[inWindow:]), 0
+				data = make([]byte, 0, windowSize)
+			default:
+				var invalid error
+				if valid, invalid = c.checkText(data, valid, false); invalid != nil {
+					return nil, invalid
+				}
 			}
 		}
 		switch {
@@ -92,7 +109,12 @@ func (c *Conn) inflateWith(f *inflater) ([]byte, error) {
 		default:
 			c.window = nil
 		}
-		return data, nil
+		if m.skipped {
+			m.size = size
+			return nil, nil
+		}
+		_, err = c.checkText(data, valid, true)
+		return data, err
 	}
 }
 
