@@ -87,7 +87,7 @@
 //   - Connect, where to and how: [WithEndpoint], [WithEndpoints], [WithHeader],
 //     [WithSubprotocols], [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
-//     [WithCompression]
+//     [WithCloseOnReadLimit], [WithStrictUTF8], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
 //     [WithTypeField], [WithCodec]

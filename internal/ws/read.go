@@ -117,7 +117,7 @@ func (c *Conn) take() (b *Batch) {
 			n--
 			text, p := h.opcode() == opText, c.payload(h)
 			if c.StrictText && text && !utf8.Valid(p) {
-				c.readErr = errNotText
+				c.readErr = ErrNotText
 				if len(b.Messages) == 0 {
 					b.Release()
 					b = nil
@@ -336,7 +336,7 @@ func (c *Conn) checkText(data []byte, valid int, whole bool) (int, error) {
 		upTo -= incomplete(data[valid:])
 	}
 	if !utf8.Valid(data[valid:upTo]) {
-		return 0, errNotText
+		return 0, ErrNotText
 	}
 	return upTo, nil
 }

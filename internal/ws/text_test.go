@@ -60,7 +60,7 @@ func TestStrictText(t *testing.T) {
 				t.Parallel()
 				got := receiveAll(strict(inChunks(frames(tt.incoming, text("after")), chunk), Agreed{Compressed: true}))
 				if tt.invalid {
-					assert.Equal(t, received{messages: tt.want, err: errNotText}, got)
+					assert.Equal(t, received{messages: tt.want, err: ErrNotText}, got)
 				} else {
 					assert.Equal(t, received{messages: slices.Concat(tt.want, texts("after")), err: io.EOF}, got)
 				}
@@ -86,7 +86,7 @@ func TestInvalidTextFailsBeforeItsEnd(t *testing.T) {
 				io.Reader
 				io.WriteCloser
 			}{io.MultiReader(inChunks(begin, 0), failing{stalled}), &script{}}, Agreed{Compressed: true})
-			assert.Equal(t, received{err: errNotText}, receiveAll(c))
+			assert.Equal(t, received{err: ErrNotText}, receiveAll(c))
 		})
 	}
 }
@@ -124,9 +124,9 @@ func FuzzStrictText(f *testing.F) {
 		n := slices.IndexFunc(all.messages, func(m Message) bool { return m.Text && !utf8.Valid(m.Data) })
 		switch {
 		case n >= 0:
-			require.Equal(t, errNotText, got.err)
+			require.Equal(t, ErrNotText, got.err)
 			require.Equal(t, all.messages[:n:n], got.messages[:len(got.messages):len(got.messages)])
-		case got.err == error(errNotText): // in a message that is not complete
+		case got.err == error(ErrNotText): // in a message that is not complete
 			require.NotEqual(t, io.EOF, all.err)
 			require.Equal(t, all.messages, got.messages)
 		default:

@@ -159,8 +159,8 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string { return e.text }
 
-// errNotText means that text is not UTF-8.
-var errNotText = &ProtocolError{Code: codeInvalid, Reason: "text is not UTF-8", text: "text is not UTF-8"}
+// ErrNotText means that text is not UTF-8.
+var ErrNotText = &ProtocolError{Code: codeInvalid, Reason: "text is not UTF-8", text: "text is not UTF-8"}
 
 func protocolError(reason string) error {
 	return &ProtocolError{Code: codeProtocol, Reason: reason, text: reason}
