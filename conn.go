@@ -202,7 +202,8 @@ func (l *link) answerEnd(readErr error) {
 	l.blame(l.closeError(readErr))
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	if l.sendClose(ctx, code, reason) && !closed {
+	l.sendClose(ctx, code, reason)
+	if !closed {
 		// The end of a connection with unread bytes would discard what the socket has taken and
 		// the peer has not.
 		defer context.AfterFunc(ctx, l.conn.Abort)()

@@ -103,7 +103,7 @@ func TestAViolatorCanReadTheCloseFrame(t *testing.T) {
 		}
 		frames <- got
 	})
-	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}))
+	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}), wechatws.WithCloseOnReadLimit())
 	client, err := wechatws.New(url, options...)
 	require.NoError(t, err)
 	c := watch(t, client).connect()
@@ -114,7 +114,7 @@ func TestAViolatorCanReadTheCloseFrame(t *testing.T) {
 	close(ready)
 	got := <-frames
 	require.Len(t, got, 201)
-	require.Equal(t, clientFrame{fin | 8, "\x03\xf1"}, got[200])
+	require.Equal(t, clientFrame{fin | 8, "\x03\xf1message exceeds the read limit"}, got[200])
 	require.NoError(t, c.CloseNow())
 	<-c.Done()
 }
