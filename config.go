@@ -44,6 +44,8 @@ type config struct {
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
+	closeOnLimit bool
+	strictText   bool
 	compression  bool
 
 	// Session.

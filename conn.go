@@ -48,6 +48,7 @@ type wireConn interface {
 	Appended() int64
 	Written() int64
 	Seal() int64
+	Discard()
 	Abort()
 }
 
@@ -94,9 +95,11 @@ func newLink(s *session, got dialed) *link {
 	l.reader.Queue, l.reader.Source = c.inbox, l
 	switch conn := l.conn.(type) {
 	case *ws.Conn:
-		conn.ReadLimit, conn.OnPing, conn.OnPong = c.cfg.readLimit, l.answer, l.heartbeat.ponged
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.OnPing, conn.OnPong = l.answer, l.heartbeat.ponged
 	case *boundary.Conn:
-		conn.ReadLimit, conn.OnPong = c.cfg.readLimit, l.heartbeat.ponged
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.OnPong = l.heartbeat.ponged
 	}
 	for _, fault := range l.faults() {
 		fault.Live(l.connPanicked)
@@ -176,33 +179,36 @@ func (l *link) end(readErr error) *CloseError {
 	return l.why()
 }
 
-// answerEnd answers a close frame of the peer, or invalid data, with a close frame. Other errors
-// of the reader are those of the connection.
+// answerEnd answers a close frame of the peer, or invalid data, with a close frame, whose reason
+// contains nothing from the peer. Other errors of the reader are those of the connection. A user's
+// connection has answered the peer's close frame itself.
 func (l *link) answerEnd(readErr error) {
-	code := 0
+	_, own := l.conn.(*ws.Conn)
+	code, reason, closed := 0, "", false
 	switch err := readErr.(type) {
 	case *ws.CloseError:
+		if closed = true; !own {
+			return
+		}
 		if code = err.Code; !utf8.ValidString(err.Reason) {
-			code = int(StatusInvalidFramePayloadData)
+			code, reason = int(StatusInvalidFramePayloadData), "close reason is not UTF-8"
 		}
 	case *ws.LimitError:
-		code = int(StatusMessageTooBig)
+		code, reason = int(StatusMessageTooBig), "message exceeds the read limit"
 	case *ws.ProtocolError:
-		code = err.Code
-	}
-	conn, own := l.conn.(*ws.Conn)
-	if !own || code == 0 {
+		code, reason = err.Code, err.Reason
+	default:
 		return
 	}
 	l.blame(l.closeError(readErr))
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	l.sendClose(ctx, code, "")
-	if _, closed := readErr.(*ws.CloseError); !closed {
+	l.sendClose(ctx, code, reason)
+	if !closed {
 		// The end of a connection with unread bytes would discard what the socket has taken and
 		// the peer has not.
-		defer context.AfterFunc(ctx, conn.Abort)()
-		conn.Discard()
+		defer context.AfterFunc(ctx, l.conn.Abort)()
+		l.conn.Discard()
 	}
 }
 
@@ -239,9 +245,11 @@ func (l *link) closeError(err error) *CloseError {
 		code := StatusCode(ce.Code)
 		return &CloseError{Code: code, Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true, Err: l.lastWritten(code)}
 	case errors.As(err, &limit):
-		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit}}
+		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit, Connection: l.number}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:
 		return &CloseError{Code: StatusInvalidFramePayloadData, Err: ErrCompression}
+	case protocol == ws.ErrNotText:
+		return &CloseError{Code: StatusInvalidFramePayloadData, Err: fmt.Errorf("%w: %w", ErrProtocol, ErrNotUTF8)}
 	case protocol != nil:
 		return &CloseError{Code: StatusCode(protocol.Code), Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
 	case errors.As(err, &op):
@@ -400,7 +408,10 @@ func (l *link) receive(b *batch) (n, size int, ok bool) {
 	l.match(b)
 	n, size = len(b.Messages), b.size()
 	l.client.messagesIn.Add(int64(n))
-	l.client.bytesIn.Add(int64(size))
+	l.client.bytesIn.Add(int64(size) + b.Skipped)
+	if b.Skipped > 0 {
+		l.client.skipped.Add(1)
+	}
 	if l.session.hasRetired() { // only answers to requests matter now
 		b.release()
 		return n, size, false

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -412,4 +413,37 @@ func TestEachMessageIsDecodedIntoANewValue(t *testing.T) {
 		require.Equal(t, []value{{A: 1, L: []int{1, 2, 3}}, {B: 2, L: []int{4}}, {A: 3, L: []int{7}}, {B: 4}}, got)
 		c.close()
 	})
+}
+
+// What a program pays for decoding JSON into an any is the values; nesting adds little but stack.
+func TestDeepJSONCostsWhatFlatJSONDoes(t *testing.T) {
+	cost := func(one string) (heap, stack int64) {
+		n := 1 << 20 / (len(one) + 1)
+		m := wechatws.Message{Data: []byte("[" + strings.Repeat(one+",", n-1) + one + "]")}
+		allocated := func() (heap, stack int64) {
+			var s runtime.MemStats
+			runtime.ReadMemStats(&s)
+			return int64(s.TotalAlloc), int64(s.StackInuse)
+		}
+		done := make(chan struct{})
+		go func() { // whose stack is small at first
+			defer close(done)
+			h, s := allocated()
+			var v any
+			assert.NoError(t, m.Decode(&v))
+			heap, stack = allocated()
+			heap, stack = heap-h, stack-s
+		}()
+		<-done
+		return heap, stack
+	}
+	const depth = 9990
+	flat, _ := cost(`{"a":1}`)
+	deep, stack := cost(strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth))
+	assert.Less(t, deep, 2*flat)
+	assert.Less(t, deep, int64(150<<20))
+	assert.Less(t, stack, int64(20<<20))
+	var v any
+	assert.ErrorAs(t, wechatws.Message{Data: []byte(strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001))}.Decode(&v), new(*wechatws.DecodeError))
+	t.Logf("1 MiB of flat JSON: %d MB; nested %d deep: %d MB, and %d MB of stack", flat>>20, depth, deep>>20, stack>>20)
 }

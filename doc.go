@@ -87,7 +87,7 @@
 //   - Connect, where to and how: [WithEndpoint], [WithEndpoints], [WithHeader],
 //     [WithSubprotocols], [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
-//     [WithCompression]
+//     [WithCloseOnReadLimit], [WithStrictUTF8], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
 //     [WithTypeField], [WithCodec]
@@ -106,8 +106,8 @@
 //
 // Conditions are sentinels for errors.Is, such as [ErrClosed] and [ErrQueueFull]. Causes are
 // types for errors.As: [*DialError] with the phase that failed, [*HandshakeError] with the HTTP
-// status, [*CloseError] with the close code, [*DecodeError], [*PanicError], [*DroppedError],
-// [*UndeliveredError]. The text of an error never has a URL's query, user info or a header's
+// status, [*CloseError] with the close code, [*DecodeError], [*ReadLimitError], [*PanicError],
+// [*DroppedError], [*UndeliveredError]. The text of an error never has a URL's query, user info or a header's
 // value.
 //
 // # Testing

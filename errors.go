@@ -262,15 +262,23 @@ func (e *CloseError) Error() string {
 // Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is the cause of a disconnect if an inbound message is larger than the read
-// limit; see [WithReadLimit]. The client sends a close frame with [StatusMessageTooBig].
+// A ReadLimitError is an inbound message that is larger than the read limit; see
+// [WithReadLimit]. [Client.OnError] receives it when the message has been skipped. In a
+// [*CloseError] it is the cause of a disconnect: the client has sent a close frame with
+// [StatusMessageTooBig].
 type ReadLimitError struct {
-	Limit int64 // in bytes
+	Limit      int64 // in bytes
+	Size       int64 // of the message in bytes, after decompression; 0: unknown, since it was not read to its end
+	Connection int   // number of the connection, as in [Message]
 }
 
-// Error returns the limit, and how to raise it.
+// Error returns the size, if it is known, the limit, and how to raise it.
 func (e *ReadLimitError) Error() string {
-	return fmt.Sprintf("wechatws: message is larger than the read limit of %d bytes; raise it with WithReadLimit", e.Limit)
+	size := ""
+	if e.Size > 0 {
+		size = fmt.Sprintf(" of %d bytes", e.Size)
+	}
+	return fmt.Sprintf("wechatws: message%s is larger than the read limit of %d bytes; raise it with WithReadLimit", size, e.Limit)
 }
 
 // A DecodeError is an inbound message that could not be routed or decoded. The connection stays

@@ -176,6 +176,9 @@ type Stats struct {
 	// heartbeats, and the size of their data.
 	MessagesIn int64 `json:"messages_in,omitzero"`
 	BytesIn    int64 `json:"bytes_in,omitzero"`
+	// Skipped counts those of them that were larger than the read limit, were skipped and
+	// reported to [Client.OnError] in a [*ReadLimitError].
+	Skipped int64 `json:"skipped,omitzero"`
 	// PartialAt is when the last bytes of an incomplete message arrived; zero if there is
 	// none, and with a [transport.Dialer] that does not use its Handshake's Client.
 	PartialAt time.Time `json:"partial_at,omitzero"`
@@ -279,13 +282,13 @@ func (c *Client) Stats() Stats {
 	s.Inbox, s.MaxInbox = c.inbox.Count()
 	c.rtt.stats(&s)
 	s.MessagesIn, s.BytesIn = c.messagesIn.Load(), c.bytesIn.Load()
-	s.Dropped = c.droppedCount.Load()
+	s.Skipped, s.Dropped = c.skipped.Load(), c.droppedCount.Load()
 	return s
 }
 
 // counters count since New.
 type counters struct {
-	messagesIn, bytesIn, messagesOut, bytesOut, droppedCount atomic.Int64
+	messagesIn, bytesIn, skipped, messagesOut, bytesOut, droppedCount atomic.Int64
 }
 
 // gone is called when l has ended.

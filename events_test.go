@@ -284,7 +284,7 @@ func TestStateChangesHaveTheTimeOfTheChange(t *testing.T) {
 
 func TestStatsCountWhyConnectionsEnded(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.client().connect()
+		c := w.client(wechatws.WithCloseOnReadLimit()).connect()
 		require.Equal(t, wechatws.Stats{State: wechatws.StateOpen, Since: w.start, Attempt: 1, Attempts: 1, Opens: 1}, c.Stats())
 
 		number := 1

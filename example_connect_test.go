@@ -226,26 +226,6 @@ func ExampleWithDialTimeout() {
 	// Output: handshake no answer within 50ms: context deadline exceeded
 }
 
-// A message above the limit ends the connection, and the next one follows.
-func ExampleWithReadLimit() {
-	server := wstest.NewServer()
-	defer server.Close()
-	server.OnConn(func(c *wstest.Conn) { _ = c.Send(strings.Repeat("x", 2000)) })
-	client, err := wechatws.New(server.URL(), wechatws.WithReadLimit(1000))
-	if err != nil {
-		panic(err)
-	}
-	closed := make(chan error, 1)
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e.Err })
-	if err := client.Connect(context.Background()); err != nil {
-		panic(err)
-	}
-	var limit *wechatws.ReadLimitError
-	fmt.Println(errors.As(<-closed, &limit), limit.Limit)
-	_ = client.Close(wechatws.StatusNormalClosure, "")
-	// Output: true 1000
-}
-
 func ExampleWithCompression() {
 	server := wstest.NewServer()
 	defer server.Close()

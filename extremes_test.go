@@ -113,11 +113,11 @@ func works(w *world, c *client) {
 	if got := c.texts(); len(got) > 0 { // otherwise it is larger than the read limit
 		assert.Equal(w, []string{large}, got)
 	} else {
-		assert.ErrorAs(w, c.lastClose().Err, new(*wechatws.ReadLimitError))
+		assert.ErrorAs(w, errors.Join(c.errors()...), new(*wechatws.ReadLimitError))
 	}
 	w.sleep(time.Minute)
 	var texts []string
-	for _, conn := range w.srv.Conns() { // another one after a message over the limit
+	for _, conn := range w.srv.Conns() {
 		texts = append(texts, received(conn)...)
 	}
 	if sent == nil {

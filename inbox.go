@@ -203,7 +203,7 @@ func (b *batch) route(c *Client) {
 		fallthrough
 	case matchingPong:
 		b.step = starting
-		if !errors.Is(b.err, ErrNotUTF8) && b.link.heartbeat.isPong(b.current) {
+		if b.isUsable(b.err) && b.link.heartbeat.isPong(b.current) {
 			return
 		}
 		if len(traces.messageStart)+len(traces.messageDone) > 0 {
@@ -251,8 +251,10 @@ func (b *batch) route(c *Client) {
 func (b *batch) choose(c *Client) {
 	b.first, b.then = c.onMessage.All(), b.typed
 	m, err := &b.current, b.err
-	if errors.Is(err, ErrNotUTF8) {
-		b.first, b.failed = nil, &DecodeError{Data: m.own().Data, Err: err}
+	if !b.isUsable(err) {
+		if b.first, b.failed = nil, err; b.Skipped == 0 {
+			b.failed = &DecodeError{Data: m.own().Data, Err: err}
+		}
 		return
 	}
 	if len(b.then) > 0 {
@@ -313,8 +315,12 @@ func (b *batch) size() (bytes int) {
 	return bytes
 }
 
-// read returns message i and the callbacks of its type. With an error, which is the Err of a
-// [*DecodeError], it has no type, but is complete otherwise.
+// isUsable reports whether a message for which read has returned err may be passed to functions of
+// the user: it was not skipped, and is not invalid text.
+func (b *batch) isUsable(err error) bool { return b.Skipped == 0 && !errors.Is(err, ErrNotUTF8) }
+
+// read returns message i and the callbacks of its type. With an error, which is a
+// [*ReadLimitError] or the Err of a [*DecodeError], it has no type, but is complete otherwise.
 func (b *batch) read(i int) (m Message, typed []*callbacks.Callback[Message], err error) {
 	c := b.link.client
 	m = Message{
@@ -322,6 +328,8 @@ func (b *batch) read(i int) (m Message, typed []*callbacks.Callback[Message], er
 		codec: c.cfg.codec, borrowed: b.Reused(),
 	}
 	switch {
+	case b.Skipped > 0:
+		err = &ReadLimitError{Limit: c.cfg.readLimit, Size: b.Skipped, Connection: b.link.number}
 	case m.Binary:
 		err = ErrBinary
 	case !utf8.Valid(m.Data):

@@ -121,6 +121,7 @@ func (j *journal) error(ctx context.Context, err error) {
 		dial    *DialError
 		dropped *DroppedError
 		unused  *DecodeError
+		large   *ReadLimitError
 		panicky *PanicError
 	)
 	switch {
@@ -133,6 +134,12 @@ func (j *journal) error(ctx context.Context, err error) {
 		n := j.unused
 		j.mu.Unlock()
 		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
+	case errors.As(err, &large):
+		j.mu.Lock()
+		j.unused++
+		n := j.unused
+		j.mu.Unlock()
+		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "connection", large.Connection, "size", large.Size, "err", err)
 	case errors.As(err, &panicky):
 		j.line(ctx, slog.LevelError, "user function panicked", "value", panicky.Value, "stack", string(panicky.Stack))
 	default:

@@ -321,8 +321,8 @@ func (o *Setup) Send(ctx context.Context, v any) error {
 	return o.until(ctx, func() error { return o.link.writeAlone(&m) })
 }
 
-// Receive returns the next message, with or without a type; text that is not valid UTF-8 is
-// skipped. It blocks until there is one. When ctx ends, it ends the connection and returns
+// Receive returns the next message, with or without a type; text that is not valid UTF-8, and a
+// message above the read limit ([WithReadLimit]), are skipped. It blocks until there is one. When ctx ends, it ends the connection and returns
 // the cause. It returns a [*CloseError] when the connection has ended, and an error when
 // more messages have arrived than the inbox holds: 1,024 of them, or 4 MiB.
 func (o *Setup) Receive(ctx context.Context) (Message, error) {
@@ -358,7 +358,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 		o.next++
 		o.count++
 		o.bytes += len(m.Data)
-		if !errors.Is(err, ErrNotUTF8) {
+		if o.batch.isUsable(err) {
 			return m.own(), nil
 		}
 	}

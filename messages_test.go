@@ -349,27 +349,6 @@ func TestCodec(t *testing.T) {
 	})
 }
 
-func TestReadLimit(t *testing.T) {
-	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(append(quiet(), wechatws.WithReadLimit(1000))...).record().connect()
-		conn := w.conn()
-		fits := `{"msg_type":"x","pad":"` + strings.Repeat("x", 1000-25) + `"}`
-		require.Len(t, fits, 1000)
-		require.NoError(t, conn.Send(fits))
-		w.sleep(0)
-		require.Equal(t, []string{fits}, c.texts())
-		_ = conn.Send(fits + " ")
-		w.sleep(0)
-		e := c.lastClose()
-		var le *wechatws.ReadLimitError
-		require.ErrorAs(t, e.Err, &le)
-		assert.EqualError(t, e.Err, "wechatws: connection ended: close code 1009 (message too big): message is larger than the read limit of 1000 bytes; raise it with WithReadLimit")
-		w.sleep(3 * time.Second)
-		assert.Equal(t, wechatws.StateOpen, c.State(), "a temporary failure")
-		c.close()
-	})
-}
-
 // untyped is JSON without a type that messages could be routed by.
 var untyped = []string{`{"id":1}`, `{"msg_type":null}`, `{"msg_type":{}}`, `{"msg_type":["x"]}`, `[1]`, `"x"`, `7`, `null`, `{}`}
 

@@ -190,6 +190,8 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithDialer", wechatws.WithDialer(coder.Dialer{}), wechatws.WithDialer(nil))
 	add("WithDialTimeout", wechatws.WithDialTimeout(time.Second), wechatws.WithDialTimeout(-1))
 	add("WithReadLimit", wechatws.WithReadLimit(math.MaxInt64), wechatws.WithReadLimit(0))
+	add("WithCloseOnReadLimit", wechatws.WithCloseOnReadLimit(), nil)
+	add("WithStrictUTF8", wechatws.WithStrictUTF8(), nil)
 	add("WithCompression", wechatws.WithCompression(), nil)
 	add("WithLogin", wechatws.WithLogin(login), wechatws.WithLogin(nil))
 	add("WithLogin", wechatws.WithLoginMessage("x"), wechatws.WithLoginMessage(nil))

@@ -31,13 +31,7 @@ func rawServer(t *testing.T, serve func(*net.TCPConn)) (url string) {
 			if err != nil {
 				return
 			}
-			r, err := http.ReadRequest(bufio.NewReader(c))
-			if err == nil {
-				digest := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-				_, err = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-					base64.StdEncoding.EncodeToString(digest[:]))
-			}
-			if err == nil {
+			if upgrade(c, "") == nil {
 				serve(c.(*net.TCPConn))
 			}
 			c.Close()
@@ -45,6 +39,17 @@ func rawServer(t *testing.T, serve func(*net.TCPConn)) (url string) {
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
 	return "ws://" + l.Addr().String()
+}
+
+// upgrade performs the server's side of a handshake. header is more of the answer's.
+func upgrade(c net.Conn, header string) error {
+	r, err := http.ReadRequest(bufio.NewReader(c))
+	if err == nil {
+		digest := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		_, err = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+			base64.StdEncoding.EncodeToString(digest[:]), header)
+	}
+	return err
 }
 
 // A clientFrame is a frame of a client, unmasked.
@@ -98,7 +103,7 @@ func TestAViolatorCanReadTheCloseFrame(t *testing.T) {
 		}
 		frames <- got
 	})
-	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}))
+	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}), wechatws.WithCloseOnReadLimit())
 	client, err := wechatws.New(url, options...)
 	require.NoError(t, err)
 	c := watch(t, client).connect()
@@ -109,7 +114,7 @@ func TestAViolatorCanReadTheCloseFrame(t *testing.T) {
 	close(ready)
 	got := <-frames
 	require.Len(t, got, 201)
-	require.Equal(t, clientFrame{fin | 8, "\x03\xf1"}, got[200])
+	require.Equal(t, clientFrame{fin | 8, "\x03\xf1message exceeds the read limit"}, got[200])
 	require.NoError(t, c.CloseNow())
 	<-c.Done()
 }

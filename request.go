@@ -2,7 +2,6 @@ package wechatws
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -290,7 +289,7 @@ func (p *pass) run() (done bool) {
 		if !p.read {
 			var err error
 			p.message, _, err = p.batch.read(p.i)
-			p.read, p.valid = true, !errors.Is(err, ErrNotUTF8)
+			p.read, p.valid = true, p.batch.isUsable(err)
 		}
 		for r := p.next(); r != nil; r = p.next() {
 			p.took = r.match(p.message)

@@ -130,10 +130,12 @@ func TestNoSecretIsShown(t *testing.T) {
 			"binary":    func() { _ = conns().SendBinary([]byte(inMessage)) },
 			"too large": func() { _ = conns().Send(strings.Repeat(inMessage, 100)) },
 		} {
-			try(name, address, func(c *wechatws.Client) {
-				_ = c.Send(t.Context(), inMessage)
-				fault()
-			}, wechatws.WithReadLimit(1000))
+			for _, option := range []wechatws.Option{wechatws.WithReadLimit(1000), wechatws.WithCloseOnReadLimit(), wechatws.WithStrictUTF8()} {
+				try(name, address, func(c *wechatws.Client) {
+					_ = c.Send(t.Context(), inMessage)
+					fault()
+				}, wechatws.WithReadLimit(1000), option)
+			}
 		}
 		try("what is not sent", address, func(c *wechatws.Client) {
 			conns().StopReading()

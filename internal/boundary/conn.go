@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wechatws/wechatws/internal/ws"
 	"github.com/wechatws/wechatws/transport"
@@ -19,9 +20,11 @@ import (
 // transport.Conn answers pings itself. The places in its outgoing stream are numbers of beginnings and
 // ends of messages, two for each, so that one that was written in part is recognised.
 type Conn struct {
-	// Set before the first call of Receive.
-	ReadLimit int64
-	OnPong    func(payload []byte)
+	// Set before the first call of Receive, and as in a [ws.Conn], except that text is checked when
+	// its message is complete.
+	ReadLimit             int64
+	SkipLarge, StrictText bool
+	OnPong                func(payload []byte)
 
 	Fault
 	conn transport.Conn
@@ -35,7 +38,8 @@ type Conn struct {
 	arrived  atomic.Int64 // bytes of messages
 	due      atomic.Int64 // nanoseconds from born to when the write under way should be done; 0: there is none
 
-	gate    gate // for Ping, Close and CloseNow, which block
+	gate    gate           // for Ping, Close and CloseNow, which block
+	closing sync.WaitGroup // Close
 	aborted sync.Once
 }
 
@@ -68,20 +72,22 @@ func (c *Conn) hear() { c.heard.Store(int64(time.Since(c.born))) }
 
 // Receive returns one message.
 func (c *Conn) Receive() (*ws.Batch, error) {
-	text, data, err := c.read()
+	text, data, skipped, err := c.read()
 	var ce *transport.CloseError
 	switch {
 	case err == nil:
-		c.arrived.Add(int64(len(data)))
+		c.arrived.Add(int64(len(data)) + skipped)
 		c.hear()
-		return ws.Single(text, data), nil
+		b := ws.Single(text, data)
+		b.Skipped = skipped
+		return b, nil
 	case errors.As(err, &ce):
 		err = &ws.CloseError{Code: ce.Code, Reason: ce.Reason}
 	}
 	return nil, err
 }
 
-func (c *Conn) read() (text bool, data []byte, err error) {
+func (c *Conn) read() (text bool, data []byte, skipped int64, err error) {
 	var typ transport.MessageType
 	err = c.users.Protect(func() (err error) {
 		if typ, c.reader, err = c.conn.Reader(); err == nil && c.reader == nil {
@@ -90,18 +96,38 @@ func (c *Conn) read() (text bool, data []byte, err error) {
 		return err
 	})
 	if err != nil {
-		return false, nil, err
+		return false, nil, 0, err
 	}
+	text = typ == transport.TextMessage
 	c.partial.Store(true)
 	defer c.partial.Store(false)
 	var r io.Reader = c
 	if c.ReadLimit < math.MaxInt64 { // one byte more reveals a larger message
 		r = io.LimitReader(r, c.ReadLimit+1)
 	}
-	if data, err = io.ReadAll(r); err == nil && int64(len(data)) > c.ReadLimit {
+	data, err = io.ReadAll(r)
+	switch {
+	case err != nil:
+	case int64(len(data)) > c.ReadLimit:
+		skipped, err = c.skip(int64(len(data)))
+		return text, nil, skipped, err
+	case text && c.StrictText && !utf8.Valid(data):
+		err = ws.ErrNotText
+	}
+	return text, data, 0, err
+}
+
+// skip discards the rest of the current message, of which so many bytes were read, and returns
+// its size.
+func (c *Conn) skip(read int64) (size int64, err error) {
+	if !c.SkipLarge {
+		return 0, &ws.LimitError{Limit: c.ReadLimit}
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(c, ws.MaxSkip))
+	if err == nil && n == ws.MaxSkip {
 		err = &ws.LimitError{Limit: c.ReadLimit}
 	}
-	return typ == transport.TextMessage, data, err
+	return read + n, err
 }
 
 // Read reads the current message.
@@ -156,9 +182,16 @@ func (c *Conn) AppendPong([]byte) error { return nil }
 
 // AppendClose begins the close handshake. It does not block.
 func (c *Conn) AppendClose(code int, reason string) error {
-	c.start(func() error { return c.conn.Close(code, reason) })
+	c.closing.Add(1)
+	if !c.start(func() error { defer c.closing.Done(); return c.conn.Close(code, reason) }) {
+		c.closing.Done()
+	}
 	return nil
 }
+
+// Discard blocks until the close handshake has ended, if AppendClose has begun one. The caller
+// must bound it with Abort.
+func (c *Conn) Discard() { c.closing.Wait() }
 
 // Flush does nothing, since nothing is gathered.
 func (c *Conn) Flush() error { return nil }
@@ -189,12 +222,15 @@ func (c *Conn) Abort() {
 // End waits until no method is being called. Abort must have been called before.
 func (c *Conn) End() { c.gate.under.Wait() }
 
-// start calls a method that blocks on a goroutine of its own, unless the connection is over.
-func (c *Conn) start(method func() error) {
-	if c.gate.enter() {
+// start calls a method that blocks on a goroutine of its own, unless the connection is over, and
+// reports whether it does.
+func (c *Conn) start(method func() error) bool {
+	ok := c.gate.enter()
+	if ok {
 		go func() {
 			defer c.gate.under.Done()
 			_ = c.users.Protect(method)
 		}()
 	}
+	return ok
 }

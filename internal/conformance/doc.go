@@ -1,6 +1,6 @@
 // Package conformance has the one test suite for WebSocket connections. It runs over each
-// transport that a client of package wechatws can have: the default one, and the Dialers of
-// packages transport/coder and transport/nhooyr.
+// transport that a client of package wechatws can have: the default one, also with WithStrictUTF8,
+// and the Dialers of packages transport/coder and transport/nhooyr.
 //
 // TestCases plays the cases of the Autobahn test suite for clients (sections 1 to 7, 9, 10, 12
 // and 13, under its numbers) and some more of RFC 6455 and RFC 7692, frame by frame, on real

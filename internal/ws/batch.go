@@ -15,7 +15,10 @@ type Message struct {
 // is larger, fragmented or compressed is alone in its Batch.
 type Batch struct {
 	Messages []Message
-	arena    []byte // holds their data; nil: it is not reused
+	// Skipped is the size of the only message, which was larger than ReadLimit, and whose Data is
+	// nil; zero: none was.
+	Skipped int64
+	arena   []byte // holds their data; nil: it is not reused
 }
 
 // MaxBatch is how many messages a Batch holds at most.

@@ -31,6 +31,15 @@ type inflater struct {
 	conn  *Conn // the payload is read from it
 	tail  int   // bytes of the tail that have been read
 	err   error // of reading the payload
+	out   output
+}
+
+// An output is what has been decompressed of a message.
+type output struct {
+	data     []byte // of a message that is skipped: only what is not in the window yet
+	inWindow int    // bytes of data that are in the window
+	valid    int    // see Conn.checkText
+	size     int64  // of the message up to now
 }
 
 var inflaters = sync.Pool{New: func() any {
@@ -39,61 +48,112 @@ var inflaters = sync.Pool{New: func() any {
 	return f
 }}
 
-// inflate returns the message that has been begun. Its memory is never more than about twice
-// what it needs.
+// inflate returns the message that has been begun, or skips it. Its memory is never more than
+// about twice what it needs.
 func (c *Conn) inflate() ([]byte, error) {
 	f := inflaters.Get().(*inflater)
 	defer func() {
-		f.conn = nil
+		f.conn, f.out = nil, output{}
 		inflaters.Put(f)
 	}()
 	f.conn, f.tail, f.err = c, 0, nil
-	return c.inflateWith(f)
+	f.out.data = make([]byte, 0, smallBuffer)
+	return f.inflate()
 }
 
-func (c *Conn) inflateWith(f *inflater) ([]byte, error) {
-	data, inWindow := make([]byte, 0, smallBuffer), 0
+func (f *inflater) inflate() ([]byte, error) {
+	c, o := f.conn, &f.out
 	for {
 		if err := f.flate.(flate.Resetter).Reset(f, c.window); err != nil {
 			return nil, err
 		}
-		var err error
-		for err == nil {
-			if len(data) == cap(data) {
-				data = append(make([]byte, 0, 2*len(data)), data...)
-			}
-			var n int
-			n, err = f.flate.Read(data[len(data):cap(data)])
-			data = data[:len(data)+n]
-			switch {
-			case int64(len(data)) > c.limit():
-				return nil, &LimitError{c.limit()}
-			case n > 0 && f.tail > len(removed): // the decompressor returns all before the final block
-				return nil, errTruncated
-			}
-		}
-		switch {
-		case f.err != nil:
-			return nil, f.err
-		case err != io.EOF:
-			return nil, invalidDeflate(err.Error())
+		if err := f.stream(); err != nil {
+			return nil, err
 		}
 		more, err := c.more()
 		switch {
 		case err != nil:
 			return nil, err
 		case more: // the block was a final one, see RFC 7692, section 7.2.1; others follow
-			c.window, inWindow = slide(c.window, data[inWindow:]), len(data)
+			f.slide()
 			continue
 		case f.tail != 0 && f.tail != len(removed) && f.tail != len(tail): // the last block may be a final one without data
 			return nil, errTruncated
 		case c.agreed.ServerTakeover:
-			c.window = slide(c.window, data[inWindow:])
+			f.slide()
 		default:
 			c.window = nil
 		}
-		return data, nil
+		if c.message.size = o.size; c.message.skipped {
+			return nil, nil
+		}
+		_, err = c.checkText(o.data, o.valid, true)
+		return o.data, err
 	}
+}
+
+// stream decompresses up to a final block.
+func (f *inflater) stream() error {
+	o := &f.out
+	for {
+		f.makeRoom()
+		n, err := f.flate.Read(o.data[len(o.data):cap(o.data)])
+		o.data = o.data[:len(o.data)+n]
+		o.size += int64(n)
+		if n > 0 {
+			if invalid := f.check(); invalid != nil {
+				return invalid
+			}
+		}
+		switch {
+		case err == nil:
+		case f.err != nil:
+			return f.err
+		case err == io.EOF:
+			return nil
+		default:
+			return invalidDeflate(err.Error())
+		}
+	}
+}
+
+// makeRoom makes room for more data.
+func (f *inflater) makeRoom() {
+	o := &f.out
+	switch {
+	case len(o.data) < cap(o.data):
+	case f.conn.message.skipped:
+		f.slide()
+		o.data, o.inWindow = o.data[:0], 0
+	default:
+		o.data = append(make([]byte, 0, 2*len(o.data)), o.data...)
+	}
+}
+
+// check is called when there is more data. It begins to skip a message that is too large.
+func (f *inflater) check() (err error) {
+	c, o := f.conn, &f.out
+	switch {
+	case o.size > c.bound(false):
+		return &LimitError{c.limit()}
+	case f.tail > len(removed): // the decompressor returns all before the final block
+		return errTruncated
+	case c.message.skipped:
+	case o.size > c.limit():
+		c.message.skipped = true
+		f.slide()
+		o.data, o.inWindow = make([]byte, 0, windowSize), 0
+	default:
+		o.valid, err = c.checkText(o.data, o.valid, false)
+	}
+	return err
+}
+
+// slide slides the window over the data.
+func (f *inflater) slide() {
+	o := &f.out
+	f.conn.window = slide(f.conn.window, o.data[o.inWindow:])
+	o.inWindow = len(o.data)
 }
 
 // Read implements [io.Reader]: it reads from the payload of the message.

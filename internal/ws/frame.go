@@ -129,7 +129,7 @@ func parseClose(payload []byte) error {
 	}
 	code := int(binary.BigEndian.Uint16(payload))
 	if !validCode(code) {
-		return protocolError("close frame with the invalid code %d", code)
+		return invalidNumber("close frame with an invalid code", int64(code))
 	}
 	return &CloseError{Code: code, Reason: string(payload[2:])}
 }

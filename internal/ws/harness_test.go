@@ -84,7 +84,8 @@ func text(payload string) []byte { return frame(finBit|opText, payload) }
 
 // received is what Receive has returned.
 type received struct {
-	messages []Message
+	messages []Message // without data: skipped
+	skipped  []int64   // the sizes of those
 	pings    []string
 	pongs    []string
 	err      error
@@ -102,6 +103,11 @@ func receiveAll(c *Conn) (r received) {
 		if err != nil {
 			r.err = err
 			return r
+		}
+		if b.Skipped > 0 {
+			r.skipped = append(r.skipped, b.Skipped)
+			r.messages = append(r.messages, b.Messages...)
+			continue
 		}
 		for _, m := range b.Messages {
 			r.messages = append(r.messages, Message{m.Text, append([]byte{}, m.Data...)})

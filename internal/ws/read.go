@@ -1,6 +1,10 @@
 package ws
 
-import "io"
+import (
+	"io"
+	"math"
+	"unicode/utf8"
+)
 
 const (
 	// smallBuffer is the buffer of an idle connection; with it a Conn has 768 bytes, which is a
@@ -12,25 +16,29 @@ const (
 	directRead = 16 << 10
 )
 
+// MaxSkip is how many bytes a message may have above ReadLimit to be skipped. Without a bound,
+// a message without end would be skipped for ever, and nothing be received.
+const MaxSkip = 64 << 20
+
 // An incoming is a message that is being read by pieces, since it is fragmented, compressed or
 // larger than the buffer.
 type incoming struct {
 	begun      bool // otherwise there is none
+	text       bool
 	compressed bool
+	skipped    bool  // it is larger than the limit, and discarded
 	fin        bool  // the frame is its last one
 	left       int64 // bytes of the frame's payload that have not been handled
-	size       int64 // of the message up to the end of the frame
+	size       int64 // of the message up to the end of the frame; at its end, decompressed
 }
 
 // Receive blocks until at least one message is complete, and returns all messages whose bytes
 // were read together with it. Control frames on the way are handled, see Conn.
 //
 // Its errors are final. A [*CloseError] is a close frame from the peer, a [*LimitError] a
-// message that is larger than ReadLimit, a [*ProtocolError] invalid data; all others are those
-// of the connection, [io.EOF] if it has ended between two messages and [io.ErrUnexpectedEOF] in
-// one. Messages that were complete before the error are returned first.
-//
-// Text is not checked for being UTF-8.
+// message that is too large, a [*ProtocolError] invalid data; all others are those of the
+// connection, [io.EOF] if it has ended between two messages and [io.ErrUnexpectedEOF] in one.
+// Messages that were complete before the error are returned first.
 func (c *Conn) Receive() (b *Batch, err error) {
 	for b == nil && c.readErr == nil {
 		if b = c.take(); b == nil && c.readErr == nil {
@@ -51,14 +59,15 @@ func (c *Conn) Receive() (b *Batch, err error) {
 // returns nil.
 func (c *Conn) begin() *Batch {
 	h, ok := parse(c.unread())
-	if !ok || h.isControl() || c.takes(h) {
+	early := c.StrictText && h.opcode() == opText // it may fail before it is complete
+	if !ok || h.isControl() || c.takes(h) && !early {
 		return nil
 	}
-	var data []byte
-	if data, c.readErr = c.assemble(h); c.readErr != nil {
+	var b *Batch
+	if b, c.readErr = c.assemble(h); c.readErr != nil {
 		return nil
 	}
-	return Single(h.opcode() == opText, data)
+	return b
 }
 
 // Discard reads and discards what arrives, until the connection ends. It is for the time between
@@ -106,7 +115,16 @@ func (c *Conn) take() (b *Batch) {
 			return b
 		default:
 			n--
-			b.add(h.opcode() == opText, c.payload(h))
+			text, p := h.opcode() == opText, c.payload(h)
+			if c.StrictText && text && !utf8.Valid(p) {
+				c.readErr = ErrNotText
+				if len(b.Messages) == 0 {
+					b.Release()
+					b = nil
+				}
+				return b
+			}
+			b.add(text, p)
 		}
 	}
 }
@@ -139,7 +157,7 @@ func (c *Conn) check(h header) error {
 	case h.compressed() && !(c.agreed.Compressed && (opcode == opText || opcode == opBinary)):
 		return protocolError("frame with the bit of a compressed message where there is none")
 	case opcode > opPong || opcode > opBinary && opcode < opClose:
-		return protocolError("frame with the reserved opcode %d", opcode)
+		return invalidNumber("frame with a reserved opcode", int64(opcode))
 	case h.masked:
 		return protocolError("masked frame from a server")
 	case h.length < 0:
@@ -147,16 +165,26 @@ func (c *Conn) check(h header) error {
 	case h.isControl() && !h.fin():
 		return protocolError("fragmented control frame")
 	case h.isControl() && h.length > maxControl:
-		return protocolError("control frame with a payload of %d bytes", h.length)
+		return invalidNumber("control frame with a payload of more than 125 bytes", h.length)
 	case h.isControl():
 	case m.begun && opcode != opContinuation:
 		return protocolError("new message before the end of a fragmented one")
 	case !m.begun && opcode == opContinuation:
 		return protocolError("continuation of no message")
-	case !m.compressed && !h.compressed() && h.length > c.limit()-m.size:
+	case h.length > c.bound(m.compressed || h.compressed())-m.size:
 		return &LimitError{c.limit()}
 	}
 	return nil
+}
+
+// bound returns the size above which a message ends the connection. Compressed data may be larger
+// than the message.
+func (c *Conn) bound(compressed bool) int64 {
+	limit := c.limit()
+	if !c.SkipLarge && !compressed {
+		return limit
+	}
+	return limit + min(MaxSkip, math.MaxInt64-limit)
 }
 
 // payload returns the payload of a frame at the beginning of the buffer, and skips the frame.
@@ -187,16 +215,22 @@ func (c *Conn) control(h header) error {
 
 // assemble reads the message that begins with a frame, whose header is at the beginning of the
 // buffer.
-func (c *Conn) assemble(h header) (data []byte, err error) {
-	c.message = incoming{begun: true, compressed: h.compressed()}
+func (c *Conn) assemble(h header) (b *Batch, err error) {
+	m := &c.message
+	*m = incoming{begun: true, text: h.opcode() == opText, compressed: h.compressed()}
 	c.enter(h)
-	if c.message.compressed {
+	var data []byte
+	if m.compressed {
 		data, err = c.inflate()
 	} else {
 		data, err = c.join()
 	}
-	c.message = incoming{}
-	return data, err
+	b = Single(m.text, data)
+	if m.skipped {
+		b.Skipped = m.size
+	}
+	*m = incoming{}
+	return b, err
 }
 
 // enter begins a frame of the message.
@@ -207,12 +241,20 @@ func (c *Conn) enter(h header) {
 	c.from += h.size
 }
 
-// join returns the rest of an uncompressed message. Its memory is never more than twice what has
-// arrived.
+// join returns the rest of an uncompressed message, or skips it. Its memory is never more than
+// twice what has arrived.
 func (c *Conn) join() (data []byte, err error) {
-	m := &c.message
+	m, valid := &c.message, 0
 	for {
-		if more, err := c.more(); !more {
+		more, err := c.more()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.size > c.limit():
+			return nil, c.skip()
+		}
+		if !more {
+			_, err = c.checkText(data, valid, true)
 			return data, err
 		}
 		if len(data) == cap(data) {
@@ -228,6 +270,9 @@ func (c *Conn) join() (data []byte, err error) {
 		}
 		n, err := c.readPayload(room)
 		data = data[:len(data)+n]
+		if err == nil {
+			valid, err = c.checkText(data, valid, false)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -258,6 +303,55 @@ func (c *Conn) more() (bool, error) {
 		}
 	}
 	return m.left > 0, nil
+}
+
+// skip discards the rest of an uncompressed message.
+func (c *Conn) skip() error {
+	m := &c.message
+	m.skipped = true
+	for {
+		if more, err := c.more(); !more {
+			return err
+		}
+		if c.from == c.upTo {
+			if err := c.fill(); err != nil {
+				return err
+			}
+		}
+		n := min(m.left, int64(c.upTo-c.from))
+		c.from += int(n)
+		m.left -= n
+	}
+}
+
+// checkText returns an error if the message is a text that has to be UTF-8, and its data, of
+// which the first valid bytes were checked, is not. It returns how many bytes are valid: less
+// than all if they end inside a character, and the message is not whole yet.
+func (c *Conn) checkText(data []byte, valid int, whole bool) (int, error) {
+	if !c.StrictText || !c.message.text {
+		return 0, nil
+	}
+	upTo := len(data)
+	if !whole {
+		upTo -= incomplete(data[valid:])
+	}
+	if !utf8.Valid(data[valid:upTo]) {
+		return 0, ErrNotText
+	}
+	return upTo, nil
+}
+
+// incomplete returns how many bytes at the end of p are the beginning of a character.
+func incomplete(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if end := p[len(p)-n:]; utf8.RuneStart(end[0]) {
+			if utf8.FullRune(end) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 // readPayload reads some of the frame's payload, of which there must be at least len(p) bytes.

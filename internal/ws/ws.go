@@ -27,6 +27,13 @@ type Conn struct {
 
 	// ReadLimit is the size of the largest message in bytes, after decompression. Zero: any.
 	ReadLimit int64
+	// SkipLarge has a larger message skipped, see Batch.Skipped, unless it is larger by more than
+	// MaxSkip. Otherwise it is a [*LimitError].
+	SkipLarge bool
+	// StrictText has text that is not UTF-8 end the connection with a [*ProtocolError], as soon
+	// as an invalid byte has arrived. Otherwise text is not checked. That of a message that is
+	// skipped never is.
+	StrictText bool
 	// OnPing and OnPong are called by Receive with the payload of each ping and each pong, which
 	// is valid until they return; nil: they are ignored. The caller has to answer pings.
 	OnPing, OnPong func(payload []byte)
@@ -144,17 +151,27 @@ func (e *LimitError) Error() string {
 
 // A ProtocolError means that the peer has sent something invalid.
 type ProtocolError struct {
-	Code    int  // the close code for it: 1002, or 1007 for invalid data
-	Deflate bool // a message cannot be decompressed, or compression not be agreed on
+	Code    int    // the close code for it: 1002, or 1007 for invalid data
+	Reason  string // the reason for the close frame, which contains nothing that the peer has sent
+	Deflate bool   // a message cannot be decompressed, or compression not be agreed on
 	text    string
 }
 
 func (e *ProtocolError) Error() string { return e.text }
 
-func protocolError(format string, args ...any) error {
-	return &ProtocolError{Code: codeProtocol, text: fmt.Sprintf(format, args...)}
+// ErrNotText means that text is not UTF-8.
+var ErrNotText = &ProtocolError{Code: codeInvalid, Reason: "text is not UTF-8", text: "text is not UTF-8"}
+
+func protocolError(reason string) error {
+	return &ProtocolError{Code: codeProtocol, Reason: reason, text: reason}
 }
 
-func invalidDeflate(text string) error {
-	return &ProtocolError{Code: codeInvalid, Deflate: true, text: "compressed message: " + text}
+// invalidNumber is protocolError with the number that is wrong.
+func invalidNumber(reason string, n int64) error {
+	return &ProtocolError{Code: codeProtocol, Reason: reason, text: fmt.Sprint(reason, ": ", n)}
+}
+
+func invalidDeflate(detail string) error {
+	const reason = "invalid compressed message"
+	return &ProtocolError{Code: codeInvalid, Reason: reason, Deflate: true, text: reason + ": " + detail}
 }
