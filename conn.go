@@ -235,7 +235,8 @@ func (l *link) closeError(err error) *CloseError {
 	case l.socket != nil && l.socket.Refusal() != nil:
 		return &CloseError{Code: StatusAbnormalClosure, Err: l.socket.Refusal()}
 	case errors.As(err, &ce):
-		return &CloseError{Code: StatusCode(ce.Code), Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true}
+		reason := strings.ToValidUTF8(ce.Reason, "\uFFFD")
+		return &CloseError{Code: StatusCode(ce.Code), Reason: reason, Remote: true, said: l.client.cfg.says(reason)}
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:

@@ -170,8 +170,9 @@ func (e *networkError) hidden() error        { return e.err }
 
 // A HandshakeError is a server's response to the handshake that is not a valid upgrade. It is
 // wrapped by a [*DialError]; use [errors.As]. Its text has the status and, for an invalid
-// upgrade, the reason. Header and Body are not part of the text: a server's page often repeats
-// the token that it refuses. In JSON and with %#v it is its text.
+// upgrade, the reason. Header and Body are not part of the text, unless [WithServerText] adds the
+// body: a server's page often repeats the token that it refuses. In JSON and with %#v it is its
+// text.
 type HandshakeError struct {
 	Status     int           // HTTP status; 101 if the upgrade itself is invalid
 	Header     http.Header   // of the response; may hold secrets such as cookies
@@ -179,16 +180,17 @@ type HandshakeError struct {
 	RetryAfter time.Duration // of a 429 or 503, at most 10 minutes; zero if there is none
 
 	detail string // why the upgrade is invalid, without secrets
+	said   string // see config.says
 	cause  error  // ErrCompression, or nil
 }
 
-// Error returns the status, and why an upgrade is invalid.
+// Error returns the status, why an upgrade is invalid, and the body with [WithServerText].
 func (e *HandshakeError) Error() string {
 	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
-	return text
+	return text + e.said
 }
 
 // Unwrap returns [ErrCompression] if the server has answered the offer of compression wrongly,
@@ -199,18 +201,43 @@ func (e *HandshakeError) Unwrap() error { return e.cause }
 // [*DialError] of phase "proxy"; use [errors.As].
 type ProxyError struct {
 	Status int // HTTP status; 407 if it requires credentials, which belong in the proxy's URL
+
+	said string // see config.says
 }
 
-// Error returns the status.
-func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) }
+// Error returns the status, and the response's body with [WithServerText].
+func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) + e.said }
+
+// says returns a text of the server as the end of an error's text; empty without
+// [WithServerText].
+func (c *config) says(text string) string {
+	if !c.serverText || text == "" {
+		return ""
+	}
+	return ": " + printable.Quote(text)
+}
+
+// said returns the end of err's text that says has made, which may differ in each error.
+func said(err error) string {
+	if he := (*HandshakeError)(nil); errors.As(err, &he) {
+		return he.said
+	}
+	if pe := (*ProxyError)(nil); errors.As(err, &pe) {
+		return pe.said
+	}
+	if ce := (*CloseError)(nil); errors.As(err, &ce) {
+		return ce.said
+	}
+	return ""
+}
 
 // statusText returns an HTTP status and its name, if there is one.
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// A CloseError is the end of a connection. Its text has the code and the cause, and not the
-// reason. In JSON and with %#v it is its text.
+// A CloseError is the end of a connection. Its text has the code and the cause, and the reason
+// only with [WithServerText]. In JSON and with %#v it is its text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
 	// [StatusAbnormalClosure] if there was no close frame. If the peer has sent invalid data
@@ -225,10 +252,11 @@ type CloseError struct {
 	// Err is the cause, such as [io.EOF] or [ErrHalfOpen]; nil after a close frame.
 	Err error
 
-	requested bool // by Reconnect or Disconnect
+	requested bool   // by Reconnect or Disconnect
+	said      string // see config.says
 }
 
-// Error returns the close code and the cause.
+// Error returns the close code and the cause, and the reason with [WithServerText].
 func (e *CloseError) Error() string {
 	end := "connection ended"
 	if e.Remote {
@@ -238,7 +266,7 @@ func (e *CloseError) Error() string {
 	if e.Err != nil {
 		text += ": " + because(e.Err)
 	}
-	return text
+	return text + e.said
 }
 
 // Unwrap returns Err.

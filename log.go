@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/bits"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	if e.From == StateOpen { // close has logged it
 		return
 	}
-	reason := e.Err.Error()
+	reason := strings.TrimSuffix(e.Err.Error(), said(e.Err))
 	j.mu.Lock()
 	j.failures++
 	level := often(j.failures, slog.LevelWarn)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // chooseProxy is the Proxy function of the attempt's http.Transport. net/http asks a proxy for a
@@ -66,9 +67,23 @@ func (d *dialing) tunnel(ctx context.Context, socket net.Conn, proxy *url.URL, a
 		return nil, toProxy(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, &ProxyError{Status: resp.StatusCode}
+		return nil, d.proxyRefused(resp)
 	}
 	return c, nil
+}
+
+// bodyGrace is how long the body of a proxy's refusal may take.
+const bodyGrace = time.Second
+
+// proxyRefused returns the error for a proxy's response. The body is read only if it is shown.
+func (d *dialing) proxyRefused(resp *http.Response) *ProxyError {
+	e := &ProxyError{Status: resp.StatusCode}
+	if d.cfg.serverText {
+		_ = d.socket().SetReadDeadline(time.Now().Add(bodyGrace)) // the connection is not used any more
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+		e.said = d.cfg.says(d.redact(string(body)))
+	}
+	return e
 }
 
 // toProxy marks an error of the connection to a proxy as net/http does.
