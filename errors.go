@@ -208,29 +208,6 @@ type ProxyError struct {
 // Error returns the status, and the response's body with [WithServerText].
 func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) + e.said }
 
-// says returns a text of the server as the end of an error's text; empty without
-// [WithServerText].
-func (c *config) says(text string) string {
-	if !c.serverText || text == "" {
-		return ""
-	}
-	return ": " + printable.Quote(text)
-}
-
-// said returns the end of err's text that says has made, which may differ in each error.
-func said(err error) string {
-	if he := (*HandshakeError)(nil); errors.As(err, &he) {
-		return he.said
-	}
-	if pe := (*ProxyError)(nil); errors.As(err, &pe) {
-		return pe.said
-	}
-	if ce := (*CloseError)(nil); errors.As(err, &ce) {
-		return ce.said
-	}
-	return ""
-}
-
 // statusText returns an HTTP status and its name, if there is one.
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
