@@ -1,7 +1,6 @@
 package wechatws
 
 import (
-	"errors"
 	"math"
 
 	"github.com/wechatws/wechatws/internal/printable"
@@ -24,18 +23,4 @@ func (c *config) says(text string) string {
 		return ""
 	}
 	return ": " + printable.Quote(text)
-}
-
-// said returns the end of err's text that says has made, which may differ in each error.
-func said(err error) string {
-	if he := (*HandshakeError)(nil); errors.As(err, &he) {
-		return he.said
-	}
-	if pe := (*ProxyError)(nil); errors.As(err, &pe) {
-		return pe.said
-	}
-	if ce := (*CloseError)(nil); errors.As(err, &ce) {
-		return ce.said
-	}
-	return ""
 }
