@@ -214,7 +214,8 @@ func statusText(status int) string {
 }
 
 // A CloseError is the end of a connection. Its text has the code and the cause, and the reason
-// only with [WithServerText]. In JSON and with %#v it is its text.
+// only with [WithServerText]; the text of Err is cut at 200 bytes. In JSON and with %#v it is its
+// text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
 	// [StatusAbnormalClosure] if there was no close frame. If the peer has sent invalid data
@@ -241,7 +242,7 @@ func (e *CloseError) Error() string {
 	}
 	text := fmt.Sprintf("wechatws: %s: close code %v", end, e.Code)
 	if e.Err != nil {
-		text += ": " + because(e.Err)
+		text += ": " + printable.Text(because(e.Err))
 	}
 	return text + e.said
 }
@@ -318,13 +319,16 @@ type PanicError struct {
 	Stack []byte // as from [runtime/debug.Stack]
 }
 
-// Error returns the panic's value.
+// Error returns the panic's value, cut at 200 bytes: it may contain parts of a message.
 func (e *PanicError) Error() string {
 	if e.Value == boundary.ErrGoexit {
 		return "wechatws: user function called runtime.Goexit"
 	}
-	return fmt.Sprintf("wechatws: user function panicked: %v", e.Value)
+	return "wechatws: user function panicked: " + e.what()
 }
+
+// what returns the text of Value.
+func (e *PanicError) what() string { return printable.Text(fmt.Sprint(e.Value)) }
 
 // Unwrap returns the panic's value when it is an error.
 func (e *PanicError) Unwrap() error {

@@ -92,7 +92,7 @@ func narrate(room *liveroom.Room, w *watched) {
 	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		log.Printf("-- %s", w.log[len(w.log)-1].Text)
+		log.Printf("-- %s", wechatws.Printable(w.log[len(w.log)-1].Text))
 	})
 }
 
