@@ -76,6 +76,7 @@ var rooms = []struct{ room, imports string }{
 	{"fleet/...", "public modules"},
 
 	// Programs, and helpers of tests.
+	{"internal/attacks", "public"},
 	{"internal/freeport", ""},
 	{"internal/mutants", ""},
 	{"internal/netns", "golang.org/x/sys/unix"},

@@ -324,11 +324,8 @@ func (e *PanicError) Error() string {
 	if e.Value == boundary.ErrGoexit {
 		return "wechatws: user function called runtime.Goexit"
 	}
-	return "wechatws: user function panicked: " + e.what()
+	return "wechatws: user function panicked: " + printable.Text(fmt.Sprint(e.Value))
 }
-
-// what returns the text of Value.
-func (e *PanicError) what() string { return printable.Text(fmt.Sprint(e.Value)) }
 
 // Unwrap returns the panic's value when it is an error.
 func (e *PanicError) Unwrap() error {

@@ -156,7 +156,7 @@ func (j *journal) error(ctx context.Context, err error) {
 		j.mu.Unlock()
 		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
 	case errors.As(err, &panicky):
-		j.line(ctx, slog.LevelError, "user function panicked", "value", panicky.what(), "stack", string(panicky.Stack))
+		j.line(ctx, slog.LevelError, "user function panicked", "value", printable.Text(fmt.Sprint(panicky.Value)), "stack", string(panicky.Stack))
 	default:
 		j.line(ctx, slog.LevelWarn, "error", "err", err)
 	}

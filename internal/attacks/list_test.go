@@ -121,6 +121,11 @@ func attacks() []attack {
 		flood("500,000 fragments of one byte", task{}, func(v *victim) bool {
 			return v.say(frame(text, "")) && v.repeat(frame(continuation, "x"), 500_000) && v.say(frame(fin|continuation, ""))
 		}),
+		{name: "500,000 fragments of one byte, and no last one", times: 1, deaf: true, do: func(a attack, v *victim) {
+			if v.greet(a.task) && v.say(frame(text, "")) && v.repeat(frame(continuation, "x"), 500_000) && v.say(frame(fin|ping, "")) {
+				_, _ = v.r.ReadBytes(fin | pong) // all of it has been read
+			}
+		}},
 		frames("100,000 pings of 125 bytes", 100_000, frame(fin|ping, strings.Repeat("x", 125))),
 		frames("300,000 empty pings", 300_000, frame(fin|ping, "")),
 		{name: "100,000 pings of 125 bytes, and the pongs are not read", times: 1, whole: true, deaf: true, do: func(a attack, v *victim) {
@@ -131,7 +136,7 @@ func attacks() []attack {
 		frames("300,000 pongs", 300_000, frame(fin|pong, "")),
 		frames("200,000 empty messages", 200_000, message("")),
 		brief(messages("40 types of 1 MiB", task{}, 40, func(i int) string { return fmt.Sprintf(`{"msg_type":"%d%s"}`, i, long) })),
-		messages("10 messages of 1 MiB of {}, decoded as any", any, 10, func(int) string {
+		messages("5 messages of 1 MiB of {}, decoded as any", any, 5, func(int) string {
 			return padded(mib, `{"msg_type":"any","a":[{}`, `,{}`, `]}`)
 		}),
 		messages("50 messages with 9,990 levels, decoded as any", any, 50, func(int) string {
@@ -153,9 +158,9 @@ func attacks() []attack {
 			v.say("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 			v.Close()
 		}},
-		brief(messages("a room: 40 comments of 1 MiB", room, 40, func(int) string { return `{"msg_type":"message","from_name":"x","content":"` + long + `"}` })),
-		messages("a room: 40 notices of 1 MiB", room, 40, func(int) string { return `{"msg_type":"buy","msg_content":"` + long + `"}` }),
-		messages("a room: 40 goods of 1 MiB", room, 40, func(i int) string {
+		brief(messages("a room: 25 comments of 1 MiB", room, 25, func(int) string { return `{"msg_type":"message","from_name":"x","content":"` + long + `"}` })),
+		messages("a room: 25 notices of 1 MiB", room, 25, func(int) string { return `{"msg_type":"buy","msg_content":"` + long + `"}` }),
+		messages("a room: 25 goods of 1 MiB", room, 25, func(i int) string {
 			return fmt.Sprintf(`{"msg_type":"on_off_shelf","status":"on","goods_id":%d,"goods_name":"%s"}`, i, long)
 		}),
 		messages("a room: 20,000 goods", room, 20_000, func(i int) string {
