@@ -65,7 +65,7 @@ var rooms = []struct{ room, imports string }{
 
 	// The fleet. internal/fence gives it the write fence, which users do not have. It calls functions
 	// of users as the client does.
-	{"fleet", "wechatws inspect internal/boundary internal/fence fleet/internal/names fleet/internal/placement github.com/nats-io/..."},
+	{"fleet", "wechatws inspect internal/boundary internal/fence internal/printable fleet/internal/names fleet/internal/placement github.com/nats-io/..."},
 	{"fleet/internal/audit", "wstest"},
 	{"fleet/internal/leasemodel", ""},
 	{"fleet/internal/names", ""},
@@ -76,6 +76,7 @@ var rooms = []struct{ room, imports string }{
 	{"fleet/...", "public modules"},
 
 	// Programs, and helpers of tests.
+	{"internal/attacks", "public"},
 	{"internal/freeport", ""},
 	{"internal/mutants", ""},
 	{"internal/netns", "golang.org/x/sys/unix"},

@@ -73,8 +73,9 @@ type config struct {
 	drainTimeout  time.Duration
 
 	// Observe.
-	trace  *tracers
-	logger *slog.Logger
+	trace      *tracers
+	logger     *slog.Logger
+	serverText bool // in errors and the log
 
 	wallClock func() time.Time // without a monotonic reading
 

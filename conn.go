@@ -242,8 +242,8 @@ func (l *link) closeError(err error) *CloseError {
 	case l.socket != nil && l.socket.Refusal() != nil:
 		return &CloseError{Code: StatusAbnormalClosure, Err: l.socket.Refusal()}
 	case errors.As(err, &ce):
-		code := StatusCode(ce.Code)
-		return &CloseError{Code: code, Reason: strings.ToValidUTF8(ce.Reason, "\uFFFD"), Remote: true, Err: l.lastWritten(code)}
+		code, reason := StatusCode(ce.Code), strings.ToValidUTF8(ce.Reason, "\uFFFD")
+		return &CloseError{Code: code, Reason: reason, Remote: true, Err: l.lastWritten(code), said: l.client.cfg.says(reason)}
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit, Connection: l.number}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:

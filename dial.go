@@ -17,6 +17,7 @@ import (
 
 	"github.com/wechatws/wechatws/internal/addresses"
 	"github.com/wechatws/wechatws/internal/boundary"
+	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/internal/ws"
 )
 
@@ -350,8 +351,10 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	}
 	at := d.target()
 	addr := net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), standardPort(at.Scheme)))
-	if resp == nil { // otherwise handshakeError has redacted it
-		text = d.redact(text)
+	if refused != nil && refused.said != "" { // proxyRefused has redacted it
+		err, text = refused, refused.Error()
+	} else if resp == nil { // otherwise handshakeError has redacted it
+		text = printable.Text(d.redact(text))
 		err = &networkError{text, err}
 	}
 	return &DialError{Phase: phase, Addr: addr, Err: err, text: text}

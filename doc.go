@@ -95,7 +95,7 @@
 //     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],
 //     [WithPermanentAfter], [WithNetworkMonitor]
 //   - Queue, messages that wait to be written: [WithQueue], [WithDrainTimeout]
-//   - Observe: [WithLogger], [WithTrace]; see also [Client.Stats]
+//   - Observe: [WithLogger], [WithServerText], [WithTrace]; see also [Client.Stats]
 //
 // # Errors
 //

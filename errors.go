@@ -182,8 +182,9 @@ func (e *networkError) hidden() error        { return e.err }
 
 // A HandshakeError is a server's response to the handshake that is not a valid upgrade. It is
 // wrapped by a [*DialError]; use [errors.As]. Its text has the status and, for an invalid
-// upgrade and for a server with TLS, the reason. Header and Body are not part of the text: a server's page often repeats
-// the token that it refuses. In JSON and with %#v it is its text.
+// upgrade and for a server with TLS, the reason. Header and Body are not part of the text, unless
+// [WithServerText] adds the body: a server's page often repeats the token that it refuses. In JSON
+// and with %#v it is its text.
 type HandshakeError struct {
 	Status int         // HTTP status; 101 if the upgrade itself is invalid
 	Header http.Header // of the response; may hold secrets such as cookies
@@ -193,16 +194,18 @@ type HandshakeError struct {
 	RetryAfter time.Duration
 
 	detail string // why the upgrade is invalid or refused, without secrets
+	said   string // see config.says
 	cause  error  // ErrCompression, http.ErrSchemeMismatch or nil
 }
 
-// Error returns the status, and why an upgrade is invalid or refused.
+// Error returns the status, why an upgrade is invalid or refused, and the body with
+// [WithServerText].
 func (e *HandshakeError) Error() string {
 	text := "server answered " + statusText(e.Status)
 	if e.detail != "" {
 		text += ": " + e.detail
 	}
-	return text
+	return text + e.said
 }
 
 // Unwrap returns [ErrCompression] if the server has answered the offer of compression wrongly,
@@ -213,18 +216,21 @@ func (e *HandshakeError) Unwrap() error { return e.cause }
 // [*DialError] of phase "proxy"; use [errors.As].
 type ProxyError struct {
 	Status int // HTTP status; 407 if it requires credentials, which belong in the proxy's URL
+
+	said string // see config.says
 }
 
-// Error returns the status.
-func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) }
+// Error returns the status, and the response's body with [WithServerText].
+func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) + e.said }
 
 // statusText returns an HTTP status and its name, if there is one.
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
-// A CloseError is the end of a connection. Its text has the code and the cause, and not the
-// reason. In JSON and with %#v it is its text.
+// A CloseError is the end of a connection. Its text has the code and the cause, and the reason
+// only with [WithServerText]; the text of Err is cut at 200 bytes. In JSON and with %#v it is its
+// text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
 	// [StatusAbnormalClosure] if there was no close frame. If the peer has sent invalid data
@@ -242,11 +248,12 @@ type CloseError struct {
 	// heartbeat, if that was written last.
 	Err error
 
-	requested bool // by Reconnect or Disconnect
-	tried     bool // the peer refuses the message on trial, see refused.go
+	requested bool   // by Reconnect or Disconnect
+	tried     bool   // the peer refuses the message on trial, see refused.go
+	said      string // see config.says
 }
 
-// Error returns the close code and the cause.
+// Error returns the close code and the cause, and the reason with [WithServerText].
 func (e *CloseError) Error() string {
 	end := "connection ended"
 	if e.Remote {
@@ -254,9 +261,9 @@ func (e *CloseError) Error() string {
 	}
 	text := fmt.Sprintf("wechatws: %s: close code %v", end, e.Code)
 	if e.Err != nil {
-		text += ": " + because(e.Err)
+		text += ": " + printable.Text(because(e.Err))
 	}
-	return text
+	return text + e.said
 }
 
 // Unwrap returns Err.
@@ -339,12 +346,12 @@ type PanicError struct {
 	Stack []byte // as from [runtime/debug.Stack]
 }
 
-// Error returns the panic's value.
+// Error returns the panic's value, cut at 200 bytes: it may contain parts of a message.
 func (e *PanicError) Error() string {
 	if e.Value == boundary.ErrGoexit {
 		return "wechatws: user function called runtime.Goexit"
 	}
-	return fmt.Sprintf("wechatws: user function panicked: %v", e.Value)
+	return "wechatws: user function panicked: " + printable.Text(fmt.Sprint(e.Value))
 }
 
 // Unwrap returns the panic's value when it is an error.

@@ -22,6 +22,9 @@ import (
 // maxHeader bounds the header of an answer, in bytes.
 const maxHeader = 64 << 10
 
+// maxBody is how much of the body of a refusal is read, in bytes.
+const maxBody = 1 << 10
+
 // handshake makes the WebSocket connection, with package ws unless there is a Dialer.
 func (d *dialing) handshake(ctx context.Context) (wireConn, *http.Response, error) {
 	if d.cfg.dialer == nil {
@@ -153,15 +156,16 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 	e := &HandshakeError{Status: resp.StatusCode, Header: resp.Header, RetryAfter: retryAfter(resp, time.Now())}
 	if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // that of a 101 is the connection
 		_ = users.Apart(func() (err error) {
-			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+			e.Body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody))
 			return err
 		})
+		e.said = d.cfg.says(d.redact(string(e.Body)))
 	}
 	if plain := standardPort(d.target().Scheme) == "80"; plain && resp.StatusCode == http.StatusBadRequest && refusesPlain(e.Body) {
 		e.detail, e.cause = needsTLS, http.ErrSchemeMismatch
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		e.detail = d.redact(err.Error())
+		e.detail = printable.Text(d.redact(err.Error()))
 		wrong := (*ws.ProtocolError)(nil)
 		chosen := d.cfg.dialer != nil && resp.Header.Get("Sec-WebSocket-Extensions") != "" // perhaps the reason
 		if d.compression && (chosen || errors.As(err, &wrong) && wrong.Deflate) {
@@ -185,7 +189,8 @@ func refusesPlain(page []byte) bool {
 
 // redact removes the attempt's secrets from a text that may repeat data of the peer: a malformed
 // status line, a subprotocol, an error of WithNetDial. It finds only secrets that stand in the
-// text unchanged; so a text that a server composes freely, such as its page, is never shown.
+// text unchanged; so a text that a server composes freely, such as its page, is shown only with
+// WithServerText.
 func (d *dialing) redact(text string) string {
 	d.mu.Lock()
 	secrets := slices.Clone(d.sent)
@@ -211,7 +216,7 @@ func (d *dialing) redact(text string) string {
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}
-	return printable.Text(text)
+	return text
 }
 
 // minSecret is the length in bytes from which redact removes a value. Shorter ones, such as

@@ -3,6 +3,7 @@ package wechatws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/bits"
 	"sync"
@@ -89,7 +90,7 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	if e.From == StateOpen { // close has logged it
 		return
 	}
-	reason := e.Err.Error()
+	reason := reasonOf(e.Err)
 	j.mu.Lock()
 	j.failures++
 	level := often(j.failures, slog.LevelWarn)
@@ -99,6 +100,27 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	failures, away := j.failures, time.Since(j.outage)
 	j.mu.Unlock()
 	j.line(ctx, level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away.String(), "delay", e.RetryIn.String(), "err", e.Err)
+}
+
+// reasonOf returns what failures for the same reason have in common: of a server's refusal not its
+// text, which WithServerText adds to the error's and which may differ each time.
+func reasonOf(err error) string {
+	var (
+		dial    *DialError
+		server  *HandshakeError
+		proxy   *ProxyError
+		refusal string
+	)
+	switch {
+	case errors.As(err, &server) && len(server.Body) > 0:
+		refusal = fmt.Sprint("server ", server.Status)
+	case errors.As(err, &proxy):
+		refusal = fmt.Sprint("proxy ", proxy.Status)
+	}
+	if refusal != "" && errors.As(err, &dial) {
+		return refusal + dial.Addr
+	}
+	return err.Error()
 }
 
 func (j *journal) state(ctx context.Context, e StateChange) {
@@ -141,7 +163,7 @@ func (j *journal) error(ctx context.Context, err error) {
 		j.mu.Unlock()
 		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "connection", large.Connection, "size", large.Size, "err", err)
 	case errors.As(err, &panicky):
-		j.line(ctx, slog.LevelError, "user function panicked", "value", panicky.Value, "stack", string(panicky.Stack))
+		j.line(ctx, slog.LevelError, "user function panicked", "value", printable.Text(fmt.Sprint(panicky.Value)), "stack", string(panicky.Stack))
 	default:
 		j.line(ctx, slog.LevelWarn, "error", "err", err)
 	}

@@ -333,6 +333,7 @@ func WithTrace(traces ...Trace) Option {
 // attempt that fails for another reason than the previous one is always logged at Warn. The
 // attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
 // secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
+// [WithServerText] adds the page and the reason to err.
 //
 // The logger's handler is called with the contexts of [Trace] and of the callbacks, so that it
 // finds values that [Trace].DialStart has added, such as a span. It is called on the client's
@@ -345,4 +346,15 @@ func WithLogger(l *slog.Logger) Option {
 		c.logger = l
 		return nil
 	})
+}
+
+// WithServerText shows what the server says about a refusal or an end in the text of errors, and so
+// in the log; by default it is left out. It is the body of a [HandshakeError] and of a [ProxyError]
+// and the reason of a [CloseError], in quotes, cut at 200 bytes, with control characters escaped.
+//
+// Servers repeat in these texts the token that they refuse. Values of the URL and of the header are
+// removed only where they stand in a body unchanged, and from a reason nothing is removed. Use it
+// while you look for a fault, or if you know what the server writes.
+func WithServerText() Option {
+	return setting("WithServerText", func(c *config) error { c.serverText = true; return nil })
 }

@@ -214,6 +214,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithDrainTimeout", wechatws.WithDrainTimeout(0), wechatws.WithDrainTimeout(-1))
 	add("WithTrace", wechatws.WithTrace(), nil)
 	add("WithLogger", wechatws.WithLogger(slog.New(slog.DiscardHandler)), wechatws.WithLogger(nil))
+	add("WithServerText", wechatws.WithServerText(), nil)
 
 	for thing, oks := range right {
 		url := "ws://h"

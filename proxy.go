@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // chooseProxy is the Proxy function of the attempt's http.Transport, which it gives SOCKS proxies
@@ -71,12 +72,14 @@ func (d *dialing) tunnel(ctx context.Context, socket net.Conn, proxy *url.URL, a
 	if err := connect.Write(c); err != nil {
 		return nil, toProxy(err)
 	}
-	status, err := tunnelStatus(c)
+	// The server sends nothing before the request, so that nothing of it is in this buffer.
+	answer := bufio.NewReader(io.LimitReader(c, maxHeader))
+	status, err := tunnelStatus(answer)
 	switch {
 	case err != nil:
 		return nil, toProxy(err)
 	case status < 200 || status > 299:
-		return nil, &ProxyError{Status: status}
+		return nil, d.proxyRefused(status, c, answer)
 	}
 	return c, nil
 }
@@ -87,9 +90,8 @@ var errNoAnswer = errors.New("the answer is not HTTP")
 // tunnelStatus reads a proxy's answer to CONNECT, and returns its status. It ignores the header, as
 // RFC 9110, section 9.3.6, demands of Content-Length and Transfer-Encoding; http.ReadResponse does
 // not.
-func tunnelStatus(r io.Reader) (int, error) {
-	// The server sends nothing before the request, so that nothing of it is in this buffer.
-	lines := textproto.NewReader(bufio.NewReader(io.LimitReader(r, maxHeader)))
+func tunnelStatus(answer *bufio.Reader) (int, error) {
+	lines := textproto.NewReader(answer)
 	for {
 		line, err := lines.ReadLine()
 		if err != nil {
@@ -110,6 +112,21 @@ func tunnelStatus(r io.Reader) (int, error) {
 			return status, nil
 		}
 	}
+}
+
+// bodyGrace is how long the body of a proxy's refusal may take.
+const bodyGrace = time.Second
+
+// proxyRefused returns the error for a proxy's refusal. What follows its header is read only if it
+// is shown.
+func (d *dialing) proxyRefused(status int, c net.Conn, answer io.Reader) *ProxyError {
+	e := &ProxyError{Status: status}
+	if d.cfg.serverText {
+		_ = c.SetReadDeadline(time.Now().Add(bodyGrace)) // the connection is not used any more
+		body, _ := io.ReadAll(io.LimitReader(answer, maxBody))
+		e.said = d.cfg.says(d.redact(string(body)))
+	}
+	return e
 }
 
 // toProxy marks an error of the connection to a proxy as net/http does.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws/internal/boundary"
+	"github.com/wechatws/wechatws/internal/printable"
 	"github.com/wechatws/wechatws/internal/record"
 )
 
@@ -92,7 +93,7 @@ func (i PingInfo) LogValue() slog.Value { return record.Log(i) }
 // MarshalJSON implements [json.Marshaler].
 func (i PingInfo) MarshalJSON() ([]byte, error) { return record.JSON(i) }
 
-// A MessageInfo describes a message.
+// A MessageInfo describes a message. In a log and in JSON its type is cut at 200 bytes.
 type MessageInfo struct {
 	Connection int           `json:"connection"`      // as in [Message]
 	Type       string        `json:"type,omitzero"`   // as in [Message]; empty in MessageSent
@@ -103,10 +104,16 @@ type MessageInfo struct {
 }
 
 // LogValue implements [slog.LogValuer].
-func (i MessageInfo) LogValue() slog.Value { return record.Log(i) }
+func (i MessageInfo) LogValue() slog.Value { return record.Log(i.shown()) }
 
 // MarshalJSON implements [json.Marshaler].
-func (i MessageInfo) MarshalJSON() ([]byte, error) { return record.JSON(i) }
+func (i MessageInfo) MarshalJSON() ([]byte, error) { return record.JSON(i.shown()) }
+
+// shown returns i with its type as it is shown.
+func (i MessageInfo) shown() MessageInfo {
+	i.Type = printable.Text(i.Type)
+	return i
+}
 
 // tracers has the functions of all traces of a client.
 type tracers struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // Headers of messages in the stream from rooms.
@@ -149,7 +150,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 			pause(ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)
-			h.worker.report(h.id, fmt.Errorf("a message of type %q, %d bytes, cannot be published: %w", m.Type, len(m.Data), err))
+			h.worker.report(h.id, fmt.Errorf("a message of type %s, %d bytes, cannot be published: %w", printable.Quote(m.Type), len(m.Data), err))
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
 )
 
@@ -96,7 +97,7 @@ func (b *bot) say(line string) {
 	select {
 	case b.lines <- line:
 	default:
-		log.Printf("too busy to say: %s", line)
+		log.Printf("too busy to say: %s", wechatws.Printable(line))
 	}
 }
 

@@ -65,10 +65,12 @@ func run(ctx context.Context, url string, id liveroom.Identity, options ...wecha
 	if err != nil {
 		return err
 	}
-	room.OnComment(func(_ context.Context, c liveroom.Comment) { log.Printf("%s: %s", c.FromName, c.Content) })
+	room.OnComment(func(_ context.Context, c liveroom.Comment) {
+		log.Printf("%s: %s", wechatws.Printable(c.FromName), wechatws.Printable(c.Content))
+	})
 	room.OnNotice(func(_ context.Context, n liveroom.Notice) {
 		if !n.Ghost {
-			log.Printf("* %s", n.Text)
+			log.Printf("* %s", wechatws.Printable(n.Text))
 		}
 	})
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -147,4 +150,36 @@ func TestStopsWhenItIsTold(t *testing.T) {
 	require.Equal(t, 1001, code)
 	require.Error(t, run(t.Context(), "no url", liveroom.Identity{}))
 	require.True(t, strings.HasPrefix(fmt.Sprint(run(t.Context(), backend.URL(), liveroom.Identity{})), "wechatws: liveroom.Identity.RoomID"))
+}
+
+// Text from outside cannot control the terminal.
+func TestTextIsPrintable(t *testing.T) {
+	const evil = "\x1b[2J\u202e\r\nfake"
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	defer log.SetOutput(os.Stderr)
+	synctest.Test(t, func(t *testing.T) {
+		backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.WithNetwork(wstest.NewNetwork()))
+		defer backend.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		over := make(chan error, 1)
+		id := liveroom.Identity{RoomID: liveroom.Str("1"), UserID: liveroom.Str("42"), Name: "bot"}
+		go func() {
+			over <- run(ctx, backend.URL(), id, wechatws.WithProxy(nil), wechatws.WithNetDial(backend.DialContext))
+		}()
+		time.Sleep(time.Second)
+		backend.Say("1", evil, evil)
+		for range 2 * backlog { // more than it can answer
+			backend.Buy("1", evil, evil)
+		}
+		time.Sleep(time.Second)
+		cancel()
+		require.NoError(t, <-over)
+	})
+	require.Contains(t, out.String(), "too busy to say")
+	require.Contains(t, out.String(), `\x1b[2J\u202e\r\nfake`)
+	require.NotContains(t, out.String(), "\x1b")
+	require.NotContains(t, out.String(), "\u202e")
+	require.NotContains(t, out.String(), "\nfake")
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/wechatws/wechatws"
@@ -51,9 +50,9 @@ func newFormatter(token string) formatter {
 	if token == "" {
 		return formatter{strings.NewReplacer()}
 	}
-	// The forms in which a server may repeat a token: in JSON, in a URL, and without the
-	// control characters that line removes.
-	forms := []string{token, strconv.Quote(token), url.QueryEscape(token), url.PathEscape(token), clean(token)}
+	// The forms in which a server may repeat a token: in JSON, in a URL, and as line shows its
+	// control characters.
+	forms := []string{token, strconv.Quote(token), url.QueryEscape(token), url.PathEscape(token), wechatws.Printable(token)}
 	if quoted, err := json.Marshal(token); err == nil {
 		forms = append(forms, string(quoted))
 	}
@@ -73,7 +72,7 @@ func (f formatter) line(s string) string {
 	for more > 0 && more < len(s) && !utf8.RuneStart(s[len(s)-more]) {
 		more++
 	}
-	return truncate(f.secrets.Replace(clean(s[:len(s)-more])), maxText, more)
+	return truncate(f.secrets.Replace(wechatws.Printable(s[:len(s)-more])), maxText, more)
 }
 
 func (f formatter) entry(k kind, label, text string) entry {
@@ -142,39 +141,6 @@ func scalar(v any) bool {
 		return true
 	}
 	return false
-}
-
-// escapes matches the escape sequences of terminals, with ESC and with the equivalent single
-// characters U+0080 to U+009F: CSI, then OSC and the other strings, then the short ones.
-var escapes = regexp.MustCompile(
-	`(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]` +
-		`|(?:\x1b[\]PX^_]|[\x{90}\x{98}\x{9d}\x{9e}\x{9f}])[^\x07\x1b\x{9c}]*(?:\x07|\x1b\\|\x{9c})` +
-		`|\x1b[ -/]*[0-~]`)
-
-// clean makes text from outside harmless, since text can control a terminal: the title, the
-// colours, the clipboard, and in some terminals the keyboard. It removes escape sequences,
-// all other control characters, and invisible format characters, which can reverse the
-// direction of a line. Line ends and tabs become spaces, so that a server cannot fake a line.
-func clean(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = escapes.ReplaceAllString(strings.ReplaceAll(s, "\r\n", " "), "")
-	marks := 0
-	return strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Mn, unicode.Me) {
-			if marks++; marks > 4 { // stacked accents cover the lines above
-				return -1
-			}
-			return r
-		}
-		marks = 0
-		switch {
-		case r == '\n', r == '\r', r == '\t', unicode.In(r, unicode.Zl, unicode.Zp):
-			return ' '
-		case unicode.In(r, unicode.Cc, unicode.Cf):
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // truncate cuts s after a number of runes, and appends the number of missing bytes; more of

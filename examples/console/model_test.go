@@ -317,7 +317,7 @@ func TestScreen(t *testing.T) {
 	if err := conn.Send(`{"msg_type":"message","from_name":"Bob","content":"\u001b]0;evil\u0007hello"}`); err != nil {
 		t.Fatal(err)
 	}
-	out.waitFor(t, "Bob: hello")
+	out.waitFor(t, `Bob: \x1b]0;evil\ahello`)
 	if _, err := io.WriteString(keyboard, "hi\r"); err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func TestScreen(t *testing.T) {
 		t.Error(err)
 	}
 	expectClosed(t, conn)
-	if strings.Contains(out.String(), "evil") {
+	if strings.Contains(out.String(), "\x1b]0;evil") {
 		t.Errorf("%q", out)
 	}
 }

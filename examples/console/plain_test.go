@@ -36,10 +36,10 @@ func TestPlain(t *testing.T) {
 	conn := nextConn(t, server)
 	expect(t, conn, `{"msg_type":"login","token":"s3cret"}`)
 	for _, test := range []struct{ message, want string }{
-		{`{"msg_type":"message","from_name":"Bob","content":"\u001b]0;x\u0007r\u001b[31med\nerror: fake"}`, " message Bob: red error: fake\n"},
+		{`{"msg_type":"message","from_name":"Bob","content":"\u001b]0;x\u0007r\u001b[31med\nerror: fake"}`, ` message Bob: \x1b]0;x\ar\x1b[31med\nerror: fake` + "\n"},
 		{`{"msg_type":"join","msg_content":"Bob 进来了"}`, " join Bob 进来了\n"},
 		{`{"msg_type":"init", "token": "s3cret"}`, ` init {"msg_type":"init","token":"[token]"}` + "\n"},
-		{"no JSON \x1b[2J\u009b2J", " (no type) no JSON \n"},
+		{"no JSON \x1b[2J\u009b2J", ` (no type) no JSON \x1b[2J\u009b2J` + "\n"},
 	} {
 		if err := conn.Send(test.message); err != nil {
 			t.Fatal(err)

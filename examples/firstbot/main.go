@@ -39,7 +39,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
-		fmt.Printf("%s: %s\n", c.FromName, c.Content)
+		fmt.Printf("%s: %s\n", wechatws.Printable(c.FromName), wechatws.Printable(c.Content))
 		switch {
 		case c.Own: // never answer yourself
 			stop() // the demo ends here; a bot stays

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"log"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,4 +81,31 @@ func TestDesk(t *testing.T) {
 	require.NoError(t, d.Restart())
 	require.ErrorContains(t, d.Restart(), "down already")
 	require.NoError(t, <-done)
+}
+
+// Text from outside cannot control the terminal.
+func TestTextIsPrintable(t *testing.T) {
+	const evil = "\x1b[2J\u202e\r\nfake"
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	defer log.SetOutput(os.Stderr)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(demo().room, wstest.NewNetwork())
+		defer s.close()
+		client, err := wechatws.New(s.backend.URL(), s.dialing()...)
+		require.NoError(t, err)
+		room, err := liveroom.New(client, s.bot)
+		require.NoError(t, err)
+		narrate(room, watch(client))
+		require.NoError(t, client.Connect(t.Context()))
+		defer room.Leave()
+		require.NoError(t, room.Joined(t.Context()))
+		s.backend.Say("1", evil, evil)
+		s.backend.Buy("1", evil, evil)
+		time.Sleep(time.Second)
+	})
+	require.Contains(t, out.String(), `\x1b[2J\u202e\r\nfake`)
+	require.NotContains(t, out.String(), "\x1b")
+	require.NotContains(t, out.String(), "\u202e")
+	require.NotContains(t, out.String(), "\nfake")
 }

@@ -71,7 +71,7 @@ func (w *watched) view() connView {
 // narrate prints what happens; headless has no page.
 func narrate(room *liveroom.Room, w *watched) {
 	room.OnComment(func(_ context.Context, c liveroom.Comment) {
-		log.Printf("%s: %s", c.FromName, c.Content)
+		log.Printf("%s: %s", wechatws.Printable(c.FromName), wechatws.Printable(c.Content))
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.comments++
@@ -81,18 +81,18 @@ func narrate(room *liveroom.Room, w *watched) {
 		if n.Ghost {
 			ghost = " (the bot's last connection, noticed late)"
 		}
-		log.Printf("* %s%s", n.Text, ghost)
+		log.Printf("* %s%s", wechatws.Printable(n.Text), ghost)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.notices[n.Type]++
 	})
 	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) {
-		log.Printf("* shelf %s: %s ¥%s", s.Status, s.GoodsName, s.GoodsPrice)
+		log.Printf("* shelf %s: %s ¥%s", wechatws.Printable(s.Status), wechatws.Printable(s.GoodsName), wechatws.Printable(s.GoodsPrice.String()))
 	})
 	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		log.Printf("-- %s", w.log[len(w.log)-1].Text)
+		log.Printf("-- %s", wechatws.Printable(w.log[len(w.log)-1].Text))
 	})
 }
 

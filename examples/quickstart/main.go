@@ -77,10 +77,10 @@ func run(ctx context.Context, url, token string, demo *demoServer) error {
 	comments := 0
 	wechatws.On(client, "message", func(_ context.Context, c Comment) {
 		comments++
-		log.Printf("%s: %s", c.From, c.Content)
+		log.Printf("%s: %s", wechatws.Printable(c.From), wechatws.Printable(c.Content))
 	})
 	client.OnUnknown(func(_ context.Context, m wechatws.Message) {
-		log.Printf("a message of type %q: %s", m.Type, m.Data)
+		log.Printf("a message of type %q: %s", m.Type, wechatws.Printable(m.Data))
 	})
 	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
 		switch {

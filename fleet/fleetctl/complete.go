@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -50,7 +51,7 @@ func (s *settings) complete(c *cobra.Command, list lister, but []string, begun s
 	var names []string
 	for _, name := range all {
 		// The shell would take a tab or a newline in a name for a separator.
-		if strings.HasPrefix(name, begun) && harmless(name) == name && !slices.Contains(but, name) {
+		if strings.HasPrefix(name, begun) && wechatws.Printable(name) == name && !slices.Contains(but, name) {
 			names = append(names, name)
 		}
 	}

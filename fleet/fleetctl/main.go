@@ -44,7 +44,7 @@ func execute(ctx context.Context, c *cobra.Command) (code int) {
 	if err == nil {
 		return done
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "fleetctl:", harmless(err.Error()))
+	fmt.Fprintln(c.ErrOrStderr(), "fleetctl:", wechatws.Printable(err.Error()))
 	switch {
 	case ctx.Err() != nil:
 		return interrupted

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wechatws/wechatws"
 )
 
 // writeJSON writes one object and a newline.
@@ -36,7 +37,7 @@ func (s *settings) say(c *cobra.Command, d deed, words string, args ...any) erro
 	if s.json {
 		return writeJSON(c.OutOrStdout(), d)
 	}
-	_, err := fmt.Fprintln(c.OutOrStdout(), harmless(fmt.Sprintf(words, args...)))
+	_, err := fmt.Fprintln(c.OutOrStdout(), wechatws.Printable(fmt.Sprintf(words, args...)))
 	return err
 }
 
@@ -54,20 +55,9 @@ func (t table) row(cells ...string) {
 		if c == "" {
 			c = "-"
 		}
-		cells[i] = harmless(c)
+		cells[i] = wechatws.Printable(c) // names and messages, which any program can choose
 	}
 	fmt.Fprintln(t, strings.Join(cells, "\t"))
-}
-
-// harmless replaces control characters in names and messages, which any program can choose: they would
-// move the terminal's cursor, change its colours or its direction, or add lines and columns.
-func harmless(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 // place returns an endpoint without the parts that may be secret.

@@ -128,7 +128,7 @@ func FuzzType(f *testing.F) {
 		}
 		require.Equal(t, json.Valid(data), peek.Valid(data))
 		typ, err := peek.Type(data, "msg_type")
-		want, wantErr := firstType(data)
+		want, wantErr := firstType(data, "msg_type")
 		if wantErr == nil || json.Valid(data) {
 			require.Equal(t, wantErr, err)
 		}
@@ -139,8 +139,31 @@ func FuzzType(f *testing.F) {
 	})
 }
 
+// FuzzField is FuzzType for valid JSON and any name of the field that the client accepts, which is
+// the last part of the condition of WithTypeField.
+func FuzzField(f *testing.F) {
+	for _, seed := range []struct{ field, data string }{
+		{`a`, `{"a":1}`}, {"类型", `{"\u7c7b\u578b":"x"}`}, {"a<b", `{"a\u003cb":true}`}, {"\u2028", `{"\u2028":"x"}`}, {"\U0001f375", `{"\ud83c\udf75":"tea"}`},
+		{`a\b`, `{"a\b":1}`}, {" ", `{"":1," ":2}`}, {"\x7f", `{"\u007f":2}`}, {"\ufffd", `{"\ud800":"half"}`},
+	} {
+		f.Add(seed.field, []byte(seed.data))
+	}
+	f.Fuzz(func(t *testing.T, field string, data []byte) {
+		if field == "" || !utf8.ValidString(field) || strings.ContainsFunc(field, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+			t.Skip() // refused by WithTypeField
+		}
+		if !utf8.Valid(data) || !json.Valid(data) {
+			t.Skip()
+		}
+		typ, err := peek.Type(data, field)
+		want, wantErr := firstType(data, field)
+		require.Equal(t, wantErr, err)
+		require.Equal(t, want, string(typ))
+	})
+}
+
 // firstType is Type with the tokens of encoding/json, which accepts some invalid JSON.
-func firstType(data []byte) (string, error) {
+func firstType(data []byte, field string) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {
@@ -151,7 +174,7 @@ func firstType(data []byte) (string, error) {
 		if err != nil {
 			return "", peek.ErrNotJSON
 		}
-		if key == "msg_type" {
+		if key == field {
 			value, err := d.Token()
 			if err != nil {
 				return "", peek.ErrNoType

@@ -38,7 +38,7 @@
 //	wechatws.connection        the connection's number, as in wechatws.Message
 //
 // and when the attempt failed, besides the status Error with the library's text, which holds
-// no secrets,
+// no secrets (unless wechatws.WithServerText adds what the server says),
 //
 //	wechatws.phase             DialError.Phase
 //	error.type                 the handshake's HTTP status, "timeout", "panic", or else the phase

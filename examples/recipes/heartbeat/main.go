@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	say := log.New(out, "", 0).Printf
-	client.OnUnknown(func(_ context.Context, m wechatws.Message) { say("callback: %s", m.Data) })
+	client.OnUnknown(func(_ context.Context, m wechatws.Message) { say("callback: %s", wechatws.Printable(m.Data)) })
 	closed := make(chan wechatws.CloseEvent, 1)
 	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e })
 	if err := client.Connect(ctx); err != nil {

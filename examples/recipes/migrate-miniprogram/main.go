@@ -64,16 +64,16 @@ func newPage(out io.Writer, url string, options ...wechatws.Option) (*page, erro
 	}
 	wechatws.On(p.client, "message", func(_ context.Context, c comment) {
 		p.comments = append(p.comments, c)
-		fmt.Fprintf(out, "%s: %s\n", c.From, c.Content)
+		fmt.Fprintf(out, "%s: %s\n", wechatws.Printable(c.From), wechatws.Printable(c.Content))
 	})
 	wechatws.On(p.client, "notice", func(_ context.Context, n struct{ Text string }) {
-		fmt.Fprintf(out, "notice: %s\n", n.Text)
+		fmt.Fprintf(out, "notice: %s\n", wechatws.Printable(n.Text))
 	})
 	// An exception in the listener stopped it. Here it is an error, and the client goes on.
 	p.client.OnError(func(_ context.Context, err error) {
 		var unusable *wechatws.DecodeError
 		if errors.As(err, &unusable) {
-			fmt.Fprintln(out, "unusable:", unusable.Err)
+			fmt.Fprintln(out, "unusable:", wechatws.Printable(unusable.Err.Error()))
 		}
 	})
 	p.watch()

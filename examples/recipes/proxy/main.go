@@ -91,7 +91,7 @@ func run(ctx context.Context, out io.Writer) error {
 		if err := errors.Join(err, client.Close(wechatws.StatusNormalClosure, "")); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "server: %s\n", welcome.Data)
+		fmt.Fprintf(out, "server: %s\n", wechatws.Printable(welcome.Data))
 	}
 	fmt.Fprintf(out, "the proxy was asked for: %v\n", site.tunnels())
 	return nil

@@ -100,7 +100,7 @@ func run(ctx context.Context, out io.Writer) error {
 	answered := make(chan error, 1)
 	wechatws.On(client, "visitor", func(ctx context.Context, v struct{ Wants string }) {
 		price, err := s.price(ctx, v.Wants)
-		say("a visitor wants %s: ¥%d", v.Wants, price)
+		say("a visitor wants %s: ¥%d", wechatws.Printable(v.Wants), price)
 		answered <- err
 	})
 	if err := client.Connect(ctx); err != nil {

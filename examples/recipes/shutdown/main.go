@@ -146,7 +146,7 @@ func run(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, site.report())
 		fmt.Fprintf(out, "handed back, and saved for the next start: %d\n", len(unsent))
 		for _, m := range unsent {
-			fmt.Fprintf(out, "  %s\n", m.Data)
+			fmt.Fprintf(out, "  %s\n", wechatws.Printable(m.Data))
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func run(ctx context.Context, out io.Writer) error {
 	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	defer server.Close()
 	server.OnMessage(func(c *wstest.Conn, m wstest.Message) {
-		fmt.Fprintf(out, "on the wire:  %s\n", m.Data)
+		fmt.Fprintf(out, "on the wire:  %s\n", wechatws.Printable(m.Data))
 		_ = c.Send(m.Text()) // an echo, as in a live room
 	})
 
@@ -72,7 +72,7 @@ func run(ctx context.Context, out io.Writer) error {
 		}
 		select {
 		case got := <-heard:
-			fmt.Fprintf(out, "in a callback: %+v\n", got)
+			fmt.Fprintf(out, "in a callback: %s\n", wechatws.Printable(fmt.Sprintf("%+v", got)))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -40,7 +40,7 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	for _, text := range []string{"price of tea", "price of cake"} {
-		fmt.Fprintln(out, "Hong:", text)
+		fmt.Fprintln(out, "Hong:", wechatws.Printable(text))
 		if err := conn.SendJSON(comment{"message", "Hong", text}); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, "bot: ", m.Text())
+		fmt.Fprintln(out, "bot: ", wechatws.Printable(m.Text()))
 	}
 	if err := conn.Close(loggedInElsewhere, "logged in elsewhere"); err != nil {
 		return err
