@@ -75,10 +75,10 @@ type faultyError struct{}
 func (faultyError) Error() string { return "faulty" }
 func (faultyError) Is(error) bool { panic("oops") }
 
-type faultyBody struct{}
+type faultyBody struct{ happen func() }
 
-func (faultyBody) Read([]byte) (int, error) { panic("oops") }
-func (faultyBody) Close() error             { panic("oops") }
+func (b faultyBody) Read([]byte) (int, error) { b.happen(); return 0, io.EOF }
+func (b faultyBody) Close() error             { b.happen(); return nil }
 
 // Nil and impossible results are errors, and so are errors whose methods panic.
 func TestResultsThatCannotBeUsed(t *testing.T) {
@@ -96,6 +96,9 @@ func TestResultsThatCannotBeUsed(t *testing.T) {
 			}
 			return c, resp, dialErr
 		}))
+	}
+	body := func(happen func()) wechatws.Option {
+		return dialer(nil, &http.Response{StatusCode: http.StatusServiceUnavailable, Body: faultyBody{happen}}, errOops)
 	}
 	netDial := func(c net.Conn, err error) wechatws.Option {
 		return wechatws.WithNetDial(func(context.Context, string, string) (net.Conn, error) { return c, err })
@@ -117,7 +120,8 @@ func TestResultsThatCannotBeUsed(t *testing.T) {
 		"Dialer, nil pointer":              {dialer((*invalidConn)(nil), nil, nil), attempt, neither},
 		"Dialer, with a response":          {dialer(nil, &http.Response{StatusCode: http.StatusSwitchingProtocols}, nil), attempt, neither},
 		"Dialer, error":                    {dialer(nil, nil, noError), attempt, panics},
-		"Dialer, body":                     {dialer(nil, &http.Response{StatusCode: http.StatusServiceUnavailable, Body: faultyBody{}}, errOops), attempt, "503"},
+		"Dialer, body, panic":              {body(func() { panic("oops") }), attempt, "503"},
+		"Dialer, body, Goexit":             {body(runtime.Goexit), attempt, "503"},
 		"WithNetDial":                      {netDial(nil, nil), attempt, neither},
 		"WithNetDial, nil pointer":         {netDial((*net.TCPConn)(nil), nil), attempt, neither},
 		"WithNetDial, nil pointer, own":    {netDial((*invalidNetConn)(nil), nil), attempt, neither},
@@ -438,4 +442,19 @@ func TestGoexitDoesNotStopOtherCallbacks(t *testing.T) {
 		require.Equal(t, want, got)
 		c.close()
 	})
+}
+
+// New encodes messages that are given once, and reports a panic in MarshalJSON like any wrong value.
+func TestMessagesOfOptionsWhoseEncodingPanics(t *testing.T) {
+	v := faultyValue{func() { panic("oops") }}
+	for name, option := range map[string]wechatws.Option{
+		"WithLoginMessage": wechatws.WithLoginMessage(v),
+		"WithHeartbeat":    wechatws.WithHeartbeat(wechatws.Heartbeat{Message: v}),
+	} {
+		_, err := wechatws.New("ws://h", option)
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, name)
+		require.Equal(t, name, wrong.Option)
+		require.ErrorContains(t, err, "user function panicked", name)
+	}
 }

@@ -3,6 +3,8 @@ package wechatws_test
 import (
 	"context"
 	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +83,50 @@ func TestAnErrorOfAfterConnectEndsItsSetup(t *testing.T) {
 		require.Equal(t, wechatws.StateWaiting, c.State())
 		require.ErrorIs(t, c.lastChange().Err, no)
 		require.Error(t, <-received)
+		c.close()
+	})
+}
+
+// A slowWrites is a connection that takes some time for each write.
+type slowWrites struct {
+	net.Conn
+	takes *atomic.Int64 // nanoseconds
+}
+
+func (c slowWrites) Write(p []byte) (int, error) {
+	time.Sleep(time.Duration(c.takes.Load()))
+	return c.Conn.Write(p)
+}
+
+// What a function of AfterConnect sends waits until the answer to a ping is written.
+func TestASetupSendsBehindAPong(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var takes atomic.Int64
+		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := w.net.DialContext(ctx, network, addr)
+			return slowWrites{conn, &takes}, err
+		}))...)
+		c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
+			takes.Store(int64(time.Second))
+			if _, err := o.Receive(ctx); err != nil {
+				return err
+			}
+			return o.Send(ctx, "1")
+		})
+		connected := make(chan error, 1)
+		go func() { connected <- c.Connect(t.Context()) }()
+		conn := w.conn()
+		w.sleep(0)
+		ponged := make(chan error, 1)
+		go func() { ponged <- conn.Ping(t.Context()) }()
+		w.sleep(0)
+		require.NoError(t, conn.Send(`{"msg_type":"greeting"}`))
+		w.sleep(1500 * time.Millisecond)
+		require.NoError(t, <-ponged)
+		require.Empty(t, conn.Received())
+		require.NoError(t, <-connected)
+		require.Equal(t, 2*time.Second, w.since())
+		require.Len(t, conn.Received(), 1)
 		c.close()
 	})
 }

@@ -126,6 +126,20 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// With nothing left to write, a close handshake that the peer does not answer is cut short too.
+func TestShutdownEndsTheCloseHandshakeWithItsContext(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		w.conn().StopReading()
+		cause := errors.New("enough")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, cause)
+		defer cancel()
+		require.ErrorIs(t, c.Shutdown(ctx), cause)
+		require.Equal(t, time.Second, w.since())
+		<-c.Done()
+	})
+}
+
 func TestShutdownWithoutAConnection(t *testing.T) {
 	for name, answer := range map[string]wstest.Answer{"connecting": wstest.NoAnswer(), "waiting": wstest.Status(500, nil, "")} {
 		t.Run(name, func(t *testing.T) {

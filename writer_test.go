@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -343,4 +345,23 @@ func TestCloseDoesNotWaitForAnEncoding(t *testing.T) {
 		<-c.Done()
 		require.Equal(t, []string{"1"}, outgoing(left.Messages))
 	})
+}
+
+// An idle connection retains nothing of what it has written.
+func TestWrittenMessagesAreNotRetained(t *testing.T) {
+	for _, size := range []int{1000, 10_000} { // written by the sender, and by the writer
+		virtual(t, func(t *testing.T, w *world) {
+			c := w.client(quiet()...).connect()
+			send := func() weak.Pointer[byte] {
+				data := strings.Repeat("x", size)
+				require.NoError(t, c.Send(t.Context(), wechatws.Text(data))) // it is not copied
+				return weak.Make(unsafe.StringData(data))
+			}
+			data := send()
+			w.sleep(time.Second)
+			runtime.GC()
+			require.Nil(t, data.Value(), size)
+			c.close()
+		})
+	}
 }

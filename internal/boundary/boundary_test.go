@@ -142,3 +142,24 @@ func TestCallbacksOfTLS(t *testing.T) {
 	_, err := none.GetClientCertificate(nil)
 	assert.ErrorContains(t, err, "neither a certificate nor an error")
 }
+
+func TestTheCallbacksOfATLSConfig(t *testing.T) {
+	for name, happen := range map[string]func(){"panic": func() { panic("wrong") }, "runtime.Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			conf := &tls.Config{
+				GetClientCertificate:                func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { happen(); return nil, nil },
+				VerifyPeerCertificate:               func([][]byte, [][]*x509.Certificate) error { happen(); return nil },
+				VerifyConnection:                    func(tls.ConnectionState) error { happen(); return nil },
+				EncryptedClientHelloRejectionVerify: func(tls.ConnectionState) error { happen(); return nil },
+			}
+			users.TLS(conf)
+			_, err := conf.GetClientCertificate(nil)
+			for _, err := range []error{
+				err, conf.VerifyPeerCertificate(nil, nil), conf.VerifyConnection(tls.ConnectionState{}),
+				conf.EncryptedClientHelloRejectionVerify(tls.ConnectionState{}),
+			} {
+				assert.ErrorContains(t, err, "panic: ")
+			}
+		})
+	}
+}

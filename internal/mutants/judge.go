@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,8 +25,7 @@ const (
 	invalid   outcome = "INVALID"   // it cannot be applied, or does not compile
 )
 
-// limit bounds one run of a package's tests, which take seconds. A mutant that makes them take
-// longer is killed.
+// limit bounds one run of tests, which take seconds. A mutant that makes them take longer is killed.
 const limit = "3m"
 
 // skipped are tests of the root package that are left out: those that run in real time, for 60 s
@@ -32,12 +33,18 @@ const limit = "3m"
 const skipped = "^(TestPacketsLost|TestLinkDown|TestDefaultRoute|TestAddressChanges|TestSuspendedProcess|TestUploadsOnASlowLink|" +
 	"TestAnAttemptGoesOnUntilItsOwnRouteIsGone|TestDesignPage|TestComments|TestDocuments|TestEveryImport)"
 
+// slow are the tests of the root package that take as long as all others. They run last.
+const slow = "TestNoCallStopsTheReader|TestAWaitEndsOnlyForChangesOfTheRouteToTheServer|TestABackOffAtItsExtremes|" +
+	"TestNothingCountsAsWrittenBehindTheCloseFrame|TestChangesWithoutEndAreNoLoop|TestEveryNumberAtItsExtremes|" +
+	"TestRetryAfterIsSpreadOverAFleet|TestStatsCountWhyConnectionsEnded"
+
 // A judge runs tests against mutants.
 type judge struct {
 	root  string // of the module
 	work  string // a folder for the programs
 	race  bool
-	seeds int // of the simulation; 0: the tests judge
+	seeds int          // of the simulation; 0: the tests judge
+	woven map[int]bool // the numbers of the mutants that the programs in work contain
 }
 
 // newJudge returns a judge of the module of the current folder.
@@ -47,23 +54,46 @@ func newJudge(ctx context.Context, race bool, seeds int) (*judge, error) {
 		return nil, err
 	}
 	work, err := os.MkdirTemp("", "mutants")
-	return &judge{filepath.Dir(strings.TrimSpace(string(file))), work, race, seeds}, err
+	return &judge{filepath.Dir(strings.TrimSpace(string(file))), work, race, seeds, nil}, err
 }
 
 func (j *judge) close() { os.RemoveAll(j.work) }
 
-// checkTests returns an error if tests fail without a mutant: they would kill everything.
-func (j *judge) checkTests(ctx context.Context, mutants []mutant) error {
-	seen := map[string]bool{}
+// weave builds the programs with all mutants that can be woven and compile, and runs them without
+// a mutant. It returns an error if tests fail: they would kill everything.
+func (j *judge) weave(ctx context.Context, mutants []mutant) error {
+	var folders []string
 	for _, m := range mutants {
 		for _, folder := range j.packages(m) {
-			if seen[folder] {
-				continue
+			if !slices.Contains(folders, folder) {
+				folders = append(folders, folder)
 			}
-			seen[folder] = true
-			if output, err := j.test(ctx, folder, "", j.work, ""); err != nil {
-				return fmt.Errorf("without a mutant, in %s: %w: %s", folder, err, reason(output))
-			}
+		}
+	}
+	wrong := map[int]bool{}
+	for {
+		w := weave{}
+		j.woven = map[int]bool{}
+		for _, m := range mutants {
+			j.woven[m.number] = !wrong[m.number] && w.add(m, j.root)
+		}
+		overlay, err := j.overlay(w.contents(), j.work)
+		if err != nil {
+			return err
+		}
+		output, err := j.build(ctx, folders, j.work, overlay)
+		if err == nil {
+			break
+		}
+		found := culprits(output)
+		if len(found) == 0 {
+			return fmt.Errorf("%w: %s", err, output)
+		}
+		maps.Copy(wrong, found)
+	}
+	for _, folder := range folders {
+		if output, err := j.run(ctx, folder, "", j.work, 0); err != nil {
+			return fmt.Errorf("without a mutant, in %s: %w: %s", folder, err, reason(output))
 		}
 	}
 	return nil
@@ -79,22 +109,21 @@ func (j *judge) packages(m mutant) []string {
 
 // judge returns what has become of a mutant, and which test has killed it or why it survives.
 func (j *judge) judge(ctx context.Context, m mutant) (what outcome, why string) {
-	dir, err := os.MkdirTemp(j.work, "")
-	if err != nil {
-		return invalid, err.Error()
+	dir := j.work
+	if !j.woven[m.number] {
+		var err error
+		if dir, err = j.compile(ctx, m); err != nil {
+			return invalid, err.Error()
+		}
+		defer os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(dir)
-	overlay, err := j.overlay(m, dir)
-	if err != nil {
-		return invalid, err.Error()
-	}
-	for _, names := range m.rounds() {
+	for _, names := range j.rounds(m) {
 		for _, folder := range j.packages(m) {
-			switch output, err := j.test(ctx, folder, names, dir, overlay); {
-			case errors.Is(err, errBuild):
-				return invalid, "does not compile: " + output
-			case err != nil:
+			output, err := j.run(ctx, folder, names, dir, m.number)
+			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 				return killed, reason(output)
+			} else if err != nil {
+				return invalid, err.Error()
 			}
 		}
 	}
@@ -104,12 +133,27 @@ func (j *judge) judge(ctx context.Context, m mutant) (what outcome, why string) 
 	return survived, "no test fails"
 }
 
-// overlay writes the changed files to dir, and the file for the go command that names them.
-func (j *judge) overlay(m mutant, dir string) (name string, err error) {
+// compile builds the tests for one mutant into a folder of its own.
+func (j *judge) compile(ctx context.Context, m mutant) (dir string, err error) {
 	files, err := m.changed(j.root)
 	if err != nil {
 		return "", err
 	}
+	if dir, err = os.MkdirTemp(j.work, ""); err != nil {
+		return "", err
+	}
+	overlay, err := j.overlay(files, dir)
+	if err != nil {
+		return "", err
+	}
+	if output, err := j.build(ctx, j.packages(m), dir, overlay); err != nil {
+		return "", fmt.Errorf("%w: %s", err, output)
+	}
+	return dir, nil
+}
+
+// overlay writes files to dir, and the file for the go command that names them.
+func (j *judge) overlay(files map[string]string, dir string) (name string, err error) {
 	replace := map[string]string{}
 	for file, text := range files {
 		to := filepath.Join(dir, strconv.Itoa(len(replace))+".go")
@@ -126,37 +170,51 @@ func (j *judge) overlay(m mutant, dir string) (name string, err error) {
 	return name, os.WriteFile(name, b, 0o600)
 }
 
-var errBuild = errors.New("does not compile")
+// program returns the name of the tests of a folder in dir.
+func program(dir, folder string) string {
+	return filepath.Join(dir, strings.ReplaceAll(folder, "/", "-")+".test")
+}
 
-// test builds the tests of a folder into dir, unless they are there, and runs those with these
-// names. With an error it also returns what was printed.
-func (j *judge) test(ctx context.Context, folder, names, dir, overlay string) (output string, err error) {
-	program := filepath.Join(dir, strings.ReplaceAll(folder, "/", "-")+".test")
-	if _, err := os.Stat(program); err != nil {
-		if output, err := j.build(ctx, folder, program, overlay); err != nil {
-			return output, err
+// build builds the tests of folders into dir. With an error it also returns what was printed.
+func (j *judge) build(ctx context.Context, folders []string, dir, overlay string) (output string, err error) {
+	for _, folder := range folders {
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-gcflags=-e", "-ldflags=-s -w", "-overlay="+overlay,
+			"-race="+strconv.FormatBool(j.race), "-o="+program(dir, folder), "./"+folder)
+		build.Dir = j.root
+		if b, err := build.CombinedOutput(); err != nil {
+			return string(b), errors.New("does not compile")
 		}
 	}
-	test := exec.CommandContext(ctx, program, j.arguments(folder, names)...)
+	return "", nil
+}
+
+// run runs those tests of a folder with these names, as a mutant. With an error it also returns
+// what was printed.
+func (j *judge) run(ctx context.Context, folder, names, dir string, number int) (output string, err error) {
+	test := exec.CommandContext(ctx, program(dir, folder), j.arguments(folder, names)...)
 	test.Dir = filepath.Join(j.root, filepath.FromSlash(folder))
+	test.Env = append(os.Environ(), chosen+"="+strconv.Itoa(number))
 	b, err := test.CombinedOutput()
 	return string(b), err
 }
 
-func (j *judge) build(ctx context.Context, folder, program, overlay string) (output string, err error) {
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay="+overlay,
-		"-race="+strconv.FormatBool(j.race), "-o="+program, "./"+folder)
-	build.Dir = j.root
-	if b, err := build.CombinedOutput(); err != nil {
-		return string(b), errBuild
+// rounds returns the names of the tests that run one after the other. The empty name stands for all
+// tests that are not slow.
+func (j *judge) rounds(m mutant) (all []string) {
+	if m.tests != "" && j.seeds == 0 {
+		all = append(all, m.tests)
 	}
-	return "", nil
+	if all = append(all, ""); j.seeds == 0 {
+		all = append(all, slow)
+	}
+	return all
 }
 
 // arguments are those of a test program. Without names they are those of all tests.
 func (j *judge) arguments(folder, names string) []string {
 	if j.seeds > 0 {
-		return []string{"-test.run=^TestSeeds$", "-test.timeout=1h", "-seeds=1-" + strconv.Itoa(j.seeds)}
+		// In one process the seeds run in order, so that the first one that fails is found.
+		return []string{"-test.run=^TestSeeds$", "-test.timeout=1h", "-processes=1", "-shrink=false", "-seeds=1-" + strconv.Itoa(j.seeds)}
 	}
 	arguments := []string{"-test.failfast", "-test.timeout=" + limit}
 	if names != "" { // also in real time
@@ -164,7 +222,7 @@ func (j *judge) arguments(folder, names string) []string {
 	}
 	arguments = append(arguments, "-test.short")
 	if folder == "." {
-		arguments = append(arguments, "-test.skip="+skipped)
+		arguments = append(arguments, "-test.skip="+skipped+"|"+slow)
 	}
 	return arguments
 }

@@ -13,6 +13,7 @@ import (
 
 // A mutant is a change that makes the code wrong, so that a test must fail with it.
 type mutant struct {
+	number    int    // from 1
 	list      string // the file in which it stands
 	title     string
 	edits     []edit
@@ -42,7 +43,7 @@ func readLists() (all []mutant, err error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		for i := range mutants {
-			mutants[i].list = name
+			mutants[i].list, mutants[i].number = name, len(all)+i+1
 		}
 		all = append(all, mutants...)
 	}
@@ -131,15 +132,6 @@ func (m mutant) changed(root string) (files map[string]string, err error) {
 		files[e.file] = strings.Replace("\n"+text, "\n"+e.before, "\n"+e.after+padding, 1)[1:]
 	}
 	return files, nil
-}
-
-// rounds returns the names of the tests that run one after the other. The empty name stands for all
-// tests.
-func (m mutant) rounds() []string {
-	if m.tests == "" {
-		return []string{""}
-	}
-	return []string{m.tests, ""}
 }
 
 // packages returns the folders whose tests may notice m, the nearest first. The root is the last

@@ -6,9 +6,11 @@
 //	go run ./internal/mutants -run 'pong|ping'     those with such a title
 //	go run ./internal/mutants -simulate 2000       judged by the simulation
 //
-// The lists beside this file say what is changed; function parse describes their format. Nothing
-// in the working tree is changed: the go command reads the changed files instead of the real
-// ones. faults.txt has faults that were mended, put back.
+// The lists beside this file say what is changed; function parse describes their format. faults.txt
+// has faults that were mended, put back; guards.txt the calls of users' functions, unguarded. Nothing
+// in the working tree is changed: the go command reads other files instead of the real ones. They
+// contain all mutants, and the environment variable MUTANT chooses one (type weave). A mutant that
+// changes more than the bodies of functions is compiled alone.
 //
 // The exit status is 1 if a mutant has survived without an explanation, or cannot be judged.
 package main
@@ -60,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer j.close()
-	if err := j.checkTests(ctx, mutants); err != nil {
+	if err := j.weave(ctx, mutants); err != nil {
 		return err
 	}
 	return judgeAll(ctx, j, mutants, *parallel)

@@ -33,8 +33,9 @@ func TestParse(t *testing.T) {
 		{title: "two", edits: []edit{{"a.go", "# no title\n", ""}}, explained: "slower"},
 	}, list)
 	assert.Equal(t, []string{"b", "."}, list[0].packages())
-	assert.Equal(t, []string{"TestA|TestB", ""}, list[0].rounds())
-	assert.Equal(t, []string{""}, list[1].rounds())
+	assert.Equal(t, []string{"TestA|TestB", "", slow}, new(judge).rounds(list[0]))
+	assert.Equal(t, []string{"", slow}, new(judge).rounds(list[1]))
+	assert.Equal(t, []string{""}, (&judge{seeds: 1}).rounds(list[0]))
 	for _, wrong := range []string{"a.go\n", "# one\na.go\n<<<<\nx\n>>>>\n", "# one\na.go\n<<<<\nx\n====\ny\n"} {
 		_, err := parse(wrong)
 		assert.Error(t, err, wrong)

@@ -11,13 +11,15 @@ import (
 // A message is one that a user has sent, with all that has become of it.
 type message struct {
 	id, size int
-	verb     string // of the step
-	direct   bool   // the call waits until it is written
-	began    int    // the place of the call in the order of events
-	returned int    // of its return; 0: it has not returned
-	err      error  // with which it has returned
-	conns    int    // how many connections there had been by then
-	ended    bool   // the client was closed while the call waited
+	verb     string    // of the step
+	direct   bool      // the call waits until it is written
+	began    int       // the place of the call in the order of events
+	returned int       // of its return; 0: it has not returned
+	at       time.Time // of its return
+	flying   bool      // it may have been in flight then
+	err      error     // with which it has returned
+	conns    int       // how many connections there had been by then
+	ended    bool      // the client was closed while the call waited
 
 	written   []int // the connections on which the socket has taken all of it
 	back      int   // how often it was handed back
@@ -78,7 +80,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 		w.fail("fate: message %d (%s) was dropped, and is written", m.id, m.verb)
 	case m.returned > 0 && m.err != nil && !m.direct && m.verb == "send":
 		w.fail("fate: message %d was refused (%v), and is written", m.id, m.err)
-	case m.returned > 0 && (m.err != nil || m.verb == "confirm") && c.number > m.conns:
+	case m.returned > 0 && (m.err != nil || m.verb == "confirm") && (c.number > m.conns || !m.flying && m.at.Before(time.Now())):
 		w.fail("fate: message %d is written after its call (%s) has returned: %v", m.id, m.verb, m.err)
 	}
 	if !first || m.verb == "confirm" {
@@ -93,6 +95,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 // hasReturned accounts for the end of a call that sends a message.
 func (w *world) hasReturned(m *message, err error) {
 	m.returned, m.err, m.conns = w.next(), err, len(w.conns)
+	m.at, m.flying = time.Now(), w.writes(m)
 	switch {
 	case err != nil && !m.direct && m.verb == "send" && len(m.written) > 0:
 		w.fail("fate: message %d was refused (%v), and was written", m.id, err)
@@ -103,6 +106,19 @@ func (w *world) hasReturned(m *message, err error) {
 	case err == nil && m.direct && m.back+m.dropped > 0:
 		w.fail("fate: the call (%s) of message %d has returned nil, and it was handed back or dropped", m.verb, m.id)
 	}
+}
+
+// writes reports whether the client may be writing m: it is not while it encodes another message.
+func (w *world) writes(m *message) bool {
+	if c := w.newest(); m.encodings > 0 || c != nil && c.writing > 0 {
+		return true
+	}
+	for name, n := range w.blocked {
+		if n > 0 && name != "Marshal" && !runsCallbacks(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // handBack accounts for the messages in the result of a call that ends the client. Run returns the
@@ -313,7 +329,7 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 		c.lastRead, c.lastWrite, c.lastAcked = now, now, now
 	}
 	if len(c.out) == 0 && c.writing == 0 {
-		c.lastAcked = now
+		c.lastAcked, c.arrivedByThen = now, c.arrived
 	}
 	if c.writing == 0 || c.written > c.writtenBefore {
 		c.writtenBefore, c.lastWrite = c.written, now
@@ -325,7 +341,7 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 	silent := now.Sub(maxTime(c.lastRead, c.lastAcked, stats.Since))
 	blocked := now.Sub(maxTime(c.lastWrite, stats.Since))
 	stuck := now.Sub(maxTime(c.lastAcked, stats.Since))
-	ahead := time.Duration(c.arrived) * time.Second / slowestLink
+	ahead := time.Duration(c.arrived-c.arrivedByThen) * time.Second / slowestLink
 	switch {
 	case w.sessionHeld():
 	case now.Sub(maxTime(c.lastRead, stats.Since)) > bound && silent > bound:

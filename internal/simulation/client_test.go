@@ -100,6 +100,22 @@ func (w *world) observer() wechatws.Trace {
 			if i.Connection > 0 {
 				w.numbers[i.Connection] = w.newest()
 			}
+			if i.Err == nil {
+				w.opened = time.Now()
+			}
+		},
+		Retry: func(_ context.Context, e wechatws.StateChange) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.waitEnds = time.Now().Add(e.RetryIn)
+		},
+		DialStart: func(ctx context.Context, _ wechatws.DialInfo) context.Context {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if early := time.Until(w.waitEnds); early > 0 && w.urged.Before(w.opened) {
+				w.fail("attempts: a wait has ended %v early, and nothing has called for that since the client was open", early)
+			}
+			return ctx
 		},
 	}
 }

@@ -98,6 +98,21 @@ var scenes = []func(source, *settings) []step{
 		h := step{Do: "hook", On: oneOf(s, "Marshal", "Marshal", "Ping"), Then: "sleep", D: s.odd(oneOf(s, 20*time.Millisecond, 500*time.Millisecond))}
 		return []step{h, sending("sendLate")(s, t), {Do: "sends", N: 3, D: s.timeout()}, {Do: oneOf(s, "close", "close", "shutdown", "closeNow", "reconnect"), D: s.timeout()}}
 	},
+	// A call ends while a user's function holds the writing up.
+	func(s source, t *settings) []step {
+		h := step{Do: "hook", On: "Marshal", Then: "sleep", D: s.odd(oneOf(s, 500*time.Millisecond, 3*time.Second))}
+		late, call := sending("sendLate")(s, t), oneOf(s, sending("request"), sending("failFast"))(s, t)
+		late.Now = true // both are in the queue before the writer begins
+		return []step{h, late, call, {Do: "advance", D: s.odd(5 * time.Second)}}
+	},
+	// The server goes on sending, and reads nothing any more.
+	func(s source, _ *settings) []step {
+		steps := []step{{Do: "say", N: s.IntN(2500)}, {Do: "advance", D: s.odd(5 * time.Second)}, {Do: "deaf"}}
+		for range 50 {
+			steps = append(steps, step{Do: "say", N: 1}, step{Do: "advance", D: s.odd(2 * time.Second)})
+		}
+		return steps
+	},
 	// The server ends a connection to which the client then writes.
 	func(s source, t *settings) []step {
 		return []step{{Do: "leave", N: 1008, D: 20}, sending("send")(s, t), {Do: "advance", D: s.odd(3 * time.Second)}}

@@ -94,6 +94,9 @@ func newSchedule(seed uint64) *schedule {
 	if s.chance(80) { // otherwise it begins with a client that is not connected
 		sc.Steps = append(sc.Steps, s.connect()...)
 	}
+	if sc.Settings.Messages > many {
+		sc.Steps = append(sc.Steps, s.crowd(&sc.Settings)...)
+	}
 	for range n {
 		if s.chance(4) {
 			sc.Steps = append(sc.Steps, scenes[s.IntN(len(scenes))](s, &sc.Settings)...)
@@ -125,6 +128,12 @@ func (s source) connect() []step {
 	return steps
 }
 
+// crowd makes the steps that fill a large queue, most of which then leaves it at once.
+func (s source) crowd(t *settings) []step {
+	fill := step{Do: "sends", N: t.Messages - 200, D: s.timeout()}
+	return []step{{Do: "hold", On: "up"}, fill, {Do: oneOf(s, "flow", "close", "closeNow", "shutdown"), D: s.timeout()}}
+}
+
 func (s source) settings() settings {
 	t := settings{
 		Messages: oneOf(s, 0, 1, 2, 5, 20, 20, 200, 1024),
@@ -146,8 +155,8 @@ func (s source) settings() settings {
 		ReadsWhenWritten: s.chance(30),
 		Answer:           oneOf(s, 0, 0, s.odd(5*time.Millisecond), s.odd(2*time.Second)),
 	}
-	if s.chance(2) {
-		t.Messages, t.Bytes = 2*many, 1<<20
+	if s.chance(1) {
+		t.Messages, t.Bytes = 4*many, 1<<22
 		t.Buffer = max(t.Buffer, 65536) // with small ones it would take minutes to write them
 	}
 	if s.chance(70) {

@@ -18,6 +18,7 @@ import (
 var (
 	seeds     = flag.String("seeds", "", "run these seeds, such as 1-200000, instead of the usual ones")
 	processes = flag.Int("processes", runtime.NumCPU(), "run the seeds in so many processes")
+	shrinks   = flag.Bool("shrink", true, "shrink the schedule that fails")
 )
 
 func TestMain(m *testing.M) {
@@ -64,6 +65,9 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d schedules in %v", ran, time.Since(began).Round(10*time.Millisecond))
 	if found == nil {
 		return
+	}
+	if !*shrinks {
+		t.Fatal(found)
 	}
 	sc, failure := shrink(newSchedule(found.Seed), found)
 	if failure == "" {

@@ -180,6 +180,7 @@ type ends struct {
 	lastWrite           time.Time // when no write was blocked, or one made progress
 	lastRead            time.Time // when bytes were last read, or could have been
 	lastAcked           time.Time // when the server last took bytes, or there were none to take
+	arrivedByThen       int       // when there last were none
 	unread              int       // bytes, when the client closed it
 	local               bool      // the user has ended it
 	cut                 bool      // CloseNow has ended it while the client was writing

@@ -98,7 +98,7 @@ func (w *world) do(s step) {
 		time.Sleep(s.D)
 	case s.Do == "sends":
 		send := func(i int) { w.perform(context.Background(), step{Do: "send", N: 40 + i%7*30, D: s.D}, "") }
-		if w.Settings.Policy == int(wechatws.QueueWait) || w.Settings.Messages == 0 {
+		if waits := w.Settings.Policy == int(wechatws.QueueWait) || w.Settings.Messages == 0; waits && s.N < many {
 			for i := range s.N {
 				go send(i)
 			}
@@ -262,6 +262,9 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 	w.mu.Lock()
 	c := &call{verb: s.Do, began: time.Now(), inside: inside != ""}
 	closing := w.Settings.Drain + 2*time.Second
+	if !verbs[s.Do] {
+		w.urged = c.began
+	}
 	switch s.Do {
 	case "close":
 		c.limit = c.began.Add(closing)

@@ -49,6 +49,9 @@ type world struct {
 	wishedAt   int           // how many attempts there had been
 	wishSince  time.Time
 	wishGrace  time.Duration // how long it may take
+	waitEnds   time.Time     // when the last wait is over
+	urged      time.Time     // when something last happened that may end a wait
+	opened     time.Time     // when an attempt last succeeded
 
 	costs
 	over    bool
@@ -306,6 +309,7 @@ func (w *world) Watch(fn func(wechatws.NetworkStatus)) (stop func()) {
 func (w *world) change(connected bool) {
 	before := w.client.Stats()
 	w.mu.Lock()
+	w.urged = time.Now()
 	same := w.connected == connected
 	w.connected = connected
 	status := w.statusLocked()
@@ -360,7 +364,7 @@ func (w *world) flap() {
 	}
 	time.AfterFunc(w.Settings.Flap, func() {
 		w.mu.Lock()
-		w.connected = w.connected != w.Settings.Toggles
+		w.urged, w.connected = time.Now(), w.connected != w.Settings.Toggles
 		over, status, fn := w.over, w.statusLocked(), w.watchers[w.watched]
 		if c := w.newest(); c != nil {
 			c.netChanged = true
