@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
@@ -56,7 +57,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // play runs the client with default limits, and only the waits shortened. It prints the types of the
