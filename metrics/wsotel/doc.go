@@ -72,6 +72,7 @@
 //	.connection.disconnected  {connection}  counter          by wechatws.disconnect.cause
 //	.network.messages         {message}     counter          by network.io.direction: receive, transmit
 //	.network.io               By            counter          by network.io.direction: receive, transmit
+//	.messages.skipped         {message}     counter
 //	.queue.dropped            {message}     counter
 //	.queue.messages           {message}     up-down counter
 //	.queue.size               By            up-down counter

@@ -186,7 +186,8 @@ var numbers = []number{
 			observe(t.BytesIn, received)
 			observe(t.BytesOut, sent)
 		}},
-	{counter, "queue.dropped", "{message}", "Messages that were given up before they were sent: expired, or dropped from a full queue.", one(func(t *tally.Total) int64 { return t.Dropped })},
+	{counter, "messages.skipped", "{message}", "Messages received that were larger than the read limit, and skipped.", one(func(t *tally.Total) int64 { return t.Skipped })},
+	{counter, "queue.dropped", "{message}", "Messages that were given up before they were sent: expired, dropped from a full queue, or refused by the peer.", one(func(t *tally.Total) int64 { return t.Dropped })},
 	{current, "queue.messages", "{message}", "Messages in the outbound queue.", one(func(t *tally.Total) int { return t.Queued })},
 	{current, "queue.size", "By", "Size of the messages in the outbound queue.", one(func(t *tally.Total) int { return t.QueuedBytes })},
 	{gauge, "queue.messages_max", "{message}", "The most messages that a client's outbound queue has ever held.", one(func(t *tally.Total) int { return t.MaxQueued })},

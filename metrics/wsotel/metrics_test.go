@@ -123,6 +123,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 			"wechatws.client.inbox.messages updown {message} {wechatws.client.name=a} 0",
 			"wechatws.client.inbox.messages_max gauge {message} {wechatws.client.name=a} 1",
 			"wechatws.client.last_error.age gauge s {wechatws.client.name=a} 2",
+			"wechatws.client.messages.skipped counter {message} {wechatws.client.name=a} 0",
 			"wechatws.client.network.io counter By {network.io.direction=receive,wechatws.client.name=a} 16",
 			"wechatws.client.network.io counter By {network.io.direction=transmit,wechatws.client.name=a} 15",
 			"wechatws.client.network.messages counter {message} {network.io.direction=receive,wechatws.client.name=a} 1",

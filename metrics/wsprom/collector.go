@@ -149,9 +149,10 @@ var families = []family{
 
 	{"received_messages_total", "Messages received, including answers to heartbeats.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesIn })},
 	{"received_bytes_total", "Size of the data of the messages received.", counter, "", one(func(t *tally.Total) int64 { return t.BytesIn })},
+	{"skipped_messages_total", "Messages received that were larger than the read limit, and skipped.", counter, "", one(func(t *tally.Total) int64 { return t.Skipped })},
 	{"sent_messages_total", "Messages written to a socket, without heartbeats and the login.", counter, "", one(func(t *tally.Total) int64 { return t.MessagesOut })},
 	{"sent_bytes_total", "Size of the data of the messages written to a socket.", counter, "", one(func(t *tally.Total) int64 { return t.BytesOut })},
-	{"dropped_messages_total", "Messages dropped before they were sent: expired, or removed from a full queue.", counter, "", one(func(t *tally.Total) int64 { return t.Dropped })},
+	{"dropped_messages_total", "Messages dropped before they were sent: expired, removed from a full queue, or refused by the peer.", counter, "", one(func(t *tally.Total) int64 { return t.Dropped })},
 
 	{"queue_messages", "Messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.Queued })},
 	{"queue_bytes", "Size of the messages in the outbound queue.", gauge, "", one(func(t *tally.Total) int { return t.QueuedBytes })},

@@ -134,6 +134,7 @@ wechatws_rtt_smoothed_max_seconds{client="a"} 0.04
 wechatws_rtt_smoothed_seconds{client="a"} 0.04
 wechatws_sent_bytes_total{client="a"} 15
 wechatws_sent_messages_total{client="a"} 3
+wechatws_skipped_messages_total{client="a"} 0
 wechatws_state_start_timestamp_seconds{client="a",state="waiting"} 9.4668481004e+08
 `
 

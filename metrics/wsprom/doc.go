@@ -18,6 +18,7 @@
 //	wechatws_last_error_timestamp_seconds          gauge    of several, the latest
 //	wechatws_received_messages_total               counter
 //	wechatws_received_bytes_total                  counter
+//	wechatws_skipped_messages_total                counter
 //	wechatws_sent_messages_total                   counter
 //	wechatws_sent_bytes_total                      counter
 //	wechatws_dropped_messages_total                counter

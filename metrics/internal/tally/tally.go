@@ -39,7 +39,7 @@ type Counts struct {
 	Disconnects           wechatws.Disconnects
 	MessagesIn, BytesIn   int64
 	MessagesOut, BytesOut int64
-	Dropped               int64
+	Skipped, Dropped      int64
 }
 
 func countsOf(s wechatws.Stats) Counts {
@@ -47,7 +47,7 @@ func countsOf(s wechatws.Stats) Counts {
 		Attempts: s.Attempts, Opens: s.Opens, Disconnects: s.Disconnects,
 		MessagesIn: s.MessagesIn, BytesIn: s.BytesIn,
 		MessagesOut: s.MessagesOut, BytesOut: s.BytesOut,
-		Dropped: s.Dropped,
+		Skipped: s.Skipped, Dropped: s.Dropped,
 	}
 }
 
@@ -64,6 +64,7 @@ func (c *Counts) add(from, to Counts) {
 	c.BytesIn += to.BytesIn - from.BytesIn
 	c.MessagesOut += to.MessagesOut - from.MessagesOut
 	c.BytesOut += to.BytesOut - from.BytesOut
+	c.Skipped += to.Skipped - from.Skipped
 	c.Dropped += to.Dropped - from.Dropped
 }
 
