@@ -90,7 +90,7 @@
 // connection was half-open), protocol (invalid data from the peer) and local (Reconnect or
 // Disconnect). Unknown times are absent.
 //
-// A name costs 30 series. For thousands of clients use [WithAggregation], or give clients
+// A name costs 31 series. For thousands of clients use [WithAggregation], or give clients
 // that belong together the same name.
 //
 // # Grafana

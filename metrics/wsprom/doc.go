@@ -41,9 +41,9 @@
 //
 // # How many series
 //
-// Each name costs 30 series: little for ten clients, acceptable for some hundred, too much
+// Each name costs 31 series: little for ten clients, acceptable for some hundred, too much
 // for thousands. There are two ways to have fewer. [WithAggregation] reports all clients in
-// 30 series together. Or clients that belong together get the same name, such as that of
+// 31 series together. Or clients that belong together get the same name, such as that of
 // their region, and each name is reported as one. Individual clients are then only in the
 // logs.
 //
