@@ -138,7 +138,7 @@ func (s *session) awaitNetwork(attempt int) bool {
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
-			s.sleep(s.schedule.spread())
+			s.spreadChange()
 		case <-s.quit:
 		}
 	}

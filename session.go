@@ -153,7 +153,7 @@ func (s *session) nextLink(last error) (*link, error) {
 		case s.hasRetired():
 			return nil, err
 		case errors.Is(err, errTryNow):
-			s.sleep(schedule.spread())
+			s.spreadChange()
 			continue
 		}
 		last = err
@@ -218,15 +218,21 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
-	s.sleep(d)
+	s.sleep(d, s.schedule.spread())
 }
 
-// sleep blocks as wait does.
-func (s *session) sleep(d time.Duration) {
+// spreadChange blocks until an attempt that follows a change of the network may begin.
+func (s *session) spreadChange() {
+	spread := s.schedule.spread()
+	s.sleep(spread, spread)
+}
+
+// sleep blocks as wait does. A change of the network ends it after spread, which is drawn once: the
+// shortest of several would bring most clients back early.
+func (s *session) sleep(d, spread time.Duration) {
 	c := s.client
 	last := c.cfg.now()
 	due := last.monotonic.Add(d)
-	spread := s.schedule.spread() // the same for each change: the first one counts
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
