@@ -112,7 +112,7 @@ type heartbeat struct {
 	probing  bool      // nothing has come in since from, and half the timeout is enough
 	pingSent time.Time // of the ping that waits for its pong; zero: none
 	pings    uint32    // pings sent
-	asked    time.Time // of the first ping without an answer, or when it was last seen on its way; zero: none
+	asked    time.Time // of the first ping without an answer, or when it was last seen on its way, or an earlier one's pong; zero: none
 	askedAt  int64     // its place in the socket's stream
 	arrived  int64     // bytes that had arrived by then
 	stalls   int64     // of the link, when the ping was sent
@@ -417,15 +417,21 @@ func (h *heartbeat) pinged() []byte {
 // which is allowed, nor from one that arrived while the link did not read.
 func (h *heartbeat) ponged(payload []byte) {
 	h.mu.Lock()
-	sent, mine := h.pingSent, len(payload) == 4 && binary.BigEndian.Uint32(payload) == h.pings
+	sent, number := h.pingSent, uint32(0)
+	if len(payload) == 4 {
+		number = binary.BigEndian.Uint32(payload)
+	}
+	answer := 0 < number && number <= h.pings
+	mine := answer && number == h.pings
 	waited := h.link.stalls.Load() != h.stalls
-	if mine {
+	switch {
+	case mine:
 		h.pingSent, h.asked = time.Time{}, time.Time{}
-	} else if len(payload) == 4 && !h.asked.IsZero() { // to an earlier one
-		h.asked = time.Now()
+	case answer && !h.asked.IsZero(): // to an earlier one
+		h.asked, h.arrived = time.Now(), h.link.life().Arrived
 	}
 	h.mu.Unlock()
-	if mine {
+	if answer {
 		h.link.client.answersPings.Store(true)
 	}
 	if mine && !waited && !sent.IsZero() {

@@ -70,6 +70,23 @@ func TestAPeerThatSendsAndReadsNothing(t *testing.T) {
 	}
 }
 
+// It is found too if its answers have always come after the next ping was sent.
+func TestAPeerThatAnswersLateAndThenReadsNothing(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client().connect()
+		conn := w.conn()
+		w.net.SetLatency(7 * time.Second)
+		w.every(time.Second, func() { _ = conn.Send(`{"msg_type":"chat"}`) })
+		w.sleep(5 * time.Minute)
+		require.Empty(t, c.ends(), "it answers")
+		conn.StopReading()
+		w.sleep(90 * time.Second)
+		require.NotEmpty(t, c.ends())
+		assert.ErrorIs(t, c.ends()[0].Err, wechatws.ErrHalfOpen)
+		_ = c.CloseNow()
+	})
+}
+
 // A client that is slow, so that its reader waits again and again for the callbacks, finds that peer
 // too.
 func TestAPeerThatFloodsAndReadsNothing(t *testing.T) {

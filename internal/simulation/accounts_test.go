@@ -325,7 +325,9 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 		return
 	}
 	now := time.Now()
-	if len(c.in) > 0 || w.blocked["match"] > 0 || stats.Inbox >= 1024 { // the client does not read
+	crowded := stats.Inbox >= maxInbox || stats.MessagesIn-w.messagesIn >= maxInbox // it may have been full meanwhile
+	w.messagesIn = stats.MessagesIn
+	if len(c.in) > 0 || w.blocked["match"] > 0 || crowded { // the client does not read
 		c.lastRead, c.lastWrite, c.lastAcked = now, now, now
 	}
 	if len(c.out) == 0 && c.writing == 0 {
@@ -341,7 +343,7 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 	silent := now.Sub(maxTime(c.lastRead, c.lastAcked, stats.Since))
 	blocked := now.Sub(maxTime(c.lastWrite, stats.Since))
 	stuck := now.Sub(maxTime(c.lastAcked, stats.Since))
-	ahead := time.Duration(c.arrived-c.arrivedByThen) * time.Second / slowestLink
+	ahead := time.Duration(c.arrived-min(c.arrivedByThen, c.arrivedByPong)) * time.Second / slowestLink
 	switch {
 	case w.sessionHeld():
 	case now.Sub(maxTime(c.lastRead, stats.Since)) > bound && silent > bound:
@@ -356,6 +358,7 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 // Of [wechatws.Liveness]: a ping may be unanswered for so many timeouts, and for longer while that
 // much may be ahead of the pong.
 const (
+	maxInbox     = 1024
 	pingTimeouts = 6
 	slowestLink  = 8 << 10 // bytes per second
 	// writeSlice is after how long the client sees at the latest that a write has made progress.

@@ -129,6 +129,7 @@ func (s *server) receive(opcode byte, payload []byte) {
 		if !w.silent && !s.closing {
 			s.write(appendFrame(nil, opPong, payload))
 			w.pongs++
+			s.conn.arrivedByPong = s.conn.arrived
 		}
 	case opClose:
 		if !w.silent {
@@ -181,6 +182,7 @@ type ends struct {
 	lastRead            time.Time // when bytes were last read, or could have been
 	lastAcked           time.Time // when the server last took bytes, or there were none to take
 	arrivedByThen       int       // when there last were none
+	arrivedByPong       int       // when the server last wrote a pong
 	unread              int       // bytes, when the client closed it
 	local               bool      // the user has ended it
 	cut                 bool      // CloseNow has ended it while the client was writing

@@ -52,6 +52,7 @@ type world struct {
 	waitEnds   time.Time     // when the last wait is over
 	urged      time.Time     // when something last happened that may end a wait
 	opened     time.Time     // when an attempt last succeeded
+	messagesIn int64         // at the last look
 
 	costs
 	over    bool
