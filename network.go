@@ -138,10 +138,19 @@ func (s *session) awaitNetwork(attempt int) bool {
 		c.mu.Unlock()
 		select {
 		case <-s.wake:
-			s.sleep(s.schedule.spread())
+			if !s.isForced() {
+				s.sleep(s.schedule.spread())
+			}
 		case <-s.quit:
 		}
 	}
+}
+
+// isForced reports whether [Client.Reconnect] was called and the attempt has not begun.
+func (s *session) isForced() bool {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	return s.client.forced
 }
 
 var errAddressLost = errors.New("the machine does not have the connection's address any more")
