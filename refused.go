@@ -27,7 +27,7 @@ import (
 
 // quietTime is how long nothing is written before and after a suspect: longer than the round
 // trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
-// that is longer.
+// that is longer; what is sent again then is the same message.
 const quietTime = time.Second
 
 // refuses reports whether code is one with which a peer refuses a message.
@@ -82,6 +82,8 @@ func (l *link) mayWrite(m *queued, n int) bool {
 		return true
 	case n > 0:
 		return false
+	case w.trial != nil && m.Value.of != nil && m.Value.of == w.trial.Value.of: // the trial goes on
+		return true
 	}
 	quiet, passed := quietTime, l.quietFor()
 	switch {
