@@ -88,16 +88,15 @@ func (l *link) mayWrite(m *queued, n int) bool {
 	quiet, passed := quietTime, l.quietFor()
 	switch {
 	case w.trial == nil:
-		passed = min(passed, time.Since(w.beaten))
+		beat := time.Since(w.beaten)
+		passed = min(passed, beat)
+		w.noBeat = time.Now().Add(quiet - min(beat, time.Since(w.lastMessage))) // however long the inbox is full
 	case w.trial.Value.of != nil:
 		quiet = max(quiet, w.trial.Value.of.timeout)
 	}
 	if left := quiet - passed; left > 0 {
-		if w.trial == nil {
-			w.noBeat = time.Now().Add(left)
-			if suspect.Load() {
-				w.suspect = m
-			}
+		if w.trial == nil && suspect.Load() {
+			w.suspect = m
 		}
 		if w.quiet == nil {
 			l.awaitQuiet(left)
@@ -131,10 +130,15 @@ func (l *link) beat(due *Outbound) (now, later *Outbound) {
 	return due, nil
 }
 
+// maxStall is for how long a quiet time waits for the inbox: where callbacks are slower than the
+// server, that is full again and again.
+const maxStall = time.Minute
+
 // quietFor returns for how long nothing was written, and a refusal could be read. It is called with
 // the writer's mutex held.
 func (l *link) quietFor() time.Duration {
-	return min(time.Since(l.writer.lastMessage), time.Since(l.heartbeat.reading()))
+	quiet := time.Since(l.writer.lastMessage)
+	return max(min(quiet, time.Since(l.heartbeat.reading())), quiet-maxStall)
 }
 
 // awaitQuiet has the writer started after d. It is called with the writer's mutex held.
