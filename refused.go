@@ -191,7 +191,9 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 	w := &l.writer
 	w.mu.Lock()
 	cut, trial, quiet := w.cut, w.trial, l.quietFor()
-	alone := code == StatusMessageTooBig || w.beaten.Before(w.noBeat) // no heartbeat is too big
+	// If a heartbeat that is no larger is too big, so is the message.
+	alone := w.beaten.Before(w.noBeat) ||
+		code == StatusMessageTooBig && trial != nil && w.beatSize <= len(trial.Value.Data)
 	w.trial = nil
 	w.mu.Unlock()
 	if cut != nil {
