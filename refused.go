@@ -208,7 +208,6 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
 			first.suspect.Store(true)
 		}
-		c.refusals = refusals{}
 		return false
 	}
 	m := &trial.Value

@@ -334,6 +334,9 @@ func (s *session) detach(l *link, ending ending) CloseEvent {
 		cause.tried = c.refused(l, cause.Code)
 		c.quietFirst = !cause.tried && time.Since(l.opened) < c.cfg.stableAfter
 	}
+	if !cause.tried {
+		c.refusals = refusals{}
+	}
 	c.requests.lost(l, ending.lost)
 	return event
 }
