@@ -35,9 +35,9 @@ var (
 
 	// ErrRefused means that the peer refuses a message. It is wrapped by a [*DroppedError]:
 	// two connections ended with close code 1003, 1007 or 1009 ([StatusUnsupportedData],
-	// [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while the message was being
-	// written or waited for its confirmation, on the second one as the only message: nothing
-	// else was written for a second before and after.
+	// [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while it was being written or waited
+	// for its confirmation, on the second one alone: nothing else was written for a second before
+	// and after. While the inbox is full, other messages wait for up to a minute.
 	//
 	// With 1008 ([StatusPolicyViolation]) servers refuse clients too, because of a rate limit
 	// or an expired token, and nothing shows which of the two is meant. So this must come at

@@ -93,6 +93,20 @@ func TestJitterSpreadsWhatFollowsAChangeOfTheNetwork(t *testing.T) {
 	}
 }
 
+// Reconnect ends also the wait for a network at once.
+func TestReconnectWithoutANetworkIsNotSpread(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(append(quiet(), wechatws.WithNetworkMonitor(newFakeNetwork(false)), wechatws.WithJitter(1))...)
+		go func() { _ = c.Run(t.Context()) }()
+		w.sleep(time.Minute)
+		require.Equal(t, wechatws.StateOffline, c.State())
+		require.NoError(t, c.Reconnect())
+		w.sleep(0)
+		assert.Equal(t, wechatws.StateOpen, c.State())
+		c.close()
+	})
+}
+
 // With jitter, Reconnect is obeyed at once all the same, also while the attempt that follows a change
 // is delayed; and a network that goes again meanwhile is dialed no more.
 func TestReconnectIsNotSpread(t *testing.T) {

@@ -201,6 +201,8 @@ type Setup struct {
 	next  int             // index in it of the message that Receive returns next
 	count int             // messages received
 	bytes int             // of these
+
+	skipped error // the first *ReadLimitError
 }
 
 // errSetupOver is the error of a Setup's methods after its function has returned.
@@ -215,9 +217,9 @@ var errSetupOver = errors.New("wechatws: Setup is used after its AfterConnect fu
 //
 // fn is called on the goroutine of the attempt, not on that of the callbacks, so a slow
 // callback does not delay it. The messages that it receives reach the callbacks too, after
-// [Client.OnOpen]; those of a failed attempt reach none. While fn runs, no heartbeat is sent
-// and the queue waits, so fn must not wait for [Client.Flush], [Client.Request] or
-// [Client.SendConfirmed]. The context of fn ends with the timeout, with [Client.Close], and
+// [Client.OnOpen]; those of a failed attempt reach none, but [Client.OnError] receives the first
+// [*ReadLimitError]. While fn runs, no heartbeat is sent and the queue waits, so fn must not wait
+// for [Client.Flush], [Client.Request] or [Client.SendConfirmed]. The context of fn ends with the timeout, with [Client.Close], and
 // when the attempt is restarted, by [Client.Reconnect] or because its network is gone; that also
 // ends the connection, and with it methods of the Setup that were called with another context.
 //
@@ -296,6 +298,9 @@ func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Du
 		o.err = l.why()
 	}
 	if o.err != nil {
+		if o.skipped != nil { // fn may have waited for that message
+			s.client.reportLater(s, o.skipped)
+		}
 		return 0, &DialError{Phase: phaseSetup, Err: o.err, text: because(o.err)}
 	}
 	return took, nil
@@ -352,8 +357,11 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			o.next = 0
 		}
 		m, _, err := o.batch.read(o.next)
-		if err == nil || errors.Is(err, ErrNoType) {
+		switch {
+		case err == nil || errors.Is(err, ErrNoType):
 			o.batch.take(o.next)
+		case o.batch.Skipped > 0 && o.skipped == nil:
+			o.skipped = err
 		}
 		o.next++
 		o.count++

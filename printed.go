@@ -8,7 +8,7 @@ import (
 
 // Printable returns text with everything escaped, as in a Go string, that could control a terminal,
 // fake a line, change the direction of text, or be invisible: control and format characters, line
-// ends and tabs included, bytes that are not valid UTF-8, and more than four marks on one
+// ends and tabs included, fillers, bytes that are not valid UTF-8, and more than four marks on one
 // character. All other text is returned as it is. Printable of Printable is the same again.
 //
 // Use it for every text of a message that a program prints. The errors of this package and the lines

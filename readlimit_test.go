@@ -231,6 +231,37 @@ func TestASkippedMessageReachesNothingElse(t *testing.T) {
 	})
 }
 
+// A function of AfterConnect that waits for a message above the limit fails, and the reason is reported.
+func TestAMessageSkippedInAFailedAttemptIsReported(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnConn(func(conn *wstest.Conn) {
+			_ = conn.Send("welcome, " + strings.Repeat("x", 10))
+			_ = conn.Send(strings.Repeat("x", 30))
+		})
+		c := w.client(append(quiet(), wechatws.WithReadLimit(10))...)
+		attempt := 0
+		c.AfterConnect(5*time.Second, func(ctx context.Context, o *wechatws.Setup) error {
+			if attempt++; attempt == 2 {
+				return nil
+			}
+			_, err := o.Receive(ctx)
+			return err
+		})
+		c.connect()
+		w.sleep(time.Second)
+		var errs []string
+		for _, err := range c.errors() {
+			errs = append(errs, err.Error())
+		}
+		const above = "wechatws: message of %d bytes is larger than the read limit of 10 bytes; raise it with WithReadLimit"
+		assert.Equal(t, []string{
+			fmt.Sprintf(above, 19), "wechatws: setup: not done within 5s: context deadline exceeded",
+			fmt.Sprintf(above, 19), fmt.Sprintf(above, 30),
+		}, errs)
+		c.close()
+	})
+}
+
 // The bytes of a message that is skipped are signs of life, as those of any other.
 func TestASkippedMessageIsLife(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

@@ -27,7 +27,7 @@ import (
 
 // quietTime is how long nothing is written before and after a suspect: longer than the round
 // trip that a refusal takes. After a message of SendConfirmed it is the [ConfirmTimeout] if
-// that is longer.
+// that is longer; what is sent again then is the same message.
 const quietTime = time.Second
 
 // refuses reports whether code is one with which a peer refuses a message.
@@ -82,20 +82,21 @@ func (l *link) mayWrite(m *queued, n int) bool {
 		return true
 	case n > 0:
 		return false
+	case w.trial != nil && m.Value.of != nil && m.Value.of == w.trial.Value.of: // the trial goes on
+		return true
 	}
 	quiet, passed := quietTime, l.quietFor()
 	switch {
 	case w.trial == nil:
-		passed = min(passed, time.Since(w.beaten))
+		beat := time.Since(w.beaten)
+		passed = min(passed, beat)
+		w.noBeat = time.Now().Add(quiet - min(beat, time.Since(w.lastMessage))) // however long the inbox is full
 	case w.trial.Value.of != nil:
 		quiet = max(quiet, w.trial.Value.of.timeout)
 	}
 	if left := quiet - passed; left > 0 {
-		if w.trial == nil {
-			w.noBeat = time.Now().Add(left)
-			if suspect.Load() {
-				w.suspect = m
-			}
+		if w.trial == nil && suspect.Load() {
+			w.suspect = m
 		}
 		if w.quiet == nil {
 			l.awaitQuiet(left)
@@ -129,10 +130,15 @@ func (l *link) beat(due *Outbound) (now, later *Outbound) {
 	return due, nil
 }
 
+// maxStall is for how long a quiet time waits for the inbox: where callbacks are slower than the
+// server, that is full again and again.
+const maxStall = time.Minute
+
 // quietFor returns for how long nothing was written, and a refusal could be read. It is called with
 // the writer's mutex held.
 func (l *link) quietFor() time.Duration {
-	return min(time.Since(l.writer.lastMessage), time.Since(l.heartbeat.reading()))
+	quiet := time.Since(l.writer.lastMessage)
+	return max(min(quiet, time.Since(l.heartbeat.reading())), quiet-maxStall)
 }
 
 // awaitQuiet has the writer started after d. It is called with the writer's mutex held.
@@ -185,7 +191,9 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 	w := &l.writer
 	w.mu.Lock()
 	cut, trial, quiet := w.cut, w.trial, l.quietFor()
-	alone := code == StatusMessageTooBig || w.beaten.Before(w.noBeat) // no heartbeat is too big
+	// If a heartbeat that is no larger is too big, so is the message.
+	alone := w.beaten.Before(w.noBeat) ||
+		code == StatusMessageTooBig && trial != nil && w.beatSize <= len(trial.Value.Data)
 	w.trial = nil
 	w.mu.Unlock()
 	if cut != nil {
@@ -200,7 +208,6 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 		if first := c.confirmations.first(); first != nil && first.wasWrittenTo(l) {
 			first.suspect.Store(true)
 		}
-		c.refusals = refusals{}
 		return false
 	}
 	m := &trial.Value

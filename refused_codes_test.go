@@ -232,6 +232,28 @@ func TestRefusalsWith1008CountInARow(t *testing.T) {
 	})
 }
 
+// A connection that ends otherwise, and an outage of the server, do not continue the row.
+func TestAnotherEndEndsARowOf1008(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		w.srv.OnConn(func(conn *wstest.Conn) {
+			switch n := len(w.srv.Conns()); {
+			case n == 3:
+				time.AfterFunc(2*time.Second, func() { w.srv.Stop(wstest.RST) })
+			case n <= 5:
+				time.AfterFunc(2*time.Second, func() { _ = conn.Close(policy, "") })
+			}
+		})
+		c := w.client(quiet()...).connect()
+		seven := c.confirm(t.Context(), 7)
+		w.sleep(16 * time.Minute)
+		w.srv.Start()
+		w.sleep(40 * time.Minute)
+		require.Len(t, w.srv.Conns(), 6)
+		require.Empty(t, seven)
+		_ = c.CloseNow()
+	})
+}
+
 // When every message is refused with 1008 for good, the client ends, and no more than the first one
 // is dropped before.
 func TestAClientThatIsRefusedWith1008EndsAndHandsBack(t *testing.T) {
@@ -278,6 +300,20 @@ func TestARefusedHeartbeatIsReported(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A heartbeat that is too big is not taken for the message that waits for its confirmation.
+func TestAHeartbeatThatIsTooBigDropsNoMessage(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		beat := strings.Repeat("beat", 100_000)
+		w.refuse("beat")
+		c := w.client(wechatws.WithHeartbeat(wechatws.Heartbeat{Message: wechatws.Text(beat)})).connect()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		_, err := c.SendConfirmed(ctx, 7, isOfType("never"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_ = c.CloseNow()
+	})
 }
 
 // A message is also found next to heartbeats that follow each other closely.

@@ -221,10 +221,15 @@ func (s *session) wait(attempt int, d time.Duration, cause error) {
 	s.sleep(d, s.schedule.spread())
 }
 
-// spreadChange blocks until an attempt that follows a change of the network may begin.
+// spreadChange blocks until an attempt that follows a change of the network may begin. One that
+// Reconnect was called for follows at once.
 func (s *session) spreadChange() {
-	spread := s.schedule.spread()
-	s.sleep(spread, spread)
+	s.client.mu.Lock()
+	forced := s.client.forced
+	s.client.mu.Unlock()
+	if spread := s.schedule.spread(); !forced {
+		s.sleep(spread, spread)
+	}
 }
 
 // sleep blocks as wait does. A change of the network ends it after spread, which is drawn once: the
@@ -339,6 +344,9 @@ func (s *session) detach(l *link, ending ending) CloseEvent {
 	if c.quietFirst = false; !c.closing && cause.Remote && refuses(cause.Code) {
 		cause.tried = c.refused(l, cause.Code)
 		c.quietFirst = !cause.tried && time.Since(l.opened) < c.cfg.stableAfter
+	}
+	if !cause.tried {
+		c.refusals = refusals{}
 	}
 	c.requests.lost(l, ending.lost)
 	return event

@@ -408,7 +408,7 @@ func (l *link) settleLocked(n int, begun bool) {
 	switch {
 	case n > 0:
 		w.lastMessage = time.Now()
-	case !begun && len(w.batch) > 0 && w.trial != nil:
+	case !begun && len(w.batch) > 0 && w.batch[0] == w.trial:
 		w.suspect, w.trial = w.trial, nil // it was not written
 	}
 	if begun {

@@ -51,6 +51,10 @@ func plain(s string) bool {
 // escaped reports whether r could be invisible, or change how the text around it is shown. It counts
 // the marks in a row.
 func escaped(r rune, marks *int) bool {
+	if unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) { // letters and marks that fill, and show nothing
+		*marks = 0
+		return true
+	}
 	if !unicode.In(r, unicode.Mn, unicode.Me) {
 		*marks = 0
 		return !unicode.IsGraphic(r)

@@ -14,6 +14,7 @@ func TestTextIsShortAndVisible(t *testing.T) {
 		{"茶 tea\u3000", "茶 tea\u3000", "\"茶 tea\u3000\""},
 		{"a\r\n\x1b[2J\x00\x7f", `a\r\n\x1b[2J\x00\x7f`, `"a\r\n\x1b[2J\x00\x7f"`},
 		{"a\u202eb\u200bc\u2028", `a\u202eb\u200bc\u2028`, `"a\u202eb\u200bc\u2028"`},
+		{"a\u115fb\u3164c\uffa0d\u034f", `a\u115fb\u3164c\uffa0d\u034f`, `"a\u115fb\u3164c\uffa0d\u034f"`}, // letters and a mark that show nothing
 		{"a\xff\xe8\x8c", `a\xff\xe8\x8c`, `"a\xff\xe8\x8c"`},
 		{`say "\n"`, `say "\n"`, `"say \"\\n\""`},
 		{"a" + strings.Repeat("\u0301", 6) + "b\u0301", "a\u0301\u0301\u0301\u0301" + `\u0301\u0301` + "b\u0301", "\"a\u0301\u0301\u0301\u0301" + `\u0301\u0301` + "b\u0301\""},
