@@ -82,15 +82,16 @@ var (
 
 	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
 	// reserved bits, unknown opcodes, masked frames, control frames that are too long, close
-	// codes that must not be sent. The client sends a close frame with
-	// [StatusProtocolError]. The error's text has the details.
+	// codes that must not be sent. The client sends a close frame with [StatusProtocolError], or
+	// with [StatusInvalidFramePayloadData] for text that is not UTF-8 ([WithStrictUTF8]). The
+	// error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
 	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8: inbound, in a
-	// [*DecodeError], and outbound, of a [Text] for example.
+	// [*DecodeError], with [WithStrictUTF8] in a [*CloseError]; outbound, of a [Text] for example.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
 	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is

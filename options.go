@@ -324,7 +324,7 @@ func WithTrace(traces ...Trace) Option {
 //	Error  failed                  attempt, err; the client has ended
 //	Info   closed                  err
 //	Warn   messages dropped        count, err
-//	Warn   message not used        count, type, size, err
+//	Warn   message not used        count, type, size, err; above the read limit: connection, no type
 //	Error  user function panicked  value, stack
 //	Warn   error                   err: all other errors that OnError receives
 //
