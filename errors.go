@@ -33,17 +33,20 @@ var (
 	// the peer refuses with close code 1009.
 	ErrMessageTooBig = errors.New("message is too big")
 
-	// ErrRefused means that the peer refuses a message. It is wrapped by a [*DroppedError]:
-	// two connections ended with close code 1003, 1007 or 1009 ([StatusUnsupportedData],
-	// [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while the message was being
-	// written or waited for its confirmation, on the second one as the only message: nothing
-	// else was written for a second before and after.
+	// ErrRefused means that the peer refuses a message, so that sending it again would end every
+	// further connection. The client drops the message with a [*DroppedError] that wraps
+	// ErrRefused, and sends the messages behind it.
 	//
-	// With 1008 ([StatusPolicyViolation]) servers refuse clients too, because of a rate limit
-	// or an expired token, and nothing shows which of the two is meant. So this must come at
-	// least three times in a row and for the time of [WithPermanentAfter], on connections that
-	// end while it is the only message, until the message is dropped; the messages behind it
-	// wait until then. [Client.Request] returns the second time.
+	// The peer refuses a message if it closes two connections with 1003, 1007 or 1009
+	// ([StatusUnsupportedData], [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while the
+	// message is being written or waits for its confirmation. On the second connection the client
+	// writes nothing else for a second before and after the message.
+	//
+	// A peer also closes with 1008 ([StatusPolicyViolation]) because of the client: a rate limit,
+	// an expired token. So with 1008 a message is dropped only after it has been refused alone, as
+	// on that second connection, three times in a row and over at least the time of
+	// [WithPermanentAfter]; the messages behind it wait until then. [Client.Request] returns the
+	// error after the first time.
 	ErrRefused = errors.New("wechatws: message refused by the peer")
 
 	// ErrNotOpen is returned by the methods that need an open connection, and by Send
@@ -270,13 +273,13 @@ func (e *CloseError) Error() string {
 // Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is an inbound message that is larger than the read limit; see
-// [WithReadLimit]. [Client.OnError] receives it when the message has been skipped. In a
-// [*CloseError] it is the cause of a disconnect: the client has sent a close frame with
-// [StatusMessageTooBig].
+// A ReadLimitError reports an inbound message above the read limit ([WithReadLimit]). After
+// skipping the message, the client passes it to [Client.OnError] and counts it in
+// [Stats].Skipped. If the message ended the connection, with [WithCloseOnReadLimit] or more than
+// 64 MiB above the limit, a [*CloseError] wraps it.
 type ReadLimitError struct {
 	Limit      int64 // in bytes
-	Size       int64 // of the message in bytes, after decompression; 0: unknown, since it was not read to its end
+	Size       int64 // of the message in bytes, after decompression; 0 if the message ended the connection
 	Connection int   // number of the connection, as in [Message]
 }
 
