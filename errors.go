@@ -137,7 +137,7 @@ const (
 )
 
 // A DialError is a connection attempt that has failed, with the phase in which it failed. Its
-// text has the server's host and port, and never a query, user info or header value. Invalid
+// text has the server's host and port, and never a path, query, user info or header value. Invalid
 // data from the peer in it, such as a malformed status line, is cut at 200 bytes, with control
 // characters escaped. In JSON and with %#v it is its text.
 //
