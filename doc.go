@@ -107,8 +107,8 @@
 // Conditions are sentinels for errors.Is, such as [ErrClosed] and [ErrQueueFull]. Causes are
 // types for errors.As: [*DialError] with the phase that failed, [*HandshakeError] with the HTTP
 // status, [*CloseError] with the close code, [*DecodeError], [*ReadLimitError], [*PanicError],
-// [*DroppedError], [*UndeliveredError]. The text of an error never has a URL's query, user info or a header's
-// value.
+// [*DroppedError], [*UndeliveredError]. The text of an error contains no path, query or user info of a
+// URL, and no header's value.
 //
 // # Testing
 //

@@ -33,17 +33,21 @@ var (
 	// the peer refuses with close code 1009.
 	ErrMessageTooBig = errors.New("message is too big")
 
-	// ErrRefused means that the peer refuses a message. It is wrapped by a [*DroppedError]:
-	// two connections ended with close code 1003, 1007 or 1009 ([StatusUnsupportedData],
-	// [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while it was being written or waited
-	// for its confirmation, on the second one alone: nothing else was written for a second before
-	// and after. While the inbox is full, other messages wait for up to a minute.
+	// ErrRefused means that the peer refuses a message, so that sending it again would end every
+	// further connection. The client drops the message with a [*DroppedError] that wraps
+	// ErrRefused, and sends the messages behind it.
 	//
-	// With 1008 ([StatusPolicyViolation]) servers refuse clients too, because of a rate limit
-	// or an expired token, and nothing shows which of the two is meant. So this must come at
-	// least three times in a row and for the time of [WithPermanentAfter], on connections that
-	// end while it is the only message, until the message is dropped; the messages behind it
-	// wait until then. [Client.Request] returns the second time.
+	// The peer refuses a message if it closes two connections with 1003, 1007 or 1009
+	// ([StatusUnsupportedData], [StatusInvalidFramePayloadData], [StatusMessageTooBig]) while the
+	// message is being written or waits for its confirmation. On the second connection the client
+	// writes nothing else for a second before and after the message; while the inbox is full, other
+	// messages wait for up to a minute.
+	//
+	// A peer also closes with 1008 ([StatusPolicyViolation]) because of the client: a rate limit,
+	// an expired token. So with 1008 a message is dropped only after it has been refused alone, as
+	// on that second connection, three times in a row and over at least the time of
+	// [WithPermanentAfter]; the messages behind it wait until then. [Client.Request] returns the
+	// error after the first time.
 	ErrRefused = errors.New("wechatws: message refused by the peer")
 
 	// ErrNotOpen is returned by the methods that need an open connection, and by Send
@@ -82,15 +86,16 @@ var (
 
 	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
 	// reserved bits, unknown opcodes, masked frames, control frames that are too long, close
-	// codes that must not be sent. The client sends a close frame with
-	// [StatusProtocolError]. The error's text has the details.
+	// codes that must not be sent. The client sends a close frame with [StatusProtocolError], or
+	// with [StatusInvalidFramePayloadData] for text that is not UTF-8 ([WithStrictUTF8]). The
+	// error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
 	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8: inbound, in a
-	// [*DecodeError], and outbound, of a [Text] for example.
+	// [*DecodeError], with [WithStrictUTF8] in a [*CloseError]; outbound, of a [Text] for example.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
 	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
@@ -133,7 +138,7 @@ const (
 )
 
 // A DialError is a connection attempt that has failed, with the phase in which it failed. Its
-// text has the server's host and port, and never a query, user info or header value. Invalid
+// text has the server's host and port, and never a path, query, user info or header value. Invalid
 // data from the peer in it, such as a malformed status line, is cut at 200 bytes, with control
 // characters escaped. In JSON and with %#v it is its text.
 //
@@ -269,13 +274,13 @@ func (e *CloseError) Error() string {
 // Unwrap returns Err.
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A ReadLimitError is an inbound message that is larger than the read limit; see
-// [WithReadLimit]. [Client.OnError] receives it when the message has been skipped. In a
-// [*CloseError] it is the cause of a disconnect: the client has sent a close frame with
-// [StatusMessageTooBig].
+// A ReadLimitError reports an inbound message above the read limit ([WithReadLimit]). After
+// skipping the message, the client passes it to [Client.OnError] and counts it in
+// [Stats].Skipped. If the message ended the connection, with [WithCloseOnReadLimit] or more than
+// 64 MiB above the limit, a [*CloseError] wraps it.
 type ReadLimitError struct {
 	Limit      int64 // in bytes
-	Size       int64 // of the message in bytes, after decompression; 0: unknown, since it was not read to its end
+	Size       int64 // of the message in bytes, after decompression; 0 if the message ended the connection
 	Connection int   // number of the connection, as in [Message]
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -210,6 +211,7 @@ func (d *dialing) redact(text string) string {
 	}
 	secrets = append(secrets, d.url.User.Username(), d.url.RawQuery)
 	secrets = append(secrets, d.cfg.subprotocols...)
+	secrets = append(secrets, secretsOfPath(d.url)...)
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
 	for _, s := range secrets {
 		if len(s) >= minSecret {
@@ -222,3 +224,25 @@ func (d *dialing) redact(text string) string {
 // minSecret is the length in bytes from which redact removes a value. Shorter ones, such as
 // "1", are no secrets, and are part of other words.
 const minSecret = 4
+
+// secretsOfPath returns the path of a URL and its segments. A word, such as "connection" or "server",
+// may be part of any error, so it is a secret only behind its slash. What the host contains is shown
+// anyway.
+func secretsOfPath(u *url.URL) []string {
+	var secrets []string
+	for _, path := range []string{u.Path, u.EscapedPath()} {
+		secrets = append(secrets, path)
+		for segment := range strings.SplitSeq(path, "/") {
+			if isWord(segment) {
+				segment = "/" + segment
+			}
+			secrets = append(secrets, segment)
+		}
+	}
+	return slices.DeleteFunc(secrets, func(s string) bool { return strings.Contains(u.Host, strings.Trim(s, "/")) })
+}
+
+// isWord reports whether s has lower-case letters only, and is no longer than words are.
+func isWord(s string) bool {
+	return len(s) < 16 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == ""
+}

@@ -34,12 +34,14 @@ type Option func(*config)
 // WithLogin sends the value that fn returns as the first message of every connection, by
 // default none. The value may be anything that [Client.Send] takes; nil sends nothing.
 //
-// fn runs on a goroutine of its own, one call at a time, and may block until its context ends:
-// after the dial timeout ([WithDialTimeout]), or when the client is closed. An error from it,
-// or a write that fails, is a failed attempt; an error marked with [Permanent] ends the
-// client. If the peer refuses the message, by closing every connection with 1003, 1007, 1008 or
-// 1009 before anything else is written, this lasts as long as a refusal of the client may, see
-// [WithPermanentAfter]; the queue waits, and [CloseError.Err] says how large the login is.
+// fn runs on a goroutine of its own, one call at a time. It may block; its context ends after the
+// dial timeout ([WithDialTimeout]) or when the client is closed. An error from it, or a write that
+// fails, is a failed attempt; an error marked with [Permanent] ends the client.
+//
+// The peer refuses the login if it closes every connection with 1003, 1007, 1008 or 1009 before
+// anything else is written. That is retried as a refusal of the client is ([WithPermanentAfter]),
+// with the queue kept; then the client ends in [StateFailed]. [CloseError.Err] contains the size of
+// the login.
 //
 // It mirrors the message that the original sends in _onSocketOpened.
 func WithLogin(fn func(ctx context.Context) (any, error)) Option {
@@ -193,12 +195,14 @@ func WithoutReconnect() Option {
 	return setting("WithTiers", func(c *config) error { c.newBackOff = nil; return nil })
 }
 
-// WithJitter spreads each wait evenly over ± fraction of itself, by default 0: the schedule is
-// exact. fraction is from 0 to 1. Use it, with 0.2 for example, if you run more than one client,
-// which would otherwise reconnect to a server at the same moment. A wait for the Retry-After of
-// a server is only spread upwards, without WithJitter by a tenth. What otherwise follows a change of
-// the network at once ([WithNetworkMonitor]) is spread over as much time as the first wait of
-// [WithTiers] is, and over no more than a wait of 3 s: over 1.2 s with a fraction of 0.2.
+// WithJitter makes each wait of the schedule random, between wait × (1 − fraction) and
+// wait × (1 + fraction), by default 0: no jitter. fraction is from 0 to 1. Use 0.2 if you run more
+// than one client; otherwise all of them reconnect at the same moment.
+//
+// A Retry-After is only lengthened: by up to fraction of it, or by up to a tenth if fraction is 0.
+// An attempt that would follow a change of the network at once ([WithNetworkMonitor]) is delayed by a
+// random time of up to 2 × fraction × the delay of the first tier ([WithTiers]), of which at most 3 s
+// count, or 3 s with [WithBackOff]: by up to 1.2 s with the default tiers and a fraction of 0.2.
 func WithJitter(fraction float64) Option {
 	return setting("WithJitter", func(c *config) error {
 		c.jitter = fraction
@@ -248,13 +252,18 @@ func WithPermanentAfter(d time.Duration) Option {
 // network, the client does not dial and waits in [StateOffline]; when the network comes back,
 // it dials at once. [SystemNetwork] is the monitor of the machine's own network.
 //
-// Each change that the monitor reports probes the peer of an open connection: it must answer
-// within half the liveness timeout ([WithLiveness]). If it does not, and there is another
-// route to the server, or to the proxy, the next attempt follows at once. A connection whose local
-// address is gone then ends without a probe. A wait ends for a change of the route. So does an attempt
-// whose source address has gone; others continue, and if one fails, the next one follows at once. A
-// route is unknown if package net does not make the connections ([WithNetDial]): then each change
-// counts, up to one attempt each second.
+// After each change that the monitor reports,
+//   - an open connection is probed: the peer must answer within half the liveness timeout
+//     ([WithLiveness]). If it does not, and the route to the server or its proxy has changed, the next
+//     attempt follows at once. If the machine has lost the connection's local address and has another
+//     route, the connection ends without a probe;
+//   - a wait ends if the route to the server has changed;
+//   - an attempt under way is restarted if its source address is gone, and once if the network comes or
+//     goes; otherwise it continues, and if it fails after a change of the route, the next one follows
+//     at once.
+//
+// The route is unknown if [WithNetDial] makes connections that are not of package net; then each
+// change counts, for at most one attempt a second. [WithJitter] spreads what follows at once.
 //
 // It mirrors wx.getNetworkType in initWebSocket, and onNetworkChange.
 func WithNetworkMonitor(m NetworkMonitor) Option {
@@ -324,7 +333,7 @@ func WithTrace(traces ...Trace) Option {
 //	Error  failed                  attempt, err; the client has ended
 //	Info   closed                  err
 //	Warn   messages dropped        count, err
-//	Warn   message not used        count, type, size, err
+//	Warn   message not used        count, type, size, err; above the read limit: connection, no type
 //	Error  user function panicked  value, stack
 //	Warn   error                   err: all other errors that OnError receives
 //
@@ -348,13 +357,13 @@ func WithLogger(l *slog.Logger) Option {
 	})
 }
 
-// WithServerText shows what the server says about a refusal or an end in the text of errors, and so
-// in the log; by default it is left out. It is the body of a [HandshakeError] and of a [ProxyError]
-// and the reason of a [CloseError], in quotes, cut at 200 bytes, with control characters escaped.
+// WithServerText adds the server's own text to errors and so to the log, by default off: the body of
+// a [HandshakeError] or a [ProxyError], and the reason of a [CloseError], quoted, escaped and cut at
+// 200 bytes.
 //
-// Servers repeat in these texts the token that they refuse. Values of the URL and of the header are
-// removed only where they stand in a body unchanged, and from a reason nothing is removed. Use it
-// while you look for a fault, or if you know what the server writes.
+// Servers repeat in these texts the token that they refuse. In a body, values of the URL and of the
+// header are replaced by "[redacted]" where they appear unchanged and have four bytes or more; in a
+// reason nothing is replaced. Use it to find a fault, not permanently.
 func WithServerText() Option {
 	return setting("WithServerText", func(c *config) error { c.serverText = true; return nil })
 }

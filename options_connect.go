@@ -183,11 +183,11 @@ func WithDialTimeout(d time.Duration) Option {
 // 1 MiB; [math.MaxInt64] is no limit. It must be above zero.
 //
 // A larger message is read and discarded, in memory that does not grow with it. [Client.OnError]
-// receives a [*ReadLimitError] with its size, in its place among the callbacks, and the connection
-// stays open. Nothing that waits for this message gets it: a [Client.Request] whose answer is too
-// large blocks until its context ends. A message that is larger than the limit by more than 64 MiB
-// ends the connection with the same error and [StatusMessageTooBig], as soon as that is known, and
-// a reconnect follows; [WithCloseOnReadLimit] has every larger message do so.
+// receives a [*ReadLimitError] with its size, in the order of the messages, and the connection
+// stays open. No call receives the message: a [Client.Request] whose answer is too large blocks
+// until its context ends. A message that is larger than the limit by more than 64 MiB ends the
+// connection with the same error and [StatusMessageTooBig], as soon as that is known, and a
+// reconnect follows; [WithCloseOnReadLimit] does this at any message above the limit.
 func WithReadLimit(bytes int64) Option {
 	return setting("WithReadLimit", func(c *config) error {
 		c.readLimit = bytes
@@ -198,19 +198,20 @@ func WithReadLimit(bytes int64) Option {
 	})
 }
 
-// WithCloseOnReadLimit has a message that is larger than the read limit ([WithReadLimit]) end the
-// connection, by default off: it is skipped. The cause is a [*ReadLimitError], and the close code
-// [StatusMessageTooBig]. A reconnect follows, as soon as the limit is exceeded or a frame's header
-// announces that it will be. It is for a peer that resumes where it was interrupted.
+// WithCloseOnReadLimit ends the connection at a message above the read limit ([WithReadLimit]), by
+// default off: the message is skipped. The client sends a close frame with [StatusMessageTooBig] as
+// soon as the limit is exceeded, or a frame header announces that it will be, and reconnects.
+// [Client.OnClose] receives a [*CloseError] that wraps a [*ReadLimitError]; [Client.OnError] is not
+// called. Use it if the server sends again what it could not deliver.
 func WithCloseOnReadLimit() Option {
 	return setting("WithCloseOnReadLimit", func(c *config) error { c.closeOnLimit = true; return nil })
 }
 
-// WithStrictUTF8 has text that is not valid UTF-8 end the connection, by default off:
-// [Client.OnError] receives a [*DecodeError] around [ErrNotUTF8], and the connection stays open.
-// RFC 6455, section 8.1, demands the end. Its cause is [ErrProtocol] and [ErrNotUTF8], and the close
-// code [StatusInvalidFramePayloadData]; a reconnect follows. The client does not wait for the end
-// of a message that is invalid already; with [WithDialer] it does.
+// WithStrictUTF8 ends the connection at text that is not valid UTF-8, as RFC 6455, section 8.1,
+// requires, by default off: [Client.OnError] receives a [*DecodeError] that wraps [ErrNotUTF8], and
+// the connection stays open. The client sends a close frame with [StatusInvalidFramePayloadData] at
+// the first invalid byte (with [WithDialer]: at the end of the message), and reconnects.
+// [Client.OnClose] receives a [*CloseError] that wraps [ErrProtocol] and [ErrNotUTF8].
 func WithStrictUTF8() Option {
 	return setting("WithStrictUTF8", func(c *config) error { c.strictText = true; return nil })
 }

@@ -6,14 +6,15 @@ import (
 	"github.com/wechatws/wechatws/internal/printable"
 )
 
-// Printable returns text with everything escaped, as in a Go string, that could control a terminal,
-// fake a line, change the direction of text, or be invisible: control and format characters, line
-// ends and tabs included, fillers, bytes that are not valid UTF-8, and more than four marks on one
-// character. All other text is returned as it is. Printable of Printable is the same again.
+// Printable returns text that is safe to print in a terminal or a log. It escapes, as in a Go string,
+// control and format characters (line ends, tabs, changes of direction, the joiner of composed
+// emoji), fillers, other characters that are not graphic, bytes that are not valid UTF-8, and combining marks
+// after the fourth on one character. A backslash is not escaped, so the original cannot be restored;
+// calling Printable twice changes nothing more.
 //
-// Use it for every text of a message that a program prints. The errors of this package and the lines
-// of [WithLogger] do not need it, nor does %q. It does not shorten text, which is as long as the
-// sender likes, up to [WithReadLimit]. HTML needs an escaping of its own.
+// Use it for all text of messages. Errors of this package and lines of [WithLogger] are safe already,
+// and so is %q. It does not shorten text, which may be as long as [WithReadLimit] permits, and does not
+// escape HTML.
 func Printable[T ~string | ~[]byte](text T) string { return printable.Cut(string(text), math.MaxInt) }
 
 // says returns a text of the server as the end of an error's text; empty without

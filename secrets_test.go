@@ -171,6 +171,32 @@ func TestSecretsAreRedactedInEchoes(t *testing.T) {
 	})
 }
 
+// The path of the URL may be a secret too, in whole or in part.
+func TestPathsAreRedactedInEchoes(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		for _, tt := range []struct{ path, answer, want string }{
+			{"/hunter/abc?a=1", "HTTP/1.1 /hunter/abc", `malformed HTTP status code "[redacted]"`},
+			{"/bots/hunter2:AAF-x/ws", "no:hunter2:AAF-x", `malformed HTTP response "no:[redacted]"`},
+			{"/bots/hunter%402/ws", "no:hunter@2,hunter%402,/bots/hunter@2/ws", `malformed HTTP response "no:[redacted],[redacted],[redacted]"`},
+			{"/api/hunter/ws", "no:/hunter/ws", `malformed HTTP response "no:[redacted]/ws"`},
+			{"/ws/hunterhunterhunter", "no:hunterhunterhunter", `malformed HTTP response "no:[redacted]"`},
+			// What follows is no secret, and errors stay readable.
+			{"/", "no:/:path", `malformed HTTP response "no:/:path"`},
+			{"/ws", "no:/ws", `malformed HTTP response "no:/ws"`},
+			{"/server.test", "no:http://server.test:80", `malformed HTTP response "no:http://server.test:80"`},
+			{"/malformed/response", "no", `malformed HTTP response "no"`},
+		} {
+			w.srv.AnswerAlways(wstest.Raw(tt.answer + "\r\n\r\n"))
+			err := w.clientOf("ws://server.test:80"+tt.path, wechatws.WithoutReconnect()).Connect(t.Context())
+			assert.ErrorContains(t, err, tt.want)
+			assert.NotContains(t, errors.Unwrap(err).Error(), "hunter")
+		}
+		w.srv.AnswerAlways(wstest.Status(307, http.Header{"Location": {"http://server.test:81/"}}, ""))
+		err := w.clientOf("ws://server.test:80/redirect/server", wechatws.WithoutReconnect()).Connect(t.Context())
+		assert.ErrorContains(t, err, "redirect to another host (server.test:81) refused")
+	})
+}
+
 // The client's header and messages are for the configured host only.
 func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {

@@ -121,7 +121,7 @@ func attacks() []attack {
 		flood("500,000 fragments of one byte", task{}, func(v *victim) bool {
 			return v.say(frame(text, "")) && v.repeat(frame(continuation, "x"), 500_000) && v.say(frame(fin|continuation, ""))
 		}),
-		{name: "500,000 fragments of one byte, and no last one", times: 1, deaf: true, do: func(a attack, v *victim) {
+		{name: "500,000 fragments of one byte, and no final fragment", times: 1, deaf: true, do: func(a attack, v *victim) {
 			if v.greet(a.task) && v.say(frame(text, "")) && v.repeat(frame(continuation, "x"), 500_000) && v.say(frame(fin|ping, "")) {
 				_, _ = v.r.ReadBytes(fin | pong) // all of it has been read
 			}

@@ -36,7 +36,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	server := wstest.NewServer(wstest.WithNetwork(wstest.NewNetwork()))
 	defer server.Close()
-	heard := func(c comment) { fmt.Fprintln(out, "hears:", wechatws.Printable(c.Content)) }
+	heard := func(c comment) { fmt.Fprintln(out, "received:", wechatws.Printable(c.Content)) }
 
 	fmt.Fprintln(out, "== old: gorilla/websocket")
 	err := scene.Play(ctx, out, server, &oldClient{

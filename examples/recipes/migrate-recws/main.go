@@ -34,7 +34,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	server := wstest.NewServer() // on loopback: recws cannot be given another network
 	defer server.Close()
-	heard := func(c comment) { fmt.Fprintln(out, "hears:", wechatws.Printable(c.Content)) }
+	heard := func(c comment) { fmt.Fprintln(out, "received:", wechatws.Printable(c.Content)) }
 
 	fmt.Fprintln(out, "== old: recws")
 	if err := scene.Play(ctx, out, server, newOldClient(server.URL(), heard)); err != nil {

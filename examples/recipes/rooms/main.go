@@ -102,7 +102,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%d rooms are open, each has received its own welcome\n", rooms)
 
-	fmt.Fprintln(out, "** the server restarts, and all connections are lost in one moment")
+	fmt.Fprintln(out, "** the server restarts, and all connections are lost at the same moment")
 	lost := time.Now()
 	server.Stop(wstest.RST)
 	server.Start()

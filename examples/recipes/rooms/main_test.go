@@ -26,7 +26,7 @@ func TestRecipe(t *testing.T) {
 	bars := regexp.MustCompile(`(?m)^back after .*\n`)
 	require.Regexp(t, bars, output)
 	require.Equal(t, `500 rooms are open, each has received its own welcome
-** the server restarts, and all connections are lost in one moment
+** the server restarts, and all connections are lost at the same moment
 500 rooms are open, after 1000 attempts
 `, bars.ReplaceAllString(output, ""))
 }

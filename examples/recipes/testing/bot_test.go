@@ -60,8 +60,8 @@ func (s *stage) conn() *wstest.Conn {
 	return conn
 }
 
-// hear returns the bot's next message on a connection that is not a heartbeat.
-func (s *stage) hear(conn *wstest.Conn) string {
+// receive returns the bot's next message on a connection that is not a heartbeat.
+func (s *stage) receive(conn *wstest.Conn) string {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
@@ -95,9 +95,9 @@ const (
 func TestLogsInAndAnswers(t *testing.T) {
 	onStage(t, func(s *stage) {
 		conn := s.conn()
-		require.Equal(s, hello, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn))
 		require.NoError(s, conn.Send(question))
-		require.Equal(s, reply, s.hear(conn))
+		require.Equal(s, reply, s.receive(conn))
 	})
 }
 
@@ -121,7 +121,7 @@ func TestAWrongTokenEndsTheBot(t *testing.T) {
 
 func TestAnOutageOfAnHour(t *testing.T) {
 	onStage(t, func(s *stage) {
-		require.Equal(s, hello, s.hear(s.conn()))
+		require.Equal(s, hello, s.receive(s.conn()))
 
 		s.server.Stop(wstest.RST)
 		time.Sleep(time.Minute)
@@ -132,25 +132,25 @@ func TestAnOutageOfAnHour(t *testing.T) {
 
 		conn := s.conn()
 		require.LessOrEqual(s, time.Since(back), 450*time.Second) // the last tier
-		require.Equal(s, hello, s.hear(conn), "the login comes first again")
-		require.Equal(s, `{"msg_type":"message","content":"cake is back"}`, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn), "the login comes first again")
+		require.Equal(s, `{"msg_type":"message","content":"cake is back"}`, s.receive(conn))
 		require.NoError(s, conn.Send(question))
-		require.Equal(s, reply, s.hear(conn))
+		require.Equal(s, reply, s.receive(conn))
 	})
 }
 
 // All packets are lost: no FIN, no RST, no answer to a ping.
-func TestAServerThatHasGoneSilent(t *testing.T) {
+func TestAHalfOpenConnection(t *testing.T) {
 	onStage(t, func(s *stage) {
 		conn := s.conn()
-		require.Equal(s, hello, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn))
 
 		time.Sleep(time.Hour) // of nothing but pings and pongs
 		require.Equal(s, 1, s.server.OpenConns())
 		conn.Blackhole(true)
 		lost := time.Now()
 
-		require.Equal(s, hello, s.hear(s.conn()))
+		require.Equal(s, hello, s.receive(s.conn()))
 		require.LessOrEqual(s, time.Since(lost), 13*time.Second) // 10 s of silence, 3 s until the next attempt
 		require.Equal(s, 1, s.bot.client.Stats().Disconnects.HalfOpen)
 	})
@@ -159,7 +159,7 @@ func TestAServerThatHasGoneSilent(t *testing.T) {
 func TestKickedOut(t *testing.T) {
 	onStage(t, func(s *stage) {
 		conn := s.conn()
-		require.Equal(s, hello, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn))
 		require.NoError(s, conn.Close(loggedInElsewhere, "logged in elsewhere"))
 
 		var closed *wechatws.CloseError
@@ -174,14 +174,14 @@ func TestKickedOut(t *testing.T) {
 func TestTheServerRestarts(t *testing.T) {
 	onStage(t, func(s *stage) {
 		require.NoError(s, s.conn().Close(int(wechatws.StatusServiceRestart), "deploying"))
-		require.Equal(s, hello, s.hear(s.conn()))
+		require.Equal(s, hello, s.receive(s.conn()))
 	})
 }
 
 func TestBadMessages(t *testing.T) {
 	onStage(t, func(s *stage) {
 		conn := s.conn()
-		require.Equal(s, hello, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn))
 		for _, bad := range []string{"", "no JSON", "[]", "null", `{"msg_type":7}`, `{"msg_type":"message","content":[7]}`, "\xff"} {
 			require.NoError(s, conn.Send(bad))
 		}
@@ -189,7 +189,7 @@ func TestBadMessages(t *testing.T) {
 		require.NoError(s, conn.Send(`{"msg_type":"of next year"}`))
 
 		require.NoError(s, conn.Send(question))
-		require.Equal(s, reply, s.hear(conn), "the connection is the same, and so is the bot")
+		require.Equal(s, reply, s.receive(conn), "the connection is the same, and so is the bot")
 		require.Contains(s, s.log.String(), `cannot use message of type "message"`)
 	})
 }
@@ -198,7 +198,7 @@ func TestBadMessages(t *testing.T) {
 func TestLateAnswersAreNotGiven(t *testing.T) {
 	onStage(t, func(s *stage) {
 		conn := s.conn()
-		require.Equal(s, hello, s.hear(conn))
+		require.Equal(s, hello, s.receive(conn))
 
 		conn.StopReading() // and the bot's writes block once the buffers are full
 		require.NoError(s, s.bot.announce(s.Context(), strings.Repeat("x", 1<<20)))
@@ -209,10 +209,10 @@ func TestLateAnswersAreNotGiven(t *testing.T) {
 		s.server.Start()
 
 		conn = s.conn()
-		require.Equal(s, hello, s.hear(conn))
-		require.Contains(s, s.hear(conn), "xxx")
+		require.Equal(s, hello, s.receive(conn))
+		require.Contains(s, s.receive(conn), "xxx")
 		require.NoError(s, s.bot.announce(s.Context(), "I am back"))
-		require.Contains(s, s.hear(conn), "I am back")
+		require.Contains(s, s.receive(conn), "I am back")
 		synctest.Wait() // until the callback for the error has returned
 		require.Contains(s, s.log.String(), "message has expired")
 	})

@@ -1,6 +1,6 @@
 // Package scene is the script that a migration recipe runs twice, with the old program and
 // with the new one: a login, a message, an outage during which the program sends, and a
-// server that falls silent.
+// half-open connection.
 package scene
 
 import (
@@ -65,7 +65,7 @@ func Play(ctx context.Context, out io.Writer, server *wstest.Server, c Client) e
 		fmt.Fprintln(out, "received now:", said)
 	}
 
-	fmt.Fprintln(out, "** the server falls silent, and the connection stays")
+	fmt.Fprintln(out, "** the connection becomes half-open")
 	conn.Blackhole(true)
 	waiting, done := context.WithTimeout(ctx, Patience)
 	defer done()
