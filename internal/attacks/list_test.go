@@ -7,6 +7,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -104,8 +105,9 @@ func attacks() []attack {
 	return []attack{
 		brief(flood(idle, task{}, func(*victim) bool { return true })),
 		brief(attack{name: "messages of 1 GiB, compressed to 1 MiB", task: compress, times: 5, do: func(a attack, v *victim) {
-			if v.greet(a.task) {
-				v.say(frame(fin|compressed|text, bomb()))
+			if v.greet(a.task) && v.say(frame(fin|compressed|text, bomb())) {
+				_ = v.Conn.(*net.TCPConn).CloseWrite()
+				<-v.gone // otherwise what it holds of the message counts
 			}
 		}}),
 		flood("50 messages of 1 MiB, compressed to 1 KiB", compress, func(v *victim) bool {
