@@ -191,7 +191,7 @@ func (w *world) unwell() string {
 	stats := w.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	connecting := false
+	connecting, ending := false, false
 	var waiting string
 	for c := range w.calls {
 		switch c.verb {
@@ -200,13 +200,15 @@ func (w *world) unwell() string {
 			if c.verb == "connect" {
 				waiting = c.verb
 			}
-		default:
+		case "close", "closeNow", "shutdown":
+			waiting, ending = c.verb, true
+		default: // on a client that is not connected, it waits for Connect
 			waiting = c.verb
 		}
 	}
 	switch {
 	case stats.State == wechatws.StateIdle || stats.State == wechatws.StateClosed || stats.State == wechatws.StateFailed:
-		if !connecting && waiting == "" {
+		if !connecting && !ending {
 			go w.perform(context.Background(), step{Do: "connect", D: 10 * time.Minute}, "")
 		}
 		return "the client is " + stats.State.String()
