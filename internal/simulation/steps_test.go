@@ -323,7 +323,10 @@ func (w *world) perform(ctx context.Context, s step, inside string) {
 	defer w.mu.Unlock()
 	w.checkCall(c)
 	delete(w.calls, c)
-	if s.Do == "shutdown" && ctx.Err() != nil {
+	switch {
+	case s.Do == "closeNow": // the write may have begun after the call
+		w.cut()
+	case s.Do == "shutdown" && ctx.Err() != nil:
 		w.cuts[time.Now().UnixNano()] = true
 	}
 	if s.Do != "send" || err != nil {
