@@ -73,6 +73,7 @@ func (w *world) hasWritten(c *conn, m *message) {
 	}
 	first := len(m.written) == 0
 	m.written = append(m.written, c.number)
+	w.wrote++
 	switch {
 	case m.back > 0 && !w.isCut(c): // see handBack
 		w.fail("fate: message %d (%s) was handed back, and is written", m.id, m.verb)
