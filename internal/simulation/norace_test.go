@@ -2,4 +2,7 @@
 
 package simulation
 
-const usual = 2000
+const (
+	usual      = 2000
+	equalSeeds = 40
+)

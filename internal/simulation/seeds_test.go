@@ -79,7 +79,8 @@ func TestSeeds(t *testing.T) {
 
 // TestOneSeedIsOneRun runs schedules twice, and compares all that has happened in them. Within one
 // instant the order may differ: it is that of the scheduler. Where two cases of a select statement
-// are ready in one instant, Go chooses at random, so that a few schedules may have another outcome.
+// are ready in one instant, Go chooses at random, so that a few schedules may have another outcome;
+// with the race detector, which also shuffles the order of goroutines, more.
 func TestOneSeedIsOneRun(t *testing.T) {
 	const seeds = 50
 	equal := 0
@@ -94,7 +95,7 @@ func TestOneSeedIsOneRun(t *testing.T) {
 			t.Logf("seed %d has given two runs", seed)
 		}
 	}
-	assert.GreaterOrEqual(t, equal, seeds*4/5)
+	assert.GreaterOrEqual(t, equal, equalSeeds)
 }
 
 // replay runs a schedule. A printed program calls it.
