@@ -50,9 +50,8 @@ var (
 	// error after the first time.
 	ErrRefused = errors.New("wechatws: message refused by the peer")
 
-	// ErrNotOpen is returned by the methods that need an open connection, and by Send
-	// and Request without one if the message must not wait for it: with [FailFast], or if
-	// there is no queue ([WithQueue] with zero messages).
+	// ErrNotOpen is returned by the methods that need an open connection, and by Send and Request
+	// without one if the message must not wait for it: with [FailFast], or [WithQueue] of none.
 	ErrNotOpen = errors.New("wechatws: not open")
 
 	// ErrQueueFull is returned by [Client.Send], [Client.Request] and
@@ -227,11 +226,6 @@ type ProxyError struct {
 
 // Error returns the status, and the response's body with [WithServerText].
 func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) + e.said }
-
-// statusText returns an HTTP status and its name, if there is one.
-func statusText(status int) string {
-	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
-}
 
 // A CloseError is the end of a connection. Its text has the code and the cause, and the reason
 // only with [WithServerText]; the text of Err is cut at 200 bytes. In JSON and with %#v it is its

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -174,6 +175,11 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 		}
 	}
 	return e
+}
+
+// statusText returns an HTTP status and its name, if there is one.
+func statusText(status int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
 
 const needsTLS = "server uses TLS: the scheme of the URL must be wss"
