@@ -51,7 +51,7 @@ var (
 	ErrRefused = errors.New("wechatws: message refused by the peer")
 
 	// ErrNotOpen is returned by the methods that need an open connection, and by Send and Request
-	// without one if the message must not wait for it: with [FailFast], or [WithQueue] of none.
+	// without one if the message must not wait for it: with [FailFast], or without a queue ([WithQueue]).
 	ErrNotOpen = errors.New("wechatws: not open")
 
 	// ErrQueueFull is returned by [Client.Send], [Client.Request] and
