@@ -346,8 +346,12 @@ func (d *dialing) failed(resp *http.Response, err error) error {
 	case phase == phaseHandshake && strings.Contains(text, tlsAlert):
 		text, err = needsTLS, fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
 	}
-	if op != nil && op.Op == "dial" { // the rest of its text repeats phase and address
+	switch {
+	case op == nil:
+	case op.Op == "dial": // the rest of its text repeats phase and address
 		text = bare(op).Error()
+	case op.Op == "remote error": // net/http may put the name of its function before it
+		text = op.Error()
 	}
 	at := d.target()
 	addr := net.JoinHostPort(at.Hostname(), cmp.Or(at.Port(), standardPort(at.Scheme)))
