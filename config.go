@@ -34,7 +34,6 @@ type config struct {
 	host         string   // of that URL, or of the first one of WithEndpoints
 	header       http.Header
 	subprotocols []string
-	insist       bool // on one of them
 	jar          http.CookieJar
 	crossHost    bool // follow redirects to other hosts
 	tls          *tls.Config
@@ -44,8 +43,7 @@ type config struct {
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
-	closeOnLimit bool
-	strictText   bool
+	strict       bool // about large messages and invalid text
 	compression  bool
 
 	// Session.

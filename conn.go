@@ -95,10 +95,10 @@ func newLink(s *session, got dialed) *link {
 	l.reader.Queue, l.reader.Source = c.inbox, l
 	switch conn := l.conn.(type) {
 	case *ws.Conn:
-		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.strict, c.cfg.strict
 		conn.OnPing, conn.OnPong = l.answer, l.heartbeat.ponged
 	case *boundary.Conn:
-		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.strict, c.cfg.strict
 		conn.OnPong = l.heartbeat.ponged
 	}
 	for _, fault := range l.faults() {
@@ -247,7 +247,7 @@ func (l *link) closeError(err error) *CloseError {
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit, Connection: l.number}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:
-		return &CloseError{Code: StatusInvalidFramePayloadData, Err: ErrCompression}
+		return &CloseError{Code: StatusInvalidFramePayloadData, Err: errCompression}
 	case protocol == ws.ErrNotText:
 		return &CloseError{Code: StatusInvalidFramePayloadData, Err: fmt.Errorf("%w: %w", ErrProtocol, ErrNotUTF8)}
 	case protocol != nil:

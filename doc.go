@@ -85,9 +85,9 @@
 // Each option has a default. A later option replaces an earlier one that sets the same thing.
 //
 //   - Connect, where to and how: [WithEndpoint], [WithEndpoints], [WithHeader],
-//     [WithSubprotocols], [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
+//     [WithSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
-//     [WithCloseOnReadLimit], [WithStrictUTF8], [WithCompression]
+//     [WithStrict], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
 //     [WithTypeField], [WithCodec]

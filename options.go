@@ -21,9 +21,8 @@ import (
 //
 // A later option replaces an earlier one that sets the same thing, also if the earlier one
 // was wrong. Options of the same name set the same thing, and so do WithEndpoint and
-// WithEndpoints, WithSubprotocols and WithRequiredSubprotocols, WithLogin and WithLoginMessage,
-// WithHeartbeat and WithoutHeartbeat, WithLiveness and WithoutLiveness, and WithTiers, WithBackOff
-// and WithoutReconnect.
+// WithEndpoints, WithLogin and WithLoginMessage, WithHeartbeat and WithoutHeartbeat, WithLiveness
+// and WithoutLiveness, and WithTiers, WithBackOff and WithoutReconnect.
 //
 // [New] returns an *[OptionError] for each option that is wrong. A nil argument is wrong
 // unless the option's comment gives it a meaning.

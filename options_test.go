@@ -80,8 +80,6 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
-		{"ws://h", wechatws.WithRequiredSubprotocols(), `wechatws: WithRequiredSubprotocols(none): give at least one name`},
-		{"ws://h", wechatws.WithRequiredSubprotocols("a b"), `wechatws: WithRequiredSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithCookieJar((*cookiejar.Jar)(nil)), `wechatws: WithCookieJar(nil): must be a CookieJar`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
@@ -181,7 +179,6 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithEndpoint", wechatws.WithEndpoints("ws://a", "ws://b"), wechatws.WithEndpoints("ws://a", "b"))
 	add("WithHeader", wechatws.WithHeader(nil), wechatws.WithHeader(http.Header{"": nil}))
 	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
-	add("WithSubprotocols", wechatws.WithRequiredSubprotocols("a"), wechatws.WithRequiredSubprotocols())
 	add("WithCookieJar", wechatws.WithCookieJar(&cookiejar.Jar{}), wechatws.WithCookieJar(nil))
 	add("WithCrossHostRedirects", wechatws.WithCrossHostRedirects(), nil)
 	add("WithTLSConfig", wechatws.WithTLSConfig(&tls.Config{}), wechatws.WithTLSConfig(nil))
@@ -190,8 +187,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithDialer", wechatws.WithDialer(coder.Dialer{}), wechatws.WithDialer(nil))
 	add("WithDialTimeout", wechatws.WithDialTimeout(time.Second), wechatws.WithDialTimeout(-1))
 	add("WithReadLimit", wechatws.WithReadLimit(math.MaxInt64), wechatws.WithReadLimit(0))
-	add("WithCloseOnReadLimit", wechatws.WithCloseOnReadLimit(), nil)
-	add("WithStrictUTF8", wechatws.WithStrictUTF8(), nil)
+	add("WithStrict", wechatws.WithStrict(), nil)
 	add("WithCompression", wechatws.WithCompression(), nil)
 	add("WithLogin", wechatws.WithLogin(login), wechatws.WithLogin(nil))
 	add("WithLogin", wechatws.WithLoginMessage("x"), wechatws.WithLoginMessage(nil))
@@ -239,7 +235,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 
 	for _, name := range exportedOptions(t) {
 		replaces := map[string]string{
-			"WithEndpoints": "WithEndpoint", "WithRequiredSubprotocols": "WithSubprotocols", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithEndpoints": "WithEndpoint", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
 			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
 		}
 		if thing, ok := replaces[name]; ok {

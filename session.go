@@ -190,8 +190,8 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 // pause waits until the next attempt is due, after an attempt or a connection that has ended
 // with last. It returns a permanent error.
 func (s *session) pause(last error, next func(error) (wait time.Duration, over bool)) error {
-	if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
-		s.client.reportLater(s, ErrCompression)
+	if errors.Is(last, errCompression) && !s.client.uncompressed.Swap(true) {
+		s.client.reportLater(s, errCompression)
 	}
 	var wait time.Duration
 	var over bool
