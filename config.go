@@ -50,9 +50,13 @@ type config struct {
 	login        func(context.Context) (any, error)
 	loginMessage any // of WithLoginMessage
 	heartbeat    Heartbeat
+	ownHeartbeat bool      // of WithHeartbeat
 	beat         *Outbound // the encoded heartbeat message
 	liveness     Liveness
-	typeField    string
+	typeField    string   // of the default heartbeat too; empty with WithTypePath and WithTypeFunc
+	typePath     []string // of typeField, or of WithTypePath
+	typeFunc     func(Message) string
+	unpack       func(connection int) func(Message) ([]Message, error)
 	codec        Codec
 
 	// Reconnect.
@@ -97,6 +101,7 @@ func defaultConfig() config {
 		heartbeat:      defaultHeartbeat,
 		liveness:       defaultLiveness,
 		typeField:      "msg_type",
+		typePath:       []string{"msg_type"},
 		codec:          jsonCodec{},
 		newBackOff:     func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
 		stableAfter:    5 * time.Second,
@@ -196,8 +201,14 @@ func (c *config) check(rawURL string) error {
 			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+because(err)))
 		}
 	}
+	if c.typeField == "" && !c.ownHeartbeat {
+		c.heartbeat = Heartbeat{} // the default one needs the field
+	}
 	h, l := c.heartbeat, c.liveness
-	if h.Interval > 0 && h.Message == nil {
+	if h.Interval > 0 && h.Message == nil && h.NewMessage == nil {
+		if c.typeField == "" {
+			errs = append(errs, wrong("WithHeartbeat", "no message", "give it a Message or NewMessage with WithTypePath or WithTypeFunc"))
+		}
 		h.Message = map[string]string{c.typeField: "ping"}
 	}
 	if h.Interval > 0 && h.NewMessage == nil {

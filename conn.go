@@ -68,6 +68,8 @@ type link struct {
 	reader    serial.Reader
 	writer    writer
 
+	unpack func(Message) ([]Message, error) // nil: messages are taken as they arrive
+
 	// Used on the reader goroutine only; early by Setup before it.
 	early []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
 
@@ -392,7 +394,11 @@ func (l *link) batchOf(received *ws.Batch, err error) (*batch, error) {
 		l.answerEnd(err)
 		return nil, err
 	}
-	return newBatch(l, received), nil
+	b := newBatch(l, received)
+	if l.unpack != nil || l.client.cfg.typeFunc != nil {
+		l.show(b, l.prepare)
+	}
+	return b, nil
 }
 
 // answer answers a ping. The writer writes the pong, between two messages.
@@ -412,7 +418,7 @@ func (l *link) receive(b *batch) (n, size int, ok bool) {
 	if b.Skipped > 0 {
 		l.client.skipped.Add(1)
 	}
-	if l.session.hasRetired() { // only answers to requests matter now
+	if l.session.hasRetired() || n == 0 { // only answers to requests matter now
 		b.release()
 		return n, size, false
 	}

@@ -90,7 +90,7 @@
 //     [WithStrict], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
 //     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
-//     [WithTypeField], [WithCodec]
+//     [WithTypeField], [WithTypePath], [WithTypeFunc], [WithUnpack], [WithCodec]
 //   - Reconnect, when the next attempt follows and when none does: [WithTiers],
 //     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],
 //     [WithPermanentAfter], [WithNetworkMonitor]

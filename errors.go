@@ -90,19 +90,15 @@ var (
 	// [*DecodeError], with [WithStrict] in a [*CloseError]; outbound, of a [Text] for example.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
-	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
-	// missing or has no string, number or boolean, and that no [Client.OnMessage] or
-	// [Client.OnUnknown] callback, [Client.Request] or [Client.SendConfirmed] took.
+	// ErrNoType is wrapped by the [*DecodeError] about a message without a type, binary or with no
+	// string, number or boolean where [WithTypeField] expects it, that nothing took: no
+	// [Client.OnMessage] or [Client.OnUnknown] callback, [Client.Request], [Client.SendConfirmed]
+	// or [Setup.Receive]. The text says what is there instead, and which option would help.
 	ErrNoType = peek.ErrNoType
 
-	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
-	// one JSON value, and that no [Client.OnMessage] callback, [Client.Request] or
-	// [Client.SendConfirmed] took.
+	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not one JSON
+	// value, and that nothing took; see [ErrNoType].
 	ErrNotJSON = peek.ErrNotJSON
-
-	// ErrBinary is wrapped by the [*DecodeError] about a binary message that no
-	// [Client.OnMessage] callback, [Client.Request] or [Client.SendConfirmed] took.
-	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 
 // An OptionError is a wrong option or argument. [New] joins all of them with [errors.Join].
@@ -287,7 +283,7 @@ func (e *ReadLimitError) Error() string {
 type DecodeError struct {
 	Type string // the message's type, if it could be read
 	Data []byte // the whole message; not part of the error's text
-	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], [ErrBinary], or the codec's error
+	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], or the codec's error
 }
 
 // Error returns the type, the size of the message and the cause.

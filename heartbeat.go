@@ -18,7 +18,8 @@ type Heartbeat struct {
 	// connections or more they share timers, and are up to 50 ms late.
 	Interval time.Duration
 	// Message is anything that [Client.Send] takes, such as Text("ping"), by default
-	// {"msg_type":"ping"} with the field's name of [WithTypeField]. It is encoded once.
+	// {"msg_type":"ping"} with the field's name of [WithTypeField]; with [WithTypePath] and
+	// [WithTypeFunc] there is no default. It is encoded once.
 	Message any
 	// NewMessage makes a new message for each heartbeat, instead of Message. It must not
 	// block, and is called by one goroutine at a time. If it returns an error,

@@ -118,7 +118,10 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 	}
 	l := newLink(s, got)
 	event.Attempt, event.Connection = info.Attempt, l.number
-	if event.Timings.Login, err = s.login(ctx, l); err == nil {
+	if err = l.startUnpacking(); err == nil {
+		event.Timings.Login, err = s.login(ctx, l)
+	}
+	if err == nil {
 		event.Timings.Setup, err = s.setUp(ctx, l, info.Attempt)
 	}
 	return l, event, err
@@ -353,20 +356,21 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			if err != nil {
 				return Message{}, err
 			}
-			l.early = append(l.early, o.batch)
-			o.next = 0
+			if o.next = 0; len(o.batch.Messages) > 0 {
+				l.early = append(l.early, o.batch)
+			}
 		}
 		m, _, err := o.batch.read(o.next)
-		switch {
-		case err == nil || errors.Is(err, ErrNoType):
+		usable := isUsable(err)
+		if usable {
 			o.batch.take(o.next)
-		case o.batch.Skipped > 0 && o.skipped == nil:
+		} else if _, ok := err.(*ReadLimitError); ok && o.skipped == nil {
 			o.skipped = err
 		}
 		o.next++
 		o.count++
 		o.bytes += len(m.Data)
-		if o.batch.isUsable(err) {
+		if usable {
 			return m.own(), nil
 		}
 	}

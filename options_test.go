@@ -123,6 +123,14 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithTypeField(""), `wechatws: WithTypeField(""): must be the name of a field`},
 		{"ws://h", wechatws.WithTypeField("\xff"), `wechatws: WithTypeField("\xff"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithTypeField(`a"b`), `wechatws: WithTypeField("a\"b"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeField("body.type"), `wechatws: WithTypeField("body.type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("body.type")`},
+		{"ws://h", wechatws.WithTypeField("/body/type"), `wechatws: WithTypeField("/body/type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("/body/type")`},
+		{"ws://h", wechatws.WithTypeField("body[0]"), `wechatws: WithTypeField("body[0]"): must be one top-level field; a nested one is WithTypePath("body", "0"), one of this name WithTypePath("body[0]")`},
+		{"ws://h", wechatws.WithTypePath(), `wechatws: WithTypePath(): must have the names of the fields that lead to the type`},
+		{"ws://h", wechatws.WithTypePath("a", ""), `wechatws: WithTypePath("a", ""): must be the name of a field`},
+		{"ws://h", wechatws.WithTypePath("a", "\xff"), `wechatws: WithTypePath("a", "\xff"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeFunc(nil), `wechatws: WithTypeFunc(nil): must be a function`},
+		{"ws://h", wechatws.WithUnpack(nil), `wechatws: WithUnpack(nil): must be a function that returns a function`},
 		{"ws://h", wechatws.WithTypeField("a\nb"), `wechatws: WithTypeField("a\nb"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithCodec(nil), `wechatws: WithCodec(nil): must be a Codec`},
 		{"ws://h", wechatws.WithCodec((*noCodec)(nil)), `wechatws: WithCodec(nil): must be a Codec`},
@@ -197,6 +205,9 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithLiveness", wechatws.WithLiveness(wechatws.Liveness{}), wechatws.WithLiveness(wechatws.Liveness{Interval: -1}))
 	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
 	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
+	add("WithTypeField", wechatws.WithTypePath("body.type"), wechatws.WithTypePath())
+	add("WithTypeField", wechatws.WithTypeFunc(wholeText), wechatws.WithTypeFunc(nil))
+	add("WithUnpack", wechatws.WithUnpack(unpackLines), wechatws.WithUnpack(nil))
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
 	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))
@@ -236,6 +247,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	for _, name := range exportedOptions(t) {
 		replaces := map[string]string{
 			"WithEndpoints": "WithEndpoint", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithTypePath": "WithTypeField", "WithTypeFunc": "WithTypeField",
 			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
 		}
 		if thing, ok := replaces[name]; ok {

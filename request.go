@@ -289,7 +289,7 @@ func (p *pass) run() (done bool) {
 		if !p.read {
 			var err error
 			p.message, _, err = p.batch.read(p.i)
-			p.read, p.valid = true, p.batch.isUsable(err)
+			p.read, p.valid = true, isUsable(err)
 		}
 		for r := p.next(); r != nil; r = p.next() {
 			p.took = r.match(p.message)
@@ -374,16 +374,22 @@ func (rs *requests) lost(l *link, err error) {
 	}
 }
 
-// slowMatch is how long match functions may take together before this counts as a stall.
+// slowMatch is how long functions of the user may take together, with the messages of one batch,
+// before this counts as a stall.
 const slowMatch = time.Second
 
-// match passes messages to requests. If a match function calls runtime.Goexit, the next reader puts
-// the messages into the inbox.
+// match passes messages to requests.
 func (l *link) match(b *batch) {
 	if b.matched || l.client.requests.n.Load() == 0 {
 		return
 	}
 	b.matched = true
+	l.show(b, l.client.requests.match)
+}
+
+// show calls fn, which calls functions of the user with the messages of b. Time in which these
+// are slow counts as a stall. If one of them calls runtime.Goexit, the next reader goes on with b.
+func (l *link) show(b *batch, fn func(*batch)) {
 	l.stalled.Store(true)
 	returned := false
 	defer func() {
@@ -397,6 +403,6 @@ func (l *link) match(b *batch) {
 		l.stalls.Add(1)
 		l.Resume()
 	}()
-	l.client.requests.match(b)
+	fn(b)
 	returned = true
 }
