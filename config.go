@@ -52,7 +52,7 @@ type config struct {
 	login        func(context.Context) (any, error)
 	loginMessage any // of WithLoginMessage
 	heartbeat    Heartbeat
-	beat         *Outbound // the encoded heartbeat message
+	pulse        *pulse // of heartbeat
 	liveness     Liveness
 	typeField    string
 	codec        Codec
@@ -199,20 +199,12 @@ func (c *config) check(rawURL string) error {
 		}
 	}
 	h, l := c.heartbeat, c.liveness
-	if h.Interval > 0 && h.Message == nil {
-		h.Message = map[string]string{c.typeField: "ping"}
-	}
-	if h.Interval > 0 && h.NewMessage == nil {
-		err := users.Protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
-		if err != nil {
-			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), because(err)))
-		}
+	var err error
+	if c.pulse, err = c.newPulse("WithHeartbeat", h); err != nil {
+		errs = append(errs, err)
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {
 		errs = append(errs, wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "the timeout must be longer than the interval"))
-	}
-	if l.Timeout > 0 && h.Pong != nil && h.Interval >= l.Timeout {
-		errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), fmt.Sprintf("with Pong the interval must be shorter than the liveness timeout (%v)", l.Timeout)))
 	}
 	return errors.Join(errs...)
 }
