@@ -50,8 +50,8 @@ type config struct {
 	login        func(context.Context) (any, error)
 	loginMessage any // of WithLoginMessage
 	heartbeat    Heartbeat
-	ownHeartbeat bool      // of WithHeartbeat
-	beat         *Outbound // the encoded heartbeat message
+	ownHeartbeat bool   // of WithHeartbeat
+	pulse        *pulse // of heartbeat
 	liveness     Liveness
 	typeField    string   // of the default heartbeat too; empty with WithTypePath and WithTypeFunc
 	typePath     []string // of typeField, or of WithTypePath
@@ -205,23 +205,12 @@ func (c *config) check(rawURL string) error {
 		c.heartbeat = Heartbeat{} // the default one needs the field
 	}
 	h, l := c.heartbeat, c.liveness
-	if h.Interval > 0 && h.Message == nil && h.NewMessage == nil {
-		if c.typeField == "" {
-			errs = append(errs, wrong("WithHeartbeat", "no message", "give it a Message or NewMessage with WithTypePath or WithTypeFunc"))
-		}
-		h.Message = map[string]string{c.typeField: "ping"}
-	}
-	if h.Interval > 0 && h.NewMessage == nil {
-		err := users.Protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
-		if err != nil {
-			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), because(err)))
-		}
+	var err error
+	if c.pulse, err = c.newPulse("WithHeartbeat", h); err != nil {
+		errs = append(errs, err)
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {
 		errs = append(errs, wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "the timeout must be longer than the interval"))
-	}
-	if l.Timeout > 0 && h.Pong != nil && h.Interval >= l.Timeout {
-		errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), fmt.Sprintf("with Pong the interval must be shorter than the liveness timeout (%v)", l.Timeout)))
 	}
 	return errors.Join(errs...)
 }

@@ -93,7 +93,7 @@ func newLink(s *session, got dialed) *link {
 	l := &link{client: c, session: s, number: c.connections, dialed: got, dead: make(chan struct{})}
 	c.newest = l
 	c.mu.Unlock()
-	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
+	l.heartbeat.link, l.heartbeat.cfg, l.heartbeat.pulse = l, &c.cfg, c.cfg.pulse
 	l.reader.Queue, l.reader.Source = c.inbox, l
 	switch conn := l.conn.(type) {
 	case *ws.Conn:

@@ -70,19 +70,15 @@ func WithLoginMessage(v any) Option {
 }
 
 // WithHeartbeat sets the application heartbeat, by default {"msg_type":"ping"} every 3 s, or none
-// with [WithTypePath] or [WithTypeFunc]. Zero fields keep their defaults. An interval below zero,
-// both Message and NewMessage, and with WithTypePath or WithTypeFunc neither of them, are errors.
+// with [WithTypePath] or [WithTypeFunc]. Zero fields keep their defaults. A time below zero, both
+// Message and NewMessage, and with WithTypePath or WithTypeFunc neither of them, are errors.
+// [Setup.SetHeartbeat] replaces it for one connection.
 //
 // It mirrors the original's _start.
 func WithHeartbeat(h Heartbeat) Option {
 	return setting("WithHeartbeat", func(c *config) error {
-		switch {
-		case h.Interval < 0:
-			return wrong("WithHeartbeat", h.Interval, "the interval must be longer than zero; WithoutHeartbeat switches it off")
-		case h.Message != nil && h.NewMessage != nil:
-			return wrong("WithHeartbeat", "Message and NewMessage", "give one of the two")
-		case lacksUnit(h.Interval):
-			return wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), needsUnit)
+		if err := h.check("WithHeartbeat"); err != nil {
+			return err
 		}
 		h.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
 		c.heartbeat, c.ownHeartbeat = h, true
@@ -100,7 +96,8 @@ func WithoutHeartbeat() Option {
 
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and
 // a timeout of 10 s. Zero fields keep their defaults. The timeout must be longer than the
-// interval of the pings, or, with [Heartbeat] Pong, than the interval of the heartbeats.
+// interval of the pings. With [Heartbeat] Pong the interval has no effect, and heartbeats that are
+// further apart than the timeout make it longer.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
 		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)

@@ -418,6 +418,17 @@ func (s *session) eventContext() context.Context {
 	}
 }
 
+// Connection returns the number of the open connection, as in [Message]; 0: none is open. It does
+// not block.
+func (c *Client) Connection() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return 0
+	}
+	return c.link.number
+}
+
 // Disconnect ends an open connection without a close handshake, as the client does with a
 // half-open one; the next attempt follows by the schedule. Use it when only the application
 // can recognise that the peer does not work any more. connection is the number of the
