@@ -53,6 +53,7 @@ type config struct {
 	beat         *Outbound // the encoded heartbeat message
 	liveness     Liveness
 	typeField    string
+	requestID    []string // the path to it
 	codec        Codec
 
 	// Reconnect.
@@ -97,6 +98,7 @@ func defaultConfig() config {
 		heartbeat:      defaultHeartbeat,
 		liveness:       defaultLiveness,
 		typeField:      "msg_type",
+		requestID:      []string{"id"},
 		codec:          jsonCodec{},
 		newBackOff:     func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
 		stableAfter:    5 * time.Second,
