@@ -81,6 +81,8 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
 		{"ws://h", wechatws.WithCookieJar((*cookiejar.Jar)(nil)), `wechatws: WithCookieJar(nil): must be a CookieJar`},
+		{"ws://h", wechatws.WithRequestID(), `wechatws: WithRequestID(): give the names of the fields on the way to the id, such as "id"`},
+		{"ws://h", wechatws.WithRequestID("a", ""), `wechatws: WithRequestID("a", ""): give the names of the fields on the way to the id, such as "id"`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS10}), `wechatws: WithTLSConfig(TLS 1.0): versions below TLS 1.2 are not allowed`},
@@ -209,6 +211,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithTypeField", wechatws.WithTypePath("body.type"), wechatws.WithTypePath())
 	add("WithTypeField", wechatws.WithTypeFunc(wholeText), wechatws.WithTypeFunc(nil))
 	add("WithUnpack", wechatws.WithUnpack(unpackLines), wechatws.WithUnpack(nil))
+	add("WithRequestID", wechatws.WithRequestID("echo"), wechatws.WithRequestID())
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
 	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))

@@ -42,8 +42,7 @@ func Type(data []byte, path []string) ([]byte, error) {
 			return typ, nil
 		}
 	}
-	s := newScanner(data)
-	raw, ok := s.scan(path)
+	raw, ok := Token(data, path)
 	if !ok {
 		return nil, ErrNotJSON
 	}
@@ -57,6 +56,14 @@ func Type(data []byte, path []string) ([]byte, error) {
 		}
 	}
 	return nil, ErrNoType
+}
+
+// Token returns the first token of the value at a path, as [Type] finds it: a whole string with its
+// quotes, number, boolean or null, or an opening bracket; nil if nothing is there. ok is false if
+// data is not valid JSON up to there.
+func Token(data []byte, path []string) (token []byte, ok bool) {
+	s := newScanner(data)
+	return s.scan(path)
 }
 
 // Missing says where the path of a message for which [Type] has returned [ErrNoType] ends: it
