@@ -54,6 +54,7 @@ type config struct {
 	heartbeat    Heartbeat
 	beat         *Outbound // the encoded heartbeat message
 	liveness     Liveness
+	reply        func(Message) (any, error)
 	typeField    string
 	codec        Codec
 

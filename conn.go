@@ -68,8 +68,9 @@ type link struct {
 	reader    serial.Reader
 	writer    writer
 
-	// Used on the reader goroutine only; early by Setup before it.
-	early []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
+	// Used on the reader goroutine only, and by login and Setup before it.
+	early     []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
+	dismissed bool     // the function of WithReply has returned an error
 
 	stalled atomic.Bool  // the reader waits for room in the inbox, or for a function of the user
 	stalls  atomic.Int64 // how often it did
@@ -455,7 +456,7 @@ func (l *link) sendClose(ctx context.Context, code int, reason string) bool {
 	defer w.mu.Unlock()
 	l.detachLocked(notOpen(net.ErrClosed))
 	if !w.closing {
-		w.closing, w.due = true, signs{close: &closing{code, reason}}
+		w.closing, w.due = true, signs{replies: w.due.replies, close: &closing{code, reason}}
 		l.startWriter()
 	}
 	return w.await(ctx, func() bool { return !w.writing.Load() }) == nil

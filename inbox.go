@@ -137,10 +137,9 @@ type progress struct {
 type step int
 
 const (
-	reading step = iota
-	matchingPong
-	starting // calling the trace functions for the start
-	choosing // the callbacks
+	reading  step = iota
+	starting      // calling the trace functions for the start
+	choosing      // the callbacks
 	calling
 	finishing // calling the trace functions for the end
 )
@@ -194,18 +193,12 @@ func (b *batch) route(c *Client) {
 	traces := c.cfg.trace
 	switch b.step {
 	case reading:
-		if b.delivery.Err() != nil { // Close was called
+		if b.pongs.has(b.next) || b.delivery.Err() != nil { // in the latter case Close was called
 			return
 		}
 		b.ctx = b.delivery
 		b.current, b.typed, b.err = b.read(b.next)
-		b.step = matchingPong
-		fallthrough
-	case matchingPong:
 		b.step = starting
-		if b.isUsable(b.err) && b.link.heartbeat.isPong(b.current) {
-			return
-		}
 		if len(traces.messageStart)+len(traces.messageDone) > 0 {
 			m := &b.current
 			b.start = time.Now()
@@ -280,9 +273,17 @@ type batch struct {
 	*ws.Batch
 	link    *link
 	at      time.Time // when they were read
-	matched bool      // requests have seen the messages
-	taken   [ws.MaxBatch / 64]uint64
+	replied bool      // the function of WithReply has seen the messages
+	matched bool      // Heartbeat.Pong and requests have
+	taken   marks     // see take
+	pongs   marks     // those that answer a heartbeat
 }
+
+// marks are set for some messages of a batch.
+type marks [ws.MaxBatch / 64]uint64
+
+func (m *marks) add(i int)      { m[i/64] |= 1 << (i % 64) }
+func (m *marks) has(i int) bool { return m[i/64]&(1<<(i%64)) != 0 }
 
 // batches has batches, since a busy connection needs one for each read.
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -300,12 +301,12 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
-// take records that a request, or Setup.Receive, has taken message i: it is no error if no callback
-// takes it.
-func (b *batch) take(i int) { b.taken[i/64] |= 1 << (i % 64) }
+// take records that a request, Setup.Receive, or the function of WithReply has taken message i: it is
+// no error if no callback takes it.
+func (b *batch) take(i int) { b.taken.add(i) }
 
 // isTaken reports whether take was called for message i.
-func (b *batch) isTaken(i int) bool { return b.taken[i/64]&(1<<(i%64)) != 0 }
+func (b *batch) isTaken(i int) bool { return b.taken.has(i) }
 
 // size returns how many bytes the messages have.
 func (b *batch) size() (bytes int) {

@@ -59,7 +59,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		l.end(err)
 	}
 	switch {
-	case errors.Is(context.Cause(ctx), errTryNow):
+	case errors.Is(context.Cause(ctx), errTryNow) && !(l != nil && l.dismissed && isPermanent(err)):
 		return nil, errTryNow
 	case err == nil: // it was ended before it was open
 		return nil, context.Cause(ctx)
@@ -120,6 +120,9 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 	event.Attempt, event.Connection = info.Attempt, l.number
 	if event.Timings.Login, err = s.login(ctx, l); err == nil {
 		event.Timings.Setup, err = s.setUp(ctx, l, info.Attempt)
+	}
+	if failed, ok := err.(*DialError); ok && l.dismissed { // whatever an AfterConnect function returns
+		failed.Err, failed.text = l.why(), because(l.why())
 	}
 	return l, event, err
 }
@@ -355,6 +358,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			}
 			l.early = append(l.early, o.batch)
 			o.next = 0
+			l.screen(o.batch, false)
 		}
 		m, _, err := o.batch.read(o.next)
 		switch {
@@ -398,6 +402,7 @@ func (l *link) writeAlone(m *Outbound) error {
 	for {
 		b, readErr := l.batchOf(l.conn.Receive())
 		if readErr == nil {
+			l.screen(b, false)
 			b.release()
 		} else if end := l.closeError(readErr); end.Remote && end.Code != StatusAbnormalClosure {
 			return end

@@ -377,10 +377,10 @@ func (rs *requests) lost(l *link, err error) {
 // slowMatch is how long match functions may take together before this counts as a stall.
 const slowMatch = time.Second
 
-// match passes messages to requests. If a match function calls runtime.Goexit, the next reader puts
-// the messages into the inbox.
+// match passes messages to the functions that see each of them, and to requests. If one of the user's
+// functions calls runtime.Goexit, the next reader puts the messages into the inbox.
 func (l *link) match(b *batch) {
-	if b.matched || l.client.requests.n.Load() == 0 {
+	if b.matched || l.client.requests.n.Load() == 0 && !l.screens() {
 		return
 	}
 	b.matched = true
@@ -397,6 +397,9 @@ func (l *link) match(b *batch) {
 		l.stalls.Add(1)
 		l.Resume()
 	}()
-	l.client.requests.match(b)
+	func() {
+		defer l.client.requests.match(b)
+		l.screen(b, true)
+	}()
 	returned = true
 }
