@@ -209,6 +209,9 @@ func userFunctions() []userFunction {
 		{name: "WithReply", where: onError, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithReply(func(wechatws.Message) (any, error) { pull(); return nil, nil })
 		})},
+		{name: "key of WithParallel", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithParallel(func(wechatws.Message) string { pull(); return "x" }, 2)
+		})},
 		{name: "MarshalJSON of a reply", where: onError, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithReply(func(m wechatws.Message) (any, error) {
 				if m.Type == "echo" { // of the server: it would echo for ever

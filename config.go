@@ -55,6 +55,8 @@ type config struct {
 	beat         *Outbound // the encoded heartbeat message
 	liveness     Liveness
 	reply        func(Message) (any, error)
+	key          func(Message) string // nil: there is one lane
+	parallel     int
 	typeField    string
 	codec        Codec
 

@@ -373,7 +373,7 @@ func (l *link) readEarly() error {
 	for len(l.early) > 0 {
 		b := l.early[0]
 		l.early = l.early[1:]
-		if n, size, ok := l.receive(b); ok {
+		if n, size, ok := l.receive(b); ok && !l.split(b) {
 			l.client.inbox.Put(b, n, size, l)
 		}
 	}
@@ -383,7 +383,7 @@ func (l *link) readEarly() error {
 // pass passes messages on, and reports whether the caller is the reader after that.
 func (l *link) pass(b *batch) (goOn bool) {
 	n, size, ok := l.receive(b)
-	return !ok || l.reader.Put(b, b.at, n, size)
+	return !ok || l.split(b) || l.reader.Put(b, b.at, n, size)
 }
 
 // batchOf makes a batch of what Receive has returned. With an error, it first answers what has

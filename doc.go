@@ -89,7 +89,7 @@
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
 //     [WithCloseOnReadLimit], [WithStrictUTF8], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
-//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness], [WithReply],
+//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness], [WithReply], [WithParallel],
 //     [WithTypeField], [WithCodec]
 //   - Reconnect, when the next attempt follows and when none does: [WithTiers],
 //     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],

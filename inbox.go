@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -277,13 +278,12 @@ type batch struct {
 	matched bool      // Heartbeat.Pong and requests have
 	taken   marks     // see take
 	pongs   marks     // those that answer a heartbeat
+
+	// With WithParallel:
+	keys  []string     // of the messages
+	parts atomic.Int32 // how many of them have not been handled
+	whole *batch       // that b is one message of; nil: none
 }
-
-// marks are set for some messages of a batch.
-type marks [ws.MaxBatch / 64]uint64
-
-func (m *marks) add(i int)      { m[i/64] |= 1 << (i % 64) }
-func (m *marks) has(i int) bool { return m[i/64]&(1<<(i%64)) != 0 }
 
 // batches has batches, since a busy connection needs one for each read.
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -296,7 +296,11 @@ func newBatch(l *link, received *ws.Batch) *batch {
 
 // release gives the memory of the messages back, when all of them have been handled.
 func (b *batch) release() {
-	b.Batch.Release()
+	if whole := b.whole; whole == nil {
+		b.Batch.Release()
+	} else if whole.parts.Add(-1) == 0 {
+		whole.release()
+	}
 	*b = batch{}
 	batches.Put(b)
 }
@@ -379,6 +383,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 		}
 		l := &loop{
 			ctx:      ctx,
+			turn:     make(chan struct{}, 1),
 			messages: make(chan Message),
 			handled:  make(chan struct{}, 1),
 			over:     make(chan struct{}),
@@ -398,6 +403,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // A loop is one range over Messages.
 type loop struct {
 	ctx      context.Context
+	turn     chan struct{} // filled by the callback that hands a message over: see WithParallel
 	messages chan Message
 	handled  chan struct{} // filled when the body has handled the message that hand waits for
 	busy     bool          // the body handles such a message; the loop's goroutine's own
@@ -439,6 +445,16 @@ func (l *loop) join(c *Client) (leave func()) {
 // the contexts of callbacks end: it may be the body that has called Close.
 func (l *loop) hand(ctx context.Context, m Message) {
 	if l.ctx.Err() != nil {
+		return
+	}
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-l.left:
+		return
+	case <-l.ctx.Done():
+		return
+	case <-ctx.Done():
 		return
 	}
 	select {

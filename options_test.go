@@ -202,6 +202,8 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
 	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
+	byType := func(m wechatws.Message) string { return m.Type }
+	add("WithParallel", wechatws.WithParallel(byType, 2), wechatws.WithParallel(nil, 0))
 	add("WithReply", wechatws.WithReply(ack), wechatws.WithReply(nil))
 	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))

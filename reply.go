@@ -63,11 +63,11 @@ type screening struct {
 	usable  bool    // it is a message for functions of the user
 }
 
-var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPong, (*screening).askReply}
+var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPong, (*screening).askReply, (*screening).askKey}
 
 // screens reports whether there is a function that sees each message.
 func (l *link) screens() bool {
-	return l.client.cfg.reply != nil || l.heartbeat.cfg.heartbeat.Pong != nil
+	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.cfg.heartbeat.Pong != nil
 }
 
 // screen calls the functions that see each message with those of b. open reports whether the link is
@@ -208,3 +208,9 @@ func (w *writer) settleReplies() {
 	}
 	w.replying = nil
 }
+
+// marks are set for some messages of a batch.
+type marks [ws.MaxBatch / 64]uint64
+
+func (m *marks) add(i int)      { m[i/64] |= 1 << (i % 64) }
+func (m *marks) has(i int) bool { return m[i/64]&(1<<(i%64)) != 0 }
