@@ -206,6 +206,20 @@ func userFunctions() []userFunction {
 		{name: "Heartbeat.Pong", where: onError, give: beating(func(pull func()) wechatws.Heartbeat {
 			return wechatws.Heartbeat{Pong: func(m wechatws.Message) bool { pull(); return false }}
 		})},
+		{name: "WithReply", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithReply(func(wechatws.Message) (any, error) { pull(); return nil, nil })
+		})},
+		{name: "key of WithParallel", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithParallel(func(wechatws.Message) string { pull(); return "x" }, 2)
+		})},
+		{name: "MarshalJSON of a reply", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithReply(func(m wechatws.Message) (any, error) {
+				if m.Type == "echo" { // of the server: it would echo for ever
+					return nil, nil
+				}
+				return faultyValue{pull}, nil
+			})
+		})},
 
 		{name: "On", where: onError, add: func(c *wechatws.Client, pull func()) {
 			wechatws.On(c, "x", func(context.Context, struct{}) { pull() })

@@ -74,6 +74,9 @@ func New(url string, options ...Option) (*Client, error) {
 	c.host = c.cfg.host
 	c.requests.lastID.Store(firstID())
 	c.inbox = serial.New(inboxMessages, inboxBytes, c.ended)
+	if c.cfg.key != nil {
+		c.inbox.Parallel(c.cfg.parallel)
+	}
 	c.outbox = c.newOutbox()
 	if c.cfg.logger != nil {
 		j := newJournal(c.cfg.logger)

@@ -53,6 +53,9 @@ type config struct {
 	ownHeartbeat bool   // of WithHeartbeat
 	pulse        *pulse // of heartbeat
 	liveness     Liveness
+	reply        func(Message) (any, error)
+	key          func(Message) string // nil: there is one lane
+	parallel     int
 	typeField    string   // of the default heartbeat too; empty with WithTypePath and WithTypeFunc
 	typePath     []string // of typeField, or of WithTypePath
 	typeFunc     func(Message) string

@@ -70,8 +70,9 @@ type link struct {
 
 	unpack func(Message) ([]Message, error) // nil: messages are taken as they arrive
 
-	// Used on the reader goroutine only; early by Setup before it.
-	early []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
+	// Used on the reader goroutine only, and by login and Setup before it.
+	early     []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
+	dismissed bool     // the function of WithReply has returned an error
 
 	stalled atomic.Bool  // the reader waits for room in the inbox, or for a function of the user
 	stalls  atomic.Int64 // how often it did
@@ -374,7 +375,7 @@ func (l *link) readEarly() error {
 	for len(l.early) > 0 {
 		b := l.early[0]
 		l.early = l.early[1:]
-		if n, size, ok := l.receive(b); ok {
+		if n, size, ok := l.receive(b); ok && !l.split(b) {
 			l.client.inbox.Put(b, n, size, l)
 		}
 	}
@@ -384,7 +385,7 @@ func (l *link) readEarly() error {
 // pass passes messages on, and reports whether the caller is the reader after that.
 func (l *link) pass(b *batch) (goOn bool) {
 	n, size, ok := l.receive(b)
-	return !ok || l.reader.Put(b, b.at, n, size)
+	return !ok || l.split(b) || l.reader.Put(b, b.at, n, size)
 }
 
 // batchOf makes a batch of what Receive has returned. With an error, it first answers what has
@@ -461,7 +462,7 @@ func (l *link) sendClose(ctx context.Context, code int, reason string) bool {
 	defer w.mu.Unlock()
 	l.detachLocked(notOpen(net.ErrClosed))
 	if !w.closing {
-		w.closing, w.due = true, signs{close: &closing{code, reason}}
+		w.closing, w.due = true, signs{replies: w.due.replies, close: &closing{code, reason}}
 		l.startWriter()
 	}
 	return w.await(ctx, func() bool { return !w.writing.Load() }) == nil

@@ -89,9 +89,9 @@
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
 //     [WithStrict], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
-//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
-//     [WithTypeField], [WithTypePath], [WithTypeFunc], [WithUnpack],
-//     [WithRequestID], [WithCodec]
+//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness], [WithReply],
+//     [WithTypeField], [WithTypePath], [WithTypeFunc], [WithUnpack], [WithRequestID],
+//     [WithParallel], [WithCodec]
 //   - Reconnect, when the next attempt follows and when none does: [WithTiers],
 //     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],
 //     [WithPermanentAfter], [WithNetworkMonitor]

@@ -32,11 +32,11 @@ type Heartbeat struct {
 	NewMessage func(connection int) (any, error)
 	// Pong reports whether a message is the server's answer, for servers that answer in
 	// JSON and not to protocol pings. If it is set, no protocol pings are sent, round-trip
-	// times are measured from the answers, and the answers reach no callback. If the
-	// heartbeats are further apart than the [Liveness] Timeout, the time between two of them
-	// is added to the timeout. It is called
-	// on the goroutine of the callbacks for every message that [Client.OnMessage] callbacks
-	// receive, also for those that have no type or are not JSON. It must not retain the
+	// times are measured from the answers, and the answers reach no callback. If the heartbeats are
+	// further apart than the [Liveness] Timeout, the time between two of them is added to the timeout.
+	// While the connection is open, it is called for every message that [Client.OnMessage] callbacks
+	// would receive, also for those that have no type or are not JSON, on the goroutine that reads the
+	// connection, so that an answer never waits for callbacks. It must not block, nor retain the
 	// message's Data.
 	Pong func(Message) bool
 }
@@ -134,8 +134,9 @@ type signs struct {
 	beat bool
 	ping bool
 	// pongs are the payloads of the peer's pings that are not answered yet.
-	pongs [][]byte
-	close *closing // nil: none; nothing follows it
+	pongs   [][]byte
+	replies []*Outbound // see WithReply
+	close   *closing    // nil: none; nothing follows it
 }
 
 // A closing is a close frame to be written.
@@ -148,7 +149,9 @@ type closing struct {
 // answer to the oldest ones, as RFC 6455, section 5.5.3, allows.
 const maxPongs = 32
 
-func (s signs) any() bool { return s.beat || s.ping || len(s.pongs) > 0 || s.close != nil }
+func (s signs) any() bool {
+	return s.beat || s.ping || len(s.pongs)+len(s.replies) > 0 || s.close != nil
+}
 
 // sendSigns makes signs of life due, which are written before all messages. A heartbeat is
 // left out while another one is due. If it returns true, the caller must call write.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -136,10 +137,9 @@ type progress struct {
 type step int
 
 const (
-	reading step = iota
-	matchingPong
-	starting // calling the trace functions for the start
-	choosing // the callbacks
+	reading  step = iota
+	starting      // calling the trace functions for the start
+	choosing      // the callbacks
 	calling
 	finishing // calling the trace functions for the end
 )
@@ -193,18 +193,12 @@ func (b *batch) route(c *Client) {
 	traces := c.cfg.trace
 	switch b.step {
 	case reading:
-		if b.delivery.Err() != nil { // Close was called
+		if b.isPong(b.next) || b.delivery.Err() != nil { // in the latter case Close was called
 			return
 		}
 		b.ctx = b.delivery
 		b.current, b.typed, b.err = b.read(b.next)
-		b.step = matchingPong
-		fallthrough
-	case matchingPong:
 		b.step = starting
-		if isUsable(b.err) && b.link.heartbeat.isPong(b.current) {
-			return
-		}
 		if len(traces.messageStart)+len(traces.messageDone) > 0 {
 			m := &b.current
 			b.start = time.Now()
@@ -271,8 +265,15 @@ type batch struct {
 	link     *link
 	at       time.Time  // when they were read
 	prepared []prepared // by prepare; nil: no function has seen them
-	matched  bool       // requests have seen the messages
-	taken    [ws.MaxBatch / 64]uint64
+	replied  bool       // the function of WithReply has seen the messages
+	matched  bool       // Heartbeat.Pong and requests have
+	taken    marks      // see take
+	pongs    marks      // those that answer a heartbeat
+
+	// With WithParallel:
+	keys  []string     // of the messages
+	parts atomic.Int32 // how many of them have not been handled
+	whole *batch       // that b is one message of; nil: none
 }
 
 // batches has batches, since a busy connection needs one for each read.
@@ -286,19 +287,23 @@ func newBatch(l *link, received *ws.Batch) *batch {
 
 // release gives the memory of the messages back, when all of them have been handled.
 func (b *batch) release() {
-	b.Batch.Release()
+	if whole := b.whole; whole == nil {
+		b.Batch.Release()
+	} else if whole.parts.Add(-1) == 0 {
+		whole.release()
+	}
 	*b = batch{}
 	batches.Put(b)
 }
 
-// take records that a request, or Setup.Receive, has taken message i: it is no error if no callback
-// takes it.
+// take records that a request, Setup.Receive, or the function of WithReply has taken message i: it is
+// no error if no callback takes it.
 func (b *batch) take(i int) {
 	if b.prepared != nil { // these may be more than ws.MaxBatch
 		b.prepared[i].taken = true
 		return
 	}
-	b.taken[i/64] |= 1 << (i % 64)
+	b.taken.add(i)
 }
 
 // isTaken reports whether take was called for message i.
@@ -306,7 +311,24 @@ func (b *batch) isTaken(i int) bool {
 	if b.prepared != nil {
 		return b.prepared[i].taken
 	}
-	return b.taken[i/64]&(1<<(i%64)) != 0
+	return b.taken.has(i)
+}
+
+// answersHeartbeat records that message i does, so that it reaches no callback.
+func (b *batch) answersHeartbeat(i int) {
+	if b.prepared != nil {
+		b.prepared[i].pong = true
+		return
+	}
+	b.pongs.add(i)
+}
+
+// isPong reports whether answersHeartbeat was called for message i.
+func (b *batch) isPong(i int) bool {
+	if b.prepared != nil {
+		return b.prepared[i].pong
+	}
+	return b.pongs.has(i)
 }
 
 // size returns how many bytes the messages have.
@@ -386,6 +408,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 		}
 		l := &loop{
 			ctx:      ctx,
+			turn:     make(chan struct{}, 1),
 			messages: make(chan Message),
 			handled:  make(chan struct{}, 1),
 			over:     make(chan struct{}),
@@ -405,6 +428,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // A loop is one range over Messages.
 type loop struct {
 	ctx      context.Context
+	turn     chan struct{} // filled by the callback that hands a message over: see WithParallel
 	messages chan Message
 	handled  chan struct{} // filled when the body has handled the message that hand waits for
 	busy     bool          // the body handles such a message; the loop's goroutine's own
@@ -446,6 +470,16 @@ func (l *loop) join(c *Client) (leave func()) {
 // the contexts of callbacks end: it may be the body that has called Close.
 func (l *loop) hand(ctx context.Context, m Message) {
 	if l.ctx.Err() != nil {
+		return
+	}
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-l.left:
+		return
+	case <-l.ctx.Done():
+		return
+	case <-ctx.Done():
 		return
 	}
 	select {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -22,12 +21,12 @@ import (
 // When one of the functions called for a message fails, the others are called all the same,
 // once and in order, and the failure is reported once; that of an OnError callback is not.
 func TestAFailureSkipsNoOtherCallback(t *testing.T) {
-	const pong, start, raw, typed, onError, done = "pong", "start", "raw", "typed", "error", "done"
+	const start, raw, typed, onError, done = "start", "raw", "typed", "error", "done"
 	for name, fail := range map[string]func(){
 		"panic":          func() { panic("oops") },
 		"runtime.Goexit": runtime.Goexit,
 	} {
-		for _, failing := range []string{pong, start, raw, typed, onError, done} {
+		for _, failing := range []string{start, raw, typed, onError, done} {
 			t.Run(name+" in "+failing, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var called []string
@@ -41,9 +40,7 @@ func TestAFailureSkipsNoOtherCallback(t *testing.T) {
 					var trace Trace
 					trace.MessageStart = func(context.Context, MessageInfo) context.Context { call(start); return nil }
 					trace.MessageDone = func(context.Context, MessageInfo) { call(done) }
-					c, l, f := feedClient(t, WithTrace(trace), WithHeartbeat(Heartbeat{
-						Interval: time.Second, Message: Text("x"), Pong: func(Message) bool { call(pong); return false },
-					}))
+					c, l, f := feedClient(t, WithTrace(trace))
 					for range 2 {
 						c.OnMessage(func(context.Context, Message) { call(raw) })
 						On(c, "x", func(context.Context, struct{}) { call(typed) })
@@ -61,11 +58,11 @@ func TestAFailureSkipsNoOtherCallback(t *testing.T) {
 					c.inbox.Put(b, len(b.Messages), b.size(), l)
 					synctest.Wait()
 					assert.Equal(t, []string{
-						pong, start, raw, raw, typed, typed, done,
+						start, raw, raw, typed, typed, done,
 						start, onError, done, // it is not UTF-8
-						pong, start, raw, raw, done,
+						start, raw, raw, done,
 					}, called)
-					times := map[string]int{pong: 2, start: 3, raw: 4, typed: 2, onError: 0, done: 3}
+					times := map[string]int{start: 3, raw: 4, typed: 2, onError: 0, done: 3}
 					assert.Len(t, errs, times[failing])
 					now, _ := c.inbox.Count()
 					assert.Zero(t, now)

@@ -57,7 +57,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 		l.end(err)
 	}
 	switch {
-	case errors.Is(context.Cause(ctx), errTryNow):
+	case errors.Is(context.Cause(ctx), errTryNow) && !(l != nil && l.dismissed && isPermanent(err)):
 		return nil, errTryNow
 	case err == nil: // it was ended before it was open
 		return nil, context.Cause(ctx)
@@ -121,6 +121,9 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 	}
 	if err == nil {
 		event.Timings.Setup, err = s.setUp(ctx, l, info.Attempt)
+	}
+	if failed, ok := err.(*DialError); ok && l.dismissed { // whatever an AfterConnect function returns
+		failed.Err, failed.text = l.why(), because(l.why())
 	}
 	return l, event, err
 }

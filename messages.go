@@ -104,14 +104,18 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	case msgType == "":
 		return c.misuse(&OptionError{Option: name, Value: `""`, Want: "the message type must not be empty; OnMessage takes all messages"})
 	}
-	var room T // reused: callbacks run one at a time, and fn receives a copy
+	room := new(T) // reused if callbacks run one at a time; fn receives a copy
 	handle := func(ctx context.Context, m Message) {
-		defer func() { room = *new(T) }()
-		if err := m.Decode(&room); err != nil {
+		v := room
+		if c.cfg.key != nil {
+			v = new(T)
+		}
+		defer func() { *v = *new(T) }()
+		if err := m.Decode(v); err != nil {
 			c.report(ctx, err)
 			return
 		}
-		fn(ctx, room)
+		fn(ctx, *v)
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
 		handle = func(ctx context.Context, m Message) {

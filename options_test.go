@@ -213,6 +213,9 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithUnpack", wechatws.WithUnpack(unpackLines), wechatws.WithUnpack(nil))
 	add("WithRequestID", wechatws.WithRequestID("echo"), wechatws.WithRequestID())
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
+	byType := func(m wechatws.Message) string { return m.Type }
+	add("WithParallel", wechatws.WithParallel(byType, 2), wechatws.WithParallel(nil, 0))
+	add("WithReply", wechatws.WithReply(ack), wechatws.WithReply(nil))
 	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))
 	add("WithTiers", wechatws.WithoutReconnect(), nil)

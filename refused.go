@@ -197,6 +197,7 @@ func (c *Client) refused(l *link, code StatusCode) bool {
 	// If a heartbeat that is no larger is too big, so is the message.
 	alone := w.beaten.Before(w.noBeat) ||
 		code == StatusMessageTooBig && trial != nil && w.beatSize <= len(trial.Value.Data)
+	alone = alone && w.noBeat.Sub(w.replied) > 2*quietTime // it may have refused a reply
 	w.trial = nil
 	w.mu.Unlock()
 	if cut != nil {

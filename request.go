@@ -445,13 +445,16 @@ func (rs *requests) lost(l *link, err error) {
 // before this counts as a stall.
 const slowMatch = time.Second
 
-// match passes messages to requests.
+// match passes messages to the functions that see each of them, and to requests.
 func (l *link) match(b *batch) {
-	if b.matched || l.client.requests.n.Load() == 0 {
+	if b.matched || l.client.requests.n.Load() == 0 && !l.screens() {
 		return
 	}
 	b.matched = true
-	l.show(b, l.client.requests.match)
+	l.show(b, func(b *batch) {
+		defer l.client.requests.match(b)
+		l.screen(b, true)
+	})
 }
 
 // show calls fn, which calls functions of the user with the messages of b. Time in which these

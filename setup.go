@@ -183,6 +183,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			if o.next = 0; len(o.batch.Messages) > 0 {
 				l.early = append(l.early, o.batch)
 			}
+			l.screen(o.batch, false)
 			continue
 		}
 		m, _, err := o.batch.read(o.next)
@@ -274,6 +275,7 @@ func (l *link) writeAlone(m *Outbound) error {
 	for {
 		b, readErr := l.batchOf(l.conn.Receive())
 		if readErr == nil {
+			l.screen(b, false)
 			b.release()
 		} else if end := l.closeError(readErr); end.Remote && end.Code != StatusAbnormalClosure {
 			return end

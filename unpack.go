@@ -65,6 +65,7 @@ type prepared struct {
 	typ   string // of WithTypeFunc
 	err   error  // as that of batch.read; nil: none
 	taken bool   // see batch.take
+	pong  bool   // see batch.answersHeartbeat
 
 	panicked error // of the function of WithTypeFunc; nil: it has returned
 }

@@ -37,6 +37,7 @@ type writer struct {
 	last     time.Time     // when a batch was written
 
 	suspicion
+	replies
 
 	// Set with mu held, and used by the goroutine that writes.
 	batch []*queued
@@ -168,7 +169,8 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 	w := &l.writer
 	w.batch = nil
 	w.writing.Store(false)
-	if w.open && !w.held {
+	s = w.takeReplies(w.due)
+	if w.open && !w.held && len(w.due.replies) == 0 {
 		most := cap(buffer)
 		if !l.canWriteNow() {
 			most = 1 // a user's connection gathers nothing, and those behind it would be in flight in vain
@@ -178,7 +180,6 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 	for _, m := range w.batch {
 		m.Value.end.Store(math.MaxInt64)
 	}
-	s, w.due = w.due, s
 	if s.beat && !l.mayBeat() {
 		s.beat, w.due.beat = false, true
 	}
@@ -333,6 +334,9 @@ func (l *link) appendEach(signs signs) (err error) {
 	for i := 0; i < len(signs.pongs) && err == nil; i++ {
 		err = l.conn.AppendPong(signs.pongs[i])
 	}
+	for i := 0; i < len(signs.replies) && err == nil; i++ {
+		err = l.writeMessage(signs.replies[i])
+	}
 	if signs.close != nil && err == nil {
 		err = l.conn.AppendClose(signs.close.code, signs.close.reason)
 	}
@@ -410,6 +414,7 @@ func (l *link) settle() bool {
 func (l *link) settleLocked(n int, begun bool) {
 	w, c := &l.writer, l.client
 	w.inFlight = false
+	w.settleReplies()
 	switch {
 	case n > 0:
 		w.lastMessage = time.Now()

@@ -1,5 +1,6 @@
 // Package serial runs items one at a time and in order, on a goroutine that exists only while
-// there is something to run: one of its own, or the goroutine that puts the items in.
+// there is something to run: one of its own, or the goroutine that puts the items in. Items with
+// keys run at the same time as those with other keys, in order within a key.
 package serial
 
 import (
@@ -18,9 +19,18 @@ type Item interface {
 }
 
 // A Node is the place of an [Item] in a [Queue].
-type Node struct{ next Item }
+type Node struct {
+	next   Item
+	number int64
+	key    string
+	keyed  bool
+}
 
 func (n *Node) node() *Node { return n }
+
+// SetKey sets the key of an item that is not in a queue. An item without a key runs alone: after all
+// items before it, and before all items behind it.
+func (n *Node) SetKey(key string) { n.key, n.keyed = key, true }
 
 // A Source is where a producer takes its items from, such as a connection.
 type Source interface {
@@ -47,18 +57,19 @@ type Queue struct {
 	stalled atomic.Bool  // the producer waits for room
 
 	mu       sync.Mutex // guards the fields below
-	running  Item       // nil: none
-	first    Item       // of those behind it; nil: none
+	running  Item       // without a key; nil: none
+	first    Item       // of those behind it, and not in a lane; nil: none
 	last     Item       // valid while first is not nil
 	added    int64      // how many items have been put in
 	active   bool       // a goroutine runs items
 	exempted int        // how many calls of Exempt concern running
+	lanes               // of items with keys
 
 	changed chan struct{} // closed at the next change; nil: nothing waits for it
 }
 
 // New returns a queue with bounds for what its items count, and for their bytes. idle is
-// called when nothing is left to run, on the goroutine that ran it.
+// called when nothing is left to run for a goroutine that ran items, on that goroutine.
 func New(maxCount, maxBytes int, idle func()) *Queue {
 	q := &Queue{maxCount: int64(maxCount), maxBytes: int64(maxBytes), idle: idle}
 	q.run = q.loop
@@ -133,12 +144,17 @@ func (q *Queue) add(item Item) (idle bool) {
 	}
 	q.last = item
 	q.added++
+	item.node().number = q.added
+	if q.running == nil && q.spread() {
+		return false
+	}
 	idle = !q.active
 	q.active = true
 	return idle
 }
 
-// loop runs the items, and returns when there is none.
+// loop runs the items without keys, and returns when there is none, or when they wait for items with
+// keys.
 //
 //go:noinline
 func (q *Queue) loop() {
@@ -155,7 +171,7 @@ func (q *Queue) loop() {
 	q.idle()
 }
 
-// current returns the item to run: one that runtime.Goexit has ended, or the first one.
+// current returns the item to run: one that runtime.Goexit has ended, or the first one, which has no key.
 func (q *Queue) current() Item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -165,25 +181,31 @@ func (q *Queue) current() Item {
 	return q.running
 }
 
-// next returns the item after the running one, which has run. Without one it returns nil, and
-// the caller must not run items any more.
+// next returns the item after the running one, which has run. Without one that can run now it returns nil,
+// and the caller must not run items any more.
 func (q *Queue) next() Item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ran.Add(1)
 	q.exempted = 0
-	q.pop()
-	q.active = q.running != nil
+	if q.running = nil; !q.spread() {
+		q.pop()
+	}
+	q.active = q.running != nil || q.busy > 0
 	q.change()
 	return q.running
 }
 
 // pop makes the first item the running one. It is called with mu held.
 func (q *Queue) pop() {
-	if q.running = q.first; q.running == nil {
-		return
+	if q.running = q.first; q.running != nil {
+		q.shift()
 	}
-	n := q.running.node()
+}
+
+// shift removes the first item from those that are not in a lane. It is called with mu held.
+func (q *Queue) shift() {
+	n := q.first.node()
 	if q.first, n.next = n.next, nil; q.first == nil {
 		q.last = nil // an idle queue retains no item
 	}
@@ -236,15 +258,33 @@ func (q *Queue) Added() int64 {
 }
 
 // Wait blocks until the first upTo items have run, or until ctx ends, the cause of which it
-// returns. It does not wait for an item that is exempted, nor for the items after it.
+// returns. It does not wait for an item that is exempted, nor for the items that wait for it.
 func (q *Queue) Wait(ctx context.Context, upTo int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.await(ctx, func() bool { return q.ran.Load() >= upTo || q.exempted > 0 })
+	return q.await(ctx, func() bool {
+		if q.running != nil {
+			return q.ran.Load() >= upTo || q.exempted > 0
+		}
+		return q.lanes.haveRun(upTo, q.first)
+	})
 }
 
 // IsRunning reports whether the item of that number, which has begun to run, still runs.
-func (q *Queue) IsRunning(number int64) bool { return number == q.ran.Load()+1 }
+func (q *Queue) IsRunning(number int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.exemptions(number) != nil
+}
+
+// exemptions returns the count of calls of Exempt for the item of that number; nil: it does not run. It
+// is called with mu held.
+func (q *Queue) exemptions(number int64) *int {
+	if q.running != nil && number == q.ran.Load()+1 { // all before it have run
+		return &q.exempted
+	}
+	return q.lanes.exemptions(number)
+}
 
 // Exempt exempts an item that runs from all calls of [Queue.Wait] until end is called: of two
 // items that wait for each other, neither would end. It has no effect when the item has run.
@@ -256,8 +296,8 @@ func (q *Queue) Exempt(number int64) (end func()) {
 func (q *Queue) exempt(number int64, calls int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.IsRunning(number) {
-		q.exempted += calls
+	if n := q.exemptions(number); n != nil {
+		*n += calls
 		q.change()
 	}
 }

@@ -67,6 +67,11 @@ func (b *Batch) add(text bool, data []byte) {
 // be retained.
 func (b *Batch) Reused() bool { return b.arena != nil }
 
+// Part returns a Batch of message i alone. The memory is that of b, which is released instead of it.
+func (b *Batch) Part(i int) *Batch {
+	return &Batch{Messages: b.Messages[i : i+1 : i+1], Skipped: b.Skipped, arena: b.arena}
+}
+
 // Release gives the memory of the messages back, if it is reused. It is called once, when the
 // messages and the Batch are no longer needed.
 func (b *Batch) Release() {
