@@ -57,6 +57,7 @@ type config struct {
 	typePath     []string // of typeField, or of WithTypePath
 	typeFunc     func(Message) string
 	unpack       func(connection int) func(Message) ([]Message, error)
+	requestID    []string // the path to it
 	codec        Codec
 
 	// Reconnect.
@@ -102,6 +103,7 @@ func defaultConfig() config {
 		liveness:       defaultLiveness,
 		typeField:      "msg_type",
 		typePath:       []string{"msg_type"},
+		requestID:      []string{"id"},
 		codec:          jsonCodec{},
 		newBackOff:     func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
 		stableAfter:    5 * time.Second,

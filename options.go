@@ -170,10 +170,10 @@ func WithTypeFunc(fn func(m Message) string) Option {
 	})
 }
 
-// checkPath checks the place of a message's type.
+// checkPath checks the path to a value in messages.
 func checkPath(option string, path []string) error {
 	if len(path) == 0 {
-		return wrong(option, "", "must have the names of the fields that lead to the type")
+		return wrong(option, "", "must have the names of the fields that lead to the value")
 	}
 	for _, name := range path {
 		switch {

@@ -81,6 +81,8 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
 		{"ws://h", wechatws.WithCookieJar((*cookiejar.Jar)(nil)), `wechatws: WithCookieJar(nil): must be a CookieJar`},
+		{"ws://h", wechatws.WithRequestID(), `wechatws: WithRequestID(): must have the names of the fields that lead to the value`},
+		{"ws://h", wechatws.WithRequestID("a", ""), `wechatws: WithRequestID("a", ""): must be the name of a field`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS10}), `wechatws: WithTLSConfig(TLS 1.0): versions below TLS 1.2 are not allowed`},
@@ -127,7 +129,7 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithTypeField("body.type"), `wechatws: WithTypeField("body.type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("body.type")`},
 		{"ws://h", wechatws.WithTypeField("/body/type"), `wechatws: WithTypeField("/body/type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("/body/type")`},
 		{"ws://h", wechatws.WithTypeField("body[0]"), `wechatws: WithTypeField("body[0]"): must be one top-level field; a nested one is WithTypePath("body", "0"), one of this name WithTypePath("body[0]")`},
-		{"ws://h", wechatws.WithTypePath(), `wechatws: WithTypePath(): must have the names of the fields that lead to the type`},
+		{"ws://h", wechatws.WithTypePath(), `wechatws: WithTypePath(): must have the names of the fields that lead to the value`},
 		{"ws://h", wechatws.WithTypePath("a", ""), `wechatws: WithTypePath("a", ""): must be the name of a field`},
 		{"ws://h", wechatws.WithTypePath("a", "\xff"), `wechatws: WithTypePath("a", "\xff"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithTypeFunc(nil), `wechatws: WithTypeFunc(nil): must be a function`},
@@ -209,6 +211,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithTypeField", wechatws.WithTypePath("body.type"), wechatws.WithTypePath())
 	add("WithTypeField", wechatws.WithTypeFunc(wholeText), wechatws.WithTypeFunc(nil))
 	add("WithUnpack", wechatws.WithUnpack(unpackLines), wechatws.WithUnpack(nil))
+	add("WithRequestID", wechatws.WithRequestID("echo"), wechatws.WithRequestID())
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
 	add("WithTiers", wechatws.WithTiers(wechatws.Tier{Attempts: 1}), wechatws.WithTiers())
 	add("WithTiers", wechatws.WithBackOff(policy), wechatws.WithBackOff(nil))

@@ -41,6 +41,9 @@ var methods = map[string]struct {
 	"Request": {patience, func(ctx context.Context, c *wechatws.Client) {
 		_, _ = c.Request(ctx, "request", func(wechatws.Message) bool { return false })
 	}},
+	"Call": {patience, func(ctx context.Context, c *wechatws.Client) {
+		_, _ = wechatws.Call[any](ctx, c, struct{}{})
+	}},
 	"SendConfirmed": {patience, func(ctx context.Context, c *wechatws.Client) {
 		_, _ = c.SendConfirmed(ctx, "confirm", func(wechatws.Message) bool { return false })
 	}},

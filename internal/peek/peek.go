@@ -59,6 +59,14 @@ func Type(data []byte, path []string) ([]byte, error) {
 	return nil, ErrNoType
 }
 
+// Token returns the first token of the value at a path, as in [Type]: a whole string, number,
+// boolean or null, or an opening bracket; nil if nothing is there. It reports false if data is not
+// valid JSON up to there.
+func Token(data []byte, path []string) (token []byte, ok bool) {
+	s := newScanner(data)
+	return s.scan(path)
+}
+
 // Missing says where the path of a message for which [Type] has returned [ErrNoType] ends: it
 // returns how many of its elements are there, and the first byte of the value at the last of
 // these, which is that of the message for none.
