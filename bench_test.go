@@ -214,6 +214,27 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// answer is an outgoing message.
+var answer = struct {
+	MsgType string `json:"msg_type"`
+	Content string `json:"content"`
+	Time    int64  `json:"time"`
+}{"message", "how much is <the> blue & the red one?", 1700000000}
+
+// The default codec beside encoding/json.
+func BenchmarkEncode(b *testing.B) {
+	for name, encode := range map[string]func(v any) ([]byte, error){"default": jsonCodec{}.Marshal, "encoding-json": json.Marshal} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := encode(&answer); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // What a message costs must not depend on how many others wait: compare the ns/message of
 // the sizes. What is measured begins with a full queue, without a connection.
 //

@@ -16,17 +16,13 @@ import (
 )
 
 // WithRequestID sets where messages have the id that a [Call] and its answer share, by default in
-// the field "id". The path leads into nested objects, and a decimal number is also the index of
-// an array's element: WithRequestID("echo"), WithRequestID("header", "seq"), and
-// WithRequestID("1") for [3,"19223201","Heartbeat",{}]. For a protocol whose answers have the id
-// in another place than its requests, use [Client.Request].
+// the field "id". The path is as in [WithTypePath]: WithRequestID("echo"),
+// WithRequestID("header", "seq"), and WithRequestID("1") for [3,"19223201","Heartbeat",{}]. For a
+// protocol whose answers have the id in another place than its requests, use [Client.Request].
 func WithRequestID(path ...string) Option {
 	return setting("WithRequestID", func(c *config) error {
 		c.requestID = slices.Clone(path)
-		if len(path) == 0 || slices.Contains(path, "") {
-			return wrong("WithRequestID", shownPath(path), "give the names of the fields on the way to the id, such as \"id\"")
-		}
-		return nil
+		return checkPath("WithRequestID", path)
 	})
 }
 
@@ -121,15 +117,7 @@ func (o *Setup) call(ctx context.Context, v any) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if err := o.Send(ctx, m); err != nil {
-		return Message{}, err
-	}
-	for {
-		answer, err := o.Receive(ctx)
-		if err != nil || string(idOf(answer.Data, c.cfg.requestID)) == id {
-			return answer, err
-		}
-	}
+	return o.Request(ctx, m, func(m Message) bool { return string(idOf(m.Data, c.cfg.requestID)) == id })
 }
 
 // identified encodes v, with an id.
@@ -145,26 +133,16 @@ func (c *Client) identified(v any) (m Outbound, id string, err error) {
 	case isID(token):
 		return m, string(idOf(m.Data, path)), nil
 	case !valid || token != nil || len(path) > 1 || !isObject:
-		want := "must have a string or a number as id, at WithRequestID(" + shownPath(path) + ")"
+		want := "must have a string or a number as id, at WithRequestID(" + quoted(path) + ")"
 		return m, "", wrong("Call", fmt.Sprintf("%T", v), want)
 	}
 	id = strconv.FormatInt(c.requests.lastID.Add(1), 10)
-	name, _ := json.Marshal(path[0])
-	data := append(append([]byte("{"), name...), ":"+id...)
+	data := []byte(`{"` + path[0] + `":` + id)
 	if !bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte("}")) {
 		data = append(data, ',')
 	}
 	m.Data, m.shared = append(data, rest...), false
 	return m, id, nil
-}
-
-// shownPath returns a path as it is written in Go.
-func shownPath(path []string) string {
-	quoted := make([]string, len(path))
-	for i, element := range path {
-		quoted[i] = printable.Quote(element)
-	}
-	return strings.Join(quoted, ", ")
 }
 
 // firstID returns a number below the first id of a client's calls. Ids of a server's own requests

@@ -4,6 +4,7 @@ package wechatws
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"testing/synctest"
 
@@ -48,4 +49,12 @@ func TestWaitingRequestsAllocateNothing(t *testing.T) {
 		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, requestsOf(n)...)), "%d requests", n)
 		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, calls(n)...)), "%d calls", n)
 	}
+}
+
+// A message is encoded with the allocations of json.Marshal.
+func TestEncodingAllocatesWhatJSONMarshalDoes(t *testing.T) {
+	allocations := func(marshal func(any) ([]byte, error)) float64 {
+		return testing.AllocsPerRun(1000, func() { _, _ = marshal(&answer) })
+	}
+	assert.LessOrEqual(t, allocations(jsonCodec{}.Marshal), allocations(json.Marshal))
 }

@@ -15,6 +15,7 @@ import (
 func ExampleSetup_Request() {
 	server := wstest.NewServer()
 	defer server.Close()
+	server.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("mqtt")))
 	server.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
 		if m.Data[0] == 0x10 {
 			_ = conn.SendBinary([]byte{0x20, 2, 0, 0})

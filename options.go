@@ -170,10 +170,10 @@ func WithTypeFunc(fn func(m Message) string) Option {
 	})
 }
 
-// checkPath checks the place of a message's type.
+// checkPath checks the path to a value in messages.
 func checkPath(option string, path []string) error {
 	if len(path) == 0 {
-		return wrong(option, "", "must have the names of the fields that lead to the type")
+		return wrong(option, "", "must have the names of the fields that lead to the value")
 	}
 	for _, name := range path {
 		switch {
@@ -187,8 +187,8 @@ func checkPath(option string, path []string) error {
 }
 
 // WithCodec sets how messages are encoded and decoded, by default as encoding/json does,
-// [encoding/json.Number] included. The default decodes in less than half the time of
-// encoding/json; docs/dependencies.md lists the differences.
+// [encoding/json.Number] included, and without the escapes \u0026, \u003c and \u003e. The default
+// decodes in less than half the time of encoding/json; docs/dependencies.md lists the differences.
 func WithCodec(codec Codec) Option {
 	return setting("WithCodec", func(c *config) error {
 		if boundary.IsNil(codec) {

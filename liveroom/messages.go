@@ -1,6 +1,7 @@
 package liveroom
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -215,10 +216,13 @@ func marshal(msgType string, fields any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest, err := json.Marshal(fields)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // as the client does
+	if err := encoder.Encode(fields); err != nil {
 		return nil, err
 	}
+	rest := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(rest) == len("{}") {
 		return head, nil
 	}
