@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -115,9 +116,15 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
 		handle = func(ctx context.Context, m Message) {
-			if m = m.own(); c.cfg.typeFunc == nil && !peek.Valid(m.Data) {
-				c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: ErrNotJSON})
-				return
+			if m = m.own(); c.cfg.typeFunc == nil {
+				err := uniqueNames(peek.Text(m.Data))
+				if !peek.Valid(m.Data) {
+					err = ErrNotJSON
+				}
+				if err != nil {
+					c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: err})
+					return
+				}
 			}
 			raw(ctx, m)
 		}
@@ -328,13 +335,27 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 	case dynamic:
 		return jsonv2.Unmarshal(data, v, likeEncodingJSON, numbersToo)
 	default:
+		if err := uniqueNames(data); err != nil {
+			return err
+		}
 		return json.Unmarshal(data, v)
 	}
 }
 
-// likeEncodingJSON are the options for decoding like encoding/json. The errors are those of
-// json v2: making those of encoding/json takes a third of the time and adds nothing.
-var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
+// uniqueNames returns an error if a name occurs twice in an object in data, which may be invalid.
+func uniqueNames(data []byte) error {
+	err := jsonv2.Unmarshal(data, new(jsontext.Value), likeEncodingJSON)
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return err
+	}
+	return nil
+}
+
+// likeEncodingJSON are the options for decoding like encoding/json, except that a name must not
+// occur twice in an object: the router takes the first one, without reading the rest, and
+// encoding/json the last. The errors are those of json v2: making those of encoding/json takes a
+// third of the time and adds nothing.
+var likeEncodingJSON = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false), jsontext.AllowDuplicateNames(false))
 
 // numbersToo is the option for decoding encoding/json's Number, which json v2 decodes as a
 // string otherwise. It costs a look-up for each value.
