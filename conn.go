@@ -415,7 +415,9 @@ func (l *link) receive(b *batch) (n, size int, ok bool) {
 	n, size = len(b.Messages), b.size()
 	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size) + b.Skipped)
-	l.client.skipped.Add(int64(b.skipped()))
+	if skipped := b.skipped(); skipped > 0 {
+		l.client.skipped.Add(skipped)
+	}
 	if l.session.hasRetired() || n == 0 { // only answers to requests matter now
 		b.release()
 		return n, size, false

@@ -22,7 +22,7 @@ func (m Message) Field(path ...string) (text string, ok bool) {
 func isUsable(err error) bool { return err == nil || err == ErrNoType || err == ErrNotJSON }
 
 // skipped returns how many messages were skipped since they are above the read limit.
-func (b *batch) skipped() (n int) {
+func (b *batch) skipped() (n int64) {
 	if b.Skipped > 0 {
 		return 1
 	}
