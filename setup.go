@@ -170,7 +170,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 		if o.count >= inboxMessages || o.bytes >= inboxBytes {
 			return Message{}, fmt.Errorf("wechatws: the connection is not open after %d messages of %d bytes", o.count, o.bytes)
 		}
-		for o.batch == nil || o.next == len(o.batch.Messages) {
+		if o.batch == nil || o.next == len(o.batch.Messages) {
 			err := o.until(ctx, func() (err error) {
 				if o.batch, err = l.batchOf(l.conn.Receive()); err != nil {
 					err = l.closeError(err)
