@@ -221,6 +221,18 @@ func userFunctions() []userFunction {
 			})
 		})},
 
+		{name: "WithUnpack", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithUnpack(func(n int) func(wechatws.Message) ([]wechatws.Message, error) { pull(); return unpackLines(n) })
+		})},
+		{name: "the function that WithUnpack's returns", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithUnpack(func(int) func(wechatws.Message) ([]wechatws.Message, error) {
+				return func(m wechatws.Message) ([]wechatws.Message, error) { pull(); return []wechatws.Message{m}, nil }
+			})
+		})},
+		{name: "WithTypeFunc", where: onError, give: giving(func(pull func()) wechatws.Option {
+			return wechatws.WithTypeFunc(func(wechatws.Message) string { pull(); return "x" })
+		})},
+
 		{name: "On", where: onError, add: func(c *wechatws.Client, pull func()) {
 			wechatws.On(c, "x", func(context.Context, struct{}) { pull() })
 		}},

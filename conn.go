@@ -416,8 +416,8 @@ func (l *link) receive(b *batch) (n, size int, ok bool) {
 	n, size = len(b.Messages), b.size()
 	l.client.messagesIn.Add(int64(n))
 	l.client.bytesIn.Add(int64(size) + b.Skipped)
-	if b.Skipped > 0 {
-		l.client.skipped.Add(1)
+	if skipped := b.skipped(); skipped > 0 {
+		l.client.skipped.Add(skipped)
 	}
 	if l.session.hasRetired() || n == 0 { // only answers to requests matter now
 		b.release()

@@ -100,8 +100,6 @@ func TestDecodesAsEncodingJSONDoes(t *testing.T) {
 			Lower int `json:"a"`
 			Upper int `json:"A"`
 		}]},
-		{"last of two fields", `{"A":1,"A":2}`, a[inner]},
-		{"two objects are merged", `{"P":{"A":1},"P":{"B":2}}`, a[struct{ P *inner }]},
 		{"unknown fields", `{"x":[{}],"A":1}`, a[inner]},
 		{"unexported fields", `{"a":1,"B":2}`, a[struct{ a, B int }]},
 		{"field that is left out", `{"A":1,"-":2}`, a[struct {

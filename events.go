@@ -173,7 +173,7 @@ type Stats struct {
 	LastErrorAt time.Time   `json:"last_error_at,omitzero"`
 
 	// MessagesIn and BytesIn count the messages that have arrived, including answers to
-	// heartbeats, and the size of their data.
+	// heartbeats, and the size of their data; with [WithUnpack] those that came out of them.
 	MessagesIn int64 `json:"messages_in,omitzero"`
 	BytesIn    int64 `json:"bytes_in,omitzero"`
 	// Skipped counts those of them that were larger than the read limit, were skipped and

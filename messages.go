@@ -113,9 +113,15 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
 		handle = func(ctx context.Context, m Message) {
-			if m = m.own(); c.cfg.typeFunc == nil && !peek.Valid(m.Data) {
-				c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: ErrNotJSON})
-				return
+			if m = m.own(); c.cfg.typeFunc == nil {
+				err := uniqueNames(peek.Text(m.Data))
+				if !peek.Valid(m.Data) {
+					err = ErrNotJSON
+				}
+				if err != nil {
+					c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: err})
+					return
+				}
 			}
 			raw(ctx, m)
 		}

@@ -212,6 +212,17 @@ var userPlaces = map[string]userPlace{
 	"trace of a close": traced(func(enter func(context.Context)) wechatws.Trace {
 		return wechatws.Trace{Close: func(ctx context.Context, _ wechatws.CloseEvent) { enter(ctx) }}
 	}),
+	"unpack for a connection": option(func(enter func(context.Context)) wechatws.Option {
+		return wechatws.WithUnpack(func(n int) func(wechatws.Message) ([]wechatws.Message, error) { enter(nil); return unpackLines(n) })
+	}),
+	"unpack": option(func(enter func(context.Context)) wechatws.Option {
+		return wechatws.WithUnpack(func(int) func(wechatws.Message) ([]wechatws.Message, error) {
+			return func(m wechatws.Message) ([]wechatws.Message, error) { enter(nil); return []wechatws.Message{m}, nil }
+		})
+	}),
+	"type function": option(func(enter func(context.Context)) wechatws.Option {
+		return wechatws.WithTypeFunc(func(wechatws.Message) string { enter(nil); return "x" })
+	}),
 	"log handler": option(func(enter func(context.Context)) wechatws.Option {
 		return wechatws.WithLogger(slog.New(enteringHandler{enter}))
 	}),

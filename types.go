@@ -21,6 +21,19 @@ func (m Message) Field(path ...string) (text string, ok bool) {
 // functions of the user: it was not skipped, and is not invalid text.
 func isUsable(err error) bool { return err == nil || err == ErrNoType || err == ErrNotJSON }
 
+// skipped returns how many messages were skipped since they are above the read limit.
+func (b *batch) skipped() (n int64) {
+	if b.Skipped > 0 {
+		return 1
+	}
+	for i := range b.prepared {
+		if _, ok := b.prepared[i].err.(*ReadLimitError); ok {
+			n++
+		}
+	}
+	return n
+}
+
 // unusable returns the error about a message that is not usable because of err.
 func unusable(m Message, err error) error {
 	switch err.(type) {

@@ -3,6 +3,7 @@ package wechatws
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/wechatws/wechatws/internal/ws"
@@ -118,7 +119,7 @@ func (p *preparation) unpackNext() {
 	err := users.Guard(func() error {
 		out, err := p.link.unpack(p.message(raw, true))
 		if err != nil {
-			return err
+			return fmt.Errorf("unpack: %w", err)
 		}
 		for _, m := range out {
 			p.add(ws.Message{Text: !m.Binary, Data: m.Data}, nil)
@@ -135,11 +136,8 @@ func (p *preparation) unpackNext() {
 
 // add adds a copy of a message that is to be read, or that is to be reported with err.
 func (p *preparation) add(m ws.Message, err error) {
-	switch limit := p.link.client.cfg.readLimit; {
-	case err == nil && int64(len(m.Data)) > limit:
+	if limit := p.link.client.cfg.readLimit; int64(len(m.Data)) > limit {
 		m.Data, err = nil, &ReadLimitError{Limit: limit, Size: int64(len(m.Data)), Connection: p.link.number}
-	case err == nil && m.Text && !utf8.Valid(m.Data):
-		err = ErrNotUTF8
 	}
 	m.Data = bytes.Clone(m.Data)
 	p.Messages = append(p.Messages, m)
@@ -150,7 +148,7 @@ func (p *preparation) add(m ws.Message, err error) {
 func (p *preparation) typeNext() {
 	m, to := p.Messages[p.typed], &p.prepared[p.typed]
 	p.typed++
-	if p.raw == nil && m.Text && !utf8.Valid(m.Data) {
+	if m.Text && !utf8.Valid(m.Data) {
 		to.err = ErrNotUTF8
 	}
 	if to.err != nil {
