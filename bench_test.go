@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkPass(b *testing.B) {
 	for _, n := range []int{0, 10, 100, 1000} {
 		b.Run(fmt.Sprintf("%d waiting", n), func(b *testing.B) {
-			pass := passOf(b, n)
+			pass := passOf(b, requestsOf(n)...)
 			b.ReportAllocs()
 			for b.Loop() {
 				pass()
@@ -146,17 +147,49 @@ func BenchmarkPass(b *testing.B) {
 	}
 }
 
-// passOf returns a function that passes a message to n requests that wait for another one.
-func passOf(t testing.TB, n int) (pass func()) {
+// requestsOf returns n requests that wait for another message than comment.
+func requestsOf(n int) []*request {
+	waiting := make([]*request, n)
+	for i := range waiting {
+		waiting[i] = &request{match: func(m Message) bool { return m.Type == "never" }}
+	}
+	return waiting
+}
+
+// passOf returns a function that passes a message to requests that wait for another one.
+func passOf(t testing.TB, waiting ...*request) (pass func()) {
 	c, l, f := feedClient(t)
-	for range n {
-		r := &request{match: func(m Message) bool { return m.Type == "never" }}
+	for _, r := range waiting {
 		r.accepted.Store(true)
 		require.NoError(t, c.beginRequest(context.Background(), r))
 	}
 	f.put(comment)
 	b := f.batch(l)
 	return func() { c.requests.match(b) }
+}
+
+// What a message costs while calls wait for another one: the search for its id, however many they are.
+//
+//	go test -run '^$' -bench Call .
+func BenchmarkCall(b *testing.B) {
+	for _, n := range []int{0, 10, 1000} {
+		b.Run(fmt.Sprintf("%d waiting", n), func(b *testing.B) {
+			pass := passOf(b, calls(n)...)
+			b.ReportAllocs()
+			for b.Loop() {
+				pass()
+			}
+		})
+	}
+}
+
+// calls returns n requests that wait for an answer with another id than that of comment.
+func calls(n int) []*request {
+	waiting := make([]*request, n)
+	for i := range waiting {
+		waiting[i] = &request{id: strconv.Itoa(i)}
+	}
+	return waiting
 }
 
 // The default codec beside encoding/json, and beside json v2 by its own rules.

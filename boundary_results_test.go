@@ -299,7 +299,8 @@ func TestANilContextIsAnError(t *testing.T) {
 		c := w.client(quiet()...)
 		c.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
 			_, err := o.Receive(none)
-			for verb, err := range map[string]error{"Setup.Send": o.Send(none, "x"), "Setup.Receive": err} {
+			_, callErr := wechatws.Call[any](none, o, struct{}{})
+			for verb, err := range map[string]error{"Setup.Send": o.Send(none, "x"), "Setup.Receive": err, "Call": callErr} {
 				requireOptionError(t, err, verb)
 			}
 			return nil
@@ -315,6 +316,8 @@ func TestANilContextIsAnError(t *testing.T) {
 		requireOptionError(t, c.Flush(none), "Flush")
 		_, err := c.Request(none, "x", match)
 		requireOptionError(t, err, "Request")
+		_, err = wechatws.Call[any](none, c.Client, struct{}{})
+		requireOptionError(t, err, "Call")
 		_, err = c.SendConfirmed(none, "x", match)
 		requireOptionError(t, err, "SendConfirmed")
 		c.flush()

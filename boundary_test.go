@@ -201,7 +201,7 @@ func userFunctions() []userFunction {
 		{name: "stop of NetworkMonitor.Watch", where: onError, early: true, give: monitorOf("stop")},
 
 		{name: "Heartbeat.NewMessage", where: onError, give: beating(func(pull func()) wechatws.Heartbeat {
-			return wechatws.Heartbeat{NewMessage: func() (any, error) { pull(); return "beat", nil }}
+			return wechatws.Heartbeat{NewMessage: func(int) (any, error) { pull(); return "beat", nil }}
 		})},
 		{name: "Heartbeat.Pong", where: onError, give: beating(func(pull func()) wechatws.Heartbeat {
 			return wechatws.Heartbeat{Pong: func(m wechatws.Message) bool { pull(); return false }}

@@ -72,6 +72,7 @@ func New(url string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.host = c.cfg.host
+	c.requests.lastID.Store(firstID())
 	c.inbox = serial.New(inboxMessages, inboxBytes, c.ended)
 	if c.cfg.key != nil {
 		c.inbox.Parallel(c.cfg.parallel)

@@ -254,7 +254,7 @@ func TestCloseInsideTheFunctionsOfOptions(t *testing.T) {
 		closeIt := func() { assert.NoError(t, c.Close(1000, "")) }
 		for name, option := range map[string]wechatws.Option{
 			"login": wechatws.WithLogin(func(context.Context) (any, error) { closeIt(); return "x", nil }),
-			"heartbeat": wechatws.WithHeartbeat(wechatws.Heartbeat{NewMessage: func() (any, error) {
+			"heartbeat": wechatws.WithHeartbeat(wechatws.Heartbeat{NewMessage: func(int) (any, error) {
 				closeIt()
 				return "x", nil
 			}}),

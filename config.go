@@ -34,7 +34,6 @@ type config struct {
 	host         string   // of that URL, or of the first one of WithEndpoints
 	header       http.Header
 	subprotocols []string
-	insist       bool // on one of them
 	jar          http.CookieJar
 	crossHost    bool // follow redirects to other hosts
 	tls          *tls.Config
@@ -44,20 +43,24 @@ type config struct {
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
-	closeOnLimit bool
-	strictText   bool
+	strict       bool // about large messages and invalid text
 	compression  bool
 
 	// Session.
 	login        func(context.Context) (any, error)
 	loginMessage any // of WithLoginMessage
 	heartbeat    Heartbeat
-	beat         *Outbound // the encoded heartbeat message
+	ownHeartbeat bool   // of WithHeartbeat
+	pulse        *pulse // of heartbeat
 	liveness     Liveness
 	reply        func(Message) (any, error)
 	key          func(Message) string // nil: there is one lane
 	parallel     int
-	typeField    string
+	typeField    string   // of the default heartbeat too; empty with WithTypePath and WithTypeFunc
+	typePath     []string // of typeField, or of WithTypePath
+	typeFunc     func(Message) string
+	unpack       func(connection int) func(Message) ([]Message, error)
+	requestID    []string // the path to it
 	codec        Codec
 
 	// Reconnect.
@@ -102,6 +105,8 @@ func defaultConfig() config {
 		heartbeat:      defaultHeartbeat,
 		liveness:       defaultLiveness,
 		typeField:      "msg_type",
+		typePath:       []string{"msg_type"},
+		requestID:      []string{"id"},
 		codec:          jsonCodec{},
 		newBackOff:     func() backoff.BackOff { return &tierSchedule{tiers: defaultTiers()} },
 		stableAfter:    5 * time.Second,
@@ -201,21 +206,16 @@ func (c *config) check(rawURL string) error {
 			errs = append(errs, wrong("WithLoginMessage", fmt.Sprintf("%T", c.loginMessage), "must be a message that can be sent: "+because(err)))
 		}
 	}
-	h, l := c.heartbeat, c.liveness
-	if h.Interval > 0 && h.Message == nil {
-		h.Message = map[string]string{c.typeField: "ping"}
+	if c.typeField == "" && !c.ownHeartbeat {
+		c.heartbeat = Heartbeat{} // the default one needs the field
 	}
-	if h.Interval > 0 && h.NewMessage == nil {
-		err := users.Protect(func() (err error) { c.beat, err = heartbeatMessage(c.codec, h.Message); return err })
-		if err != nil {
-			errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("%T", h.Message), because(err)))
-		}
+	h, l := c.heartbeat, c.liveness
+	var err error
+	if c.pulse, err = c.newPulse("WithHeartbeat", h); err != nil {
+		errs = append(errs, err)
 	}
 	if l.Timeout > 0 && h.Pong == nil && l.Interval >= l.Timeout {
 		errs = append(errs, wrong("WithLiveness", fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout), "the timeout must be longer than the interval"))
-	}
-	if l.Timeout > 0 && h.Pong != nil && h.Interval >= l.Timeout {
-		errs = append(errs, wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), fmt.Sprintf("with Pong the interval must be shorter than the liveness timeout (%v)", l.Timeout)))
 	}
 	return errors.Join(errs...)
 }

@@ -68,6 +68,8 @@ type link struct {
 	reader    serial.Reader
 	writer    writer
 
+	unpack func(Message) ([]Message, error) // nil: messages are taken as they arrive
+
 	// Used on the reader goroutine only, and by login and Setup before it.
 	early     []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
 	dismissed bool     // the function of WithReply has returned an error
@@ -92,14 +94,14 @@ func newLink(s *session, got dialed) *link {
 	l := &link{client: c, session: s, number: c.connections, dialed: got, dead: make(chan struct{})}
 	c.newest = l
 	c.mu.Unlock()
-	l.heartbeat.link, l.heartbeat.cfg = l, &c.cfg
+	l.heartbeat.link, l.heartbeat.cfg, l.heartbeat.pulse = l, &c.cfg, c.cfg.pulse
 	l.reader.Queue, l.reader.Source = c.inbox, l
 	switch conn := l.conn.(type) {
 	case *ws.Conn:
-		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.strict, c.cfg.strict
 		conn.OnPing, conn.OnPong = l.answer, l.heartbeat.ponged
 	case *boundary.Conn:
-		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.closeOnLimit, c.cfg.strictText
+		conn.ReadLimit, conn.SkipLarge, conn.StrictText = c.cfg.readLimit, !c.cfg.strict, c.cfg.strict
 		conn.OnPong = l.heartbeat.ponged
 	}
 	for _, fault := range l.faults() {
@@ -248,7 +250,7 @@ func (l *link) closeError(err error) *CloseError {
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit, Connection: l.number}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:
-		return &CloseError{Code: StatusInvalidFramePayloadData, Err: ErrCompression}
+		return &CloseError{Code: StatusInvalidFramePayloadData, Err: errCompression}
 	case protocol == ws.ErrNotText:
 		return &CloseError{Code: StatusInvalidFramePayloadData, Err: fmt.Errorf("%w: %w", ErrProtocol, ErrNotUTF8)}
 	case protocol != nil:
@@ -393,7 +395,11 @@ func (l *link) batchOf(received *ws.Batch, err error) (*batch, error) {
 		l.answerEnd(err)
 		return nil, err
 	}
-	return newBatch(l, received), nil
+	b := newBatch(l, received)
+	if l.unpack != nil || l.client.cfg.typeFunc != nil {
+		l.show(b, l.prepare)
+	}
+	return b, nil
 }
 
 // answer answers a ping. The writer writes the pong, between two messages.
@@ -413,7 +419,7 @@ func (l *link) receive(b *batch) (n, size int, ok bool) {
 	if b.Skipped > 0 {
 		l.client.skipped.Add(1)
 	}
-	if l.session.hasRetired() { // only answers to requests matter now
+	if l.session.hasRetired() || n == 0 { // only answers to requests matter now
 		b.release()
 		return n, size, false
 	}

@@ -45,6 +45,7 @@ func TestAllocationsOfALoneMessage(t *testing.T) {
 // found once, and it is copied only for the request that takes it.
 func TestWaitingRequestsAllocateNothing(t *testing.T) {
 	for _, n := range []int{0, 1000} {
-		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, n)), "%d requests", n)
+		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, requestsOf(n)...)), "%d requests", n)
+		assert.Zero(t, testing.AllocsPerRun(100, passOf(t, calls(n)...)), "%d calls", n)
 	}
 }

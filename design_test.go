@@ -250,7 +250,7 @@ func TestWhatIsWrongInTheDesignPageIsNamed(t *testing.T) {
 	for _, tt := range []struct{ old, new, wrong string }{
 		{"| `Client.start` |", "| |", "goroutine Client.start is not listed"},
 		{"| `Client.start` |", "| `Client.start`, `Client.end` |", "goroutine Client.end does not exist"},
-		{"| `heartbeat.arm` |", "| `heartbeat.arm`, `Client.Request` |", "timer Client.Request is listed twice"},
+		{"| `heartbeat.arm` |", "| `heartbeat.arm`, `Client.ask` |", "timer Client.ask is listed twice"},
 		{"internal/peek  ", "internal/pick  ", "package internal/pick does not exist"},
 		{"internal/record  ", "", "package internal/record is not listed"},
 		{"| 6 | `drops.mu` |", "| 6 | `drops.lock` |", "mutex drops.mu is not listed"},

@@ -79,7 +79,7 @@ var (
 	errNoConn    = errors.New("the Dialer returned neither a connection nor an error")
 	errNoNetConn = errors.New("the function of WithNetDial returned neither a connection nor an error")
 
-	errNoSubprotocol = errors.New("no subprotocol was chosen") // and one is required
+	errNoSubprotocol = errors.New("none of the subprotocols offered was selected; give WithSubprotocols one that the server supports, or leave the option out")
 	errNotOffered    = errors.New("a subprotocol was chosen, and none was offered to this host")
 )
 
@@ -119,7 +119,7 @@ func (c *config) dial(ctx context.Context, ep Endpoint, traced http.Header, comp
 		if err == nil {
 			event.Subprotocol = conn.Subprotocol()
 			switch {
-			case c.insist && event.Subprotocol == "":
+			case len(c.subprotocols) > 0 && !d.moved && event.Subprotocol == "":
 				err = errNoSubprotocol
 			case d.moved && event.Subprotocol != "":
 				err = errNotOffered

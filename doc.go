@@ -74,8 +74,8 @@
 // # Sending
 //
 // [Client.Send] accepts a message, which is written when there is a connection, in the order of
-// acceptance. [Client.Request] also waits for the answer. [Client.SendConfirmed] waits for a
-// confirmation, and sends the message again on the next connection until there is one.
+// acceptance. [Client.Request] also waits for the answer, and [Call] for the one with the same id.
+// [Client.SendConfirmed] waits for a confirmation, and sends the message again on the next connection until there is one.
 // [Client.Flush] waits until everything that was accepted is written. A value is encoded by the
 // codec; [Text], [Binary] and [Outbound] are sent as they are. [ExpireAfter], [FailFast],
 // [EncodeOnWrite] and [ConfirmTimeout] are options of one message.
@@ -85,12 +85,13 @@
 // Each option has a default. A later option replaces an earlier one that sets the same thing.
 //
 //   - Connect, where to and how: [WithEndpoint], [WithEndpoints], [WithHeader],
-//     [WithSubprotocols], [WithRequiredSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
+//     [WithSubprotocols], [WithCookieJar], [WithCrossHostRedirects], [WithTLSConfig],
 //     [WithProxy], [WithNetDial], [WithDialer], [WithDialTimeout], [WithReadLimit],
-//     [WithCloseOnReadLimit], [WithStrictUTF8], [WithCompression]
+//     [WithStrict], [WithCompression]
 //   - Session, what an open connection does: [WithLogin], [WithLoginMessage],
-//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness], [WithReply], [WithParallel],
-//     [WithTypeField], [WithCodec]
+//     [WithHeartbeat], [WithoutHeartbeat], [WithLiveness], [WithoutLiveness],
+//     [WithTypeField], [WithTypePath], [WithTypeFunc], [WithUnpack],
+//     [WithReply], [WithParallel], [WithRequestID], [WithCodec]
 //   - Reconnect, when the next attempt follows and when none does: [WithTiers],
 //     [WithBackOff], [WithoutReconnect], [WithJitter], [WithStableAfter], [WithRetryIf],
 //     [WithPermanentAfter], [WithNetworkMonitor]

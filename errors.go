@@ -76,40 +76,29 @@ var (
 	// [WithLiveness], or for half of it after a probe; see [Liveness].
 	ErrHalfOpen = errors.New("wechatws: peer is silent, connection is half-open")
 
-	// ErrCompression is the cause of a disconnect if a message cannot be decompressed: it is
-	// truncated, or the server keeps its context although it was negotiated otherwise. The
-	// client sends a close frame with [StatusInvalidFramePayloadData], and continues without
-	// compression. It is also wrapped by the [*HandshakeError] of a server that answers the
-	// offer of compression wrongly. [Client.OnError] callbacks receive the error too.
-	ErrCompression = errors.New("wechatws: server compresses wrongly, going on without compression")
-
 	// ErrProtocol is the cause of a disconnect if the peer violates the WebSocket protocol:
 	// reserved bits, unknown opcodes, masked frames, control frames that are too long, close
 	// codes that must not be sent. The client sends a close frame with [StatusProtocolError], or
-	// with [StatusInvalidFramePayloadData] for text that is not UTF-8 ([WithStrictUTF8]). The
-	// error's text has the details.
+	// with [StatusInvalidFramePayloadData] for text that is not UTF-8 ([WithStrict]) and for
+	// messages that cannot be decompressed ([WithCompression]). The error's text has the details.
 	ErrProtocol = errors.New("wechatws: peer breaks the WebSocket protocol")
 
 	// ErrReconnect is the cause of a disconnect by [Client.Reconnect].
 	ErrReconnect = errors.New("wechatws: reconnect requested")
 
 	// ErrNotUTF8 is wrapped by the errors about text that is not valid UTF-8: inbound, in a
-	// [*DecodeError], with [WithStrictUTF8] in a [*CloseError]; outbound, of a [Text] for example.
+	// [*DecodeError], with [WithStrict] in a [*CloseError]; outbound, of a [Text] for example.
 	ErrNotUTF8 = errors.New("text is not valid UTF-8")
 
-	// ErrNoType is wrapped by the [*DecodeError] about a JSON message whose type field is
-	// missing or has no string, number or boolean, and that no [Client.OnMessage] or
-	// [Client.OnUnknown] callback, [Client.Request] or [Client.SendConfirmed] took.
+	// ErrNoType is wrapped by the [*DecodeError] about a message without a type, binary or with no
+	// string, number or boolean where [WithTypeField] expects it, that nothing took: no
+	// [Client.OnMessage] or [Client.OnUnknown] callback, [Client.Request], [Client.SendConfirmed]
+	// or [Setup.Receive]. The text says what is there instead, and which option would help.
 	ErrNoType = peek.ErrNoType
 
-	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not
-	// one JSON value, and that no [Client.OnMessage] callback, [Client.Request] or
-	// [Client.SendConfirmed] took.
+	// ErrNotJSON is wrapped by the [*DecodeError] about a text message that is not one JSON
+	// value, and that nothing took; see [ErrNoType].
 	ErrNotJSON = peek.ErrNotJSON
-
-	// ErrBinary is wrapped by the [*DecodeError] about a binary message that no
-	// [Client.OnMessage] callback, [Client.Request] or [Client.SendConfirmed] took.
-	ErrBinary = errors.New("binary message and no OnMessage callback")
 )
 
 // An OptionError is a wrong option or argument. [New] joins all of them with [errors.Join].
@@ -199,7 +188,7 @@ type HandshakeError struct {
 
 	detail string // why the upgrade is invalid or refused, without secrets
 	said   string // see config.says
-	cause  error  // ErrCompression, http.ErrSchemeMismatch or nil
+	cause  error  // errCompression, http.ErrSchemeMismatch or nil
 }
 
 // Error returns the status, why an upgrade is invalid or refused, and the body with
@@ -212,8 +201,9 @@ func (e *HandshakeError) Error() string {
 	return text + e.said
 }
 
-// Unwrap returns [ErrCompression] if the server has answered the offer of compression wrongly,
-// [http.ErrSchemeMismatch] if it is one with TLS and the URL is ws, and nil otherwise.
+// Unwrap returns an [ErrProtocol] if the server has answered the offer of compression wrongly
+// ([WithCompression]), [http.ErrSchemeMismatch] if it is one with TLS and the URL is ws, and nil
+// otherwise.
 func (e *HandshakeError) Unwrap() error { return e.cause }
 
 // A ProxyError is a proxy's refusal to make a tunnel to the server. It is wrapped by a
@@ -270,7 +260,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 
 // A ReadLimitError reports an inbound message above the read limit ([WithReadLimit]). After
 // skipping the message, the client passes it to [Client.OnError] and counts it in
-// [Stats].Skipped. If the message ended the connection, with [WithCloseOnReadLimit] or more than
+// [Stats].Skipped. If the message ended the connection, with [WithStrict] or more than
 // 64 MiB above the limit, a [*CloseError] wraps it.
 type ReadLimitError struct {
 	Limit      int64 // in bytes
@@ -293,7 +283,7 @@ func (e *ReadLimitError) Error() string {
 type DecodeError struct {
 	Type string // the message's type, if it could be read
 	Data []byte // the whole message; not part of the error's text
-	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], [ErrBinary], or the codec's error
+	Err  error  // [ErrNotUTF8], [ErrNotJSON], [ErrNoType], or the codec's error
 }
 
 // Error returns the type, the size of the message and the cause.
@@ -439,7 +429,6 @@ const (
 	StatusInvalidFramePayloadData StatusCode = 1007
 	StatusPolicyViolation         StatusCode = 1008
 	StatusMessageTooBig           StatusCode = 1009
-	StatusMandatoryExtension      StatusCode = 1010
 	StatusInternalError           StatusCode = 1011
 	StatusServiceRestart          StatusCode = 1012
 	StatusTryAgainLater           StatusCode = 1013
@@ -455,7 +444,6 @@ var statusNames = map[StatusCode]string{
 	StatusInvalidFramePayloadData: "invalid frame payload data",
 	StatusPolicyViolation:         "policy violation",
 	StatusMessageTooBig:           "message too big",
-	StatusMandatoryExtension:      "mandatory extension",
 	StatusInternalError:           "internal error",
 	StatusServiceRestart:          "service restart",
 	StatusTryAgainLater:           "try again later",

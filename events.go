@@ -217,7 +217,7 @@ type Disconnects struct {
 	Closed   int `json:"closed,omitzero"`    // the peer sent a close frame
 	Lost     int `json:"lost,omitzero"`      // the connection broke, or ended without a close frame
 	HalfOpen int `json:"half_open,omitzero"` // the peer was silent: [ErrHalfOpen]
-	Protocol int `json:"protocol,omitzero"`  // the peer sent invalid data: [ErrProtocol], [ErrCompression], [*ReadLimitError]
+	Protocol int `json:"protocol,omitzero"`  // the peer sent invalid data: [ErrProtocol], [*ReadLimitError]
 	Local    int `json:"local,omitzero"`     // [Client.Reconnect] or [Client.Disconnect] was called
 }
 
@@ -242,7 +242,7 @@ func (d *Disconnects) count(cause *CloseError) {
 	switch err := cause.Err; {
 	case errors.Is(err, ErrHalfOpen):
 		d.HalfOpen++
-	case errors.Is(err, ErrProtocol), errors.Is(err, ErrCompression), errors.As(err, &limit):
+	case errors.Is(err, ErrProtocol), errors.As(err, &limit):
 		d.Protocol++
 	case cause.requested:
 		d.Local++

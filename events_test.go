@@ -61,7 +61,7 @@ func TestEnumsHaveText(t *testing.T) {
 		{wechatws.StatusInvalidFramePayloadData, "1007 (invalid frame payload data)"},
 		{wechatws.StatusPolicyViolation, "1008 (policy violation)"},
 		{wechatws.StatusMessageTooBig, "1009 (message too big)"},
-		{wechatws.StatusMandatoryExtension, "1010 (mandatory extension)"},
+		{wechatws.StatusCode(1010), "1010"},
 		{wechatws.StatusInternalError, "1011 (internal error)"},
 		{wechatws.StatusServiceRestart, "1012 (service restart)"},
 		{wechatws.StatusTryAgainLater, "1013 (try again later)"},
@@ -284,7 +284,7 @@ func TestStateChangesHaveTheTimeOfTheChange(t *testing.T) {
 
 func TestStatsCountWhyConnectionsEnded(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		c := w.client(wechatws.WithCloseOnReadLimit()).connect()
+		c := w.client(wechatws.WithStrict()).connect()
 		require.Equal(t, wechatws.Stats{State: wechatws.StateOpen, Since: w.start, Attempt: 1, Attempts: 1, Opens: 1}, c.Stats())
 
 		number := 1

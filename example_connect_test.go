@@ -98,18 +98,6 @@ func ExampleWithSubprotocols() {
 	// Output: chat.v1
 }
 
-// A server that does not know the protocol is not used.
-func ExampleWithRequiredSubprotocols() {
-	server := wstest.NewServer()
-	defer server.Close()
-	client, err := wechatws.New(server.URL(), wechatws.WithRequiredSubprotocols("chat.v1"), wechatws.WithoutReconnect())
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(errors.Unwrap(client.Connect(context.Background())))
-	// Output: server answered 101 Switching Protocols: no subprotocol was chosen
-}
-
 // The cookie of a load balancer leads the next connection to the same server.
 func ExampleWithCookieJar() {
 	server := wstest.NewServer()

@@ -33,31 +33,12 @@ func ExampleWithReadLimit() {
 	// Output: 2000 open
 }
 
-// A message above the limit ends the connection, and the next one follows.
-func ExampleWithCloseOnReadLimit() {
-	server := wstest.NewServer()
-	defer server.Close()
-	server.OnConn(func(c *wstest.Conn) { _ = c.Send(strings.Repeat("x", 2000)) })
-	client, err := wechatws.New(server.URL(), wechatws.WithReadLimit(1000), wechatws.WithCloseOnReadLimit())
-	if err != nil {
-		panic(err)
-	}
-	closed := make(chan wechatws.CloseEvent, 1)
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed <- e })
-	if err := client.Connect(context.Background()); err != nil {
-		panic(err)
-	}
-	fmt.Println((<-closed).Code)
-	_ = client.Close(wechatws.StatusNormalClosure, "")
-	// Output: 1009 (message too big)
-}
-
 // Text that is not UTF-8 ends the connection, and the next one follows.
-func ExampleWithStrictUTF8() {
+func ExampleWithStrict() {
 	server := wstest.NewServer()
 	defer server.Close()
 	server.OnConn(func(c *wstest.Conn) { _ = c.Send("\xff") })
-	client, err := wechatws.New(server.URL(), wechatws.WithStrictUTF8())
+	client, err := wechatws.New(server.URL(), wechatws.WithStrict())
 	if err != nil {
 		panic(err)
 	}

@@ -171,7 +171,7 @@ func (d *dialing) handshakeError(resp *http.Response, err error) *HandshakeError
 		wrong := (*ws.ProtocolError)(nil)
 		chosen := d.cfg.dialer != nil && resp.Header.Get("Sec-WebSocket-Extensions") != "" // perhaps the reason
 		if d.compression && (chosen || errors.As(err, &wrong) && wrong.Deflate) {
-			e.cause = ErrCompression
+			e.cause = errCompression
 		}
 	}
 	return e

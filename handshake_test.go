@@ -38,6 +38,9 @@ func over(d transport.Dialer, options ...wechatws.Option) []wechatws.Option {
 	return append(options, quiet()...)
 }
 
+// givenUp is the error of a server that is offered no compression any more.
+const givenUp = "wechatws: peer breaks the WebSocket protocol: server compresses wrongly, going on without compression"
+
 // A server whose answer to the offer of compression cannot be used gets no offer from then on.
 func TestAWrongAnswerToTheOfferOfCompressionIsGivenUp(t *testing.T) {
 	for name, d := range dialers {
@@ -60,8 +63,8 @@ func TestAWrongAnswerToTheOfferOfCompressionIsGivenUp(t *testing.T) {
 					var he *wechatws.HandshakeError
 					require.ErrorAs(t, errs[0], &he)
 					assert.Equal(t, http.StatusSwitchingProtocols, he.Status)
-					require.ErrorIs(t, errs[0], wechatws.ErrCompression)
-					assert.Equal(t, wechatws.ErrCompression, errs[1])
+					require.ErrorIs(t, errs[0], wechatws.ErrProtocol)
+					assert.EqualError(t, errs[1], givenUp)
 					c.close()
 					c.connect() // it is remembered
 					assert.Len(t, w.srv.Handshakes(), 3)
@@ -90,14 +93,14 @@ func TestOtherWrongAnswersAreNotAboutCompression(t *testing.T) {
 				w.srv.AnswerAlways(tt.answer)
 				err := w.client(append(tt.options, wechatws.WithoutReconnect())...).Connect(t.Context())
 				require.Error(t, err)
-				assert.NotErrorIs(t, err, wechatws.ErrCompression)
+				assert.NotErrorIs(t, err, wechatws.ErrProtocol)
 			})
 		})
 	}
 }
 
-// rawRequests starts a server on the world's network that accepts every handshake, and returns a
-// function for the lines of the requests that it has read.
+// rawRequests starts a server on the world's network that accepts every handshake, and the
+// subprotocol offered, and returns a function for the lines of the requests that it has read.
 func (w *world) rawRequests(addr string) (requests func() [][]string) {
 	w.Helper()
 	l, err := w.net.Listen(addr)
@@ -125,8 +128,12 @@ func (w *world) rawRequests(addr string) (requests func() [][]string) {
 				}
 				digest := sha1.Sum([]byte(valueOf(lines, "Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 				got <- lines
-				_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
 					base64.StdEncoding.EncodeToString(digest[:]))
+				if offered := valueOf(lines, "Sec-WebSocket-Protocol"); offered != "" {
+					_, _ = fmt.Fprintf(c, "Sec-WebSocket-Protocol: %s\r\n", offered)
+				}
+				_, _ = io.WriteString(c, "\r\n")
 				_, _ = io.Copy(io.Discard, c)
 			}()
 		}
@@ -246,21 +253,22 @@ func TestTheQueryIsEscaped(t *testing.T) {
 	}
 }
 
-func TestARequiredSubprotocol(t *testing.T) {
+// A server must select a subprotocol if some were offered, and one of these, as in browsers.
+func TestAServerMustSelectASubprotocol(t *testing.T) {
 	for name, d := range dialers {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				w.srv.Answer(wstest.Accept(), wstest.Accept(wstest.WithSubprotocols("v1")))
-				c := w.client(over(d, wechatws.WithRequiredSubprotocols("v2", "v1"))...).connect()
-				require.Equal(t, 3*time.Second, w.since(), "the second attempt")
+				another := wstest.Accept(wstest.WithHeader(http.Header{"Sec-Websocket-Protocol": {"v3"}}))
+				w.srv.Answer(wstest.Accept(), another, wstest.Accept(wstest.WithSubprotocols("v1")))
+				c := w.client(over(d, wechatws.WithSubprotocols("v2", "v1"))...).connect()
+				require.Equal(t, 6*time.Second, w.since(), "the third attempt")
 				w.sleep(0)
-				require.Len(t, c.errors(), 1)
-				assert.EqualError(t, c.errors()[0], "wechatws: handshake server.test:80: server answered 101 Switching Protocols: no subprotocol was chosen")
+				require.Len(t, c.errors(), 2)
+				assert.EqualError(t, c.errors()[0], "wechatws: handshake server.test:80: server answered 101 Switching Protocols: "+
+					"none of the subprotocols offered was selected; give WithSubprotocols one that the server supports, or leave the option out")
+				assert.ErrorContains(t, c.errors()[1], "server answered 101 Switching Protocols: ")
 				assert.Equal(t, "v1", c.opens[0].Subprotocol)
 				assert.Equal(t, 1, w.net.Clients())
-				c.close()
-
-				c = w.client(over(d, wechatws.WithRequiredSubprotocols("v1"), wechatws.WithSubprotocols("v1"))...).connect()
 				c.close()
 			})
 		})

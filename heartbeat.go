@@ -1,6 +1,7 @@
 package wechatws
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -17,19 +18,26 @@ type Heartbeat struct {
 	// Interval is the time between two heartbeats, by default 3 s. In a process with 64
 	// connections or more they share timers, and are up to 50 ms late.
 	Interval time.Duration
+	// First is the time from the open connection to its first heartbeat, by default Interval.
+	First time.Duration
 	// Message is anything that [Client.Send] takes, such as Text("ping"), by default
-	// {"msg_type":"ping"} with the field's name of [WithTypeField]. It is encoded once.
+	// {"msg_type":"ping"} with the field's name of [WithTypeField]; with [WithTypePath] and
+	// [WithTypeFunc] there is no default. It is encoded once.
 	Message any
-	// NewMessage makes a new message for each heartbeat, instead of Message. It must not
-	// block, and is called by one goroutine at a time. If it returns an error,
-	// [Client.OnError] receives the error and the heartbeat is skipped.
-	NewMessage func() (any, error)
+	// NewMessage makes a new message for each heartbeat, instead of Message. It is called with
+	// the number of the connection, as in [Message], right before the heartbeat is written,
+	// by one goroutine at a time for a connection. Nothing else is written while it runs, so
+	// it must not block, nor wait for the client. If it returns an error, [Client.OnError]
+	// receives the error and the heartbeat is skipped.
+	NewMessage func(connection int) (any, error)
 	// Pong reports whether a message is the server's answer, for servers that answer in
 	// JSON and not to protocol pings. If it is set, no protocol pings are sent, round-trip
-	// times are measured from the answers, and the answers reach no callback. While the connection
-	// is open, it is called for every message that [Client.OnMessage] callbacks would receive, also
-	// for those that have no type or are not JSON, on the goroutine that reads the connection, so that
-	// an answer never waits for callbacks. It must not block, nor retain the message's Data.
+	// times are measured from the answers, and the answers reach no callback. If the
+	// heartbeats are further apart than the [Liveness] Timeout, the time between two of them
+	// is added to the timeout. While the connection is open, it is called for every message that
+	// [Client.OnMessage] callbacks would receive, also for those that have no type or are not JSON, on
+	// the goroutine that reads the connection, so that an answer never waits for callbacks. It must
+	// not block, nor retain the message's Data.
 	Pong func(Message) bool
 }
 
@@ -98,7 +106,7 @@ func (i instant) slept(before instant) time.Duration {
 type heartbeat struct {
 	link   *link
 	cfg    *config
-	making atomic.Bool // NewMessage is running
+	*pulse // set before start
 
 	mu       sync.Mutex  // guards the fields below
 	timer    *time.Timer // nil before start
@@ -123,7 +131,7 @@ type heartbeat struct {
 
 // signs of life are what a link's writer writes ahead of the queue.
 type signs struct {
-	beat *Outbound // nil: none
+	beat bool
 	ping bool
 	// pongs are the payloads of the peer's pings that are not answered yet.
 	pongs   [][]byte
@@ -142,7 +150,7 @@ type closing struct {
 const maxPongs = 32
 
 func (s signs) any() bool {
-	return s.beat != nil || s.ping || len(s.pongs)+len(s.replies) > 0 || s.close != nil
+	return s.beat || s.ping || len(s.pongs)+len(s.replies) > 0 || s.close != nil
 }
 
 // sendSigns makes signs of life due, which are written before all messages. A heartbeat is
@@ -154,9 +162,7 @@ func (l *link) sendSigns(s signs) bool {
 	if w.over {
 		return false
 	}
-	if w.due.beat == nil {
-		w.due.beat = s.beat
-	}
+	w.due.beat = w.due.beat || s.beat
 	w.due.ping = w.due.ping || s.ping
 	w.due.pongs = append(w.due.pongs, s.pongs...)
 	if n := len(w.due.pongs) - maxPongs; n > 0 {
@@ -172,10 +178,10 @@ func (h *heartbeat) start() {
 	beating.Add(1)
 	now := time.Now()
 	h.from = now
-	if d := h.cfg.heartbeat.Interval; d > 0 {
-		h.nextBeat = now.Add(d)
+	if h.Interval > 0 {
+		h.nextBeat = now.Add(cmp.Or(h.First, h.Interval))
 	}
-	if d := h.cfg.liveness.Interval; d > 0 && h.cfg.heartbeat.Pong == nil {
+	if d := h.cfg.liveness.Interval; d > 0 && h.Pong == nil {
 		h.nextPing = now.Add(d)
 	}
 	h.arm(now)
@@ -236,14 +242,11 @@ func (h *heartbeat) tick() {
 		h.link.fail(&CloseError{Code: StatusAbnormalClosure, Err: ErrHalfOpen})
 		return
 	}
-	beat := elapsed(&h.nextBeat, h.cfg.heartbeat.Interval, now)
+	beat := elapsed(&h.nextBeat, h.Interval, now)
 	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now) && h.mayPing(now)
 	h.arm(now)
 	h.mu.Unlock()
-	due := signs{ping: ping}
-	if beat {
-		due.beat = h.message()
-	}
+	due := signs{beat: beat, ping: ping}
 	if due.any() && h.link.sendSigns(due) {
 		h.link.write(false)
 	}
@@ -260,7 +263,7 @@ func (h *heartbeat) isSilent(now time.Time) bool {
 // jumped it does so once in a silence, since on a busy machine many ticks are late. The caller
 // holds mu.
 func (h *heartbeat) isLate(now time.Time) bool {
-	return !h.probing && now.Sub(h.due) > h.cfg.liveness.Timeout/20
+	return !h.probing && now.Sub(h.due) > h.timeout/20
 }
 
 // elapsed reports whether the time at has come, and then sets it to the next one. Times that
@@ -290,7 +293,7 @@ func (h *heartbeat) probe(now time.Time) {
 	h.waits, h.asked = time.Time{}, time.Time{}
 	if !h.nextPing.IsZero() {
 		h.nextPing = now
-	} else if h.cfg.heartbeat.Pong != nil {
+	} else if h.Pong != nil {
 		h.nextBeat = now
 	}
 }
@@ -301,12 +304,11 @@ func (h *heartbeat) probe(now time.Time) {
 func (h *heartbeat) probeNow() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	timeout := h.cfg.liveness.Timeout
-	if h.timer == nil || timeout == 0 {
+	if h.timer == nil || h.timeout == 0 {
 		return
 	}
 	now, received := time.Now(), h.link.received()
-	if h.probing && !received.After(h.from) && now.Sub(received) >= timeout {
+	if h.probing && !received.After(h.from) && now.Sub(received) >= h.timeout {
 		return
 	}
 	h.probe(now)
@@ -338,20 +340,21 @@ func (h *heartbeat) reading() time.Time {
 	return h.reads
 }
 
-// message returns the application heartbeat, or nil if NewMessage fails or is still running.
-func (h *heartbeat) message() *Outbound {
-	m := h.cfg.beat
-	if h.cfg.heartbeat.NewMessage != nil {
-		if h.making.Swap(true) { // it is still running for the previous one
-			return nil
-		}
-		defer h.making.Store(false)
-		err := users.Apart(func() error {
-			v, err := h.cfg.heartbeat.NewMessage()
-			if err == nil {
-				m, err = heartbeatMessage(h.cfg.codec, v)
-			}
-			return err
+// beat returns the application heartbeat that is about to be written, or nil if NewMessage fails.
+func (h *heartbeat) beat() *Outbound {
+	m := h.message
+	if m == nil {
+		var err error
+		h.link.outside(func() {
+			err = users.Apart(func() error {
+				v, err := h.NewMessage(h.link.number)
+				if err != nil {
+					return err
+				}
+				made, err := encode(h.cfg.codec, v)
+				m = &made
+				return err
+			})
 		})
 		if err != nil {
 			h.link.client.reportLater(h.link.session, fmt.Errorf("wechatws: heartbeat message: %w", err))
@@ -359,21 +362,14 @@ func (h *heartbeat) message() *Outbound {
 		}
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.beatSent = time.Now()
-	h.mu.Unlock()
 	return m
-}
-
-// heartbeatMessage encodes a message that is written any number of times.
-func heartbeatMessage(codec Codec, v any) (*Outbound, error) {
-	m, err := encode(codec, v)
-	return &m, err
 }
 
 // isPong reports whether m answers the heartbeat, and measures the round trip.
 func (h *heartbeat) isPong(m Message) bool {
-	match := h.cfg.heartbeat.Pong
-	if match == nil || !match(m) {
+	if h.Pong == nil || !h.Pong(m) {
 		return false
 	}
 	h.mu.Lock()
@@ -392,7 +388,7 @@ func (h *heartbeat) isPong(m Message) bool {
 // seconds disconnect. While a write blocks it may: the ping is written right behind it, and where
 // writes block one after the other, there is no other time. The caller holds mu.
 func (h *heartbeat) mayPing(now time.Time) bool {
-	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.cfg.liveness.Timeout
+	waiting := !h.pingSent.IsZero() && now.Sub(h.pingSent) < h.timeout
 	return !waiting && !h.link.stalled.Load()
 }
 

@@ -50,7 +50,7 @@ func TestHeartbeatOptions(t *testing.T) {
 		"interval":   {[]wechatws.Option{wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: 8 * time.Second})}, []string{ping}},
 		"type field": {[]wechatws.Option{wechatws.WithTypeField("cmd")}, []string{`{"cmd":"ping"}`, `{"cmd":"ping"}`, `{"cmd":"ping"}`}},
 		"message":    {[]wechatws.Option{wechatws.WithHeartbeat(wechatws.Heartbeat{Message: []int{1}})}, []string{"[1]", "[1]", "[1]"}},
-		"fresh message": {[]wechatws.Option{wechatws.WithHeartbeat(wechatws.Heartbeat{NewMessage: func() (any, error) {
+		"fresh message": {[]wechatws.Option{wechatws.WithHeartbeat(wechatws.Heartbeat{NewMessage: func(int) (any, error) {
 			switch n++; n {
 			case 2:
 				return nil, errors.New("not now")

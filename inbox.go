@@ -2,7 +2,6 @@ package wechatws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -194,7 +193,7 @@ func (b *batch) route(c *Client) {
 	traces := c.cfg.trace
 	switch b.step {
 	case reading:
-		if b.pongs.has(b.next) || b.delivery.Err() != nil { // in the latter case Close was called
+		if b.isPong(b.next) || b.delivery.Err() != nil { // in the latter case Close was called
 			return
 		}
 		b.ctx = b.delivery
@@ -243,26 +242,17 @@ func (b *batch) route(c *Client) {
 
 // choose sets the callbacks for the message, or failed to why there is none.
 func (b *batch) choose(c *Client) {
-	b.first, b.then = c.onMessage.All(), b.typed
-	m, err := &b.current, b.err
-	if !b.isUsable(err) {
-		if b.first, b.failed = nil, err; b.Skipped == 0 {
-			b.failed = &DecodeError{Data: m.own().Data, Err: err}
-		}
+	if !isUsable(b.err) {
+		b.failed = unusable(b.current, b.err)
 		return
 	}
-	if len(b.then) > 0 {
-		return
+	if b.first, b.then = c.onMessage.All(), b.typed; len(b.then) == 0 {
+		b.then = c.onUnknown.All()
 	}
-	unknown := c.onUnknown.All()
-	if !m.Binary && (len(b.first) == 0 || len(unknown) > 0) && !peek.Valid(m.Data) {
-		err = ErrNotJSON // no callback decodes it
-	}
-	if err == nil || errors.Is(err, ErrNoType) {
-		b.then = unknown
-	}
-	if err != nil && len(b.first)+len(b.then) == 0 && !b.isTaken(b.next) {
-		b.failed = &DecodeError{Data: m.own().Data, Err: err}
+	if b.prepared != nil && b.prepared[b.next].panicked != nil {
+		b.failed = b.prepared[b.next].panicked
+	} else if len(b.first)+len(b.then) == 0 && !b.isTaken(b.next) {
+		b.failed = c.cfg.untaken(&b.current, b.err)
 	}
 }
 
@@ -272,12 +262,13 @@ type batch struct {
 	serial.Node
 	progress
 	*ws.Batch
-	link    *link
-	at      time.Time // when they were read
-	replied bool      // the function of WithReply has seen the messages
-	matched bool      // Heartbeat.Pong and requests have
-	taken   marks     // see take
-	pongs   marks     // those that answer a heartbeat
+	link     *link
+	at       time.Time  // when they were read
+	prepared []prepared // by prepare; nil: no function has seen them
+	replied  bool       // the function of WithReply has seen the messages
+	matched  bool       // Heartbeat.Pong and requests have
+	taken    [ws.MaxBatch / 64]uint64
+	pongs    []bool // which messages answer a heartbeat; nil: none
 
 	// With WithParallel:
 	keys  []string     // of the messages
@@ -305,12 +296,23 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
-// take records that a request, Setup.Receive, or the function of WithReply has taken message i: it is
-// no error if no callback takes it.
-func (b *batch) take(i int) { b.taken.add(i) }
+// take records that a request, or Setup.Receive, has taken message i: it is no error if no callback
+// takes it.
+func (b *batch) take(i int) {
+	if b.prepared != nil { // these may be more than ws.MaxBatch
+		b.prepared[i].taken = true
+		return
+	}
+	b.taken[i/64] |= 1 << (i % 64)
+}
 
 // isTaken reports whether take was called for message i.
-func (b *batch) isTaken(i int) bool { return b.taken.has(i) }
+func (b *batch) isTaken(i int) bool {
+	if b.prepared != nil {
+		return b.prepared[i].taken
+	}
+	return b.taken[i/64]&(1<<(i%64)) != 0
+}
 
 // size returns how many bytes the messages have.
 func (b *batch) size() (bytes int) {
@@ -320,28 +322,34 @@ func (b *batch) size() (bytes int) {
 	return bytes
 }
 
-// isUsable reports whether a message for which read has returned err may be passed to functions of
-// the user: it was not skipped, and is not invalid text.
-func (b *batch) isUsable(err error) bool { return b.Skipped == 0 && !errors.Is(err, ErrNotUTF8) }
+// message returns a message of the batch without its type. borrowed reports whether its data is used
+// again.
+func (b *batch) message(m ws.Message, borrowed bool) Message {
+	return Message{
+		Data: m.Data, Binary: !m.Text, Received: b.at, Connection: b.link.number,
+		codec: b.link.client.cfg.codec, borrowed: borrowed,
+	}
+}
 
 // read returns message i and the callbacks of its type. With an error, which is a
-// [*ReadLimitError] or the Err of a [*DecodeError], it has no type, but is complete otherwise.
+// [*ReadLimitError], a [*PanicError] or the Err of a [*DecodeError], it has no type, but is complete
+// otherwise.
 func (b *batch) read(i int) (m Message, typed []*callbacks.Callback[Message], err error) {
 	c := b.link.client
-	m = Message{
-		Data: b.Messages[i].Data, Binary: !b.Messages[i].Text, Received: b.at, Connection: b.link.number,
-		codec: c.cfg.codec, borrowed: b.Reused(),
-	}
+	m = b.message(b.Messages[i], b.Reused())
 	switch {
 	case b.Skipped > 0:
 		err = &ReadLimitError{Limit: c.cfg.readLimit, Size: b.Skipped, Connection: b.link.number}
-	case m.Binary:
-		err = ErrBinary
-	case !utf8.Valid(m.Data):
+	case b.prepared != nil && (b.prepared[i].err != nil || c.cfg.typeFunc != nil):
+		m.Type, err = b.prepared[i].typ, b.prepared[i].err
+		typed = c.types.of(m.Type)
+	case !m.Binary && !utf8.Valid(m.Data):
 		err = ErrNotUTF8
+	case m.Binary:
+		err = ErrNoType
 	default:
 		var name []byte
-		if name, err = peek.Type(m.Data, c.cfg.typeField); err == nil {
+		if name, err = peek.Type(m.Data, c.cfg.typePath); err == nil {
 			m.Type, typed = c.types.find(name)
 		}
 	}

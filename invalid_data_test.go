@@ -57,7 +57,7 @@ func TestThePeerReceivesTheReason(t *testing.T) {
 					assert.NoError(t, err)
 					got <- f
 				}()
-				options := append(quiet(), wechatws.WithCompression(), wechatws.WithStrictUTF8(), wechatws.WithoutReconnect())
+				options := append(quiet(), wechatws.WithCompression(), wechatws.WithStrict(), wechatws.WithoutReconnect())
 				c := w.clientOf("ws://raw.test:80/", options...).record().connect()
 				payload := string([]byte{byte(tt.code >> 8), byte(tt.code)}) + tt.reason
 				assert.Equal(t, clientFrame{fin | 8, payload}, <-got)
@@ -83,7 +83,7 @@ func TestStrictText(t *testing.T) {
 		} {
 			t.Run(transport+"/"+name, func(t *testing.T) {
 				virtual(t, func(t *testing.T, w *world) {
-					c := w.client(append(append(quiet(), options...), wechatws.WithStrictUTF8())...).record().connect()
+					c := w.client(append(append(quiet(), options...), wechatws.WithStrict())...).record().connect()
 					conn := w.conn()
 					valid := frame(1, "\"\xe4\xbd") + frame(0, "") + frame(fin, "\xa0\"")
 					require.NoError(t, conn.WriteRaw([]byte(valid+frame(fin|2, "\xff")+sent+valid)))

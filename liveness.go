@@ -19,7 +19,7 @@ const (
 
 // deadline returns when the peer will count as dead; zero: never. The caller holds mu.
 func (h *heartbeat) deadline() time.Time {
-	timeout := h.cfg.liveness.Timeout
+	timeout := h.timeout
 	if timeout == 0 {
 		return time.Time{}
 	}
@@ -39,7 +39,7 @@ func (h *heartbeat) deadline() time.Time {
 
 // silentUntil returns when the peer will have been silent for too long. The caller holds mu.
 func (h *heartbeat) silentUntil(life ws.Life) time.Time {
-	timeout, heard := h.cfg.liveness.Timeout, h.counted(life.Heard, 0, h.from)
+	timeout, heard := h.timeout, h.counted(life.Heard, 0, h.from)
 	switch {
 	case h.link.received().After(h.from):
 		h.probing = false
@@ -57,7 +57,7 @@ func (h *heartbeat) answeredBy(life ws.Life) time.Time {
 	}
 	arrived := life.Arrived - h.arrived
 	ahead := time.Duration(min(arrived, maxAhead)) * time.Second / ws.SlowestLink
-	return h.counted(h.asked, arrived, h.reads).Add(pingTimeouts*h.cfg.liveness.Timeout + ahead)
+	return h.counted(h.asked, arrived, h.reads).Add(pingTimeouts*h.timeout + ahead)
 }
 
 // counted returns when the time from at begins to count, if so many bytes have arrived in it: not

@@ -34,10 +34,11 @@ type Codec interface {
 type Message struct {
 	// Type is the string in the message's type field, or the JSON text of a number or
 	// boolean there, such as 4 or true. It is empty for a binary message, and for text
-	// without such a field. [WithTypeField] sets the field's name.
+	// without such a field. [WithTypeField] and [WithTypePath] set which field that is,
+	// [WithTypeFunc] sets another rule.
 	Type string
 	// Data is the message as it arrived. It is read-only. It may be retained, except in
-	// callbacks of [Client.OnMessageNoCopy] and in [Heartbeat.Pong].
+	// callbacks of [Client.OnMessageNoCopy], in [Heartbeat.Pong], and in functions of options.
 	Data []byte
 	// Binary reports whether it is a binary message. Otherwise it is text, which is always
 	// valid UTF-8.
@@ -61,13 +62,18 @@ func (m Message) own() Message {
 }
 
 // Decode decodes the message into v with the client's [Codec], or with the default one if the
-// message was not made by a client. Its error is a [*DecodeError].
+// message was not made by a client. A byte order mark in front of text is left out. Its error is a
+// [*DecodeError].
 func (m Message) Decode(v any) error {
 	codec := m.codec
 	if codec == nil { // made by hand, in a test
 		codec = jsonCodec{}
 	}
-	if err := codec.Unmarshal(m.Data, v); err != nil {
+	data := m.Data
+	if !m.Binary {
+		data = peek.Text(data)
+	}
+	if err := codec.Unmarshal(data, v); err != nil {
 		return &DecodeError{Type: m.Type, Data: m.own().Data, Err: err}
 	}
 	return nil
@@ -113,7 +119,7 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 	}
 	if raw, ok := any(fn).(func(context.Context, Message)); ok {
 		handle = func(ctx context.Context, m Message) {
-			if m = m.own(); !peek.Valid(m.Data) {
+			if m = m.own(); c.cfg.typeFunc == nil && !peek.Valid(m.Data) {
 				c.report(ctx, &DecodeError{Type: m.Type, Data: m.Data, Err: ErrNotJSON})
 				return
 			}
@@ -159,6 +165,14 @@ func (t *typeTable) all() map[string]*typeHooks {
 	return nil
 }
 
+// of returns the callbacks of a type.
+func (t *typeTable) of(name string) []*callbacks.Callback[Message] {
+	if h := t.all()[name]; h != nil {
+		return h.All()
+	}
+	return nil
+}
+
 // find returns a type's name as a string, and its callbacks.
 func (t *typeTable) find(name []byte) (string, []*callbacks.Callback[Message]) {
 	h := t.all()[string(name)]
@@ -193,7 +207,7 @@ func (t *typeTable) added(name string, count *int, most int) *typeHooks {
 	return h
 }
 
-// OnMessage registers fn for every message: also JSON without a type, binary messages and text
+// OnMessage registers fn for every message: also those without a type, binary messages and text
 // that is not JSON, which are then no errors. fn is called before the callbacks of [On]; it is
 // not called with text that is not valid UTF-8. The rules of [On] apply: for the order and the
 // context of callbacks, for remove, and for a nil fn.
@@ -216,9 +230,8 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 	return func(ctx context.Context, m Message) { fn(ctx, m.own()) }
 }
 
-// OnUnknown registers fn for JSON messages without an [On] callback: those of another type, and
-// those without a type. [Client.OnMessage] receives binary messages and text that is not JSON.
-// The rules of On apply.
+// OnUnknown registers fn for messages without an [On] callback: those of another type, and those
+// without a type, such as binary messages and text that is not JSON. The rules of On apply.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }

@@ -109,13 +109,13 @@ func TestBadMessagesAreTypedErrorsAndTheLinkStaysUp(t *testing.T) {
 		want       error
 		text       string
 	}{
-		{"malformed", `{"msg_type":"x"`, false, wechatws.ErrNotJSON, "wechatws: cannot use message (15 bytes): not valid JSON"},
-		{"empty", ``, false, wechatws.ErrNotJSON, "wechatws: cannot use message (0 bytes): not valid JSON"},
-		{"no type", `{"a":1}`, false, wechatws.ErrNoType, "wechatws: cannot use message (7 bytes): no string in the message's type field"},
-		{"type is null", `{"msg_type":null}`, false, wechatws.ErrNoType, "wechatws: cannot use message (17 bytes): no string in the message's type field"},
-		{"no object", `[1]`, false, wechatws.ErrNoType, "wechatws: cannot use message (3 bytes): no string in the message's type field"},
-		{"binary", "\x00\x01", true, wechatws.ErrBinary, "wechatws: cannot use message (2 bytes): binary message and no OnMessage callback"},
-		{"empty binary", "", true, wechatws.ErrBinary, "wechatws: cannot use message (0 bytes): binary message and no OnMessage callback"},
+		{"malformed", `{"msg_type":"x"`, false, wechatws.ErrNotJSON, "wechatws: cannot use message (15 bytes): not valid JSON; OnMessage and OnUnknown take any text, WithTypeFunc can give it a type"},
+		{"empty", ``, false, wechatws.ErrNotJSON, "wechatws: cannot use message (0 bytes): not valid JSON; OnMessage and OnUnknown take any text, WithTypeFunc can give it a type"},
+		{"no type", `{"a":1}`, false, wechatws.ErrNoType, "wechatws: cannot use message (7 bytes): no type: field \"msg_type\" is missing; WithTypeField, WithTypePath or WithTypeFunc set where it is, OnUnknown takes messages without one"},
+		{"type is null", `{"msg_type":null}`, false, wechatws.ErrNoType, "wechatws: cannot use message (17 bytes): no type: field \"msg_type\" is null; WithTypeField, WithTypePath or WithTypeFunc set where it is, OnUnknown takes messages without one"},
+		{"no object", `[1]`, false, wechatws.ErrNoType, "wechatws: cannot use message (3 bytes): no type: the message is an array; WithTypePath(\"0\") routes by its first element"},
+		{"binary", "\x00\x01", true, wechatws.ErrNoType, "wechatws: cannot use message (2 bytes): no type: the message is binary; OnMessage and OnUnknown take it, WithTypeFunc and WithUnpack can give it a type"},
+		{"empty binary", "", true, wechatws.ErrNoType, "wechatws: cannot use message (0 bytes): no type: the message is binary; OnMessage and OnUnknown take it, WithTypeFunc and WithUnpack can give it a type"},
 		{"not UTF-8", "{\"msg_type\":\"\xff\"}", false, wechatws.ErrNotUTF8, "wechatws: cannot use message (16 bytes): text is not valid UTF-8"},
 		{"does not fit", `{"msg_type":"message","content":7}`, false, nil, `wechatws: cannot use message of type "message" (34 bytes): json: cannot unmarshal JSON number into Go string within "/content"`},
 	}
@@ -440,24 +440,37 @@ func TestMessagesWithoutATypeAreDelivered(t *testing.T) {
 	})
 }
 
-// OnUnknown receives JSON only. Data that is not JSON is an error unless OnMessage or Messages
-// takes it.
-func TestOnUnknownDoesNotReceiveInvalidJSON(t *testing.T) {
+// OnUnknown receives every message that no other callback is for. What nothing takes is an error.
+func TestOnUnknownReceivesWhatIsNotJSON(t *testing.T) {
+	texts := []string{`hello`, `{"msg_type":"x"`, `{"msg_type":{`, `{"id":1`, `{"msg_type":4x}`, `{"msg_type":12`}
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
-		c.OnUnknown(func(_ context.Context, m wechatws.Message) { t.Errorf("called with %q", m.Data) })
+		var got []string
+		remove := c.OnUnknown(func(_ context.Context, m wechatws.Message) {
+			got = append(got, fmt.Sprintf("%q %v %s", m.Type, m.Binary, m.Data))
+		})
 		c.connect()
 		conn := w.conn()
-		for _, text := range []string{`hello`, `{"msg_type":"x"`, `{"msg_type":{`, `{"id":1`, `{"msg_type":4x}`, `{"msg_type":12`} {
-			require.NoError(t, conn.Send(text))
+		send := func() {
+			for _, text := range texts {
+				require.NoError(t, conn.Send(text))
+			}
+			require.NoError(t, conn.SendBinary([]byte(`{"msg_type":"x"}`)))
+			w.sleep(0)
 		}
-		require.NoError(t, conn.SendBinary([]byte(`{"msg_type":"x"}`)))
-		w.sleep(0)
+		send()
+		assert.Equal(t, []string{
+			`"" false hello`, `"x" false {"msg_type":"x"`, `"" false {"msg_type":{`, `"" false {"id":1`, `"" false {"msg_type":4x}`,
+			`"" false {"msg_type":12`, `"" true {"msg_type":"x"}`,
+		}, got)
+		assert.Empty(t, c.errors())
+		remove()
+		send()
 		require.Len(t, c.errors(), 7)
 		for _, err := range c.errors()[:6] {
 			assert.ErrorIs(t, err, wechatws.ErrNotJSON)
 		}
-		assert.ErrorIs(t, c.errors()[6], wechatws.ErrBinary)
+		assert.ErrorIs(t, c.errors()[6], wechatws.ErrNoType)
 		c.close()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,9 +22,9 @@ import (
 //
 // A later option replaces an earlier one that sets the same thing, also if the earlier one
 // was wrong. Options of the same name set the same thing, and so do WithEndpoint and
-// WithEndpoints, WithSubprotocols and WithRequiredSubprotocols, WithLogin and WithLoginMessage,
-// WithHeartbeat and WithoutHeartbeat, WithLiveness and WithoutLiveness, and WithTiers, WithBackOff
-// and WithoutReconnect.
+// WithEndpoints, WithLogin and WithLoginMessage, WithHeartbeat and WithoutHeartbeat, WithLiveness
+// and WithoutLiveness, WithTypeField, WithTypePath and WithTypeFunc, and WithTiers, WithBackOff and
+// WithoutReconnect.
 //
 // [New] returns an *[OptionError] for each option that is wrong. A nil argument is wrong
 // unless the option's comment gives it a meaning.
@@ -68,23 +69,19 @@ func WithLoginMessage(v any) Option {
 	})
 }
 
-// WithHeartbeat sets the application heartbeat, by default {"msg_type":"ping"} every 3 s.
-// Zero fields keep their defaults. An interval below zero, and both Message and NewMessage,
-// are errors.
+// WithHeartbeat sets the application heartbeat, by default {"msg_type":"ping"} every 3 s, or none
+// with [WithTypePath] or [WithTypeFunc]. Zero fields keep their defaults. A time below zero, both
+// Message and NewMessage, and with WithTypePath or WithTypeFunc neither of them, are errors.
+// [Setup.SetHeartbeat] replaces it for one connection.
 //
 // It mirrors the original's _start.
 func WithHeartbeat(h Heartbeat) Option {
 	return setting("WithHeartbeat", func(c *config) error {
-		switch {
-		case h.Interval < 0:
-			return wrong("WithHeartbeat", h.Interval, "the interval must be longer than zero; WithoutHeartbeat switches it off")
-		case h.Message != nil && h.NewMessage != nil:
-			return wrong("WithHeartbeat", "Message and NewMessage", "give one of the two")
-		case lacksUnit(h.Interval):
-			return wrong("WithHeartbeat", fmt.Sprintf("interval %v", h.Interval), needsUnit)
+		if err := h.check("WithHeartbeat"); err != nil {
+			return err
 		}
 		h.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
-		c.heartbeat = h
+		c.heartbeat, c.ownHeartbeat = h, true
 		return nil
 	})
 }
@@ -99,7 +96,8 @@ func WithoutHeartbeat() Option {
 
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and
 // a timeout of 10 s. Zero fields keep their defaults. The timeout must be longer than the
-// interval of the pings, or, with [Heartbeat] Pong, than the interval of the heartbeats.
+// interval of the pings. With [Heartbeat] Pong the interval has no effect, and heartbeats that are
+// further apart than the timeout make it longer.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
 		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)
@@ -127,18 +125,65 @@ func WithoutLiveness() Option {
 // WithTypeField sets the name of the top-level field that messages are routed by, by default
 // "msg_type". Its value is a string, or a number or boolean, which is routed by its JSON text:
 // a callback registered with On(client, "4", …) is called for "op":4. The name must be valid
-// UTF-8 that needs no escapes in JSON.
+// UTF-8 that needs no escapes in JSON. [WithTypePath] is for a field inside another one.
 func WithTypeField(name string) Option {
 	return setting("WithTypeField", func(c *config) error {
-		c.typeField = name
-		switch {
-		case name == "":
-			return wrong("WithTypeField", `""`, "must be the name of a field")
-		case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
-			return wrong("WithTypeField", printable.Quote(name), "must be valid UTF-8 that JSON writes without escapes")
+		c.typeField, c.typePath, c.typeFunc = name, []string{name}, nil
+		if strings.ContainsAny(name, "./[") {
+			nested := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("./[]", r) })
+			return wrong("WithTypeField", printable.Quote(name), fmt.Sprintf("must be one top-level field; a nested one is WithTypePath(%s), one of this name WithTypePath(%s)", quoted(nested), quoted(c.typePath)))
+		}
+		return checkPath("WithTypeField", c.typePath)
+	})
+}
+
+// WithTypePath sets where in a message its type is, by default at the top-level field "msg_type":
+// WithTypePath("header", "event_type") routes {"header":{"event_type":"x"}} as x. An element that
+// is a decimal number is also the index of an array's element: WithTypePath("0") routes
+// ["EVENT",{}] as EVENT. The value and the names are as in [WithTypeField], of which it takes the
+// place. There is no default heartbeat then; see [WithHeartbeat].
+func WithTypePath(path ...string) Option {
+	path = slices.Clone(path)
+	return setting("WithTypeField", func(c *config) error {
+		c.typeField, c.typePath, c.typeFunc = "", path, nil
+		return checkPath("WithTypePath", path)
+	})
+}
+
+// WithTypeFunc sets the function that returns the type of a message, by default the value of a
+// field ([WithTypeField], of which it takes the place). It is for everything that one field does
+// not decide, and for messages that are not JSON; [Message.Field] reads single values. With ""
+// the message has no type. There is no default heartbeat then; see [WithHeartbeat].
+//
+// fn is called once with each message, text or binary, on the goroutine that reads the connection,
+// or on that of a [Client.AfterConnect] function that receives. While it runs nothing else is read,
+// so it must be fast and must not block. m has no Type; its Data is valid until fn returns. If fn
+// panics, the message has no type, and [Client.OnError] callbacks receive a [*PanicError]. fn is
+// called by one goroutine at a time for each client.
+func WithTypeFunc(fn func(m Message) string) Option {
+	return setting("WithTypeField", func(c *config) error {
+		c.typeField, c.typePath, c.typeFunc = "", nil, fn
+		if fn == nil {
+			return wrong("WithTypeFunc", "nil", "must be a function")
 		}
 		return nil
 	})
+}
+
+// checkPath checks the place of a message's type.
+func checkPath(option string, path []string) error {
+	if len(path) == 0 {
+		return wrong(option, "", "must have the names of the fields that lead to the type")
+	}
+	for _, name := range path {
+		switch {
+		case name == "":
+			return wrong(option, quoted(path), "must be the name of a field")
+		case !utf8.ValidString(name), strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
+			return wrong(option, quoted(path), "must be valid UTF-8 that JSON writes without escapes")
+		}
+	}
+	return nil
 }
 
 // WithCodec sets how messages are encoded and decoded, by default as encoding/json does,

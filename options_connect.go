@@ -48,34 +48,20 @@ func WithHeader(h http.Header) Option {
 	})
 }
 
-// WithSubprotocols offers these subprotocols, the preferred one first; by default none.
-// [OpenEvent] has the one that the server has chosen. A server that chooses none is accepted, see
-// [WithRequiredSubprotocols].
+// WithSubprotocols offers these subprotocols, the preferred one first; by default none. The server
+// must select one of them: if it selects none, or another one, the attempt has failed, with a
+// [*HandshakeError] of status 101, as in browsers. [OpenEvent] has the one that was selected.
 func WithSubprotocols(names ...string) Option {
-	return subprotocols("WithSubprotocols", names, false)
-}
-
-// WithRequiredSubprotocols is [WithSubprotocols] for a client that cannot do without: if the
-// server chooses none, the attempt has failed, with a [*HandshakeError] of status 101. By default
-// no subprotocol is required.
-func WithRequiredSubprotocols(names ...string) Option {
-	return subprotocols("WithRequiredSubprotocols", names, true)
-}
-
-func subprotocols(option string, names []string, insist bool) Option {
 	return setting("WithSubprotocols", func(c *config) error {
-		c.subprotocols, c.insist = slices.Clone(names), insist
+		c.subprotocols = slices.Clone(names)
 		var errs []error
-		if insist && len(names) == 0 {
-			errs = append(errs, wrong(option, "none", "give at least one name"))
-		}
 		for i, name := range names {
 			at := fmt.Sprintf("name %d of %d", i+1, len(names)) // the name itself may be a secret
 			switch {
 			case !isToken(name):
-				errs = append(errs, wrong(option, at, "must be an HTTP token such as \"chat.v1\""))
+				errs = append(errs, wrong("WithSubprotocols", at, "must be an HTTP token such as \"chat.v1\""))
 			case slices.Contains(names[:i], name):
-				errs = append(errs, wrong(option, at, "must be given once"))
+				errs = append(errs, wrong("WithSubprotocols", at, "must be given once"))
 			}
 		}
 		return errors.Join(errs...)
@@ -100,8 +86,8 @@ func WithCookieJar(jar http.CookieJar) Option {
 // the same host and port; at most three, and none from wss to ws. Another host receives neither
 // the header ([WithHeader], [Endpoint], [DialInfo]) nor the subprotocols, and on a connection to it
 // the login message is not sent. What [Client.AfterConnect] functions send, heartbeats and queued
-// messages are. With [WithRequiredSubprotocols] such an attempt fails. The TLS configuration is
-// the same. [OpenEvent] has the host.
+// messages are. It must select no subprotocol. The TLS configuration is the same. [OpenEvent] has
+// the host.
 func WithCrossHostRedirects() Option {
 	return setting("WithCrossHostRedirects", func(c *config) error { c.crossHost = true; return nil })
 }
@@ -187,7 +173,7 @@ func WithDialTimeout(d time.Duration) Option {
 // stays open. No call receives the message: a [Client.Request] whose answer is too large blocks
 // until its context ends. A message that is larger than the limit by more than 64 MiB ends the
 // connection with the same error and [StatusMessageTooBig], as soon as that is known, and a
-// reconnect follows; [WithCloseOnReadLimit] does this at any message above the limit.
+// reconnect follows; [WithStrict] does this at any message above the limit.
 func WithReadLimit(bytes int64) Option {
 	return setting("WithReadLimit", func(c *config) error {
 		c.readLimit = bytes
@@ -198,30 +184,33 @@ func WithReadLimit(bytes int64) Option {
 	})
 }
 
-// WithCloseOnReadLimit ends the connection at a message above the read limit ([WithReadLimit]), by
-// default off: the message is skipped. The client sends a close frame with [StatusMessageTooBig] as
-// soon as the limit is exceeded, or a frame header announces that it will be, and reconnects.
-// [Client.OnClose] receives a [*CloseError] that wraps a [*ReadLimitError]; [Client.OnError] is not
-// called. Use it if the server sends again what it could not deliver.
-func WithCloseOnReadLimit() Option {
-	return setting("WithCloseOnReadLimit", func(c *config) error { c.closeOnLimit = true; return nil })
-}
-
-// WithStrictUTF8 ends the connection at text that is not valid UTF-8, as RFC 6455, section 8.1,
-// requires, by default off: [Client.OnError] receives a [*DecodeError] that wraps [ErrNotUTF8], and
-// the connection stays open. The client sends a close frame with [StatusInvalidFramePayloadData] at
-// the first invalid byte (with [WithDialer]: at the end of the message), and reconnects.
-// [Client.OnClose] receives a [*CloseError] that wraps [ErrProtocol] and [ErrNotUTF8].
-func WithStrictUTF8() Option {
-	return setting("WithStrictUTF8", func(c *config) error { c.strictText = true; return nil })
+// WithStrict ends the connection, as RFC 6455 has it, at a message above the read limit
+// ([WithReadLimit]) and at text that is not valid UTF-8; by default both are skipped, and
+// [Client.OnError] receives a [*ReadLimitError], or a [*DecodeError] that wraps [ErrNotUTF8]. Use
+// it if the server sends again what it could not deliver.
+//
+// The client sends a close frame and reconnects: with [StatusMessageTooBig] as soon as the limit is
+// exceeded, or a frame header announces that it will be; with [StatusInvalidFramePayloadData] at
+// the first invalid byte (with [WithDialer]: at the end of the message). [Client.OnClose] receives
+// a [*CloseError] that wraps a *ReadLimitError, or [ErrProtocol] and ErrNotUTF8; OnError is not
+// called.
+func WithStrict() Option {
+	return setting("WithStrict", func(c *config) error { c.strict = true; return nil })
 }
 
 // WithCompression offers permessage-deflate without context takeover, by default off: for
 // small messages it costs more memory and time than it saves. Messages of less than 512 bytes,
 // and those that would not become smaller, are sent uncompressed. If a server's answer says
-// that it keeps its context nevertheless, each connection to it takes 32 KiB more. If a server
-// answers the offer or compresses wrongly, the client ends that connection with
-// [ErrCompression] and offers no compression from then on.
+// that it keeps its context nevertheless, each connection to it takes 32 KiB more.
+//
+// If a server answers the offer wrongly, or sends a message that cannot be decompressed, the
+// attempt or the connection ends with an [ErrProtocol] that says so, and no compression is offered
+// from then on. [Client.OnError] receives that error too.
 func WithCompression() Option {
 	return setting("WithCompression", func(c *config) error { c.compression = true; return nil })
 }
+
+// errCompression means that a server answers the offer of compression wrongly, or that a message
+// cannot be decompressed: it is truncated, or the server keeps its context although it was
+// negotiated otherwise.
+var errCompression = fmt.Errorf("%w: server compresses wrongly, going on without compression", ErrProtocol)

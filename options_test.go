@@ -80,9 +80,9 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithHeader(http.Header{"X-Token": {"secret\x7f"}}), `wechatws: WithHeader(X-Token): a value must be one line without control characters`},
 		{"ws://h", wechatws.WithHeader(http.Header{"x-token": {"secret1"}, "X-Token": {"secret2"}}), `wechatws: WithHeader(x-token): X-Token is the same name, give it once`},
 		{"ws://h", wechatws.WithSubprotocols("secret.v1", "v2", "secret.v1"), `wechatws: WithSubprotocols(name 3 of 3): must be given once`},
-		{"ws://h", wechatws.WithRequiredSubprotocols(), `wechatws: WithRequiredSubprotocols(none): give at least one name`},
-		{"ws://h", wechatws.WithRequiredSubprotocols("a b"), `wechatws: WithRequiredSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithCookieJar((*cookiejar.Jar)(nil)), `wechatws: WithCookieJar(nil): must be a CookieJar`},
+		{"ws://h", wechatws.WithRequestID(), `wechatws: WithRequestID(): give the names of the fields on the way to the id, such as "id"`},
+		{"ws://h", wechatws.WithRequestID("a", ""), `wechatws: WithRequestID("a", ""): give the names of the fields on the way to the id, such as "id"`},
 		{"ws://h", wechatws.WithSubprotocols("a b"), `wechatws: WithSubprotocols(name 1 of 1): must be an HTTP token such as "chat.v1"`},
 		{"ws://h", wechatws.WithTLSConfig(nil), `wechatws: WithTLSConfig(nil): must be a configuration`},
 		{"ws://h", wechatws.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS10}), `wechatws: WithTLSConfig(TLS 1.0): versions below TLS 1.2 are not allowed`},
@@ -100,8 +100,9 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithLoginMessage(make(chan int)), `wechatws: WithLoginMessage(chan int): must be a message that can be sent: cannot encode chan int: json: unsupported type: chan int`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: -time.Second}), `wechatws: WithHeartbeat(-1s): the interval must be longer than zero; WithoutHeartbeat switches it off`},
 		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: make(chan int)}), `wechatws: WithHeartbeat(chan int): cannot encode chan int: json: unsupported type: chan int`},
-		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 1, NewMessage: func() (any, error) { return 1, nil }}), `wechatws: WithHeartbeat(Message and NewMessage): give one of the two`},
-		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Minute, Pong: func(wechatws.Message) bool { return true }}), `wechatws: WithHeartbeat(interval 1m0s): with Pong the interval must be shorter than the liveness timeout (10s)`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{Message: 1, NewMessage: func(int) (any, error) { return 1, nil }}), `wechatws: WithHeartbeat(Message and NewMessage): give one of the two`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{First: -time.Second}), `wechatws: WithHeartbeat(first -1s): must not be negative`},
+		{"ws://h", wechatws.WithHeartbeat(wechatws.Heartbeat{First: 10}), `wechatws: WithHeartbeat(first 10ns): must be at least 1ms; a number without a unit is nanoseconds`},
 		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: -1}), `wechatws: WithLiveness(interval 0s, timeout -1ns): must be longer than zero; WithoutLiveness switches it off`},
 		{"ws://h", wechatws.WithLiveness(wechatws.Liveness{Timeout: 2 * time.Second}), `wechatws: WithLiveness(interval 3s, timeout 2s): the timeout must be longer than the interval`},
 		{"ws://h", wechatws.WithTiers(), `wechatws: WithTiers(none): give at least one tier, or WithoutReconnect`},
@@ -125,6 +126,14 @@ func TestNewReportsEveryWrongOptionByName(t *testing.T) {
 		{"ws://h", wechatws.WithTypeField(""), `wechatws: WithTypeField(""): must be the name of a field`},
 		{"ws://h", wechatws.WithTypeField("\xff"), `wechatws: WithTypeField("\xff"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithTypeField(`a"b`), `wechatws: WithTypeField("a\"b"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeField("body.type"), `wechatws: WithTypeField("body.type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("body.type")`},
+		{"ws://h", wechatws.WithTypeField("/body/type"), `wechatws: WithTypeField("/body/type"): must be one top-level field; a nested one is WithTypePath("body", "type"), one of this name WithTypePath("/body/type")`},
+		{"ws://h", wechatws.WithTypeField("body[0]"), `wechatws: WithTypeField("body[0]"): must be one top-level field; a nested one is WithTypePath("body", "0"), one of this name WithTypePath("body[0]")`},
+		{"ws://h", wechatws.WithTypePath(), `wechatws: WithTypePath(): must have the names of the fields that lead to the type`},
+		{"ws://h", wechatws.WithTypePath("a", ""), `wechatws: WithTypePath("a", ""): must be the name of a field`},
+		{"ws://h", wechatws.WithTypePath("a", "\xff"), `wechatws: WithTypePath("a", "\xff"): must be valid UTF-8 that JSON writes without escapes`},
+		{"ws://h", wechatws.WithTypeFunc(nil), `wechatws: WithTypeFunc(nil): must be a function`},
+		{"ws://h", wechatws.WithUnpack(nil), `wechatws: WithUnpack(nil): must be a function that returns a function`},
 		{"ws://h", wechatws.WithTypeField("a\nb"), `wechatws: WithTypeField("a\nb"): must be valid UTF-8 that JSON writes without escapes`},
 		{"ws://h", wechatws.WithCodec(nil), `wechatws: WithCodec(nil): must be a Codec`},
 		{"ws://h", wechatws.WithCodec((*noCodec)(nil)), `wechatws: WithCodec(nil): must be a Codec`},
@@ -181,7 +190,6 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithEndpoint", wechatws.WithEndpoints("ws://a", "ws://b"), wechatws.WithEndpoints("ws://a", "b"))
 	add("WithHeader", wechatws.WithHeader(nil), wechatws.WithHeader(http.Header{"": nil}))
 	add("WithSubprotocols", wechatws.WithSubprotocols("a"), wechatws.WithSubprotocols(""))
-	add("WithSubprotocols", wechatws.WithRequiredSubprotocols("a"), wechatws.WithRequiredSubprotocols())
 	add("WithCookieJar", wechatws.WithCookieJar(&cookiejar.Jar{}), wechatws.WithCookieJar(nil))
 	add("WithCrossHostRedirects", wechatws.WithCrossHostRedirects(), nil)
 	add("WithTLSConfig", wechatws.WithTLSConfig(&tls.Config{}), wechatws.WithTLSConfig(nil))
@@ -190,8 +198,7 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithDialer", wechatws.WithDialer(coder.Dialer{}), wechatws.WithDialer(nil))
 	add("WithDialTimeout", wechatws.WithDialTimeout(time.Second), wechatws.WithDialTimeout(-1))
 	add("WithReadLimit", wechatws.WithReadLimit(math.MaxInt64), wechatws.WithReadLimit(0))
-	add("WithCloseOnReadLimit", wechatws.WithCloseOnReadLimit(), nil)
-	add("WithStrictUTF8", wechatws.WithStrictUTF8(), nil)
+	add("WithStrict", wechatws.WithStrict(), nil)
 	add("WithCompression", wechatws.WithCompression(), nil)
 	add("WithLogin", wechatws.WithLogin(login), wechatws.WithLogin(nil))
 	add("WithLogin", wechatws.WithLoginMessage("x"), wechatws.WithLoginMessage(nil))
@@ -201,6 +208,10 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 	add("WithLiveness", wechatws.WithLiveness(wechatws.Liveness{}), wechatws.WithLiveness(wechatws.Liveness{Interval: -1}))
 	add("WithLiveness", wechatws.WithoutLiveness(), wechatws.WithLiveness(wechatws.Liveness{Interval: time.Hour}))
 	add("WithTypeField", wechatws.WithTypeField("op"), wechatws.WithTypeField(""))
+	add("WithTypeField", wechatws.WithTypePath("body.type"), wechatws.WithTypePath())
+	add("WithTypeField", wechatws.WithTypeFunc(wholeText), wechatws.WithTypeFunc(nil))
+	add("WithUnpack", wechatws.WithUnpack(unpackLines), wechatws.WithUnpack(nil))
+	add("WithRequestID", wechatws.WithRequestID("echo"), wechatws.WithRequestID())
 	add("WithCodec", wechatws.WithCodec(upperCodec{}), wechatws.WithCodec(nil))
 	byType := func(m wechatws.Message) string { return m.Type }
 	add("WithParallel", wechatws.WithParallel(byType, 2), wechatws.WithParallel(nil, 0))
@@ -242,7 +253,8 @@ func TestALaterOptionReplacesAnEarlierOne(t *testing.T) {
 
 	for _, name := range exportedOptions(t) {
 		replaces := map[string]string{
-			"WithEndpoints": "WithEndpoint", "WithRequiredSubprotocols": "WithSubprotocols", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithEndpoints": "WithEndpoint", "WithLoginMessage": "WithLogin", "WithoutHeartbeat": "WithHeartbeat", "WithoutLiveness": "WithLiveness",
+			"WithTypePath": "WithTypeField", "WithTypeFunc": "WithTypeField",
 			"WithBackOff": "WithTiers", "WithoutReconnect": "WithTiers",
 		}
 		if thing, ok := replaces[name]; ok {

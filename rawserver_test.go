@@ -103,7 +103,7 @@ func TestAViolatorCanReadTheCloseFrame(t *testing.T) {
 		}
 		frames <- got
 	})
-	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}), wechatws.WithCloseOnReadLimit())
+	options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithTiers(wechatws.Tier{Delay: 1 << 40}), wechatws.WithStrict())
 	client, err := wechatws.New(url, options...)
 	require.NoError(t, err)
 	c := watch(t, client).connect()

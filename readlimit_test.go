@@ -165,7 +165,7 @@ func TestAMessageAboveTheReadLimitEndsTheConnection(t *testing.T) {
 	for transport, options := range readers {
 		t.Run(transport, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				options := append(append(quiet(), options...), wechatws.WithReadLimit(1000), wechatws.WithCloseOnReadLimit())
+				options := append(append(quiet(), options...), wechatws.WithReadLimit(1000), wechatws.WithStrict())
 				c := w.client(options...).record().connect()
 				conn := w.conn()
 				require.NoError(t, conn.Send(strings.Repeat("x", 1000)))

@@ -368,7 +368,7 @@ func DefaultRetryIf(f Failure) bool {
 func isRefusal(ce *CloseError) bool {
 	switch ce.Code {
 	case StatusProtocolError, StatusUnsupportedData, StatusInvalidFramePayloadData,
-		StatusPolicyViolation, StatusMandatoryExtension:
+		StatusPolicyViolation, 1010: // mandatory extension
 		return true
 	case StatusMessageTooBig:
 		return ce.Err != nil // otherwise a message of the queue was too big

@@ -41,6 +41,9 @@ var methods = map[string]struct {
 	"Request": {patience, func(ctx context.Context, c *wechatws.Client) {
 		_, _ = c.Request(ctx, "request", func(wechatws.Message) bool { return false })
 	}},
+	"Call": {patience, func(ctx context.Context, c *wechatws.Client) {
+		_, _ = wechatws.Call[any](ctx, c, struct{}{})
+	}},
 	"SendConfirmed": {patience, func(ctx context.Context, c *wechatws.Client) {
 		_, _ = c.SendConfirmed(ctx, "confirm", func(wechatws.Message) bool { return false })
 	}},
@@ -168,7 +171,7 @@ var userPlaces = map[string]userPlace{
 		return wechatws.WithLogin(func(ctx context.Context) (any, error) { enter(ctx); return "login", nil })
 	}),
 	"heartbeat": option(func(enter func(context.Context)) wechatws.Option {
-		return wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, NewMessage: func() (any, error) { enter(nil); return "beat", nil }})
+		return wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, NewMessage: func(int) (any, error) { enter(nil); return "beat", nil }})
 	}),
 	"pong": option(func(enter func(context.Context)) wechatws.Option {
 		return wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, Pong: func(wechatws.Message) bool { enter(nil); return true }})

@@ -115,19 +115,22 @@ func (l *link) mayWrite(m *queued, n int) bool {
 	return true
 }
 
-// beat returns the heartbeat that is due, unless it must wait for the end of a quiet time; then it
-// stays due. It is called with the writer's mutex held.
-func (l *link) beat(due *Outbound) (now, later *Outbound) {
-	w := &l.writer
-	if due == nil {
-		return nil, nil
-	}
-	if left := time.Until(w.noBeat); left > 0 {
+// mayBeat reports whether a heartbeat that is due may be written now: it must wait for the end of a
+// quiet time. It is called with the writer's mutex held.
+func (l *link) mayBeat() bool {
+	left := time.Until(l.writer.noBeat)
+	if left > 0 {
 		l.awaitQuiet(left)
-		return nil, due
 	}
-	w.beaten, w.beatSize = time.Now(), len(due.Data)
-	return due, nil
+	return left <= 0
+}
+
+// beats is called when a heartbeat is about to be written.
+func (l *link) beats(m *Outbound) {
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beaten, w.beatSize = time.Now(), len(m.Data)
 }
 
 // maxStall is for how long a quiet time waits for the inbox: where callbacks are slower than the

@@ -86,7 +86,7 @@ func TestWhatIsRepliedTo(t *testing.T) {
 		errs := c.errors()
 		require.Len(t, errs, 4)
 		assert.ErrorContains(t, errs[0], "cannot encode chan int")
-		for i, want := range []error{wechatws.ErrNotJSON, wechatws.ErrNotUTF8, wechatws.ErrBinary} {
+		for i, want := range []error{wechatws.ErrNotJSON, wechatws.ErrNotUTF8, wechatws.ErrNoType} {
 			assert.ErrorIs(t, errs[i+1], want)
 		}
 		c.close()

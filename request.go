@@ -2,6 +2,8 @@ package wechatws
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,11 +12,12 @@ import (
 	"github.com/wechatws/wechatws/internal/boundary"
 )
 
-// A request is a call of [Client.Request] or [Client.SendConfirmed] that waits for its answer.
-// The reader calls match with each message that arrives, so that the answer also reaches a
-// call in a callback, which keeps the inbox busy.
+// A request is a call of [Client.Request], [Call] or [Client.SendConfirmed] that waits for its
+// answer. The reader calls match with each message that arrives, or finds the request by its id, so
+// that the answer also reaches a call in a callback, which keeps the inbox busy.
 type request struct {
 	match    func(Message) bool
+	id       string // of a Call, which has no match; see idOf
 	list     *requests
 	sent     *queued // that waits for room in the outbox, or has; nil: the call is of SendConfirmed
 	callback bool    // made in a callback
@@ -23,7 +26,7 @@ type request struct {
 	// that are no answers.
 	accepted atomic.Bool
 
-	// The request is a node of requests, the mutex of which guards the fields below.
+	// The request is a node of requests, or in its calls; its mutex guards the fields below.
 	prev, next *request
 	listed     bool
 	matching   bool // match is being called
@@ -45,7 +48,9 @@ type request struct {
 // callback, which would wait for the reader.
 func (c *Client) beginRequest(ctx context.Context, r *request) error {
 	r.list, r.callback = &c.requests, c.insideCallback(ctx)
-	r.list.add(r) // before isFull, or inboxFull could miss it
+	if err := r.list.add(r); err != nil { // before isFull, or inboxFull could miss it
+		return err
+	}
 	if r.callback && c.inbox.IsFull() {
 		_, _ = r.end()
 		return ErrInboxFull
@@ -85,7 +90,12 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 	if err != nil {
 		return Message{}, err
 	}
-	r := &request{match: match, sent: out}
+	return c.ask(ctx, &request{match: match, sent: out})
+}
+
+// ask sends the message of r and returns the answer.
+func (c *Client) ask(ctx context.Context, r *request) (Message, error) {
+	out := r.sent
 	out.Value.request = r
 	if err := c.beginRequest(ctx, r); err != nil {
 		return Message{}, err
@@ -118,33 +128,82 @@ func (c *Client) await(ctx context.Context, r *request, timeout <-chan time.Time
 	return true
 }
 
-// requests is the list of calls that wait for an answer.
+// requests are the calls that wait for an answer.
 type requests struct {
-	n atomic.Int32 // how many there are
+	n      atomic.Int32 // how many there are
+	nCalls atomic.Int32 // how many of these have an id
+	lastID atomic.Int64 // that a Call was given
 
-	mu          sync.Mutex // guards the fields below, and those of the requests in the list
-	first, last *request
+	mu          sync.Mutex // guards the fields below, and those of the requests
+	first, last *request   // of the list of those with a match function
+	calls       map[string]*request
 	spare       chan struct{} // for the wake of the next one; nil: none
 }
 
-// add adds r to the list.
-func (rs *requests) add(r *request) {
+// all returns all requests. It is used with the mutex held.
+func (rs *requests) all() iter.Seq[*request] {
+	return func(yield func(*request) bool) {
+		for r := rs.first; r != nil; r = r.next {
+			if !yield(r) {
+				return
+			}
+		}
+		maps.Values(rs.calls)(yield)
+	}
+}
+
+// add adds r, unless another call waits for its id.
+func (rs *requests) add(r *request) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if rs.calls[r.id] != nil {
+		return idInUse(r.id)
+	}
 	if r.wake, rs.spare = rs.spare, nil; r.wake == nil {
 		r.wake = make(chan struct{}, 1)
 	}
-	r.prev, r.listed = rs.last, true
+	r.listed = true
+	rs.n.Add(1)
+	if r.id != "" {
+		if rs.calls == nil {
+			rs.calls = map[string]*request{}
+		}
+		rs.calls[r.id] = r
+		rs.nCalls.Add(1)
+		return nil
+	}
+	r.prev = rs.last
 	if rs.last != nil {
 		rs.last.next = r
 	} else {
 		rs.first = r
 	}
 	rs.last = r
-	rs.n.Add(1)
+	return nil
 }
 
-// end removes r from the list and returns its result. It blocks while match is being called,
+// remove removes r. It is called with the mutex held.
+func (rs *requests) remove(r *request) {
+	r.listed = false
+	rs.n.Add(-1)
+	if r.id != "" {
+		delete(rs.calls, r.id)
+		rs.nCalls.Add(-1)
+		return
+	}
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		rs.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		rs.last = r.prev
+	}
+}
+
+// end removes r and returns its result. It blocks while match is being called,
 // since that must not be called once Request has returned. It may be called again.
 func (r *request) end() (Message, error) {
 	rs := r.list
@@ -158,18 +217,8 @@ func (r *request) end() (Message, error) {
 		<-r.wake
 		rs.mu.Lock()
 	}
-	r.over, r.listed = true, false
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		rs.first = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	} else {
-		rs.last = r.prev
-	}
-	rs.n.Add(-1)
+	r.over = true
+	rs.remove(r)
 	select {
 	case <-r.wake:
 	default:
@@ -289,7 +338,10 @@ func (p *pass) run() (done bool) {
 		if !p.read {
 			var err error
 			p.message, _, err = p.batch.read(p.i)
-			p.read, p.valid = true, p.batch.isUsable(err)
+			p.read, p.valid = true, isUsable(err)
+		}
+		if p.calling == nil {
+			p.answer()
 		}
 		for r := p.next(); r != nil; r = p.next() {
 			p.took = r.match(p.message)
@@ -297,6 +349,21 @@ func (p *pass) run() (done bool) {
 		p.read = false
 	}
 	return true
+}
+
+// answer ends the call that waits for a message with the id of this one, if there is one.
+func (p *pass) answer() {
+	rs := p.requests
+	if !p.valid || rs.nCalls.Load() == 0 {
+		return
+	}
+	id := idOf(p.message.Data, p.batch.link.client.cfg.requestID)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.calls[string(id)]; r != nil && r.accepted.Load() && !r.over {
+		r.settle(p.message.own(), nil)
+		p.batch.take(p.i)
+	}
 }
 
 // next ends the call of match that has returned, if any, and returns the request whose match
@@ -337,7 +404,7 @@ func (c *Client) inboxFull() {
 	rs := &c.requests
 	rs.mu.Lock()
 	var failed []*queued
-	for r := rs.first; r != nil; r = r.next {
+	for r := range rs.all() {
 		if r.callback && r.settle(Message{}, ErrInboxFull) && r.sent != nil {
 			failed = append(failed, r.sent)
 		}
@@ -352,7 +419,7 @@ func (c *Client) inboxFull() {
 func (rs *requests) endAll(err error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for r := rs.first; r != nil; r = r.next {
+	for r := range rs.all() {
 		r.settle(Message{}, err)
 	}
 }
@@ -362,7 +429,7 @@ func (rs *requests) endAll(err error) {
 func (rs *requests) lost(l *link, err error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for r := rs.first; r != nil; r = r.next {
+	for r := range rs.all() {
 		switch {
 		case r.link != l || r.written.IsZero():
 		case r.sent != nil:
@@ -374,16 +441,25 @@ func (rs *requests) lost(l *link, err error) {
 	}
 }
 
-// slowMatch is how long match functions may take together before this counts as a stall.
+// slowMatch is how long functions of the user may take together, with the messages of one batch,
+// before this counts as a stall.
 const slowMatch = time.Second
 
-// match passes messages to the functions that see each of them, and to requests. If one of the user's
-// functions calls runtime.Goexit, the next reader puts the messages into the inbox.
+// match passes messages to the functions that see each of them, and to requests.
 func (l *link) match(b *batch) {
 	if b.matched || l.client.requests.n.Load() == 0 && !l.screens() {
 		return
 	}
 	b.matched = true
+	l.show(b, func(b *batch) {
+		defer l.client.requests.match(b)
+		l.screen(b, true)
+	})
+}
+
+// show calls fn, which calls functions of the user with the messages of b. Time in which these
+// are slow counts as a stall. If one of them calls runtime.Goexit, the next reader goes on with b.
+func (l *link) show(b *batch, fn func(*batch)) {
 	l.stalled.Store(true)
 	returned := false
 	defer func() {
@@ -397,9 +473,6 @@ func (l *link) match(b *batch) {
 		l.stalls.Add(1)
 		l.Resume()
 	}()
-	func() {
-		defer l.client.requests.match(b)
-		l.screen(b, true)
-	}()
+	fn(b)
 	returned = true
 }

@@ -130,7 +130,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			"binary":    func() { _ = conns().SendBinary([]byte(inMessage)) },
 			"too large": func() { _ = conns().Send(strings.Repeat(inMessage, 100)) },
 		} {
-			for _, option := range []wechatws.Option{wechatws.WithReadLimit(1000), wechatws.WithCloseOnReadLimit(), wechatws.WithStrictUTF8()} {
+			for _, option := range []wechatws.Option{wechatws.WithReadLimit(1000), wechatws.WithStrict()} {
 				try(name, address, func(c *wechatws.Client) {
 					_ = c.Send(t.Context(), inMessage)
 					fault()
@@ -202,6 +202,7 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		evil := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr("evil.test:80"))
 		defer evil.Close()
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("bearer")))
 		for _, location := range []string{"http://evil.test:80/?a=s3cret-location", "//evil.test:80/", "http://user:s3cret-location@evil.test:80/"} {
 			w.srv.Answer(wstest.Status(307, http.Header{"Location": {location}}, ""))
 			c := w.transcript("ws://user:s3cret-user@server.test:80/?token=s3cret-query",
@@ -228,6 +229,7 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 // A redirect may omit a standard port.
 func TestARedirectToTheSameHostIsFollowed(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("bearer")))
 		for _, location := range []string{"/b", "http://server.test/b", "//server.test/b"} {
 			w.srv.Answer(wstest.Status(307, http.Header{"Location": {location}}, ""))
 			c := w.client(wechatws.WithSubprotocols("bearer", "token"), wechatws.WithHeader(http.Header{"X-Token": {"token"}}),
@@ -278,6 +280,7 @@ func TestAPrintedClientShowsHostAndState(t *testing.T) {
 		}
 	}
 	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("bearer")))
 		options := []wechatws.Option{wechatws.WithHeader(header), wechatws.WithSubprotocols("bearer", "s3cret-sub"), wechatws.WithLoginMessage("s3cret-login")}
 		c := w.clientOf(address, options...)
 		check(t, c.Client, "server.test:80", "idle")

@@ -64,7 +64,7 @@ var places = map[string]func(t *testing.T, w *world, v any) wstest.Message{
 		return w.first()
 	},
 	"Heartbeat.NewMessage": func(t *testing.T, w *world, v any) wstest.Message {
-		beat := wechatws.Heartbeat{NewMessage: func() (any, error) { return v, nil }}
+		beat := wechatws.Heartbeat{NewMessage: func(int) (any, error) { return v, nil }}
 		defer w.client(wechatws.WithoutLiveness(), wechatws.WithHeartbeat(beat)).connect().close()
 		w.sleep(3 * time.Second)
 		return w.first()

@@ -190,8 +190,8 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 // pause waits until the next attempt is due, after an attempt or a connection that has ended
 // with last. It returns a permanent error.
 func (s *session) pause(last error, next func(error) (wait time.Duration, over bool)) error {
-	if errors.Is(last, ErrCompression) && !s.client.uncompressed.Swap(true) {
-		s.client.reportLater(s, ErrCompression)
+	if errors.Is(last, errCompression) && !s.client.uncompressed.Swap(true) {
+		s.client.reportLater(s, errCompression)
 	}
 	var wait time.Duration
 	var over bool
@@ -416,6 +416,17 @@ func (s *session) eventContext() context.Context {
 	default:
 		return s.ctx
 	}
+}
+
+// Connection returns the number of the open connection, as in [Message]; 0: none is open. It does
+// not block.
+func (c *Client) Connection() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return 0
+	}
+	return c.link.number
 }
 
 // Disconnect ends an open connection without a close handshake, as the client does with a

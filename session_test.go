@@ -202,7 +202,7 @@ func TestTheContextOfCallbacksEndsAfterAFailure(t *testing.T) {
 func TestOurOwnLimitMakesNoMessageSuspect(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		conn, options := w.connLimited(1)
-		c := w.client(append(options, wechatws.WithReadLimit(10), wechatws.WithCloseOnReadLimit(), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))...).connect()
+		c := w.client(append(options, wechatws.WithReadLimit(10), wechatws.WithStrict(), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))...).connect()
 		conn.limit(3)
 		c.send("one")
 		peer := w.conn()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -125,8 +127,145 @@ func TestASetupSendsBehindAPong(t *testing.T) {
 		require.NoError(t, <-ponged)
 		require.Empty(t, conn.Received())
 		require.NoError(t, <-connected)
+		w.sleep(0)
 		require.Equal(t, 2*time.Second, w.since())
 		require.Len(t, conn.Received(), 1)
+		c.close()
+	})
+}
+
+// What a function of AfterConnect sends is before all that waits in the queue, and what it receives
+// may be anything: here the packets of MQTT, binary and without a type.
+func TestTheQueueWaitsForABinarySetup(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		const messages, connects = 20, 3
+		connack := wechatws.Binary{0x20, 2, 0, 0}
+		w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
+			if m.Data[0] == 0x10 {
+				time.AfterFunc(time.Second, func() { _ = conn.SendBinary(connack) })
+			}
+		})
+		c := w.client(quiet()...)
+		c.AfterConnect(time.Minute, func(ctx context.Context, o *wechatws.Setup) error {
+			m, err := o.Request(ctx, wechatws.Binary{0x10, 0}, func(m wechatws.Message) bool { return m.Binary })
+			if err == nil && !slices.Equal(m.Data, connack) {
+				err = errors.New("another packet")
+			}
+			return err
+		})
+		publish := func(n int) {
+			for i := range messages {
+				require.NoError(t, c.Send(t.Context(), wechatws.Binary{0x30, byte(n), byte(i)}))
+			}
+		}
+		publish(0)
+		c.connect()
+		for n := range connects {
+			conn := w.conn()
+			w.sleep(0)
+			packets := conn.Received()
+			require.Len(t, packets, 1+messages)
+			for i, m := range packets {
+				want := []byte{0x30, byte(n), byte(i - 1)}
+				if i == 0 {
+					want = []byte{0x10, 0}
+				}
+				require.Equal(t, want, m.Data)
+			}
+			conn.Cut(wstest.FIN)
+			w.sleep(0)
+			if n < connects-1 {
+				publish(n + 1)
+				w.sleep(4 * time.Second)
+			}
+		}
+		require.Empty(t, c.errors(), "what Receive has returned is not an error")
+		c.close()
+	})
+}
+
+func TestSetupRequest(t *testing.T) {
+	isPong := func(m wechatws.Message) bool { return m.Type == "pong" }
+	for name, tt := range map[string]struct {
+		v     any
+		match func(wechatws.Message) bool
+		fails func(t *testing.T, err error)
+	}{
+		"answered": {"ask", isPong, nil},
+		"nil match": {"ask", nil, func(t *testing.T, err error) {
+			require.EqualError(t, err, "wechatws: Setup.Request(nil): match must be a function")
+		}},
+		"not encoded": {func() {}, isPong, func(t *testing.T, err error) {
+			require.ErrorContains(t, err, "cannot encode")
+		}},
+		"match panics": {"ask", func(wechatws.Message) bool { panic("oops") }, func(t *testing.T, err error) {
+			var pe *wechatws.PanicError
+			require.ErrorAs(t, err, &pe)
+			require.Equal(t, "oops", pe.Value)
+		}},
+		"match ends its goroutine": {"ask", func(wechatws.Message) bool { runtime.Goexit(); return true }, func(t *testing.T, err error) {
+			var pe *wechatws.PanicError
+			require.ErrorAs(t, err, &pe)
+		}},
+		"no answer": {"ask", func(wechatws.Message) bool { return false }, func(t *testing.T, err error) {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
+					for _, text := range []string{"plain", "[1]", `{"msg_type":"news"}`, `{"msg_type":"pong"}`} {
+						_ = conn.Send(text)
+					}
+					_ = conn.SendBinary([]byte{1})
+				})
+				c := w.client(quiet()...).record()
+				answers := make(chan error, 1)
+				c.AfterConnect(time.Second, func(ctx context.Context, o *wechatws.Setup) error {
+					m, err := o.Request(ctx, tt.v, tt.match)
+					if answers <- err; err == nil {
+						require.JSONEq(t, `{"msg_type":"pong"}`, string(m.Data))
+					}
+					return err
+				})
+				go func() { _ = c.Connect(t.Context()) }()
+				err := <-answers
+				w.sleep(0)
+				if tt.fails != nil {
+					tt.fails(t, err)
+					require.Equal(t, wechatws.StateWaiting, c.State())
+					require.Empty(t, c.texts())
+				} else {
+					require.NoError(t, err)
+					require.Equal(t, []string{"plain", "[1]", `{"msg_type":"news"}`, `{"msg_type":"pong"}`, "\x01"}, c.texts())
+					require.Empty(t, c.errors())
+				}
+				c.close()
+			})
+		})
+	}
+}
+
+// What a request in setup has received is not an error if no callback takes it.
+func TestWhatASetupReceivesIsTaken(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		c.AfterConnect(time.Second, func(ctx context.Context, o *wechatws.Setup) error {
+			for range 3 {
+				if _, err := o.Receive(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		go func() { _ = c.Connect(t.Context()) }()
+		conn := w.conn()
+		require.NoError(t, conn.Send("plain"))
+		require.NoError(t, conn.Send("[1]"))
+		require.NoError(t, conn.SendBinary([]byte{1}))
+		w.sleep(0)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.Empty(t, c.errors())
 		c.close()
 	})
 }

@@ -148,7 +148,7 @@ func (l *link) messageAccepted(small bool) {
 		w.mu.Unlock()
 		return
 	}
-	if !small || !l.canWriteNow() || time.Since(w.last) < burstGap || l.client.outbox.Stats().Messages > 1 {
+	if !small || w.due.beat || !l.canWriteNow() || time.Since(w.last) < burstGap || l.client.outbox.Stats().Messages > 1 {
 		w.mu.Unlock()
 		go l.write(false)
 		return
@@ -180,7 +180,9 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 	for _, m := range w.batch {
 		m.Value.end.Store(math.MaxInt64)
 	}
-	s.beat, w.due.beat = l.beat(s.beat)
+	if s.beat && !l.mayBeat() {
+		s.beat, w.due.beat = false, true
+	}
 	w.wrote = w.wrote || len(w.batch) > 0
 	ok = len(w.batch) > 0 || s.any()
 	w.writing.Store(ok)
@@ -320,8 +322,11 @@ func (l *link) outside(fn func()) {
 // appendEach gives the signs of life and then the batch to the connection.
 func (l *link) appendEach(signs signs) (err error) {
 	w := &l.writer
-	if signs.beat != nil {
-		err = l.writeMessage(signs.beat)
+	if signs.beat {
+		if m := l.heartbeat.beat(); m != nil {
+			l.beats(m)
+			err = l.writeMessage(m)
+		}
 	}
 	if signs.ping && err == nil {
 		err = l.conn.AppendPing(l.heartbeat.pinged())

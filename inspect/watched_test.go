@@ -128,6 +128,7 @@ func TestAClientThatIsClosedStays(t *testing.T) {
 // whatever goes wrong.
 func TestThePageTellsNoSecrets(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
+		w.srv.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("hunter2")))
 		w.srv.Answer(wstest.Status(http.StatusFound, http.Header{"Location": {"ws://me:hunter2@elsewhere.test/?ticket=hunter2"}}, ""), wstest.Status(http.StatusForbidden, nil, "no"))
 		for range 3 {
 			address := strings.Replace(w.srv.URL(), "ws://", "ws://user:hunter2@", 1) + "?token=hunter2"

@@ -6,7 +6,7 @@ import (
 )
 
 // texts is section 6: UTF-8. RFC 6455 wants the connection to fail with 1007 at invalid text. A
-// client with WithStrictUTF8 does. By default it reports ErrNotUTF8 to OnError instead, calls no
+// client with WithStrict does. By default it reports ErrNotUTF8 to OnError instead, calls no
 // other callback with the message, and keeps the connection: the messages behind an invalid one
 // still arrive.
 func texts() []testCase {

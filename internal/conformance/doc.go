@@ -1,5 +1,5 @@
 // Package conformance has the one test suite for WebSocket connections. It runs over each
-// transport that a client of package wechatws can have: the default one, also with WithStrictUTF8,
+// transport that a client of package wechatws can have: the default one, also with WithStrict,
 // and the Dialers of packages transport/coder and transport/nhooyr.
 //
 // TestCases plays the cases of the Autobahn test suite for clients (sections 1 to 7, 9, 10, 12

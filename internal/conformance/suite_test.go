@@ -35,7 +35,7 @@ var transports = []struct {
 	deviations deviations
 }{
 	{"default", nil, false, nil},
-	{"strict", []wechatws.Option{wechatws.WithStrictUTF8()}, true, nil},
+	{"strict", []wechatws.Option{wechatws.WithStrict()}, true, nil},
 	{"coder", []wechatws.Option{wechatws.WithDialer(coder.Dialer{})}, false, ofLibraries},
 	{"nhooyr", []wechatws.Option{wechatws.WithDialer(nhooyr.Dialer{})}, false, ofLibraries},
 }

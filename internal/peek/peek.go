@@ -15,28 +15,34 @@ import (
 	"encoding/json"
 	"errors"
 	"math/bits"
+	"strconv"
 )
 
 // The errors of [Type]. Package wechatws exports them under the same names.
 var (
-	ErrNoType  = errors.New("no string in the message's type field")
+	ErrNoType  = errors.New("no type")
 	ErrNotJSON = errors.New("not valid JSON")
 )
 
 // maxDepth is how deep JSON may be nested, the same as in encoding/json.
 const maxDepth = 10000
 
-// Type returns the value of a top-level field of a JSON object: the string, or the text of a
-// number or boolean. It may be a part of data. Type returns [ErrNoType] if there is no such
-// field, or its value is another one. It reads up to the first field of that name, or to the
-// end if there is none, and returns [ErrNotJSON] if data is not valid JSON up to there; decoding
-// the message checks the rest. field must not be empty.
-func Type(data []byte, field string) ([]byte, error) {
-	if typ, ok := leading(data, field); ok {
-		return typ, nil
+// bom is the byte order mark that some servers put in front of JSON.
+const bom = "\xef\xbb\xbf"
+
+// Type returns the value at a path: the content of a string, or the text of a number or boolean.
+// It may be a part of data. The elements of the path are names of fields, that JSON writes
+// without escapes; one that is a decimal number is also the index of an array's element. Type
+// returns [ErrNoType] if nothing is there, or another value. Of fields of one name the first
+// counts. It reads up to the value, or to the end if there is none, and returns [ErrNotJSON] if
+// data is not valid JSON up to there; decoding the message checks the rest.
+func Type(data []byte, path []string) ([]byte, error) {
+	if len(path) == 1 {
+		if typ, ok := leading(data, path[0]); ok {
+			return typ, nil
+		}
 	}
-	s := scanner{data: data}
-	raw, ok := s.scan(field)
+	raw, ok := Token(data, path)
 	if !ok {
 		return nil, ErrNotJSON
 	}
@@ -52,12 +58,32 @@ func Type(data []byte, field string) ([]byte, error) {
 	return nil, ErrNoType
 }
 
+// Token returns the first token of the value at a path, as [Type] finds it: a whole string with its
+// quotes, number, boolean or null, or an opening bracket; nil if nothing is there. ok is false if
+// data is not valid JSON up to there.
+func Token(data []byte, path []string) (token []byte, ok bool) {
+	s := newScanner(data)
+	return s.scan(path)
+}
+
+// Missing says where the path of a message for which [Type] has returned [ErrNoType] ends: it
+// returns how many of its elements are there, and the first byte of the value at the last of
+// these, which is that of the message for none.
+func Missing(data []byte, path []string) (found int, first byte) {
+	s := newScanner(data)
+	_, _ = s.scan(path)
+	return s.found, s.first
+}
+
 // Valid reports whether data is one valid JSON value.
 func Valid(data []byte) bool {
-	s := scanner{data: data}
-	_, ok := s.scan("")
+	s := newScanner(data)
+	_, ok := s.scan(nil)
 	return ok
 }
+
+// Text returns data without a byte order mark in front.
+func Text(data []byte) []byte { return bytes.TrimPrefix(data, []byte(bom)) }
 
 // leading is Type for messages that begin with the field, such as
 // {"msg_type":"message", which are nearly all.
@@ -86,19 +112,26 @@ func unquote(raw []byte) []byte {
 type scanner struct {
 	data []byte
 	at   int
+
+	found int  // how many elements of the path are there
+	first byte // the first byte of the value that these lead to
 }
 
-// scan reads up to the value of the top-level field, whose first token it returns. If field is
-// empty, or not found, it reads everything.
-func (s *scanner) scan(field string) (found []byte, ok bool) {
+func newScanner(data []byte) scanner { return scanner{data: data, at: len(data) - len(Text(data))} }
+
+// scan reads up to the value at the path, whose first token it returns. If the path is empty,
+// or the value is not there, it reads everything, or up to the value at which the path ends.
+func (s *scanner) scan(path []string) (value []byte, ok bool) {
 	var room [32]byte
-	open := room[:0] // open brackets
-	wanted := false  // the next value is the field's
+	open := room[:0]        // open brackets
+	wanted := len(path) > 0 // the next value is at path[:s.found]
+	index, last := 0, -1    // of the array there: the next element, and the wanted one
 	for {
 		s.space()
 		start := s.at
 		entered := false
-		switch c := s.next(); c {
+		c := s.next()
+		switch c {
 		case '{', '[':
 			if len(open) == maxDepth {
 				return nil, false
@@ -119,19 +152,51 @@ func (s *scanner) scan(field string) (found []byte, ok bool) {
 			return nil, false
 		}
 		if wanted {
-			return s.data[start:s.at], s.ended(start)
+			s.first = c
+			switch {
+			case s.found == len(path):
+				return s.data[start:s.at], s.ended(start, open)
+			case !entered && s.found > 0:
+				return nil, s.ended(start, open)
+			case c == '[':
+				index, last = 0, indexOf(path[s.found])
+			}
 		}
 		if !entered && !s.leave(&open) {
 			return nil, len(open) == 0 && s.at == len(s.data)
 		}
 		// Another value follows: in an object, after its name.
+		inside := len(open) == s.found+1 && s.found < len(path) // in the one at path[:s.found]
 		wanted = false
-		if open[len(open)-1] == '{' {
-			if wanted, ok = s.key(field, len(open)); !ok {
+		switch {
+		case len(open) <= s.found: // that has ended
+			return nil, true
+		case open[len(open)-1] == '{':
+			name, ok := s.key()
+			if !ok {
 				return nil, false
 			}
+			wanted = inside && unquoteIs(name, path[s.found])
+		case inside:
+			wanted = index == last
+			index++
+		}
+		if wanted {
+			s.found++
 		}
 	}
+}
+
+// indexOf returns the index that an element of a path is; -1: none.
+func indexOf(element string) int {
+	if element == "" || element[0] < '0' || element[0] > '9' {
+		return -1
+	}
+	n, err := strconv.Atoi(element)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // closing returns the bracket that closes c, which comes two later in ASCII for both kinds.
@@ -158,24 +223,24 @@ func (s *scanner) leave(open *[]byte) bool {
 	}
 }
 
-// key moves past a field's name and colon, and reports whether it is the wanted field.
-func (s *scanner) key(field string, depth int) (wanted, ok bool) {
+// key moves past a field's name, which it returns in quotes, and its colon.
+func (s *scanner) key() (name []byte, ok bool) {
 	s.space()
 	start := s.at
 	if !s.str() {
-		return false, false
+		return nil, false
 	}
-	name := s.data[start:s.at]
+	name = s.data[start:s.at]
 	s.space()
 	if s.next() != ':' {
-		return false, false
+		return nil, false
 	}
 	s.at++
-	return depth == 1 && field != "" && unquoteIs(name, field), true
+	return name, true
 }
 
-// unquoteIs reports whether the content of a valid JSON string is s. It does not allocate
-// unless there is an escape.
+// unquoteIs reports whether the content of a valid JSON string is s, which needs no escapes. It
+// does not allocate unless there is an escape.
 func unquoteIs(raw []byte, s string) bool {
 	if string(raw[1:len(raw)-1]) == s {
 		return true
@@ -306,16 +371,17 @@ func (s *scanner) number() bool {
 
 // ended reports whether the token that began at start ends here: 12 may be the beginning of
 // 123, or of invalid JSON.
-func (s *scanner) ended(start int) bool {
+func (s *scanner) ended(start int, open []byte) bool {
 	switch s.data[start] {
 	case '"', '{', '[':
 		return true
 	}
-	switch s.next() {
-	case ' ', '\t', '\r', '\n', ',', '}':
+	switch c := s.next(); c {
+	case ' ', '\t', '\r', '\n', ',':
 		return true
+	default:
+		return c == closing(open[len(open)-1])
 	}
-	return false
 }
 
 // digits moves past one digit or more.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,6 +17,8 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var msgType = []string{"msg_type"}
 
 func TestType(t *testing.T) {
 	tests := []struct {
@@ -89,7 +92,7 @@ func TestType(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.data, func(t *testing.T) {
-			got, err := peek.Type([]byte(tt.data), "msg_type")
+			got, err := peek.Type([]byte(tt.data), msgType)
 			assert.Equal(t, tt.want, string(got))
 			assert.Equal(t, tt.err, err)
 			assert.Equal(t, json.Valid([]byte(tt.data)), peek.Valid([]byte(tt.data)))
@@ -102,22 +105,87 @@ func TestDepth(t *testing.T) {
 	const maxDepth = 10000
 	deepest := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
 	require.True(t, json.Valid([]byte(deepest)))
-	_, err := peek.Type([]byte(deepest), "msg_type")
+	_, err := peek.Type([]byte(deepest), msgType)
 	assert.Equal(t, peek.ErrNoType, err)
 
-	_, err = peek.Type([]byte("["+deepest+"]"), "msg_type")
+	_, err = peek.Type([]byte("["+deepest+"]"), msgType)
 	assert.Equal(t, peek.ErrNotJSON, err)
 
-	_, err = peek.Type([]byte(strings.Repeat(`{"a":`, 4<<20)), "msg_type")
+	_, err = peek.Type([]byte(strings.Repeat(`{"a":`, 4<<20)), msgType)
 	assert.Equal(t, peek.ErrNotJSON, err)
 }
 
-// encoding/json is the oracle: the same text is valid, and the first field of that
-// name is found.
+func TestPath(t *testing.T) {
+	tests := []struct {
+		path, data string // the elements of the path are separated by spaces
+		want       string
+		err        error
+		found      int
+		first      byte
+	}{
+		{"header event_type", `{"schema":"2.0","header":{"event_id":"5","event_type":"im.message"},"event":{}}`, "im.message", nil, 2, '"'},
+		{"a b c", `{"x":{"a":{"b":{"c":1}}},"a":{"a":9,"x":{"b":8},"b":{"b":7,"c":4}}}`, "4", nil, 3, '4'},
+		{"a b", `{"a" : { "b" : true } }`, "true", nil, 2, 't'},
+		{"a b", `{"a":{"c":{"b":1},"d":[{"b":2}]},"b":3}`, "", peek.ErrNoType, 1, '{'},
+		{"a b", `{"a":{"c":1}}`, "", peek.ErrNoType, 1, '{'},
+		{"a b", `{"a":{},"b":1}`, "", peek.ErrNoType, 1, '{'},
+		{"a b", `{"a":{},"a":{"b":1}}`, "", peek.ErrNoType, 1, '{'},
+		{"a b", `{"a":7}`, "", peek.ErrNoType, 1, '7'},
+		{"a b", `{"a":null,"b":1}`, "", peek.ErrNoType, 1, 'n'},
+		{"a b", `{"a":{"b":{"c":1}}}`, "", peek.ErrNoType, 2, '{'},
+		{"a b", `{"a":[{"b":1}]}`, "", peek.ErrNoType, 1, '['},
+		{"a b", `[{"a":{"b":1}}]`, "", peek.ErrNoType, 0, '['},
+		{"a b", `{"c":{"a":{"b":1}}}`, "", peek.ErrNoType, 0, '{'},
+		{"a b", `"a"`, "", peek.ErrNoType, 0, '"'},
+		{"a b", `{"a":7x}`, "", peek.ErrNotJSON, 1, '7'},
+		{"a b", `{"a":{"b":7]}`, "", peek.ErrNotJSON, 2, '7'},
+		{"a", `{}`, "", peek.ErrNoType, 0, '{'},
+		{"a", `{"a":[`, "", peek.ErrNoType, 1, '['},
+		{"0", `["EVENT","id",{"kind":1}]`, "EVENT", nil, 1, '"'},
+		{"0", `[2,"19223201","Action",{}]`, "2", nil, 1, '2'},
+		{"2", `[3,"19223201","Action"]`, "Action", nil, 1, '"'},
+		{"1", `[[0,1],2]`, "2", nil, 1, '2'},
+		{"3", `["1","2","room:lobby","phx_reply",{}]`, "phx_reply", nil, 1, '"'},
+		{"0", `[]`, "", peek.ErrNoType, 0, '['},
+		{"1", `["a"]`, "", peek.ErrNoType, 0, '['},
+		{"0", `[null]`, "", peek.ErrNoType, 1, 'n'},
+		{"0", `[7}`, "", peek.ErrNotJSON, 1, '7'},
+		{"0", `{"0":"name"}`, "name", nil, 1, '"'},
+		{"1 0 b", `[[{"b":1}],[{"b":2}]]`, "2", nil, 3, '2'},
+		{"a 1 b", `{"a":[{"b":1},{"b":2}]}`, "2", nil, 3, '2'},
+		{"a 1 b", `{"a":[{"b":1}],"b":3}`, "", peek.ErrNoType, 1, '['},
+		{"99999999999999999999", `[1]`, "", peek.ErrNoType, 0, '['},
+		{"-0", `[1]`, "", peek.ErrNoType, 0, '['},
+		{"a", "\ufeff" + `{"a":"after the mark"}`, "after the mark", nil, 1, '"'},
+		{"a", "\ufeff\ufeff" + `{"a":1}`, "", peek.ErrNotJSON, 0, 0},
+		{"a", "\ufeff", "", peek.ErrNotJSON, 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.path+tt.data, func(t *testing.T) {
+			path := strings.Split(tt.path, " ")
+			got, err := peek.Type([]byte(tt.data), path)
+			assert.Equal(t, tt.want, string(got))
+			assert.Equal(t, tt.err, err)
+			if found, first := peek.Missing([]byte(tt.data), path); tt.err == peek.ErrNoType {
+				assert.Equal(t, tt.found, found)
+				assert.Equal(t, string(tt.first), string(first))
+			}
+		})
+	}
+}
+
+func TestAnEmptyPathIsNoType(t *testing.T) {
+	for _, path := range [][]string{nil, {""}, {"a", ""}} {
+		_, err := peek.Type([]byte(`{"a":[1]}`), path)
+		assert.Equal(t, peek.ErrNoType, err)
+	}
+}
+
+// encoding/json is the oracle: the same text is valid, and the first value at that path is found.
 func FuzzType(f *testing.F) {
 	for _, seed := range []string{
 		`{"msg_type":"join","online_num":"12","message_list":[{"name":"a","content":"b\u4e2d"}]}`,
-		`{"a":[1,-0.5e-7,true,null,"\\\""],"msg\u005ftype":"x"}`, `[[],{}]`, `"`, `{"msg_type":1}`,
+		`{"a":[1,-0.5e-7,true,null,"\\\""],"msg\u005ftype":"x"}`, `[[],{}]`, `"`, `{"msg_type":1}`, "\ufeff{}", "\ufeff\ufeff",
 		`{"a":1,"msg_type":"x","msg_type":2`, `{"":"x","msg_type":"y"}`, `{"msg_type" :-1.5e3 ,"a":true}`, `{"msg_type":true}`, `{"msg_type":1`,
 	} {
 		f.Add([]byte(seed))
@@ -126,76 +194,98 @@ func FuzzType(f *testing.F) {
 		if !utf8.Valid(data) {
 			t.Skip() // refused before it comes here
 		}
-		require.Equal(t, json.Valid(data), peek.Valid(data))
-		typ, err := peek.Type(data, "msg_type")
-		want, wantErr := firstType(data, "msg_type")
-		if wantErr == nil || json.Valid(data) {
+		text := bytes.TrimPrefix(data, []byte("\ufeff"))
+		require.Equal(t, json.Valid(text), peek.Valid(data))
+		typ, err := peek.Type(data, msgType)
+		want, wantErr := firstType(text, msgType)
+		if wantErr == nil || json.Valid(text) {
 			require.Equal(t, wantErr, err)
 		}
 		require.Equal(t, want, string(typ))
-		if json.Valid(data) {
+		if json.Valid(text) {
 			require.NotEqual(t, peek.ErrNotJSON, err)
 		}
 	})
 }
 
-// FuzzField is FuzzType for valid JSON and any name of the field that the client accepts, which is
-// the last part of the condition of WithTypeField.
+// FuzzField is FuzzType for valid JSON and any path that the client accepts, which is the last
+// part of the condition of WithTypePath. The elements are separated by spaces.
 func FuzzField(f *testing.F) {
-	for _, seed := range []struct{ field, data string }{
+	for _, seed := range []struct{ path, data string }{
 		{`a`, `{"a":1}`}, {"类型", `{"\u7c7b\u578b":"x"}`}, {"a<b", `{"a\u003cb":true}`}, {"\u2028", `{"\u2028":"x"}`}, {"\U0001f375", `{"\ud83c\udf75":"tea"}`},
-		{`a\b`, `{"a\b":1}`}, {" ", `{"":1," ":2}`}, {"\x7f", `{"\u007f":2}`}, {"\ufffd", `{"\ud800":"half"}`},
+		{`a\b`, `{"a\b":1}`}, {"\x7f", `{"\u007f":2}`}, {"\ufffd", `{"\ud800":"half"}`},
+		{"a b", `{"a":{"c":[{"b":1}],"b":2}}`}, {"0", `["EVENT",{}]`}, {"a 1 b", `{"a":[{"b":1},{"b":2}]}`}, {"1 0 2", `[{},[[0,1,"x"]]]`},
+		{"a b", `{"a":{},"a":{"b":1}}`}, {"00 0", `[["x"]]`},
 	} {
-		f.Add(seed.field, []byte(seed.data))
+		f.Add(seed.path, []byte(seed.data))
 	}
-	f.Fuzz(func(t *testing.T, field string, data []byte) {
-		if field == "" || !utf8.ValidString(field) || strings.ContainsFunc(field, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
-			t.Skip() // refused by WithTypeField
+	f.Fuzz(func(t *testing.T, elements string, data []byte) {
+		path := strings.Split(elements, " ")
+		for _, element := range path {
+			if element == "" || !utf8.ValidString(element) || strings.ContainsFunc(element, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+				t.Skip() // refused by WithTypePath
+			}
 		}
 		if !utf8.Valid(data) || !json.Valid(data) {
 			t.Skip()
 		}
-		typ, err := peek.Type(data, field)
-		want, wantErr := firstType(data, field)
+		typ, err := peek.Type(data, path)
+		want, wantErr := firstType(data, path)
 		require.Equal(t, wantErr, err)
 		require.Equal(t, want, string(typ))
 	})
 }
 
 // firstType is Type with the tokens of encoding/json, which accepts some invalid JSON.
-func firstType(data []byte, field string) (string, error) {
+func firstType(data []byte, path []string) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+	for _, element := range path {
+		if err := enter(d, element); err != nil {
+			return "", err
+		}
+	}
+	value, err := d.Token()
+	if err != nil {
 		return "", peek.ErrNoType
 	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return "", peek.ErrNotJSON
+	switch value := value.(type) {
+	case string:
+		return value, nil
+	case json.Number, bool:
+		if rest := data[d.InputOffset():]; len(rest) > 0 && strings.ContainsRune(" \t\r\n,}]", rune(rest[0])) {
+			return fmt.Sprint(value), nil
 		}
-		if key == field {
-			value, err := d.Token()
+		return "", peek.ErrNotJSON
+	}
+	return "", peek.ErrNoType
+}
+
+// enter reads up to the value of a field or an element of the array or object that comes next.
+func enter(d *json.Decoder, element string) error {
+	bracket, err := d.Token()
+	if err != nil || bracket != json.Delim('{') && bracket != json.Delim('[') {
+		return peek.ErrNoType
+	}
+	last, notIndex := strconv.ParseUint(element, 10, 63)
+	for i := uint64(0); d.More(); i++ {
+		if bracket == json.Delim('{') {
+			key, err := d.Token()
 			if err != nil {
-				return "", peek.ErrNoType
+				return peek.ErrNotJSON
 			}
-			switch value := value.(type) {
-			case string:
-				return value, nil
-			case json.Number, bool:
-				if rest := data[d.InputOffset():]; len(rest) > 0 && strings.ContainsRune(" \t\r\n,}", rune(rest[0])) {
-					return fmt.Sprint(value), nil
-				}
-				return "", peek.ErrNotJSON
+			if key == element {
+				return nil
 			}
-			return "", peek.ErrNoType
+		} else if notIndex == nil && i == last {
+			return nil
 		}
 		var skipped json.RawMessage
 		if d.Decode(&skipped) != nil {
-			return "", peek.ErrNotJSON
+			return peek.ErrNotJSON
 		}
 	}
-	return "", peek.ErrNoType
+	return peek.ErrNoType
 }
 
 // A message as a live room's server sends it, with its type at the beginning and at the end.
@@ -206,22 +296,26 @@ const (
 )
 
 func TestNoAllocation(t *testing.T) {
-	for _, message := range []string{typeFirst, typeLast, `{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `,"msg_type":7}`} {
+	for _, message := range []string{typeFirst, typeLast, `{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `,"msg_type":7}`, "[[]]", `{"msg_type":[]}`} {
 		data := []byte(message)
 		require.Zero(t, testing.AllocsPerRun(100, func() {
-			_, _ = peek.Type(data, "msg_type")
+			_, _ = peek.Type(data, msgType)
+			_, _ = peek.Type(data, []string{"a", "0"})
 			peek.Valid(data)
 		}), message)
 	}
 }
 
 func BenchmarkType(b *testing.B) {
+	nested, first := []string{"body", "msg_type"}, []string{"0"}
 	for _, bench := range []struct {
 		name, message string
 		peek          func([]byte)
 	}{
-		{"first", typeFirst, func(data []byte) { _, _ = peek.Type(data, "msg_type") }},
-		{"last", typeLast, func(data []byte) { _, _ = peek.Type(data, "msg_type") }},
+		{"first", typeFirst, func(data []byte) { _, _ = peek.Type(data, msgType) }},
+		{"last", typeLast, func(data []byte) { _, _ = peek.Type(data, msgType) }},
+		{"nested", `{"body":` + typeLast + `}`, func(data []byte) { _, _ = peek.Type(data, nested) }},
+		{"array", `["message",` + typeLast + `]`, func(data []byte) { _, _ = peek.Type(data, first) }},
 		{"encoding-json", typeFirst, func(data []byte) {
 			var m struct {
 				Type string `json:"msg_type"`

@@ -334,6 +334,9 @@ func (w *world) checkLiveness(stats wechatws.Stats) {
 	if len(c.out) == 0 && c.writing == 0 {
 		c.lastAcked, c.arrivedByThen = now, c.arrived
 	}
+	if c.arrived < c.pongEnd { // when that pong arrives, the peer has answered
+		c.lastAcked = now
+	}
 	if c.writing == 0 || c.written > c.writtenBefore {
 		c.writtenBefore, c.lastWrite = c.written, now
 	}

@@ -37,7 +37,7 @@ func (w *world) options() []wechatws.Option {
 	case t.Beat == 0:
 		add(wechatws.WithoutHeartbeat())
 	case t.NewBeat:
-		add(wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: t.Beat, NewMessage: func() (any, error) {
+		add(wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: t.Beat, NewMessage: func(int) (any, error) {
 			return wechatws.Text("{}"), w.hook(context.Background(), "NewMessage")
 		}}))
 	default:

@@ -129,7 +129,7 @@ func (s *server) receive(opcode byte, payload []byte) {
 		if !w.silent && !s.closing {
 			s.write(appendFrame(nil, opPong, payload))
 			w.pongs++
-			s.conn.arrivedByPong = s.conn.arrived
+			s.conn.arrivedByPong, s.conn.pongEnd = s.conn.arrived, s.conn.sent
 		}
 	case opClose:
 		if !w.silent {
@@ -183,6 +183,7 @@ type ends struct {
 	lastAcked           time.Time // when the server last took bytes, or there were none to take
 	arrivedByThen       int       // when there last were none
 	arrivedByPong       int       // when the server last wrote a pong
+	pongEnd             int       // the end of that pong
 	unread              int       // bytes, when the client closed it
 	local               bool      // the user has ended it
 	cut                 bool      // CloseNow has ended it while the client was writing

@@ -27,13 +27,13 @@ type Life struct {
 	Acked int64
 }
 
-// Life looks at the connection, by a system call. What happens between two looks counts as
-// happening at the second one.
+// Life looks at the connection, by a system call if it has been written to since the peer had
+// acknowledged everything. What happens between two looks counts as happening at the second one.
 func (s *Socket) Life() Life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, acked := s.now(), s.taken
-	if s.acks {
+	if s.acks && s.acked < s.taken { // otherwise nothing was waiting at the last look, and nothing has been written since
 		n, _ := s.unacked()
 		acked -= int64(n)
 	}

@@ -27,7 +27,7 @@ func newClient(url string, interval time.Duration, options ...wechatws.Option) (
 		wechatws.WithHeartbeat(wechatws.Heartbeat{
 			Interval: interval,
 			// For a message that differs each time; a fixed one goes into Message.
-			NewMessage: func() (any, error) { return beat{"heartbeat", time.Now().UnixMilli()}, nil },
+			NewMessage: func(int) (any, error) { return beat{"heartbeat", time.Now().UnixMilli()}, nil },
 			// With Pong no protocol pings are sent, the round-trip time is that of the
 			// heartbeat, and no callback receives the answers.
 			Pong: func(m wechatws.Message) bool { return m.Type == "heartbeat_ack" },

@@ -1,0 +1,92 @@
+package wechatws
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/wechatws/wechatws/internal/peek"
+)
+
+// Field returns the value at a path in a JSON message, without decoding the message: the content
+// of a string, or the text of a number or boolean. ok is false if there is no such value there.
+// The path is as in [WithTypePath]. Field reads the message up to the value, and does not check
+// the rest; of fields of one name the first counts. It may be called from any goroutine.
+func (m Message) Field(path ...string) (text string, ok bool) {
+	value, err := peek.Type(m.Data, path)
+	return string(value), err == nil
+}
+
+// isUsable reports whether a message for which batch.read has returned err may be passed to
+// functions of the user: it was not skipped, and is not invalid text.
+func isUsable(err error) bool { return err == nil || err == ErrNoType || err == ErrNotJSON }
+
+// unusable returns the error about a message that is not usable because of err.
+func unusable(m Message, err error) error {
+	switch err.(type) {
+	case *ReadLimitError, *PanicError:
+		return err
+	}
+	return &DecodeError{Data: m.own().Data, Err: err}
+}
+
+// untaken returns the error about a message that nothing has taken, and for which read has
+// returned err; nil for one that has a type and is only not expected.
+func (c *config) untaken(m *Message, err error) error {
+	isJSON := m.Binary || c.typeFunc != nil || peek.Valid(m.Data) // or need not be
+	switch {
+	case !isJSON:
+		err = fmt.Errorf("%w; OnMessage and OnUnknown take any text, WithTypeFunc can give it a type", ErrNotJSON)
+	case err == nil:
+		return nil
+	case c.typeFunc != nil:
+		err = fmt.Errorf("%w: the function of WithTypeFunc returned none; OnMessage and OnUnknown take such messages", ErrNoType)
+	case m.Binary:
+		err = fmt.Errorf("%w: the message is binary; OnMessage and OnUnknown take it, WithTypeFunc and WithUnpack can give it a type", ErrNoType)
+	default:
+		err = fmt.Errorf("%w: %s", ErrNoType, noType(m.Data, c.typePath))
+	}
+	return &DecodeError{Data: m.own().Data, Err: err}
+}
+
+// noType says what is there in place of a JSON message's type, and which option would help.
+func noType(data []byte, path []string) string {
+	found, first := peek.Missing(data, path)
+	kind := kinds[first]
+	if kind == "" {
+		kind = "a number"
+	}
+	where := "field " + quoted(path)
+	if len(path) > 1 {
+		where = "path " + quoted(path)
+	}
+	switch {
+	case first == '[' && found == 0:
+		return "the message is an array; WithTypePath(\"0\") routes by its first element"
+	case first == '{' && found == len(path):
+		return fmt.Sprintf("%s is an object; WithTypePath(%s, …) routes by a field in it", where, quoted(path))
+	case found == len(path):
+		where += " is " + kind
+	case first == '{' && len(path) == 1:
+		where += " is missing"
+	case first == '{':
+		where += ": " + quoted(path[found:found+1]) + " is missing"
+	case found == 0:
+		where = "the message is " + kind + ", not an object"
+	default:
+		where += ": " + quoted(path[found-1:found]) + " is " + kind
+	}
+	return where + "; WithTypeField, WithTypePath or WithTypeFunc set where it is, OnUnknown takes messages without one"
+}
+
+// kinds are the kinds of JSON values but numbers, by their first byte.
+var kinds = map[byte]string{'{': "an object", '[': "an array", '"': "a string", 't': "a boolean", 'f': "a boolean", 'n': "null"}
+
+// quoted returns the elements of a path as arguments.
+func quoted(path []string) string {
+	quoted := make([]string, len(path))
+	for i, element := range path {
+		quoted[i] = strconv.Quote(element)
+	}
+	return strings.Join(quoted, ", ")
+}
