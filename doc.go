@@ -67,7 +67,7 @@
 // over messages instead of callbacks.
 //
 // Callbacks run one at a time and in order: a connection's open event, its messages, its close
-// event. They may block, panic, and call every method of the client. While they block, messages
+// event. [WithParallel] runs those of different keys at the same time. They may block, panic, and call every method of the client. While they block, messages
 // wait up to a bound (1,024 messages, 4 MiB), and then the client stops reading, so that TCP
 // slows the peer down. Heartbeats continue.
 //

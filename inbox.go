@@ -267,8 +267,8 @@ type batch struct {
 	prepared []prepared // by prepare; nil: no function has seen them
 	replied  bool       // the function of WithReply has seen the messages
 	matched  bool       // Heartbeat.Pong and requests have
-	taken    marks      // see take
-	pongs    marks      // those that answer a heartbeat
+	taken    [ws.MaxBatch / 64]uint64
+	pongs    []bool // which messages answer a heartbeat; nil: none
 
 	// With WithParallel:
 	keys  []string     // of the messages
@@ -303,7 +303,7 @@ func (b *batch) take(i int) {
 		b.prepared[i].taken = true
 		return
 	}
-	b.taken.add(i)
+	b.taken[i/64] |= 1 << (i % 64)
 }
 
 // isTaken reports whether take was called for message i.
@@ -311,24 +311,7 @@ func (b *batch) isTaken(i int) bool {
 	if b.prepared != nil {
 		return b.prepared[i].taken
 	}
-	return b.taken.has(i)
-}
-
-// answersHeartbeat records that message i does, so that it reaches no callback.
-func (b *batch) answersHeartbeat(i int) {
-	if b.prepared != nil {
-		b.prepared[i].pong = true
-		return
-	}
-	b.pongs.add(i)
-}
-
-// isPong reports whether answersHeartbeat was called for message i.
-func (b *batch) isPong(i int) bool {
-	if b.prepared != nil {
-		return b.prepared[i].pong
-	}
-	return b.pongs.has(i)
+	return b.taken[i/64]&(1<<(i%64)) != 0
 }
 
 // size returns how many bytes the messages have.

@@ -78,7 +78,7 @@ func (m Message) Decode(v any) error {
 // each with a value of its own. If a message does not fit T, [Client.OnError] callbacks receive
 // a [*DecodeError] instead. remove removes fn again.
 //
-// Callbacks of one client run one at a time and in order. fn may block, and may call every
+// Callbacks of one client run one at a time and in order; see [WithParallel]. fn may block, and may call every
 // method of the client. While it blocks, up to 1,024 messages or 4 MiB wait; then the client
 // stops reading, and TCP slows the peer down. If fn panics, [Client.OnError] callbacks receive a
 // [*PanicError]. The context of fn has the values of the context of [Client.Connect], and ends

@@ -56,11 +56,14 @@ func (l *link) split(b *batch) bool {
 	for i := range b.Messages {
 		part := newBatch(l, b.Part(i))
 		part.whole, part.at = b, b.at
+		if b.prepared != nil {
+			part.prepared = b.prepared[i : i+1]
+		}
 		if b.isTaken(i) {
 			part.take(0)
 		}
-		if b.pongs.has(i) {
-			part.pongs.add(0)
+		if b.isPong(i) {
+			part.pongs = []bool{true}
 		}
 		part.SetKey(b.keys[i])
 		l.client.inbox.Put(part, 1, len(part.Messages[0].Data), l)

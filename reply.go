@@ -67,7 +67,7 @@ var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPo
 
 // screens reports whether there is a function that sees each message.
 func (l *link) screens() bool {
-	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.pulse.Pong != nil
+	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.Pong != nil
 }
 
 // screen calls the functions that see each message with those of b. open reports whether the link is
@@ -116,7 +116,10 @@ func (s *screening) read() {
 // askPong marks the message if it answers a heartbeat.
 func (s *screening) askPong() {
 	if s.open && s.usable && s.link.heartbeat.isPong(s.message) {
-		s.batch.answersHeartbeat(s.i)
+		if s.batch.pongs == nil {
+			s.batch.pongs = make([]bool, len(s.batch.Messages))
+		}
+		s.batch.pongs[s.i] = true
 	}
 }
 
@@ -209,8 +212,5 @@ func (w *writer) settleReplies() {
 	w.replying = nil
 }
 
-// marks are set for some messages of a batch.
-type marks [ws.MaxBatch / 64]uint64
-
-func (m *marks) add(i int)      { m[i/64] |= 1 << (i % 64) }
-func (m *marks) has(i int) bool { return m[i/64]&(1<<(i%64)) != 0 }
+// isPong reports whether message i answers a heartbeat.
+func (b *batch) isPong(i int) bool { return b.pongs != nil && b.pongs[i] }

@@ -182,6 +182,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 			}
 			if o.next = 0; len(o.batch.Messages) > 0 {
 				l.early = append(l.early, o.batch)
+				l.screen(o.batch, false)
 			}
 			l.screen(o.batch, false)
 			continue

@@ -127,6 +127,7 @@ func TestASetupSendsBehindAPong(t *testing.T) {
 		require.NoError(t, <-ponged)
 		require.Empty(t, conn.Received())
 		require.NoError(t, <-connected)
+		w.sleep(0)
 		require.Equal(t, 2*time.Second, w.since())
 		require.Len(t, conn.Received(), 1)
 		c.close()

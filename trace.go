@@ -44,7 +44,8 @@ type Trace struct {
 	// Pong is called when a ping, or a heartbeat with [Heartbeat] Pong, has been answered.
 	Pong func(ctx context.Context, i PingInfo)
 	// MessageStart is called before the callbacks of a message run. The context that it
-	// returns is the one of these callbacks and of MessageDone.
+	// returns is the one of these callbacks and of MessageDone. With [WithParallel] both are called for
+	// several messages at a time.
 	MessageStart func(ctx context.Context, i MessageInfo) context.Context
 	// MessageDone is called when the callbacks have run.
 	MessageDone func(ctx context.Context, i MessageInfo)

@@ -66,7 +66,6 @@ type prepared struct {
 	typ   string // of WithTypeFunc
 	err   error  // as that of batch.read; nil: none
 	taken bool   // see batch.take
-	pong  bool   // see batch.answersHeartbeat
 
 	panicked error // of the function of WithTypeFunc; nil: it has returned
 }
