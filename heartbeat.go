@@ -134,7 +134,8 @@ type signs struct {
 	ping bool
 	// pongs are the payloads of the peer's pings that are not answered yet.
 	pongs [][]byte
-	close *closing // nil: none; nothing follows it
+	kept  []*Outbound // see Client.Keep
+	close *closing    // nil: none; nothing follows it
 }
 
 // A closing is a close frame to be written.
@@ -147,7 +148,9 @@ type closing struct {
 // answer to the oldest ones, as RFC 6455, section 5.5.3, allows.
 const maxPongs = 32
 
-func (s signs) any() bool { return s.beat || s.ping || len(s.pongs) > 0 || s.close != nil }
+func (s signs) any() bool {
+	return s.beat || s.ping || len(s.pongs) > 0 || len(s.kept) > 0 || s.close != nil
+}
 
 // sendSigns makes signs of life due, which are written before all messages. A heartbeat is
 // left out while another one is due. If it returns true, the caller must call write.
