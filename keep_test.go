@@ -2,7 +2,7 @@ package wechatws_test
 
 import (
 	"context"
-		"fmt"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
