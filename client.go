@@ -32,6 +32,7 @@ type Client struct {
 	addresses     addresses.Memory
 	rtt           roundTrips
 	drops         drops
+	keeps         keeps
 
 	// Used for each message, and so without a mutex.
 	counters
@@ -51,6 +52,7 @@ type Client struct {
 	connections int    // how many there have been, also those that were never open
 	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
 	refusals    refusals
+	endedAtBeat int           // how many connections in a row, see blameBeat
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect

@@ -246,7 +246,7 @@ func (l *link) closeError(err error) *CloseError {
 		return &CloseError{Code: StatusAbnormalClosure, Err: l.socket.Refusal()}
 	case errors.As(err, &ce):
 		code, reason := StatusCode(ce.Code), strings.ToValidUTF8(ce.Reason, "\uFFFD")
-		return &CloseError{Code: code, Reason: reason, Remote: true, Err: l.lastWritten(code), said: l.client.cfg.says(reason)}
+		return &CloseError{Code: code, Reason: reason, Remote: true, Err: l.lastWritten(code), said: l.client.cfg.says(reason), beat: l.endsAtBeat()}
 	case errors.As(err, &limit):
 		return &CloseError{Code: StatusMessageTooBig, Err: &ReadLimitError{Limit: limit.Limit, Connection: l.number}}
 	case errors.As(err, &flaw), errors.As(err, &protocol) && protocol.Deflate:
@@ -264,7 +264,7 @@ func (l *link) closeError(err error) *CloseError {
 	case l.socket != nil && !l.socket.ReadFailed(): // invalid data on a working connection
 		return &CloseError{Code: StatusProtocolError, Err: fmt.Errorf("%w: %w", ErrProtocol, err)}
 	}
-	return &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err}
+	return &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err, beat: l.endsAtBeat()}
 }
 
 // bare returns the error of the kernel, without addresses and names of calls.

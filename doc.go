@@ -41,7 +41,8 @@
 // protocol is implemented by this module; [WithDialer] replaces that by another library.
 //
 // A new connection sends the login ([WithLogin]), then runs the functions of
-// [Client.AfterConnect], and then it is open: the queue is written and heartbeats begin. When
+// [Client.AfterConnect], and then it is open: what [Client.Keep] keeps is written, then the queue,
+// and heartbeats begin. When
 // it ends, the next attempt follows by the schedule. [Client.State] is the current [State], and
 // [Client.OnStateChange] reports each change.
 //

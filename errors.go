@@ -217,9 +217,8 @@ type ProxyError struct {
 // Error returns the status, and the response's body with [WithServerText].
 func (e *ProxyError) Error() string { return "proxy answered " + statusText(e.Status) + e.said }
 
-// A CloseError is the end of a connection. Its text has the code and the cause, and the reason
-// only with [WithServerText]; the text of Err is cut at 200 bytes. In JSON and with %#v it is its
-// text.
+// A CloseError is the end of a connection. Its text has the code, the cause, cut at 200 bytes, and
+// with [WithServerText] the reason. In JSON and with %#v it is its text.
 type CloseError struct {
 	// Code is the close code, [StatusNoStatusRcvd] for a close frame without one, and
 	// [StatusAbnormalClosure] if there was no close frame. If the peer has sent invalid data
@@ -233,13 +232,14 @@ type CloseError struct {
 	Remote bool
 	// Err is the cause, such as [io.EOF] or [ErrHalfOpen]. After a close frame it is nil, or
 	// says which message the peer may have refused with the codes 1003, 1007, 1008 and 1009: the
-	// login and the messages of [Client.AfterConnect], if nothing else was written, or a
-	// heartbeat, if that was written last.
+	// login and the messages of [Client.AfterConnect] and [Client.Keep], if nothing else was
+	// written, or a heartbeat or messages of Keep, if they were written last.
 	Err error
 
-	requested bool   // by Reconnect or Disconnect
-	tried     bool   // the peer refuses the message on trial, see refused.go
-	said      string // see config.says
+	requested bool      // by Reconnect or Disconnect
+	tried     bool      // the peer refuses the message on trial, see refused.go
+	said      string    // see config.says
+	beat      *Outbound // see blameBeat
 }
 
 // Error returns the close code and the cause, and the reason with [WithServerText].

@@ -97,3 +97,37 @@ func ExampleSetup_SetHeartbeat() {
 	_ = client.Close(wechatws.StatusNormalClosure, "")
 	// Output: {"op":"heartbeat","seq":50}
 }
+
+// A subscription is on every connection once, until it is forgotten.
+func ExampleClient_Keep() {
+	server := wstest.NewServer()
+	defer server.Close()
+
+	client, err := wechatws.New(server.URL(), wechatws.WithTiers(wechatws.Tier{Delay: time.Millisecond}))
+	if err != nil {
+		panic(err)
+	}
+	for _, channel := range []string{"news", "chat"} {
+		if err := client.Keep(channel, map[string]string{"subscribe": channel}); err != nil {
+			panic(err)
+		}
+	}
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	for n := 1; n <= 2; n++ {
+		conn, _ := server.NextConn(context.Background())
+		for range 2 {
+			m, _ := conn.Receive(context.Background())
+			fmt.Println("connection", n, m.Text())
+		}
+		conn.Cut(wstest.FIN)
+	}
+	client.Forget("chat")
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output:
+	// connection 1 {"subscribe":"news"}
+	// connection 1 {"subscribe":"chat"}
+	// connection 2 {"subscribe":"news"}
+	// connection 2 {"subscribe":"chat"}
+}

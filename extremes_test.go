@@ -38,6 +38,9 @@ var optionNumbers = map[string]func(n int64) wechatws.Option{
 	"Heartbeat.Interval": func(n int64) wechatws.Option {
 		return wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Duration(n)})
 	},
+	"Heartbeat.First": func(n int64) wechatws.Option {
+		return wechatws.WithHeartbeat(wechatws.Heartbeat{First: time.Duration(n)})
+	},
 	"Liveness.Interval": func(n int64) wechatws.Option {
 		return wechatws.WithLiveness(wechatws.Liveness{Interval: time.Duration(n), Timeout: math.MaxInt64})
 	},

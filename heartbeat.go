@@ -136,6 +136,7 @@ type signs struct {
 	// pongs are the payloads of the peer's pings that are not answered yet.
 	pongs   [][]byte
 	replies []*Outbound // see WithReply
+	kept    []*Outbound // see Client.Keep
 	close   *closing    // nil: none; nothing follows it
 }
 
@@ -150,7 +151,7 @@ type closing struct {
 const maxPongs = 32
 
 func (s signs) any() bool {
-	return s.beat || s.ping || len(s.pongs)+len(s.replies) > 0 || s.close != nil
+	return s.beat || s.ping || len(s.pongs)+len(s.replies)+len(s.kept) > 0 || s.close != nil
 }
 
 // sendSigns makes signs of life due, which are written before all messages. A heartbeat is

@@ -58,8 +58,11 @@ type suspicion struct {
 	suspect     *queued   // waits for its trial
 	trial       *queued   // was written alone
 	lastMessage time.Time // when the link was attached, or a message was written
-	beaten      time.Time // when a heartbeat was last given to the connection
-	beatSize    int       // its size in bytes
+	beaten      time.Time // when a heartbeat, or messages of Keep, were last given to the connection
+	beatSize    int       // their size in bytes
+	kept        int       // how many of Keep they were; 0: it was a heartbeat
+	firstBeat   time.Time // when the first heartbeat was
+	first       *Outbound // that heartbeat
 	noBeat      time.Time // until when heartbeats wait
 	quiet       *time.Timer
 }
@@ -78,6 +81,8 @@ func (m *outgoing) suspected() *atomic.Bool {
 func (l *link) mayWrite(m *queued, n int) bool {
 	w, suspect := &l.writer, m.Value.suspected()
 	switch {
+	case n == 0 && w.trial == nil && l.client.keeps.n.Load() > 0 && !suspect.Load():
+		return false // these are written first
 	case w.trial == nil && !w.quietFirst && !suspect.Load():
 		return true
 	case n > 0:
@@ -125,12 +130,25 @@ func (l *link) mayBeat() bool {
 	return left <= 0
 }
 
+// writeBeat gives a heartbeat to the connection, unless none can be made.
+func (l *link) writeBeat() error {
+	m := l.heartbeat.beat()
+	if m == nil {
+		return nil
+	}
+	l.beats(m)
+	return l.writeMessage(m)
+}
+
 // beats is called when a heartbeat is about to be written.
 func (l *link) beats(m *Outbound) {
 	w := &l.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.beaten, w.beatSize = time.Now(), len(m.Data)
+	w.beaten, w.beatSize, w.kept = time.Now(), len(m.Data), 0
+	if w.first == nil {
+		w.firstBeat, w.first = w.beaten, m
+	}
 }
 
 // maxStall is for how long a quiet time waits for the inbox: where callbacks are slower than the
@@ -267,11 +285,41 @@ func (l *link) lastWritten(code StatusCode) error {
 	switch {
 	case !w.beaten.IsZero():
 		alone := !w.wrote || len(w.batch) == 0 && w.beaten.Sub(w.lastMessage) >= quietTime
-		if alone && time.Since(w.beaten) < quietTime {
+		switch {
+		case !alone || time.Since(w.beaten) >= quietTime:
+		case w.kept > 0:
+			return fmt.Errorf("%s of Keep (%s) were written last", count(w.kept, "message"), count(w.beatSize, "byte"))
+		default:
 			return fmt.Errorf("a heartbeat of %s was written last", count(w.beatSize, "byte"))
 		}
 	case !w.wrote && l.greeting.any():
 		return fmt.Errorf("only %v was written", l.greeting)
 	}
 	return nil
+}
+
+// endsAtBeat returns the heartbeat that l, which the peer ends, has just sent, if it was the first
+// one; nil otherwise. A connection that has outlived one does not end because of the next.
+func (l *link) endsAtBeat() *Outbound {
+	w := &l.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == nil || time.Since(w.firstBeat) >= quietTime {
+		return nil
+	}
+	return w.first
+}
+
+// blameBeat reports, once, a peer that ends one connection after the other at the first heartbeat
+// (the beat of cause), whatever the close code. It is called at the end of each connection that was open, with the
+// client's mutex held.
+func (c *Client) blameBeat(cause *CloseError) {
+	if cause.beat == nil {
+		c.endedAtBeat = 0
+		return
+	}
+	if c.endedAtBeat++; c.endedAtBeat == patience {
+		c.reportLater(c.session, fmt.Errorf("wechatws: the server has ended %d connections in a row within %v of the first heartbeat, a %v: "+
+			"if it does not accept that, WithHeartbeat sets another one, and WithoutHeartbeat none", patience, quietTime, cause.beat))
+	}
 }

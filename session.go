@@ -339,6 +339,7 @@ func (s *session) detach(l *link, ending ending) CloseEvent {
 	c.link = nil
 	if !c.closing {
 		c.stats.Disconnects.add(ending.count)
+		c.blameBeat(cause)
 	}
 	c.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
 	if c.quietFirst = false; !c.closing && cause.Remote && refuses(cause.Code) {

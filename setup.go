@@ -120,6 +120,9 @@ func (s *session) setUp(ctx context.Context, l *link, attempt int) (took time.Du
 		callAll(ctx, callbacks, o, func(err error) { o.err = err })
 		took = time.Since(began)
 	}
+	if c := s.client; o.err == nil {
+		c.keeps.restart(c.cfg.codec, func(err error) { c.reportLater(s, err) })
+	}
 	if o.err == nil && isClosed(l.dead) { // fn has ignored the error
 		o.err = l.why()
 	}
@@ -304,10 +307,11 @@ func (l *link) writeOne(m *Outbound) error {
 	return l.conn.Flush()
 }
 
-// A greeting is what was written to a link before it is open.
+// A greeting is what was written to a link before the queue.
 type greeting struct {
 	login           int // its size in bytes
 	messages, bytes int // of AfterConnect functions
+	kept, keptBytes int // of Keep, behind a refusal
 }
 
 func (g greeting) any() bool { return g != greeting{} }
@@ -319,6 +323,9 @@ func (g greeting) String() string {
 	}
 	if g.messages > 0 {
 		parts = append(parts, fmt.Sprintf("%s of AfterConnect (%s)", count(g.messages, "message"), count(g.bytes, "byte")))
+	}
+	if g.kept > 0 {
+		parts = append(parts, fmt.Sprintf("%s of Keep (%s)", count(g.kept, "message"), count(g.keptBytes, "byte")))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -131,7 +131,7 @@ func (l *link) becomeWriter() bool {
 // is called with the writer's mutex held.
 func (l *link) startWriter() {
 	w := &l.writer
-	if (w.due.any() || w.open && !w.held && l.client.outbox.Stats().Messages > 0) && l.becomeWriter() {
+	if (w.due.any() || w.open && (l.client.keeps.n.Load() > 0 || !w.held && l.client.outbox.Stats().Messages > 0)) && l.becomeWriter() {
 		go l.write(false)
 	}
 }
@@ -183,6 +183,7 @@ func (l *link) takeBatch(buffer []*queued) (s signs, ok bool) {
 	if s.beat && !l.mayBeat() {
 		s.beat, w.due.beat = false, true
 	}
+	s.kept = l.takeKept()
 	w.wrote = w.wrote || len(w.batch) > 0
 	ok = len(w.batch) > 0 || s.any()
 	w.writing.Store(ok)
@@ -323,10 +324,7 @@ func (l *link) outside(fn func()) {
 func (l *link) appendEach(signs signs) (err error) {
 	w := &l.writer
 	if signs.beat {
-		if m := l.heartbeat.beat(); m != nil {
-			l.beats(m)
-			err = l.writeMessage(m)
-		}
+		err = l.writeBeat()
 	}
 	if signs.ping && err == nil {
 		err = l.conn.AppendPing(l.heartbeat.pinged())
@@ -336,6 +334,9 @@ func (l *link) appendEach(signs signs) (err error) {
 	}
 	for i := 0; i < len(signs.replies) && err == nil; i++ {
 		err = l.writeMessage(signs.replies[i])
+	}
+	for i := 0; i < len(signs.kept) && err == nil; i++ {
+		err = l.writeMessage(signs.kept[i])
 	}
 	if signs.close != nil && err == nil {
 		err = l.conn.AppendClose(signs.close.code, signs.close.reason)
