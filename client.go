@@ -51,6 +51,7 @@ type Client struct {
 	connections int    // how many there have been, also those that were never open
 	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
 	refusals    refusals
+	verdict     verdict
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect
@@ -311,7 +312,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 // It mirrors the original's closeWebSocket. Unlike in wx it also ends a connection
 // that is not open yet.
 func (c *Client) Close(code StatusCode, reason string) error {
-	if err := checkClose(code, reason); err != nil {
+	if err := checkClose("Close", code, reason); err != nil {
 		return err
 	}
 	s, left := c.running()
@@ -319,7 +320,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 		return left
 	}
 	s.cancel()
-	return c.end(s, code, reason, nil)
+	return c.endOrClose(s, code, reason)
 }
 
 // CloseNow is [Client.Close] without draining the queue and without a close handshake: the
@@ -333,7 +334,7 @@ func (c *Client) CloseNow() error {
 	}
 	s.cut()
 	s.cancel()
-	return c.end(s, StatusAbnormalClosure, "", nil)
+	return c.endOrClose(s, StatusAbnormalClosure, "")
 }
 
 // Shutdown is the graceful end: no reconnect follows, and the client ends in steps.
@@ -382,7 +383,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if l != nil {
 		c.finishSending(s.graceful, l)
 	}
-	left = c.end(s, StatusNormalClosure, "", nil)
+	left = c.endOrClose(s, StatusNormalClosure, "")
 	if c.inbox.Wait(s.graceful, s.last) != nil || s.cutShort {
 		return errors.Join(context.Cause(ctx), left) // after CloseNow the cause is nil
 	}
@@ -430,6 +431,15 @@ func (c *Client) running() (s *session, left error) {
 	return nil, c.takeBack(ErrClosed)
 }
 
+// endOrClose is end for the calls that close the client: one that fails meanwhile is closed after that.
+func (c *Client) endOrClose(s *session, code StatusCode, reason string) (left error) {
+	left = c.end(s, code, reason, nil)
+	if s.err != nil {
+		_, left = c.running()
+	}
+	return left
+}
+
 // end closes the session. The first call closes the link and returns the *UndeliveredError
 // of what is left; all other calls wait for the first one and return nil. It does not wait
 // for a user's function, nor for a goroutine that may be in one. Its callers end the
@@ -455,21 +465,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
 		_ = c.outbox.Flush(drain)
 		cancel()
-		l.close(s.graceful, code, reason)
+		l.close(s.graceful, &CloseError{Code: code, Reason: reason})
 	} else if newest != nil {
 		newest.fail(&CloseError{Code: code, Reason: reason})
 	}
 	var ending ending
 	if l != nil {
-		patience := s.graceful
-		if l.isOwn() {
-			patience = context.Background() // a write to a closed socket ends
-		}
-		writing, cancel := context.WithDeadline(patience, s.ends)
-		l.awaitWriter(writing)
-		cancel()
-		l.abandon()
-		ending = endingOf(l.why())
+		ending = l.over()
 	}
 	left = c.takeBack(ErrClosed)
 	c.mu.Lock()

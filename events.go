@@ -47,11 +47,11 @@ func (s State) terminal() bool { return s == StateClosed || s == StateFailed }
 
 // legalMoves is the state machine: the states that may follow each state.
 var legalMoves = map[State][]State{
-	StateIdle:       {StateConnecting, StateOffline, StateClosed},
+	StateIdle:       {StateConnecting, StateOffline, StateClosed, StateFailed},
 	StateConnecting: {StateOpen, StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
 	StateOpen:       {StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
-	StateWaiting:    {StateConnecting, StateOffline, StateClosed},
-	StateOffline:    {StateConnecting, StateClosed},
+	StateWaiting:    {StateConnecting, StateOffline, StateClosed, StateFailed},
+	StateOffline:    {StateConnecting, StateClosed, StateFailed},
 	StateClosed:     {StateConnecting, StateOffline, StateClosed}, // itself: closed again before the first attempt
 	StateFailed:     {StateConnecting, StateOffline, StateClosed},
 }

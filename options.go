@@ -226,6 +226,12 @@ func WithStableAfter(d time.Duration) Option {
 // default [DefaultRetryIf]. If fn returns false, the client ends in [StateFailed] with the
 // failure's error. fn is not called for an error marked with [Permanent]. It is called from
 // one goroutine at a time for each client, and must not block.
+//
+// After the end of a connection the callbacks of its messages run before fn is called and before
+// anything is dialed, so that fn may use what the last message has said. The wait of the schedule
+// goes on meanwhile. fn is called without them after 10 s, after [Client.Reconnect], and, when the
+// next attempt is due, if the callback that runs waits in [Client.Request], [Client.SendConfirmed],
+// [Client.Flush] or [Client.Send] with its own context.
 func WithRetryIf(fn func(Failure) bool) Option {
 	return setting("WithRetryIf", func(c *config) error {
 		if fn == nil {

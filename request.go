@@ -91,6 +91,7 @@ func (c *Client) Request(ctx context.Context, v any, match func(Message) bool, o
 		return Message{}, err
 	}
 	defer r.end()
+	defer c.waits(ctx)()
 	if !out.Expires.IsZero() {
 		expire := time.AfterFunc(time.Until(out.Expires), func() { c.outbox.Drop(out, ErrExpired) })
 		defer expire.Stop()
