@@ -138,7 +138,9 @@ func (c *Client) shown() (host string, state State) {
 // written and the [Client.AfterConnect] functions have returned. From then on the client
 // stays connected until [Client.Close] or [Client.Shutdown]. Connect blocks until then:
 // failed attempts are repeated by the schedule (see [WithBackOff]), so that it returns an
-// error only when that is permanent or ctx ends. Before it returns a permanent error, it waits for
+// error only when that is permanent or ctx ends. If the program has neither [WithLogger] nor
+// [WithTrace] nor an [Client.OnError] callback, the first failure before the first open connection
+// is logged with [slog.Default]. Before it returns a permanent error, it waits for
 // the callbacks of the last events: until ctx ends, and for no longer than Close may take.
 //
 // When ctx ends before the first open connection, the client is closed, and the error is

@@ -345,7 +345,8 @@ func WithTrace(traces ...Trace) Option {
 //
 // Of failed attempts in a row, and of unusable messages on one connection, the first, the
 // second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
-// attempt that fails for another reason than the previous one is always logged at Warn. The
+// attempt that fails for a reason that is new in this outage is logged at Warn, too; the address is no
+// part of the reason, so that several endpoints may take turns. The
 // attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
 // secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
 // [WithServerText] adds the page and the reason to err.

@@ -44,6 +44,7 @@ type session struct {
 	wake   chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
 	route  netmon.Route  // of the last attempt that has dialed
 	dialed time.Time     // when the last attempt began; used by the session's goroutine only
+	warned bool          // warnUnheard has logged a failure; as before
 }
 
 // current is the session that is not done, and the state of it that the client's mutex guards.
@@ -237,6 +238,7 @@ func (s *session) nowWaiting(d time.Duration, cause error) {
 	change := c.move(StateChange{To: StateWaiting, Attempt: s.schedule.attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
+	s.warnUnheard(cause, d)
 }
 
 // spreadChange blocks until an attempt that follows a change of the network may begin. One that
