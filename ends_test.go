@@ -27,48 +27,64 @@ func (c *client) running() (result chan error) {
 // Fail ends the client with its error from wherever it is called.
 func TestFail(t *testing.T) {
 	fail := func(c *client) { c.Fail(errBanned) }
-	for name, where := range map[string]func(w *world, c *client){
-		"while open": func(w *world, c *client) {
-			w.conn()
-			w.sleep(time.Second)
-			fail(c)
-		},
-		"in a callback": func(w *world, c *client) {
+	before := map[string]func(c *client){
+		"in a callback": func(c *client) {
 			wechatws.On(c.Client, "ban", func(context.Context, wechatws.Message) { fail(c) })
-			require.NoError(w, w.conn().Send(`{"msg_type":"ban"}`))
 		},
-		"in OnOpen": func(_ *world, c *client) {
+		"in OnOpen": func(c *client) {
 			c.OnOpen(func(context.Context, wechatws.OpenEvent) { fail(c) })
 		},
-		"in OnClose": func(w *world, c *client) {
+		"in OnClose": func(c *client) {
 			c.OnClose(func(context.Context, wechatws.CloseEvent) { fail(c) })
-			w.conn().Cut(wstest.RST)
 		},
-		"while waiting": func(w *world, c *client) {
-			w.conn().Cut(wstest.RST)
-			w.sleep(time.Second)
-			require.Equal(w, wechatws.StateWaiting, c.State())
-			fail(c)
-		},
-		"during an attempt": func(w *world, c *client) {
-			conn := w.conn()
-			w.srv.AnswerAlways(wstest.NoAnswer())
-			conn.Cut(wstest.RST)
-			w.sleep(4 * time.Second)
-			require.Equal(w, wechatws.StateConnecting, c.State())
-			fail(c)
-		},
-		"in AfterConnect": func(_ *world, c *client) {
+		"in AfterConnect": func(c *client) {
 			c.AfterConnect(time.Minute, func(ctx context.Context, _ *wechatws.Setup) error {
 				fail(c)
 				<-ctx.Done()
 				return nil
 			})
 		},
+	}
+	for name, where := range map[string]func(w *world, c *client){
+		"while open": func(w *world, c *client) {
+			w.conn()
+			w.sleep(time.Second)
+			fail(c)
+		},
+		"in a callback": func(w *world, _ *client) {
+			require.NoError(w, w.conn().Send(`{"msg_type":"ban"}`))
+		},
+		"in OnOpen":       func(*world, *client) {},
+		"in AfterConnect": func(*world, *client) {},
+		"in OnClose": func(w *world, _ *client) {
+			conn := w.conn()
+			w.sleep(time.Second) // it is open
+			conn.Cut(wstest.RST)
+		},
+		"while waiting": func(w *world, c *client) {
+			conn := w.conn()
+			w.sleep(time.Second)
+			conn.Cut(wstest.RST)
+			w.sleep(time.Second)
+			require.Equal(w, wechatws.StateWaiting, c.State())
+			fail(c)
+		},
+		"during an attempt": func(w *world, c *client) {
+			conn := w.conn()
+			w.sleep(time.Second)
+			w.srv.AnswerAlways(wstest.NoAnswer())
+			conn.Cut(wstest.RST)
+			w.sleep(4 * time.Second)
+			require.Equal(w, wechatws.StateConnecting, c.State())
+			fail(c)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(quiet()...)
+				if register := before[name]; register != nil {
+					register(c)
+				}
 				result := c.running()
 				where(w, c)
 				w.sleep(time.Second)
