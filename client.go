@@ -52,7 +52,8 @@ type Client struct {
 	connections int    // how many there have been, also those that were never open
 	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
 	refusals    refusals
-	endedAtBeat int           // how many connections in a row, see blameBeat
+	endedAtBeat int // how many connections in a row, see blameBeat
+	verdict     verdict
 	done        chan struct{} // see Done
 	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
 	misuses     []error       // returned by the next Connect
@@ -143,7 +144,9 @@ func (c *Client) shown() (host string, state State) {
 // written and the [Client.AfterConnect] functions have returned. From then on the client
 // stays connected until [Client.Close] or [Client.Shutdown]. Connect blocks until then:
 // failed attempts are repeated by the schedule (see [WithBackOff]), so that it returns an
-// error only when that is permanent or ctx ends. Before it returns a permanent error, it waits for
+// error only when that is permanent or ctx ends. If the program has neither [WithLogger] nor
+// [WithTrace] nor an [Client.OnError] callback, the first failure before the first open connection
+// is logged with [slog.Default]. Before it returns a permanent error, it waits for
 // the callbacks of the last events: until ctx ends, and for no longer than Close may take.
 //
 // When ctx ends before the first open connection, the client is closed, and the error is
@@ -317,7 +320,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 // It mirrors the original's closeWebSocket. Unlike in wx it also ends a connection
 // that is not open yet.
 func (c *Client) Close(code StatusCode, reason string) error {
-	if err := checkClose(code, reason); err != nil {
+	if err := checkClose("Close", code, reason); err != nil {
 		return err
 	}
 	s, left := c.running()
@@ -325,7 +328,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 		return left
 	}
 	s.cancel()
-	return c.end(s, code, reason, nil)
+	return c.endOrClose(s, code, reason)
 }
 
 // CloseNow is [Client.Close] without draining the queue and without a close handshake: the
@@ -339,7 +342,7 @@ func (c *Client) CloseNow() error {
 	}
 	s.cut()
 	s.cancel()
-	return c.end(s, StatusAbnormalClosure, "", nil)
+	return c.endOrClose(s, StatusAbnormalClosure, "")
 }
 
 // Shutdown is the graceful end: no reconnect follows, and the client ends in steps.
@@ -388,7 +391,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if l != nil {
 		c.finishSending(s.graceful, l)
 	}
-	left = c.end(s, StatusNormalClosure, "", nil)
+	left = c.endOrClose(s, StatusNormalClosure, "")
 	if c.inbox.Wait(s.graceful, s.last) != nil || s.cutShort {
 		return errors.Join(context.Cause(ctx), left) // after CloseNow the cause is nil
 	}
@@ -436,6 +439,15 @@ func (c *Client) running() (s *session, left error) {
 	return nil, c.takeBack(ErrClosed)
 }
 
+// endOrClose is end for the calls that close the client: one that fails meanwhile is closed after that.
+func (c *Client) endOrClose(s *session, code StatusCode, reason string) (left error) {
+	left = c.end(s, code, reason, nil)
+	if s.err != nil {
+		_, left = c.running()
+	}
+	return left
+}
+
 // end closes the session. The first call closes the link and returns the *UndeliveredError
 // of what is left; all other calls wait for the first one and return nil. It does not wait
 // for a user's function, nor for a goroutine that may be in one. Its callers end the
@@ -461,21 +473,13 @@ func (c *Client) end(s *session, code StatusCode, reason string, cause error) (l
 		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
 		_ = c.outbox.Flush(drain)
 		cancel()
-		l.close(s.graceful, code, reason)
+		l.close(s.graceful, &CloseError{Code: code, Reason: reason})
 	} else if newest != nil {
 		newest.fail(&CloseError{Code: code, Reason: reason})
 	}
 	var ending ending
 	if l != nil {
-		patience := s.graceful
-		if l.isOwn() {
-			patience = context.Background() // a write to a closed socket ends
-		}
-		writing, cancel := context.WithDeadline(patience, s.ends)
-		l.awaitWriter(writing)
-		cancel()
-		l.abandon()
-		ending = endingOf(l.why())
+		ending = l.over()
 	}
 	left = c.takeBack(ErrClosed)
 	c.mu.Lock()

@@ -60,6 +60,7 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 		return Message{}, err
 	}
 	defer call.end()
+	defer c.waits(ctx)()
 	if err := c.confirmations.add(ctx, call, &c.cfg); err != nil {
 		return Message{}, err
 	}

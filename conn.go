@@ -275,16 +275,16 @@ func bare(op *net.OpError) error {
 	return op.Err
 }
 
-// close performs the close handshake, unless ctx ends, and ends the link.
-func (l *link) close(ctx context.Context, code StatusCode, reason string) {
-	cause := &CloseError{Code: code, Reason: reason}
+// close performs the close handshake with the code and reason of cause, unless ctx ends, and ends the
+// link.
+func (l *link) close(ctx context.Context, cause *CloseError) {
 	l.blame(cause)
 	defer l.fail(cause)
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	writing, cancel := context.WithTimeout(ctx, closeTimeout-settleTime)
 	defer cancel()
-	if !l.sendClose(writing, int(code), reason) {
+	if !l.sendClose(writing, int(cause.Code), cause.Reason) {
 		return
 	}
 	select {

@@ -249,6 +249,9 @@ func (e *CloseError) Error() string {
 		end = "peer closed the connection"
 	}
 	text := fmt.Sprintf("wechatws: %s: close code %v", end, e.Code)
+	if inner := (*CloseError)(nil); e.requested && errors.As(e.Err, &inner) && inner.Code == e.Code {
+		return "wechatws: " + printable.Text(because(e.Err)) // the cause given to Disconnect has the code
+	}
 	if e.Err != nil {
 		text += ": " + printable.Text(because(e.Err))
 	}
@@ -473,16 +476,16 @@ func (c StatusCode) LogValue() slog.Value { return slog.IntValue(int(c)) }
 // after the code.
 const maxCloseReason = 123
 
-// checkClose returns an *OptionError if the code or the reason must not be sent.
-func checkClose(code StatusCode, reason string) error {
+// checkClose returns an *OptionError of the method verb if the code or the reason must not be sent.
+func checkClose(verb string, code StatusCode, reason string) error {
 	switch {
 	case code == 1004 || code == StatusNoStatusRcvd || code == StatusAbnormalClosure || code == 1015,
 		code < 1000, code > 1014 && code < 3000, code > 4999:
-		return &OptionError{"Close", fmt.Sprint(int(code)), "this code must not be sent; use 1000 to 1003, 1007 to 1014 or 3000 to 4999"}
+		return &OptionError{verb, fmt.Sprint(int(code)), "this code must not be sent; use 1000 to 1003, 1007 to 1014 or 3000 to 4999"}
 	case len(reason) > maxCloseReason:
-		return &OptionError{"Close", fmt.Sprintf("reason of %d bytes", len(reason)), "a reason has at most 123 bytes of UTF-8"}
+		return &OptionError{verb, fmt.Sprintf("reason of %d bytes", len(reason)), "a reason has at most 123 bytes of UTF-8"}
 	case !utf8.ValidString(reason):
-		return &OptionError{"Close", fmt.Sprintf("%q", reason), "a reason must be valid UTF-8"}
+		return &OptionError{verb, fmt.Sprintf("%q", reason), "a reason must be valid UTF-8"}
 	}
 	return nil
 }

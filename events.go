@@ -47,11 +47,11 @@ func (s State) terminal() bool { return s == StateClosed || s == StateFailed }
 
 // legalMoves is the state machine: the states that may follow each state.
 var legalMoves = map[State][]State{
-	StateIdle:       {StateConnecting, StateOffline, StateClosed},
+	StateIdle:       {StateConnecting, StateOffline, StateClosed, StateFailed},
 	StateConnecting: {StateOpen, StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
 	StateOpen:       {StateConnecting, StateWaiting, StateOffline, StateClosed, StateFailed},
-	StateWaiting:    {StateConnecting, StateOffline, StateClosed},
-	StateOffline:    {StateConnecting, StateClosed},
+	StateWaiting:    {StateConnecting, StateOffline, StateClosed, StateFailed},
+	StateOffline:    {StateConnecting, StateClosed, StateFailed},
 	StateClosed:     {StateConnecting, StateOffline, StateClosed}, // itself: closed again before the first attempt
 	StateFailed:     {StateConnecting, StateOffline, StateClosed},
 }
@@ -165,6 +165,9 @@ type Stats struct {
 	Since   time.Time `json:"since,omitzero"`    // when the state began, as in [StateChange]; zero before the first Connect
 	Attempt int       `json:"attempt,omitzero"`  // as in [StateChange]
 	RetryAt time.Time `json:"retry_at,omitzero"` // when [StateWaiting] ends at the latest; zero in other states
+	// AwaySince is since when the client is not open, whatever states it has been in since; zero
+	// while it is open and before the first Connect. A Connect after the end begins anew.
+	AwaySince time.Time `json:"away_since,omitzero"`
 
 	Attempts    int         `json:"attempts,omitzero"`    // connection attempts
 	Opens       int         `json:"opens,omitzero"`       // connections that were open and logged in
@@ -255,6 +258,12 @@ func (d *Disconnects) count(cause *CloseError) {
 
 // moved records a change of the state.
 func (s *Stats) moved(change StateChange) {
+	switch begins := change.From == StateIdle || change.From.terminal(); {
+	case change.To == StateOpen:
+		s.AwaySince = time.Time{}
+	case change.From == StateOpen, begins && !change.To.terminal():
+		s.AwaySince = change.At
+	}
 	s.State, s.Attempt = change.To, change.Attempt
 	s.Since, s.RetryAt = change.At, time.Time{}
 	switch change.To {
@@ -284,6 +293,18 @@ func (c *Client) Stats() Stats {
 	s.MessagesIn, s.BytesIn = c.messagesIn.Load(), c.bytesIn.Load()
 	s.Skipped, s.Dropped = c.skipped.Load(), c.droppedCount.Load()
 	return s
+}
+
+// Healthy reports whether the client is open, or has not been open for no longer than limit, whatever
+// states it goes through meanwhile (see [Stats].AwaySince). It is for health checks: an outage of a
+// few seconds is part of the life of a client, and one of some minutes is not.
+// Before the first Connect it is true. After the end of the client it becomes false, too, when limit
+// has passed. Healthy does not block, and may be called from any goroutine.
+func (c *Client) Healthy(limit time.Duration) bool {
+	c.mu.Lock()
+	away := c.stats.AwaySince
+	c.mu.Unlock()
+	return away.IsZero() || time.Since(away) <= limit
 }
 
 // counters count since New.

@@ -123,19 +123,19 @@ func TestRecordsInLogsAndJSON(t *testing.T) {
 		{
 			"stats",
 			wechatws.Stats{
-				State: wechatws.StateWaiting, Since: at, Attempt: 3, RetryAt: at.Add(3 * time.Second), Attempts: 9, Opens: 7,
+				State: wechatws.StateWaiting, Since: at, Attempt: 3, RetryAt: at.Add(3 * time.Second), AwaySince: at, Attempts: 9, Opens: 7,
 				Disconnects: wechatws.Disconnects{Closed: 1, Lost: 2, HalfOpen: 3, Protocol: 4, Local: 5},
 				LastError:   &wechatws.CloseError{Code: 4001, Reason: "s3cret", Remote: true}, LastErrorAt: at,
 				MessagesIn: 10, BytesIn: 100, PartialAt: at, MessagesOut: 20, BytesOut: 200, Dropped: 30,
 				Queued: 1, QueuedBytes: 11, MaxQueued: 111, Inbox: 2, MaxInbox: 22,
 				RTT: 80 * time.Millisecond, SmoothedRTT: 81500 * time.Microsecond, MaxRTT: 2 * time.Second,
 			},
-			"it.state=waiting it.since=2026-11-29T05:20:00.000Z it.attempt=3 it.retry_at=2026-11-29T05:20:03.000Z it.attempts=9 it.opens=7 " +
+			"it.state=waiting it.since=2026-11-29T05:20:00.000Z it.attempt=3 it.retry_at=2026-11-29T05:20:03.000Z it.away_since=2026-11-29T05:20:00.000Z it.attempts=9 it.opens=7 " +
 				"it.disconnects.closed=1 it.disconnects.lost=2 it.disconnects.half_open=3 it.disconnects.protocol=4 it.disconnects.local=5 " +
 				`it.last_error="wechatws: peer closed the connection: close code 4001" it.last_error_at=2026-11-29T05:20:00.000Z ` +
 				"it.messages_in=10 it.bytes_in=100 it.partial_at=2026-11-29T05:20:00.000Z it.messages_out=20 it.bytes_out=200 it.dropped=30 " +
 				"it.queued=1 it.queued_bytes=11 it.max_queued=111 it.inbox=2 it.max_inbox=22 it.rtt=80ms it.smoothed_rtt=81.5ms it.max_rtt=2s",
-			`{"state":"waiting","since":"2026-11-29T05:20:00Z","attempt":3,"retry_at":"2026-11-29T05:20:03Z","attempts":9,"opens":7,` +
+			`{"state":"waiting","since":"2026-11-29T05:20:00Z","attempt":3,"retry_at":"2026-11-29T05:20:03Z","away_since":"2026-11-29T05:20:00Z","attempts":9,"opens":7,` +
 				`"disconnects":{"closed":1,"lost":2,"half_open":3,"protocol":4,"local":5},` +
 				`"last_error":"wechatws: peer closed the connection: close code 4001","last_error_at":"2026-11-29T05:20:00Z",` +
 				`"messages_in":10,"bytes_in":100,"partial_at":"2026-11-29T05:20:00Z","messages_out":20,"bytes_out":200,"dropped":30,` +
@@ -192,7 +192,7 @@ func TestRecordsInLogsAndJSON(t *testing.T) {
 func TestStatsAreReadFromJSON(t *testing.T) {
 	at := time.Date(2026, 11, 29, 5, 20, 0, 1, time.UTC)
 	in := wechatws.Stats{
-		State: wechatws.StateWaiting, Since: at, RetryAt: at, Attempts: 9, Disconnects: wechatws.Disconnects{HalfOpen: 3},
+		State: wechatws.StateWaiting, Since: at, RetryAt: at, AwaySince: at, Attempts: 9, Disconnects: wechatws.Disconnects{HalfOpen: 3},
 		LastError: errors.New("no"), LastErrorAt: at, BytesIn: 1 << 60, RTT: 80 * time.Millisecond,
 	}
 	b, err := json.Marshal(in)

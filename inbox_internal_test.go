@@ -163,7 +163,7 @@ func FuzzCloseReason(f *testing.F) {
 			t.Errorf("%q", text)
 		}
 		DefaultRetryIf(Failure{Err: err, Opened: true, Repeats: 3})
-		if checkClose(StatusCode(code), reason) == nil && (code < 1000 || code > 4999 || len(reason) > maxCloseReason || !utf8.ValidString(reason)) {
+		if checkClose("Close", StatusCode(code), reason) == nil && (code < 1000 || code > 4999 || len(reason) > maxCloseReason || !utf8.ValidString(reason)) {
 			t.Errorf("%d %q may be sent", code, reason)
 		}
 	})

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"net"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/wechatws/wechatws/internal/printable"
@@ -17,12 +20,12 @@ import (
 type journal struct {
 	log *slog.Logger
 
-	mu       sync.Mutex // guards the fields below
-	opened   time.Time  // when the open connection was opened
-	outage   time.Time  // when the last one ended, or the first attempt began; zero while one is open
-	failures int        // failed attempts since
-	reason   string     // of the last failure
-	unused   int        // unusable messages on this connection
+	mu       sync.Mutex      // guards the fields below
+	opened   time.Time       // when the open connection was opened
+	outage   time.Time       // when the last one ended, or the first attempt began; zero while one is open
+	failures int             // failed attempts since
+	reasons  map[string]bool // of the failures of this outage
+	unused   int             // unusable messages on this connection
 }
 
 func newJournal(l *slog.Logger) *journal { return &journal{log: l.WithGroup("wechatws")} }
@@ -70,7 +73,7 @@ func (j *journal) open(ctx context.Context, e OpenEvent) {
 	if j.failures > 0 {
 		attributes = append(attributes, "away", time.Since(j.outage).String(), "failures", j.failures)
 	}
-	j.opened, j.outage, j.failures, j.reason, j.unused = time.Now(), time.Time{}, 0, "", 0
+	j.opened, j.outage, j.failures, j.reasons, j.unused = time.Now(), time.Time{}, 0, nil, 0
 	j.mu.Unlock()
 	j.line(ctx, slog.LevelInfo, "connected", attributes...)
 }
@@ -94,33 +97,45 @@ func (j *journal) retry(ctx context.Context, e StateChange) {
 	j.mu.Lock()
 	j.failures++
 	level := often(j.failures, slog.LevelWarn)
-	if reason != j.reason {
-		j.reason, level = reason, slog.LevelWarn
+	if !j.reasons[reason] && len(j.reasons) < maxReasons {
+		if j.reasons == nil {
+			j.reasons = map[string]bool{}
+		}
+		j.reasons[reason], level = true, slog.LevelWarn
 	}
 	failures, away := j.failures, time.Since(j.outage)
 	j.mu.Unlock()
 	j.line(ctx, level, "attempt failed", "attempt", e.Attempt-1, "failures", failures, "away", away.String(), "delay", e.RetryIn.String(), "err", e.Err)
 }
 
-// reasonOf returns what failures for the same reason have in common: of a server's refusal not its
-// text, which WithServerText adds to the error's and which may differ each time.
+// maxReasons is how many reasons of one outage are logged at once: an error's text may differ each time.
+const maxReasons = 8
+
+// reasonOf returns what failures for the same reason have in common: not the address, since several
+// endpoints may take turns; and of a server's refusal not its text, which WithServerText adds to the
+// error's and which may differ each time.
 func reasonOf(err error) string {
 	var (
-		dial    *DialError
-		server  *HandshakeError
-		proxy   *ProxyError
-		refusal string
+		dial   *DialError
+		server *HandshakeError
+		proxy  *ProxyError
+		errno  syscall.Errno
 	)
 	switch {
+	case !errors.As(err, &dial):
+		return err.Error()
 	case errors.As(err, &server) && len(server.Body) > 0:
-		refusal = fmt.Sprint("server ", server.Status)
+		return fmt.Sprint("server ", server.Status)
 	case errors.As(err, &proxy):
-		refusal = fmt.Sprint("proxy ", proxy.Status)
+		return fmt.Sprint("proxy ", proxy.Status)
+	case errors.As(err, &errno):
+		return dial.Phase + " " + errno.Error()
 	}
-	if refusal != "" && errors.As(err, &dial) {
-		return refusal + dial.Addr
+	text := err.Error()
+	if host, _, err := net.SplitHostPort(dial.Addr); err == nil {
+		text = strings.NewReplacer(dial.Addr, "", host, "").Replace(text)
 	}
-	return err.Error()
+	return text
 }
 
 func (j *journal) state(ctx context.Context, e StateChange) {

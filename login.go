@@ -167,7 +167,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	case <-s.wake:
 	default:
 	}
-	c.link, l.opened = l, time.Now()
+	c.link, c.lastOpen, l.opened = l, l.number, time.Now()
 	c.stats.Opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
 	c.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })

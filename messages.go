@@ -257,7 +257,9 @@ func (c *Client) OnClose(fn func(ctx context.Context, e CloseEvent)) (remove fun
 // OnError registers fn for errors that no call returns: attempts that have failed
 // ([*DialError]), inbound messages that could not be used ([*DecodeError]) or were skipped
 // ([*ReadLimitError]), panics in the program's functions ([*PanicError]) and accepted messages
-// that were dropped ([*DroppedError]). The rules of [On] apply. A panic in fn itself is ignored.
+// that were dropped ([*DroppedError]). The end of a connection that had been open is no such error:
+// [Client.OnClose] and [Client.OnStateChange] receive it with its cause. The rules of [On] apply. A
+// panic in fn itself is ignored.
 //
 // It mirrors wx.onSocketError.
 func (c *Client) OnError(fn func(ctx context.Context, err error)) (remove func()) {

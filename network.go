@@ -167,12 +167,9 @@ func (s *session) handedOver(l *link, cause *CloseError) bool {
 	return !moved.IsZero() && !l.received().After(moved)
 }
 
-// handOver is the schedule's next after the end of such a connection: the next attempt follows at
+// handOver is the schedule's delay after the end of such a connection: the next attempt follows at
 // once, and none of the schedule's delays is used up.
-func (s *session) handOver(err error) (wait time.Duration, over bool) {
-	if s.schedule.isOver(err) {
-		return 0, true
-	}
+func (s *session) handOver(error) (wait time.Duration, over bool) {
 	s.schedule.attempt++
 	return max(s.schedule.spread(), time.Until(s.dialed.Add(changePause)), minDelay), false
 }

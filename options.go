@@ -271,6 +271,12 @@ func WithStableAfter(d time.Duration) Option {
 // default [DefaultRetryIf]. If fn returns false, the client ends in [StateFailed] with the
 // failure's error. fn is not called for an error marked with [Permanent]. It is called from
 // one goroutine at a time for each client, and must not block.
+//
+// After the end of a connection the callbacks of its messages run before fn is called and before
+// anything is dialed, so that fn may use what the last message has said. The wait of the schedule
+// goes on meanwhile. fn is called without them after 10 s, after [Client.Reconnect], and, when the
+// next attempt is due, if the callback that runs waits in [Client.Request], [Client.SendConfirmed],
+// [Client.Flush] or [Client.Send] with its own context.
 func WithRetryIf(fn func(Failure) bool) Option {
 	return setting("WithRetryIf", func(c *config) error {
 		if fn == nil {
@@ -384,7 +390,8 @@ func WithTrace(traces ...Trace) Option {
 //
 // Of failed attempts in a row, and of unusable messages on one connection, the first, the
 // second, the fourth, the eighth and so on are logged at level Warn, the others at Debug. An
-// attempt that fails for another reason than the previous one is always logged at Warn. The
+// attempt that fails for a reason that is new in this outage is logged at Warn, too; the address is no
+// part of the reason, so that several endpoints may take turns. The
 // attributes are in a group named wechatws. Durations are text, such as "1.5s". There are no
 // secrets: no server's page, no close reason, and no message's data. Types are cut at 200 bytes.
 // [WithServerText] adds the page and the reason to err.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -300,4 +301,83 @@ func TestADayOfRestarts(t *testing.T) {
 		}
 		require.Equal(t, sent, next)
 	})
+}
+
+// The log is as short if several endpoints take turns, also if each fails in another way.
+func TestTheLogOfAnOutageOfSeveralEndpoints(t *testing.T) {
+	for name, servers := range map[string][3]wstest.Answer{
+		"alike":  {wstest.Status(502, nil, "a"), wstest.Status(502, nil, "b"), wstest.Status(502, nil, "c")},
+		"unlike": {wstest.Status(502, nil, "a"), wstest.Status(503, nil, "b"), wstest.Status(500, nil, "")},
+		"down":   {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				var log bytes.Buffer
+				var urls []string
+				for i, answer := range servers {
+					srv := wstest.NewServer(wstest.WithNetwork(w.net), wstest.WithAddr(fmt.Sprintf("server%d.test:80", i)))
+					defer srv.Close()
+					urls = append(urls, srv.URL())
+					if srv.AnswerAlways(answer); name == "down" {
+						srv.Stop(wstest.FIN)
+					}
+				}
+				c := w.clientOf("", append(quiet(), wechatws.WithEndpoints(urls...), wechatws.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))...)
+				result := c.running()
+				w.sleep(24 * time.Hour)
+				c.close()
+				require.NoError(t, <-result)
+				require.Less(t, strings.Count(log.String(), "\n"), 14, log.String())
+			})
+		})
+	}
+}
+
+// A program that observes its client in no way learns of the first failure all the same.
+func TestTheFirstFailureIsLoggedByDefault(t *testing.T) {
+	for name, tt := range map[string]struct {
+		option wechatws.Option
+		watch  func(c *wechatws.Client)
+		open   bool
+		want   int
+	}{
+		"nothing":    {nil, nil, false, 1},
+		"WithLogger": {wechatws.WithLogger(slog.New(slog.DiscardHandler)), nil, false, 0},
+		"WithTrace":  {wechatws.WithTrace(wechatws.Trace{}), nil, false, 0},
+		"OnError":    {nil, func(c *wechatws.Client) { c.OnError(func(context.Context, error) {}) }, false, 0},
+		"open":       {nil, nil, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				var log bytes.Buffer
+				before := slog.Default()
+				defer slog.SetDefault(before)
+				slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+				options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext))
+				if tt.option != nil {
+					options = append(options, tt.option)
+				}
+				c, err := wechatws.New(w.srv.URL(), options...)
+				require.NoError(t, err)
+				if tt.watch != nil {
+					tt.watch(c)
+				}
+				if tt.open {
+					require.NoError(t, c.Connect(t.Context()))
+				}
+				w.srv.Stop(wstest.FIN)
+				if !tt.open {
+					go func() { _ = c.Run(t.Context()) }()
+				}
+				w.sleep(time.Hour)
+				require.NoError(t, c.CloseNow())
+				<-c.Done()
+				require.Equal(t, tt.want, strings.Count(log.String(), "\n"), log.String())
+				if tt.want > 0 {
+					require.Contains(t, log.String(), "connect server.test:80: connection refused")
+					require.Contains(t, log.String(), "WithLogger")
+				}
+			})
+		})
+	}
 }

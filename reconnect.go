@@ -138,9 +138,9 @@ func (s *schedule) isOver(err error) bool {
 	return !s.cfg.retryIf(f)
 }
 
-// next returns how long to wait after err, or over if no attempt follows.
-func (s *schedule) next(err error) (wait time.Duration, over bool) {
-	if s.isOver(err) {
+// delay returns how long to wait after err, or over if the schedule has ended.
+func (s *schedule) delay(err error) (wait time.Duration, over bool) {
+	if s.backoff == nil {
 		return 0, true
 	}
 	wait = s.backoff.NextBackOff()
@@ -219,7 +219,7 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 // revoked account. The client ends in [StateFailed] with it, instead of trying again, when it
 // is returned by a function of [WithEndpoint], [WithLogin], [WithProxy], [WithNetDial] or
 // [Client.AfterConnect], or by a [transport.Dialer], and when it is the cause given to
-// [Client.Disconnect].
+// [Client.Disconnect]. [Client.Fail] ends the client from anywhere else.
 //
 // The mark does not change the error's text. [errors.Is] and [errors.As] find err below it,
 // and it may be wrapped. Permanent(nil) is nil. Errors marked by Permanent of
@@ -431,7 +431,8 @@ func kind(err error) int {
 // connection, the wait, or the attempt under way. Called between the end of a connection or
 // an attempt and the wait that follows, as in [Client.OnClose], [Client.OnError], a function
 // of [WithTrace] or of [WithRetryIf], it replaces that wait. A permanent failure ends the
-// client all the same. A program that calls Reconnect after each failure disables the
+// client all the same. Reconnect does not wait for the callbacks of the connection before, so that
+// it may be called in one of them, see [WithRetryIf]. A program that calls Reconnect after each failure disables the
 // schedule: attempts follow each other without a pause.
 //
 // Reconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
@@ -450,6 +451,7 @@ func (c *Client) Reconnect() error {
 	}
 	c.forced = true
 	s.tryNow(true)
+	c.verdict.end()
 	l := c.link
 	c.mu.Unlock()
 	if l != nil {

@@ -15,6 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// next asks for the verdict and then for the delay, as a session does.
+func (s *schedule) next(err error) (wait time.Duration, over bool) {
+	if s.isOver(err) {
+		return 0, true
+	}
+	return s.delay(err)
+}
+
 func TestDefaultTiersAreTheOriginals(t *testing.T) {
 	tiers, err := newTiers(defaultTiers()...)
 	require.NoError(t, err)

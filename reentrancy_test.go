@@ -38,6 +38,7 @@ var methods = map[string]struct {
 	"Run":        {runBound, func(ctx context.Context, c *wechatws.Client) { _ = c.Run(ctx) }},
 	"Reconnect":  {0, func(_ context.Context, c *wechatws.Client) { _ = c.Reconnect() }},
 	"Disconnect": {0, func(_ context.Context, c *wechatws.Client) { _ = c.Disconnect(1, errors.New("enough")) }},
+	"Fail":       {0, func(_ context.Context, c *wechatws.Client) { c.Fail(errBanned) }},
 	"Request": {patience, func(ctx context.Context, c *wechatws.Client) {
 		_, _ = c.Request(ctx, "request", func(wechatws.Message) bool { return false })
 	}},

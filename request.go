@@ -101,6 +101,7 @@ func (c *Client) ask(ctx context.Context, r *request) (Message, error) {
 		return Message{}, err
 	}
 	defer r.end()
+	defer c.waits(ctx)()
 	if !out.Expires.IsZero() {
 		expire := time.AfterFunc(time.Until(out.Expires), func() { c.outbox.Drop(out, ErrExpired) })
 		defer expire.Stop()

@@ -337,6 +337,7 @@ func (c *Client) Flush(ctx context.Context) error {
 	if err := needContext(ctx, "Flush"); err != nil {
 		return err
 	}
+	defer c.waits(ctx)()
 	return c.outbox.Flush(ctx)
 }
 
@@ -371,6 +372,9 @@ func (c *Client) push(ctx context.Context, m *queued) error {
 		m.Value.traced = &traced{ctx: context.WithoutCancel(ctx)}
 	}
 	small := m.Size <= maxLone && !m.Value.late // its next encoding may be large, and the codec slow
+	if c.cfg.whenFull == QueueWait {
+		defer c.waits(ctx)()
+	}
 	if err := c.outbox.Push(ctx, m); err != nil {
 		return err
 	}

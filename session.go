@@ -44,6 +44,7 @@ type session struct {
 	wake   chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
 	route  netmon.Route  // of the last attempt that has dialed
 	dialed time.Time     // when the last attempt began; used by the session's goroutine only
+	warned bool          // warnUnheard has logged a failure; as before
 }
 
 // current is the session that is not done, and the state of it that the client's mutex guards.
@@ -59,6 +60,8 @@ type current struct {
 	anew   bool                    // the monitor has ended the attempt before, for a network that came or went
 	newest *link                   // the last one, also before it is open; nil: it has ended
 	link   *link                   // the open one; nil: none
+
+	lastOpen int // number of the last connection that was open; zero: none was
 }
 
 // errTryNow is the cause with which tryNow ends an attempt.
@@ -78,6 +81,7 @@ func (s *session) retire() {
 	if retry := s.client.retry; retry != nil {
 		retry(context.Canceled) // no link can open from here on
 	}
+	s.client.verdict.end()
 }
 
 // hasRetired reports whether the session has retired.
@@ -158,7 +162,7 @@ func (s *session) nextLink(last error) (*link, error) {
 		}
 		last = err
 		s.client.reportLater(s, err)
-		if err := s.pause(last, schedule.next); err != nil {
+		if err := s.pause(last, schedule.delay, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -170,6 +174,7 @@ func (s *session) nextLink(last error) (*link, error) {
 func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err error) {
 	schedule := s.schedule
 	cause = l.end(readErr)
+	arrived := s.client.inbox.Added()
 	err = users.Apart(func() error { schedule.ended(time.Since(l.opened)); return nil })
 	s.detached(l, cause)
 	switch {
@@ -181,44 +186,59 @@ func (s *session) linkEnded(l *link, readErr error) (cause *CloseError, err erro
 		schedule.attempt++
 		return cause, nil
 	case s.handedOver(l, cause):
-		return cause, s.pause(cause, s.handOver)
+		return cause, s.pause(cause, s.handOver, arrived)
 	default:
-		return cause, s.pause(cause, schedule.next)
+		return cause, s.pause(cause, schedule.delay, arrived)
 	}
 }
 
-// pause waits until the next attempt is due, after an attempt or a connection that has ended
-// with last. It returns a permanent error.
-func (s *session) pause(last error, next func(error) (wait time.Duration, over bool)) error {
-	if errors.Is(last, errCompression) && !s.client.uncompressed.Swap(true) {
-		s.client.reportLater(s, errCompression)
+// pause waits until the next attempt is due, after an attempt or a connection that has ended with
+// last. It returns a permanent error, for which it waits until the first arrived items of the inbox
+// have run, see verdict.go.
+func (s *session) pause(last error, delay func(error) (wait time.Duration, over bool), arrived int64) error {
+	c := s.client
+	if errors.Is(last, errCompression) && !c.uncompressed.Swap(true) {
+		c.reportLater(s, errCompression)
 	}
 	var wait time.Duration
 	var over bool
-	err := users.Apart(func() error { wait, over = next(last); return nil })
+	ready := c.inbox.Wait(atOnce, arrived) == nil
+	err := users.Apart(func() error {
+		if over = ready && s.schedule.isOver(last); !over {
+			wait, over = delay(last)
+		}
+		return nil
+	})
+	now := c.cfg.now()
+	if err == nil && !over {
+		s.nowWaiting(wait, last)
+	}
+	if err == nil && !ready {
+		s.awaitVerdict(arrived, wait)
+		err = users.Apart(func() error { over = over || !s.hasRetired() && s.schedule.isOver(last); return nil })
+	}
 	switch {
 	case err != nil: // as above
 		return errors.Join(err, last)
 	case over:
 		return last
 	}
-	s.wait(s.schedule.attempt, wait, last)
+	s.sleep(now, wait, s.schedule.spread())
 	return nil
 }
 
-// wait blocks for d, until the next attempt. It returns early when tryNow is called, or was
-// called since the last attempt began, and after the machine was suspended.
-func (s *session) wait(attempt int, d time.Duration, cause error) {
+// nowWaiting changes the state for a wait of d, until the next attempt.
+func (s *session) nowWaiting(d time.Duration, cause error) {
 	c := s.client
 	c.mu.Lock()
 	if s.hasRetired() { // its last state change may be made
 		c.mu.Unlock()
 		return
 	}
-	change := c.move(StateChange{To: StateWaiting, Attempt: attempt, RetryIn: d, Err: cause})
+	change := c.move(StateChange{To: StateWaiting, Attempt: s.schedule.attempt, RetryIn: d, Err: cause})
 	c.mu.Unlock()
 	trace(s.eventContext(), c, c.cfg.trace.retry, change)
-	s.sleep(d, s.schedule.spread())
+	s.warnUnheard(cause, d)
 }
 
 // spreadChange blocks until an attempt that follows a change of the network may begin. One that
@@ -228,15 +248,15 @@ func (s *session) spreadChange() {
 	forced := s.client.forced
 	s.client.mu.Unlock()
 	if spread := s.schedule.spread(); !forced {
-		s.sleep(spread, spread)
+		s.sleep(s.client.cfg.now(), spread, spread)
 	}
 }
 
-// sleep blocks as wait does. A change of the network ends it after spread, which is drawn once: the
-// shortest of several would bring most clients back early.
-func (s *session) sleep(d, spread time.Duration) {
+// sleep blocks until d after last. It returns early when tryNow is called, or was called since the
+// last attempt began, and after the machine was suspended. A change of the network ends it after
+// spread, which is drawn once: the shortest of several would bring most clients back early.
+func (s *session) sleep(last instant, d, spread time.Duration) {
 	c := s.client
-	last := c.cfg.now()
 	due := last.monotonic.Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -295,6 +315,7 @@ func (s *session) tryNow(anew bool) {
 	case s.wake <- struct{}{}:
 	default:
 	}
+	s.client.verdict.isDue()
 	if retry := s.client.retry; anew && retry != nil {
 		retry(errTryNow)
 	}
@@ -330,19 +351,20 @@ func endingOf(cause *CloseError) ending {
 func (s *session) detach(l *link, ending ending) CloseEvent {
 	c, cause := s.client, ending.cause
 	event := CloseEvent{Connection: l.number, Code: cause.Code, Reason: cause.Reason, Remote: cause.Remote, Err: cause}
-	if c.closing && !cause.Remote && cause.Err == nil {
+	closed := c.closing && s.err == nil
+	if closed && !cause.Remote && cause.Err == nil {
 		event.Err = c.cause
 	}
 	if c.link != l {
 		return event
 	}
 	c.link = nil
-	if !c.closing {
+	if !closed {
 		c.stats.Disconnects.add(ending.count)
 		c.blameBeat(cause)
 	}
 	c.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
-	if c.quietFirst = false; !c.closing && cause.Remote && refuses(cause.Code) {
+	if c.quietFirst = false; !closed && cause.Remote && refuses(cause.Code) {
 		cause.tried = c.refused(l, cause.Code)
 		c.quietFirst = !cause.tried && time.Since(l.opened) < c.cfg.stableAfter
 	}
@@ -360,11 +382,7 @@ func (s *session) fail(err error) {
 	refuse := fmt.Errorf("%w: %w", ErrClosed, err) // not with a mutex held: err may be the user's
 	c.mu.Lock()
 	if !s.hasRetired() {
-		s.retire()
-		s.begin()
-		s.err = err
-		c.refuse(refuse, false)
-		s.settle(StateFailed, err)
+		s.failNow(err, refuse, nil)
 	}
 	c.mu.Unlock()
 	<-s.over
@@ -428,27 +446,4 @@ func (c *Client) Connection() int {
 		return 0
 	}
 	return c.link.number
-}
-
-// Disconnect ends an open connection without a close handshake, as the client does with a
-// half-open one; the next attempt follows by the schedule. Use it when only the application
-// can recognise that the peer does not work any more. connection is the number of the
-// connection in [Message], [OpenEvent] and [Setup]; cause becomes the Err of [CloseEvent] and
-// [StateChange], and must not be nil.
-//
-// Disconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen]
-// if that connection is not open, and an [*OptionError] for a nil cause.
-func (c *Client) Disconnect(connection int, cause error) error {
-	if cause == nil {
-		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
-	}
-	cause = users.Protect(func() error { return cause })
-	c.mu.Lock()
-	l := c.link
-	c.mu.Unlock()
-	if l == nil || l.number != connection || l.session.hasRetired() {
-		return ErrNotOpen
-	}
-	l.fail(&CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true})
-	return nil
 }

@@ -132,6 +132,7 @@ func (c *collector) take(r rows) {
 		s := one.Stats
 		ours(&s.Since)
 		ours(&s.RetryAt)
+		ours(&s.AwaySince)
 		ours(&s.LastErrorAt)
 		c.seen[[2]string{r.Worker, one.Room}] = seenRow{inspect.Row{Name: one.Room, Where: r.Worker, Stats: s}, now}
 	}

@@ -119,6 +119,16 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// free returns the first address of server.test, from port on, at which nothing listens.
+func (n *Network) free(port int) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for n.listeners[fmt.Sprintf("server.test:%d", port)] != nil {
+		port++
+	}
+	return fmt.Sprintf("server.test:%d", port)
+}
+
 // DialContext connects to a listener of this network. It fails with ECONNREFUSED
 // if there is none at addr, and while the network is down it blocks until ctx ends.
 func (n *Network) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {

@@ -74,8 +74,8 @@ type Server struct {
 type Option func(*Server)
 
 // WithNetwork makes the server listen on a network in memory, at "server.test:80", or
-// "server.test:443" with [WithTLS], unless [WithAddr] sets another address. The default
-// is the loopback interface.
+// "server.test:443" with [WithTLS]; while a server listens there, at the next free port, such as
+// "server.test:81". [WithAddr] sets another address. The default is the loopback interface.
 func WithNetwork(n *Network) Option { return func(s *Server) { s.network = n } }
 
 // WithAddr sets the address to listen on. The default is a free port of 127.0.0.1,
@@ -110,9 +110,9 @@ func NewServer(options ...Option) *Server {
 	switch {
 	case s.addr != "":
 	case s.network != nil && s.tls != nil:
-		s.addr = "server.test:443"
+		s.addr = s.network.free(443)
 	case s.network != nil:
-		s.addr = "server.test:80"
+		s.addr = s.network.free(80)
 	}
 	s.Start()
 	return s

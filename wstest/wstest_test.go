@@ -373,7 +373,7 @@ func TestNewServerPanicsWhenItCannotListen(t *testing.T) {
 	n := wstest.NewNetwork()
 	s := wstest.NewServer(wstest.WithNetwork(n))
 	defer s.Close()
-	assert.Panics(t, func() { wstest.NewServer(wstest.WithNetwork(n)) })
+	assert.Panics(t, func() { wstest.NewServer(wstest.WithNetwork(n), wstest.WithAddr(s.Addr())) })
 }
 
 func TestNextConnAndReceiveEndWithTheirContexts(t *testing.T) {

@@ -380,11 +380,11 @@ func maxTime(times ...time.Time) (latest time.Time) {
 
 // legal are the moves from state to state, as the documentation of State has them.
 var legal = map[wechatws.State]string{
-	wechatws.StateIdle:       "connecting offline closed",
+	wechatws.StateIdle:       "connecting offline closed failed",
 	wechatws.StateConnecting: "open connecting waiting offline closed failed",
 	wechatws.StateOpen:       "connecting waiting offline closed failed",
-	wechatws.StateWaiting:    "connecting offline closed",
-	wechatws.StateOffline:    "connecting closed",
+	wechatws.StateWaiting:    "connecting offline closed failed",
+	wechatws.StateOffline:    "connecting closed failed",
 	wechatws.StateClosed:     "connecting offline closed",
 	wechatws.StateFailed:     "connecting offline closed",
 }

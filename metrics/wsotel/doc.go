@@ -67,6 +67,7 @@
 //
 //	.count                    {client}      up-down counter  by wechatws.client.state
 //	.state.age                s             gauge            by wechatws.client.state; of several, the longest
+//	.away.age                 s             gauge            of several, of the one away for the longest
 //	.connection.attempts      {attempt}     counter
 //	.connection.opened        {connection}  counter
 //	.connection.disconnected  {connection}  counter          by wechatws.disconnect.cause
@@ -90,7 +91,7 @@
 // connection was half-open), protocol (invalid data from the peer) and local (Reconnect or
 // Disconnect). Unknown times are absent.
 //
-// A name costs 31 series. For thousands of clients use [WithAggregation], or give clients
+// A name costs 32 series. For thousands of clients use [WithAggregation], or give clients
 // that belong together the same name.
 //
 // # Grafana

@@ -212,6 +212,8 @@ var times = []struct {
 				age(t.Since[i], observe, inState(state))
 			}
 		}},
+	{"away.age", "For how long the client that has been away for the longest has not been open, whatever states it has been in since. Absent while all are open, closed or idle.",
+		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) { age(t.AwaySince, observe) }},
 	{"last_error.age", "How long it is since an attempt failed or a connection ended last. Absent before the first time.",
 		func(t *tally.Total, observe func(time.Duration, ...attribute.KeyValue)) { age(t.LastErrorAt, observe) }},
 	{"rtt.last", "Round-trip time measured last; of several clients the mean. Absent, as all round-trip times, before the first measurement.", measured(func(t *tally.Total) time.Duration { return t.RTT })},

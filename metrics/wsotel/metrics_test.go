@@ -106,6 +106,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 			require.NoError(t, c.Send(t.Context(), wechatws.Text("12")))
 		}
 		want := []string{
+			"wechatws.client.away.age gauge s {wechatws.client.name=a} 2",
 			"wechatws.client.connection.attempts counter {attempt} {wechatws.client.name=a} 1",
 			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=closed} 0",
 			"wechatws.client.connection.disconnected counter {connection} {wechatws.client.name=a,wechatws.disconnect.cause=half_open} 0",
@@ -139,7 +140,7 @@ func TestEverythingThatIsReported(t *testing.T) {
 			"wechatws.client.state.age gauge s {wechatws.client.name=a,wechatws.client.state=waiting} 2",
 		}
 		require.Equal(t, want, m.lines())
-		require.Len(t, want, 31, "the number is in the documentation")
+		require.Len(t, want, 32, "the number is in the documentation")
 
 		require.NoError(t, m.Close())
 		require.Empty(t, m.lines())

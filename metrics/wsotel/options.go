@@ -24,7 +24,7 @@ func WithMeterProvider(p metric.MeterProvider) MetricsOption {
 }
 
 // WithAggregation reports all clients as one, without the attribute wechatws.client.name.
-// The default is 31 series for every name. Counts are summed, and wechatws.client.count is
+// The default is 32 series for every name. Counts are summed, and wechatws.client.count is
 // the number of clients in each state. The number of series is then the same for one
 // client and for ten thousand.
 func WithAggregation() MetricsOption {

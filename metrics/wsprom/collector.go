@@ -135,6 +135,8 @@ var families = []family{
 				moment(t.Since[i], emit, state.String())
 			}
 		}},
+	{"away_start_timestamp_seconds", "Unix time since which the client that has been away for longest is not open, whatever states it has been in since. Absent while all are open, closed or idle.", gauge, "",
+		func(t *tally.Total, emit func(float64, ...string)) { moment(t.AwaySince, emit) }},
 
 	{"connection_attempts_total", "Connection attempts.", counter, "", one(func(t *tally.Total) int { return t.Attempts })},
 	{"connections_opened_total", "Connection attempts that ended in a connection that was open and logged in.", counter, "", one(func(t *tally.Total) int { return t.Opens })},

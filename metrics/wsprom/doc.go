@@ -12,6 +12,7 @@
 //
 //	wechatws_clients{state}                        gauge    1 for the client's state; of several clients, how many
 //	wechatws_state_start_timestamp_seconds{state}  gauge    of several, of the one longest in the state
+//	wechatws_away_start_timestamp_seconds          gauge    of several, of the one away for longest
 //	wechatws_connection_attempts_total             counter
 //	wechatws_connections_opened_total              counter
 //	wechatws_disconnects_total{cause}              counter
@@ -41,9 +42,9 @@
 //
 // # How many series
 //
-// Each name costs 31 series: little for ten clients, acceptable for some hundred, too much
+// Each name costs 32 series: little for ten clients, acceptable for some hundred, too much
 // for thousands. There are two ways to have fewer. [WithAggregation] reports all clients in
-// 31 series together. Or clients that belong together get the same name, such as that of
+// 32 series together. Or clients that belong together get the same name, such as that of
 // their region, and each name is reported as one. Individual clients are then only in the
 // logs.
 //
@@ -59,13 +60,16 @@
 //	wechatws_clients{state="failed"} > 0
 //	# a server that disconnects clients
 //	sum by (cause) (rate(wechatws_disconnects_total[5m])) > 0.1
+//	# a client that has not been open for two minutes, as Client.Healthy has it
+//	time() - wechatws_away_start_timestamp_seconds > 120
 //	# callbacks that cannot keep up, of an inbox of 1,024
 //	wechatws_inbox_messages > 900
 //	# the network has become slow, for some client at least
 //	wechatws_rtt_smoothed_max_seconds > 0.5
 //
 // A wait restarts with each failed attempt, and so does its
-// wechatws_state_start_timestamp_seconds: use that for states that last, such as open.
+// wechatws_state_start_timestamp_seconds: use that for states that last, such as open, and
+// wechatws_away_start_timestamp_seconds for outages.
 //
 // # Grafana
 //

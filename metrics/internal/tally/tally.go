@@ -90,6 +90,7 @@ type Total struct {
 	MaxRTT           time.Duration
 
 	LastErrorAt time.Time // the latest; zero: none
+	AwaySince   time.Time // of the one that is not open for the longest, without those that are closed; zero: none
 }
 
 // A Set is a set of clients with names. Its methods may be called from any goroutine,
@@ -187,6 +188,9 @@ func (g *group) total(name string) Total {
 		}
 		if s.LastErrorAt.After(t.LastErrorAt) {
 			t.LastErrorAt = s.LastErrorAt
+		}
+		if away := s.AwaySince; s.State != wechatws.StateClosed && !away.IsZero() && (t.AwaySince.IsZero() || away.Before(t.AwaySince)) {
+			t.AwaySince = away
 		}
 	}
 	if measured > 0 {

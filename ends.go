@@ -1,0 +1,160 @@
+package wechatws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Fail ends the client in [StateFailed] with err, as a permanent error does: nothing is dialed any
+// more, and [Client.Run], or a [Client.Connect] that waits, returns err. Use it for what only the
+// application can recognise, such as a message that this account has logged in elsewhere. What was
+// queued stays in the queue, for the next Connect or for [Client.Close], which hands it back. An open
+// connection ends as by [Client.Disconnect], which may send a close code.
+//
+// Fail does not block, does not wait for callbacks, and may be called from any goroutine, in any
+// callback and in any other function that the client calls. Callbacks of messages that had arrived
+// before still run. Called in the callback of a message, it comes before the next attempt although the
+// peer has closed the connection meanwhile, as [WithRetryIf] says. Before the first Connect the client fails, too, and a later Connect starts
+// anew. Fail has no effect on a client that has ended, or that [Client.Close] or [Client.Shutdown]
+// is ending. If err is nil, the client fails with an [*OptionError] that says so.
+func (c *Client) Fail(err error) {
+	if err == nil {
+		err = &OptionError{Option: "Fail", Value: "nil", Want: "err must be an error"}
+	}
+	err = users.Protect(func() error { return err })
+	refuse := fmt.Errorf("%w: %w", ErrClosed, err)
+	end := endFor(err)
+	if checkClose("Fail", end.Code, end.Reason) != nil {
+		end.Code, end.Reason = StatusAbnormalClosure, ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch s := c.session; {
+	case s != nil && !s.hasRetired():
+		s.failNow(err, refuse, end)
+	case s == nil && c.stats.State == StateIdle:
+		c.refuse(refuse, false)
+		c.move(StateChange{To: StateFailed, Err: err})
+	}
+}
+
+// Disconnect ends a connection that is open, or on which the [Client.AfterConnect] functions run; the
+// next attempt follows by the schedule. Use it when only the application can recognise that the peer
+// does not work any more. connection is the number of the connection in [Message], [OpenEvent] and
+// [Setup]; cause becomes the Err of [CloseEvent] and [StateChange], and must not be nil.
+//
+// The connection ends without a close handshake, as the client ends a half-open one. If cause is or
+// wraps a [*CloseError] with a Code other than [StatusAbnormalClosure], the peer receives a close
+// frame with that code and Reason instead, behind the message that is being written, and has 2 s
+// for its answer. A CloseError that came from a peer is not sent on.
+//
+// A cause that is marked with [Permanent] ends the client, as [Client.Fail] does, also if that
+// connection has just ended and there is no newer one that is open.
+//
+// Disconnect does not block, and may be called from any goroutine. It returns [ErrNotOpen] if it has
+// no effect, and an [*OptionError] for a nil cause, and for a code or a reason that must not be sent.
+func (c *Client) Disconnect(connection int, cause error) error {
+	if cause == nil {
+		return &OptionError{Option: "Disconnect", Value: "nil", Want: "cause must be an error"}
+	}
+	cause = users.Protect(func() error { return cause })
+	end := endFor(cause)
+	if err := checkClose("Disconnect", end.Code, end.Reason); err != nil && end.Code != StatusAbnormalClosure {
+		return err
+	}
+	permanent, refuse := isPermanent(cause), fmt.Errorf("%w: %w", ErrClosed, end)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, l := c.session, c.link
+	if s == nil || s.hasRetired() {
+		return ErrNotOpen
+	}
+	ended := l == nil && c.lastOpen == connection
+	if l == nil {
+		l = c.newest
+	}
+	switch live := l != nil && l.number == connection; {
+	case permanent && (live || ended):
+		s.failNow(end, refuse, end)
+	case live:
+		l.endSoon(end)
+	default:
+		return ErrNotOpen
+	}
+	return nil
+}
+
+// endFor returns the end of a connection that the program ends because of cause: with the code and
+// the reason of a *CloseError in it, unless that came from a peer.
+func endFor(cause error) *CloseError {
+	end := &CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true}
+	if ce := (*CloseError)(nil); errors.As(cause, &ce) && !ce.Remote && ce.Code != 0 && ce.Code != StatusNoStatusRcvd {
+		end.Code, end.Reason = ce.Code, ce.Reason
+	}
+	return end
+}
+
+// endSoon ends the link with a close handshake if cause has a code that can be sent, and otherwise
+// at once. It does not block, and the link's end waits for it. It may be called with the client's
+// mutex held.
+func (l *link) endSoon(cause *CloseError) {
+	if cause.Code == StatusAbnormalClosure {
+		l.fail(cause)
+		return
+	}
+	l.blame(cause) // not what ends the link meanwhile
+	if l.enter() {
+		go func() {
+			defer l.helpers.Done()
+			l.close(l.session.graceful, cause)
+		}()
+	}
+}
+
+// failNow ends the session with a permanent error, and its link with the given cause. refuse is the
+// error of calls from now on. It does not block; it is called with the client's mutex held.
+func (s *session) failNow(err, refuse error, end *CloseError) {
+	c := s.client
+	s.retire()
+	s.begin()
+	s.err = err
+	c.refuse(refuse, false)
+	switch {
+	case c.link != nil:
+		go s.failOpen(c.link, end)
+		return
+	case c.newest != nil:
+		c.newest.endSoon(end)
+	}
+	s.settle(StateFailed, err)
+}
+
+// failOpen ends the open link of a session that fails, and then the session. Like Client.end it does
+// not wait for a function of the user.
+func (s *session) failOpen(l *link, end *CloseError) {
+	c := s.client
+	l.reader.HandOff()
+	c.inbox.Wake() // the reader does not wait for room any more
+	l.endSoon(end)
+	<-l.dead
+	ending := l.over()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.detach(l, ending)
+	s.settle(StateFailed, s.err)
+}
+
+// over waits until the writer of the link, which has ended, has settled its batch, and returns what
+// follows from the end. It does not wait for a function of the user.
+func (l *link) over() ending {
+	patience := l.session.graceful
+	if l.isOwn() {
+		patience = context.Background() // a write to a closed socket ends
+	}
+	writing, cancel := context.WithDeadline(patience, l.session.ends)
+	defer cancel()
+	l.awaitWriter(writing)
+	l.abandon()
+	return endingOf(l.why())
+}
