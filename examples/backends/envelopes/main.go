@@ -12,12 +12,6 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-type envelope struct {
-	Payload struct {
-		Event struct{ Channel, Text string }
-	}
-}
-
 func main() {
 	api := flag.String("url", "https://slack.com/api", "of the HTTP API; the app's token is in $TOKEN")
 	flag.Parse()
@@ -40,12 +34,12 @@ func run(ctx context.Context, api, token string) error {
 	if err != nil {
 		return err
 	}
-	wechatws.On(client, "events_api", func(_ context.Context, e struct {
-		Payload struct {
-			Event struct{ Channel, Text string }
-		}
-	}) { log.Println("message:", e.Payload.Event.Channel, e.Payload.Event.Text); time.Sleep(700 * time.Millisecond); // a model is asked
-	log.Println("done:", e.Payload.Event.Channel, e.Payload.Event.Text) })
+	wechatws.On(client, "events_api", func(_ context.Context, m wechatws.Message) {
+		event := m.Field("payload", "event", "channel") + " " + m.Field("payload", "event", "text")
+		log.Println("message:", event)
+		time.Sleep(700 * time.Millisecond) // a model is asked
+		log.Println("done:", event)
+	})
 	wechatws.On(client, "disconnect", func(_ context.Context, m wechatws.Message) {
 		if reason := m.Field("reason"); reason == "link_disabled" {
 			client.Fail(errors.New("slack: " + reason))
