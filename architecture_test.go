@@ -85,6 +85,8 @@ var rooms = []struct{ room, imports string }{
 	{"internal/simulation", "public modules"},
 	{"internal/soak", "public modules internal/freeport"},
 	{"internal/trials", "public modules"},
+	{"examples/backends/internal/backend", "modules internal/freeport"},
+	{"examples/backends/...", "public modules examples/backends/internal/backend"},
 	{"examples/...", "public modules examples/recipes/internal/..."},
 	{"metrics/wsprom/example", "public modules"},
 	{"inspect/browsertest/...", "public modules"},
