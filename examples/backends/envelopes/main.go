@@ -1,5 +1,4 @@
-// Envelopes is a bot for Slack's Socket Mode: it acknowledges envelopes at once, and takes its
-// time for what is in them.
+// Envelopes is a bot for Slack's Socket Mode, which acknowledges at once and takes its time.
 package main
 
 import (
@@ -41,11 +40,12 @@ func run(ctx context.Context, api, token string) error {
 	if err != nil {
 		return err
 	}
-	wechatws.On(client, "events_api", func(_ context.Context, e envelope) {
-		log.Println("message:", e.Payload.Event.Channel, e.Payload.Event.Text)
-		time.Sleep(700 * time.Millisecond) // a model is asked
-		log.Println("done:", e.Payload.Event.Channel, e.Payload.Event.Text)
-	})
+	wechatws.On(client, "events_api", func(_ context.Context, e struct {
+		Payload struct {
+			Event struct{ Channel, Text string }
+		}
+	}) { log.Println("message:", e.Payload.Event.Channel, e.Payload.Event.Text); time.Sleep(700 * time.Millisecond); // a model is asked
+	log.Println("done:", e.Payload.Event.Channel, e.Payload.Event.Text) })
 	wechatws.On(client, "disconnect", func(_ context.Context, m wechatws.Message) {
 		if reason := m.Field("reason"); reason == "link_disabled" {
 			client.Fail(errors.New("slack: " + reason))

@@ -21,6 +21,7 @@ type event struct {
 	Text string
 }
 
+// A next is a result of an operation: an event, or the answer to a mutation.
 type next struct {
 	ID      string
 	Payload struct {

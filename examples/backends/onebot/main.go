@@ -14,11 +14,6 @@ import (
 
 type object map[string]any
 
-type message struct {
-	User int64  `json:"user_id"`
-	Text string `json:"raw_message"`
-}
-
 // A result is the answer to a call.
 type result struct {
 	Retcode int
@@ -48,7 +43,10 @@ func run(ctx context.Context, url, token string) error {
 	if err != nil {
 		return err
 	}
-	wechatws.On(client, "message", func(ctx context.Context, m message) {
+	wechatws.On(client, "message", func(ctx context.Context, m struct {
+		User int64  `json:"user_id"`
+		Text string `json:"raw_message"`
+	}) {
 		r, err := wechatws.Call[result](ctx, client, object{"action": "send_msg", "params": object{"user_id": m.User, "message": "you said: " + m.Text}})
 		log.Println("message:", m.Text, "answer:", r.Data["message_id"], err)
 	})

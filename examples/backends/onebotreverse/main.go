@@ -1,5 +1,4 @@
-// Onebotreverse is an implementation of OneBot 11 that connects to a bot: what the bot calls, it
-// answers; lines of standard input are messages of a user.
+// Onebotreverse is an implementation of OneBot 11 that connects to a bot and answers its calls.
 package main
 
 import (
@@ -19,7 +18,7 @@ import (
 type object map[string]any
 
 func main() {
-	url := flag.String("url", "ws://127.0.0.1:5140/onebot", "of the bot; the access token is in $TOKEN")
+	url := flag.String("url", "ws://127.0.0.1:5140/onebot", "of the bot, which hears the lines of standard input; the access token is in $TOKEN")
 	flag.Parse()
 	log.Fatal(run(context.Background(), *url, os.Getenv("TOKEN"), os.Stdin))
 }
@@ -45,18 +44,17 @@ func run(ctx context.Context, url, token string, chat io.Reader) error {
 	return client.Run(ctx)
 }
 
-// answer answers a call of the bot's.
+// answers has the data of the calls that this implementation knows.
+var answers = map[string]object{"get_login_info": {"user_id": 10001, "nickname": "bot"}, "send_private_msg": {"message_id": 1}}
+
 func answer(m wechatws.Message) (any, error) {
-	var call struct{ Echo json.RawMessage }
+	var call struct{ Params, Echo json.RawMessage }
 	if m.Type == "" || m.Decode(&call) != nil {
 		return nil, nil
 	}
-	switch m.Type {
-	case "get_login_info":
-		return object{"status": "ok", "retcode": 0, "data": object{"user_id": 10001, "nickname": "bot"}, "echo": call.Echo}, nil
-	case "send_private_msg":
-		log.Println("said:", m.Field("params", "message", "0", "data", "text"))
-		return object{"status": "ok", "retcode": 0, "data": object{"message_id": 1}, "echo": call.Echo}, nil
+	log.Printf("%s %s", m.Type, call.Params)
+	if data := answers[m.Type]; data != nil {
+		return object{"status": "ok", "retcode": 0, "data": data, "echo": call.Echo}, nil
 	}
 	return object{"status": "failed", "retcode": 1404, "data": nil, "echo": call.Echo}, nil
 }
