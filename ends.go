@@ -49,6 +49,9 @@ func (c *Client) Fail(err error) {
 // frame with that code and Reason instead, behind the message that is being written, and has 2 s
 // for its answer. A CloseError that came from a peer is not sent on.
 //
+// With a cause that is or wraps [ErrReconnect] the next attempt follows at once, as after
+// [Client.Reconnect], which may meet another connection than the one that a message came from.
+//
 // A cause that is marked with [Permanent] ends the client, as [Client.Fail] does, also if that
 // connection has just ended and there is no newer one that is open.
 //

@@ -418,3 +418,16 @@ func TestFailWithAnErrorWhoseMethodsPanic(t *testing.T) {
 		require.ErrorAs(t, c.lastChange().Err, new(*wechatws.PanicError))
 	})
 }
+
+func TestDisconnectAndReconnectAtOnce(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...).connect()
+		w.sleep(10 * time.Second)
+		require.NoError(t, c.Disconnect(1, wechatws.ErrReconnect))
+		w.sleep(0)
+		assert.Equal(t, 2, c.Connection())
+		require.ErrorIs(t, c.Disconnect(1, wechatws.ErrReconnect), wechatws.ErrNotOpen)
+		assert.Equal(t, 2, c.Connection())
+		c.close()
+	})
+}

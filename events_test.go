@@ -211,16 +211,16 @@ type stringer interface{ String() string }
 func TestOnIsNamedByItsType(t *testing.T) {
 	c, err := wechatws.New("ws://server.test")
 	require.NoError(t, err)
-	wechatws.On(c, "", func(context.Context, any) {})
-	wechatws.On(c, "", func(context.Context, error) {})
-	wechatws.On(c, "", func(context.Context, stringer) {})
-	wechatws.On(c, "", func(context.Context, map[string]any) {})
-	wechatws.On(c, "", func(context.Context, *time.Time) {})
-	wechatws.On(c, "", func(context.Context, box[int]) {})
-	wechatws.On(c, "", func(context.Context, struct{ A any }) {})
+	wechatws.On[any](c, "", nil)
+	wechatws.On[error](c, "", nil)
+	wechatws.On[stringer](c, "", nil)
+	wechatws.On[map[string]any](c, "", nil)
+	wechatws.On[*time.Time](c, "", nil)
+	wechatws.On[box[int]](c, "", nil)
+	wechatws.On[struct{ A any }](c, "", nil)
 	var names []string
 	for line := range strings.Lines(c.Connect(t.Context()).Error()) {
-		name, _, _ := strings.Cut(line, `(""): the message type must not be empty`)
+		name, _, _ := strings.Cut(line, `(nil): the callback must be a function`)
 		names = append(names, name)
 	}
 	require.Equal(t, []string{

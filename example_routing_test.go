@@ -35,11 +35,10 @@ func ExampleWithTypeFunc() {
 	defer server.Close()
 	server.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"id":1,"result":"pong"}`) })
 	client, err := wechatws.New(server.URL(), wechatws.WithTypeFunc(func(m wechatws.Message) string {
-		if _, ok := m.Field("id"); ok {
+		if m.Field("id") != "" {
 			return "answer"
 		}
-		method, _ := m.Field("method")
-		return method
+		return m.Field("method")
 	}))
 	if err != nil {
 		panic(err)

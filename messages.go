@@ -74,7 +74,7 @@ func (m Message) Decode(v any) error {
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's [Codec]; T may
-// also be [Message]. Several functions for one type are called in the order of registration,
+// also be [Message]. The empty type stands for text messages without a type. Several functions for one type are called in the order of registration,
 // each with a value of its own. If a message does not fit T, [Client.OnError] callbacks receive
 // a [*DecodeError] instead. remove removes fn again.
 //
@@ -85,18 +85,14 @@ func (m Message) Decode(v any) error {
 // with the session: when [Client.Close] is called, or the client fails.
 //
 // On does not block, and may be called at any time, from any goroutine and any callback. To
-// receive the first message of a connection, register fn before Connect. A nil fn and an empty
-// type are an [*OptionError], which [Client.OnError] callbacks receive and the next
-// [Client.Connect] returns.
+// receive the first message of a connection, register fn before Connect. A nil fn is an
+// [*OptionError], which [Client.OnError] callbacks receive and the next [Client.Connect] returns.
 //
 // It is the typed form of the original's onReceivedMsg.
 func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (remove func()) {
 	name := "On[" + strings.ReplaceAll(reflect.TypeFor[T]().String(), "interface {}", "any") + "]"
-	switch {
-	case fn == nil:
+	if fn == nil {
 		return c.badCallback(name, msgType)
-	case msgType == "":
-		return c.misuse(&OptionError{Option: name, Value: `""`, Want: "the message type must not be empty; OnMessage takes all messages"})
 	}
 	room := new(T) // reused if callbacks run one at a time; fn receives a copy
 	handle := func(ctx context.Context, m Message) {

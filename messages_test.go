@@ -295,7 +295,6 @@ func TestANilCallbackIsAClearError(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client()
 		wechatws.On[comment](c.Client, "message", nil)()
-		wechatws.On(c.Client, "", func(context.Context, comment) {})
 		c.OnMessage(nil)
 		c.OnUnknown(nil)
 		c.OnOpen(nil)
@@ -305,7 +304,6 @@ func TestANilCallbackIsAClearError(t *testing.T) {
 		c.OnNetworkChange(nil)
 		want := []string{
 			`wechatws: On[wechatws_test.comment]("message", nil): the callback must be a function`,
-			`wechatws: On[wechatws_test.comment](""): the message type must not be empty; OnMessage takes all messages`,
 			"wechatws: OnMessage(nil): the callback must be a function",
 			"wechatws: OnUnknown(nil): the callback must be a function",
 			"wechatws: OnOpen(nil): the callback must be a function",

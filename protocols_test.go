@@ -2,6 +2,7 @@ package wechatws_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"compress/zlib"
 	"context"
@@ -118,7 +119,7 @@ func gzipped(text string) []byte {
 func firstField(names ...string) func(m wechatws.Message) string {
 	return func(m wechatws.Message) string {
 		for _, name := range names {
-			if value, ok := m.Field(name); ok {
+			if value := m.Field(name); value != "" {
 				if name == "id" {
 					return "answer"
 				}
@@ -149,11 +150,7 @@ var protocols = []struct {
 	},
 	{
 		"Satori", []wechatws.Option{wechatws.WithTypeFunc(func(m wechatws.Message) string {
-			op, _ := m.Field("op")
-			if event, ok := m.Field("body", "type"); ok && op == "0" {
-				return event
-			}
-			return "op" + op
+			return cmp.Or(m.Field("body", "type"), "op"+m.Field("op"))
 		})},
 		[]any{`{"op":4,"body":{"logins":[]}}`, `{"op":0,"body":{"id":1,"type":"message-created"}}`, `{"op":2}`},
 		[]string{`op4 {"op":4,"body":{"logins":[]}}`, `message-created {"op":0,"body":{"id":1,"type":"message-created"}}`, `op2 {"op":2}`},
@@ -376,17 +373,11 @@ func TestTheErrorAboutATypeHelps(t *testing.T) {
 
 func TestFieldReadsWithoutDecoding(t *testing.T) {
 	m := wechatws.Message{Data: []byte("\ufeff" + `{"op":4,"body":{"type":"a\u0062","ok":true,"list":[{"id":7.50}],"none":null}}`)}
-	for path, want := range map[string]string{"op": "4", "body type": "ab", "body ok": "true", "body list 0 id": "7.50", "body": "-", "body none": "-", "body list 1": "-", "x": "-", "": "-"} {
-		got, ok := m.Field(strings.Split(path, " ")...)
-		if !ok {
-			got = "-"
-		}
-		assert.Equal(t, want, got, path)
+	for path, want := range map[string]string{"op": "4", "body type": "ab", "body ok": "true", "body list 0 id": "7.50", "body": "", "body none": "", "body list 1": "", "x": "", "": ""} {
+		assert.Equal(t, want, m.Field(strings.Split(path, " ")...), path)
 	}
-	_, ok := m.Field()
-	assert.False(t, ok)
-	_, ok = wechatws.Message{Data: []byte("x"), Binary: true}.Field("op")
-	assert.False(t, ok)
+	assert.Empty(t, m.Field())
+	assert.Empty(t, wechatws.Message{Data: []byte("x"), Binary: true}.Field("op"))
 }
 
 // The default heartbeat is a message with the type field. Without one there is none.
@@ -405,4 +396,31 @@ func TestThereIsNoDefaultHeartbeatWithoutATypeField(t *testing.T) {
 		_, err := wechatws.New("ws://h", option, wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second}))
 		assert.EqualError(t, err, "wechatws: WithHeartbeat(no message): give it a Message or NewMessage with WithTypePath or WithTypeFunc")
 	}
+}
+
+// On with an empty type receives text without a type, and nothing else.
+func TestOnWithoutAType(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		c := w.client(quiet()...)
+		var got []int
+		wechatws.On(c.Client, "", func(_ context.Context, v struct{ N int }) { got = append(got, v.N) })
+		c.connect()
+		transmit(t, w.conn(), `{"N":1}`, `{"msg_type":"x","N":2}`, `{"N":3}`, []byte(`{"N":4}`), "pong")
+		w.sleep(0)
+		assert.Equal(t, []int{1, 3}, got)
+		require.Len(t, c.errors(), 2, "the binary message and the text that is not JSON")
+		c.close()
+	})
+}
+
+func TestTheCloseCodeOfAFailure(t *testing.T) {
+	closed := &wechatws.CloseError{Code: 4004, Remote: true}
+	for want, err := range map[wechatws.StatusCode]error{
+		4004: &wechatws.DialError{Phase: "setup", Err: closed},
+		0:    &wechatws.CloseError{Code: 4004},
+	} {
+		assert.Equal(t, want, wechatws.Failure{Err: err}.CloseCode())
+	}
+	assert.Equal(t, wechatws.StatusCode(4004), wechatws.Failure{Err: closed}.CloseCode())
+	assert.Zero(t, wechatws.Failure{Err: &wechatws.CloseError{Code: wechatws.StatusAbnormalClosure, Remote: true}}.CloseCode())
 }

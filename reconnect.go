@@ -292,6 +292,15 @@ type Failure struct {
 	Endpoints int `json:"endpoints,omitzero"`
 }
 
+// CloseCode returns the code with which the peer has closed the connection, also during its setup; 0:
+// the failure is another one. It is for protocols with codes that mean "do not come back".
+func (f Failure) CloseCode() StatusCode {
+	if ce := (*CloseError)(nil); errors.As(f.Err, &ce) && ce.Remote && ce.Code != StatusAbnormalClosure {
+		return ce.Code
+	}
+	return 0
+}
+
 // LogValue implements [slog.LogValuer].
 func (f Failure) LogValue() slog.Value { return record.Log(f) }
 

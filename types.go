@@ -9,12 +9,15 @@ import (
 )
 
 // Field returns the value at a path in a JSON message, without decoding the message: the content
-// of a string, or the text of a number or boolean. ok is false if there is no such value there.
-// The path is as in [WithTypePath]. Field reads the message up to the value, and does not check
-// the rest; of fields of one name the first counts. It may be called from any goroutine.
-func (m Message) Field(path ...string) (text string, ok bool) {
+// of a string, or the text of a number or boolean. It is empty if there is no such value there. The
+// path is as in [WithTypePath]. Field reads the message up to the value, and does not check the
+// rest; of fields of one name the first counts. It may be called from any goroutine.
+func (m Message) Field(path ...string) string {
 	value, err := peek.Type(m.Data, path)
-	return string(value), err == nil
+	if err != nil {
+		return ""
+	}
+	return string(value)
 }
 
 // isUsable reports whether a message for which batch.read has returned err may be passed to

@@ -3,7 +3,6 @@ package wechatws
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 
 	"github.com/wechatws/wechatws/internal/ws"
@@ -28,10 +27,10 @@ import (
 // [io.LimitReader] to decompress. A message above the read limit, and text that is not valid UTF-8,
 // are skipped without calling the function.
 //
-// If the function returns an error, m is skipped, and [Client.OnError] callbacks receive a
-// [*DecodeError] in its place; a function after whose error the connection is of no use calls
-// [Client.Disconnect] too. If it panics, they receive a [*PanicError]. If fn panics or returns nil,
-// the attempt fails with a [*DialError] of phase "setup".
+// An error ends the connection, as [Client.Disconnect] does with this cause; if it is marked with
+// [Permanent], it ends the client. A function that can go on returns no message and no error. If it
+// panics, the message is skipped and [Client.OnError] callbacks receive a [*PanicError]. If fn panics
+// or returns nil, the attempt fails with a [*DialError] of phase "setup".
 func WithUnpack(fn func(connection int) func(m Message) ([]Message, error)) Option {
 	return setting("WithUnpack", func(c *config) error {
 		c.unpack = fn
@@ -118,7 +117,9 @@ func (p *preparation) unpackNext() {
 	err := users.Guard(func() error {
 		out, err := p.link.unpack(p.message(raw, true))
 		if err != nil {
-			return fmt.Errorf("unpack: %w", err)
+			p.link.dismiss(err)
+			p.next = len(p.raw)
+			return nil
 		}
 		for _, m := range out {
 			p.add(ws.Message{Text: !m.Binary, Data: m.Data}, nil)

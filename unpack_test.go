@@ -32,7 +32,6 @@ func datas(messages []wechatws.Message) (out []string) {
 // What the function returns is in order, whatever becomes of single messages, and every message
 // has one fate.
 func TestUnpackedMessagesAreInOrder(t *testing.T) {
-	errNo := errors.New("no")
 	virtual(t, func(t *testing.T, w *world) {
 		var numbers []int
 		c := w.client(append(quiet(), wechatws.WithReadLimit(100), wechatws.WithUnpack(func(connection int) func(wechatws.Message) ([]wechatws.Message, error) {
@@ -42,8 +41,6 @@ func TestUnpackedMessagesAreInOrder(t *testing.T) {
 				assert.Equal(t, time.Now(), m.Received)
 				assert.Empty(t, m.Type)
 				switch string(m.Data) {
-				case "error":
-					return []wechatws.Message{{Data: []byte("not used")}}, errNo
 				case "panic":
 					panic("oops")
 				case "Goexit":
@@ -79,10 +76,10 @@ func TestUnpackedMessagesAreInOrder(t *testing.T) {
 		})
 		c.record().connect()
 		conn := w.conn()
-		transmit(t, conn, "one", "Goexit", "Goexit", "two", "error", "none", "panic", "large", "not text", "Goexit", "text\xff", []byte("three"))
+		transmit(t, conn, "one", "Goexit", "Goexit", "two", "none", "panic", "large", "not text", "Goexit", "text\xff", []byte("three"))
 		w.sleep(0)
 		want := []string{
-			"one", "error: runtime.Goexit", "error: runtime.Goexit", "two", "error: error: unpack: no", "error: oops",
+			"one", "error: runtime.Goexit", "error: runtime.Goexit", "two", "error: oops",
 			"before", "error: 101 > 100 on 1", strings.Repeat("y", 100), "error: \xff: text is not valid UTF-8", "\xff",
 			"error: runtime.Goexit", "error: text\xff: text is not valid UTF-8", "three",
 		}
@@ -102,6 +99,36 @@ func TestUnpackedMessagesAreInOrder(t *testing.T) {
 		assert.Equal(t, []int{1, 2}, numbers, "one function for each connection")
 		c.close()
 	})
+}
+
+// An error is the cause of the connection's end, behind what was unpacked before.
+func TestAnErrorOfUnpackEndsTheConnection(t *testing.T) {
+	errBroken := errors.New("broken stream")
+	for name, err := range map[string]error{"temporary": errBroken, "permanent": wechatws.Permanent(errBroken)} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(append(quiet(), each(func(m wechatws.Message) ([]wechatws.Message, error) {
+					if string(m.Data) == "bad" {
+						return []wechatws.Message{m}, err
+					}
+					return []wechatws.Message{m}, nil
+				}))...)
+				var closed error
+				c.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed = e.Err })
+				c.record().connect()
+				transmit(t, w.conn(), "good", "bad", "late")
+				w.sleep(0)
+				assert.Equal(t, []string{"good"}, datas(c.messages))
+				require.ErrorIs(t, closed, errBroken)
+				if name == "permanent" {
+					assert.Equal(t, wechatws.StateFailed, c.State())
+				} else {
+					assert.Equal(t, wechatws.StateWaiting, c.State())
+				}
+				c.close()
+			})
+		})
+	}
 }
 
 // All of 1,000 messages of one can be received, matched, taken and counted.
