@@ -26,7 +26,7 @@ func run(ctx context.Context, url string) error {
 	client, err := wechatws.New(url, wechatws.WithSubprotocols("actioncable-v1-json"), wechatws.WithTypeField("type"),
 		wechatws.WithoutHeartbeat(), // the server sends its own, and logs an error for each that it receives
 		wechatws.WithReply(func(m wechatws.Message) (any, error) { // sees also what comes right before a close
-			if again, _ := m.Field("reconnect"); again == "false" || m.Type == "reject_subscription" {
+			if m.Field("reconnect") == "false" || m.Type == "reject_subscription" {
 				return nil, wechatws.Permanent(fmt.Errorf("the server refuses: %s", wechatws.Printable(m.Data)))
 			}
 			return nil, nil
@@ -40,9 +40,9 @@ func run(ctx context.Context, url string) error {
 		return err
 	})
 	client.OnOpen(func(context.Context, wechatws.OpenEvent) { log.Print("subscribed") })
-	client.OnUnknown(func(ctx context.Context, m wechatws.Message) {
-		if text, _ := m.Field("message", "text"); text == "ping" { // only messages of a channel have no type
-			log.Print("heard: ping")
+	wechatws.On(client, "", func(ctx context.Context, m struct{ Message struct{ Text string } }) { // a channel's have no type
+		log.Print("heard: ", wechatws.Printable(m.Message.Text))
+		if m.Message.Text == "ping" {
 			_ = client.Send(ctx, map[string]string{"command": "message", "identifier": room, "data": `{"action":"speak","text":"pong"}`})
 		}
 	})

@@ -71,6 +71,5 @@ func execute(code string) request {
 
 // reply reports whether m is the kernel's reply to r.
 func (r request) reply(m wechatws.Message) bool {
-	parent, _ := m.Field("parent_header", "msg_id")
-	return m.Type == "execute_reply" && parent == r.Header.ID
+	return m.Type == "execute_reply" && m.Field("parent_header", "msg_id") == r.Header.ID
 }

@@ -41,8 +41,7 @@ func run(ctx context.Context, url string) error {
 	for ; ctx.Err() == nil; time.Sleep(time.Second / 2) {
 		cell := execute(`n += 1; print("n is", n)`)
 		answer, err := client.Request(ctx, cell, cell.reply)
-		status, _ := answer.Field("content", "status")
-		log.Print("executed: ", status, err)
+		log.Print("executed: ", answer.Field("content", "status"), err)
 	}
 	return ctx.Err()
 }
