@@ -39,7 +39,7 @@ type Process struct {
 // process, and all that it has started, is killed at the end of the test.
 func Start(t testing.TB, ready, command string, args ...string) *Process {
 	t.Helper()
-	need(t, command)
+	Need(t, command)
 	addr, err := freeport.Addr("127.0.0.1")
 	require.NoError(t, err)
 	p := &Process{Lines: newLines(t, command), Addr: addr, t: t, ready: ready, command: command}
@@ -96,8 +96,8 @@ func (p *Process) Tell(line string) {
 	require.NoError(p.t, err)
 }
 
-// need skips the test if the machine does not have a command, and fails it in CI.
-func need(t testing.TB, command string) {
+// Need skips the test if the machine does not have a command, and fails it in CI.
+func Need(t testing.TB, command string) {
 	t.Helper()
 	if _, err := exec.LookPath(command); err != nil {
 		if os.Getenv("CI") != "" {
@@ -112,7 +112,7 @@ func need(t testing.TB, command string) {
 // process.env.PORT; it prints "listening" when it is ready.
 func Node(t testing.TB, args ...string) *Process {
 	t.Helper()
-	need(t, "node")
+	Need(t, "node")
 	install(t)
 	return Start(t, "listening", "node", args...)
 }
@@ -126,7 +126,7 @@ func install(t testing.TB) {
 	if now, err := os.ReadFile(installed); err == nil && bytes.Equal(now, lock) {
 		return
 	}
-	need(t, "npm")
+	Need(t, "npm")
 	output, err := exec.Command("npm", "ci", "--prefer-offline", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund").CombinedOutput()
 	require.NoError(t, err, "cannot install the packages of package-lock.json: is the npm registry reachable? npm ci printed:\n%s", output)
 	require.NoError(t, os.WriteFile(installed, lock, 0o644))
