@@ -26,8 +26,8 @@ func WithRequestID(path ...string) Option {
 	})
 }
 
-// Call sends v as [Client.Send] does, and returns the answer, decoded into a T: the first message
-// from then on that has the id of v. It blocks until then, or until ctx ends. The answer reaches
+// Call sends v as [Client.Send] does, and returns the answer, decoded into a T, which may also be
+// [Message]: the first message from then on that has the id of v. It blocks until then, or until ctx ends. The answer reaches
 // the callbacks as well; it is not an error if none of them takes it. However many calls wait, a
 // message is searched once for an id, and only the call with that id sees it.
 //
@@ -75,6 +75,10 @@ func Call[T any, C *Client | *Setup](ctx context.Context, c C, v any) (T, error)
 	}
 	if err != nil {
 		return result, err
+	}
+	if raw, ok := any(&result).(*Message); ok {
+		*raw = answer
+		return result, nil
 	}
 	err = users.Protect(func() error {
 		if err := answer.Decode(&result); err != nil {
