@@ -33,8 +33,9 @@ func WithRequestID(path ...string) Option {
 //
 // [WithRequestID] sets where the id is, by default in the field "id". It is a string or a number;
 // the string "7" and the number 7 are two ids, and so are 7 and 7.0. If v has none, and the place
-// is a field of the message itself, Call adds a number. Otherwise v must have one that no other
-// call waits for, or the error is an [*OptionError].
+// is a field of the message itself, Call adds a number between 1<<20 and 1<<31, which leaves smaller
+// ones to the program. Otherwise v must have one that no other call waits for, or the error is an
+// [*OptionError]. Where ids must be strings, v has them.
 //
 // If T or *T has a method Err() error, Call returns what it returns, together with the answer. So
 // the error of a protocol is a type of the program, with the fields of the protocol:

@@ -227,7 +227,9 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 }
 
 // OnUnknown registers fn for messages without an [On] callback: those of another type, and those
-// without a type, such as binary messages and text that is not JSON. The rules of On apply.
+// without a type, such as binary messages and text that is not JSON. Without it messages of another
+// type are ignored, and messages without one that nothing else takes are a [*DecodeError], which
+// [Client.OnError] callbacks receive. The rules of On apply.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }

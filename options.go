@@ -126,6 +126,9 @@ func WithoutLiveness() Option {
 // "msg_type". Its value is a string, or a number or boolean, which is routed by its JSON text:
 // a callback registered with On(client, "4", …) is called for "op":4. The name must be valid
 // UTF-8 that needs no escapes in JSON. [WithTypePath] is for a field inside another one.
+//
+// The default heartbeat has the field too: with "type" it is {"type":"ping"}. A server that does not
+// expect that needs [WithoutHeartbeat] or [WithHeartbeat].
 func WithTypeField(name string) Option {
 	return setting("WithTypeField", func(c *config) error {
 		c.typeField, c.typePath, c.typeFunc = name, []string{name}, nil
