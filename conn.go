@@ -72,7 +72,7 @@ type link struct {
 
 	// Used on the reader goroutine only, and by login and Setup before it.
 	early     []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
-	dismissed bool     // the function of WithReply has returned an error
+	dismissed bool     // the function of WithReply or WithUnpack has returned an error
 
 	stalled atomic.Bool  // the reader waits for room in the inbox, or for a function of the user
 	stalls  atomic.Int64 // how often it did

@@ -147,18 +147,18 @@ func (s *screening) askReply() {
 	l.reply(&m)
 }
 
-// dismiss ends the link with an error of the function of WithReply. A permanent one is the cause also if
-// Reconnect has ended the link before.
+// dismiss ends the link with an error of the function of WithReply, or of WithUnpack, as Disconnect
+// does. A permanent one is the cause also if Reconnect has ended the link before.
 func (l *link) dismiss(err error) {
 	l.dismissed = true
 	err = users.Apart(func() error { return err })
-	cause := &CloseError{Code: StatusAbnormalClosure, Err: err, requested: true}
+	cause := endFor(err)
 	if isPermanent(err) && !l.session.hasRetired() {
 		l.mu.Lock()
 		l.cause = cause
 		l.mu.Unlock()
 	}
-	l.fail(cause)
+	l.endSoon(cause)
 }
 
 // reply has m written ahead of the queue, unless the link has ended or too many replies wait.

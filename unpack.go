@@ -118,7 +118,7 @@ func (p *preparation) unpackNext() {
 		out, err := p.link.unpack(p.message(raw, true))
 		if err != nil {
 			p.link.dismiss(err)
-			p.next = len(p.raw)
+			p.link.unpack = nothing // a broken stream has no more messages
 			return nil
 		}
 		for _, m := range out {
@@ -133,6 +133,8 @@ func (p *preparation) unpackNext() {
 		p.add(raw, err)
 	}
 }
+
+func nothing(Message) ([]Message, error) { return nil, nil }
 
 // add adds a copy of a message that is to be read, or that is to be reported with err.
 func (p *preparation) add(m ws.Message, err error) {

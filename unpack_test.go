@@ -104,7 +104,8 @@ func TestUnpackedMessagesAreInOrder(t *testing.T) {
 // An error is the cause of the connection's end, behind what was unpacked before.
 func TestAnErrorOfUnpackEndsTheConnection(t *testing.T) {
 	errBroken := errors.New("broken stream")
-	for name, err := range map[string]error{"temporary": errBroken, "permanent": wechatws.Permanent(errBroken)} {
+	code := &wechatws.CloseError{Code: 4001, Reason: "broken stream", Err: errBroken}
+	for name, err := range map[string]error{"temporary": errBroken, "permanent": wechatws.Permanent(errBroken), "with a code": code} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				c := w.client(append(quiet(), each(func(m wechatws.Message) ([]wechatws.Message, error) {
@@ -116,9 +117,14 @@ func TestAnErrorOfUnpackEndsTheConnection(t *testing.T) {
 				var closed error
 				c.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed = e.Err })
 				c.record().connect()
-				transmit(t, w.conn(), "good", "bad", "late")
+				conn := w.conn()
+				transmit(t, conn, "good", "bad", "late")
 				w.sleep(0)
 				assert.Equal(t, []string{"good"}, datas(c.messages))
+				if name == "with a code" {
+					received, reason := conn.CloseCode()
+					assert.Equal(t, "4001 broken stream", fmt.Sprint(received, " ", reason))
+				}
 				require.ErrorIs(t, closed, errBroken)
 				if name == "permanent" {
 					assert.Equal(t, wechatws.StateFailed, c.State())
