@@ -34,10 +34,10 @@ func ExampleClient_Fail() {
 		}
 	})
 	fmt.Println(client.Run(context.Background()))
-	fmt.Println(client.State(), server.OpenConns())
+	fmt.Println(client.State())
 	// Output:
 	// the server does not want this client back
-	// failed 0
+	// failed
 }
 
 // A health check over HTTP.

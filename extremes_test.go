@@ -47,6 +47,9 @@ var optionNumbers = map[string]func(n int64) wechatws.Option{
 	"Liveness.Timeout": func(n int64) wechatws.Option {
 		return wechatws.WithLiveness(wechatws.Liveness{Timeout: time.Duration(n)})
 	},
+	"WithParallel.n": func(n int64) wechatws.Option {
+		return wechatws.WithParallel(func(m wechatws.Message) string { return m.Type }, whole(n))
+	},
 	"Tier.Delay":    func(n int64) wechatws.Option { return wechatws.WithTiers(wechatws.Tier{Delay: time.Duration(n)}) },
 	"Tier.Attempts": func(n int64) wechatws.Option { return wechatws.WithTiers(wechatws.Tier{Attempts: whole(n)}) },
 }

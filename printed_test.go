@@ -103,7 +103,7 @@ func outside(file *ast.File, tagged bool) (names []string) {
 var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-zA-Z%]`)
 
 // unescaped returns the arguments of printing calls that are text of a message and are printed
-// neither with Printable nor with %q.
+// neither with Printable nor with %q, nor with %d as a number.
 func unescaped(file *ast.File, text []string) (found []ast.Node) {
 	printing := regexp.MustCompile(`^F?[Pp]rint(f|ln)?$|^(Fatal|Panic)(f|ln)?$`)
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -122,7 +122,7 @@ func unescaped(file *ast.File, text []string) (found []ast.Node) {
 				s, _ := strconv.Unquote(format.Value)
 				verbs := slices.DeleteFunc(verb.FindAllString(s, -1), func(v string) bool { return v == "%%" })
 				for j, v := range verbs {
-					quoted[i+1+j] = strings.HasSuffix(v, "q")
+					quoted[i+1+j] = strings.HasSuffix(v, "q") || strings.HasSuffix(v, "d")
 				}
 			}
 		}
@@ -165,7 +165,7 @@ func TestProgramsPrintPrintableText(t *testing.T) {
 		require.NoError(t, err)
 		return file
 	}
-	known := []string{"Data", "Type", "Text", "Reason", "Body", "Subprotocol"} // of this package
+	known := []string{"Data", "Type", "Text", "Reason", "Body", "Subprotocol", "Field"} // of this package
 	for _, path := range []string{"liveroom/messages.go", "liveroom/state.go"} {
 		known = append(known, outside(parse(path), false)...)
 	}
@@ -218,13 +218,14 @@ func TestUnescapedTextIsFound(t *testing.T) {
 		fmt.Println(string(m.Data))
 		fmt.Fprintf(out, "%s %q %s", c.N, c.Name, strings.ToUpper(c.Name))
 		log.Printf("%s %d", wechatws.Printable(m.Data), len(m.Data))
+		log.Printf("%d %s", m.Data.N, m.Field("a"))
 	}`
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "p.go", program, 0)
 	require.NoError(t, err)
 	var lines []string
-	for _, n := range unescaped(file, append(outside(file, true), "Data")) {
+	for _, n := range unescaped(file, append(outside(file, true), "Data", "Field")) {
 		lines = append(lines, fmt.Sprint(files.Position(n.Pos()).Line))
 	}
-	require.Equal(t, []string{"4", "5", "6"}, lines)
+	require.Equal(t, []string{"4", "5", "6", "8"}, lines)
 }

@@ -200,18 +200,6 @@ func ExpireAfter(d time.Duration) MessageOption {
 	return messageOption(func(m *outgoing) { m.expires = time.Now().Add(d) })
 }
 
-// EncodeOnWrite encodes the message again right before it is written; by default it is
-// encoded once, by the call that sends it. It is for values that depend on the connection,
-// such as an id that the server assigns, since the message may wait for the next one.
-//
-// The codec is called on a goroutine of the client, and must not call the client. If it
-// fails, the message is written as encoded before, and the error is reported to
-// [Client.OnError]. EncodeOnWrite has no effect on a [Text], a [Binary], and an [Outbound]
-// without a value.
-func EncodeOnWrite() MessageOption {
-	return messageOption(func(m *outgoing) { m.late = true })
-}
-
 // FailFast makes [Client.Send] block until the message is written, or return an error that
 // wraps [ErrNotOpen] if there is no open connection or it ends; by default the message is
 // queued. It is [WithQueue] with zero messages, for one message. For [Client.Request] it

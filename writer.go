@@ -275,51 +275,6 @@ func (l *link) gather(signs signs) {
 	w.err = l.appendEach(signs)
 }
 
-// encodeOnWrite encodes the messages that [EncodeOnWrite] was given for.
-func (l *link) encodeOnWrite(batch []*queued) {
-	for _, m := range batch {
-		if !m.Value.late {
-			continue
-		}
-		var err error
-		l.outside(func() {
-			err = users.Apart(func() error {
-				again, err := encode(l.client.cfg.codec, m.Value.value)
-				if err == nil {
-					l.replace(m, again)
-				}
-				return err
-			})
-		})
-		if err != nil {
-			l.client.reportLater(l.session, err)
-		}
-	}
-}
-
-// replace replaces the data of a message in flight, unless Close has taken it back.
-func (l *link) replace(m *queued, by Outbound) {
-	l.writer.mu.Lock()
-	defer l.writer.mu.Unlock()
-	if l.writer.inFlight {
-		m.Value.Data = by.Data
-	}
-}
-
-// outside runs a function of the user that holds up the writing, for which awaitWriter does
-// not wait.
-func (l *link) outside(fn func()) {
-	count := func(n int) {
-		l.writer.mu.Lock()
-		defer l.writer.mu.Unlock()
-		l.writer.outside += n
-		l.writer.notify()
-	}
-	count(1)
-	defer count(-1)
-	fn()
-}
-
 // appendEach gives the signs of life and then the batch to the connection.
 func (l *link) appendEach(signs signs) (err error) {
 	w := &l.writer

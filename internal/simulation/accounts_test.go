@@ -287,6 +287,10 @@ func (w *world) beyond() (n, bytes int) {
 // grace is how long a callback may keep the reader from noticing the end of a connection.
 const grace = 12 * time.Millisecond
 
+// verdictTimeout is for how long the client waits, behind the end of a connection, for the callbacks of
+// its messages.
+const verdictTimeout = 10 * time.Second
+
 // checkAttempts checks that an attempt has begun after Reconnect, or after a change of the network
 // that ends a wait.
 func (w *world) checkAttempts(stats wechatws.Stats) {
@@ -296,6 +300,8 @@ func (w *world) checkAttempts(stats wechatws.Stats) {
 		w.wish = ""
 	case w.sessionHeld():
 		w.wishSince = time.Now()
+	case w.wishGrace > 0 && stats.State == wechatws.StateWaiting && time.Since(stats.Since) < verdictTimeout && w.callbackHeld():
+		w.wishSince = time.Now() // only Reconnect does not wait for what callbacks say
 	case time.Since(w.wishSince) > w.wishGrace+grace:
 		w.fail("attempts: no attempt begins after %s: %v, attempt %d of %d", w.wish, stats.State, stats.Attempts, w.wishedAt)
 	}

@@ -125,6 +125,16 @@ func (w *world) sessionHeld() bool {
 	return false
 }
 
+// callbackHeld reports whether a callback blocks. It is called with mu held.
+func (w *world) callbackHeld() bool {
+	for name, n := range w.blocked {
+		if n > 0 && runsCallbacks(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // release lets all functions return that block. It is called with mu held.
 func (w *world) release() {
 	close(w.free)

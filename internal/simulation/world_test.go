@@ -158,6 +158,7 @@ func (w *world) heal() {
 	w.mu.Unlock()
 	w.change(true)
 	w.flap()
+	patience := w.patience()
 	var waited time.Duration
 	for step := time.Millisecond; ; step *= 2 {
 		synctest.Wait()
@@ -168,7 +169,7 @@ func (w *world) heal() {
 		if why == "" {
 			return
 		}
-		if waited > w.patience() {
+		if waited > patience {
 			w.mu.Lock()
 			w.fail("healing: %v after everything is well, %s", waited, why)
 			w.mu.Unlock()
@@ -180,9 +181,22 @@ func (w *world) heal() {
 	}
 }
 
-// patience is how long healing may take.
+// patience is how long healing may take. A message that the server refuses costs up to three
+// connections, each of which is too short for the schedule to restart: one that it ends among other
+// messages, a trial that ends with 1008, after which it is not dropped yet, and another trial.
 func (w *world) patience() time.Duration {
-	return 2*time.Minute + 4*w.Settings.Tiers[len(w.Settings.Tiers)-1]
+	const attempts, quiet = 3, 2 * time.Second
+	delay := w.Settings.Tiers[len(w.Settings.Tiers)-1]
+	limit := 2*time.Minute + 4*delay
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.messages {
+		isLeft := m.returned == 0 || m.accepted() && len(m.written)+m.back+m.dropped == 0
+		if w.Settings.Limit > 0 && isLeft && m.size+100 > w.Settings.Limit {
+			limit += attempts * (delay*11/10 + quiet)
+		}
+	}
+	return limit
 }
 
 // unwell returns why the client is not as it should be in a healthy world, or "". It connects a

@@ -72,7 +72,7 @@ func run(ctx context.Context, url, token string) error {
 
 func upper(ctx context.Context, client *wechatws.Client, text string) {
 	answer, err := wechatws.Call[reply](ctx, client, object{"rpc": object{"method": "upper", "data": text}})
-	log.Println("upper:", answer.RPC.Data, answer.Error.Message, err)
+	log.Println("upper:", wechatws.Printable(answer.RPC.Data), wechatws.Printable(answer.Error.Message), err)
 }
 
 // lines returns the documents of a frame.

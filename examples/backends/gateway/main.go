@@ -76,7 +76,7 @@ func run(ctx context.Context, url, token string) error {
 	client.OnMessage(func(_ context.Context, m wechatws.Message) {
 		switch m.Type {
 		case "MESSAGE_CREATE":
-			log.Println("message:", m.Field("d", "content"))
+			log.Println("message:", wechatws.Printable(m.Field("d", "content")))
 		case "READY":
 			current.Store(&session{m.Field("d", "session_id"), m.Field("d", "resume_gateway_url")})
 		case "op 7":

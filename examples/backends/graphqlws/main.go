@@ -75,7 +75,7 @@ func run(ctx context.Context, url, token string) error {
 			return // the answer to a mutation
 		}
 		last = n.Payload.Data.Events.N
-		log.Printf("event %d: %s", last, n.Payload.Data.Events.Text)
+		log.Printf("event %d: %s", last, wechatws.Printable(n.Payload.Data.Events.Text))
 		if text, found := strings.CutPrefix(n.Payload.Data.Events.Text, "repeat "); found {
 			go add(ctx, client, text)
 		}

@@ -38,7 +38,7 @@ func newKernel(ctx context.Context, url string) (id string, err error) {
 	defer response.Body.Close()
 	var kernel struct{ ID string }
 	err = json.NewDecoder(response.Body).Decode(&kernel)
-	log.Print("a new kernel: ", kernel.ID)
+	log.Print("a new kernel: ", wechatws.Printable(kernel.ID))
 	return kernel.ID, err
 }
 

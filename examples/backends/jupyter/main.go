@@ -41,7 +41,7 @@ func run(ctx context.Context, url string) error {
 	for ; ctx.Err() == nil; time.Sleep(time.Second / 2) {
 		cell := execute(`n += 1; print("n is", n)`)
 		answer, err := client.Request(ctx, cell, cell.reply)
-		log.Print("executed: ", answer.Field("content", "status"), err)
+		log.Print("executed: ", wechatws.Printable(answer.Field("content", "status")), err)
 	}
 	return ctx.Err()
 }

@@ -52,7 +52,7 @@ func answer(m wechatws.Message) (any, error) {
 	if m.Type == "" || m.Decode(&call) != nil {
 		return nil, nil
 	}
-	log.Printf("%s %s", m.Type, call.Params)
+	log.Printf("%s %s", wechatws.Printable(m.Type), wechatws.Printable(call.Params))
 	if data := answers[m.Type]; data != nil {
 		return object{"status": "ok", "retcode": 0, "data": data, "echo": call.Echo}, nil
 	}
