@@ -97,7 +97,7 @@ func WithoutHeartbeat() Option {
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and
 // a timeout of 10 s. Zero fields keep their defaults. The timeout must be longer than the
 // interval of the pings. With [Heartbeat] Pong the interval has no effect, and heartbeats that are
-// further apart than the timeout make it longer.
+// further apart than half the timeout make it longer.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
 		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)
