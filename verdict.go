@@ -52,7 +52,7 @@ func (s *session) awaitVerdict(upTo int64, d time.Duration) {
 	defer cancel()
 	c.mu.Lock()
 	c.verdict.give, c.verdict.due = cancel, false
-	if s.hasRetired() {
+	if s.hasRetired() || c.forced { // also since the connection has ended
 		cancel()
 	}
 	c.mu.Unlock()

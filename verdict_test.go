@@ -227,6 +227,23 @@ func TestReconnectWaitsForNoCallback(t *testing.T) {
 	})
 }
 
+// A trace function that calls Reconnect runs after the end of the connection and before the wait.
+func TestReconnectBeforeTheWaitForCallbacks(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var c *client
+		c = w.client(append(quiet(), wechatws.WithTrace(wechatws.Trace{Close: func(context.Context, wechatws.CloseEvent) {
+			_ = c.Reconnect()
+		}}))...)
+		c.OnOpen(func(context.Context, wechatws.OpenEvent) { time.Sleep(5 * time.Second) })
+		require.NoError(t, c.Connect(t.Context()))
+		w.conn().Cut(wstest.FIN)
+		w.sleep(0)
+		require.Equal(t, wechatws.StateOpen, c.State())
+		require.NoError(t, c.CloseNow())
+		w.sleep(time.Hour)
+	})
+}
+
 // The end of the client ends the wait, and a change of the network does not.
 func TestTheWaitForCallbacksEnds(t *testing.T) {
 	for name, end := range map[string]func(c *client){

@@ -19,7 +19,7 @@ func TestTheGuideQuotesTheCodeAsItIs(t *testing.T) {
 	guide, err := os.ReadFile("../../../docs/testing.md")
 	require.NoError(t, err)
 	var code strings.Builder
-	for _, name := range []string{"bot.go", "bot_test.go"} {
+	for _, name := range []string{"bot.go", "bot_test.go", "feed.go", "feed_test.go"} {
 		file, err := os.ReadFile(name)
 		require.NoError(t, err)
 		code.Write(file)
