@@ -69,6 +69,7 @@ type link struct {
 	writer    writer
 
 	unpack func(Message) ([]Message, error) // nil: messages are taken as they arrive
+	packed *batch                           // the messages that are being unpacked; nil: none. Used as early is
 
 	// Used on the reader goroutine only, and by login and Setup before it.
 	early     []*batch // received, and not passed on yet: during setup, or when a match function has ended the reader
@@ -356,7 +357,7 @@ func (l *link) ReadAll() error {
 		return err
 	}
 	for {
-		b, err := l.batchOf(l.conn.Receive())
+		b, err := l.nextBatch()
 		if err != nil {
 			return err
 		}
@@ -388,15 +389,23 @@ func (l *link) pass(b *batch) (goOn bool) {
 	return !ok || l.split(b) || l.reader.Put(b, b.at, n, size)
 }
 
-// batchOf makes a batch of what Receive has returned. With an error, it first answers what has
-// ended the connection.
-func (l *link) batchOf(received *ws.Batch, err error) (*batch, error) {
+// nextBatch receives messages; those of WithUnpack are what one message that has arrived was unpacked
+// to. After an error of the connection, which it returns, it answers what has ended it.
+func (l *link) nextBatch() (*batch, error) {
+	if b := l.unpackNext(); b != nil {
+		return b, nil
+	}
+	received, err := l.conn.Receive()
 	if err != nil {
 		l.answerEnd(err)
 		return nil, err
 	}
 	b := newBatch(l, received)
-	if l.unpack != nil || l.client.cfg.typeFunc != nil {
+	if l.unpack != nil && b.Skipped == 0 {
+		l.packed = b
+		return l.unpackNext(), nil
+	}
+	if l.client.cfg.typeFunc != nil {
 		l.show(b, l.prepare)
 	}
 	return b, nil

@@ -15,9 +15,10 @@ import (
 // Fail does not block, does not wait for callbacks, and may be called from any goroutine, in any
 // callback and in any other function that the client calls. Callbacks of messages that had arrived
 // before still run. Called in the callback of a message, it comes before the next attempt although the
-// peer has closed the connection meanwhile, as [WithRetryIf] says. Before the first Connect the client fails, too, and a later Connect starts
-// anew. Fail has no effect on a client that has ended, or that [Client.Close] or [Client.Shutdown]
-// is ending. If err is nil, the client fails with an [*OptionError] that says so.
+// peer has closed the connection meanwhile, as [WithRetryIf] says. Before the first Connect the client
+// fails, too, and a later Connect starts anew. Fail has no effect on a client that has ended, or that
+// [Client.Close] or [Client.Shutdown] is ending. If err is nil, the client fails with an
+// [*OptionError] that says so.
 func (c *Client) Fail(err error) {
 	if err == nil {
 		err = &OptionError{Option: "Fail", Value: "nil", Want: "err must be an error"}
@@ -45,9 +46,9 @@ func (c *Client) Fail(err error) {
 // [Setup], so that a callback ends only the connection that its message came from; cause becomes the Err of [CloseEvent] and [StateChange], and must not be nil.
 //
 // The connection ends without a close handshake, as the client ends a half-open one. If cause is or
-// wraps a [*CloseError] with a Code other than [StatusAbnormalClosure], the peer receives a close
-// frame with that code and Reason instead, behind the message that is being written, and has 2 s
-// for its answer. A CloseError that came from a peer is not sent on.
+// wraps a [*CloseError] with a Code other than 0, [StatusNoStatusRcvd] and [StatusAbnormalClosure],
+// the peer receives a close frame with that code and Reason instead, behind the message that is being
+// written, and has 2 s for its answer. A CloseError that came from a peer is not sent on.
 //
 // With a cause that is or wraps [ErrReconnect] the next attempt follows at once, as after
 // [Client.Reconnect], which may meet another connection than the one that a message came from.

@@ -175,7 +175,7 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 		}
 		if o.batch == nil || o.next == len(o.batch.Messages) {
 			err := o.until(ctx, func() (err error) {
-				if o.batch, err = l.batchOf(l.conn.Receive()); err != nil {
+				if o.batch, err = l.nextBatch(); err != nil {
 					err = l.closeError(err)
 				}
 				return err
@@ -277,7 +277,7 @@ func (l *link) writeAlone(m *Outbound) error {
 	grace := time.AfterFunc(readGrace, func() { l.fail(&CloseError{Code: StatusAbnormalClosure, Err: err}) })
 	defer grace.Stop()
 	for {
-		b, readErr := l.batchOf(l.conn.Receive())
+		b, readErr := l.nextBatch()
 		if readErr == nil {
 			l.screen(b, false)
 			b.release()

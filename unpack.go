@@ -73,43 +73,53 @@ type prepared struct {
 // is in fields, so that it goes on behind a function that calls runtime.Goexit.
 type preparation struct {
 	*batch
-	raw   []ws.Message // as they have arrived; nil: they are not unpacked
-	next  int          // index in raw of the one to be unpacked next
-	typed int          // how many of those that came out have a type
+	raw   *ws.Message // as it has arrived; nil: it is unpacked, or need not be
+	typed int         // how many of those that came out have a type
 }
 
-// prepare calls the functions of WithUnpack and WithTypeFunc with the messages of b. It is called
-// on the goroutine that has received them.
+// unpackNext returns a batch of what the next message of packed was unpacked to; nil: there is none.
+// These wait for room in the inbox before the next one is unpacked.
+func (l *link) unpackNext() *batch {
+	from := l.packed
+	if from == nil {
+		return nil
+	}
+	if from.next == len(from.Messages) {
+		l.packed = nil
+		from.release()
+		return nil
+	}
+	from.next++
+	b := newBatch(l, &ws.Batch{})
+	b.at = from.at
+	l.show(b, func(b *batch) { (&preparation{batch: b, raw: &from.Messages[from.next-1]}).run() })
+	return b
+}
+
+// prepare calls the function of WithTypeFunc with the messages of b. It is called on the goroutine
+// that has received them.
 func (l *link) prepare(b *batch) {
 	if b.Skipped > 0 {
 		return
 	}
-	p := &preparation{batch: b}
-	if l.unpack == nil {
-		b.prepared = make([]prepared, len(b.Messages))
-		p.run()
-		return
-	}
-	received := b.Batch
-	defer received.Release()
-	p.raw, b.Batch = received.Messages, &ws.Batch{}
-	p.run()
+	b.prepared = make([]prepared, len(b.Messages))
+	(&preparation{batch: b}).run()
 }
 
 // run goes on with the preparation.
 func (p *preparation) run() {
-	for p.next < len(p.raw) {
-		p.unpackNext()
+	if p.raw != nil {
+		p.unpack()
 	}
 	for p.link.client.cfg.typeFunc != nil && p.typed < len(p.Messages) {
 		p.typeNext()
 	}
 }
 
-// unpackNext unpacks a message.
-func (p *preparation) unpackNext() {
-	raw := p.raw[p.next]
-	p.next++
+// unpack unpacks the message.
+func (p *preparation) unpack() {
+	raw := *p.raw
+	p.raw = nil
 	if raw.Text && !utf8.Valid(raw.Data) {
 		p.add(raw, ErrNotUTF8)
 		return

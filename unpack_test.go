@@ -326,3 +326,33 @@ func TestAPanicOfTypeFuncCostsTheType(t *testing.T) {
 		c.close()
 	})
 }
+
+// What comes out waits for room in the inbox, one message that has arrived at a time.
+func TestUnpackedMessagesWaitForTheInbox(t *testing.T) {
+	const each = 500
+	virtual(t, func(t *testing.T, w *world) {
+		out := make([]wechatws.Message, each)
+		for i := range out {
+			out[i].Data = []byte(`{}`)
+		}
+		unpacked := 0
+		c := w.client(append(quiet(), wechatws.WithUnpack(func(int) func(wechatws.Message) ([]wechatws.Message, error) {
+			return func(wechatws.Message) ([]wechatws.Message, error) { unpacked++; return out, nil }
+		}))...)
+		release := make(chan struct{})
+		received := 0
+		c.OnMessage(func(context.Context, wechatws.Message) { <-release; received++ })
+		c.connect()
+		conn := w.conn()
+		for range 200 {
+			transmit(t, conn, "x")
+		}
+		w.sleep(time.Minute)
+		assert.LessOrEqual(t, c.Stats().Inbox, 1024+each)
+		assert.LessOrEqual(t, unpacked, 4)
+		close(release)
+		w.sleep(time.Minute)
+		assert.Equal(t, 200*each, received)
+		c.close()
+	})
+}
