@@ -15,9 +15,9 @@ import (
 // Fail does not block, does not wait for callbacks, and may be called from any goroutine, in any
 // callback and in any other function that the client calls. Callbacks of messages that had arrived
 // before still run. Called in the callback of a message, it comes before the next attempt although the
-// peer has closed the connection meanwhile, as [WithRetryIf] says. Before the first Connect the client fails, too, and a later Connect starts
-// anew. Fail has no effect on a client that has ended, or that [Client.Close] or [Client.Shutdown]
-// is ending. If err is nil, the client fails with an [*OptionError] that says so.
+// peer has closed the connection meanwhile, as [WithRetryIf] says. Before the first Connect the client
+// fails, too, and a later Connect starts anew. Fail has no effect on a client that has ended, or that
+// [Client.Close] or [Client.Shutdown] is ending. If err is nil, the client fails with an [*OptionError] that says so.
 func (c *Client) Fail(err error) {
 	if err == nil {
 		err = &OptionError{Option: "Fail", Value: "nil", Want: "err must be an error"}
