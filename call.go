@@ -26,15 +26,16 @@ func WithRequestID(path ...string) Option {
 	})
 }
 
-// Call sends v as [Client.Send] does, and returns the answer, decoded into a T: the first message
-// from then on that has the id of v. It blocks until then, or until ctx ends. The answer reaches
+// Call sends v as [Client.Send] does, and returns the answer, decoded into a T, which may also be
+// [Message]: the first message from then on that has the id of v. It blocks until then, or until ctx ends. The answer reaches
 // the callbacks as well; it is not an error if none of them takes it. However many calls wait, a
 // message is searched once for an id, and only the call with that id sees it.
 //
 // [WithRequestID] sets where the id is, by default in the field "id". It is a string or a number;
 // the string "7" and the number 7 are two ids, and so are 7 and 7.0. If v has none, and the place
-// is a field of the message itself, Call adds a number. Otherwise v must have one that no other
-// call waits for, or the error is an [*OptionError].
+// is a field of the message itself, Call adds a number between 1<<20 and 1<<31, which leaves smaller
+// ones to the program. Otherwise v must have one that no other call waits for, or the error is an
+// [*OptionError]. Where ids must be strings, v has them.
 //
 // If T or *T has a method Err() error, Call returns what it returns, together with the answer. So
 // the error of a protocol is a type of the program, with the fields of the protocol:
@@ -75,6 +76,10 @@ func Call[T any, C *Client | *Setup](ctx context.Context, c C, v any) (T, error)
 	}
 	if err != nil {
 		return result, err
+	}
+	if raw, ok := any(&result).(*Message); ok {
+		*raw = answer
+		return result, nil
 	}
 	err = users.Protect(func() error {
 		if err := answer.Decode(&result); err != nil {

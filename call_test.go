@@ -86,6 +86,10 @@ func TestCall(t *testing.T) {
 		assert.Equal(t, -32601, failed.Code)
 		assert.Same(t, failed, answer.Error)
 
+		raw, err := wechatws.Call[wechatws.Message](t.Context(), c.Client, rpc{Method: "fail"})
+		require.NoError(t, err)
+		assert.NotEmpty(t, raw.Field("id"), "as it arrived")
+
 		require.NoError(t, w.conn().Send(`{"msg_type":"go"}`))
 		w.sleep(time.Second)
 		assert.Equal(t, "inside", inside.Result, "also in a callback, which keeps the inbox busy")

@@ -54,9 +54,10 @@ type Client struct {
 	refusals    refusals
 	endedAtBeat int // how many connections in a row, see blameBeat
 	verdict     verdict
-	done        chan struct{} // see Done
-	closed      chan struct{} // closed and replaced by each Close, CloseNow and Shutdown
-	misuses     []error       // returned by the next Connect
+	discard     context.CancelFunc // ends the context of the last session's callbacks; nil: there was none
+	done        chan struct{}      // see Done
+	closed      chan struct{}      // closed and replaced by each Close, CloseNow and Shutdown
+	misuses     []error            // returned by the next Connect
 }
 
 // New returns a client for a URL of the scheme ws or wss; http and https mean the same. Spaces
@@ -325,6 +326,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 	}
 	s, left := c.running()
 	if s == nil {
+		c.discardCallbacks()
 		return left
 	}
 	s.cancel()
@@ -338,6 +340,7 @@ func (c *Client) Close(code StatusCode, reason string) error {
 func (c *Client) CloseNow() error {
 	s, left := c.running()
 	if s == nil {
+		c.discardCallbacks()
 		return left
 	}
 	s.cut()
@@ -372,6 +375,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	defer exempt(ctx)()
 	s, left := c.running()
 	if s == nil {
+		defer context.AfterFunc(ctx, c.discardCallbacks)()
 		return errors.Join(c.inbox.Wait(ctx, c.inbox.Added()), left)
 	}
 	defer context.AfterFunc(ctx, s.cut)()
@@ -418,76 +422,4 @@ func (c *Client) ended() {
 	if !isClosed(c.done) {
 		close(c.done)
 	}
-}
-
-// running returns the session that is not over. If there is none, it closes the client
-// itself and returns the *UndeliveredError of what is left. It ends every Connect and Run
-// that waits for a session to be done.
-func (c *Client) running() (s *session, left error) {
-	c.mu.Lock()
-	close(c.closed)
-	c.closed = make(chan struct{})
-	if s := c.session; s != nil && !s.isOver() {
-		c.mu.Unlock()
-		return s, nil
-	}
-	c.refuse(ErrClosed, true)
-	if c.stats.State != StateClosed {
-		c.move(StateChange{To: StateClosed})
-	}
-	c.mu.Unlock()
-	return nil, c.takeBack(ErrClosed)
-}
-
-// endOrClose is end for the calls that close the client: one that fails meanwhile is closed after that.
-func (c *Client) endOrClose(s *session, code StatusCode, reason string) (left error) {
-	left = c.end(s, code, reason, nil)
-	if s.err != nil {
-		_, left = c.running()
-	}
-	return left
-}
-
-// end closes the session. The first call closes the link and returns the *UndeliveredError
-// of what is left; all other calls wait for the first one and return nil. It does not wait
-// for a user's function, nor for a goroutine that may be in one. Its callers end the
-// context of the callbacks, except Shutdown.
-func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
-	c.mu.Lock()
-	first := c.session == s && !c.closing
-	if first {
-		s.begin()
-		c.cause = cause
-		s.retire()
-		c.refuse(ErrClosed, true)
-	}
-	l, newest := c.link, c.newest
-	c.mu.Unlock()
-	if !first {
-		<-s.over
-		return nil
-	}
-	if l != nil {
-		l.reader.HandOff()
-		c.inbox.Wake()
-		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
-		_ = c.outbox.Flush(drain)
-		cancel()
-		l.close(s.graceful, &CloseError{Code: code, Reason: reason})
-	} else if newest != nil {
-		newest.fail(&CloseError{Code: code, Reason: reason})
-	}
-	var ending ending
-	if l != nil {
-		ending = l.over()
-	}
-	left = c.takeBack(ErrClosed)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if l != nil {
-		s.detach(l, ending)
-	}
-	s.left = left
-	s.settle(StateClosed, cause)
-	return left
 }

@@ -42,7 +42,7 @@ func (c *Client) Fail(err error) {
 // Disconnect ends a connection that is open, or on which the [Client.AfterConnect] functions run; the
 // next attempt follows by the schedule. Use it when only the application can recognise that the peer
 // does not work any more. connection is the number of the connection in [Message], [OpenEvent] and
-// [Setup]; cause becomes the Err of [CloseEvent] and [StateChange], and must not be nil.
+// [Setup], so that a callback ends only the connection that its message came from; cause becomes the Err of [CloseEvent] and [StateChange], and must not be nil.
 //
 // The connection ends without a close handshake, as the client ends a half-open one. If cause is or
 // wraps a [*CloseError] with a Code other than [StatusAbnormalClosure], the peer receives a close
@@ -160,4 +160,87 @@ func (l *link) over() ending {
 	l.awaitWriter(writing)
 	l.abandon()
 	return endingOf(l.why())
+}
+
+// running returns the session that is not over. If there is none, it closes the client
+// itself and returns the *UndeliveredError of what is left. It ends every Connect and Run
+// that waits for a session to be done.
+func (c *Client) running() (s *session, left error) {
+	c.mu.Lock()
+	close(c.closed)
+	c.closed = make(chan struct{})
+	if s := c.session; s != nil && !s.isOver() {
+		c.mu.Unlock()
+		return s, nil
+	}
+	c.refuse(ErrClosed, true)
+	if c.stats.State != StateClosed {
+		c.move(StateChange{To: StateClosed})
+	}
+	c.mu.Unlock()
+	return nil, c.takeBack(ErrClosed)
+}
+
+// discardCallbacks ends the context of callbacks of a session that has ended: after a failure they
+// receive what had arrived, and one of them may wait for the end of its context.
+func (c *Client) discardCallbacks() {
+	c.mu.Lock()
+	discard := c.discard
+	c.mu.Unlock()
+	if discard != nil {
+		discard()
+	}
+}
+
+// endOrClose is end for the calls that close the client: one that fails meanwhile is closed after that.
+func (c *Client) endOrClose(s *session, code StatusCode, reason string) (left error) {
+	left = c.end(s, code, reason, nil)
+	if s.err != nil {
+		_, left = c.running()
+	}
+	return left
+}
+
+// end closes the session. The first call closes the link and returns the *UndeliveredError
+// of what is left; all other calls wait for the first one and return nil. It does not wait
+// for a user's function, nor for a goroutine that may be in one. Its callers end the
+// context of the callbacks, except Shutdown.
+func (c *Client) end(s *session, code StatusCode, reason string, cause error) (left error) {
+	c.mu.Lock()
+	first := c.session == s && !c.closing
+	if first {
+		s.begin()
+		c.cause = cause
+		s.retire()
+		c.refuse(ErrClosed, true)
+	}
+	l, newest := c.link, c.newest
+	c.mu.Unlock()
+	if !first {
+		<-s.over
+		return nil
+	}
+	if l != nil {
+		l.reader.HandOff()
+		c.inbox.Wake()
+		drain, cancel := context.WithTimeout(s.graceful, c.cfg.drainTimeout)
+		_ = c.outbox.Flush(drain)
+		cancel()
+		l.close(s.graceful, &CloseError{Code: code, Reason: reason})
+	} else if newest != nil {
+		newest.fail(&CloseError{Code: code, Reason: reason})
+	}
+	var ending ending
+	if l != nil {
+		ending = l.over()
+	}
+	left = c.takeBack(ErrClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l != nil {
+		s.detach(l, ending)
+	}
+	s.left = left
+	s.settle(StateClosed, cause)
+	return left
 }

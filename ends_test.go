@@ -431,3 +431,40 @@ func TestDisconnectAndReconnectAtOnce(t *testing.T) {
 		c.close()
 	})
 }
+
+// A callback that waits for the end of its context does not outlast the client.
+func TestACallbackThatWaitsEndsWithTheClient(t *testing.T) {
+	for name, end := range map[string]func(c *client) error{
+		"Close":    func(c *client) error { return c.Close(wechatws.StatusNormalClosure, "") },
+		"CloseNow": func(c *client) error { return c.CloseNow() },
+		"Shutdown": func(c *client) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			return c.Shutdown(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				c := w.client(quiet()...)
+				c.OnMessage(func(ctx context.Context, _ wechatws.Message) { <-ctx.Done() })
+				c.connect()
+				require.NoError(t, w.conn().Send("{}"))
+				w.sleep(time.Second)
+				c.Fail(errors.New("no"))
+				w.sleep(time.Minute)
+				select {
+				case <-c.Done():
+					t.Fatal("a callback still runs")
+				default:
+				}
+				_ = end(c)
+				w.sleep(time.Second)
+				select {
+				case <-c.Done():
+				default:
+					t.Fatal("the callback still runs")
+				}
+			})
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/wstest"
@@ -55,6 +56,31 @@ func (p points) Err() error {
 		return nil
 	}
 	return errors.New(p.Error)
+}
+
+// In the setup of a connection, before anything else is sent.
+func ExampleCall_setup() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnMessage(func(c *wstest.Conn, m wstest.Message) {
+		var asked struct{ ID int64 }
+		_ = json.Unmarshal(m.Data, &asked)
+		_ = c.Send(fmt.Sprintf(`{"id":%d,"session":"s1"}`, asked.ID))
+	})
+	client, err := wechatws.New(server.URL(), wechatws.WithoutHeartbeat())
+	if err != nil {
+		panic(err)
+	}
+	client.AfterConnect(5*time.Second, func(ctx context.Context, setup *wechatws.Setup) error {
+		answer, err := wechatws.Call[struct{ Session string }](ctx, setup, map[string]string{"name": "create"})
+		fmt.Println(answer.Session)
+		return err
+	})
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: s1
 }
 
 // In OCPP the id is the second element of an array, in requests and in answers.

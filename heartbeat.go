@@ -33,7 +33,8 @@ type Heartbeat struct {
 	// Pong reports whether a message is the server's answer, for servers that answer in
 	// JSON and not to protocol pings. If it is set, no protocol pings are sent, round-trip
 	// times are measured from the answers, and the answers reach no callback. If the heartbeats are
-	// further apart than the [Liveness] Timeout, the time between two of them is added to the timeout.
+	// further apart than half the [Liveness] Timeout, the time between two of them is added to it; it
+	// does not begin before a heartbeat can have been answered.
 	// While the connection is open, it is called for every message that [Client.OnMessage] callbacks
 	// would receive, also for those that have no type or are not JSON, on the goroutine that reads the
 	// connection, so that an answer never waits for callbacks. It must not block, nor retain the
@@ -179,6 +180,9 @@ func (h *heartbeat) start() {
 	beating.Add(1)
 	now := time.Now()
 	h.from = now
+	if h.Pong != nil { // nothing is asked before
+		h.from = now.Add(max(0, h.First-h.Interval))
+	}
 	if h.Interval > 0 {
 		h.nextBeat = now.Add(cmp.Or(h.First, h.Interval))
 	}
@@ -322,7 +326,7 @@ func (h *heartbeat) resume() {
 	defer h.mu.Unlock()
 	now := time.Now()
 	if !h.from.IsZero() {
-		h.from = now
+		h.from = later(h.from, now)
 	}
 	h.reads = now
 	h.link.stalled.Store(false) // not before from is set: tick would count the stall

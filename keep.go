@@ -19,7 +19,8 @@ import (
 // v is encoded by Keep, the error of which it returns, and again for each connection, at the end of
 // its setup, so that a [encoding/json.Marshaler] can say where to go on. If that fails,
 // [Client.OnError] receives the error and v is sent as encoded before. v must not be changed, unless
-// its methods take care of that.
+// its methods take care of that. Callbacks of the connection before have run by then, except one that
+// waits in a call of the client, or that takes longer than 10 s.
 //
 // The peer's answers are messages like any others. What is kept is not in the queue: [Client.Flush]
 // does not wait for it, the bounds of [WithQueue] do not count it, and it is never dropped, nor

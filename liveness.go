@@ -75,6 +75,13 @@ func (h *heartbeat) counted(at time.Time, arrived int64, from time.Time) time.Ti
 	return from
 }
 
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -83,7 +83,7 @@ func (j *journal) close(ctx context.Context, e CloseEvent) {
 	lasted := time.Since(j.opened)
 	j.outage = time.Now()
 	j.mu.Unlock()
-	if e.Err == nil { // after Close; state logs that
+	if ended := (*CloseError)(nil); !errors.As(e.Err, &ended) { // by Close, or the end of a context; state logs that
 		return
 	}
 	j.line(ctx, slog.LevelWarn, "connection lost", "connection", e.Connection, "lasted", lasted.String(), "code", int(e.Code), "err", e.Err)

@@ -74,7 +74,7 @@ func (m Message) Decode(v any) error {
 }
 
 // On registers fn for messages of one type, decoded into a T by the client's [Codec]; T may
-// also be [Message]. The empty type stands for text messages without a type. Several functions for one type are called in the order of registration,
+// also be [Message]. The empty type stands for JSON text without a type. Several functions for one type are called in the order of registration,
 // each with a value of its own. If a message does not fit T, [Client.OnError] callbacks receive
 // a [*DecodeError] instead. remove removes fn again.
 //
@@ -82,7 +82,7 @@ func (m Message) Decode(v any) error {
 // method of the client. While it blocks, up to 1,024 messages or 4 MiB wait; then the client
 // stops reading, and TCP slows the peer down. If fn panics, [Client.OnError] callbacks receive a
 // [*PanicError]. The context of fn has the values of the context of [Client.Connect], and ends
-// with the session: when [Client.Close] is called, or the client fails.
+// when [Client.Close] is called. After a failure it ends behind the callbacks of what had arrived.
 //
 // On does not block, and may be called at any time, from any goroutine and any callback. To
 // receive the first message of a connection, register fn before Connect. A nil fn is an
@@ -227,7 +227,9 @@ func owned(fn func(context.Context, Message)) func(context.Context, Message) {
 }
 
 // OnUnknown registers fn for messages without an [On] callback: those of another type, and those
-// without a type, such as binary messages and text that is not JSON. The rules of On apply.
+// without a type, such as binary messages and text that is not JSON. Without it messages of another
+// type are ignored, and messages without one that nothing else takes are a [*DecodeError], which
+// [Client.OnError] callbacks receive. The rules of On apply.
 func (c *Client) OnUnknown(fn func(ctx context.Context, m Message)) (remove func()) {
 	return register(c, "OnUnknown", &c.onUnknown, owned(fn))
 }

@@ -97,7 +97,7 @@ func WithoutHeartbeat() Option {
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and
 // a timeout of 10 s. Zero fields keep their defaults. The timeout must be longer than the
 // interval of the pings. With [Heartbeat] Pong the interval has no effect, and heartbeats that are
-// further apart than the timeout make it longer.
+// further apart than half the timeout make it longer.
 func WithLiveness(l Liveness) Option {
 	return setting("WithLiveness", func(c *config) error {
 		given := fmt.Sprintf("interval %v, timeout %v", l.Interval, l.Timeout)
@@ -126,6 +126,9 @@ func WithoutLiveness() Option {
 // "msg_type". Its value is a string, or a number or boolean, which is routed by its JSON text:
 // a callback registered with On(client, "4", …) is called for "op":4. The name must be valid
 // UTF-8 that needs no escapes in JSON. [WithTypePath] is for a field inside another one.
+//
+// The default heartbeat has the field too: with "type" it is {"type":"ping"}. A server that does not
+// expect that needs [WithoutHeartbeat] or [WithHeartbeat].
 func WithTypeField(name string) Option {
 	return setting("WithTypeField", func(c *config) error {
 		c.typeField, c.typePath, c.typeFunc = name, []string{name}, nil

@@ -381,3 +381,19 @@ func TestTheFirstFailureIsLoggedByDefault(t *testing.T) {
 		})
 	}
 }
+
+// A program that ends as it was told loses nothing that the log would have to warn of.
+func TestTheEndOfRunIsNoWarning(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		var log bytes.Buffer
+		c := w.clientOf(w.srv.URL(), append(quiet(), wechatws.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))...)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+		w.sleep(time.Second)
+		cancel(errors.New("SIGTERM"))
+		require.NoError(t, <-done)
+		assert.NotContains(t, log.String(), "WARN")
+		assert.Contains(t, log.String(), "msg=closed wechatws.err=SIGTERM")
+	})
+}

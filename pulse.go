@@ -15,12 +15,8 @@ type pulse struct {
 // newPulse returns the pulse of h, which check has returned, or an error for option.
 func (c *config) newPulse(option string, h Heartbeat) (*pulse, error) {
 	p := &pulse{Heartbeat: h, timeout: c.liveness.Timeout}
-	probes := c.liveness.Interval
-	if h.Pong != nil {
-		probes = max(h.First, h.Interval)
-	}
-	if p.timeout > 0 && probes >= p.timeout {
-		p.timeout += probes
+	if h.Pong != nil && p.timeout > 0 && h.Interval > p.timeout/2 { // the answer takes its time, too
+		p.timeout += h.Interval
 	}
 	if h.Interval == 0 || h.NewMessage != nil {
 		return p, nil

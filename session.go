@@ -401,6 +401,7 @@ func (s *session) settle(to State, err error) {
 	c.move(StateChange{To: to, Attempt: c.stats.Attempt, Err: err})
 	s.last = c.inbox.Added()
 	s.cutShort = s.graceful.Err() != nil // not later: cancel may end the context of Shutdown
+	c.discard = s.cancel
 	c.event(s, func(context.Context) { s.cancel() })
 	close(s.over)
 }

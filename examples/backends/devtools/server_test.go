@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"os"
 	"os/exec"
 	"testing"
@@ -27,15 +26,4 @@ func chromium(t *testing.T) *backend.Process {
 		args = append(args, "--no-sandbox") // Chromium does not start as root with it
 	}
 	return backend.Start(t, "DevTools listening on", name, args...)
-}
-
-// The browser that the bot's test needs starts, and starts again on the same port.
-func TestChromium(t *testing.T) {
-	browser := chromium(t)
-	browser.Kill()
-	browser.Start()
-	response, err := http.Get("http://" + browser.Addr + "/json/version")
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusOK, response.StatusCode)
 }

@@ -48,7 +48,7 @@ func run(ctx context.Context, url, token string) error {
 		Text string `json:"raw_message"`
 	}) {
 		r, err := wechatws.Call[result](ctx, client, object{"action": "send_msg", "params": object{"user_id": m.User, "message": "you said: " + m.Text}})
-		log.Printf("message %q, answer %q, error: %v", m.Text, fmt.Sprint(r.Data["message_id"]), err)
+		log.Printf("message %q, answer %q: %v", m.Text, fmt.Sprint(r.Data["message_id"]), err)
 	})
 	return client.Run(ctx)
 }

@@ -20,17 +20,17 @@ func TestBot(t *testing.T) {
 	for range 3 {
 		n++
 		say(conn, fmt.Sprint("text ", n))
-		bot.Expect(fmt.Sprint("message: text ", n))
+		bot.Expect(fmt.Sprintf("message %q", fmt.Sprint("text ", n)))
 	}
 	s.Stop(wstest.RST)
 	s.Start()
 	conn = <-s.conns
 	n++
 	say(conn, fmt.Sprint("text ", n))
-	bot.Expect(fmt.Sprint("message: text ", n))
+	bot.Expect(fmt.Sprintf("message %q", fmt.Sprint("text ", n)))
 	for i := 1; i <= n; i++ {
 		require.Equal(t, fmt.Sprint("you said: text ", i), <-s.said)
-		require.Equal(t, 1, bot.Count(fmt.Sprintf("text %d answer: %d <nil>", i, i)))
+		require.Equal(t, 1, bot.Count(fmt.Sprintf(`message "text %d", answer "%d": <nil>`, i, i)))
 	}
 	require.NoError(t, bot.Stop())
 	require.Zero(t, bot.Count("error: "))
