@@ -11,13 +11,14 @@ import (
 // is for what a server must receive soon however long callbacks take, such as acknowledgements,
 // answers to its own heartbeats, and its orders to end.
 //
-// fn is called with each message that arrives, also those that an [Client.AfterConnect] function
-// receives, as it receives them: with or without a type, text or binary, but not with text that is not valid UTF-8 or was skipped. A reply
-// that is not nil, which may be anything that [Client.Send] takes, is written on the same connection,
-// ahead of the queue and in the order of the messages. It is dropped if the connection ends before. If
-// the server does not read, up to 1,024 replies of 4 MiB together wait; others are dropped, and
-// reported to [Client.OnError] in a [*DroppedError] with [ErrQueueFull]. The message reaches the
-// callbacks as well; it is not an error if none of them takes it.
+// fn is called with each message that arrives, with or without a type, text or binary, but not with
+// text that is not valid UTF-8 or was skipped. Those of a connection's setup it is called with as the
+// [Client.AfterConnect] function receives them. A reply that is not nil, which may be anything that
+// [Client.Send] takes, is written on the same connection, ahead of the queue and in the order of the
+// messages. It is dropped if the connection ends before. If the server does not read, up to 1,024
+// replies of 4 MiB together wait; others are dropped, and reported to [Client.OnError] in a
+// [*DroppedError] with [ErrQueueFull]. The message reaches the callbacks as well; it is not an error
+// if none of them takes it.
 //
 // An error ends the connection, as [Client.Disconnect] does with this cause; fn is not called with
 // later messages of that connection. If it is marked with [Permanent], it ends the client, also when

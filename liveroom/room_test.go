@@ -365,7 +365,8 @@ func TestCallbackMayChangeItsMessage(t *testing.T) {
 	})
 }
 
-// A message that does not fit its type is reported, and does no other harm.
+// A message that does not fit its type is reported, and does no other harm. Text that is not JSON and
+// binary messages are of no type that a room knows, and are ignored.
 func TestMalformedMessages(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Freeze(true)
@@ -380,7 +381,7 @@ func TestMalformedMessages(t *testing.T) {
 		_ = c.Send(`{"msg_type":"message","content":{}}`)
 		_ = c.Send(`{"msg_type":"message","from_name":"b","content":"still here"}`)
 		w.sleep(time.Millisecond)
-		require.Len(t, v.errors(), 5)
+		require.Len(t, v.errors(), 3)
 		var de *wechatws.DecodeError
 		for _, err := range v.errors() {
 			require.ErrorAs(t, err, &de)
