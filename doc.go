@@ -42,8 +42,7 @@
 //
 // A new connection sends the login ([WithLogin]), then runs the functions of
 // [Client.AfterConnect], and then it is open: what [Client.Keep] keeps is written, then the queue,
-// and heartbeats begin. When
-// it ends, the next attempt follows by the schedule. [Client.State] is the current [State], and
+// and heartbeats begin. When it ends, the next attempt follows by the schedule. [Client.State] is the current [State], and
 // [Client.OnStateChange] reports each change.
 //
 // Four calls end a client; none of them is followed by a reconnect:
@@ -68,16 +67,16 @@
 // over messages instead of callbacks.
 //
 // Callbacks run one at a time and in order: a connection's open event, its messages, its close
-// event. [WithParallel] runs those of different keys at the same time. They may block, panic, and call every method of the client. While they block, messages
-// wait up to a bound (1,024 messages, 4 MiB), and then the client stops reading, so that TCP
-// slows the peer down. Heartbeats continue.
+// event. [WithParallel] runs those of different keys at the same time. They may block, panic, and
+// call every method of the client. While they block, messages wait up to a bound (1,024 messages,
+// 4 MiB), and then the client stops reading, so that TCP slows the peer down. Heartbeats continue.
 //
 // # Sending
 //
 // [Client.Send] accepts a message, which is written when there is a connection, in the order of
 // acceptance. [Client.Request] also waits for the answer, and [Call] for the one with the same id.
-// [Client.SendConfirmed] waits for a confirmation, and sends the message again on the next connection until there is one.
-// [Client.Flush] waits until everything that was accepted is written. A value is encoded by the
+// [Client.SendConfirmed] waits for a confirmation, and sends the message again on the next
+// connection until there is one. [Client.Flush] waits until everything that was accepted is written. A value is encoded by the
 // codec; [Text], [Binary] and [Outbound] are sent as they are. [ExpireAfter], [FailFast],
 // [EncodeOnWrite] and [ConfirmTimeout] are options of one message.
 //

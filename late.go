@@ -9,8 +9,8 @@ package wechatws
 // [Client.OnError]. EncodeOnWrite has no effect on a [Text], a [Binary], and an [Outbound]
 // without a value.
 //
-// What a MarshalJSON method reads must be safe for use by several goroutines: the message may be
-// encoded while a function of [Client.AfterConnect] or a callback writes it. An atomic.Value does.
+// A MarshalJSON method runs while callbacks and functions of [Client.AfterConnect] do, so what they
+// store for it must be safe for use by several goroutines, such as an atomic.Value.
 func EncodeOnWrite() MessageOption {
 	return messageOption(func(m *outgoing) { m.late = true })
 }

@@ -45,9 +45,15 @@ var errSetupOver = errors.New("wechatws: Setup is used after its AfterConnect fu
 // callback does not delay it. The messages that it receives reach the callbacks too, after
 // [Client.OnOpen]; those of a failed attempt reach none, but [Client.OnError] receives the first
 // [*ReadLimitError]. While fn runs, no heartbeat is sent and the queue waits, so fn must not wait
-// for [Client.Flush], [Client.Request] or [Client.SendConfirmed]. The context of fn ends with the timeout, with [Client.Close], and
-// when the attempt is restarted, by [Client.Reconnect] or because its network is gone; that also
-// ends the connection, and with it methods of the Setup that were called with another context.
+// for [Client.Flush], [Client.Request] or [Client.SendConfirmed]. The context of fn ends with the
+// timeout, with [Client.Close], and when the attempt is restarted, by [Client.Reconnect] or because
+// its network is gone; that also ends the connection, and with it methods of the Setup that were
+// called with another context.
+//
+// An id that fn receives and every later message needs, such as that of a session, is best written by
+// a MarshalJSON method of the messages' type, which reads it from an atomic.Value, with
+// [EncodeOnWrite]: then a message that was queued before has the id of the connection that it is
+// written to.
 //
 // AfterConnect may be called at any time; it has no effect on the current connection, and
 // remove none on a call under way. A nil fn or a timeout that is not above zero is an
