@@ -157,6 +157,39 @@ func TestPongWithAnIntervalAboveTheTimeout(t *testing.T) {
 	}
 }
 
+// An answer may take its time also if the heartbeats are hardly closer than the timeout; and the wait for
+// the first one makes later silence no longer.
+func TestPongAndTheTimeout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		beat  wechatws.Heartbeat
+		found time.Duration // after the peer has fallen silent, at most
+	}{
+		"interval near the timeout": {wechatws.Heartbeat{Interval: 9 * time.Second}, 19 * time.Second},
+		"long wait for the first":   {wechatws.Heartbeat{Interval: 3 * time.Second, First: time.Minute}, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				var silent atomic.Bool
+				w.srv.OnMessage(func(conn *wstest.Conn, m wstest.Message) {
+					time.Sleep(2 * time.Second)
+					if !silent.Load() {
+						_ = conn.Send(`{"msg_type":"ack"}`)
+					}
+				})
+				tt.beat.Pong = func(m wechatws.Message) bool { return m.Type == "ack" }
+				c := w.client(wechatws.WithHeartbeat(tt.beat)).connect()
+				w.sleep(5 * time.Minute)
+				require.Empty(t, c.ends())
+				silent.Store(true)
+				w.sleep(tt.found)
+				require.Len(t, c.ends(), 1)
+				require.ErrorIs(t, c.lastClose().Err, wechatws.ErrHalfOpen)
+				c.close()
+			})
+		})
+	}
+}
+
 func TestConnectionIsThatWhichIsOpen(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(quiet()...)
