@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -178,7 +179,7 @@ func TestWhereTheIDIs(t *testing.T) {
 				conn := w.conn()
 				m, err := conn.Receive(t.Context())
 				require.NoError(t, err)
-				number := strings.Trim(m.Text()[:min(len(m.Text()), 18)], `{"idechoab\:,x `)
+				number := regexp.MustCompile(`[0-9]+`).FindString(m.Text())
 				if tt.written == "" {
 					tt.written = tt.sent
 				}
