@@ -170,7 +170,11 @@ func (j *journal) error(ctx context.Context, err error) {
 		j.unused++
 		n := j.unused
 		j.mu.Unlock()
-		j.line(ctx, often(n, slog.LevelWarn), "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
+		level := often(n, slog.LevelWarn)
+		if !j.log.Enabled(ctx, level) { // a peer may send very many of them
+			return
+		}
+		j.line(ctx, level, "message not used", "count", n, "type", printable.Text(unused.Type), "size", len(unused.Data), "err", unused.why())
 	case errors.As(err, &large):
 		j.mu.Lock()
 		j.unused++

@@ -46,24 +46,42 @@ func unusable(m Message, err error) error {
 	return &DecodeError{Data: m.own().Data, Err: err}
 }
 
+// The errors about messages that nothing takes, but those of noType.
+var (
+	errUntakenText   = fmt.Errorf("%w; OnMessage and OnUnknown take any text, WithTypeFunc can give it a type", ErrNotJSON)
+	errUntypedByFunc = fmt.Errorf("%w: the function of WithTypeFunc returned none; OnMessage and OnUnknown take such messages", ErrNoType)
+	errUntypedBinary = fmt.Errorf("%w: the message is binary; OnMessage and OnUnknown take it, WithTypeFunc and WithUnpack can give it a type", ErrNoType)
+)
+
 // untaken returns the error about a message that nothing has taken, and for which read has
 // returned err; nil for one that has a type and is only not expected.
 func (c *config) untaken(m *Message, err error) error {
 	isJSON := m.Binary || c.typeFunc != nil || peek.Valid(m.Data) // or need not be
 	switch {
 	case !isJSON:
-		err = fmt.Errorf("%w; OnMessage and OnUnknown take any text, WithTypeFunc can give it a type", ErrNotJSON)
+		err = errUntakenText
 	case err == nil:
 		return nil
 	case c.typeFunc != nil:
-		err = fmt.Errorf("%w: the function of WithTypeFunc returned none; OnMessage and OnUnknown take such messages", ErrNoType)
+		err = errUntypedByFunc
 	case m.Binary:
-		err = fmt.Errorf("%w: the message is binary; OnMessage and OnUnknown take it, WithTypeFunc and WithUnpack can give it a type", ErrNoType)
+		err = errUntypedBinary
 	default:
-		err = fmt.Errorf("%w: %s", ErrNoType, noType(m.Data, c.typePath))
+		data := m.own().Data
+		return &DecodeError{Data: data, Err: &untypedError{data, c.typePath}}
 	}
 	return &DecodeError{Data: m.own().Data, Err: err}
 }
+
+// An untypedError is the error about a JSON message without a type at a path. Its text is made when it
+// is asked for: a peer may send very many of them.
+type untypedError struct {
+	data []byte
+	path []string
+}
+
+func (e *untypedError) Error() string { return ErrNoType.Error() + ": " + noType(e.data, e.path) }
+func (e *untypedError) Unwrap() error { return ErrNoType }
 
 // noType says what is there in place of a JSON message's type, and which option would help.
 func noType(data []byte, path []string) string {
