@@ -136,7 +136,7 @@ func (c *Client) identified(v any) (m Outbound, id string, err error) {
 	rest, isObject := bytes.CutPrefix(bytes.TrimLeft(m.Data, " \t\r\n"), []byte("{"))
 	switch {
 	case isID(token):
-		return m, string(idOf(m.Data, path)), nil
+		return m, string(idIn(token)), nil
 	case !valid || token != nil || len(path) > 1 || !isObject:
 		want := "must have a string or a number as id, at WithRequestID(" + quoted(path) + ")"
 		return m, "", wrong("Call", fmt.Sprintf("%T", v), want)
@@ -168,10 +168,15 @@ func isID(token []byte) bool {
 	return len(token) > 0 && (token[0] == '"' || token[0] == '-' || token[0] >= '0' && token[0] <= '9')
 }
 
-// idOf returns the id of a message as calls are found by it: the JSON text of a number, or the
-// content of a string behind a quote. It may be a part of data; nil: there is none.
+// idOf returns the id of a message as calls are found by it; nil: there is none.
 func idOf(data []byte, path []string) []byte {
 	token, _ := peek.Token(data, path)
+	return idIn(token)
+}
+
+// idIn returns the id that a token is: the JSON text of a number, or the content of a string behind a
+// quote. It may be a part of the token; nil: it is none.
+func idIn(token []byte) []byte {
 	switch {
 	case !isID(token):
 		return nil

@@ -25,10 +25,7 @@ func (c *Client) Fail(err error) {
 	}
 	err = users.Protect(func() error { return err })
 	refuse := fmt.Errorf("%w: %w", ErrClosed, err)
-	end := endFor(err)
-	if checkClose("Fail", end.Code, end.Reason) != nil {
-		end.Code, end.Reason = StatusAbnormalClosure, ""
-	}
+	end := sendable(endFor(err))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch s := c.session; {
@@ -95,6 +92,14 @@ func endFor(cause error) *CloseError {
 	end := &CloseError{Code: StatusAbnormalClosure, Err: cause, requested: true}
 	if ce := (*CloseError)(nil); errors.As(cause, &ce) && !ce.Remote && ce.Code != 0 && ce.Code != StatusNoStatusRcvd {
 		end.Code, end.Reason = ce.Code, ce.Reason
+	}
+	return end
+}
+
+// sendable returns end without a code or a reason that must not be sent.
+func sendable(end *CloseError) *CloseError {
+	if checkClose("", end.Code, end.Reason) != nil {
+		end.Code, end.Reason = StatusAbnormalClosure, "" // no close frame
 	}
 	return end
 }

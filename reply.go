@@ -153,10 +153,7 @@ func (s *screening) askReply() {
 func (l *link) dismiss(err error) {
 	l.dismissed = true
 	err = users.Apart(func() error { return err })
-	cause := endFor(err)
-	if checkClose("", cause.Code, cause.Reason) != nil {
-		cause.Code, cause.Reason = StatusAbnormalClosure, "" // no close frame
-	}
+	cause := sendable(endFor(err))
 	if isPermanent(err) && !l.session.hasRetired() {
 		l.mu.Lock()
 		l.cause = cause

@@ -193,7 +193,6 @@ func (o *Setup) Receive(ctx context.Context) (Message, error) {
 				l.early = append(l.early, o.batch)
 				l.screen(o.batch, false)
 			}
-			l.screen(o.batch, false)
 			continue
 		}
 		m, _, err := o.batch.read(o.next)
