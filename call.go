@@ -27,9 +27,9 @@ func WithRequestID(path ...string) Option {
 }
 
 // Call sends v as [Client.Send] does, and returns the answer, decoded into a T, which may also be
-// [Message]: the first message from then on that has the id of v. It blocks until then, or until ctx ends. The answer reaches
-// the callbacks as well; it is not an error if none of them takes it. However many calls wait, a
-// message is searched once for an id, and only the call with that id sees it.
+// [Message]: the first message from then on that has the id of v. It blocks until then, or until ctx
+// ends. The answer reaches the callbacks as well; it is not an error if none of them takes it. However
+// many calls wait, a message is searched once for an id, and only the call with that id sees it.
 //
 // [WithRequestID] sets where the id is, by default in the field "id". It is a string or a number;
 // the string "7" and the number 7 are two ids, and so are 7 and 7.0. If v has none, and the place

@@ -40,7 +40,8 @@ func (c *Client) Fail(err error) {
 // Disconnect ends a connection that is open, or on which the [Client.AfterConnect] functions run; the
 // next attempt follows by the schedule. Use it when only the application can recognise that the peer
 // does not work any more. connection is the number of the connection in [Message], [OpenEvent] and
-// [Setup], so that a callback ends only the connection that its message came from; cause becomes the Err of [CloseEvent] and [StateChange], and must not be nil.
+// [Setup], so that a callback ends only the connection that its message came from; cause becomes the
+// Err of [CloseEvent] and [StateChange], and must not be nil.
 //
 // The connection ends without a close handshake, as the client ends a half-open one. If cause is or
 // wraps a [*CloseError] with a Code other than 0, [StatusNoStatusRcvd] and [StatusAbnormalClosure],
