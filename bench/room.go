@@ -99,10 +99,10 @@ var (
 	// strings and other variants that backends write.
 	tolerant = newVocabulary(
 		kindOf("message", func(v liveroom.Comment) int { return len(v.FromName) + len(v.Content) }),
-		kindOf("subscribe", func(v liveroom.Subscribe) int { return len(v.MsgContent) + int(*v.SubscribeNum) }),
-		kindOf("join", func(v liveroom.Join) int { return len(v.MsgContent) + int(*v.OnlineNum) + len(v.MessageList) }),
-		kindOf("leave", func(v liveroom.Leave) int { return len(v.MsgContent) }),
-		kindOf("buy", func(v liveroom.Buy) int { return len(v.MsgContent) }),
+		kindOf("subscribe", func(v liveroom.SubscribeEvent) int { return len(v.MsgContent) + int(*v.SubscribeNum) }),
+		kindOf("join", func(v liveroom.JoinEvent) int { return len(v.MsgContent) + int(*v.OnlineNum) + len(v.MessageList) }),
+		kindOf("leave", func(v liveroom.LeaveEvent) int { return len(v.MsgContent) }),
+		kindOf("buy", func(v liveroom.BuyEvent) int { return len(v.MsgContent) }),
 	)
 )
 

@@ -37,29 +37,29 @@ func (r *Room) OnComment(fn func(ctx context.Context, c Comment)) (remove func()
 	return register(r, &r.onComment, Comment{}.MsgType(), fn)
 }
 
-// OnJoin registers fn for each join, including this member's own (see [Join].Own).
-func (r *Room) OnJoin(fn func(ctx context.Context, j Join)) (remove func()) {
-	return register(r, &r.onJoin, Join{}.MsgType(), fn)
+// OnJoin registers fn for each join, including this member's own (see [JoinEvent].Own).
+func (r *Room) OnJoin(fn func(ctx context.Context, j JoinEvent)) (remove func()) {
+	return register(r, &r.onJoin, JoinEvent{}.MsgType(), fn)
 }
 
 // OnSubscribe registers fn for each new follower.
-func (r *Room) OnSubscribe(fn func(ctx context.Context, s Subscribe)) (remove func()) {
-	return register(r, &r.onSubscribe, Subscribe{}.MsgType(), fn)
+func (r *Room) OnSubscribe(fn func(ctx context.Context, s SubscribeEvent)) (remove func()) {
+	return register(r, &r.onSubscribe, SubscribeEvent{}.MsgType(), fn)
 }
 
-// OnLeave registers fn for each leave; see [Leave].Ghost.
-func (r *Room) OnLeave(fn func(ctx context.Context, l Leave)) (remove func()) {
-	return register(r, &r.onLeave, Leave{}.MsgType(), fn)
+// OnLeave registers fn for each leave; see [LeaveEvent].Ghost.
+func (r *Room) OnLeave(fn func(ctx context.Context, l LeaveEvent)) (remove func()) {
+	return register(r, &r.onLeave, LeaveEvent{}.MsgType(), fn)
 }
 
 // OnBuy registers fn for each purchase.
-func (r *Room) OnBuy(fn func(ctx context.Context, b Buy)) (remove func()) {
-	return register(r, &r.onBuy, Buy{}.MsgType(), fn)
+func (r *Room) OnBuy(fn func(ctx context.Context, b BuyEvent)) (remove func()) {
+	return register(r, &r.onBuy, BuyEvent{}.MsgType(), fn)
 }
 
 // OnShelfChange registers fn for goods that are put on the shelf or taken off it.
-func (r *Room) OnShelfChange(fn func(ctx context.Context, s ShelfChange)) (remove func()) {
-	return register(r, &r.onShelfChange, ShelfChange{}.MsgType(), fn)
+func (r *Room) OnShelfChange(fn func(ctx context.Context, s ShelfEvent)) (remove func()) {
+	return register(r, &r.onShelfChange, ShelfEvent{}.MsgType(), fn)
 }
 
 // OnNotice registers fn for each [Notice].

@@ -29,13 +29,13 @@
 // A type is named after its msg_type:
 //
 //	from the server    type
-//	init               Init         the server assigns an id and asks for a join
-//	join               Join         a member has joined; the first one is this client
+//	init               InitEvent       the server assigns an id and asks for a join
+//	join               JoinEvent       a member has joined; the first one is this client
 //	message            Comment
-//	subscribe          Subscribe    a new follower
-//	leave              Leave        a member has left
-//	buy                Buy          a member has bought something
-//	on_off_shelf       ShelfChange  goods were put on the shelf or taken off it
+//	subscribe          SubscribeEvent  a new follower
+//	leave              LeaveEvent      a member has left
+//	buy                BuyEvent        a member has bought something
+//	on_off_shelf       ShelfEvent      goods were put on the shelf or taken off it
 //
 //	from the client    type
 //	ping               PingCommand

@@ -26,7 +26,7 @@ func ExampleNew() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	room.OnJoin(func(ctx context.Context, j liveroom.Join) {
+	room.OnJoin(func(ctx context.Context, j liveroom.JoinEvent) {
 		fmt.Println(j.MsgContent, j.Own)
 		backend.Say("9527", "Hong", "hello?")
 	})
@@ -59,8 +59,8 @@ func ExampleRoom_Joined() {
 	if err := room.Joined(ctx); err != nil {
 		panic(err)
 	}
-	on := make(chan liveroom.ShelfChange)
-	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) { on <- s })
+	on := make(chan liveroom.ShelfEvent)
+	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfEvent) { on <- s })
 	_ = room.PutOnShelf(ctx, liveroom.Goods{ID: liveroom.Num(7), Name: "tea", Price: liveroom.Str("9.90")})
 	<-on
 	s := room.Snapshot()

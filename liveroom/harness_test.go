@@ -72,8 +72,8 @@ type visitor struct {
 
 	mu       sync.Mutex
 	comments []liveroom.Comment
-	joins    []liveroom.Join
-	leaves   []liveroom.Leave
+	joins    []liveroom.JoinEvent
+	leaves   []liveroom.LeaveEvent
 	changes  []wechatws.StateChange
 	closes   []wechatws.CloseEvent
 	errs     []error
@@ -83,8 +83,8 @@ func (w *world) visitor(m member, options ...wechatws.Option) *visitor {
 	w.Helper()
 	v := w.plain(m, options...)
 	v.Room.OnComment(func(_ context.Context, c liveroom.Comment) { v.note(func() { v.comments = append(v.comments, c) }) })
-	v.Room.OnJoin(func(_ context.Context, j liveroom.Join) { v.note(func() { v.joins = append(v.joins, j) }) })
-	v.Room.OnLeave(func(_ context.Context, l liveroom.Leave) { v.note(func() { v.leaves = append(v.leaves, l) }) })
+	v.Room.OnJoin(func(_ context.Context, j liveroom.JoinEvent) { v.note(func() { v.joins = append(v.joins, j) }) })
+	v.Room.OnLeave(func(_ context.Context, l liveroom.LeaveEvent) { v.note(func() { v.leaves = append(v.leaves, l) }) })
 	return v
 }
 

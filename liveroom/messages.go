@@ -11,37 +11,37 @@ import (
 
 // incoming are the messages from the server. It and the MsgType methods below tie each
 // msg_type to its Go type.
-var incoming = map[string]func(wechatws.Message) (Incoming, error){
-	Init{}.MsgType():        decode[Init],
-	Join{}.MsgType():        decode[Join],
-	Comment{}.MsgType():     decode[Comment],
-	Subscribe{}.MsgType():   decode[Subscribe],
-	Leave{}.MsgType():       decode[Leave],
-	Buy{}.MsgType():         decode[Buy],
-	ShelfChange{}.MsgType(): decode[ShelfChange],
+var incoming = map[string]func(wechatws.Message) (Event, error){
+	InitEvent{}.MsgType():      decode[InitEvent],
+	JoinEvent{}.MsgType():      decode[JoinEvent],
+	Comment{}.MsgType():        decode[Comment],
+	SubscribeEvent{}.MsgType(): decode[SubscribeEvent],
+	LeaveEvent{}.MsgType():     decode[LeaveEvent],
+	BuyEvent{}.MsgType():       decode[BuyEvent],
+	ShelfEvent{}.MsgType():     decode[ShelfEvent],
 }
 
 // MsgType returns the value of the field msg_type.
-func (Init) MsgType() string           { return "init" }
-func (Join) MsgType() string           { return "join" }
+func (InitEvent) MsgType() string      { return "init" }
+func (JoinEvent) MsgType() string      { return "join" }
 func (JoinCommand) MsgType() string    { return "join" }
 func (Comment) MsgType() string        { return "message" }
 func (CommentCommand) MsgType() string { return "message" }
-func (Subscribe) MsgType() string      { return "subscribe" }
-func (Leave) MsgType() string          { return "leave" }
-func (Buy) MsgType() string            { return "buy" }
-func (ShelfChange) MsgType() string    { return "on_off_shelf" }
+func (SubscribeEvent) MsgType() string { return "subscribe" }
+func (LeaveEvent) MsgType() string     { return "leave" }
+func (BuyEvent) MsgType() string       { return "buy" }
+func (ShelfEvent) MsgType() string     { return "on_off_shelf" }
 func (ShelfCommand) MsgType() string   { return "on_off_shelf" }
 func (PingCommand) MsgType() string    { return "ping" }
 
-// Incoming is a message from the server: an [Init], [Join], [Comment], [Subscribe],
-// [Leave], [Buy] or [ShelfChange].
-type Incoming interface{ MsgType() string }
+// An Event is a message from the server: an [InitEvent], [JoinEvent], [Comment], [SubscribeEvent],
+// [LeaveEvent], [BuyEvent] or [ShelfEvent].
+type Event interface{ MsgType() string }
 
 // Decode decodes a message by its type. The error, for a message that does not fit its
 // type and for a type that this package does not know, is a [*wechatws.DecodeError]. The
 // fields Own and Ghost are not set: that takes a [Room].
-func Decode(m wechatws.Message) (Incoming, error) {
+func Decode(m wechatws.Message) (Event, error) {
 	decode, ok := incoming[m.Type]
 	if !ok {
 		return nil, &wechatws.DecodeError{Type: m.Type, Data: m.Data, Err: fmt.Errorf("liveroom: unknown message type %s", printable.Quote(m.Type))}
@@ -49,7 +49,7 @@ func Decode(m wechatws.Message) (Incoming, error) {
 	return decode(m)
 }
 
-func decode[T Incoming](m wechatws.Message) (Incoming, error) {
+func decode[T Event](m wechatws.Message) (Event, error) {
 	var v T
 	if err := m.Decode(&v); err != nil {
 		return nil, err
@@ -64,13 +64,13 @@ type Sender struct {
 	FromName Text  `json:"from_name"`
 }
 
-// Init is the first message from the server: it assigns a client_id to the connection and
+// An InitEvent is the first message from the server: it assigns a client_id to the connection and
 // asks for a join.
-type Init struct{ Sender }
+type InitEvent struct{ Sender }
 
-// Join is sent when a member has joined. The first one on a connection is the answer to
+// A JoinEvent is sent when a member has joined. The first one on a connection is the answer to
 // this client's own join.
-type Join struct {
+type JoinEvent struct {
 	Sender
 	MsgContent   Text    `json:"msg_content"`
 	OnlineNum    *Number `json:"online_num"`
@@ -91,15 +91,15 @@ type Comment struct {
 	Own bool `json:"-"`
 }
 
-// Subscribe is sent when the room has a new follower.
-type Subscribe struct {
+// A SubscribeEvent is sent when the room has a new follower.
+type SubscribeEvent struct {
 	Sender
 	MsgContent   Text    `json:"msg_content"`
 	SubscribeNum *Number `json:"subscribe_num"`
 }
 
-// Leave is sent when a member has left.
-type Leave struct {
+// A LeaveEvent is sent when a member has left.
+type LeaveEvent struct {
 	Sender
 	MsgContent Text `json:"msg_content"`
 
@@ -110,14 +110,14 @@ type Leave struct {
 	Ghost bool `json:"-"`
 }
 
-// Buy is sent when a member has bought something.
-type Buy struct {
+// A BuyEvent is sent when a member has bought something.
+type BuyEvent struct {
 	Sender
 	MsgContent Text `json:"msg_content"`
 }
 
-// ShelfChange is sent when goods were put on the shelf or taken off it.
-type ShelfChange struct {
+// A ShelfEvent is sent when goods were put on the shelf or taken off it.
+type ShelfEvent struct {
 	Sender
 	RoomID       Value `json:"room_id"`
 	LiveID       Value `json:"live_id"`
@@ -128,14 +128,14 @@ type ShelfChange struct {
 	Status       Text  `json:"status"` // ShelfOn or ShelfOff
 }
 
-// The values of [ShelfChange].Status and [ShelfCommand].Status.
+// The values of [ShelfEvent].Status and [ShelfCommand].Status.
 const (
 	ShelfOn  = "on"
 	ShelfOff = "off"
 )
 
 // Goods returns the goods that the message is about.
-func (s ShelfChange) Goods() Goods {
+func (s ShelfEvent) Goods() Goods {
 	return Goods{ID: s.GoodsID, Name: string(s.GoodsName), Price: s.GoodsPrice, Image: string(s.DefaultImage)}
 }
 

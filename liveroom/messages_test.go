@@ -31,7 +31,7 @@ func message(data string) wechatws.Message {
 }
 
 // describe is what a message says, in whatever way it was written.
-func describe(m liveroom.Incoming) string {
+func describe(m liveroom.Event) string {
 	number := func(n *liveroom.Number) string {
 		if n == nil {
 			return "-"
@@ -39,9 +39,9 @@ func describe(m liveroom.Incoming) string {
 		return fmt.Sprint(*n)
 	}
 	switch m := m.(type) {
-	case liveroom.Init:
+	case liveroom.InitEvent:
 		return fmt.Sprintf("init %s", m.ClientID)
-	case liveroom.Join:
+	case liveroom.JoinEvent:
 		var list []string
 		for _, c := range m.MessageList {
 			list = append(list, fmt.Sprintf("%s=%s", c.FromName, c.Content))
@@ -49,13 +49,13 @@ func describe(m liveroom.Incoming) string {
 		return fmt.Sprintf("join %q %s %s %q %s", m.MsgContent, number(m.OnlineNum), number(m.SubscribeNum), list, m.ClientID)
 	case liveroom.Comment:
 		return fmt.Sprintf("message %s=%s", m.FromName, m.Content)
-	case liveroom.Subscribe:
+	case liveroom.SubscribeEvent:
 		return fmt.Sprintf("subscribe %s %s", number(m.SubscribeNum), m.MsgContent)
-	case liveroom.Leave:
+	case liveroom.LeaveEvent:
 		return fmt.Sprintf("leave %s %s", m.MsgContent, m.ClientID)
-	case liveroom.Buy:
+	case liveroom.BuyEvent:
 		return fmt.Sprintf("buy %s", m.MsgContent)
-	case liveroom.ShelfChange:
+	case liveroom.ShelfEvent:
 		g := m.Goods()
 		return fmt.Sprintf("shelf %s %s %s %s: %s %s %s %s %s", m.RoomID, m.LiveID, m.FromUID, m.FromName, m.Status, g.ID, g.Name, strings.TrimSuffix(g.Price.String(), "0"), g.Image)
 	}

@@ -54,7 +54,7 @@ func TestRoomReadsEveryDialect(t *testing.T) {
 	}
 }
 
-func own(joins []liveroom.Join) (own []bool) {
+func own(joins []liveroom.JoinEvent) (own []bool) {
 	for _, j := range joins {
 		own = append(own, j.Own)
 	}
@@ -377,7 +377,7 @@ func TestRollingRestartUnder50Rooms(t *testing.T) {
 			m := as(fmt.Sprintf("bot %02d.", i))
 			m.RoomID = liveroom.Str(fmt.Sprint("room ", i%10))
 			v := w.visitor(m, wechatws.WithJitter(0.2))
-			v.OnJoin(func(_ context.Context, j liveroom.Join) {
+			v.OnJoin(func(_ context.Context, j liveroom.JoinEvent) {
 				if j.Own {
 					v.note(func() { knew[i], v.comments = len(v.Snapshot().Comments), nil })
 				}

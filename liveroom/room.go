@@ -61,11 +61,11 @@ type Room struct {
 	cfg    *config
 
 	onComment     callbacks.List[Comment]
-	onJoin        callbacks.List[Join]
-	onSubscribe   callbacks.List[Subscribe]
-	onLeave       callbacks.List[Leave]
-	onBuy         callbacks.List[Buy]
-	onShelfChange callbacks.List[ShelfChange]
+	onJoin        callbacks.List[JoinEvent]
+	onSubscribe   callbacks.List[SubscribeEvent]
+	onLeave       callbacks.List[LeaveEvent]
+	onBuy         callbacks.List[BuyEvent]
+	onShelfChange callbacks.List[ShelfEvent]
 	onNotice      callbacks.List[Notice]
 
 	mu       sync.Mutex
@@ -101,14 +101,14 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
 	client.OnStateChange(r.stateChanged)
-	wechatws.On(client, Init{}.MsgType(), r.init)
-	wechatws.On(client, Join{}.MsgType(), r.join)
-	wechatws.On(client, Join{}.MsgType(), r.joined)
+	wechatws.On(client, InitEvent{}.MsgType(), r.init)
+	wechatws.On(client, JoinEvent{}.MsgType(), r.join)
+	wechatws.On(client, JoinEvent{}.MsgType(), r.joined)
 	wechatws.On(client, Comment{}.MsgType(), r.comment)
-	wechatws.On(client, Subscribe{}.MsgType(), r.subscribe)
-	wechatws.On(client, Leave{}.MsgType(), r.leave)
-	wechatws.On(client, Buy{}.MsgType(), r.buy)
-	wechatws.On(client, ShelfChange{}.MsgType(), r.shelf)
+	wechatws.On(client, SubscribeEvent{}.MsgType(), r.subscribe)
+	wechatws.On(client, LeaveEvent{}.MsgType(), r.leave)
+	wechatws.On(client, BuyEvent{}.MsgType(), r.buy)
+	wechatws.On(client, ShelfEvent{}.MsgType(), r.shelf)
 	client.OnUnknown(r.unknown)
 	return r, nil
 }
@@ -123,10 +123,10 @@ func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	r.made, r.answered = o.Connection, 0
 	r.loseID()
 	r.mu.Unlock()
-	if err := r.await(ctx, o, Init{}.MsgType(), r.cfg.joinTimeout); err != nil {
+	if err := r.await(ctx, o, InitEvent{}.MsgType(), r.cfg.joinTimeout); err != nil {
 		return err
 	}
-	if err := r.await(ctx, o, Join{}.MsgType(), r.cfg.joinTimeout); err != nil {
+	if err := r.await(ctx, o, JoinEvent{}.MsgType(), r.cfg.joinTimeout); err != nil {
 		return err
 	}
 	o.HoldQueue(r.cfg.settle)
@@ -158,7 +158,7 @@ func (r *Room) await(ctx context.Context, o *wechatws.Setup, missing string, tim
 			got, size = append(got, m), size+len(m.Data)
 		}
 		id := r.sniff(m)
-		if m.Type == (Init{}).MsgType() {
+		if m.Type == (InitEvent{}).MsgType() {
 			if err := o.Send(waiting, r.joinCommand(id)); err != nil {
 				return err
 			}
@@ -205,7 +205,7 @@ func (r *Room) sniff(m wechatws.Message) Value {
 	_ = m.Decode(&s) // an error is reported when the whole message is decoded
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m.Type == (Init{}).MsgType() { // its client_id is always this connection's
+	if m.Type == (InitEvent{}).MsgType() { // its client_id is always this connection's
 		r.lostIDs = slices.DeleteFunc(r.lostIDs, func(id string) bool { return id == s.ClientID.String() })
 		s.FromUID, s.FromName = Value{}, ""
 	}

@@ -359,7 +359,7 @@ func TestCallbackMayChangeItsMessage(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		w.backend.Say(roomID, "b", "hello")
 		v := w.visitor(as("a"))
-		v.OnJoin(func(_ context.Context, j liveroom.Join) { j.MessageList[0].Content = "changed" })
+		v.OnJoin(func(_ context.Context, j liveroom.JoinEvent) { j.MessageList[0].Content = "changed" })
 		v.enter()
 		require.Equal(t, []string{"b: hello"}, texts(v.Snapshot().Comments))
 	})
@@ -395,9 +395,9 @@ func TestCallbacks(t *testing.T) {
 		v := w.visitor(as("a"))
 		var log []string
 		note := func(text string) { v.note(func() { log = append(log, text) }) }
-		v.OnSubscribe(func(_ context.Context, s liveroom.Subscribe) { note(fmt.Sprint("subscribe ", *s.SubscribeNum)) })
-		v.OnBuy(func(_ context.Context, b liveroom.Buy) { note("buy " + string(b.MsgContent)) })
-		v.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) {
+		v.OnSubscribe(func(_ context.Context, s liveroom.SubscribeEvent) { note(fmt.Sprint("subscribe ", *s.SubscribeNum)) })
+		v.OnBuy(func(_ context.Context, b liveroom.BuyEvent) { note("buy " + string(b.MsgContent)) })
+		v.OnShelfChange(func(_ context.Context, s liveroom.ShelfEvent) {
 			note(fmt.Sprint("shelf ", s.Status, " ", s.GoodsName))
 		})
 		v.OnNotice(func(_ context.Context, n liveroom.Notice) { note("notice " + n.Type) })

@@ -62,7 +62,7 @@ func TestWhatIsSaidOnJoinIsNotRefused(t *testing.T) {
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
 		v := w.visitor(as("a"))
 		refused := refusals(v)
-		v.OnJoin(func(ctx context.Context, j liveroom.Join) {
+		v.OnJoin(func(ctx context.Context, j liveroom.JoinEvent) {
 			for i := range 3 {
 				_ = v.Say(ctx, fmt.Sprint(i))
 			}

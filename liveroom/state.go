@@ -32,7 +32,7 @@ type Notice struct {
 	At    time.Time
 	Type  string // the msg_type: join, subscribe, leave or buy
 	Text  string
-	Ghost bool // see Leave.Ghost
+	Ghost bool // see LeaveEvent.Ghost
 }
 
 // Snapshot returns the current state of the room. The caller owns it. It does not block.
@@ -121,7 +121,7 @@ func (r *Room) unknown(_ context.Context, m wechatws.Message) {
 }
 
 // init is answered by open. A server that sends it again afterwards wants another join.
-func (r *Room) init(ctx context.Context, m Init) {
+func (r *Room) init(ctx context.Context, m InitEvent) {
 	r.mu.Lock()
 	r.inits++
 	again := r.inits > r.answered && r.speaking == r.made
@@ -136,7 +136,7 @@ func (r *Room) init(ctx context.Context, m Init) {
 	}
 }
 
-func (r *Room) join(ctx context.Context, m Join) {
+func (r *Room) join(ctx context.Context, m JoinEvent) {
 	r.hear(m.Sender)
 	now := time.Now()
 	r.mu.Lock()
@@ -198,7 +198,7 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	call(ctx, r.onComment.All(), m)
 }
 
-func (r *Room) subscribe(ctx context.Context, m Subscribe) {
+func (r *Room) subscribe(ctx context.Context, m SubscribeEvent) {
 	r.hear(m.Sender)
 	if m.SubscribeNum != nil {
 		r.mu.Lock()
@@ -210,7 +210,7 @@ func (r *Room) subscribe(ctx context.Context, m Subscribe) {
 	call(ctx, r.onSubscribe.All(), m)
 }
 
-func (r *Room) leave(ctx context.Context, m Leave) {
+func (r *Room) leave(ctx context.Context, m LeaveEvent) {
 	r.watch.heard() // its client_id is gone, if it is one of ours
 	now := time.Now()
 	r.mu.Lock()
@@ -224,13 +224,13 @@ func (r *Room) leave(ctx context.Context, m Leave) {
 	call(ctx, r.onLeave.All(), m)
 }
 
-func (r *Room) buy(ctx context.Context, m Buy) {
+func (r *Room) buy(ctx context.Context, m BuyEvent) {
 	r.hear(m.Sender)
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
 	call(ctx, r.onBuy.All(), m)
 }
 
-func (r *Room) shelf(ctx context.Context, m ShelfChange) {
+func (r *Room) shelf(ctx context.Context, m ShelfEvent) {
 	r.hear(m.Sender)
 	goods := m.Goods().cut()
 	r.mu.Lock()

@@ -43,7 +43,7 @@ func newBot(room *liveroom.Room) *bot {
 	b := &bot{room: room, lines: make(chan string, backlog), greeted: map[string]time.Time{}}
 	room.OnJoin(b.joined)
 	room.OnComment(b.heard)
-	room.OnBuy(func(_ context.Context, buy liveroom.Buy) {
+	room.OnBuy(func(_ context.Context, buy liveroom.BuyEvent) {
 		b.say(fmt.Sprintf("thank you! (%s)", buy.MsgContent))
 	})
 	return b
@@ -51,7 +51,7 @@ func newBot(room *liveroom.Room) *bot {
 
 // joined greets a viewer that has joined, except the bot itself and viewers that are back
 // after a lost connection.
-func (b *bot) joined(_ context.Context, j liveroom.Join) {
+func (b *bot) joined(_ context.Context, j liveroom.JoinEvent) {
 	name := string(j.FromName)
 	who := name
 	if who == "" { // some backends have the name in the notice only

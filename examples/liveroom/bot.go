@@ -20,7 +20,7 @@ func newBot(room *liveroom.Room) {
 	say := func(ctx context.Context, text string) {
 		_ = room.Say(ctx, text) // an error means that the program ends
 	}
-	room.OnJoin(func(ctx context.Context, j liveroom.Join) {
+	room.OnJoin(func(ctx context.Context, j liveroom.JoinEvent) {
 		if !j.Own {
 			return
 		}
@@ -45,7 +45,7 @@ func newBot(room *liveroom.Room) {
 			say(ctx, fmt.Sprintf("@%s hello! Ask me about the price.", c.FromName))
 		}
 	})
-	room.OnBuy(func(ctx context.Context, b liveroom.Buy) {
+	room.OnBuy(func(ctx context.Context, b liveroom.BuyEvent) {
 		say(ctx, fmt.Sprintf("谢谢! Thank you! (%s)", b.MsgContent))
 	})
 }

@@ -86,7 +86,7 @@ func narrate(room *liveroom.Room, w *watched) {
 		defer w.mu.Unlock()
 		w.notices[n.Type]++
 	})
-	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfChange) {
+	room.OnShelfChange(func(_ context.Context, s liveroom.ShelfEvent) {
 		log.Printf("* shelf %s: %s ¥%s", wechatws.Printable(s.Status), wechatws.Printable(s.GoodsName), wechatws.Printable(s.GoodsPrice.String()))
 	})
 	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {
