@@ -166,7 +166,7 @@ type batch struct {
 	link     *link
 	at       time.Time  // when they were read
 	prepared []prepared // by prepare; nil: no function has seen them
-	replied  bool       // the function of WithReply has seen the messages
+	replied  bool       // the functions of WithReply and Setup.Observe have seen the messages
 	matched  bool       // Heartbeat.Pong and requests have
 	taken    [ws.MaxBatch / 64]uint64
 	pongs    []bool // which messages answer a heartbeat; nil: none

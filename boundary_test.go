@@ -209,6 +209,11 @@ func userFunctions() []userFunction {
 		{name: "WithReply", where: onError, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithReply(func(wechatws.Message) (any, error) { pull(); return nil, nil })
 		})},
+		{name: "Setup.Observe", where: onError, add: func(c *wechatws.Client, pull func()) {
+			c.AfterConnect(time.Minute, func(_ context.Context, o *wechatws.Setup) error {
+				return o.Observe(func(wechatws.Message) { pull() })
+			})
+		}},
 		{name: "key of WithParallel", where: onError, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithParallel(func(wechatws.Message) string { pull(); return "x" }, 2)
 		})},

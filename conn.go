@@ -64,6 +64,8 @@ type link struct {
 	hold     time.Duration // see Setup.HoldQueue; set before it is open
 	greeting greeting      // written before it is open
 
+	observers []func(Message) // see Setup.Observe; set before it is open
+
 	heartbeat heartbeat
 	reader    serial.Reader
 	writer    writer

@@ -64,11 +64,11 @@ type screening struct {
 	usable  bool    // it is a message for functions of the user
 }
 
-var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPong, (*screening).askReply, (*screening).askKey}
+var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPong, (*screening).observe, (*screening).askReply, (*screening).askKey}
 
 // screens reports whether there is a function that sees each message.
 func (l *link) screens() bool {
-	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.Pong != nil
+	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.Pong != nil || len(l.observers) > 0
 }
 
 // screen calls the functions that see each message with those of b. open reports whether the link is
@@ -122,6 +122,22 @@ func (s *screening) askPong() {
 		}
 		s.batch.pongs[s.i] = true
 	}
+}
+
+// observe shows the message to the functions of Setup.Observe.
+func (s *screening) observe() {
+	if s.usable && !s.batch.replied {
+		observe(s.link.observers, s.message)
+	}
+}
+
+// observe calls all functions, also behind one that panics.
+func observe(fns []func(Message), m Message) {
+	if len(fns) == 0 {
+		return
+	}
+	defer observe(fns[1:], m)
+	fns[0](m)
 }
 
 // askReply has the message answered.

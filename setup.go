@@ -271,6 +271,27 @@ func (o *Setup) HoldQueue(d time.Duration) {
 	}
 }
 
+// Observe has fn called with each message of this connection that arrives from now on, by default
+// none, before any callback for it runs and however long callbacks take. It is for what a layer on
+// the client must know at once, such as whether a message that it has sent was accepted. The message
+// reaches the callbacks as well. Each of several functions is called.
+//
+// fn is called as that of [WithReply] is: on the goroutine that reads the connection, one message at
+// a time, with those that [Setup.Receive] returns too. It must not block, nor retain the message's
+// Data. If it panics, [Client.OnError] receives a [*PanicError]. Observe does not block, and returns
+// an [*OptionError] for a nil fn.
+func (o *Setup) Observe(fn func(m Message)) error {
+	if fn == nil {
+		return wrong("Setup.Observe", "nil", "must be a function")
+	}
+	if err := o.take(context.Background()); err != nil {
+		return err
+	}
+	o.link.observers = append(o.link.observers, fn)
+	<-o.turn
+	return nil
+}
+
 // writeAlone writes one message of a link that is not open yet. It blocks until the socket has
 // taken the message, or the link has ended. A peer that refuses the message ends the connection
 // while it is written: then writeAlone returns the *CloseError of its close frame.

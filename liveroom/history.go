@@ -27,17 +27,7 @@ func mergeHistory(seen, history []Comment) []Comment {
 	case m <= n && slices.EqualFunc(seen[n-m:], history, sameComment): // nothing new
 		return seen
 	}
-	a, b := numbered(seen, history)
-	best := withoutDifference(a, b)
-	for length, rowsA, rowsB := 1, a, b; length <= longestRow && length <= min(n, m); length *= 2 {
-		if other := around(a, b, inOrder(uniqueOnes(rowsA, rowsB))); other.score(n) > best.score(n) {
-			best = other
-		}
-		rowsA, rowsB = twiceAsLong(rowsA, rowsB, length)
-	}
-	if best.score(n) <= 0 {
-		best = nil
-	}
+	best := align(seen, history)
 	merged := make([]Comment, 0, n+m)
 	i, j := 0, 0
 	for _, p := range best {
@@ -45,6 +35,48 @@ func mergeHistory(seen, history []Comment) []Comment {
 		i, j = p.i+1, p.j+1
 	}
 	return append(append(merged, seen[i:]...), history[j:]...)
+}
+
+// align returns the best alignment of the comments that were seen with a history, or nil if they have
+// nothing in common. Both have comments.
+func align(seen, history []Comment) alignment {
+	n := len(seen)
+	a, b := numbered(seen, history)
+	best := withoutDifference(a, b)
+	for length, rowsA, rowsB := 1, a, b; length <= longestRow && length <= min(n, len(history)); length *= 2 {
+		if other := around(a, b, inOrder(uniqueOnes(rowsA, rowsB))); other.score(n) > best.score(n) {
+			best = other
+		}
+		rowsA, rowsB = twiceAsLong(rowsA, rowsB, length)
+	}
+	if best.score(n) <= 0 {
+		return nil
+	}
+	return best
+}
+
+// newIn returns the places of the comments in a history that are newer than those that were seen.
+func newIn(seen, history []Comment) (places []int) {
+	n, m := len(seen), len(history)
+	if m == 0 || m <= n && slices.EqualFunc(seen[n-m:], history, sameComment) {
+		return nil
+	}
+	var common alignment
+	if n > 0 {
+		common = align(seen, history)
+	}
+	first := -1
+	if len(common) > 0 {
+		first = common[0].j
+	}
+	for j := range history {
+		if len(common) > 0 && common[0].j == j {
+			common = common[1:]
+		} else if j > first { // those before it are older than all that were seen
+			places = append(places, j)
+		}
+	}
+	return places
 }
 
 func sameComment(a, b Comment) bool { return a.FromName == b.FromName && a.Content == b.Content }

@@ -32,6 +32,7 @@ type config struct {
 	comments       int
 	notices        int
 	bytes          int
+	refusals       []Refusal
 
 	errs []error
 }
@@ -45,6 +46,7 @@ func newConfig(id Identity, options []Option) *config {
 		comments:    200,
 		notices:     50,
 		bytes:       1 << 20,
+		refusals:    defaultRefusals(),
 	}
 	for _, option := range options {
 		if option == nil {
@@ -128,5 +130,6 @@ func (c *config) check(client *wechatws.Client) error {
 	if c.bytes < 0 {
 		c.wrong("WithHistoryBytes", c.bytes, "must not be below zero")
 	}
+	c.checkRefusals()
 	return errors.Join(c.errs...)
 }

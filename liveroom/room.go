@@ -3,7 +3,6 @@ package liveroom
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,6 +66,7 @@ type Room struct {
 	onBuy         callbacks.List[BuyEvent]
 	onShelfChange callbacks.List[ShelfEvent]
 	onNotice      callbacks.List[Notice]
+	onRefused     callbacks.List[*RefusedError]
 
 	mu       sync.Mutex
 	clientID Value    // of the connection made last, also while it is opening
@@ -80,7 +80,8 @@ type Room struct {
 	ended    error         // why the client is closed or has failed
 	changed  chan struct{} // closed at the next change of what Joined waits for
 
-	watch watch
+	watch      watch
+	unanswered unanswered
 }
 
 // New makes a room on a client, once for each client and before it connects. From then on
@@ -97,6 +98,7 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
+	r.unanswered.recording = cfg.comments < recent // otherwise from the first SayConfirmed on
 	client.AfterConnect(2*cfg.joinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
@@ -110,6 +112,7 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	wechatws.On(client, BuyEvent{}.MsgType(), r.buy)
 	wechatws.On(client, ShelfEvent{}.MsgType(), r.shelf)
 	client.OnUnknown(r.unknown)
+	client.OnMessageNoCopy(r.refused)
 	return r, nil
 }
 
@@ -123,12 +126,17 @@ func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	r.made, r.answered = o.Connection, 0
 	r.loseID()
 	r.mu.Unlock()
+	r.unanswered.begin(o.Connection)
+	if err := o.Observe(func(m wechatws.Message) { r.observe(o.Connection, m) }); err != nil {
+		return err
+	}
 	if err := r.await(ctx, o, InitEvent{}.MsgType(), r.cfg.joinTimeout); err != nil {
 		return err
 	}
 	if err := r.await(ctx, o, JoinEvent{}.MsgType(), r.cfg.joinTimeout); err != nil {
 		return err
 	}
+	r.awaitSettled(ctx)
 	o.HoldQueue(r.cfg.settle)
 	return nil
 }
@@ -284,38 +292,32 @@ func (r *Room) news() {
 	r.changed = make(chan struct{})
 }
 
-// An action is a command with the client_id of the connection that it is written to, even
-// if it was queued before that connection was open.
-type action struct {
-	room *Room
-	make func(clientID Value) any
-}
-
-func (a action) MarshalJSON() ([]byte, error) {
-	a.room.mu.Lock()
-	id := a.room.clientID
-	a.room.mu.Unlock()
-	return json.Marshal(a.make(id))
-}
-
-func (r *Room) send(ctx context.Context, command func(clientID Value) any, options ...wechatws.SendOption) error {
+func (r *Room) send(ctx context.Context, a *action, options ...wechatws.SendOption) error {
 	before := r.watch.messages() // the echo may be quicker than Send returns
-	err := r.client.Send(ctx, action{r, command}, append(options, wechatws.EncodeOnWrite())...)
+	err := r.client.Send(ctx, a, append(options, wechatws.EncodeOnWrite())...)
 	if err == nil {
 		r.watch.asked(before)
 	}
 	return err
 }
 
-// Say sends a comment. It returns, and may fail, as [wechatws.Client.Send] does: without a
-// connection the comment is queued, and sent after the next join.
+// Say sends a comment without waiting until the room shows it, as [Room.SayConfirmed] does: what the
+// server does not read, or drops, is lost. It returns, and may fail, as [wechatws.Client.Send] does:
+// without a connection the comment is queued, and sent after the next join.
 func (r *Room) Say(ctx context.Context, content string) error {
-	return r.send(ctx, func(clientID Value) any {
-		return CommentCommand{
-			RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
-			FromName: r.cfg.Name, Content: content,
-		}
-	})
+	return r.send(ctx, r.commentOf(content))
+}
+
+func (r *Room) commentOf(content string) *action {
+	return &action{
+		room: r, kind: Comment{}.MsgType(), content: content, key: commentKey(content),
+		make: func(clientID Value) any {
+			return CommentCommand{
+				RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
+				FromName: r.cfg.Name, Content: content,
+			}
+		},
+	}
 }
 
 // PutOnShelf puts goods on the shelf, which servers permit to the anchor. It returns as
@@ -327,12 +329,15 @@ func (r *Room) PutOnShelf(ctx context.Context, g Goods) error { return r.sendShe
 func (r *Room) TakeOffShelf(ctx context.Context, g Goods) error { return r.sendShelf(ctx, g, ShelfOff) }
 
 func (r *Room) sendShelf(ctx context.Context, g Goods, status string) error {
-	return r.send(ctx, func(clientID Value) any {
-		return ShelfCommand{
-			RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
-			FromName: r.cfg.Name,
-			GoodsID:  g.ID, GoodsName: g.Name, GoodsPrice: g.Price, DefaultImage: g.Image, Status: status,
-		}
+	return r.send(ctx, &action{
+		room: r, kind: ShelfCommand{}.MsgType(), content: g.ID.String(), key: shelfKey(g.ID, status),
+		make: func(clientID Value) any {
+			return ShelfCommand{
+				RoomID: r.cfg.RoomID, LiveID: r.cfg.LiveID, FromUID: r.cfg.UserID, ClientID: clientID,
+				FromName: r.cfg.Name,
+				GoodsID:  g.ID, GoodsName: g.Name, GoodsPrice: g.Price, DefaultImage: g.Image, Status: status,
+			}
+		},
 	})
 }
 

@@ -115,6 +115,9 @@ func (r *Room) hear(s Sender) {
 }
 
 func (r *Room) unknown(_ context.Context, m wechatws.Message) {
+	if _, refused := r.cfg.refused(m); refused { // also of a member that is not in the room
+		return
+	}
 	var s Sender
 	_ = m.Decode(&s) // the type is unknown, so any content is valid
 	r.hear(s)
@@ -132,7 +135,7 @@ func (r *Room) init(ctx context.Context, m InitEvent) {
 	if again {
 		// The next connection joins anyway, so the message must not wait for it. Nor must the
 		// callback wait for the socket. An error means that this connection is over.
-		go func() { _ = r.send(ctx, r.joinCommand, wechatws.FailFast()) }()
+		go func() { _ = r.send(ctx, &action{room: r, make: r.joinCommand}, wechatws.FailFast()) }()
 	}
 }
 

@@ -24,6 +24,8 @@ type Backend struct {
 
 	mu      sync.Mutex
 	frozen  bool
+	reloads int       // that are under way
+	held    []func()  // what arrived meanwhile and is not lost
 	ready   time.Time // handshakes are cut before this
 	nextID  int
 	members map[*wstest.Conn]*member
@@ -37,6 +39,7 @@ type room struct {
 	members   []*member
 	followers int
 	history   []comment
+	muted     map[string]bool // names
 }
 
 type comment struct{ name, content string }
@@ -52,6 +55,9 @@ func NewBackend(q Quirks, options ...wstest.Option) *Backend {
 	}
 	if q.SendBuffer == 0 {
 		q.SendBuffer = 1 << 20
+	}
+	if q.Refusal == "" {
+		q.Refusal = `{"msg_type":"error","msg_content":"not in a room"}`
 	}
 	b := &Backend{
 		quirks:  q,
@@ -168,6 +174,37 @@ func (b *Backend) Freeze(frozen bool) {
 	b.frozen = frozen
 }
 
+// Reload restarts the workers, which takes d, while all connections stay open; see
+// [Quirks].ReloadLoses. It blocks until that is done or the backend is closed.
+func (b *Backend) Reload(d time.Duration) {
+	b.mu.Lock()
+	b.reloads++
+	b.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.closed:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reloads--; b.reloads > 0 {
+		return
+	}
+	for _, handle := range b.held {
+		handle()
+	}
+	b.held = nil
+}
+
+// Mute has the backend refuse comments and goods of all members with this name in the room, while
+// muted is true.
+func (b *Backend) Mute(roomID, name string, muted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.room(roomID).muted[name] = muted
+}
+
 // end ends a connection as this backend does.
 func (b *Backend) end(conn *wstest.Conn) {
 	if b.quirks.CloseFrames {
@@ -252,7 +289,7 @@ type fields map[string]any
 func (b *Backend) room(id string) *room {
 	r := b.rooms[id]
 	if r == nil {
-		r = &room{}
+		r = &room{muted: map[string]bool{}}
 		b.rooms[id] = r
 	}
 	return r

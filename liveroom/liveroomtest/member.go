@@ -140,6 +140,17 @@ func (m *member) receive(in wstest.Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m.lastData = time.Now()
+	switch {
+	case b.reloads == 0:
+		m.handle(in)
+	case !b.quirks.ReloadLoses:
+		b.held = append(b.held, func() { m.handle(in) })
+	}
+}
+
+// handle is called with the backend's mutex held.
+func (m *member) handle(in wstest.Message) {
+	b := m.backend
 	var head struct {
 		MsgType string `json:"msg_type"`
 	}
@@ -155,7 +166,7 @@ func (m *member) receive(in wstest.Message) {
 		}
 	case liveroom.CommentCommand{}.MsgType():
 		var c liveroom.CommentCommand
-		if json.Unmarshal(in.Data, &c) != nil || r == nil {
+		if json.Unmarshal(in.Data, &c) != nil || r == nil || r.muted[m.name] {
 			m.refuse()
 			return
 		}
@@ -164,11 +175,12 @@ func (m *member) receive(in wstest.Message) {
 			but = m
 		}
 		f := b.say(m, fields{"msg_type": head.MsgType})
-		f["from_name"], f["content"] = c.FromName, c.Content
-		b.comment(r, c.FromName, c.Content, f, but)
+		content := b.quirks.content(c.Content)
+		f["from_name"], f["content"] = c.FromName, content
+		b.comment(r, c.FromName, content, f, but)
 	case liveroom.ShelfCommand{}.MsgType():
 		var f fields
-		if json.Unmarshal(in.Data, &f) != nil || r == nil {
+		if json.Unmarshal(in.Data, &f) != nil || r == nil || r.muted[m.name] {
 			m.refuse()
 			return
 		}
@@ -191,9 +203,9 @@ func (m *member) session() *room {
 	return m.room
 }
 
-// refuse answers a message with an old session. Without a room there is no answer.
+// refuse answers a message that is not accepted. Without a room there is no answer.
 func (m *member) refuse() {
 	if m.room != nil {
-		m.send(m.backend.quirks.encode(fields{"msg_type": "error", "msg_content": "not in a room"}))
+		m.send([]byte(m.backend.quirks.Refusal))
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"html"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -37,9 +39,19 @@ type Quirks struct {
 	// previous session. A GatewayWorker stores the session when the handler of the join
 	// has returned, after the broadcast: if a client sends several messages as soon as
 	// it has received the broadcast, the first one is accepted, and those that follow it
-	// within the delay are answered with {"msg_type":"error","msg_content":"not in a room"}.
+	// within the delay are refused.
 	// Zero is for servers that handle the messages of a connection one at a time.
 	SessionDelay time.Duration
+
+	// Refusal is the message that refuses an action; see [Backend.Mute] and SessionDelay. Empty
+	// means {"msg_type":"error","msg_content":"not in a room"}.
+	Refusal string
+	// ReloadLoses loses the messages that arrive during [Backend.Reload]: the gateway of a
+	// GatewayWorker accepts them, and the workers that handle them end. Otherwise they are
+	// handled behind it.
+	ReloadLoses bool
+	// EscapedHTML trims comments and escapes them for a page, as nl2br(htmlspecialchars(…)) does.
+	EscapedHTML bool
 
 	// CloseFrames ends connections with a close frame (1001) instead of a mere FIN.
 	CloseFrames bool
@@ -68,6 +80,7 @@ func GatewayWorker() Quirks {
 		EmptyList:        "[]",
 		HistoryName:      true,
 		SessionDelay:     50 * time.Millisecond,
+		ReloadLoses:      true,
 		KickAfter:        15 * time.Second,
 		Linger:           5 * time.Second,
 		Recovery:         100 * time.Millisecond,
@@ -80,6 +93,14 @@ func (q *Quirks) count(n int) any {
 		return strconv.Itoa(n)
 	}
 	return n
+}
+
+// content returns a comment's text as it is broadcast.
+func (q *Quirks) content(text string) string {
+	if !q.EscapedHTML {
+		return text
+	}
+	return strings.ReplaceAll(html.EscapeString(strings.TrimSpace(text)), "\n", "<br />\n")
 }
 
 // encode encodes a message as this backend does.

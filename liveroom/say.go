@@ -1,0 +1,144 @@
+package liveroom
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// ErrNotShown is the error of [Room.SayConfirmed] if the room goes on and does not show the
+// comment: the server has dropped it, or shows it with another text.
+var ErrNotShown = errors.New("liveroom: the room does not show the comment")
+
+// A saying is one comment of SayConfirmed on its way. The mutex of unanswered guards all fields but
+// the first two.
+type saying struct {
+	end  context.CancelFunc // makes SendConfirmed return
+	left chan struct{}      // closed when it has, so that nothing writes the comment any more
+
+	over     bool // it has its result:
+	err      error
+	again    bool // the comment is lost, and may be sent once more
+	doubtful bool // the server has shown another comment of this member since it was written
+	timer    *time.Timer
+}
+
+// SayConfirmed sends a comment and blocks until the room shows it: until the server sends it back, or
+// has it in the history of a rejoin. It returns nil then.
+//
+// The comment is written again on the next connection if it was written before, and the history that
+// the server sends with the join does not show it. It is written once more on a connection if the room
+// goes on for [WithEchoTimeout] without it, but only if the server has shown comments of this member
+// before, and no other one since. So it can be in the room twice if the server has no history, or one
+// that ends before the comment; if it reads what is left of the connection before only after the
+// rejoin; or if it is slower than the timeout. It cannot be there twice otherwise, and never if
+// SayConfirmed returns before a connection is lost.
+//
+// A comment is recognised by its sender ([Comment].Own) and its text, with other white space and
+// HTML escapes also. If another member of the same name says the same at that time, and the server
+// sends no ids, it may be taken for this one. A server that censors or cuts the text shows none that is
+// recognised: give ctx a deadline.
+//
+// Concurrent calls send one after the other, in the order of the calls, as those of
+// [wechatws.Client.SendConfirmed] do; so two comments with the same text need two echoes. In a
+// callback, give it the context of the callback: the callbacks wait meanwhile, the confirmation does
+// not wait for them.
+//
+// The errors are those of SendConfirmed, with the cause of ctx's end, and [wechatws.ErrClosed] after
+// which [wechatws.Client.Close] has handed the comment back in a [*wechatws.UndeliveredError]; a
+// [*RefusedError] if the server refuses the comment, see [WithRefusals]; and [ErrNotShown]. After any
+// other error than a RefusedError the comment may be in the room nevertheless.
+func (r *Room) SayConfirmed(ctx context.Context, content string) error {
+	if ctx == nil {
+		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}
+	}
+	r.startRecording()
+	s, err := r.sayOnce(ctx, content)
+	if s.again {
+		s, err = r.sayOnce(ctx, content)
+	}
+	if s.over {
+		return s.err
+	}
+	return err
+}
+
+// untilConfirmed is so long that SendConfirmed writes again only on another connection.
+const untilConfirmed = 365 * 24 * time.Hour
+
+func (r *Room) sayOnce(ctx context.Context, content string) (*saying, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &saying{end: cancel, left: make(chan struct{})}
+	defer close(s.left)
+	a := r.commentOf(content)
+	a.saying = s
+	never := func(wechatws.Message) bool { return false }
+	_, err := r.client.SendConfirmed(ctx, a, never, wechatws.EncodeOnWrite(), wechatws.ConfirmTimeout(untilConfirmed))
+	u := &r.unanswered
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	a.saying = nil // its answer is still expected
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	return s, err
+}
+
+// settle gives s its result. It is called with mu held.
+func (u *unanswered) settle(s *saying, err error) {
+	if !s.over {
+		s.over, s.err = true, err
+		u.settled = s
+		s.end()
+	}
+}
+
+// awaitEcho is called when s is written, with the mutex of unanswered held.
+func (r *Room) awaitEcho(s *saying) {
+	r.watch.asked(r.watch.messages())
+	s.doubtful = false
+	timeout := r.cfg.echoTimeout
+	if timeout == 0 {
+		return
+	}
+	written, connection := time.Now(), r.unanswered.connection
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(timeout, func() { r.judgeEcho(s, connection, written) })
+}
+
+// judgeEcho decides about a comment that was not echoed in time. If the room is silent, too, the
+// connection may be lost, which others find out.
+func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
+	isOpen := r.client.State() == wechatws.StateOpen
+	u := &r.unanswered
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case s.over || u.connection != connection:
+	case !isOpen || u.heard.Before(written.Add(r.cfg.echoTimeout/2)):
+		s.timer.Reset(r.cfg.echoTimeout / 2)
+	default:
+		s.again = u.echoes && !s.doubtful
+		u.settle(s, ErrNotShown)
+	}
+}
+
+// awaitSettled waits until a comment that the history has shown cannot be written any more.
+func (r *Room) awaitSettled(ctx context.Context) {
+	r.unanswered.mu.Lock()
+	s := r.unanswered.settled
+	r.unanswered.settled = nil
+	r.unanswered.mu.Unlock()
+	if s == nil {
+		return
+	}
+	select {
+	case <-s.left:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,288 @@
+package liveroom
+
+import (
+	"encoding/json"
+	"html"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+const (
+	// maxUnanswered is how many actions may wait for their answer: a server that never echoes
+	// leaves all of them unanswered.
+	maxUnanswered = 100
+	// answersWithin is how long after it was written an action may be answered by a refusal.
+	answersWithin = time.Minute
+	// recent is how many of the newest comments are compared with the history of a rejoin.
+	recent = 64
+)
+
+// An action is a command with the client_id of the connection that it is written to, even
+// if it was queued before that connection was open.
+type action struct {
+	room    *Room
+	make    func(clientID Value) any
+	kind    string // its msg_type; empty: no answer is expected
+	content string // of a comment, or the id of goods
+	key     string // what it has in common with its echo
+	saying  *saying
+
+	// The action is a node of unanswered, the mutex of which guards the fields below.
+	encoded    bool // by Send; from then on it is encoded when it is written
+	connection int  // that it was written to last
+	written    time.Time
+}
+
+// MarshalJSON implements [json.Marshaler]. See [wechatws.EncodeOnWrite].
+func (a *action) MarshalJSON() ([]byte, error) {
+	a.room.unanswered.encode(a)
+	a.room.mu.Lock()
+	id := a.room.clientID
+	a.room.mu.Unlock()
+	return json.Marshal(a.make(id))
+}
+
+// commentKey returns what a comment and its echo have in common. PHP backends trim a text and
+// escape it for a page.
+func commentKey(content string) string {
+	plain := strings.ReplaceAll(html.UnescapeString(content), "<br />", "\n") // see nl2br
+	return Comment{}.MsgType() + "\x00" + strings.Join(strings.Fields(plain), " ")
+}
+
+func shelfKey(id Value, status string) string {
+	return ShelfEvent{}.MsgType() + "\x00" + id.String() + "\x00" + status
+}
+
+// unanswered are the actions that the server has neither echoed nor refused. It works on the
+// goroutine that reads the connection, so that a slow callback delays no verdict.
+type unanswered struct {
+	mu sync.Mutex // guards the fields below, and those of the actions and their sayings
+
+	connection int       // the newest one
+	joined     bool      // its join has been answered
+	actions    []*action // the oldest first, those written to connections before it included until joined
+	echoes     bool      // the server has echoed one
+	heard      time.Time // when a message of the room last arrived
+	settled    *saying   // the last one that was
+
+	recording bool      // seen is maintained
+	seen      []Comment // the newest, with name and content only
+	fresh     int       // how many of these arrived on this connection before its join
+
+	verdicts []verdict    // on refusals that callbacks have not received
+	pending  atomic.Int32 // len(verdicts)
+}
+
+// encode records that a is written now, unless it is Send that encodes it.
+func (u *unanswered) encode(a *action) {
+	if a.kind == "" {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !a.encoded {
+		a.encoded = true
+		return
+	}
+	if a.saying != nil {
+		if a.saying.over {
+			return
+		}
+		a.room.awaitEcho(a.saying)
+	}
+	a.connection, a.written = u.connection, time.Now()
+	u.remove(a)
+	u.actions = append(u.actions, a)
+	if len(u.actions) > maxUnanswered {
+		u.actions = slices.Delete(u.actions, 0, 1)
+	}
+}
+
+// remove is called with mu held.
+func (u *unanswered) remove(a *action) {
+	if i := slices.Index(u.actions, a); i >= 0 {
+		u.actions = slices.Delete(u.actions, i, i+1)
+	}
+}
+
+// begin is called when a connection is made, before its first message is read.
+func (u *unanswered) begin(connection int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.connection, u.joined, u.fresh = connection, false, 0
+}
+
+// observe is called with each message, on the goroutine that reads the connection.
+func (r *Room) observe(connection int, m wechatws.Message) {
+	if text, refused := r.cfg.refused(m); refused {
+		r.refusedBy(m, connection, text)
+		return
+	}
+	switch m.Type {
+	case JoinEvent{}.MsgType():
+		r.rejoined(m)
+	case Comment{}.MsgType():
+		r.observeComment(m)
+	case ShelfEvent{}.MsgType():
+		r.observeShelf(m)
+	case SubscribeEvent{}.MsgType(), LeaveEvent{}.MsgType(), BuyEvent{}.MsgType():
+	default:
+		return
+	}
+	r.unanswered.mu.Lock()
+	defer r.unanswered.mu.Unlock()
+	r.unanswered.heard = time.Now()
+}
+
+// needs reports whether a comment, or another echo, is to be decoded.
+func (u *unanswered) needs() (comments, echoes bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.recording || len(u.actions) > 0, len(u.actions) > 0
+}
+
+func (r *Room) observeComment(m wechatws.Message) {
+	u := &r.unanswered
+	if needed, _ := u.needs(); !needed {
+		return
+	}
+	var c Comment
+	if m.Decode(&c) != nil { // which is reported when callbacks receive it
+		return
+	}
+	own := r.owns(c.Sender)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.record(c)
+	if own {
+		u.shown(commentKey(string(c.Content)))
+	}
+}
+
+func (r *Room) observeShelf(m wechatws.Message) {
+	u := &r.unanswered
+	if _, needed := u.needs(); !needed {
+		return
+	}
+	var s ShelfEvent
+	if m.Decode(&s) != nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.shown(shelfKey(s.GoodsID, string(s.Status)))
+}
+
+// owns is isOwn of a comment.
+func (r *Room) owns(s Sender) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isOwn(s, "")
+}
+
+// shown is called for each echo: it answers the oldest action that it fits. A server handles the
+// messages of a connection in order, so those before it are answered as well, but for a comment that
+// waits for its own echo. It is called with mu held.
+func (u *unanswered) shown(key string) {
+	i := slices.IndexFunc(u.actions, func(a *action) bool { return a.key == key })
+	if i < 0 {
+		for _, a := range u.actions {
+			if a.saying != nil {
+				a.saying.doubtful = true
+			}
+		}
+		return
+	}
+	u.echoes = true
+	if s := u.actions[i].saying; s != nil {
+		u.settle(s, nil)
+	}
+	waiting := slices.DeleteFunc(slices.Clone(u.actions[:i]), func(a *action) bool { return a.saying == nil })
+	u.actions = append(waiting, u.actions[i+1:]...)
+}
+
+// record adds a comment to seen. It is called with mu held.
+func (u *unanswered) record(c Comment) {
+	if !u.recording {
+		return
+	}
+	u.seen = append(u.seen, essence(c))
+	if !u.joined {
+		u.fresh++
+	}
+	u.trim()
+}
+
+func (u *unanswered) trim() {
+	if len(u.seen) > 2*recent {
+		u.seen = slices.Clone(u.seen[len(u.seen)-recent:])
+	}
+}
+
+// essence is what comments are compared by.
+func essence(c Comment) Comment {
+	return Comment{Sender: Sender{FromName: cut(c.FromName)}, Content: cut(c.Content)}
+}
+
+// startRecording begins to maintain seen.
+func (r *Room) startRecording() {
+	r.mu.Lock()
+	known := r.state.comments.items
+	known = slices.Clone(known[max(0, len(known)-recent):])
+	r.mu.Unlock()
+	u := &r.unanswered
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.recording {
+		return
+	}
+	u.recording = true
+	for _, c := range known {
+		u.seen = append(u.seen, essence(c))
+	}
+}
+
+// rejoined is called for each join. The first one on a connection is the answer to this member's own:
+// its history shows which actions have reached the room before the connection before was lost.
+func (r *Room) rejoined(m wechatws.Message) {
+	u := &r.unanswered
+	u.mu.Lock()
+	first, recording := !u.joined, u.recording
+	u.mu.Unlock()
+	if !first {
+		return
+	}
+	var join JoinEvent
+	var keys []string // of the own comments that are new in the history
+	if recording && m.Decode(&join) == nil {
+		u.mu.Lock()
+		before := slices.Clone(u.seen[:max(0, len(u.seen)-u.fresh)])
+		u.mu.Unlock()
+		history := make([]Comment, len(join.MessageList))
+		for i, c := range join.MessageList {
+			history[i] = essence(c)
+		}
+		for _, i := range newIn(before, history) {
+			if r.owns(join.MessageList[i].Sender) {
+				keys = append(keys, commentKey(string(join.MessageList[i].Content)))
+			}
+		}
+		join.MessageList = history[max(0, len(history)-recent):]
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, key := range keys {
+		u.shown(key)
+	}
+	u.actions = nil // what is not shown will not be answered
+	if len(join.MessageList) > 0 {
+		u.seen = mergeHistory(join.MessageList, slices.Clone(u.seen[max(0, len(u.seen)-u.fresh):]))
+	}
+	u.joined, u.fresh = true, 0
+	u.trim()
+}
