@@ -144,11 +144,11 @@ func (r *Room) refusedBy(m wechatws.Message, connection int, text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	v := verdict{connection: connection}
-	for v.action == nil && len(u.actions) > 0 && u.joined {
-		if a := u.actions[0]; time.Since(a.written) < answersWithin {
-			v.action = a
-		}
-		u.actions = slices.Delete(u.actions, 0, 1)
+	if i := slices.IndexFunc(u.actions, func(a *action) bool {
+		return a.connection == connection && time.Since(a.written) < answersWithin
+	}); i >= 0 {
+		v.action = u.actions[i]
+		u.actions = slices.Delete(u.actions, i, i+1)
 	}
 	if v.action != nil && v.action.saying != nil {
 		v.returned = true

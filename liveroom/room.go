@@ -301,9 +301,10 @@ func (r *Room) send(ctx context.Context, a *action, options ...wechatws.SendOpti
 	return err
 }
 
-// Say sends a comment without waiting until the room shows it, as [Room.SayConfirmed] does: what the
-// server does not read, or drops, is lost. It returns, and may fail, as [wechatws.Client.Send] does:
-// without a connection the comment is queued, and sent after the next join.
+// Say sends a comment and returns when the client has accepted it: unlike [Room.SayConfirmed] it does
+// not find out whether the room shows it, and what the server does not read, or drops, is lost. It
+// returns, and may fail, as [wechatws.Client.Send] does: without a connection the comment is queued,
+// and sent after the next join. [Room.OnRefused] receives it if the server refuses it.
 func (r *Room) Say(ctx context.Context, content string) error {
 	return r.send(ctx, r.commentOf(content))
 }

@@ -55,20 +55,18 @@ func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}
 	}
 	r.startRecording()
-	s, err := r.sayOnce(ctx, content)
+	s := r.sayOnce(ctx, content)
 	if s.again {
-		s, err = r.sayOnce(ctx, content)
+		s = r.sayOnce(ctx, content)
 	}
-	if s.over {
-		return s.err
-	}
-	return err
+	return s.err
 }
 
 // untilConfirmed is so long that SendConfirmed writes again only on another connection.
 const untilConfirmed = 365 * 24 * time.Hour
 
-func (r *Room) sayOnce(ctx context.Context, content string) (*saying, error) {
+// sayOnce returns when the saying is over.
+func (r *Room) sayOnce(ctx context.Context, content string) *saying {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &saying{end: cancel, left: make(chan struct{})}
@@ -80,11 +78,16 @@ func (r *Room) sayOnce(ctx context.Context, content string) (*saying, error) {
 	u := &r.unanswered
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	a.saying = nil // its answer is still expected
+	if a.saying = nil; s.again { // otherwise its answer is expected nevertheless
+		u.remove(a)
+	}
+	if !s.over {
+		s.over, s.err = true, err
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	return s, err
+	return s
 }
 
 // settle gives s its result. It is called with mu held.

@@ -65,7 +65,7 @@ type unanswered struct {
 
 	connection int       // the newest one
 	joined     bool      // its join has been answered
-	actions    []*action // the oldest first, those written to connections before it included until joined
+	actions    []*action // the oldest first; those written to a connection before it until joined only, unless a call waits
 	echoes     bool      // the server has echoed one
 	heard      time.Time // when a message of the room last arrived
 	settled    *saying   // the last one that was
@@ -97,11 +97,15 @@ func (u *unanswered) encode(a *action) {
 	}
 	a.connection, a.written = u.connection, time.Now()
 	u.remove(a)
-	u.actions = append(u.actions, a)
-	if len(u.actions) > maxUnanswered {
-		u.actions = slices.Delete(u.actions, 0, 1)
+	if len(u.actions) == maxUnanswered {
+		u.remove(u.actions[slices.IndexFunc(u.actions, isUnattended)])
 	}
+	u.actions = append(u.actions, a)
 }
+
+// isUnattended reports whether no call waits for the answer. SendConfirmed writes one message at a
+// time, so this is true of all but one action.
+func isUnattended(a *action) bool { return a.saying == nil }
 
 // remove is called with mu held.
 func (u *unanswered) remove(a *action) {
@@ -131,24 +135,25 @@ func (r *Room) observe(connection int, m wechatws.Message) {
 	case ShelfEvent{}.MsgType():
 		r.observeShelf(m)
 	case SubscribeEvent{}.MsgType(), LeaveEvent{}.MsgType(), BuyEvent{}.MsgType():
-	default:
-		return
+		r.unanswered.hear()
 	}
-	r.unanswered.mu.Lock()
-	defer r.unanswered.mu.Unlock()
-	r.unanswered.heard = time.Now()
 }
 
-// needs reports whether a comment, or another echo, is to be decoded.
-func (u *unanswered) needs() (comments, echoes bool) {
+// hear is called for each message of the room. It reports whether actions wait for an answer, and
+// whether comments are recorded.
+func (u *unanswered) hear() (waiting, recording bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.recording || len(u.actions) > 0, len(u.actions) > 0
+	waiting = len(u.actions) > 0
+	if waiting {
+		u.heard = time.Now()
+	}
+	return waiting, u.recording
 }
 
 func (r *Room) observeComment(m wechatws.Message) {
 	u := &r.unanswered
-	if needed, _ := u.needs(); !needed {
+	if waiting, recording := u.hear(); !waiting && !recording {
 		return
 	}
 	var c Comment
@@ -166,7 +171,7 @@ func (r *Room) observeComment(m wechatws.Message) {
 
 func (r *Room) observeShelf(m wechatws.Message) {
 	u := &r.unanswered
-	if _, needed := u.needs(); !needed {
+	if waiting, _ := u.hear(); !waiting {
 		return
 	}
 	var s ShelfEvent
@@ -202,8 +207,7 @@ func (u *unanswered) shown(key string) {
 	if s := u.actions[i].saying; s != nil {
 		u.settle(s, nil)
 	}
-	waiting := slices.DeleteFunc(slices.Clone(u.actions[:i]), func(a *action) bool { return a.saying == nil })
-	u.actions = append(waiting, u.actions[i+1:]...)
+	u.actions = slices.Concat(slices.DeleteFunc(u.actions[:i:i], isUnattended), u.actions[i+1:])
 }
 
 // record adds a comment to seen. It is called with mu held.
@@ -247,14 +251,19 @@ func (r *Room) startRecording() {
 	}
 }
 
+// joining reports whether the first join of the connection has not been received.
+func (u *unanswered) joining() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.joined
+}
+
 // rejoined is called for each join. The first one on a connection is the answer to this member's own:
 // its history shows which actions have reached the room before the connection before was lost.
 func (r *Room) rejoined(m wechatws.Message) {
 	u := &r.unanswered
-	u.mu.Lock()
-	first, recording := !u.joined, u.recording
-	u.mu.Unlock()
-	if !first {
+	_, recording := u.hear()
+	if !u.joining() {
 		return
 	}
 	var join JoinEvent
@@ -279,7 +288,7 @@ func (r *Room) rejoined(m wechatws.Message) {
 	for _, key := range keys {
 		u.shown(key)
 	}
-	u.actions = nil // what is not shown will not be answered
+	u.actions = slices.DeleteFunc(u.actions, isUnattended) // what is not shown will not be answered
 	if len(join.MessageList) > 0 {
 		u.seen = mergeHistory(join.MessageList, slices.Clone(u.seen[max(0, len(u.seen)-u.fresh):]))
 	}
