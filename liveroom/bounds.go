@@ -84,28 +84,40 @@ var (
 type kept[T keepable[T]] struct {
 	items []T
 	bytes int
+	shown []T // a copy of items for snapshots, made when one is taken; nil: items have changed since
+}
+
+// show returns the copy that snapshots share until the list changes.
+func (k *kept[T]) show() []T {
+	if k.shown == nil {
+		k.shown = slices.Clip(slices.Clone(k.items))
+	}
+	return k.shown
 }
 
 func (k *kept[T]) add(v T) {
 	v = v.cut()
+	k.shown = nil
 	k.items = append(k.items, v)
 	k.bytes += v.size()
 }
 
 func (k *kept[T]) set(i int, v T) {
 	v = v.cut()
+	k.shown = nil
 	k.bytes += v.size() - k.items[i].size()
 	k.items[i] = v
 }
 
 func (k *kept[T]) remove(i int) {
+	k.shown = nil
 	k.bytes -= k.items[i].size()
 	k.items = slices.Delete(k.items, i, i+1)
 }
 
 // replace takes items that are cut already.
 func (k *kept[T]) replace(items []T) {
-	k.items, k.bytes = items, 0
+	k.items, k.bytes, k.shown = items, 0, nil
 	for _, v := range items {
 		k.bytes += v.size()
 	}
@@ -114,11 +126,15 @@ func (k *kept[T]) replace(items []T) {
 // drop removes the oldest n. What they reference is released now, their place in the
 // array when the list is moved.
 func (k *kept[T]) drop(n int) {
-	for _, v := range k.items[:max(n, 0)] {
+	if n <= 0 {
+		return
+	}
+	k.shown = nil
+	for _, v := range k.items[:n] {
 		k.bytes -= v.size()
 	}
-	clear(k.items[:max(n, 0)])
-	k.items = k.items[max(n, 0):]
+	clear(k.items[:n])
+	k.items = k.items[n:]
 }
 
 // bound removes the oldest entries above the room's limits, from the list that is largest,

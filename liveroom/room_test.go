@@ -91,21 +91,6 @@ func notices(s liveroom.Snapshot) (texts []string) {
 	return texts
 }
 
-func TestSnapshotIsACopyAndItsVersionGrows(t *testing.T) {
-	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
-		v := w.visitor(as("a")).enter()
-		v.say("one")
-		w.sleep(time.Millisecond)
-		s := v.Snapshot()
-		require.Equal(t, s, v.Snapshot())
-		s.Comments[0].Content = "changed"
-		require.Equal(t, []string{"a: one"}, texts(v.Snapshot().Comments))
-		v.say("two")
-		w.sleep(time.Millisecond)
-		require.Greater(t, v.Snapshot().Version, s.Version)
-	})
-}
-
 func TestOnlyTheNewestAreKept(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(as("a", liveroom.WithHistory(3, 2))).enter()

@@ -35,15 +35,17 @@ type Notice struct {
 	Ghost bool // see LeaveEvent.Ghost
 }
 
-// Snapshot returns the current state of the room. The caller owns it. It does not block.
+// Snapshot returns the current state of the room. Its lists are read-only and may be
+// retained: snapshots share a list until it changes, so that taking one copies only the
+// lists that have changed since the last. It does not block.
 func (r *Room) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.state.Snapshot
 	s.ClientID = r.clientID
-	s.Comments = slices.Clone(r.state.comments.items)
-	s.Notices = slices.Clone(r.state.notices.items)
-	s.Goods = slices.Clone(r.state.goods.items)
+	s.Comments = r.state.comments.show()
+	s.Notices = r.state.notices.show()
+	s.Goods = r.state.goods.show()
 	return s
 }
 

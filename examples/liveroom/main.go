@@ -38,6 +38,9 @@ type settings struct {
 	network  *wstest.Network // of the backend of its own; nil: the machine's
 }
 
+// shownBytes is how much of the room each viewer of the page may get in one event.
+const shownBytes = 256 << 10
+
 // shortest is the time that headless needs to cut, restart and recover from both.
 const shortest = 15 * time.Second
 
@@ -97,7 +100,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	room, err := liveroom.New(client, s.room)
+	room, err := liveroom.New(client, s.room, liveroom.WithHistoryBytes(shownBytes))
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -132,116 +130,6 @@ func TestPageIsOneFile(t *testing.T) {
 	}
 }
 
-// events reads the views of a stream. It ends with the stream.
-func events(t *testing.T, ctx context.Context, client *http.Client, url string) <-chan view {
-	t.Helper()
-	r, err := http.NewRequestWithContext(ctx, "GET", url+"/events", nil)
-	require.NoError(t, err)
-	res, err := client.Do(r)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusOK, res.StatusCode)
-	assert.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
-	assert.Equal(t, "no-store", res.Header.Get("Cache-Control"))
-
-	views := make(chan view, 100)
-	go func() {
-		defer close(views)
-		defer func() { _ = res.Body.Close() }()
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			data, ok := strings.CutPrefix(lines.Text(), "data: ")
-			if !ok {
-				continue
-			}
-			var v view
-			if !assert.NoError(t, json.Unmarshal([]byte(data), &v)) {
-				return
-			}
-			views <- v
-		}
-	}()
-	return views
-}
-
-func next(t *testing.T, views <-chan view) (v view, ok bool) {
-	t.Helper()
-	select {
-	case v, ok = <-views:
-		return v, ok
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "no event and no end")
-		return
-	}
-}
-
-func TestEventsFollowTheView(t *testing.T) {
-	ctx, end := context.WithCancel(t.Context())
-	defer end()
-	first := view{
-		Room:    roomView{Title: "tea", Comments: []commentView{{Name: "<b>", Content: "two\nlines", Own: true}}},
-		Conn:    connView{State: "waiting", Attempt: 2, RetryAt: 1700000000000, Cause: "EOF"},
-		Backend: backendView{Own: true},
-	}
-	shown := &shownView{v: first}
-	url, client := servedPage(t, ctx, shown.look, &pressed{})
-	views := events(t, ctx, client, url)
-
-	v, ok := next(t, views)
-	require.True(t, ok)
-	assert.Equal(t, first, v, "a view at once")
-
-	select {
-	case v := <-views:
-		t.Errorf("nothing has changed, but there is an event: %+v", v)
-	case <-time.After(3 * lookEvery):
-	}
-
-	second := first
-	second.Conn = connView{State: "open", Opens: 2, RTTMicro: 391}
-	shown.set(second)
-	v, ok = next(t, views)
-	require.True(t, ok)
-	assert.Equal(t, second, v, "a view after a change")
-
-	end()
-	_, ok = next(t, views)
-	assert.False(t, ok, "the stream ends with ctx")
-}
-
-func TestEventsAreAtMostTenASecond(t *testing.T) {
-	ctx, end := context.WithCancel(t.Context())
-	defer end()
-	var mu sync.Mutex
-	looks := 0
-	url, client := servedPage(t, ctx, func() view { // never twice the same
-		mu.Lock()
-		defer mu.Unlock()
-		looks++
-		return view{Conn: connView{Opens: looks}}
-	}, &pressed{})
-
-	began := time.Now()
-	views := events(t, ctx, client, url)
-	for range 5 {
-		_, ok := next(t, views)
-		require.True(t, ok)
-	}
-	// The ticks of a slow machine may follow on each other closely, but there are no more of them.
-	assert.GreaterOrEqual(t, time.Since(began), 3*lookEvery)
-	end()
-}
-
-func TestEventsEndWithTheBrowser(t *testing.T) {
-	url, client := servedPage(t, t.Context(), noView, &pressed{})
-	browser, leave := context.WithCancel(t.Context())
-	views := events(t, browser, client, url)
-	_, ok := next(t, views)
-	require.True(t, ok)
-	leave()
-	_, ok = next(t, views)
-	assert.False(t, ok)
-	// servedPage finds the stream if it goes on at the server.
-}
-
 func TestButtons(t *testing.T) {
 	do := &pressed{}
 	page := newPage(t.Context(), noView, do)
@@ -301,34 +189,52 @@ func TestOnlyPostChangesThings(t *testing.T) {
 	assert.Empty(t, do.all())
 }
 
+// A browser says where a request comes from. Each path is refused to other sites, reading too:
+// they could not read the answer, but they would take the place of viewers.
 func TestOtherSitesAreRefused(t *testing.T) {
-	const comment = `{"name":"Lin","text":"hello"}`
-	paths := []string{"/say", "/cut", "/restart", "/reconnect"}
-	header := func(key, value string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set(key, value) }
-	}
+	const own, other = "http://localhost:8080", "https://evil.example"
+	ended, end := context.WithCancel(t.Context())
+	end() // so that a stream that is not refused does not go on
 	do := &pressed{}
-	page := newPage(t.Context(), noView, do)
-	for _, path := range paths {
-		for _, other := range []func(*http.Request){
-			header("Sec-Fetch-Site", "cross-site"),
-			header("Sec-Fetch-Site", "same-site"), // another port of this machine
-			header("Origin", "https://evil.example"),
-			header("Origin", "http://localhost:8081"),
-			header("Origin", "null"),
-		} {
-			assert.Equal(t, http.StatusForbidden, ask(t, page, "POST", path, comment, other).StatusCode, path)
+	page := newPage(ended, noView, do)
+	for _, tt := range []struct {
+		origin, site, mode string
+		refused            bool
+		pageToo            bool // the page itself, that is
+	}{
+		{origin: "", site: ""}, // no browser, or an old one
+		{origin: own, site: "same-origin", mode: "cors"},
+		{origin: own, site: ""},
+		{origin: "", site: "same-origin", mode: "cors"},
+		{origin: "", site: "none", mode: "navigate"},
+		{origin: "", site: "cross-site", mode: "navigate", refused: true}, // a link to the page
+		{origin: "", site: "same-site", mode: "navigate", refused: true},
+		{origin: "", site: "cross-site", mode: "no-cors", refused: true, pageToo: true},
+		{origin: "", site: "same-site", mode: "cors", refused: true, pageToo: true}, // another port of this machine
+		{origin: "", site: "anything", refused: true, pageToo: true},
+		{origin: other, site: "", refused: true, pageToo: true},
+		{origin: other, site: "same-origin", refused: true, pageToo: true},
+		{origin: "http://localhost:8081", site: "", refused: true, pageToo: true},
+		{origin: "https://localhost:8080", site: "", refused: true, pageToo: true},
+		{origin: "http://localhost:8080.evil.example", site: "", refused: true, pageToo: true},
+		{origin: "null", site: "", refused: true, pageToo: true},
+	} {
+		for path, method := range map[string]string{"/": "GET", "/events": "GET", "/say": "POST", "/cut": "POST", "/restart": "POST", "/reconnect": "POST"} {
+			before := len(do.all())
+			res := ask(t, page, method, path, `{"name":"Lin","text":"hello"}`, func(r *http.Request) {
+				for name, value := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site, "Sec-Fetch-Mode": tt.mode} {
+					if value != "" {
+						r.Header.Set(name, value)
+					}
+				}
+			})
+			refused := tt.refused && (path != "/" || tt.pageToo)
+			assert.Equal(t, refused, res.StatusCode == http.StatusForbidden, "%s %+v", path, tt)
+			if method == "POST" {
+				assert.Equal(t, !refused, len(do.all()) > before, "%s %+v", path, tt)
+			}
 		}
 	}
-	assert.Empty(t, do.all())
-	for _, path := range paths {
-		own := ask(t, page, "POST", path, comment, func(r *http.Request) {
-			r.Header.Set("Origin", "http://localhost:8080")
-			r.Header.Set("Sec-Fetch-Site", "same-origin")
-		})
-		assert.Equal(t, http.StatusNoContent, own.StatusCode, path)
-	}
-	assert.Len(t, do.all(), len(paths))
 }
 
 func TestForeignHostsAreRefused(t *testing.T) {
@@ -342,7 +248,7 @@ func TestForeignHostsAreRefused(t *testing.T) {
 		for _, path := range []string{"/say", "/cut", "/restart", "/reconnect"} {
 			assert.Equal(t, http.StatusForbidden, ask(t, page, "POST", path, `{"text":"hello"}`, host(name)).StatusCode, name)
 		}
-		// Reading is refused too: what is said in the room is nobody else's business.
+		// Reading is refused too: the room is for this machine only.
 		for _, path := range []string{"/", "/events"} {
 			assert.Equal(t, http.StatusForbidden, ask(t, page, "GET", path, "", host(name)).StatusCode, name)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +19,8 @@ type watched struct {
 	mu       sync.Mutex
 	last     wechatws.StateChange
 	retryAt  time.Time
-	cause    string
-	log      []noticeView
+	cause    causeView
+	log      []logView
 	comments int
 	notices  map[string]int
 }
@@ -40,32 +39,31 @@ func (w *watched) changed(c wechatws.StateChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last, w.retryAt = c, time.Time{}
-	text := c.To.String()
 	if c.RetryIn > 0 {
 		w.retryAt = now.Add(c.RetryIn)
-		text += fmt.Sprintf(": attempt %d in %v", c.Attempt, c.RetryIn)
 	}
 	if c.Err != nil {
-		w.cause = strings.TrimPrefix(c.Err.Error(), "wechatws: ")
-		text += ", because of: " + w.cause
+		w.cause = causeOf(c.Err)
 	}
-	w.log = append(w.log, noticeView{Text: text, At: now.UnixMilli()})
+	w.log = append(w.log, logView{
+		At: now.UnixMilli(), State: c.To.String(), Attempt: c.Attempt, WaitMS: c.RetryIn.Milliseconds(), Cause: causeOf(c.Err),
+	})
 	w.log = w.log[max(0, len(w.log)-shownLog):]
 }
 
-// view returns the connection as the page shows it.
-func (w *watched) view() connView {
+// view returns the connection, and what happened to it, as the page shows them.
+func (w *watched) view() (connView, []logView) {
 	stats := w.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := connView{
 		State: w.last.To.String(), Attempt: w.last.Attempt, RTTMicro: stats.SmoothedRTT.Microseconds(),
-		Opens: stats.Opens, Cause: w.cause, Log: append([]noticeView{}, w.log...),
+		Opens: stats.Opens, Cause: w.cause,
 	}
 	if !w.retryAt.IsZero() {
 		v.RetryAt = w.retryAt.UnixMilli()
 	}
-	return v
+	return v, w.log[:len(w.log):len(w.log)] // its lines do not change
 }
 
 // narrate prints what happens; headless has no page.
@@ -90,9 +88,14 @@ func narrate(room *liveroom.Room, w *watched) {
 		log.Printf("* shelf %s: %s ¥%s", wechatws.Printable(s.Status), wechatws.Printable(s.GoodsName), wechatws.Printable(s.GoodsPrice.String()))
 	})
 	room.Client().OnStateChange(func(_ context.Context, c wechatws.StateChange) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		log.Printf("-- %s", wechatws.Printable(w.log[len(w.log)-1].Text))
+		text := c.To.String()
+		if c.RetryIn > 0 {
+			text += fmt.Sprintf(": attempt %d in %v", c.Attempt, c.RetryIn)
+		}
+		if c.Err != nil {
+			text += ", because of: " + causeOf(c.Err).Text
+		}
+		log.Printf("-- %s", wechatws.Printable(text))
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,11 +47,15 @@ type device struct {
 	name          string
 	width, height int64
 	mobile        bool
+	languages     string // of the browser
+	page          string // the page's language then
 }
 
 var devices = []device{
-	{name: "phone", width: 375, height: 812, mobile: true},
-	{name: "desktop", width: 1280, height: 800},
+	{name: "phone", width: 375, height: 812, mobile: true, languages: "en-GB,zh", page: "en"},
+	{name: "desktop", width: 1280, height: 800, languages: "fr,en", page: "en"},
+	{name: "phone-zh", width: 375, height: 812, mobile: true, languages: "fr,zh-TW,en", page: "zh-CN"},
+	{name: "desktop-zh", width: 1280, height: 800, languages: "zh-CN,zh,en", page: "zh-CN"},
 }
 
 func TestPage(t *testing.T) {
@@ -60,21 +65,25 @@ func TestPage(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			url, end := startDemo(t, demo)
-			b := openPage(t, chromium, url, d)
+			between := newLink(t, url)
+			b := openPage(t, chromium, between.url, d)
 
-			b.waitFor("the bot is in the room", `id("state").textContent === "open" && id("live").textContent === "LIVE"`)
+			b.waitFor("the bot is in the room", there)
 			b.do("giving a name", chromedp.Clear(chromedp.ID("comment-name")), chromedp.SendKeys(chromedp.ID("comment-name"), b.me()))
 			// In the order of a person's visit. Each needs what was before it.
 			for _, step := range []struct {
 				name string
 				run  func(b *browser)
 			}{
+				{"the language of the browser", speaksOneLanguage},
 				{"HTML in a comment is text", showsHTMLAsText},
 				{"a comment appears", showsComment},
 				{"the bot answers", botAnswers},
 				{"the connection is cut", func(b *browser) { comesBack(b, "cut", "Are you still there?") }},
 				{"the backend restarts", func(b *browser) { comesBack(b, "restart", "That was quick.") }},
 				{"reconnect", reconnects},
+				{"the language of all that has happened", speaksOneLanguage},
+				{"the stream breaks", func(b *browser) { missesNothing(b, between) }},
 				{"light and dark", lightAndDark},
 			} {
 				ok := t.Run(step.name, func(t *testing.T) {
@@ -92,6 +101,7 @@ func TestPage(t *testing.T) {
 			// A page that is open must not keep the demo from ending.
 			end()
 			b.waitFor("the page says that the demo has ended", `!id("lost").hidden && id("lost").textContent !== ""`)
+			speaksOneLanguage(b)
 		})
 	}
 }
@@ -124,7 +134,7 @@ func comesBack(b *browser, button, then string) {
 		return waiting >= 0 && seen.slice(waiting).some(s => s.state === "open");
 	})()`)
 	b.waitFor("a countdown with digits was seen", `seen.some(s => s.state === "waiting" && /\d/.test(s.countdown))`)
-	b.waitFor("it stays open", `id("state").textContent === "open" && id("live").textContent === "LIVE"`)
+	b.waitFor("it stays open", there)
 	b.say(then) // and it works
 	for _, text := range b.said() {
 		if n := b.count(text); n != 1 {
@@ -136,7 +146,45 @@ func comesBack(b *browser, button, then string) {
 func reconnects(b *browser) {
 	before := evaluate[string](b, `id("opens").textContent`)
 	b.press("reconnect")
-	b.waitFor("one more connection", fmt.Sprintf(`id("opens").textContent !== %q && id("live").textContent === "LIVE"`, before))
+	b.waitFor("one more connection", fmt.Sprintf(`id("opens").textContent !== %q && %s`, before, there))
+}
+
+// there is true while the bot is in the room.
+const there = `(id("state").dataset.state === "open" && id("live").classList.contains("on"))`
+
+// speaksOneLanguage demands that what the page itself says is in the browser's language, and
+// in no other. What people say may be in any, and errors are English.
+func speaksOneLanguage(b *browser) {
+	b.t.Helper()
+	if lang := evaluate[string](b, `document.documentElement.lang`); lang != b.device.page {
+		b.t.Errorf("the page is in %s for a browser with %s", lang, b.device.languages)
+	}
+	wrong := evaluate[[]string](b, fmt.Sprintf(`[document.title, id("comment-text").placeholder, id("notices").ariaLabel, id("comment-name").labels[0].innerText]
+		.concat([...document.querySelectorAll("h1, h2, h3, dt, button, #live, #state, #lost, #log span, header p, #countdown")]
+			.filter(e => e.checkVisibility() && e.textContent !== "–")
+			.map(e => e.innerText.split("（")[0]))
+		.filter(text => text && (/\p{Script=Han}/u.test(text) === %t || %[1]t === !/[A-Za-z]{2}/.test(text) && /[A-Za-z]{2}/.test(text)))`, b.device.page == "en"))
+	for _, text := range wrong {
+		b.t.Errorf("in a page that is in %s: %q", b.device.page, text)
+	}
+}
+
+// missesNothing breaks the event stream: the page has everything when it is back, and nothing
+// twice.
+func missesNothing(b *browser, between *link) {
+	b.do("watching", chromedp.Evaluate[chromedp.Void](`
+		window.wasLost = false;
+		new MutationObserver(() => wasLost ||= !id("lost").hidden).observe(id("lost"), { attributes: true });`))
+	between.cut()
+	b.waitFor("the page said that it was not up to date", `wasLost`)
+	b.waitFor("the page goes on", `id("lost").hidden && `+there)
+	b.say("I was away.")
+	for _, text := range b.said() {
+		if n := b.count(text); n != 1 {
+			b.t.Errorf("%q is there %d times after the stream came back", text, n)
+		}
+	}
+	b.forgive("net::ERR_") // of the stream
 }
 
 func lightAndDark(b *browser) {
@@ -185,6 +233,13 @@ func (h *heard) complain(format string, args ...any) {
 	h.complaints = append(h.complaints, fmt.Sprintf(format, args...))
 }
 
+// forgive forgets complaints that contain text.
+func (h *heard) forgive(text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.complaints = slices.DeleteFunc(h.complaints, func(c string) bool { return strings.Contains(c, text) })
+}
+
 func (h *heard) said() []string { return h.texts }
 
 // helpers are what the expressions in this file are written with.
@@ -198,7 +253,7 @@ var me = %q;
 `
 
 func openPage(t *testing.T, chromium, url string, d device) *browser {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.Flag("accept-lang", d.languages))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium does not start as root with it
 	}
@@ -336,7 +391,7 @@ func (b *browser) watchState() {
 		window.seen = [];
 		window.watcher?.disconnect();
 		window.watcher = new MutationObserver(() =>
-			seen.push({ state: id("state").textContent, countdown: id("countdown").textContent }));
+			seen.push({ state: id("state").dataset.state, countdown: id("countdown").textContent }));
 		for (const i of ["state", "countdown"])
 			watcher.observe(id(i), { childList: true, characterData: true, subtree: true });
 		`))
