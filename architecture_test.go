@@ -53,9 +53,10 @@ var rooms = []struct{ room, imports string }{
 	{"transport/coder", "transport internal/handshake github.com/coder/websocket"},
 	{"transport/nhooyr", "transport internal/handshake nhooyr.io/websocket"},
 
-	// Built on the exported API, as programs of users are. callbacks is a list of functions and
-	// printable cuts and escapes text: neither gives access to the inside of a client.
-	{"liveroom", "wechatws internal/callbacks internal/printable github.com/go-json-experiment/json/jsontext"},
+	// Built on the exported API, as programs of users are. callbacks is a list of functions,
+	// printable cuts and escapes text, and boundary calls functions of users: none gives access to the
+	// inside of a client.
+	{"liveroom", "wechatws internal/boundary internal/callbacks internal/printable github.com/go-json-experiment/json/jsontext"},
 	{"liveroom/liveroomtest", "wechatws liveroom wstest"},
 	{"inspect", "wechatws internal/printable"},
 	{"metrics/internal/tally", "wechatws"},

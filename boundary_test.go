@@ -182,6 +182,9 @@ func userFunctions() []userFunction {
 		{name: "WithProxy", where: attempt, early: true, give: giving(func(pull func()) wechatws.Option {
 			return wechatws.WithProxy(func(*http.Request) (*url.URL, error) { pull(); return nil, nil })
 		})},
+		{name: "BeforeConnect", where: attempt, early: true, add: func(c *wechatws.Client, pull func()) {
+			c.BeforeConnect(func(context.Context, int) error { pull(); return nil })
+		}},
 		{name: "AfterConnect", where: attempt, early: true, add: func(c *wechatws.Client, pull func()) {
 			c.AfterConnect(time.Minute, func(context.Context, *wechatws.Setup) error { pull(); return nil })
 		}},

@@ -115,6 +115,7 @@ func (e *OptionError) Error() string {
 
 // The phases of an attempt, in their order.
 const (
+	phaseBefore    = "before"
 	phaseEndpoint  = "endpoint"
 	phaseProxy     = "proxy"
 	phaseResolve   = "resolve"
@@ -134,8 +135,8 @@ const (
 // below Err only if Err comes from one of the program's functions, so that a program that
 // prints each error of a chain prints no secret.
 type DialError struct {
-	// Phase is the phase that failed, in this order: "endpoint" (the function of
-	// [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
+	// Phase is the phase that failed, in this order: "before" (a [Client.BeforeConnect]
+	// function), "endpoint" (the function of [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
 	// (TCP), "tls" (handshake and certificates), "handshake" (the HTTP upgrade), "login"
 	// (making or writing the login message) or "setup" (a [Client.AfterConnect] function).
 	Phase string

@@ -81,10 +81,13 @@ func notOpened(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", why, err)
 }
 
-// connect calls the endpoint function, dials, logs in and calls the AfterConnect functions.
+// connect calls the BeforeConnect and the endpoint functions, dials, logs in and calls the AfterConnect functions.
 // With an error it may return a link, which the caller must end.
 func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link, OpenEvent, error) {
 	cfg := &s.client.cfg
+	if err := s.callBefore(ctx, info.Attempt); err != nil {
+		return nil, OpenEvent{}, err
+	}
 	var ep Endpoint
 	began := time.Now()
 	err := withTimeout(ctx, cfg.dialTimeout, func(ctx context.Context) (err error) {

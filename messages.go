@@ -129,6 +129,7 @@ func On[T any](c *Client, msgType string, fn func(ctx context.Context, v T)) (re
 type registered struct {
 	onMessage, onUnknown hooks[Message]
 	types                typeTable
+	beforeConnect        hooks[*beginning]
 	afterConnect         hooks[*Setup]
 	onOpen               hooks[OpenEvent]
 	onClose              hooks[CloseEvent]

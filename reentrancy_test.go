@@ -150,6 +150,9 @@ var userPlaces = map[string]userPlace{
 	"OnNetworkChange": callback(func(c *client, enter func(context.Context)) {
 		c.OnNetworkChange(func(ctx context.Context, _ wechatws.NetworkStatus) { enter(ctx) })
 	}),
+	"BeforeConnect": callback(func(c *client, enter func(context.Context)) {
+		c.BeforeConnect(func(ctx context.Context, _ int) error { enter(ctx); return nil })
+	}),
 	"AfterConnect": callback(func(c *client, enter func(context.Context)) {
 		c.AfterConnect(time.Minute, func(ctx context.Context, _ *wechatws.Setup) error { enter(ctx); return nil })
 	}),

@@ -17,6 +17,14 @@ func call[T any](ctx context.Context, list []*callbacks.Callback[T], v T) {
 	list[0].Call(ctx, v)
 }
 
+// emit calls the callbacks of the room, and then those of all rooms.
+func emit[T RoomEvent](ctx context.Context, r *Room, own *callbacks.List[T], v T) {
+	if rs := r.cfg.rooms; rs != nil {
+		defer func() { call(ctx, listOf[T](rs).All(), happened[T]{r, v}) }()
+	}
+	call(ctx, own.All(), v)
+}
+
 // register adds fn. A nil fn is reported by the client.
 func register[T any](r *Room, list *callbacks.List[T], msgType string, fn func(context.Context, T)) (remove func()) {
 	if fn == nil {

@@ -22,15 +22,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A world is a backend and rooms on a network in memory, in virtual time.
 type world struct {
 	*testing.T
+	net      *wstest.Network
 	backend  *liveroomtest.Backend
+	shared   []*liveroom.Rooms
 	visitors []*visitor
 }
 
 func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, backend: liveroomtest.NewBackend(q, wstest.WithNetwork(wstest.NewNetwork()))}
+		n := wstest.NewNetwork()
+		w := &world{T: t, net: n, backend: liveroomtest.NewBackend(q, wstest.WithNetwork(n))}
 		defer w.backend.Close()
+		defer func() {
+			for _, rs := range w.shared {
+				_ = rs.Shutdown(t.Context())
+			}
+		}()
 		defer func() {
 			for _, v := range w.visitors {
 				_ = v.Leave()

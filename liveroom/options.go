@@ -33,6 +33,8 @@ type config struct {
 	notices        int
 	bytes          int
 	refusals       []Refusal
+	commentRate    int
+	rooms          *Rooms // that the room is one of; nil: none
 
 	errs []error
 }
@@ -96,6 +98,12 @@ func WithHistory(comments, notices int) Option {
 // three lists are removed.
 func WithHistoryBytes(n int) Option { return func(c *config) { c.bytes = n } }
 
+// WithCommentRate sets how many comments the room sends in any second. Default 0, no limit. Above
+// that [Room.Say] blocks until it is its turn, in the order of the calls. At most 100 calls wait;
+// others return [wechatws.ErrQueueFull]. Comments that the queue holds while there is no connection
+// count too, so that after an outage not more than n of them are sent at once.
+func WithCommentRate(n int) Option { return func(c *config) { c.commentRate = n } }
+
 // wrong records that an option or argument has a wrong value.
 func (c *config) wrong(option string, value any, want string) {
 	c.errs = append(c.errs, &wechatws.OptionError{Option: "liveroom." + option, Value: fmt.Sprint(value), Want: want})
@@ -131,5 +139,8 @@ func (c *config) check(client *wechatws.Client) error {
 		c.wrong("WithHistoryBytes", c.bytes, "must not be below zero")
 	}
 	c.checkRefusals()
+	if c.commentRate < 0 {
+		c.wrong("WithCommentRate", c.commentRate, "must not be below zero")
+	}
 	return errors.Join(c.errs...)
 }

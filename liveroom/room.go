@@ -82,6 +82,8 @@ type Room struct {
 
 	watch      watch
 	unanswered unanswered
+	pace       pace
+	turns      turns
 }
 
 // New makes a room on a client, once for each client and before it connects. From then on
@@ -99,6 +101,7 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
 	r.unanswered.recording = cfg.comments < recent // otherwise from the first SayConfirmed on
+	r.pace.room, r.pace.limit = r, newLimit(cfg.commentRate, time.Second)
 	client.AfterConnect(2*cfg.joinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
@@ -115,6 +118,9 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	client.OnMessageNoCopy(r.refused)
 	return r, nil
 }
+
+// Identity returns the identity that the room was made with.
+func (r *Room) Identity() Identity { return r.cfg.Identity }
 
 // Client returns the client that the room was made on.
 func (r *Room) Client() *wechatws.Client { return r.client }
@@ -138,6 +144,7 @@ func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	}
 	r.awaitSettled(ctx)
 	o.HoldQueue(r.cfg.settle)
+	r.pace.connected()
 	return nil
 }
 
@@ -167,7 +174,12 @@ func (r *Room) await(ctx context.Context, o *wechatws.Setup, missing string, tim
 		}
 		id := r.sniff(m)
 		if m.Type == (InitEvent{}).MsgType() {
-			if err := o.Send(waiting, r.joinCommand(id)); err != nil {
+			if err := r.awaitJoin(ctx, o.Attempt); err != nil {
+				return err
+			}
+			err := o.Send(waiting, r.joinCommand(id))
+			r.turns.of.giveJoin()
+			if err != nil {
 				return err
 			}
 			r.mu.Lock()
@@ -191,7 +203,7 @@ func (r *Room) endWait(waiting context.Context, end func(), timeout time.Duratio
 		case <-waiting.Done():
 			return
 		}
-		left := time.Until(r.client.Stats().PartialAt.Add(timeout))
+		left := time.Until(r.excused(r.client.Stats().PartialAt).Add(timeout))
 		if left <= 0 {
 			end()
 			return
@@ -305,8 +317,11 @@ func (r *Room) send(ctx context.Context, a *action, options ...wechatws.SendOpti
 // not find out whether the room shows it, and what the server does not read, or drops, is lost. It
 // returns, and may fail, as [wechatws.Client.Send] does: without a connection the comment is queued,
 // and sent after the next join. [Room.OnRefused] receives it if the server refuses it.
+//
+// With [WithCommentRate] it blocks while it is not its turn, and also returns the cause of ctx's
+// end. In a callback it must be called with the callback's context then.
 func (r *Room) Say(ctx context.Context, content string) error {
-	return r.send(ctx, r.commentOf(content))
+	return r.pace.do(ctx, func() error { return r.send(ctx, r.commentOf(content)) })
 }
 
 func (r *Room) commentOf(content string) *action {

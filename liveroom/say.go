@@ -55,11 +55,13 @@ func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}
 	}
 	r.startRecording()
-	s := r.sayOnce(ctx, content)
-	if s.again {
-		s = r.sayOnce(ctx, content)
+	var s *saying
+	say := func() error { s = r.sayOnce(ctx, content); return s.err }
+	err := r.pace.do(ctx, say)
+	if s != nil && s.again {
+		err = r.pace.do(ctx, say)
 	}
-	return s.err
+	return err
 }
 
 // untilConfirmed is so long that SendConfirmed writes again only on another connection.

@@ -104,6 +104,7 @@ func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
 	default:
 		r.ended = nil
 	}
+	r.pace.limit.end(r.ended)
 }
 
 // hear records a message which shows that this client is in the room.
@@ -129,7 +130,7 @@ func (r *Room) unknown(_ context.Context, m wechatws.Message) {
 func (r *Room) init(ctx context.Context, m InitEvent) {
 	r.mu.Lock()
 	r.inits++
-	again := r.inits > r.answered && r.speaking == r.made
+	connection, again := r.made, r.inits > r.answered && r.speaking == r.made
 	if again {
 		r.keepID(m.Sender)
 	}
@@ -137,7 +138,7 @@ func (r *Room) init(ctx context.Context, m InitEvent) {
 	if again {
 		// The next connection joins anyway, so the message must not wait for it. Nor must the
 		// callback wait for the socket. An error means that this connection is over.
-		go func() { _ = r.send(ctx, &action{room: r, make: r.joinCommand}, wechatws.FailFast()) }()
+		go r.joinAgain(ctx, connection)
 	}
 }
 
@@ -167,7 +168,7 @@ func (r *Room) join(ctx context.Context, m JoinEvent) {
 	s.change()
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent)})
-	call(ctx, r.onJoin.All(), m)
+	emit(ctx, r, &r.onJoin, m)
 }
 
 // joined runs after join, and also if the message does not fit Join: then the client
@@ -200,7 +201,7 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	if m.Own {
 		r.watch.echoed()
 	}
-	call(ctx, r.onComment.All(), m)
+	emit(ctx, r, &r.onComment, m)
 }
 
 func (r *Room) subscribe(ctx context.Context, m SubscribeEvent) {
@@ -212,7 +213,7 @@ func (r *Room) subscribe(ctx context.Context, m SubscribeEvent) {
 		r.mu.Unlock()
 	}
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	call(ctx, r.onSubscribe.All(), m)
+	emit(ctx, r, &r.onSubscribe, m)
 }
 
 func (r *Room) leave(ctx context.Context, m LeaveEvent) {
@@ -226,13 +227,13 @@ func (r *Room) leave(ctx context.Context, m LeaveEvent) {
 	}
 	r.mu.Unlock()
 	r.notice(ctx, Notice{At: now, Type: m.MsgType(), Text: string(m.MsgContent), Ghost: m.Ghost})
-	call(ctx, r.onLeave.All(), m)
+	emit(ctx, r, &r.onLeave, m)
 }
 
 func (r *Room) buy(ctx context.Context, m BuyEvent) {
 	r.hear(m.Sender)
 	r.notice(ctx, Notice{At: time.Now(), Type: m.MsgType(), Text: string(m.MsgContent)})
-	call(ctx, r.onBuy.All(), m)
+	emit(ctx, r, &r.onBuy, m)
 }
 
 func (r *Room) shelf(ctx context.Context, m ShelfEvent) {
@@ -252,7 +253,7 @@ func (r *Room) shelf(ctx context.Context, m ShelfEvent) {
 	r.bound()
 	s.change()
 	r.mu.Unlock()
-	call(ctx, r.onShelfChange.All(), m)
+	emit(ctx, r, &r.onShelfChange, m)
 }
 
 func (r *Room) notice(ctx context.Context, n Notice) {
@@ -264,7 +265,7 @@ func (r *Room) notice(ctx context.Context, n Notice) {
 	r.bound()
 	r.state.change()
 	r.mu.Unlock()
-	call(ctx, r.onNotice.All(), n)
+	emit(ctx, r, &r.onNotice, n)
 }
 
 // isOwn reports whether a message is about this member: by an id if it has one, else by

@@ -1,0 +1,97 @@
+package liveroom
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// The limit on joins of [Rooms] has two parts. A room waits for its turn before it dials, so that
+// nothing of it is at the server while others are before it: no handshake of a stampede, and no
+// connection that the server would end because it does not join. And it waits for a permit right
+// before it sends the join, since connections that were dialed one after the other may still be
+// ready at the same moment; this wait is short, and without it the limit would not hold.
+
+// turns is what a room has to do with both.
+type turns struct {
+	of         *Rooms // nil: there is no limit
+	dial, join place  // used by the attempt only
+
+	mu      sync.Mutex
+	waiting bool
+	until   time.Time // when the last wait ended
+}
+
+// limits of Rooms; nil: there are none.
+func (rs *Rooms) giveJoin() {
+	if rs != nil {
+		rs.joins.giveLater()
+	}
+}
+
+// wait takes a permit of a limit, for an attempt.
+func (t *turns) wait(ctx context.Context, l *limit, p *place, attempt int) error {
+	t.mu.Lock()
+	t.waiting = true
+	t.mu.Unlock()
+	err := l.take(ctx, p, attempt > 1)
+	t.mu.Lock()
+	t.waiting, t.until = false, time.Now()
+	t.mu.Unlock()
+	return err
+}
+
+// beforeConnect waits for the room's turn to dial.
+func (r *Room) beforeConnect(ctx context.Context, attempt int) error {
+	err := r.turns.wait(ctx, r.turns.of.dials, &r.turns.dial, attempt)
+	if err == nil {
+		r.turns.of.dials.giveLater()
+	}
+	return err
+}
+
+// awaitJoin waits for a permit to join.
+func (r *Room) awaitJoin(ctx context.Context, attempt int) error {
+	if r.turns.of == nil {
+		return nil
+	}
+	return r.turns.wait(ctx, r.turns.of.joins, &r.turns.join, attempt)
+}
+
+// excused returns the end of the wait for a turn if it is later than at: it counts against no
+// timeout.
+func (r *Room) excused(at time.Time) time.Time {
+	r.turns.mu.Lock()
+	defer r.turns.mu.Unlock()
+	switch {
+	case r.turns.waiting:
+		return time.Now()
+	case r.turns.until.After(at):
+		return r.turns.until
+	}
+	return at
+}
+
+// joinAgain sends another join on a connection that is open.
+func (r *Room) joinAgain(ctx context.Context, connection int) {
+	if rs := r.turns.of; rs != nil {
+		if rs.joins.take(ctx, new(place), false) != nil {
+			return
+		}
+		defer rs.joins.giveLater()
+	}
+	r.mu.Lock()
+	same := connection == r.made
+	r.mu.Unlock()
+	if same {
+		_ = r.send(ctx, &action{room: r, make: r.joinCommand}, wechatws.FailFast())
+	}
+}
+
+func (t *turns) isWaiting() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting
+}
