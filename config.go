@@ -44,7 +44,7 @@ type config struct {
 
 	// Session.
 	login        func(context.Context) (any, error)
-	loginMessage any // of WithLoginMessage
+	loginMessage any    // of WithLoginMessage
 	pulse        *pulse // complete after check
 	liveness     Liveness
 	reply        func(Message) (any, error)
