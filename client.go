@@ -46,8 +46,8 @@ type Client struct {
 
 	mu sync.Mutex // guards the fields below
 	current
+	history     history
 	host        string // of the endpoint; with an endpoint function, of its last result
-	stats       Stats  // the state, and the counters that are not elsewhere
 	sessions    int    // how many there have been
 	connections int    // how many there have been, also those that were never open
 	quietFirst  bool   // the peer may have refused the login on the last one, see refused.go
@@ -94,14 +94,14 @@ func New(url string, options ...Option) (*Client, error) {
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats.State
+	return c.history.state
 }
 
 // move makes a state change and dispatches it; nothing else sets the state. It returns the
 // change with all its fields set. It is called with mu held.
 func (c *Client) move(change StateChange) StateChange {
 	s := c.session
-	change.From, change.At = c.stats.State, time.Now()
+	change.From, change.At = c.history.state, time.Now()
 	change.session = c.sessions + 1
 	if s != nil {
 		change.session = s.number
@@ -110,7 +110,7 @@ func (c *Client) move(change StateChange) StateChange {
 		c.reportLater(s, fmt.Errorf("wechatws: internal error: illegal move from %v to %v", change.From, change.To))
 		return change
 	}
-	c.stats.moved(change)
+	c.history.moved(change)
 	c.event(s, func(ctx context.Context) { c.onStateChange.call(ctx, change, c.reporter(ctx)) })
 	return change
 }
@@ -138,7 +138,7 @@ func (c *Client) LogValue() slog.Value {
 func (c *Client) shown() (host string, state State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return printable.Text(c.host), c.stats.State
+	return printable.Text(c.host), c.history.state
 }
 
 // Connect connects, and returns nil at the first open connection, when the login is
@@ -416,7 +416,7 @@ func (c *Client) Done() <-chan struct{} {
 func (c *Client) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session != nil || !c.stats.State.terminal() || !c.inbox.IsIdle() {
+	if c.session != nil || !c.history.state.terminal() || !c.inbox.IsIdle() {
 		return
 	}
 	if !isClosed(c.done) {

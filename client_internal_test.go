@@ -361,7 +361,7 @@ func TestATickAtTheEndOfAStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &link{dialed: dialed{conn: users.Conn(nil)}, client: &Client{}}
 		h := &l.heartbeat
-		h.link, h.cfg, h.pulse = l, &config{}, &pulse{timeout: time.Minute}
+		h.link, h.pulse = l, &pulse{timeout: time.Minute}
 		past := time.Now()
 		time.Sleep(time.Hour)
 		for range 200 {

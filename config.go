@@ -30,12 +30,10 @@ type config struct {
 	// Connect.
 	endpoint     func(ctx context.Context, attempt int, last error) (Endpoint, error)
 	urls         []string // of WithEndpoints
-	fixed        bool     // endpoint is the URL given to New
 	host         string   // of that URL, or of the first one of WithEndpoints
 	header       http.Header
 	subprotocols []string
 	jar          http.CookieJar
-	crossHost    bool // follow redirects to other hosts
 	tls          *tls.Config
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
@@ -43,15 +41,11 @@ type config struct {
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
-	strict       bool // about large messages and invalid text
-	compression  bool
 
 	// Session.
 	login        func(context.Context) (any, error)
-	loginMessage any // of WithLoginMessage
-	heartbeat    Heartbeat
-	ownHeartbeat bool   // of WithHeartbeat
-	pulse        *pulse // of heartbeat
+	loginMessage any    // of WithLoginMessage
+	pulse        *pulse // complete after check
 	liveness     Liveness
 	reply        func(Message) (any, error)
 	key          func(Message) string // nil: there is one lane
@@ -67,7 +61,6 @@ type config struct {
 	newBackOff     func() backoff.BackOff // nil: no reconnect
 	jitter         float64
 	stableAfter    time.Duration
-	neverReset     bool // a stable connection does not restart the schedule, as in the original
 	retryIf        func(Failure) bool
 	permanentAfter time.Duration // of the same refusal
 	network        NetworkMonitor
@@ -79,9 +72,17 @@ type config struct {
 	drainTimeout  time.Duration
 
 	// Observe.
-	trace      *tracers
-	logger     *slog.Logger
-	serverText bool // in errors and the log
+	trace  *tracers
+	logger *slog.Logger
+
+	// Those that are only on or off are together, since each alone takes eight bytes of a client.
+	fixed        bool // endpoint is the URL given to New
+	crossHost    bool // follow redirects to other hosts
+	strict       bool // about large messages and invalid text
+	compression  bool
+	ownHeartbeat bool // of WithHeartbeat
+	neverReset   bool // a stable connection does not restart the schedule, as in the original
+	serverText   bool // in errors and the log
 
 	wallClock func() time.Time // without a monotonic reading
 
@@ -102,7 +103,7 @@ func defaultConfig() config {
 		proxy:          http.ProxyFromEnvironment,
 		dialTimeout:    10 * time.Second,
 		readLimit:      1 << 20,
-		heartbeat:      defaultHeartbeat,
+		pulse:          &pulse{Heartbeat: defaultHeartbeat},
 		liveness:       defaultLiveness,
 		typeField:      "msg_type",
 		typePath:       []string{"msg_type"},
@@ -207,9 +208,9 @@ func (c *config) check(rawURL string) error {
 		}
 	}
 	if c.typeField == "" && !c.ownHeartbeat {
-		c.heartbeat = Heartbeat{} // the default one needs the field
+		c.pulse.Heartbeat = Heartbeat{} // the default one needs the field
 	}
-	h, l := c.heartbeat, c.liveness
+	h, l := c.pulse.Heartbeat, c.liveness
 	var err error
 	if c.pulse, err = c.newPulse("WithHeartbeat", h); err != nil {
 		errs = append(errs, err)

@@ -78,8 +78,8 @@ type link struct {
 	dismissed bool     // the function of WithReply or WithUnpack has returned an error
 
 	stalled atomic.Bool  // the reader waits for room in the inbox, or for a function of the user
-	stalls  atomic.Int64 // how often it did
 	failing atomic.Bool  // a write has failed
+	stalls  atomic.Int64 // how often it did
 
 	dead    chan struct{} // closed at the end
 	helpers sync.WaitGroup
@@ -97,7 +97,7 @@ func newLink(s *session, got dialed) *link {
 	l := &link{client: c, session: s, number: c.connections, dialed: got, dead: make(chan struct{})}
 	c.newest = l
 	c.mu.Unlock()
-	l.heartbeat.link, l.heartbeat.cfg, l.heartbeat.pulse = l, &c.cfg, c.cfg.pulse
+	l.heartbeat.link, l.heartbeat.pulse = l, c.cfg.pulse
 	l.reader.Queue, l.reader.Source = c.inbox, l
 	switch conn := l.conn.(type) {
 	case *ws.Conn:
@@ -359,9 +359,12 @@ func (l *link) ReadAll() error {
 		return err
 	}
 	for {
-		b, err := l.nextBatch()
-		if err != nil {
-			return err
+		b := l.unpackNext()
+		if b == nil {
+			received, err := l.conn.Receive() // not in nextBatch, whose frame would be one more
+			if b, err = l.arrived(received, err); err != nil {
+				return err
+			}
 		}
 		if !l.pass(b) {
 			return nil
@@ -392,12 +395,17 @@ func (l *link) pass(b *batch) (goOn bool) {
 }
 
 // nextBatch receives messages; those of WithUnpack are what one message that has arrived was unpacked
-// to. After an error of the connection, which it returns, it answers what has ended it.
+// to.
 func (l *link) nextBatch() (*batch, error) {
 	if b := l.unpackNext(); b != nil {
 		return b, nil
 	}
-	received, err := l.conn.Receive()
+	return l.arrived(l.conn.Receive())
+}
+
+// arrived returns the batch of what was received. After an error of the connection, which it
+// returns, it answers what has ended it.
+func (l *link) arrived(received *ws.Batch, err error) (*batch, error) {
 	if err != nil {
 		l.answerEnd(err)
 		return nil, err

@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatws/wechatws/internal/ws"
 )
 
 // A message alone costs the context of its callbacks, and a copy of its data where that may be
@@ -57,4 +60,20 @@ func TestEncodingAllocatesWhatJSONMarshalDoes(t *testing.T) {
 		return testing.AllocsPerRun(1000, func() { _, _ = marshal(&answer) })
 	}
 	assert.LessOrEqual(t, allocations(jsonCodec{}.Marshal), allocations(json.Marshal))
+}
+
+// The parts of an idle client are no larger than a size class of the allocator, which adds eight bytes
+// to what is larger than 512.
+func TestAnIdleClientIsSmall(t *testing.T) {
+	for _, tt := range []struct {
+		part       string
+		size, most uintptr
+	}{
+		{"Client", unsafe.Sizeof(Client{}), 1536 - 8},
+		{"link", unsafe.Sizeof(link{}), 1152 - 8},
+		{"session", unsafe.Sizeof(session{}), 256},
+		{"ws.Conn", unsafe.Sizeof(ws.Conn{}), 768 - 8},
+	} {
+		assert.LessOrEqual(t, tt.size, tt.most, tt.part)
+	}
 }

@@ -31,7 +31,7 @@ func (c *Client) Fail(err error) {
 	switch s := c.session; {
 	case s != nil && !s.hasRetired():
 		s.failNow(err, refuse, end)
-	case s == nil && c.stats.State == StateIdle:
+	case s == nil && c.history.state == StateIdle:
 		c.refuse(refuse, false)
 		c.move(StateChange{To: StateFailed, Err: err})
 	}
@@ -181,7 +181,7 @@ func (c *Client) running() (s *session, left error) {
 		return s, nil
 	}
 	c.refuse(ErrClosed, true)
-	if c.stats.State != StateClosed {
+	if c.history.state != StateClosed {
 		c.move(StateChange{To: StateClosed})
 	}
 	c.mu.Unlock()

@@ -256,22 +256,44 @@ func (d *Disconnects) count(cause *CloseError) {
 	}
 }
 
+// history is the part of Stats that the client's mutex guards.
+type history struct {
+	state       State
+	attempt     int
+	since       time.Time
+	retryAt     time.Time
+	awaySince   time.Time
+	attempts    int
+	opens       int
+	disconnects Disconnects
+	lastError   error
+	lastErrorAt time.Time
+}
+
+// stats returns Stats without what is counted elsewhere.
+func (h *history) stats() Stats {
+	return Stats{
+		State: h.state, Since: h.since, Attempt: h.attempt, RetryAt: h.retryAt, AwaySince: h.awaySince,
+		Attempts: h.attempts, Opens: h.opens, Disconnects: h.disconnects, LastError: h.lastError, LastErrorAt: h.lastErrorAt,
+	}
+}
+
 // moved records a change of the state.
-func (s *Stats) moved(change StateChange) {
+func (h *history) moved(change StateChange) {
 	switch begins := change.From == StateIdle || change.From.terminal(); {
 	case change.To == StateOpen:
-		s.AwaySince = time.Time{}
+		h.awaySince = time.Time{}
 	case change.From == StateOpen, begins && !change.To.terminal():
-		s.AwaySince = change.At
+		h.awaySince = change.At
 	}
-	s.State, s.Attempt = change.To, change.Attempt
-	s.Since, s.RetryAt = change.At, time.Time{}
+	h.state, h.attempt = change.To, change.Attempt
+	h.since, h.retryAt = change.At, time.Time{}
 	switch change.To {
 	case StateWaiting:
-		s.RetryAt = s.Since.Add(change.RetryIn)
-		s.LastError, s.LastErrorAt = change.Err, s.Since
+		h.retryAt = h.since.Add(change.RetryIn)
+		h.lastError, h.lastErrorAt = change.Err, h.since
 	case StateFailed:
-		s.LastError, s.LastErrorAt = change.Err, s.Since
+		h.lastError, h.lastErrorAt = change.Err, h.since
 	default: // the error of another one is the end of a context
 	}
 }
@@ -280,7 +302,7 @@ func (s *Stats) moved(change StateChange) {
 // and in any callback, and costs little enough for a call every second.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
-	s := c.stats
+	s := c.history.stats()
 	if c.newest != nil {
 		s.PartialAt = c.newest.partial()
 	}
@@ -302,7 +324,7 @@ func (c *Client) Stats() Stats {
 // has passed. Healthy does not block, and may be called from any goroutine.
 func (c *Client) Healthy(limit time.Duration) bool {
 	c.mu.Lock()
-	away := c.stats.AwaySince
+	away := c.history.awaySince
 	c.mu.Unlock()
 	return away.IsZero() || time.Since(away) <= limit
 }

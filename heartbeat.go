@@ -106,21 +106,20 @@ func (i instant) slept(before instant) time.Duration {
 // for too long. All of it runs on one timer.
 type heartbeat struct {
 	link   *link
-	cfg    *config
 	*pulse // set before start
 
 	mu       sync.Mutex  // guards the fields below
 	timer    *time.Timer // nil before start
 	stopped  bool
+	probing  bool      // nothing has come in since from, and half the timeout is enough
+	pings    uint32    // pings sent
 	due      time.Time // when the timer fires
 	armed    instant   // when due was set
 	nextBeat time.Time // zero: none
 	nextPing time.Time // zero: none
 	from     time.Time // silence before this does not count
 	reads    time.Time // since when the link reads, and the process runs
-	probing  bool      // nothing has come in since from, and half the timeout is enough
 	pingSent time.Time // of the ping that waits for its pong; zero: none
-	pings    uint32    // pings sent
 	asked    time.Time // of the first ping without an answer, or when it was last seen on its way, or an earlier one's pong; zero: none
 	askedAt  int64     // its place in the socket's stream
 	arrived  int64     // bytes that had arrived by then
@@ -186,7 +185,7 @@ func (h *heartbeat) start() {
 	if h.Interval > 0 {
 		h.nextBeat = now.Add(cmp.Or(h.First, h.Interval))
 	}
-	if d := h.cfg.liveness.Interval; d > 0 && h.Pong == nil {
+	if d := h.link.client.cfg.liveness.Interval; d > 0 && h.Pong == nil {
 		h.nextPing = now.Add(d)
 	}
 	h.arm(now)
@@ -220,7 +219,7 @@ func (h *heartbeat) arm(now time.Time) {
 	if beating.Load() >= crowd {
 		h.due = h.due.Add(untilShared(h.due))
 	}
-	h.armed = h.cfg.now()
+	h.armed = h.link.client.cfg.now()
 	if h.timer == nil {
 		h.timer = time.AfterFunc(h.due.Sub(now), h.tick)
 	} else {
@@ -248,7 +247,7 @@ func (h *heartbeat) tick() {
 		return
 	}
 	beat := elapsed(&h.nextBeat, h.Interval, now)
-	ping := elapsed(&h.nextPing, h.cfg.liveness.Interval, now) && h.mayPing(now)
+	ping := elapsed(&h.nextPing, h.link.client.cfg.liveness.Interval, now) && h.mayPing(now)
 	h.arm(now)
 	h.mu.Unlock()
 	due := signs{beat: beat, ping: ping}
@@ -288,7 +287,7 @@ func elapsed(at *time.Time, interval time.Duration, now time.Time) bool {
 // monotonic clock has stopped meanwhile, and only the wall clock has advanced. The caller holds
 // mu.
 func (h *heartbeat) jumped(now time.Time) bool {
-	return now.Sub(h.due) > jumpAfter || h.cfg.now().slept(h.armed) > jumpAfter
+	return now.Sub(h.due) > jumpAfter || h.link.client.cfg.now().slept(h.armed) > jumpAfter
 }
 
 // probe discards past silence and sends a ping, or a heartbeat with Pong, at the next tick. The
@@ -356,7 +355,7 @@ func (h *heartbeat) beat() *Outbound {
 				if err != nil {
 					return err
 				}
-				made, err := encode(h.cfg.codec, v)
+				made, err := encode(h.link.client.cfg.codec, v)
 				m = &made
 				return err
 			})
@@ -399,7 +398,7 @@ func (h *heartbeat) mayPing(now time.Time) bool {
 
 // pinged is called before a ping is written, and returns its payload.
 func (h *heartbeat) pinged() []byte {
-	if hooks := h.cfg.trace.ping; len(hooks) > 0 {
+	if hooks := h.link.client.cfg.trace.ping; len(hooks) > 0 {
 		h.link.outside(func() {
 			trace(h.link.session.ctx, h.link.client, hooks, PingInfo{Connection: h.link.number})
 		})
@@ -446,5 +445,5 @@ func (h *heartbeat) ponged(payload []byte) {
 // measured records a round trip.
 func (h *heartbeat) measured(rtt time.Duration) {
 	h.link.client.rtt.add(rtt)
-	trace(h.link.session.ctx, h.link.client, h.cfg.trace.pong, PingInfo{h.link.number, rtt})
+	trace(h.link.session.ctx, h.link.client, h.link.client.cfg.trace.pong, PingInfo{h.link.number, rtt})
 }

@@ -173,7 +173,7 @@ type loop struct {
 // join registers the loop's callbacks; leave removes them.
 func (l *loop) join(c *Client) (leave func()) {
 	c.mu.Lock()
-	number, ended := c.sessions+1, c.stats.State.terminal()
+	number, ended := c.sessions+1, c.history.state.terminal()
 	if s := c.session; s != nil {
 		number, ended = s.number, s.isOver()
 	}

@@ -26,7 +26,7 @@ func (s *session) attempt(number int, last error) (*link, error) {
 	case <-s.wake:
 	default:
 	}
-	c.stats.Attempts++
+	c.history.attempts++
 	c.move(StateChange{To: StateConnecting, Attempt: number})
 	c.mu.Unlock()
 	s.dialed = time.Now()
@@ -171,7 +171,7 @@ func (s *session) open(ctx context.Context, l *link, event OpenEvent) bool {
 	default:
 	}
 	c.link, c.lastOpen, l.opened = l, l.number, time.Now()
-	c.stats.Opens++
+	c.history.opens++
 	c.move(StateChange{To: StateOpen, Attempt: event.Attempt})
 	c.event(s, func(ctx context.Context) { c.onOpen.call(ctx, event, c.reporter(ctx)) })
 	l.stalled.Store(true) // until the trace functions have returned

@@ -132,7 +132,7 @@ func (s *session) awaitNetwork(attempt int) bool {
 			c.mu.Unlock()
 			return true
 		}
-		if c.stats.State != StateOffline {
+		if c.history.state != StateOffline {
 			c.move(StateChange{To: StateOffline, Attempt: attempt})
 		}
 		c.mu.Unlock()

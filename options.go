@@ -81,7 +81,7 @@ func WithHeartbeat(h Heartbeat) Option {
 			return err
 		}
 		h.Interval = cmp.Or(h.Interval, defaultHeartbeat.Interval)
-		c.heartbeat, c.ownHeartbeat = h, true
+		c.pulse.Heartbeat, c.ownHeartbeat = h, true
 		return nil
 	})
 }
@@ -91,7 +91,7 @@ func WithHeartbeat(h Heartbeat) Option {
 //
 // It mirrors heartCheck false in the original.
 func WithoutHeartbeat() Option {
-	return setting("WithHeartbeat", func(c *config) error { c.heartbeat = Heartbeat{}; return nil })
+	return setting("WithHeartbeat", func(c *config) error { c.pulse.Heartbeat = Heartbeat{}; return nil })
 }
 
 // WithLiveness sets how a half-open connection is found, by default with a ping every 3 s and

@@ -29,6 +29,7 @@ func (c *config) newPulse(option string, h Heartbeat) (*pulse, error) {
 	}
 	err := users.Protect(func() error {
 		m, err := encode(c.codec, h.Message)
+		m.value = nil // each client would retain it
 		p.message = &m
 		return err
 	})

@@ -451,7 +451,7 @@ func (c *Client) Reconnect() error {
 	c.mu.Lock()
 	s := c.session
 	if s == nil || s.hasRetired() {
-		idle := c.stats.State == StateIdle
+		idle := c.history.state == StateIdle
 		c.mu.Unlock()
 		if idle {
 			return ErrNotOpen

@@ -39,12 +39,12 @@ type session struct {
 	left     error         // the *UndeliveredError; set before over is closed
 	last     int64         // inbox.Added after its last event; set before over is closed
 	cutShort bool          // graceful had ended by the last state change; set before over
+	warned   bool          // warnUnheard has logged a failure; used by the session's goroutine only
 	ends     time.Time     // when Close must have returned; set when the end begins
 
 	wake   chan struct{} // filled by tryNow; emptied by the wait or the attempt that follows
 	route  netmon.Route  // of the last attempt that has dialed
 	dialed time.Time     // when the last attempt began; used by the session's goroutine only
-	warned bool          // warnUnheard has logged a failure; as before
 }
 
 // current is the session that is not done, and the state of it that the client's mutex guards.
@@ -53,11 +53,11 @@ type current struct {
 	network *NetworkStatus // nil: not read yet, or there is no monitor
 	forced  bool           // Reconnect was called: try without a network too
 	closing bool           // Close has begun, or the session has failed
+	anew    bool           // the monitor has ended the attempt before, for a network that came or went
 	cause   error          // of the end; nil: Close, CloseNow or Shutdown was called
 	moved   time.Time      // when another route to the server was last reported to an open connection
 
 	retry  context.CancelCauseFunc // ends the attempt under way; nil: there is none
-	anew   bool                    // the monitor has ended the attempt before, for a network that came or went
 	newest *link                   // the last one, also before it is open; nil: it has ended
 	link   *link                   // the open one; nil: none
 
@@ -360,7 +360,7 @@ func (s *session) detach(l *link, ending ending) CloseEvent {
 	}
 	c.link = nil
 	if !closed {
-		c.stats.Disconnects.add(ending.count)
+		c.history.disconnects.add(ending.count)
 		c.blameBeat(cause)
 	}
 	c.event(s, func(ctx context.Context) { c.onClose.call(ctx, event, c.reporter(ctx)) })
@@ -398,7 +398,7 @@ func (s *session) begin() {
 // link has ended and the queue refuses messages. It is called with the client's mutex held.
 func (s *session) settle(to State, err error) {
 	c := s.client
-	c.move(StateChange{To: to, Attempt: c.stats.Attempt, Err: err})
+	c.move(StateChange{To: to, Attempt: c.history.attempt, Err: err})
 	s.last = c.inbox.Added()
 	s.cutShort = s.graceful.Err() != nil // not later: cancel may end the context of Shutdown
 	c.discard = s.cancel

@@ -27,8 +27,8 @@ type writer struct {
 	open     bool // the link is attached: messages of the outbox may be written
 	over     bool // it was, or has ended: nothing is written any more but a close frame
 	closing  bool // a close frame was written or is due, or a write has failed
+	held     bool // see Setup.HoldQueue
 	due      signs
-	held     bool          // see Setup.HoldQueue
 	holding  *time.Timer   // ends held; nil: it never was
 	inFlight bool          // batch is being written, and neither settled nor abandoned
 	flight   uint64        // its number in the outbox

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// smallBuffer is the buffer of an idle connection; with it a Conn has 768 bytes, which is a
-	// size that the allocator does not round up.
-	smallBuffer = 480
+	// smallBuffer is the buffer of an idle connection; with it a Conn has 760 bytes, which the
+	// allocator with its own 8 rounds up to 768.
+	smallBuffer = 472
 	// smallRead is the size of a read after which more bytes may be waiting.
 	smallRead = 2 << 10
 	// directRead is the size from which a message is read without the buffer.
