@@ -16,9 +16,9 @@
 // makes are free of secrets; the program's own errors, panics and names are shown as they
 // are. Like pprof, the page has no access control. Mount it where only operators have
 // access: on a loopback or internal address, or behind the program's own sign-in. On
-// loopback, a web site could still resolve a name of its own to 127.0.0.1, and read the
-// page in the browser of a visitor (DNS rebinding); to prevent that, check the request's
-// Host in front of the page.
+// loopback, a web site could still resolve a name of its own to 127.0.0.1 (DNS
+// rebinding), so there the page refuses a Host that is a name other than localhost; see
+// [WithHosts]. On an internal address, check the Host in front of the page.
 //
 // Nothing can be changed from the page, except with [WithReconnect].
 //
@@ -36,4 +36,5 @@
 // 4 KiB for each client. A page in a hidden tab disconnects.
 //
 // A viewer that cannot keep up is disconnected, and its page reconnects and starts over.
+// There are at most 64 viewers at a time.
 package inspect

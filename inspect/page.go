@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/wechatws/wechatws"
 )
@@ -25,10 +28,13 @@ var pageHTML string
 // A page needs no closing. Its streams end when their viewers leave, and when
 // [http.Server.Shutdown] is called on the server that serves them.
 type Page struct {
-	reconnect bool // whether viewers may reconnect clients
+	reconnect bool     // whether viewers may reconnect clients
+	hosts     []string // see WithHosts
 	clients   clients
 	elsewhere elsewhere
 	feed      feed
+
+	viewing atomic.Int32 // requests for rows and events
 
 	mu      sync.Mutex
 	servers map[*http.Server]chan struct{} // closed when the server shuts down
@@ -42,6 +48,12 @@ type Option func(*Page)
 // button sends a POST that other web sites cannot send; everyone who can open the page
 // can press it.
 func WithReconnect() Option { return func(p *Page) { p.reconnect = true } }
+
+// WithHosts sets the names under which the page is reached over a loopback address, such as
+// that of a reverse proxy on the same machine which preserves the Host. By default they are
+// localhost and all IP addresses: a request with another Host may be of a web site that has
+// resolved a name of its own to 127.0.0.1. A later WithHosts replaces an earlier one.
+func WithHosts(hosts ...string) Option { return func(p *Page) { p.hosts = slices.Clone(hosts) } }
 
 // New makes a page without clients; see [Page.Add] and [Page.AddRows]. It does no I/O
 // and starts no goroutine.
@@ -89,7 +101,8 @@ func (p *Page) look(all bool, see func(*row)) {
 //	POST ?reconnect= calls Reconnect of a client, by the id in its row
 //
 // A stream of events lasts until the viewer leaves, reads nothing for ten seconds, or the
-// server shuts down.
+// server shuts down. Rows and events are served to 64 viewers at a time; further ones get
+// status 503, and the page tries again.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -103,14 +116,18 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// mounted.
 	query := r.URL.Query()
 	serve := p.servePage
+	if p.isRebound(r) {
+		answer(w, http.StatusForbidden, "the Host is not this machine's; see inspect.WithHosts")
+		return
+	}
 	switch {
 	case query.Has("reconnect"):
 		p.serveReconnect(w, r, query.Get("reconnect"))
 		return
 	case query.Has("events"):
-		serve = p.serveEvents
+		serve = p.limited(p.serveEvents)
 	case query.Has("rows"):
-		serve = p.serveRows
+		serve = p.limited(p.serveRows)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
@@ -136,6 +153,7 @@ func (p *Page) serveRows(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin)) // some ResponseWriters have none
 	_, _ = w.Write(p.feed.now(p.head()))
 }
 
