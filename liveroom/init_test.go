@@ -34,6 +34,12 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 			w.sleep(100 * time.Millisecond)
 			conn.Cut(wstest.FIN)
 		},
+		"behind a callback that outlasts the connection": func(t *testing.T, w *world, _ *visitor, conn *wstest.Conn) {
+			require.NoError(t, conn.Send(`{"msg_type":"message","from_name":"b","content":"slower"}`))
+			require.NoError(t, conn.Send(secondInit))
+			w.sleep(100 * time.Millisecond)
+			conn.Cut(wstest.FIN)
+		},
 		"while the queue is held": func(t *testing.T, w *world, _ *visitor, conn *wstest.Conn) {
 			conn.Cut(wstest.FIN)
 			conn = w.conn()
@@ -57,8 +63,11 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 			virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 				v := w.visitor(as("a"))
 				v.OnComment(func(_ context.Context, c liveroom.Comment) {
-					if c.Content == "slow" {
+					switch c.Content {
+					case "slow":
 						time.Sleep(time.Second)
+					case "slower":
+						time.Sleep(10 * time.Second)
 					}
 				})
 				v.enter()
