@@ -35,7 +35,7 @@ func run(ctx context.Context, api, token string) error {
 		return err
 	}
 	wechatws.On(client, "events_api", func(_ context.Context, m wechatws.Message) {
-		event := m.Field("payload", "event", "channel") + " " + m.Field("payload", "event", "text")
+		event := wechatws.Printable(m.Field("payload", "event", "channel") + " " + m.Field("payload", "event", "text"))
 		log.Println("message:", event)
 		time.Sleep(700 * time.Millisecond) // a model is asked
 		log.Println("done:", event)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/examples/backends/internal/backend"
 	"github.com/wechatws/wechatws/wstest"
 )
@@ -44,11 +45,11 @@ func TestBot(t *testing.T) {
 		func(*wstest.Conn) { w.Stop(wstest.RST); w.Start() },
 	} {
 		w.away(end)
-		text := fmt.Sprint("later ", i)
+		text := fmt.Sprint("later \x1b[2J", i) // does not control the terminal
 		w.say("C1", text)
 		<-w.hello
 		<-w.acks
-		bot.Expect("done: C1 " + text)
+		bot.Expect("done: C1 " + wechatws.Printable(text))
 	}
 	require.Equal(t, 15, bot.Count("done: "))
 
