@@ -2,6 +2,7 @@ package liveroom_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,11 +57,37 @@ func TestASnapshotDoesNotChange(t *testing.T) {
 	})
 }
 
+// A list can change because of another one, for which there is no room any more, or at once.
+func TestASnapshotHasWhatIsLeft(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		v := w.visitor(as("a", liveroom.WithHistoryBytes(16<<10))).enter()
+		c := w.conn()
+		say := func(message string) liveroom.Snapshot {
+			require.NoError(t, c.Send(message))
+			w.sleep(time.Second)
+			return v.Snapshot()
+		}
+		long := strings.Repeat("x", 4<<10)
+		say(`{"msg_type":"on_off_shelf","status":"on","goods_id":1,"goods_name":"` + long + `"}`)
+		require.Len(t, say(`{"msg_type":"on_off_shelf","status":"on","goods_id":2,"goods_name":"`+long+`"}`).Goods, 2)
+		say(`{"msg_type":"message","from_name":"b","content":"` + long + `"}`)
+		require.Len(t, say(`{"msg_type":"buy","msg_content":"`+long+`"}`).Goods, 1)
+		require.Len(t, say(`{"msg_type":"join","message_list":[{"name":"b","content":"earlier"}]}`).Comments, 2)
+	})
+}
+
 // Polling a room that is quiet costs nothing, and one where something is said only the
 // comments.
 func TestASnapshotOfAQuietRoomAllocatesNothing(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(as("a")).enter()
+		for range 20 {
+			w.fill(v, 1)
+			s := v.Snapshot()
+			require.Equal(t, len(s.Comments), cap(s.Comments), "who appends gets a copy")
+			require.Equal(t, len(s.Notices), cap(s.Notices))
+			require.Equal(t, len(s.Goods), cap(s.Goods))
+		}
 		w.fill(v, 300)
 		s := v.Snapshot()
 		require.Zero(t, testing.AllocsPerRun(100, func() { _ = v.Snapshot() }))

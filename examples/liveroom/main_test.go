@@ -102,6 +102,7 @@ func TestTextIsPrintable(t *testing.T) {
 		require.NoError(t, room.Joined(t.Context()))
 		s.backend.Say("1", evil, evil)
 		s.backend.Buy("1", evil, evil)
+		require.NoError(t, room.PutOnShelf(t.Context(), liveroom.Goods{ID: liveroom.Str(evil), Name: evil, Price: liveroom.Str(evil)}))
 		time.Sleep(time.Second)
 	})
 	require.Contains(t, out.String(), `\x1b[2J\u202e\r\nfake`)
