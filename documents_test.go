@@ -102,7 +102,7 @@ var testName = regexp.MustCompile("`(?:(\\w+)\\.)?((?:Test|Fuzz)[A-Z]\\w*)(…?)
 // Each test that a document names as proof exists, in the package that it names.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	declared := map[string]string{} // by package, "" for the root
-	for _, folder := range []string{"", "liveroom/", "internal/*/", "fleet/internal/*/"} {
+	for _, folder := range []string{"", "liveroom/", "inspect/", "examples/*/", "internal/*/", "fleet/internal/*/"} {
 		files, err := filepath.Glob(folder + "*_test.go")
 		require.NoError(t, err)
 		for _, name := range files {
