@@ -67,7 +67,7 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 					case "slow":
 						time.Sleep(time.Second)
 					case "slower":
-						time.Sleep(10 * time.Second)
+						time.Sleep(15 * time.Second)
 					}
 				})
 				v.enter()

