@@ -20,8 +20,9 @@ func TestMessagesAreNamedEventsAndCommands(t *testing.T) {
 		switch n := n.(type) {
 		case *ast.FuncDecl:
 			if n.Name.Name == "MsgType" {
-				name := n.Recv.List[0].Type.(*ast.Ident).Name
-				incoming[name] = incoming[name]
+				if name := n.Recv.List[0].Type.(*ast.Ident).Name; !incoming[name] {
+					incoming[name] = false
+				}
 			}
 		case *ast.IndexExpr: // decode[T], in the table of what comes in
 			if f, ok := n.X.(*ast.Ident); ok && f.Name == "decode" {
