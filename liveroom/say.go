@@ -116,8 +116,8 @@ func (r *Room) awaitEcho(s *saying) {
 	s.timer = time.AfterFunc(timeout, func() { r.judgeEcho(s, connection, written) })
 }
 
-// judgeEcho decides about a comment that was not echoed in time. If the room is silent, too, the
-// connection may be lost, which others find out.
+// judgeEcho decides about a comment that was not echoed in time. If the room has become silent, too, it
+// is the watch that decides about the connection.
 func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
 	isOpen := r.client.State() == wechatws.StateOpen
 	u := &r.unanswered
@@ -126,6 +126,7 @@ func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
 	switch {
 	case s.over || u.connection != connection:
 	case !isOpen || u.heard.Before(written.Add(r.cfg.echoTimeout/2)):
+		r.watch.asked(r.watch.messages())
 		s.timer.Reset(r.cfg.echoTimeout / 2)
 	default:
 		s.again = u.echoes && !s.doubtful
