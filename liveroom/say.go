@@ -26,7 +26,8 @@ type saying struct {
 }
 
 // SayConfirmed sends a comment and blocks until the room shows it: until the server sends it back, or
-// has it in the history of a rejoin. It returns nil then.
+// has it in the history of a rejoin. It returns nil then, a moment before callbacks and [Room.Snapshot]
+// have the comment.
 //
 // The comment is written again on the next connection if it was written before, and the history that
 // the server sends with the join does not show it. It is written once more on a connection if the room
