@@ -2,7 +2,9 @@ package liveroom_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
@@ -104,4 +106,58 @@ func ExampleDecode() {
 	c, ok := m.(liveroom.Comment)
 	fmt.Println(c.FromName, c.Content, ok, err)
 	// Output: Hong 666 true <nil>
+}
+
+// The server refuses a comment, and the room shows another one.
+func ExampleRoom_SayConfirmed() {
+	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
+	defer backend.Close()
+	client, _ := wechatws.New(backend.URL())
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "bot"})
+	if err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := client.Connect(ctx); err != nil {
+		panic(err)
+	}
+	defer room.Leave()
+
+	fmt.Println(room.SayConfirmed(ctx, "hello"))
+	backend.Mute("9527", "bot", true)
+	err = room.SayConfirmed(ctx, "buy now!!!")
+	fmt.Println(err)
+	var refused *liveroom.RefusedError
+	fmt.Println(errors.As(err, &refused), refused.Content)
+	// Output:
+	// <nil>
+	// liveroom: "message" was refused by the server: "not in a room"
+	// true buy now!!!
+}
+
+// A server that answers {"code":403,"msg":"…"}, and code 0 for success.
+func ExampleWithRefusals() {
+	backend := liveroomtest.NewBackend(liveroomtest.Quirks{Refusal: `{"code":403,"msg":"muted"}`})
+	defer backend.Close()
+	client, _ := wechatws.New(backend.URL())
+	room, err := liveroom.New(client, liveroom.Identity{RoomID: liveroom.Str("9527"), Name: "bot"},
+		liveroom.WithRefusals(liveroom.Refusal{Field: "code", Not: []string{"0"}, Text: "msg"}))
+	if err != nil {
+		panic(err)
+	}
+	refused := make(chan error)
+	room.OnRefused(func(_ context.Context, err *liveroom.RefusedError) { refused <- err })
+	ctx := context.Background()
+	if err := client.Connect(ctx); err != nil {
+		panic(err)
+	}
+	defer room.Leave()
+	if err := room.SayConfirmed(ctx, "hello"); err != nil {
+		panic(err)
+	}
+	backend.Mute("9527", "bot", true)
+	_ = room.Say(ctx, "buy now!!!")
+	fmt.Println(<-refused)
+	// Output: liveroom: "message" was refused by the server: "muted"
 }

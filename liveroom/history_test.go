@@ -75,3 +75,32 @@ func BenchmarkMergeHistory(b *testing.B) {
 		mergeHistory(all[:200], all[20:])
 	}
 }
+
+// Which comments of a history are newer than those that were seen. A letter is a comment.
+func TestNewIn(t *testing.T) {
+	for _, tt := range []struct {
+		seen, history string
+		want          []int
+	}{
+		{"", "", nil},
+		{"ab", "", nil},
+		{"", "ab", []int{0, 1}},
+		{"abc", "abc", nil},
+		{"abc", "bc", nil},
+		{"abc", "bcd", []int{2}},
+		{"abc", "xyabcd", []int{5}}, // older ones than those that were seen
+		{"abc", "def", []int{0, 1, 2}},
+		{"aaa", "aaaa", []int{3}}, // the same text again
+		{"a", "aa", []int{1}},
+		{"aba", "ba", nil},
+		{"aba", "baa", []int{2}},
+		{"abcd", "bXcd", []int{1}}, // one that was lost on the way to this member
+		{"abcd", "acde", []int{3}}, // one that a moderator has removed
+		{"aaaa", "aaa", nil},       // nothing new, or one: it cannot be known
+	} {
+		list := func(s string) []Comment {
+			return words(strings.Join(strings.Split(s, ""), " "))
+		}
+		require.Equal(t, tt.want, newIn(list(tt.seen), list(tt.history)), "%s, %s", tt.seen, tt.history)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // refused keeps what OnRefused receives.
@@ -63,6 +64,7 @@ func TestARefusalAnswersTheOldestAction(t *testing.T) {
 
 		w.backend.Mute(roomID, "a", false)
 		require.NoError(t, v.SayConfirmed(t.Context(), "4"))
+		synctest.Wait() // for the callbacks
 		require.Empty(t, v.errors())
 		require.Equal(t, []string{"a: accepted", "a: 4"}, texts(v.Snapshot().Comments))
 	})
@@ -165,5 +167,32 @@ func TestAFloodOfRefusals(t *testing.T) {
 		require.Len(t, v.comments, 20_000)
 		w.backend.Mute(roomID, "a", false)
 		require.NoError(t, v.SayConfirmed(t.Context(), "y"))
+	})
+}
+
+// What was written to a connection that is lost is not refused on the next one.
+func TestARefusalAnswersNoActionOfAnotherConnection(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{NoEcho: true, EmptyList: "[]"}, func(t *testing.T, w *world) {
+		v := w.visitor(as("a"), wechatws.WithTiers(wechatws.Tier{Delay: time.Second}))
+		refused := v.refused()
+		v.enter()
+		v.say("1")
+		r := v.confirm(t.Context(), "2")
+		w.backend.Server().OnMessage(func(*wstest.Conn, wstest.Message) {})
+		w.conn().Cut(wstest.FIN)
+		w.sleep(time.Second)
+		next := w.conn()
+		require.NoError(t, next.Send(`{"msg_type":"error","msg_content":"who are you?"}`))
+		require.NoError(t, next.Send(`{"msg_type":"join","message_list":[]}`))
+		w.sleep(100 * time.Millisecond) // and it settles
+		require.NoError(t, next.Send(`{"msg_type":"error","msg_content":"late"}`))
+		w.sleep(50 * time.Millisecond)
+		require.False(t, r.over())
+		require.Equal(t, []string{": who are you?", ": late"}, refused())
+		w.sleep(100 * time.Millisecond) // it is written again
+		require.NoError(t, next.Send(`{"msg_type":"error","msg_content":"no"}`))
+		w.sleep(time.Millisecond)
+		var e *liveroom.RefusedError
+		require.ErrorAs(t, r.err, &e)
 	})
 }

@@ -26,7 +26,8 @@ type saying struct {
 }
 
 // SayConfirmed sends a comment and blocks until the room shows it: until the server sends it back, or
-// has it in the history of a rejoin. It returns nil then.
+// has it in the history of a rejoin. It returns nil then, a moment before callbacks and [Room.Snapshot]
+// have the comment.
 //
 // The comment is written again on the next connection if it was written before, and the history that
 // the server sends with the join does not show it. It is written once more on a connection if the room
@@ -116,8 +117,8 @@ func (r *Room) awaitEcho(s *saying) {
 	s.timer = time.AfterFunc(timeout, func() { r.judgeEcho(s, connection, written) })
 }
 
-// judgeEcho decides about a comment that was not echoed in time. If the room is silent, too, the
-// connection may be lost, which others find out.
+// judgeEcho decides about a comment that was not echoed in time. If the room has become silent, too, it
+// is the watch that decides about the connection.
 func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
 	isOpen := r.client.State() == wechatws.StateOpen
 	u := &r.unanswered
@@ -126,6 +127,7 @@ func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
 	switch {
 	case s.over || u.connection != connection:
 	case !isOpen || u.heard.Before(written.Add(r.cfg.echoTimeout/2)):
+		r.watch.asked(r.watch.messages())
 		s.timer.Reset(r.cfg.echoTimeout / 2)
 	default:
 		s.again = u.echoes && !s.doubtful

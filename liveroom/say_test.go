@@ -353,3 +353,43 @@ func TestSayConfirmedAndAConnectionThatEndsWhileItSettles(t *testing.T) {
 		require.Equal(t, []string{"hello"}, w.said())
 	})
 }
+
+// What the server did not keep in its history cannot be found there: the comment is in the room twice.
+func TestACommentBeyondTheHistoryIsTwice(t *testing.T) {
+	for _, size := range []int{3, 4} {
+		virtual(t, liveroomtest.Quirks{NoEcho: true, HistorySize: size}, func(t *testing.T, w *world) {
+			v := w.visitor(as("a")).enter()
+			r := v.confirm(t.Context(), "hello")
+			w.backend.Kick(roomID, "a")
+			for range 3 {
+				w.backend.Say(roomID, "b", "chatter")
+			}
+			w.sleep(4 * time.Second)
+			require.Equal(t, size == 4, r.over())
+			require.Len(t, w.said(), map[int]int{4: 1, 3: 2}[size])
+		})
+	}
+}
+
+// A member that waits with very many comments is confirmed in the time of one after the other.
+func TestManyCommentsWait(t *testing.T) {
+	const most = 1000
+	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
+		v := w.visitor(as("a"))
+		var waiting sync.WaitGroup
+		var failed atomic.Int32
+		for i := range most {
+			waiting.Go(func() {
+				if v.SayConfirmed(t.Context(), fmt.Sprint(i%7)) != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		v.join()
+		waiting.Wait()
+		synctest.Wait()
+		require.Zero(t, failed.Load())
+		require.Len(t, v.comments, most)
+	})
+}

@@ -26,6 +26,7 @@ const (
 	pace      = 2 * time.Second  // per comment, on average
 	burst     = 3                // comments at once
 	backlog   = 16               // comments that may wait; an answer that waits longer comes too late
+	patience  = time.Minute      // until the room shows a comment, outages included
 	greetOnce = 10 * time.Minute // a viewer that rejoins within this time is not greeted again
 )
 
@@ -101,6 +102,13 @@ func (b *bot) say(line string) {
 	}
 }
 
+// confirm says a line and waits until the room shows it.
+func (b *bot) confirm(ctx context.Context, line string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return b.room.SayConfirmed(ctx, line)
+}
+
 // speak sends the queued lines in order, until ctx ends.
 func (b *bot) speak(ctx context.Context) error {
 	limit := rate.NewLimiter(rate.Every(pace), burst)
@@ -110,7 +118,7 @@ func (b *bot) speak(ctx context.Context) error {
 			if limit.Wait(ctx) != nil {
 				return nil
 			}
-			if err := b.room.Say(ctx, line); err != nil {
+			if err := b.confirm(ctx, line); err != nil {
 				log.Printf("not said: %v", err)
 				continue
 			}

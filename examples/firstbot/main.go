@@ -38,13 +38,17 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
+	room.OnComment(func(_ context.Context, c liveroom.Comment) {
 		fmt.Printf("%s: %s\n", wechatws.Printable(c.FromName), wechatws.Printable(c.Content))
 		switch {
 		case c.Own: // never answer yourself
 			stop() // the demo ends here; a bot stays
 		case strings.Contains(strings.ToLower(string(c.Content)), "hello"):
-			_ = room.Say(ctx, "hello, "+string(c.FromName))
+			go func() { // it waits until the room shows it; callbacks should not
+				if err := room.SayConfirmed(ctx, "hello, "+string(c.FromName)); err != nil {
+					log.Print(err)
+				}
+			}()
 		}
 	})
 	go func() { // the visitor

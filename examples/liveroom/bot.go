@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"log"
 	"strings"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
 )
 
@@ -18,7 +20,11 @@ var goods = []liveroom.Goods{
 // since the room is small; examples/bot shows one.
 func newBot(room *liveroom.Room) {
 	say := func(ctx context.Context, text string) {
-		_ = room.Say(ctx, text) // an error means that the program ends
+		go func() { // the room may show it after an outage only; the callbacks go on meanwhile
+			if err := room.SayConfirmed(ctx, text); err != nil && ctx.Err() == nil {
+				log.Print(wechatws.Printable(err.Error()))
+			}
+		}()
 	}
 	room.OnJoin(func(ctx context.Context, j liveroom.JoinEvent) {
 		if !j.Own {
