@@ -149,6 +149,9 @@ func (l *link) fail(cause *CloseError) {
 	}
 	close(l.dead)
 	l.client.inbox.Wake()
+	if cause.Err == ErrHalfOpen && l.socket != nil {
+		l.socket.DropUnsent() // the server could read it after what the next connection brings
+	}
 	l.conn.Seal() // Abort of a user's connection may take its time
 	l.conn.Abort()
 	if l.socket != nil {
@@ -319,6 +322,14 @@ func (l *link) partial() time.Time {
 		return time.Time{}
 	}
 	return l.received()
+}
+
+// taken returns when the peer last took bytes that had waited for long; zero: never, or unknown.
+func (l *link) taken() time.Time {
+	if l.socket == nil {
+		return time.Time{}
+	}
+	return l.socket.LastTaken()
 }
 
 // until calls do, which uses a connection that is not open yet. When ctx ends, it ends the

@@ -47,6 +47,7 @@ type Socket struct {
 	taken    int64              // bytes of these that the socket has taken
 	acked    int64              // bytes of these that the peer has acknowledged at the last look; if unknown, taken
 	waits    int64              // nanoseconds from born to the look since which the peer takes none of the others; 0: there are none
+	backlog  backlog            // of what waits for the peer
 	err      error              // of the first write that failed
 	once     func(uintptr) bool // attempt, made once because it would be allocated for each write; nil: a write may block
 }
@@ -170,6 +171,15 @@ func (s *Socket) Abort() {
 	s.foreign.once.Do(func() {
 		s.foreign.calls.Go(func() { s.Conn.Close() })
 	})
+}
+
+// DropUnsent has Abort discard what the peer has not acknowledged, and reset the connection. Without
+// it the kernel would go on sending for minutes. It does not block, and has no effect on a foreign
+// connection.
+func (s *Socket) DropUnsent() {
+	if c, ok := s.Conn.(*net.TCPConn); ok && s.foreign == nil {
+		_ = c.SetLinger(0)
+	}
 }
 
 // End aborts the connection, and waits until the Close of a foreign one has returned.
