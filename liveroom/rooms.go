@@ -30,7 +30,11 @@ type RoomError struct {
 
 // Error returns the room's id and the text of Err.
 func (e *RoomError) Error() string {
-	return fmt.Sprintf("liveroom: room %s: %v", printable.Text(e.ID.RoomID.String()), e.Err)
+	cause := any(e.Err)
+	if e.Err == nil {
+		cause = "unknown cause"
+	}
+	return fmt.Sprintf("liveroom: room %s: %v", printable.Text(e.ID.RoomID.String()), cause)
 }
 
 // Unwrap returns Err.
@@ -43,10 +47,14 @@ type RoomsError struct {
 
 // Error returns the number of rooms and the first error.
 func (e *RoomsError) Error() string {
-	if len(e.Rooms) == 1 {
-		return e.Rooms[0].Error()
+	switch n := len(e.Rooms); n {
+	case 0:
+		return "liveroom: 0 rooms have failed"
+	case 1:
+		return fmt.Sprint(e.Rooms[0])
+	default:
+		return fmt.Sprintf("%v, and %d more", e.Rooms[0], n-1)
 	}
-	return fmt.Sprintf("%v, and %d more", e.Rooms[0], len(e.Rooms)-1)
 }
 
 // Unwrap returns all errors.
