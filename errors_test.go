@@ -86,6 +86,11 @@ func TestErrorsMadeByHandPrintTheirCause(t *testing.T) {
 		{&transport.CloseError{}, "peer closed the connection: close code 0"},
 		{&transport.CloseError{Code: 4001, Reason: "s3cret"}, "peer closed the connection: close code 4001"},
 
+		{&liveroom.RoomError{}, "liveroom: room : unknown cause"},
+		{&liveroom.RoomError{ID: liveroom.Identity{RoomID: liveroom.Num(7)}, Err: faulty}, "liveroom: room 7: <nil>"},
+		{&liveroom.RoomsError{}, "liveroom: 0 rooms have failed"},
+		{&liveroom.RoomsError{Rooms: []*liveroom.RoomError{nil}}, "<nil>"},
+		{&liveroom.RoomsError{Rooms: []*liveroom.RoomError{{Err: io.EOF}, nil}}, "liveroom: room : EOF, and 1 more"},
 		{&liveroom.JoinError{}, "liveroom: no answer from the server within 0s"},
 		{&liveroom.JoinError{Missing: "init", After: time.Second, Got: []wechatws.Message{{}}}, `liveroom: no init from the server within 1s, only ""`},
 	} {

@@ -29,11 +29,11 @@ type limit struct {
 }
 
 // newLimit returns nil, which is no limit, if n is zero.
-func newLimit(n int, per time.Duration) *limit {
+func newLimit(n int, per time.Duration, max int) *limit {
 	if n == 0 {
 		return nil
 	}
-	return &limit{free: n, per: per}
+	return &limit{free: n, per: per, max: max}
 }
 
 // A place is a place in the line of a limit. It is kept from an interrupted wait to the next one.

@@ -30,7 +30,11 @@ type RoomError struct {
 
 // Error returns the room's id and the text of Err.
 func (e *RoomError) Error() string {
-	return fmt.Sprintf("liveroom: room %s: %v", printable.Text(e.ID.RoomID.String()), e.Err)
+	cause := any(e.Err)
+	if e.Err == nil {
+		cause = "unknown cause"
+	}
+	return fmt.Sprintf("liveroom: room %s: %v", printable.Text(e.ID.RoomID.String()), cause)
 }
 
 // Unwrap returns Err.
@@ -43,10 +47,14 @@ type RoomsError struct {
 
 // Error returns the number of rooms and the first error.
 func (e *RoomsError) Error() string {
-	if len(e.Rooms) == 1 {
-		return e.Rooms[0].Error()
+	switch n := len(e.Rooms); n {
+	case 0:
+		return "liveroom: 0 rooms have failed"
+	case 1:
+		return fmt.Sprint(e.Rooms[0])
+	default:
+		return fmt.Sprintf("%v, and %d more", e.Rooms[0], n-1)
 	}
-	return fmt.Sprintf("%v, and %d more rooms", e.Rooms[0], len(e.Rooms)-1)
 }
 
 // Unwrap returns all errors.
@@ -59,7 +67,8 @@ func (e *RoomsError) Unwrap() []error {
 }
 
 // A RoomsOption sets one thing about [Rooms]. A later option replaces an earlier one of the same name.
-type RoomsOption func(*Rooms) error
+// A wrong value of the earlier one does not matter then.
+type RoomsOption func(*Rooms)
 
 // WithJoinRate sets how many joins all rooms together may send in any second. Default 50; with 0 there
 // is no limit. It keeps a backend that has restarted from being overrun.
@@ -70,23 +79,15 @@ type RoomsOption func(*Rooms) error
 // wait a second time, for a moment, right before it sends the join, since the limit must hold even if
 // many connections are ready at once. A failed attempt does not count, unless it had sent its join.
 func WithJoinRate(n int) RoomsOption {
-	return func(rs *Rooms) error {
-		if n < 0 {
-			return &wechatws.OptionError{Option: "liveroom.WithJoinRate", Value: fmt.Sprint(n), Want: "must not be below zero"}
-		}
-		rs.dials, rs.joins = nil, newLimit(n, time.Second)
-		if n > 0 { // spread over the second
-			rs.dials = newLimit(1, (time.Second+time.Duration(n)-1)/time.Duration(n))
-		}
-		return nil
-	}
+	return func(rs *Rooms) { rs.joinRate = n }
 }
 
 // Rooms are many rooms in one process, each with a client of its own. Make them with [NewRooms]. All
 // methods may be called from any goroutine and any callback.
 type Rooms struct {
 	newClient    func(context.Context, Identity) (*wechatws.Client, error)
-	dials, joins *limit
+	joinRate     int
+	dials, joins *limit          // nil: there is none
 	ctx          context.Context // ends with Shutdown, for newClient
 	cancel       context.CancelFunc
 
@@ -114,8 +115,9 @@ func memberOf(id Identity) member {
 
 // A membership is a room, from when it is being added until it is removed.
 type membership struct {
-	room      *Room // nil: it is being added
-	leaving   bool  // it is being removed
+	client    *wechatws.Client // nil: it is being made
+	room      *Room            // nil: it is being added
+	leaving   bool             // it is being removed
 	cancel    context.CancelFunc
 	connected chan struct{} // closed when Connect has returned err
 	err       error
@@ -132,23 +134,33 @@ var users boundary.Caller = func(value any, stack []byte) error {
 // error or nil, panics, or calls [runtime.Goexit], the room is not added, and Add returns the error.
 // NewRooms returns an [*wechatws.OptionError] for each wrong option, joined.
 func NewRooms(newClient func(ctx context.Context, id Identity) (*wechatws.Client, error), options ...RoomsOption) (*Rooms, error) {
-	rs := &Rooms{newClient: newClient, members: map[member]*membership{}}
-	rs.ctx, rs.cancel = context.WithCancel(context.Background())
-	wrong := func(what string) error {
-		return &wechatws.OptionError{Option: "liveroom.NewRooms", Value: "nil", Want: what}
-	}
+	rs := &Rooms{newClient: newClient, joinRate: 50, members: map[member]*membership{}}
 	var errs []error
-	if newClient == nil {
-		errs = append(errs, wrong("newClient must be a function"))
+	wrong := func(option string, value any, want string) {
+		errs = append(errs, &wechatws.OptionError{Option: "liveroom." + option, Value: fmt.Sprint(value), Want: want})
 	}
-	for _, option := range append([]RoomsOption{WithJoinRate(50)}, options...) {
+	if newClient == nil {
+		wrong("NewRooms", "nil", "newClient must be a function")
+	}
+	for _, option := range options {
 		if option == nil {
-			errs = append(errs, wrong("an option must not be nil"))
+			wrong("NewRooms", "nil", "an option must not be nil")
 			continue
 		}
-		errs = append(errs, option(rs))
+		option(rs)
 	}
-	return rs, errors.Join(errs...)
+	switch n := rs.joinRate; {
+	case n < 0:
+		wrong("WithJoinRate", n, "must not be below zero")
+	case n > 0: // dials are spread over the second
+		rs.dials = newLimit(1, (time.Second+time.Duration(n)-1)/time.Duration(n), 0)
+		rs.joins = newLimit(n, time.Second, 0)
+	}
+	if errs != nil {
+		return nil, errors.Join(errs...)
+	}
+	rs.ctx, rs.cancel = context.WithCancel(context.Background())
+	return rs, nil
 }
 
 // Add makes a client and a room, as [New] does, and connects it. It blocks while newClient does, but
@@ -177,7 +189,7 @@ func (rs *Rooms) add(ctx context.Context, id Identity, options []Option) (*Room,
 	if err := rs.reserve(memberOf(id), m); err != nil {
 		return nil, err
 	}
-	room, err := rs.newRoom(ctx, id, options)
+	room, err := rs.newRoom(ctx, m, id, options)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if err == nil && rs.shutdown {
@@ -210,8 +222,21 @@ func (rs *Rooms) reserve(key member, m *membership) error {
 	return nil
 }
 
+// claim makes a client that of a member, unless it is another's.
+func (rs *Rooms) claim(m *membership, client *wechatws.Client) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, other := range rs.members {
+		if other.client == client {
+			return false
+		}
+	}
+	m.client = client
+	return true
+}
+
 // newRoom makes a room and its client.
-func (rs *Rooms) newRoom(ctx context.Context, id Identity, options []Option) (*Room, error) {
+func (rs *Rooms) newRoom(ctx context.Context, m *membership, id Identity, options []Option) (*Room, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(rs.ctx, cancel)()
@@ -225,10 +250,8 @@ func (rs *Rooms) newRoom(ctx context.Context, id Identity, options []Option) (*R
 	case client == nil:
 		return nil, errors.New("newClient returned neither a client nor an error")
 	}
-	for other := range rs.All() {
-		if other.client == client {
-			return nil, errors.New("newClient returned the client of another room")
-		}
+	if !rs.claim(m, client) {
+		return nil, errors.New("newClient returned the client of another room")
 	}
 	room, err := New(client, id, append(options[:len(options):len(options)], func(c *config) { c.rooms = rs })...)
 	if err != nil {
@@ -249,10 +272,9 @@ func (rs *Rooms) newRoom(ctx context.Context, id Identity, options []Option) (*R
 // connect connects a room.
 func (rs *Rooms) connect(ctx context.Context, m *membership) {
 	defer close(m.connected)
-	client := m.room.client
-	m.err = client.Connect(ctx)
-	if m.err != nil && client.State() == wechatws.StateIdle { // a nil callback, or the like
-		client.Fail(m.err)
+	m.err = m.client.Connect(ctx)
+	if m.err != nil && m.client.State() == wechatws.StateIdle { // a nil callback, or the like
+		m.client.Fail(m.err)
 	}
 }
 
@@ -327,7 +349,7 @@ func (m *membership) end(ctx context.Context) error {
 	case <-m.connected:
 	case <-ctx.Done():
 	}
-	err := m.room.client.Shutdown(ctx)
+	err := m.client.Shutdown(ctx)
 	m.room.pace.limit.end(wechatws.ErrClosed)
 	var left *wechatws.UndeliveredError
 	select {

@@ -1,5 +1,5 @@
-// Rooms keeps 500 rooms connected in one process. When their server restarts, jitter spreads
-// the reconnects.
+// Rooms keeps 500 live rooms joined in one process. When their server restarts, no second has more joins
+// than allowed.
 package main
 
 import (
@@ -13,64 +13,57 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 	"github.com/wechatws/wechatws/wstest"
 )
 
 const (
-	rooms  = 500
-	pace   = 2 * time.Millisecond // between the first attempts of the rooms
-	jitter = 0.2
+	rooms    = 500
+	joinRate = 200 // a second
 )
 
-// A house is many rooms of one server, each with its own client.
+// A house is the bots of many rooms, and when each of them has joined.
 type house struct {
-	clients []*wechatws.Client
-	opened  chan time.Time // one for each connection that opens
-	welcome chan string    // the room number in each welcome
+	*liveroom.Rooms
+	mu     sync.Mutex
+	joined []time.Time
 }
 
-// newHouse makes a client for each room. Options are plain values, which any number of
-// clients may share; the URL and the callbacks belong to one client.
-func newHouse(url string, options ...wechatws.Option) (*house, error) {
-	h := &house{opened: make(chan time.Time, rooms), welcome: make(chan string, rooms)}
-	for id := range rooms {
-		client, err := wechatws.New(fmt.Sprintf("%s/room/%d", url, id), options...)
-		if err != nil {
-			return nil, err
-		}
-		client.OnOpen(func(context.Context, wechatws.OpenEvent) { h.opened <- time.Now() })
-		wechatws.On(client, "welcome", func(_ context.Context, m struct{ Room string }) {
-			if m.Room != fmt.Sprint(id) {
-				m.Room = fmt.Sprintf("%s, in room %d", m.Room, id)
-			}
-			h.welcome <- m.Room
-		})
-		h.clients = append(h.clients, client)
+// newHouse makes a house whose clients are made by newClient. A room that its server refuses is
+// reported to failed, and does not end the others.
+func newHouse(newClient func(context.Context, liveroom.Identity) (*wechatws.Client, error), failed func(room string, err error)) (*house, error) {
+	all, err := liveroom.NewRooms(newClient, liveroom.WithJoinRate(joinRate))
+	if err != nil {
+		return nil, err
 	}
+	h := &house{Rooms: all}
+	liveroom.On(all, func(_ context.Context, r *liveroom.Room, j liveroom.JoinEvent) {
+		if j.Own {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.joined = append(h.joined, time.Now())
+		}
+	})
+	liveroom.On(all, func(ctx context.Context, r *liveroom.Room, c liveroom.Comment) {
+		if !c.Own {
+			_ = r.Say(ctx, "welcome, "+string(c.FromName))
+		}
+	})
+	all.OnFailed(func(_ context.Context, r *liveroom.Room, err error) { failed(r.Identity().RoomID.String(), err) })
 	return h, nil
 }
 
-// run keeps all rooms connected, and blocks until ctx ends. It uses no errgroup: a permanent
-// error of one room, such as one that has been closed down, must not end the others.
-func (h *house) run(ctx context.Context, failed func(room int, err error)) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	// Jitter spreads waits, and a client does not wait before its first attempt: without
-	// this pace all rooms would connect at once when the process starts.
-	ticker := time.NewTicker(pace)
-	defer ticker.Stop()
-	for id, client := range h.clients {
-		running.Go(func() {
-			if err := client.Run(ctx); err != nil {
-				failed(id, err)
-			}
-		})
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
+// open adds n rooms. It does not wait until they are joined.
+func (h *house) open(ctx context.Context, n int) error {
+	for i := range n {
+		_, err := h.Add(ctx, liveroom.Identity{RoomID: liveroom.Str(fmt.Sprint(i)), UserID: liveroom.Num(42), Name: "bot"},
+			liveroom.WithCommentRate(2)) // comments a second in each room
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func main() {
@@ -80,76 +73,63 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	server := newServer()
-	defer server.Close()
-	h, err := newHouse(server.URL(),
-		wechatws.WithJitter(jitter),
-		// Only for the demo, whose network is in memory:
-		wechatws.WithNetDial(server.DialContext), wechatws.WithProxy(nil))
+	backend := newBackend()
+	defer backend.Close()
+	h, err := newHouse(func(context.Context, liveroom.Identity) (*wechatws.Client, error) {
+		return wechatws.New(backend.URL(), wechatws.WithJitter(0.2),
+			// Only for the demo, whose network is in memory:
+			wechatws.WithNetDial(backend.DialContext), wechatws.WithProxy(nil))
+	}, func(room string, err error) { fmt.Fprintf(out, "room %s: %v\n", room, err) })
 	if err != nil {
 		return err
 	}
-
-	ctx, leave := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer leave()
-	running.Go(func() {
-		h.run(ctx, func(room int, err error) { fmt.Fprintf(out, "room %d: %v\n", room, err) })
-	})
-	if _, err := h.allOpen(ctx); err != nil {
+	if err := h.open(ctx, rooms); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d rooms are open, each has received its own welcome\n", rooms)
+	if err := h.allJoined(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d rooms are joined\n", h.Stats().Joined)
 
 	fmt.Fprintln(out, "** the server restarts, and all connections are lost at the same moment")
 	lost := time.Now()
-	server.Stop(wstest.RST)
-	server.Start()
-	back, err := h.allOpen(ctx)
-	if err != nil {
+	backend.Stop()
+	backend.Start()
+	time.Sleep(time.Second)
+	fmt.Fprintf(out, "%d rooms are joined, %d are away\n", h.Stats().Joined, h.Stats().Away)
+	if err := h.allJoined(ctx); err != nil {
 		return err
 	}
-	fmt.Fprint(out, histogram(lost, back))
+	fmt.Fprint(out, h.histogram(lost))
+	fmt.Fprintf(out, "%d rooms are joined\n", h.Stats().Joined)
 
-	var attempts int
-	for _, client := range h.clients {
-		attempts += client.Stats().Attempts
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return h.Shutdown(ctx)
+}
+
+// allJoined blocks until every room is joined.
+func (h *house) allJoined(ctx context.Context) error {
+	for r := range h.All() {
+		if err := r.Joined(ctx); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(out, "%d rooms are open, after %d attempts\n", rooms, attempts)
 	return nil
 }
 
-// allOpen waits until every room has a new connection, and returns when they opened.
-func (h *house) allOpen(ctx context.Context) (opened []time.Time, err error) {
-	for range rooms {
-		select {
-		case at := <-h.opened:
-			opened = append(opened, at)
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	for range rooms {
-		select {
-		case room := <-h.welcome:
-			if strings.Contains(room, "in room") {
-				return nil, fmt.Errorf("a welcome to room %s", room)
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	return opened, nil
-}
+const bin = 500 * time.Millisecond
 
-const bin = 200 * time.Millisecond
-
-// histogram draws the number of connections that opened in each bin.
-func histogram(lost time.Time, opened []time.Time) string {
+// histogram draws the number of rooms that have joined in each bin.
+func (h *house) histogram(since time.Time) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var counts []int
-	for _, at := range opened {
-		i := int(at.Sub(lost) / bin)
+	for _, at := range h.joined {
+		if at.Before(since) {
+			continue
+		}
+		i := int(at.Sub(since) / bin)
 		for len(counts) <= i {
 			counts = append(counts, 0)
 		}
@@ -164,18 +144,9 @@ func histogram(lost time.Time, opened []time.Time) string {
 	return text.String()
 }
 
-const latency = 5 * time.Millisecond
-
-// newServer stands in for yours: it sends a welcome on each connection.
-func newServer() *wstest.Server {
+// newBackend stands in for yours.
+func newBackend() *liveroomtest.Backend {
 	network := wstest.NewNetwork()
-	network.SetLatency(latency)
-	server := wstest.NewServer(wstest.WithNetwork(network), wstest.WithoutRecords())
-	server.OnConn(func(c *wstest.Conn) {
-		_ = c.SendJSON(map[string]string{
-			"msg_type": "welcome",
-			"room":     strings.TrimPrefix(c.Request().URL.Path, "/room/"),
-		})
-	})
-	return server
+	network.SetLatency(5 * time.Millisecond)
+	return liveroomtest.NewBackend(liveroomtest.GatewayWorker(), wstest.WithNetwork(network))
 }

@@ -1,0 +1,132 @@
+package liveroom_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/liveroom/liveroomtest"
+)
+
+// Comments above the rate wait in order. An outage in which comments are queued is no exception: what
+// the server receives in any second is within the limit.
+func TestTheRateOfComments(t *testing.T) {
+	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
+		v := w.visitor(as("bot", liveroom.WithCommentRate(3))).enter()
+		began := time.Now()
+		said := make(chan error, 1)
+		var want []string
+		go func() {
+			for i := range 30 {
+				if err := v.Say(t.Context(), fmt.Sprint(i)); err != nil {
+					said <- err
+					return
+				}
+			}
+			said <- nil
+		}()
+		for i := range 30 {
+			want = append(want, fmt.Sprint("bot: ", i))
+		}
+		w.sleep(2500 * time.Millisecond)
+		require.Len(t, w.arrivals("message", began), 9)
+		w.backend.Stop()
+		w.sleep(time.Minute)
+		require.Equal(t, 3, v.Client.Stats().Queued)
+		w.backend.Start()
+		w.sleep(30 * time.Second)
+		require.NoError(t, <-said)
+		at := w.arrivals("message", began)
+		require.Len(t, at, 30)
+		require.Equal(t, 3, most(at))
+		require.Equal(t, want, texts(v.Snapshot().Comments))
+	})
+}
+
+// Not more than 100 calls wait; a call ends with its context, and with the room.
+func TestTheWaitForTheRateOfCommentsIsBounded(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		v := w.visitor(as("bot", liveroom.WithCommentRate(1))).enter()
+		v.say("one")
+		results := make(chan error, 100)
+		for range 100 {
+			go func() { results <- v.Say(context.Background(), "more") }()
+		}
+		w.sleep(0)
+		require.ErrorIs(t, v.Say(t.Context(), "too many"), wechatws.ErrQueueFull)
+
+		w.sleep(time.Second)
+		require.NoError(t, <-results)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, v.Say(ctx, "in time"), context.DeadlineExceeded)
+
+		v.leaveRoom()
+		for range 99 {
+			require.ErrorIs(t, <-results, wechatws.ErrClosed)
+		}
+		require.ErrorIs(t, v.Say(t.Context(), "late"), wechatws.ErrClosed)
+		w.sleep(2 * time.Second)
+
+		v.enter() // a new beginning
+		v.say("again")
+		require.Error(t, v.Say(nil, "without a context")) //nolint:staticcheck // it is the point
+	})
+}
+
+// A callback may wait for its turn while there is no connection, which delays the next one by at most
+// 10 s.
+func TestACallbackThatWaitsForItsTurnDuringAnOutage(t *testing.T) {
+	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {
+		v := w.visitor(as("bot", liveroom.WithCommentRate(1)))
+		v.Room.OnComment(func(ctx context.Context, c liveroom.Comment) {
+			if c.Content != "go" {
+				return
+			}
+			w.backend.Stop()
+			for _, text := range []string{"first", "second", "third"} {
+				require.NoError(t, v.Say(ctx, text))
+			}
+		})
+		v.enter()
+		w.backend.Say(roomID, "x", "go")
+		w.sleep(time.Second)
+		w.backend.Start()
+		w.sleep(20 * time.Second)
+		require.Equal(t, []string{"x: go", "bot: first", "bot: second", "bot: third"}, texts(v.Snapshot().Comments))
+	})
+}
+
+// A callback that waits for its turn delays the callbacks of its room only, and Shutdown lets it speak.
+func TestAReplyThatWaitsForItsTurn(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		rs := w.newRooms()
+		liveroom.On(rs, func(ctx context.Context, r *liveroom.Room, c liveroom.Comment) {
+			if !c.Own {
+				_ = r.Say(ctx, "re: "+string(c.Content))
+			}
+		})
+		for i := range 2 {
+			_, err := rs.Add(t.Context(), numbered(i), liveroom.WithCommentRate(1))
+			require.NoError(t, err)
+		}
+		w.sleep(time.Second)
+		for i := range 3 {
+			w.backend.Say("room 0", "x", fmt.Sprint(i))
+		}
+		w.backend.Say("room 1", "x", "hello")
+		w.sleep(300 * time.Millisecond)
+		require.Equal(t, []string{"x: hello", "bot 1.: re: hello"}, texts(rs.Get(numbered(1)).Snapshot().Comments))
+		began := time.Now()
+		room := rs.Get(numbered(0))
+		require.NoError(t, rs.Shutdown(t.Context()))
+		require.Less(t, time.Since(began), 3*time.Second)
+		require.Contains(t, texts(room.Snapshot().Comments), "bot 0.: re: 0")
+		require.Len(t, w.arrivals("message", began.Add(-time.Hour)), 4)
+	})
+}
