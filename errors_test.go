@@ -93,6 +93,9 @@ func TestErrorsMadeByHandPrintTheirCause(t *testing.T) {
 		{&liveroom.RoomsError{Rooms: []*liveroom.RoomError{{Err: io.EOF}, nil}}, "liveroom: room : EOF, and 1 more"},
 		{&liveroom.JoinError{}, "liveroom: no answer from the server within 0s"},
 		{&liveroom.JoinError{Missing: "init", After: time.Second, Got: []wechatws.Message{{}}}, `liveroom: no init from the server within 1s, only ""`},
+
+		{&liveroom.RefusedError{}, "liveroom: an action was refused by the server"},
+		{&liveroom.RefusedError{Type: "message", Content: "s3cret", Text: "muted"}, `liveroom: "message" was refused by the server: "muted"`},
 	} {
 		text := tt.err.Error()
 		require.Equal(t, tt.text, text)

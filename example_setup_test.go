@@ -131,3 +131,35 @@ func ExampleClient_Keep() {
 	// connection 2 {"subscribe":"news"}
 	// connection 2 {"subscribe":"chat"}
 }
+
+// A layer on the client knows at once what the server has answered, however long a callback takes.
+func ExampleSetup_Observe() {
+	server := wstest.NewServer()
+	defer server.Close()
+	server.OnMessage(func(conn *wstest.Conn, _ wstest.Message) {
+		_ = conn.Send(`{"msg_type":"slow"}`)
+		_ = conn.Send(`{"msg_type":"accepted"}`)
+	})
+
+	client, err := wechatws.New(server.URL(), wechatws.WithoutHeartbeat())
+	if err != nil {
+		panic(err)
+	}
+	release, accepted := make(chan struct{}), make(chan string, 1)
+	wechatws.On(client, "slow", func(context.Context, struct{}) { <-release })
+	client.AfterConnect(time.Second, func(_ context.Context, o *wechatws.Setup) error {
+		return o.Observe(func(m wechatws.Message) {
+			if m.Type == "accepted" {
+				accepted <- m.Type
+			}
+		})
+	})
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	_ = client.Send(context.Background(), wechatws.Text("an order"))
+	fmt.Println(<-accepted)
+	close(release)
+	_ = client.Close(wechatws.StatusNormalClosure, "")
+	// Output: accepted
+}

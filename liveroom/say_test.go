@@ -335,7 +335,7 @@ func TestSayConfirmedWhenTheRoomIsLeft(t *testing.T) {
 		require.Len(t, undelivered.Messages, 2)
 		require.Contains(t, string(undelivered.Messages[1].Data), `"content":"2"`)
 		require.ErrorIs(t, v.SayConfirmed(t.Context(), "3"), wechatws.ErrClosed)
-		require.ErrorContains(t, v.SayConfirmed(nil, "4"), "the context must not be nil") //nolint:staticcheck // that is the test
+		require.ErrorContains(t, v.SayConfirmed(context.Context(nil), "4"), "the context must not be nil")
 	})
 }
 
