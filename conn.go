@@ -321,6 +321,14 @@ func (l *link) partial() time.Time {
 	return l.received()
 }
 
+// taken returns when the peer last took bytes that had waited for long; zero: never, or unknown.
+func (l *link) taken() time.Time {
+	if l.socket == nil {
+		return time.Time{}
+	}
+	return l.socket.LastTaken()
+}
+
 // until calls do, which uses a connection that is not open yet. When ctx ends, it ends the
 // connection, and returns the cause.
 func (l *link) until(ctx context.Context, do func() error) error {

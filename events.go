@@ -182,9 +182,18 @@ type Stats struct {
 	// Skipped counts those of them that were larger than the read limit, were skipped and
 	// reported to [Client.OnError] in a [*ReadLimitError].
 	Skipped int64 `json:"skipped,omitzero"`
+	// ReceivedAt is when bytes last arrived on the newest connection, of whatever kind; zero without
+	// a connection. With a [transport.Dialer] that does not use its Handshake's Client it is when a
+	// message or a pong did.
+	ReceivedAt time.Time `json:"received_at,omitzero"`
 	// PartialAt is when the last bytes of an incomplete message arrived; zero if there is
 	// none, and with a [transport.Dialer] that does not use its Handshake's Client.
 	PartialAt time.Time `json:"partial_at,omitzero"`
+	// TakenAt is when the peer last took some of the bytes that had waited for it for a second, as it
+	// does on a slow link: what it sends may be the answer to something earlier. On Linux it takes
+	// bytes by acknowledging them, elsewhere the socket takes them. It is seen at a heartbeat, at a ping,
+	// and when Stats is called. Zero if none were seen on the newest connection, and with such a Dialer.
+	TakenAt time.Time `json:"taken_at,omitzero"`
 	// MessagesOut and BytesOut count the messages of [Client.Send], [Client.Request] and
 	// [Client.SendConfirmed] that were written to a socket, and the size of their data.
 	MessagesOut int64 `json:"messages_out,omitzero"`
@@ -303,8 +312,8 @@ func (h *history) moved(change StateChange) {
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	s := c.history.stats()
-	if c.newest != nil {
-		s.PartialAt = c.newest.partial()
+	if l := c.newest; l != nil {
+		s.ReceivedAt, s.PartialAt, s.TakenAt = l.received(), l.partial(), l.taken()
 	}
 	c.mu.Unlock()
 	queued := c.outbox.Stats()

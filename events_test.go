@@ -126,19 +126,19 @@ func TestRecordsInLogsAndJSON(t *testing.T) {
 				State: wechatws.StateWaiting, Since: at, Attempt: 3, RetryAt: at.Add(3 * time.Second), AwaySince: at, Attempts: 9, Opens: 7,
 				Disconnects: wechatws.Disconnects{Closed: 1, Lost: 2, HalfOpen: 3, Protocol: 4, Local: 5},
 				LastError:   &wechatws.CloseError{Code: 4001, Reason: "s3cret", Remote: true}, LastErrorAt: at,
-				MessagesIn: 10, BytesIn: 100, PartialAt: at, MessagesOut: 20, BytesOut: 200, Dropped: 30,
+				MessagesIn: 10, BytesIn: 100, ReceivedAt: at, PartialAt: at, TakenAt: at, MessagesOut: 20, BytesOut: 200, Dropped: 30,
 				Queued: 1, QueuedBytes: 11, MaxQueued: 111, Inbox: 2, MaxInbox: 22,
 				RTT: 80 * time.Millisecond, SmoothedRTT: 81500 * time.Microsecond, MaxRTT: 2 * time.Second,
 			},
 			"it.state=waiting it.since=2026-11-29T05:20:00.000Z it.attempt=3 it.retry_at=2026-11-29T05:20:03.000Z it.away_since=2026-11-29T05:20:00.000Z it.attempts=9 it.opens=7 " +
 				"it.disconnects.closed=1 it.disconnects.lost=2 it.disconnects.half_open=3 it.disconnects.protocol=4 it.disconnects.local=5 " +
 				`it.last_error="wechatws: peer closed the connection: close code 4001" it.last_error_at=2026-11-29T05:20:00.000Z ` +
-				"it.messages_in=10 it.bytes_in=100 it.partial_at=2026-11-29T05:20:00.000Z it.messages_out=20 it.bytes_out=200 it.dropped=30 " +
+				"it.messages_in=10 it.bytes_in=100 it.received_at=2026-11-29T05:20:00.000Z it.partial_at=2026-11-29T05:20:00.000Z it.taken_at=2026-11-29T05:20:00.000Z it.messages_out=20 it.bytes_out=200 it.dropped=30 " +
 				"it.queued=1 it.queued_bytes=11 it.max_queued=111 it.inbox=2 it.max_inbox=22 it.rtt=80ms it.smoothed_rtt=81.5ms it.max_rtt=2s",
 			`{"state":"waiting","since":"2026-11-29T05:20:00Z","attempt":3,"retry_at":"2026-11-29T05:20:03Z","away_since":"2026-11-29T05:20:00Z","attempts":9,"opens":7,` +
 				`"disconnects":{"closed":1,"lost":2,"half_open":3,"protocol":4,"local":5},` +
 				`"last_error":"wechatws: peer closed the connection: close code 4001","last_error_at":"2026-11-29T05:20:00Z",` +
-				`"messages_in":10,"bytes_in":100,"partial_at":"2026-11-29T05:20:00Z","messages_out":20,"bytes_out":200,"dropped":30,` +
+				`"messages_in":10,"bytes_in":100,"received_at":"2026-11-29T05:20:00Z","partial_at":"2026-11-29T05:20:00Z","taken_at":"2026-11-29T05:20:00Z","messages_out":20,"bytes_out":200,"dropped":30,` +
 				`"queued":1,"queued_bytes":11,"max_queued":111,"inbox":2,"max_inbox":22,"rtt":"80ms","smoothed_rtt":"81.5ms","max_rtt":"2s"}`,
 		},
 		{"disconnects", wechatws.Disconnects{Lost: 1}, "it.lost=1", `{"lost":1}`},
@@ -285,7 +285,10 @@ func TestStateChangesHaveTheTimeOfTheChange(t *testing.T) {
 func TestStatsCountWhyConnectionsEnded(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
 		c := w.client(wechatws.WithStrict()).connect()
-		require.Equal(t, wechatws.Stats{State: wechatws.StateOpen, Since: w.start, Attempt: 1, Attempts: 1, Opens: 1}, c.Stats())
+		first := c.Stats()
+		require.WithinDuration(t, w.start, first.ReceivedAt, time.Millisecond)
+		first.ReceivedAt = time.Time{}
+		require.Equal(t, wechatws.Stats{State: wechatws.StateOpen, Since: w.start, Attempt: 1, Attempts: 1, Opens: 1}, first)
 
 		number := 1
 		for _, end := range []func(*wstest.Conn){
@@ -437,18 +440,22 @@ func TestStatsShowAMessageThatIsArriving(t *testing.T) {
 					w.sleep(4 * time.Second) // a ping and its pong
 					require.Equal(t, 1, conn.Pings())
 					require.Zero(t, c.Stats().PartialAt)
+					require.WithinDuration(t, w.start.Add(3*time.Second), c.Stats().ReceivedAt, time.Millisecond, "a pong has arrived")
 					conn.IgnorePings(true) // a pong would be written into the frame
 					for range 2 {
 						last := trickle(w, conn, frame(fin|1, strings.Repeat("x", size)), 5)
 						require.Equal(t, time.Now().Add(-time.Second), c.Stats().PartialAt)
+						require.Equal(t, c.Stats().PartialAt, c.Stats().ReceivedAt)
 						require.NoError(t, conn.WriteRaw([]byte(last)))
 						w.sleep(0)
 						require.Zero(t, c.Stats().PartialAt)
+						require.Equal(t, time.Now(), c.Stats().ReceivedAt)
 					}
 					require.Len(t, c.messages, 2)
 					trickle(w, conn, frame(fin|1, strings.Repeat("x", size)), 5)
 					c.close()
 					require.Zero(t, c.Stats().PartialAt, "it will never be complete")
+					require.Zero(t, c.Stats().ReceivedAt)
 				})
 			})
 		}

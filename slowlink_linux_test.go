@@ -46,6 +46,7 @@ func TestUploadsOnASlowLink(t *testing.T) {
 				assert.EqualValues(t, 1, s.MessagesOut)
 				assert.Equal(t, 1, s.Opens)
 				assert.Empty(t, j.closes)
+				assert.WithinDuration(t, time.Now(), s.TakenAt, 4*time.Second)
 			})
 		})
 	}

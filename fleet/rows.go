@@ -134,6 +134,9 @@ func (c *collector) take(r rows) {
 		ours(&s.RetryAt)
 		ours(&s.AwaySince)
 		ours(&s.LastErrorAt)
+		ours(&s.ReceivedAt)
+		ours(&s.PartialAt)
+		ours(&s.TakenAt)
 		c.seen[[2]string{r.Worker, one.Room}] = seenRow{inspect.Row{Name: one.Room, Where: r.Worker, Stats: s}, now}
 	}
 }

@@ -192,8 +192,8 @@ func (r *Room) await(ctx context.Context, o *wechatws.Setup, missing string, tim
 	}
 }
 
-// endWait calls end after the timeout, or when it has passed since the last byte of a
-// message that is still arriving.
+// endWait calls end after the timeout, or when it has passed since the link was last seen
+// to be slow.
 func (r *Room) endWait(waiting context.Context, end func(), timeout time.Duration) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -203,7 +203,7 @@ func (r *Room) endWait(waiting context.Context, end func(), timeout time.Duratio
 		case <-waiting.Done():
 			return
 		}
-		left := time.Until(r.excused(r.client.Stats().PartialAt).Add(timeout))
+		left := time.Until(r.excused(busyAt(r.client.Stats())).Add(timeout))
 		if left <= 0 {
 			end()
 			return

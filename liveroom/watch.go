@@ -3,6 +3,8 @@ package liveroom
 import (
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws"
 )
 
 // A watch detects that this member is no longer in the room. A server that removes a member
@@ -99,14 +101,23 @@ func (w *watch) arm() {
 	}
 }
 
+// busyAt returns when the client was last seen to be in the middle of a message that takes its
+// time on a slow link: the answer comes behind one that is still arriving, and one that is
+// still on its way to the server may be the question.
+func busyAt(s wechatws.Stats) time.Time {
+	if s.TakenAt.After(s.PartialAt) {
+		return s.TakenAt
+	}
+	return s.PartialAt
+}
+
 // judge disconnects after the deadline. It does not while messages wait to be written or
-// for a callback, since the silence may then be this client's. Nor does it while a message
-// is arriving, since the echo may follow it.
+// for a callback, since the silence may then be this client's, nor while the link is busy.
 func (w *watch) judge() {
 	stats := w.room.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	excused := stats.PartialAt
+	excused := busyAt(stats)
 	if stats.Queued > 0 || stats.Inbox > 0 {
 		excused = time.Now()
 	}

@@ -32,11 +32,7 @@ type Life struct {
 func (s *Socket) Life() Life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, acked := s.now(), s.taken
-	if s.acks && s.acked < s.taken { // otherwise nothing was waiting at the last look, and nothing has been written since
-		n, _ := s.unacked()
-		acked -= int64(n)
-	}
+	now, acked := s.look()
 	waits, progress := s.accepted > acked, acked > s.acked
 	if progress {
 		s.acked = acked
@@ -55,6 +51,54 @@ func (s *Socket) Life() Life {
 		life.Waits = s.at(s.waits)
 	}
 	return life
+}
+
+// LastTaken returns when the peer last took some of the bytes that had waited for it for longWait, as
+// it does on a slow link; zero: it never did. It looks at the connection as Life does.
+func (s *Socket) LastTaken() (at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	if s.backlog.taken > 0 {
+		at = s.at(s.backlog.taken)
+	}
+	return at
+}
+
+// look returns the time, and how many bytes the peer has acknowledged by then. It is called with mu
+// held.
+func (s *Socket) look() (now, acked int64) {
+	now, acked = s.now(), s.taken
+	if s.acks && s.backlog.acked < s.taken { // otherwise nothing was waiting at the last look, and nothing has been written since
+		n, _ := s.unacked()
+		acked -= int64(n)
+	}
+	s.backlog.look(now, s.accepted, acked)
+	return now, acked
+}
+
+// longWait is how long bytes must have waited to show that the link is slow: while messages follow
+// each other closely, some bytes wait at every look.
+const longWait = time.Second
+
+// A backlog shows from one look to the next whether the peer takes bytes that wait for long.
+type backlog struct {
+	acked int64 // at the last look
+	upTo  int64 // what was accepted at an earlier one, and will show how long it waits
+	since int64 // nanoseconds from born to that one
+	long  bool  // after longWait, the peer had not taken all of that
+	taken int64 // nanoseconds from born to the look that found that it had taken some since; 0: none has
+}
+
+func (b *backlog) look(now, accepted, acked int64) {
+	all := acked >= b.upTo
+	long := b.long || !all && now-b.since >= int64(longWait)
+	if long && acked > b.acked {
+		b.taken = now
+	}
+	if b.acked, b.long = acked, long && !all; all {
+		b.upTo, b.since = accepted, now
+	}
 }
 
 // at returns the time of so many nanoseconds from born.

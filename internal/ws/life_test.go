@@ -49,6 +49,51 @@ func TestLife(t *testing.T) {
 	require.NoError(t, <-written)
 }
 
+// The peer has taken bytes that waited for long only if some of them still waited longWait after they
+// were seen. Bytes of messages that follow each other closely wait at every look.
+func TestLastTaken(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is unknown what the peer has acknowledged")
+	}
+	client, server := tcpPair(t)
+	require.NoError(t, client.SetWriteBuffer(8<<20))
+	require.NoError(t, server.SetReadBuffer(64<<10))
+	s := NewSocket(client, nil)
+	NewConn(s, s, Agreed{}) // from here on, Write does not block
+	const size = 1 << 20
+	send := func() {
+		_, err := s.Write(make([]byte, size))
+		require.NoError(t, err)
+	}
+	receive := func(n int) {
+		_, err := io.ReadFull(server, make([]byte, n))
+		require.NoError(t, err)
+	}
+	later := func() { s.born = s.born.Add(-2 * longWait) }
+
+	assert.Zero(t, s.LastTaken())
+	send()
+	for range 3 {
+		assert.Zero(t, s.LastTaken())
+		later()
+		receive(size) // what the last look has seen
+		send()
+	}
+	assert.Zero(t, s.LastTaken(), "all that waited was taken")
+	later()
+	assert.Zero(t, s.LastTaken(), "nothing was taken")
+	for range 4 {
+		later()
+		before := time.Now()
+		receive(size / 4)
+		assert.False(t, s.LastTaken().Before(before))
+		assert.False(t, s.Life().Waits.IsZero() && s.Life().Acked < 4*size)
+	}
+	last := s.LastTaken().Sub(s.born)
+	later()
+	assert.Equal(t, last, s.LastTaken().Sub(s.born), "nothing waits any more")
+}
+
 // Where a write may block, it shows that the peer is alive only if it has waited for the peer.
 func TestLongWriteIsLife(t *testing.T) {
 	for _, tt := range []struct {

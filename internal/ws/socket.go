@@ -47,6 +47,7 @@ type Socket struct {
 	taken    int64              // bytes of these that the socket has taken
 	acked    int64              // bytes of these that the peer has acknowledged at the last look; if unknown, taken
 	waits    int64              // nanoseconds from born to the look since which the peer takes none of the others; 0: there are none
+	backlog  backlog            // of what waits for the peer
 	err      error              // of the first write that failed
 	once     func(uintptr) bool // attempt, made once because it would be allocated for each write; nil: a write may block
 }
