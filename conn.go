@@ -149,6 +149,9 @@ func (l *link) fail(cause *CloseError) {
 	}
 	close(l.dead)
 	l.client.inbox.Wake()
+	if cause.Err == ErrHalfOpen && l.socket != nil {
+		l.socket.DropUnsent() // the server could read it after what the next connection brings
+	}
 	l.conn.Seal() // Abort of a user's connection may take its time
 	l.conn.Abort()
 	if l.socket != nil {

@@ -173,6 +173,15 @@ func (s *Socket) Abort() {
 	})
 }
 
+// DropUnsent has Abort discard what the peer has not acknowledged, and reset the connection. Without
+// it the kernel would go on sending for minutes. It does not block, and has no effect on a foreign
+// connection.
+func (s *Socket) DropUnsent() {
+	if c, ok := s.Conn.(*net.TCPConn); ok && s.foreign == nil {
+		_ = c.SetLinger(0)
+	}
+}
+
 // End aborts the connection, and waits until the Close of a foreign one has returned.
 func (s *Socket) End() {
 	s.Abort()
