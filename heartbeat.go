@@ -43,7 +43,7 @@ type Heartbeat struct {
 }
 
 // Liveness sets how a half-open connection is found: the client sends protocol pings, and if
-// no byte at all has arrived for the timeout, it ends the connection with [ErrHalfOpen],
+// no byte at all has arrived for the timeout, it resets the connection with [ErrHalfOpen],
 // without a close handshake, and reconnects. A peer that takes some of the bytes that wait for it
 // is alive too: on Linux those that it acknowledges count, elsewhere those of a write that blocks.
 //

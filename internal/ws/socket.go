@@ -177,8 +177,8 @@ func (s *Socket) Abort() {
 // it the kernel would go on sending for minutes. It does not block, and has no effect on a foreign
 // connection.
 func (s *Socket) DropUnsent() {
-	if c, ok := s.Conn.(*net.TCPConn); ok && s.foreign == nil {
-		_ = c.SetLinger(0)
+	if tcp, ok := s.Conn.(*net.TCPConn); ok && s.foreign == nil {
+		_ = tcp.SetLinger(0)
 	}
 }
 
