@@ -60,11 +60,9 @@ type link struct {
 	session *session
 	number  int // among all of the client's connections, from 1
 	dialed
-	opened   time.Time     // set when it is open
-	hold     time.Duration // see Setup.HoldQueue; set before it is open
-	greeting greeting      // written before it is open
-
-	observers []func(Message) // see Setup.Observe; set before it is open
+	opened   time.Time  // set when it is open
+	setup    *linkSetup // nil: nothing was set; not changed once it is open
+	greeting greeting   // written before it is open
 
 	heartbeat heartbeat
 	reader    serial.Reader

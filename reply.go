@@ -68,7 +68,7 @@ var screeningSteps = [...]func(*screening){(*screening).read, (*screening).askPo
 
 // screens reports whether there is a function that sees each message.
 func (l *link) screens() bool {
-	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.Pong != nil || len(l.observers) > 0
+	return l.client.cfg.reply != nil || l.client.cfg.key != nil || l.heartbeat.Pong != nil || l.setup != nil && l.setup.observers != nil
 }
 
 // screen calls the functions that see each message with those of b. open reports whether the link is
@@ -126,8 +126,8 @@ func (s *screening) askPong() {
 
 // observe shows the message to the functions of Setup.Observe.
 func (s *screening) observe() {
-	if s.usable && !s.batch.replied {
-		observe(s.link.observers, s.message)
+	if set := s.link.setup; set != nil && s.usable && !s.batch.replied {
+		observe(set.observers, s.message)
 	}
 }
 

@@ -258,6 +258,20 @@ func (o *Setup) SetHeartbeat(h Heartbeat) error {
 	return nil
 }
 
+// A linkSetup is what a [Setup] sets for its connection. Most set nothing, so that a link does not
+// have the fields itself.
+type linkSetup struct {
+	hold      time.Duration
+	observers []func(Message)
+}
+
+func (l *link) settings() *linkSetup {
+	if l.setup == nil {
+		l.setup = &linkSetup{}
+	}
+	return l.setup
+}
+
 // HoldQueue holds the messages in the queue back until the connection has been open for d;
 // by default they are written at once. It is for servers that need some time between their
 // answer and the first message. Messages are received and heartbeats are sent meanwhile. If
@@ -266,7 +280,8 @@ func (o *Setup) SetHeartbeat(h Heartbeat) error {
 // counts. HoldQueue does not block.
 func (o *Setup) HoldQueue(d time.Duration) {
 	if o.take(context.Background()) == nil {
-		o.link.hold = max(o.link.hold, d)
+		s := o.link.settings()
+		s.hold = max(s.hold, d)
 		<-o.turn
 	}
 }
@@ -287,7 +302,8 @@ func (o *Setup) Observe(fn func(m Message)) error {
 	if err := o.take(context.Background()); err != nil {
 		return err
 	}
-	o.link.observers = append(o.link.observers, fn)
+	s := o.link.settings()
+	s.observers = append(s.observers, fn)
 	<-o.turn
 	return nil
 }

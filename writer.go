@@ -69,9 +69,9 @@ func (l *link) attach() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open, w.quietFirst, w.lastMessage = true, l.client.quietFirst, time.Now()
-	if l.hold > 0 {
+	if l.setup != nil && l.setup.hold > 0 {
 		w.held = true
-		w.holding = time.AfterFunc(l.hold, l.release)
+		w.holding = time.AfterFunc(l.setup.hold, l.release)
 	}
 	l.client.outbox.Open()
 	l.client.attached.Store(l)
