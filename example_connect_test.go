@@ -234,6 +234,39 @@ func ExampleWithCompression() {
 	// Output: true
 }
 
+// Many clients share a limit on their attempts.
+func ExampleClient_BeforeConnect() {
+	server := roomServer()
+	defer server.Close()
+	turns := make(chan struct{}, 2) // at most two connect at a time
+	client, err := wechatws.New(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	client.BeforeConnect(func(ctx context.Context, attempt int) error {
+		select {
+		case turns <- struct{}{}:
+			fmt.Println("attempt", attempt)
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	client.OnStateChange(func(_ context.Context, c wechatws.StateChange) {
+		if c.From == wechatws.StateConnecting {
+			<-turns
+		}
+	})
+	if err := client.Connect(context.Background()); err != nil {
+		panic(err)
+	}
+	defer client.Close(wechatws.StatusNormalClosure, "")
+	fmt.Println(client.State())
+	// Output:
+	// attempt 1
+	// open
+}
+
 // A room is joined on every connection, ahead of whatever is queued.
 func ExampleClient_AfterConnect() {
 	server := roomServer()

@@ -73,6 +73,49 @@ func ExampleRoom_Joined() {
 	// <nil>
 }
 
+// A bot that is in many rooms.
+func ExampleRooms() {
+	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
+	defer backend.Close()
+
+	rooms, err := liveroom.NewRooms(func(context.Context, liveroom.Identity) (*wechatws.Client, error) {
+		return wechatws.New(backend.URL(), wechatws.WithJitter(0.2)) // the options of each room's client
+	}, liveroom.WithJoinRate(100))
+	if err != nil {
+		panic(err)
+	}
+	answered := make(chan string)
+	liveroom.On(rooms, func(ctx context.Context, r *liveroom.Room, c liveroom.Comment) {
+		if c.Own { // the server has broadcast the bot's answer
+			answered <- fmt.Sprintf("%v: %s", r.Identity().RoomID, c.Content)
+		} else {
+			_ = r.Say(ctx, "hello, "+string(c.FromName))
+		}
+	})
+	rooms.OnFailed(func(_ context.Context, r *liveroom.Room, err error) { fmt.Println(r, err) })
+
+	ctx := context.Background()
+	for _, id := range []string{"9527", "9528"} {
+		room, err := rooms.Add(ctx, liveroom.Identity{RoomID: liveroom.Str(id), UserID: liveroom.Num(42), Name: "bot"},
+			liveroom.WithCommentRate(2))
+		if err != nil {
+			panic(err)
+		}
+		if err := room.Joined(ctx); err != nil {
+			panic(err)
+		}
+		backend.Say(id, "Hong", "hello?")
+		fmt.Println(<-answered)
+	}
+	fmt.Println(rooms.Stats().Joined, "rooms are joined")
+	fmt.Println(rooms.Shutdown(ctx))
+	// Output:
+	// 9527: hello, Hong
+	// 9528: hello, Hong
+	// 2 rooms are joined
+	// <nil>
+}
+
 // A message type of one's own is a struct and a callback.
 func ExampleRoom_Client() {
 	backend := liveroomtest.NewBackend(liveroomtest.Quirks{})

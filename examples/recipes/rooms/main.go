@@ -138,7 +138,7 @@ func (h *house) histogram(since time.Time) string {
 	var text strings.Builder
 	for i, n := range counts {
 		if n > 0 {
-			fmt.Fprintf(&text, "back after %.1f s: %3d %s\n", (time.Duration(i) * bin).Seconds(), n, strings.Repeat("#", n/4))
+			fmt.Fprintf(&text, "back after %.1f s: %3d%s\n", (time.Duration(i) * bin).Seconds(), n, strings.TrimRight(" "+strings.Repeat("#", n/4), " "))
 		}
 	}
 	return text.String()
