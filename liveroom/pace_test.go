@@ -75,7 +75,7 @@ func TestTheWaitForTheRateOfCommentsIsBounded(t *testing.T) {
 
 		v.enter() // a new beginning
 		v.say("again")
-		require.Error(t, v.Say(nil, "without a context")) //nolint:staticcheck // it is the point
+		require.Error(t, v.Say(context.Context(nil), "without a context"))
 	})
 }
 

@@ -372,10 +372,10 @@ func TestRoomsMisuse(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		rs := w.newRooms(liveroom.WithJoinRate(-1), liveroom.WithJoinRate(2))
 		var oe *wechatws.OptionError
-		_, err := rs.Add(nil, numbered(1)) //nolint:staticcheck // it is the point
+		_, err := rs.Add(context.Context(nil), numbered(1))
 		require.ErrorAs(t, err, &oe)
-		require.ErrorAs(t, rs.Remove(nil, numbered(1)), &oe) //nolint:staticcheck // it is the point
-		require.ErrorAs(t, rs.Shutdown(nil), &oe)            //nolint:staticcheck // it is the point
+		require.ErrorAs(t, rs.Remove(context.Context(nil), numbered(1)), &oe)
+		require.ErrorAs(t, rs.Shutdown(context.Context(nil)), &oe)
 		_, err = rs.Add(t.Context(), liveroom.Identity{}, liveroom.WithCommentRate(-1), nil)
 		require.ErrorContains(t, err, "Identity.RoomID")
 		require.ErrorContains(t, err, "WithCommentRate(-1): must not be below zero")
