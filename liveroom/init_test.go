@@ -2,6 +2,7 @@ package liveroom_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 			w.sleep(100 * time.Millisecond)
 			conn.Cut(wstest.FIN)
 		},
+		"behind a callback that ends with the wait for it": func(t *testing.T, w *world, _ *visitor, conn *wstest.Conn) {
+			require.NoError(t, conn.Send(`{"msg_type":"message","from_name":"b","content":"as long"}`))
+			require.NoError(t, conn.Send(secondInit))
+			w.sleep(0)
+			conn.Cut(wstest.FIN)
+		},
 		"while the queue is held": func(t *testing.T, w *world, _ *visitor, conn *wstest.Conn) {
 			conn.Cut(wstest.FIN)
 			conn = w.conn()
@@ -66,6 +73,8 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 					switch c.Content {
 					case "slow":
 						time.Sleep(time.Second)
+					case "as long":
+						time.Sleep(10 * time.Second)
 					case "slower":
 						time.Sleep(15 * time.Second)
 					}
@@ -78,4 +87,67 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that sends inits without an end gets one join after the other, and nothing is left of them
+// when the connection has ended.
+func TestAFloodOfInits(t *testing.T) {
+	const flood = 20_000
+	send := func(c *wstest.Conn) {
+		for range flood {
+			if c.Send(secondInit) != nil {
+				return
+			}
+		}
+	}
+	for name, stop := range map[string]func(c *wstest.Conn){
+		"that reads":         func(*wstest.Conn) {},
+		"that stops reading": func(c *wstest.Conn) { c.StopReading() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+				v := w.visitor(as("a")).enter()
+				conn := w.conn()
+				stop(conn)
+				before := runtime.NumGoroutine()
+				send(conn)
+				w.sleep(time.Second)
+				require.LessOrEqual(t, runtime.NumGoroutine(), before+3)
+				conn.Cut(wstest.RST)
+				w.sleep(10 * time.Second)
+				require.Equal(t, 1, joins(w.conn()))
+				require.LessOrEqual(t, runtime.NumGoroutine(), before)
+				require.Empty(t, v.errors())
+			})
+		})
+	}
+	t.Run("in one of many rooms", func(t *testing.T) {
+		virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+			rs := w.newRooms(liveroom.WithJoinRate(10))
+			bad, err := rs.Add(t.Context(), numbered(0))
+			require.NoError(t, err)
+			w.sleep(time.Second)
+			conn := w.conn()
+			before := runtime.NumGoroutine()
+			go send(conn)
+			w.sleep(time.Minute)
+			require.LessOrEqual(t, runtime.NumGoroutine(), before+3)
+			again := joins(conn)
+
+			began := time.Now()
+			for i := range 20 {
+				_, err := rs.Add(t.Context(), numbered(1+i))
+				require.NoError(t, err)
+			}
+			w.sleep(4200 * time.Millisecond)
+			require.Equal(t, 21, rs.Stats().Joined)
+			require.LessOrEqual(t, most(w.arrivals("join", began)), 10)
+			require.LessOrEqual(t, again, 610)
+			require.Equal(t, "again", bad.Snapshot().ClientID.String())
+
+			conn.Cut(wstest.RST)
+			w.sleep(10 * time.Second)
+			require.Equal(t, 21, rs.Stats().Joined)
+		})
+	})
 }

@@ -61,6 +61,9 @@ func (l *limit) take(ctx context.Context, p *place, failed bool) error {
 	case l.ended != nil:
 		defer l.mu.Unlock()
 		return l.ended
+	case ctx.Err() != nil:
+		l.mu.Unlock()
+		return context.Cause(ctx)
 	case l.free > 0: // then nothing waits
 		l.free--
 		p.ticket = 0
@@ -81,21 +84,30 @@ func (l *limit) take(ctx context.Context, p *place, failed bool) error {
 	select {
 	case <-t.over:
 	case <-ctx.Done():
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if at := slices.Index(*line, t); at >= 0 {
-			*line = slices.Delete(*line, at, at+1)
-			return context.Cause(ctx)
-		}
 	}
-	p.ticket = 0
-	return t.err
+	if ctx.Err() == nil {
+		p.ticket = 0
+		return t.err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at := slices.Index(*line, t); at >= 0 {
+		*line = slices.Delete(*line, at, at+1)
+	} else if t.err == nil { // it has a permit as well
+		l.giveLocked()
+	}
+	return context.Cause(ctx)
 }
 
 // give gives a permit back, or to the next turn.
 func (l *limit) give() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.giveLocked()
+}
+
+// giveLocked is give with mu held.
+func (l *limit) giveLocked() {
 	if len(l.lines[l.turn]) == 0 {
 		l.turn = 1 - l.turn
 	}

@@ -74,6 +74,7 @@ type Room struct {
 	made     int      // number of that connection
 	answered int      // how many inits the opening of that connection has answered
 	inits    int      // how many callbacks have received
+	again    *again   // of that connection; nil: there was none
 	speaking int      // number of the connection whose messages the callbacks get now; 0: none
 	state    state
 	ghosts   int           // lost connections whose leave has not been received
@@ -129,7 +130,10 @@ func (r *Room) Client() *wechatws.Client { return r.client }
 // run on the callbacks' goroutine, so that no callback can delay it.
 func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	r.mu.Lock()
-	r.made, r.answered = o.Connection, 0
+	if r.again != nil {
+		r.again.end() // the callback of its end may not have run
+	}
+	r.made, r.answered, r.again = o.Connection, 0, newAgain()
 	r.loseID()
 	r.mu.Unlock()
 	r.unanswered.begin(o.Connection)

@@ -82,6 +82,9 @@ func (r *Room) closed(context.Context, wechatws.CloseEvent) {
 	r.watch.stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.speaking == r.made {
+		r.again.end()
+	}
 	r.speaking = 0
 	if r.state.Joined {
 		r.ghosts++
@@ -127,18 +130,18 @@ func (r *Room) unknown(_ context.Context, m wechatws.Message) {
 }
 
 // init is answered by open. A server that sends it again afterwards wants another join.
-func (r *Room) init(ctx context.Context, m InitEvent) {
+func (r *Room) init(_ context.Context, m InitEvent) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.inits++
-	connection, again := r.made, r.inits > r.answered && r.speaking == r.made
-	if again {
-		r.keepID(m.Sender)
+	if r.inits <= r.answered || r.speaking != r.made {
+		return
 	}
-	r.mu.Unlock()
-	if again {
+	r.keepID(m.Sender)
+	if r.again.pending.CompareAndSwap(false, true) { // otherwise one join answers both
 		// The next connection joins anyway, so the message must not wait for it. Nor must the
 		// callback wait for the socket. An error means that this connection is over.
-		go r.joinAgain(ctx, connection)
+		go r.joinAgain(r.again)
 	}
 }
 

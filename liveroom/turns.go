@@ -3,6 +3,7 @@ package liveroom
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatws/wechatws"
@@ -31,12 +32,12 @@ func (rs *Rooms) giveJoin() {
 	}
 }
 
-// wait takes a permit of a limit, for an attempt.
-func (t *turns) wait(ctx context.Context, l *limit, p *place, attempt int) error {
+// wait takes a permit of a limit.
+func (t *turns) wait(ctx context.Context, l *limit, p *place, failed bool) error {
 	t.mu.Lock()
 	t.waiting = true
 	t.mu.Unlock()
-	err := l.take(ctx, p, attempt > 1)
+	err := l.take(ctx, p, failed)
 	t.mu.Lock()
 	t.waiting, t.until = false, time.Now()
 	t.mu.Unlock()
@@ -45,19 +46,23 @@ func (t *turns) wait(ctx context.Context, l *limit, p *place, attempt int) error
 
 // beforeConnect waits for the room's turn to dial.
 func (r *Room) beforeConnect(ctx context.Context, attempt int) error {
-	err := r.turns.wait(ctx, r.turns.of.dials, &r.turns.dial, attempt)
+	err := r.turns.wait(ctx, r.turns.of.dials, &r.turns.dial, attempt > 1)
 	if err == nil {
 		r.turns.of.dials.giveLater()
 	}
 	return err
 }
 
-// awaitJoin waits for a permit to join.
+// awaitJoin waits for a permit to join. Those that ask for another join wait behind others, as those
+// that have failed do.
 func (r *Room) awaitJoin(ctx context.Context, attempt int) error {
 	if r.turns.of == nil {
 		return nil
 	}
-	return r.turns.wait(ctx, r.turns.of.joins, &r.turns.join, attempt)
+	r.mu.Lock()
+	another := r.answered > 0
+	r.mu.Unlock()
+	return r.turns.wait(ctx, r.turns.of.joins, &r.turns.join, attempt > 1 || another)
 }
 
 // excused returns the end of the wait for a turn if it is later than at: it counts against no
@@ -74,20 +79,29 @@ func (r *Room) excused(at time.Time) time.Time {
 	return at
 }
 
-// joinAgain sends another join on a connection that is open.
-func (r *Room) joinAgain(ctx context.Context, connection int) {
+// An again answers the inits that the server sends while a connection is open, with another join. A
+// flood of them is answered one at a time.
+type again struct {
+	ctx     context.Context // ends with the connection, at the latest before the next one is open
+	end     context.CancelFunc
+	pending atomic.Bool // there is a goroutine of joinAgain
+}
+
+func newAgain() *again {
+	ctx, end := context.WithCancel(context.Background())
+	return &again{ctx: ctx, end: end}
+}
+
+// joinAgain sends another join on the connection of a, behind those of the rooms that are not joined.
+func (r *Room) joinAgain(a *again) {
+	defer a.pending.Store(false)
 	if rs := r.turns.of; rs != nil {
-		if rs.joins.take(ctx, new(place), false) != nil {
+		if rs.joins.take(a.ctx, new(place), true) != nil {
 			return
 		}
 		defer rs.joins.giveLater()
 	}
-	r.mu.Lock()
-	same := connection == r.made
-	r.mu.Unlock()
-	if same {
-		_ = r.send(ctx, &action{room: r, make: r.joinCommand}, wechatws.FailFast())
-	}
+	_ = r.send(a.ctx, &action{room: r, make: r.joinCommand}, wechatws.FailFast())
 }
 
 func (t *turns) isWaiting() bool {
