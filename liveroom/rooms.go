@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatws/wechatws"
@@ -39,6 +40,18 @@ func (e *RoomError) Error() string {
 
 // Unwrap returns Err.
 func (e *RoomError) Unwrap() error { return e.Err }
+
+// A newClientError is an error of newClient, the text of which may be from a server.
+type newClientError struct{ err error }
+
+// maxCause is the length in bytes at which that text is cut.
+const maxCause = 1 << 10
+
+func (e *newClientError) Error() string {
+	return "newClient: " + printable.Cut(fmt.Sprint(e.err), maxCause)
+}
+
+func (e *newClientError) Unwrap() error { return e.err }
 
 // A RoomsError has the errors of those rooms that [Rooms.Shutdown] could not end in order.
 type RoomsError struct {
@@ -121,6 +134,7 @@ type membership struct {
 	cancel    context.CancelFunc
 	connected chan struct{} // closed when Connect has returned err
 	err       error
+	returned  atomic.Bool // err, if it has messages that are left
 }
 
 // users calls newClient.
@@ -172,7 +186,7 @@ func NewRooms(newClient func(ctx context.Context, id Identity) (*wechatws.Client
 // until it is removed.
 //
 // The error is a [*RoomError]. It wraps [ErrRoomExists]; [wechatws.ErrClosed] after [Rooms.Shutdown];
-// the errors of New; or that of newClient.
+// the errors of New; or that of newClient, with its text printable and cut at 1 KiB.
 func (rs *Rooms) Add(ctx context.Context, id Identity, options ...Option) (*Room, error) {
 	room, err := rs.add(ctx, id, options)
 	if err != nil {
@@ -246,7 +260,7 @@ func (rs *Rooms) newRoom(ctx context.Context, m *membership, id Identity, option
 	case rs.ctx.Err() != nil:
 		return nil, wechatws.ErrClosed
 	case err != nil:
-		return nil, fmt.Errorf("newClient: %w", err)
+		return nil, &newClientError{err}
 	case client == nil:
 		return nil, errors.New("newClient returned neither a client nor an error")
 	}
@@ -354,7 +368,7 @@ func (m *membership) end(ctx context.Context) error {
 	var left *wechatws.UndeliveredError
 	select {
 	case <-m.connected:
-		if errors.As(m.err, &left) {
+		if errors.As(m.err, &left) && m.returned.CompareAndSwap(false, true) {
 			err = errors.Join(err, left)
 		}
 	default:
@@ -363,8 +377,9 @@ func (m *membership) end(ctx context.Context) error {
 }
 
 // Shutdown ends all rooms at a time, each as [Rooms.Remove] does, and no room can be added any more.
-// It blocks until all of them have ended, or ctx ends. The error is a [*RoomsError], which has an
-// error for each room that has not delivered everything, or was cut short.
+// It blocks until all of them have ended, those that are being removed included, or ctx ends. The error
+// is a [*RoomsError], which has an error for each room that has not delivered everything, or was cut
+// short. Of several calls that end a room at a time, one returns what is left.
 func (rs *Rooms) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return noContext("Shutdown")
@@ -374,7 +389,7 @@ func (rs *Rooms) Shutdown(ctx context.Context) error {
 	rs.shutdown = true
 	var ending []*membership
 	for _, m := range rs.members {
-		if m.room != nil && !m.leaving {
+		if m.room != nil { // also one that another call ends
 			m.leaving = true
 			ending = append(ending, m)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,11 +212,15 @@ func TestCallbacksOfAllRooms(t *testing.T) {
 // What goes wrong in newClient is an error of Add, with the id of the room.
 func TestErrorsOfNewClient(t *testing.T) {
 	var kept *wechatws.Client
+	errToken := errors.New("no token")
 	for name, tt := range map[string]struct {
 		newClient func(w *world, ctx context.Context) (*wechatws.Client, error)
 		want      string
 	}{
-		"error":   {func(*world, context.Context) (*wechatws.Client, error) { return nil, errors.New("no token") }, "newClient: no token"},
+		"error": {func(*world, context.Context) (*wechatws.Client, error) { return nil, errToken }, "newClient: no token"},
+		"text of a server": {func(*world, context.Context) (*wechatws.Client, error) {
+			return nil, fmt.Errorf("%w: \x1b[2J\n%s", errToken, strings.Repeat("x", 1<<20))
+		}, "newClient: no token: \\x1b[2J\\nxxx"},
 		"nothing": {func(*world, context.Context) (*wechatws.Client, error) { return nil, nil }, "newClient returned neither a client nor an error"},
 		"panic":   {func(*world, context.Context) (*wechatws.Client, error) { panic("oops") }, "newClient: wechatws: user function panicked: oops"},
 		"Goexit": {func(*world, context.Context) (*wechatws.Client, error) { runtime.Goexit(); return nil, nil },
@@ -248,6 +253,8 @@ func TestErrorsOfNewClient(t *testing.T) {
 				var re *liveroom.RoomError
 				require.ErrorAs(t, err, &re)
 				require.Equal(t, numbered(1), re.ID)
+				require.Less(t, len(err.Error()), 1200)
+				require.Equal(t, strings.Contains(tt.want, "no token"), errors.Is(err, errToken))
 				w.sleep(time.Second)
 				require.Equal(t, liveroom.RoomsStats{Rooms: 1, Joined: 1}, rs.Stats(), "the others live on")
 				require.NoError(t, rs.Shutdown(t.Context()))
@@ -271,6 +278,38 @@ func TestShutdownDuringAdd(t *testing.T) {
 		w.sleep(time.Second)
 		require.NoError(t, rs.Shutdown(t.Context()))
 		require.ErrorIs(t, <-result, wechatws.ErrClosed)
+	})
+}
+
+// Shutdown waits for rooms that are being ended by another call, until its context ends, and one of the
+// calls returns what is left.
+func TestShutdownDuringRemove(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		for name, end := range map[string]func(rs *liveroom.Rooms, ctx context.Context) error{
+			"Remove":   func(rs *liveroom.Rooms, ctx context.Context) error { return rs.Remove(ctx, numbered(1)) },
+			"Shutdown": func(rs *liveroom.Rooms, ctx context.Context) error { return rs.Shutdown(ctx) },
+		} {
+			t.Log(name)
+			rs := w.newRooms()
+			room, err := rs.Add(t.Context(), numbered(1))
+			require.NoError(t, err)
+			entered := make(chan struct{})
+			room.OnComment(func(ctx context.Context, _ liveroom.Comment) {
+				close(entered)
+				time.Sleep(3 * time.Second)
+			})
+			require.NoError(t, room.Joined(t.Context()))
+			w.backend.Say("room 1", "x", "hello")
+			<-entered
+			began := time.Now()
+			first := make(chan error, 1)
+			go func() { first <- end(rs, context.Background()) }()
+			w.sleep(time.Second)
+			require.NoError(t, rs.Shutdown(t.Context()))
+			require.GreaterOrEqual(t, time.Since(began), 3*time.Second)
+			require.Equal(t, wechatws.StateClosed, room.Client().State())
+			require.NoError(t, <-first)
+		}
 	})
 }
 

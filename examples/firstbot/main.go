@@ -38,19 +38,31 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	answers := make(chan string, 16)
 	room.OnComment(func(_ context.Context, c liveroom.Comment) {
 		fmt.Printf("%s: %s\n", wechatws.Printable(c.FromName), wechatws.Printable(c.Content))
 		switch {
 		case c.Own: // never answer yourself
 			stop() // the demo ends here; a bot stays
 		case strings.Contains(strings.ToLower(string(c.Content)), "hello"):
-			go func() { // it waits until the room shows it; callbacks should not
-				if err := room.SayConfirmed(ctx, "hello, "+string(c.FromName)); err != nil {
-					log.Print(err)
-				}
-			}()
+			select {
+			case answers <- "hello, " + string(c.FromName):
+			default: // too many at once: this one gets no answer
+			}
 		}
 	})
+	go func() { // SayConfirmed waits until the room shows it; callbacks should not
+		for {
+			select {
+			case text := <-answers:
+				if err := room.SayConfirmed(ctx, text); err != nil {
+					log.Print(err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	go func() { // the visitor
 		if room.Joined(ctx) == nil {
 			backend.Say("9527", "Hong", "Hello, anybody there?")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"strings"
+	"sync/atomic"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/liveroom"
@@ -16,16 +17,19 @@ var goods = []liveroom.Goods{
 	{ID: liveroom.Num(8), Name: "盖碗 Gaiwan", Price: liveroom.Str("25.00")},
 }
 
-// newBot registers callbacks that fill the shelf and answer comments. It has no rate limit,
-// since the room is small; examples/bot shows one.
-func newBot(room *liveroom.Room) {
-	say := func(ctx context.Context, text string) {
-		go func() { // the room may show it after an outage only; the callbacks go on meanwhile
-			if err := room.SayConfirmed(ctx, text); err != nil && ctx.Err() == nil {
-				log.Print(wechatws.Printable(err.Error()))
-			}
-		}()
-	}
+// backlog is how many comments of the bot may wait; an answer that waits longer comes too late.
+const backlog = 16
+
+// A bot says one comment after the other.
+type bot struct {
+	room    *liveroom.Room
+	lines   chan string
+	dropped atomic.Int64 // lines, since one was said
+}
+
+// newBot registers callbacks that fill the shelf and answer comments.
+func newBot(room *liveroom.Room) *bot {
+	bot := &bot{room: room, lines: make(chan string, backlog)}
 	room.OnJoin(func(ctx context.Context, j liveroom.JoinEvent) {
 		if !j.Own {
 			return
@@ -35,7 +39,7 @@ func newBot(room *liveroom.Room) {
 			_ = room.PutOnShelf(ctx, g)
 		}
 	})
-	room.OnComment(func(ctx context.Context, c liveroom.Comment) {
+	room.OnComment(func(_ context.Context, c liveroom.Comment) {
 		if c.Own {
 			return
 		}
@@ -46,12 +50,40 @@ func newBot(room *liveroom.Room) {
 			for _, g := range goods {
 				list = append(list, fmt.Sprintf("%s ¥%s", g.Name, g.Price))
 			}
-			say(ctx, fmt.Sprintf("@%s %s", c.FromName, strings.Join(list, ", ")))
+			bot.say(fmt.Sprintf("@%s %s", c.FromName, strings.Join(list, ", ")))
 		case strings.Contains(text, "hello"), strings.Contains(text, "你好"):
-			say(ctx, fmt.Sprintf("@%s hello! Ask me about the price.", c.FromName))
+			bot.say(fmt.Sprintf("@%s hello! Ask me about the price.", c.FromName))
 		}
 	})
-	room.OnBuy(func(ctx context.Context, b liveroom.BuyEvent) {
-		say(ctx, fmt.Sprintf("谢谢! Thank you! (%s)", b.MsgContent))
+	room.OnBuy(func(_ context.Context, b liveroom.BuyEvent) {
+		bot.say(fmt.Sprintf("谢谢! Thank you! (%s)", b.MsgContent))
 	})
+	return bot
+}
+
+// say queues a line for speak. It does not block: the room may show the line after an outage only,
+// and the callbacks go on meanwhile.
+func (b *bot) say(line string) {
+	select {
+	case b.lines <- line:
+	default:
+		b.dropped.Add(1)
+	}
+}
+
+// speak says the queued lines, until ctx ends.
+func (b *bot) speak(ctx context.Context) {
+	for {
+		select {
+		case line := <-b.lines:
+			if err := b.room.SayConfirmed(ctx, line); err != nil && ctx.Err() == nil {
+				log.Print(wechatws.Printable(err.Error()))
+			}
+			if n := b.dropped.Swap(0); n > 0 {
+				log.Printf("too busy to say %d lines", n)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

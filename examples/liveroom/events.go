@@ -12,6 +12,7 @@ import (
 
 const (
 	lookEvery   = 100 * time.Millisecond // so a browser gets at most 10 events a second
+	readWithin  = 10 * time.Second       // a browser that does not send a whole request for as long is disconnected
 	writeWithin = 10 * time.Second       // a browser that does not read an event for as long is disconnected
 	maxViewers  = 8                      // a browser opens no more than six streams to one host
 )
@@ -73,6 +74,9 @@ func serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, lo
 	// Some ResponseWriters have no deadlines; the stream works without.
 	hurry := func() { _ = rc.SetWriteDeadline(time.Now().Add(writeWithin)) }
 	defer hurry() // for the end of the response, which net/http writes later
+	// The deadline of the request would end the stream. It is set again for a body that nothing has read.
+	_ = rc.SetReadDeadline(time.Time{})
+	defer func() { _ = rc.SetReadDeadline(time.Now().Add(readWithin)) }()
 
 	// The browser's delay before it reconnects a broken stream, in milliseconds.
 	if _, err := io.WriteString(w, "retry: 1000\n\n"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -281,6 +282,47 @@ func TestAViewerThatDoesNotReadIsDisconnected(t *testing.T) {
 		_, err = browser.Write([]byte("x"))
 		require.Error(t, err, "disconnected")
 	})
+}
+
+// A request whose body does not arrive is ended, whatever it asks for; a stream of events is not.
+func TestABodyThatTricklesIsCutOff(t *testing.T) {
+	for request, cut := range map[string]bool{
+		"POST /say": true, "POST /restart": true, "GET /": true, "POST /none": true, "GET /events": false,
+	} {
+		t.Run(request, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, end := context.WithCancel(t.Context())
+				server, browser := net.Pipe()
+				s := newServer(newPage(ctx, noView, &pressed{}))
+				listener := &oneConn{conn: server, closed: make(chan struct{})}
+				go func() { _ = s.Serve(listener) }()
+				defer func() { _ = s.Close() }()
+				defer end()
+				go func() { _, _ = io.Copy(io.Discard, browser) }()
+				body := "Content-Length: 1000\r\n\r\n"
+				if !cut {
+					body = "\r\n"
+				}
+				_, err := browser.Write([]byte(request + " HTTP/1.1\r\nHost: localhost\r\n" + body))
+				require.NoError(t, err)
+				for range readWithin / time.Second {
+					time.Sleep(time.Second)
+					if cut && err == nil {
+						_, err = browser.Write([]byte("x"))
+					}
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if !cut { // it is read to find the end of the connection
+					_, err = browser.Write([]byte("x"))
+					require.NoError(t, err)
+					return
+				}
+				_, err = browser.Write([]byte("x"))
+				require.Error(t, err)
+			})
+		})
+	}
 }
 
 // A oneConn is a listener with one connection.

@@ -41,6 +41,9 @@ type settings struct {
 // shownBytes is how much of the room each viewer of the page may get in one event.
 const shownBytes = 256 << 10
 
+// commentRate is how many comments the bot sends in a second, however many it is asked for.
+const commentRate = 5
+
 // shortest is the time that headless needs to cut, restart and recover from both.
 const shortest = 15 * time.Second
 
@@ -100,12 +103,13 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	room, err := liveroom.New(client, s.room, liveroom.WithHistoryBytes(shownBytes))
+	room, err := liveroom.New(client, s.room, liveroom.WithHistoryBytes(shownBytes), liveroom.WithCommentRate(commentRate))
 	if err != nil {
 		return err
 	}
 	watched := watch(client)
-	newBot(room)
+	bot := newBot(room)
+	running.Go(func() { bot.speak(ctx) })
 	if s.headless {
 		narrate(room, watched)
 	} else if err := servePageOn(ctx, s.addr, &running, &desk{room: room, watch: watched, stage: show}); err != nil {
@@ -126,6 +130,11 @@ func run(ctx context.Context, s settings) error {
 	return err
 }
 
+// newServer returns a server that waits for no request, nor its body, for longer than readWithin.
+func newServer(page http.Handler) *http.Server {
+	return &http.Server{Handler: page, ReadTimeout: readWithin}
+}
+
 // servePageOn starts to serve the page on addr, until ctx ends. It does not block.
 func servePageOn(ctx context.Context, addr string, running *sync.WaitGroup, d *desk) error {
 	host, _, err := net.SplitHostPort(addr)
@@ -139,7 +148,7 @@ func servePageOn(ctx context.Context, addr string, running *sync.WaitGroup, d *d
 	if err != nil {
 		return fmt.Errorf("-addr %s: %w; give another port, or 0 for any", addr, err)
 	}
-	server := &http.Server{Handler: newPage(ctx, d.look, d), ReadHeaderTimeout: 10 * time.Second}
+	server := newServer(newPage(ctx, d.look, d))
 	running.Go(func() { _ = server.Serve(listener) }) // returns after Shutdown
 	running.Go(func() {
 		<-ctx.Done()
