@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws"
@@ -247,5 +248,30 @@ func TestASecondJoinCounts(t *testing.T) {
 		require.Len(t, joins, 20)
 		require.Equal(t, 5, most(joins))
 		require.Equal(t, 20, rs.Stats().Joined)
+	})
+}
+
+// Rooms that wait for their turn are removed at once, and leave nothing in the line.
+func TestRoomsThatWaitAreRemoved(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+		rs := w.newRooms(liveroom.WithJoinRate(1))
+		for i := range rooms {
+			_, err := rs.Add(t.Context(), numbered(i))
+			require.NoError(t, err)
+		}
+		w.sleep(0)
+		require.Equal(t, rooms-1, rs.Stats().Waiting)
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := 1; i < rooms; i++ {
+			all.Go(func() { assert.NoError(t, rs.Remove(t.Context(), numbered(i))) })
+		}
+		all.Wait()
+		require.Equal(t, began, time.Now())
+		require.Equal(t, liveroom.RoomsStats{Rooms: 1, Joined: 1}, rs.Stats())
+		_, err := rs.Add(t.Context(), numbered(rooms))
+		require.NoError(t, err)
+		w.sleep(2 * time.Second)
+		require.Equal(t, 2, rs.Stats().Joined)
 	})
 }

@@ -46,6 +46,8 @@ type turn struct {
 	err    error
 }
 
+func byTicket(a, b *turn) int { return int(int64(a.ticket - b.ticket)) }
+
 // take waits for a permit, in the line of those that have failed or in the other one. It returns
 // [wechatws.ErrQueueFull] if too many wait, the error of end, or the cause of ctx's end.
 func (l *limit) take(ctx context.Context, p *place, failed bool) error {
@@ -78,7 +80,7 @@ func (l *limit) take(ctx context.Context, p *place, failed bool) error {
 		p.ticket = l.last
 	}
 	t := &turn{ticket: p.ticket, over: make(chan struct{})}
-	at, _ := slices.BinarySearchFunc(*line, t, func(a, b *turn) int { return int(int64(a.ticket - b.ticket)) })
+	at, _ := slices.BinarySearchFunc(*line, t, byTicket)
 	*line = slices.Insert(*line, at, t)
 	l.mu.Unlock()
 	select {
@@ -91,7 +93,7 @@ func (l *limit) take(ctx context.Context, p *place, failed bool) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at := slices.Index(*line, t); at >= 0 {
+	if at, waits := slices.BinarySearchFunc(*line, t, byTicket); waits {
 		*line = slices.Delete(*line, at, at+1)
 	} else if t.err == nil { // it has a permit as well
 		l.giveLocked()
