@@ -41,22 +41,27 @@ type saying struct {
 // before, and no other one since. So it can be in the room twice if the server has no history, or one
 // that ends before the comment; if it reads what is left of the connection before only after the
 // rejoin; or if it is slower than the timeout. It cannot be there twice otherwise, and never if
-// SayConfirmed returns before a connection is lost.
+// SayConfirmed returns before a connection is lost. It is not written a third time if two may be in the
+// room.
 //
-// A comment is recognised by its sender ([Comment].Own) and its text, with other white space and
-// HTML escapes also. If another member of the same name says the same at that time, and the server
-// sends no ids, it may be taken for this one. A server that censors or cuts the text shows none that is
-// recognised: give ctx a deadline.
+// Give ctx a deadline: if the server drops the comment and the room is silent, only ctx may end the call.
+//
+// A comment is recognised by its sender ([Comment].Own) and its text, with other white space, HTML escapes
+// and notations of a number also. If another member of the same name says the same at that time, and the
+// server sends no ids, it may be taken for this one. A server that censors or cuts the text shows none
+// that is recognised.
 //
 // Concurrent calls send one after the other, in the order of the calls, as those of
-// [wechatws.Client.SendConfirmed] do; so two comments with the same text need two echoes. In a
+// [wechatws.Client.SendConfirmed] do; so two calls with the same text need two echoes. An echo confirms
+// the call that waits, rather than the same text of [Room.Say] or of a call that has ended. In a
 // callback, give it the context of the callback: the callbacks wait meanwhile, the confirmation does
-// not wait for them.
+// not wait for them. It does on any goroutine once the inbox is full behind a callback that blocks: then
+// the client does not read.
 //
 // The errors are those of SendConfirmed, with the cause of ctx's end, and [wechatws.ErrClosed] after
 // which [wechatws.Client.Close] has handed the comment back in a [*wechatws.UndeliveredError]; a
-// [*RefusedError] if the server refuses the comment, see [WithRefusals]; and [ErrNotShown]. After any
-// other error than a RefusedError the comment may be in the room nevertheless.
+// [*RefusedError] if the server refuses the comment, unless that answers another one, see [WithRefusals];
+// and [ErrNotShown]. After any other error than a RefusedError the comment may be in the room nevertheless.
 func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 	if ctx == nil {
 		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}

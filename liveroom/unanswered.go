@@ -125,6 +125,9 @@ func (r *Room) observe(connection int, m wechatws.Message) {
 		r.refusedBy(m, connection, text)
 		return
 	}
+	if m.Type != (InitEvent{}).MsgType() && incoming[m.Type] != nil { // others when no callback takes them
+		r.watch.heard()
+	}
 	switch m.Type {
 	case JoinEvent{}.MsgType():
 		r.rejoined(m)
@@ -151,7 +154,7 @@ func (u *unanswered) hear() (waiting, recording bool) {
 
 func (r *Room) observeComment(m wechatws.Message) {
 	u := &r.unanswered
-	if waiting, recording := u.hear(); !waiting && !recording {
+	if waiting, recording := u.hear(); !waiting && !recording { // nor is the watch asked for an echo
 		return
 	}
 	var c Comment
@@ -163,6 +166,7 @@ func (r *Room) observeComment(m wechatws.Message) {
 	defer u.mu.Unlock()
 	u.record(c)
 	if own {
+		r.watch.echoed()
 		u.shownComment(string(c.Content))
 	}
 }
@@ -309,4 +313,5 @@ func (r *Room) rejoined(m wechatws.Message) {
 	}
 	u.joined, u.fresh = true, 0
 	u.trim()
+	r.watch.begin(u.connection)
 }
