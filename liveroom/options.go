@@ -79,7 +79,9 @@ func WithSettle(d time.Duration) Option { return func(c *config) { c.settle = d 
 // WithEchoTimeout sets how long the room may be silent after a message has been sent to
 // it. Default 10 s; 0 is no limit. Then the client disconnects with [ErrSilentRoom] and
 // connects again, since servers do not notify a member that they remove. The timeout is
-// used only after the server has sent back a comment of this member.
+// used only after the server has sent back a comment of this member. It is also how long
+// [Room.SayConfirmed] waits for the comment while the room goes on: with 0 there is no
+// [ErrNotShown], and no comment is written again on the same connection.
 func WithEchoTimeout(d time.Duration) Option { return func(c *config) { c.echoTimeout = d } }
 
 // WithSilenceTimeout sets how long the room may be silent at all before the client

@@ -26,7 +26,8 @@ type Refusal struct {
 // {"msg_type":"error"} with the reason in msg_content; without a refusal none is. A message that
 // fits one of them answers the oldest action on this connection that is not answered, so
 // [Room.SayConfirmed] returns a [*RefusedError], and [Room.OnRefused] receives that of any other.
-// The echo of an action answers it, too.
+// The echo of an action answers it, too. An action that the server has dropped without an answer takes
+// the refusal of one behind it, for a minute, unless one behind it is echoed first.
 func WithRefusals(refusals ...Refusal) Option {
 	return func(c *config) { c.refusals = slices.Clone(refusals) }
 }

@@ -78,8 +78,8 @@ func (r *Room) opened(_ context.Context, e wechatws.OpenEvent) {
 	r.state.fresh, r.state.echoed = 0, false
 }
 
-func (r *Room) closed(context.Context, wechatws.CloseEvent) {
-	r.watch.stop()
+func (r *Room) closed(_ context.Context, e wechatws.CloseEvent) {
+	r.watch.stop(e.Connection)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.speaking == r.made {
@@ -110,9 +110,8 @@ func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
 	r.pace.limit.end(r.ended)
 }
 
-// hear records a message which shows that this client is in the room.
+// hear keeps the id in a message of the room.
 func (r *Room) hear(s Sender) {
-	r.watch.heard()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.speaking == r.made { // otherwise there is a newer connection already
@@ -126,6 +125,7 @@ func (r *Room) unknown(_ context.Context, m wechatws.Message) {
 	}
 	var s Sender
 	_ = m.Decode(&s) // the type is unknown, so any content is valid
+	r.watch.heard()
 	r.hear(s)
 }
 
@@ -186,7 +186,6 @@ func (r *Room) joined(context.Context, wechatws.Message) {
 	r.state.Joined = true
 	r.state.change()
 	r.news()
-	r.watch.begin(r.speaking)
 }
 
 func (r *Room) comment(ctx context.Context, m Comment) {
@@ -201,9 +200,6 @@ func (r *Room) comment(ctx context.Context, m Comment) {
 	}
 	s.change()
 	r.mu.Unlock()
-	if m.Own {
-		r.watch.echoed()
-	}
 	emit(ctx, r, &r.onComment, m)
 }
 
@@ -220,8 +216,7 @@ func (r *Room) subscribe(ctx context.Context, m SubscribeEvent) {
 }
 
 func (r *Room) leave(ctx context.Context, m LeaveEvent) {
-	r.watch.heard() // its client_id is gone, if it is one of ours
-	now := time.Now()
+	now := time.Now() // its client_id is not kept: it is gone, if it is one of ours
 	r.mu.Lock()
 	m.Own = r.isOwn(m.Sender, m.MsgContent)
 	m.Ghost = m.Own && r.isGhost(m.Sender, now)

@@ -2,14 +2,13 @@ package liveroom
 
 import (
 	"encoding/json"
-	"html"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 const (
@@ -18,6 +17,9 @@ const (
 	maxUnanswered = 100
 	// answersWithin is how long after it was written an action may be answered by a refusal.
 	answersWithin = time.Minute
+	// echoesWithin is how long after it was written an action that no call waits for is expected to
+	// have an echo of its own.
+	echoesWithin = 10 * time.Second
 	// recent is how many of the newest comments are compared with the history of a rejoin.
 	recent = 64
 )
@@ -47,12 +49,8 @@ func (a *action) MarshalJSON() ([]byte, error) {
 	return json.Marshal(a.make(id))
 }
 
-// commentKey returns what a comment and its echo have in common. PHP backends trim a text and
-// escape it for a page.
-func commentKey(content string) string {
-	plain := strings.ReplaceAll(html.UnescapeString(content), "<br />", "\n") // see nl2br
-	return Comment{}.MsgType() + "\x00" + strings.Join(strings.Fields(plain), " ")
-}
+// commentKey returns what a comment and its echo have in common.
+func commentKey(content string) string { return Comment{}.MsgType() + "\x00" + plainText(content) }
 
 func shelfKey(id Value, status string) string {
 	return ShelfEvent{}.MsgType() + "\x00" + id.String() + "\x00" + status
@@ -127,6 +125,9 @@ func (r *Room) observe(connection int, m wechatws.Message) {
 		r.refusedBy(m, connection, text)
 		return
 	}
+	if m.Type != (InitEvent{}).MsgType() && incoming[m.Type] != nil { // others when no callback takes them
+		r.watch.heard()
+	}
 	switch m.Type {
 	case JoinEvent{}.MsgType():
 		r.rejoined(m)
@@ -153,7 +154,7 @@ func (u *unanswered) hear() (waiting, recording bool) {
 
 func (r *Room) observeComment(m wechatws.Message) {
 	u := &r.unanswered
-	if waiting, recording := u.hear(); !waiting && !recording {
+	if waiting, recording := u.hear(); !waiting && !recording { // nor is the watch asked for an echo
 		return
 	}
 	var c Comment
@@ -165,7 +166,8 @@ func (r *Room) observeComment(m wechatws.Message) {
 	defer u.mu.Unlock()
 	u.record(c)
 	if own {
-		u.shown(commentKey(string(c.Content)))
+		r.watch.echoed()
+		u.shownComment(string(c.Content))
 	}
 }
 
@@ -190,24 +192,37 @@ func (r *Room) owns(s Sender) bool {
 	return r.isOwn(s, "")
 }
 
-// shown is called for each echo: it answers the oldest action that it fits. A server handles the
-// messages of a connection in order, so those before it are answered as well, but for a comment that
-// waits for its own echo. It is called with mu held.
-func (u *unanswered) shown(key string) {
+// shown is called for each echo, and reports whether it fits an action. Which of several that are alike
+// it belongs to cannot be seen, so it answers the one that a call waits for: as many are confirmed as
+// are shown. The oldest of them is no longer expected then, and the other one is instead. A server
+// handles the messages of a connection in order, so those before it are answered as well, but for a
+// comment that waits for its own echo. It is called with mu held.
+func (u *unanswered) shown(key string) bool {
 	i := slices.IndexFunc(u.actions, func(a *action) bool { return a.key == key })
 	if i < 0 {
-		for _, a := range u.actions {
-			if a.saying != nil {
-				a.saying.doubtful = true
-			}
-		}
-		return
+		return false
 	}
 	u.echoes = true
-	if s := u.actions[i].saying; s != nil {
-		u.settle(s, nil)
+	if j := slices.IndexFunc(u.actions, func(a *action) bool { return a.key == key && a.saying != nil }); j >= 0 {
+		u.settle(u.actions[j].saying, nil)
+		if time.Since(u.actions[i].written) > echoesWithin { // it was dropped
+			i = j
+		}
 	}
 	u.actions = slices.Concat(slices.DeleteFunc(u.actions[:i:i], isUnattended), u.actions[i+1:])
+	return true
+}
+
+// shownComment is called for each comment of this member. It is called with mu held.
+func (u *unanswered) shownComment(content string) {
+	if u.shown(commentKey(content)) {
+		return
+	}
+	for _, a := range u.actions {
+		if a.saying != nil {
+			a.saying.other = printable.Quote(content)
+		}
+	}
 }
 
 // record adds a comment to seen. It is called with mu held.
@@ -267,7 +282,8 @@ func (r *Room) rejoined(m wechatws.Message) {
 		return
 	}
 	var join JoinEvent
-	var keys []string // of the own comments that are new in the history
+	var own []string // comments that are new in the history
+	reaches := false // back to comments that were seen
 	if recording && m.Decode(&join) == nil {
 		u.mu.Lock()
 		before := slices.Clone(u.seen[:max(0, len(u.seen)-u.fresh)])
@@ -276,22 +292,26 @@ func (r *Room) rejoined(m wechatws.Message) {
 		for i, c := range join.MessageList {
 			history[i] = essence(c)
 		}
-		for _, i := range newIn(before, history) {
+		places := newIn(before, history)
+		reaches = len(places) < len(history)
+		for _, i := range places {
 			if r.owns(join.MessageList[i].Sender) {
-				keys = append(keys, commentKey(string(join.MessageList[i].Content)))
+				own = append(own, string(join.MessageList[i].Content))
 			}
 		}
 		join.MessageList = history[max(0, len(history)-recent):]
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, key := range keys {
-		u.shown(key)
+	for _, content := range own {
+		u.shownComment(content)
 	}
+	u.notShown(reaches)
 	u.actions = slices.DeleteFunc(u.actions, isUnattended) // what is not shown will not be answered
 	if len(join.MessageList) > 0 {
 		u.seen = mergeHistory(join.MessageList, slices.Clone(u.seen[max(0, len(u.seen)-u.fresh):]))
 	}
 	u.joined, u.fresh = true, 0
 	u.trim()
+	r.watch.begin(u.connection)
 }

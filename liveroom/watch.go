@@ -10,7 +10,8 @@ import (
 // A watch detects that this member is no longer in the room. A server that removes a member
 // does not notify it, and continues to answer its pings. There are two signs: silence after
 // this client has sent something, if the server has sent its comments back before; and long
-// silence, if WithSilenceTimeout is used.
+// silence, if WithSilenceTimeout is used. What is received is noted on the goroutine that reads the
+// connection, so that a callback that blocks is no silence, and hides none.
 type watch struct {
 	room *Room
 
@@ -31,10 +32,13 @@ func (w *watch) begin(connection int) {
 	w.arm()
 }
 
-// stop is called when the connection has ended.
-func (w *watch) stop() {
+// stop is called when the connection has ended, a callback that blocks later than its successor begins.
+func (w *watch) stop(connection int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.connection != connection {
+		return
+	}
 	w.connection = 0
 	if w.timer != nil {
 		w.timer.Stop()
@@ -111,14 +115,15 @@ func busyAt(s wechatws.Stats) time.Time {
 	return s.PartialAt
 }
 
-// judge disconnects after the deadline. It does not while messages wait to be written or
-// for a callback, since the silence may then be this client's, nor while the link is busy.
+// judge disconnects after the deadline. It does not while messages wait to be written, since the
+// silence may then be this client's, nor while the link is busy. That is also so if messages wait for
+// callbacks and nothing at all has arrived, no pong either: the inbox may be full and the reader wait.
 func (w *watch) judge() {
 	stats := w.room.client.Stats()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	excused := busyAt(stats)
-	if stats.Queued > 0 || stats.Inbox > 0 {
+	if heard := later(w.lastHeard, w.firstAsked); stats.Queued > 0 || stats.Inbox > 0 && !stats.ReceivedAt.After(heard) {
 		excused = time.Now()
 	}
 	if excused.After(w.lastHeard) {
@@ -131,7 +136,14 @@ func (w *watch) judge() {
 		w.arm()
 		return
 	}
-	// In case the server does not always echo, this must not repeat.
-	w.echoes = false
-	_ = w.room.client.Disconnect(w.connection, ErrSilentRoom)
+	if w.room.client.Disconnect(w.connection, ErrSilentRoom) == nil {
+		w.echoes = false // in case the server does not always echo, this must not repeat
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }

@@ -73,7 +73,8 @@ func NewBackend(q Quirks, options ...wstest.Option) *Backend {
 	return b
 }
 
-// Server returns the server that the backend is built on.
+// Server returns the server that the backend is built on. Its OnMessage and OnConn replace the functions
+// of the backend, which then neither reads nor sends.
 func (b *Backend) Server() *wstest.Server { return b.server }
 
 // URL returns the backend's URL, for [wechatws.New].
@@ -345,7 +346,7 @@ func (b *Backend) messageList(r *room) any {
 	}
 	var list []fields
 	for _, c := range r.history {
-		list = append(list, fields{name: c.name, "content": c.content})
+		list = append(list, fields{name: c.name, "content": b.quirks.shown(c.content)})
 	}
 	return list
 }

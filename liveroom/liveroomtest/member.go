@@ -2,6 +2,7 @@ package liveroomtest
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/wechatws/wechatws/liveroom"
@@ -170,13 +171,16 @@ func (m *member) handle(in wstest.Message) {
 			m.refuse()
 			return
 		}
+		if b.quirks.Dropped != "" && strings.Contains(c.Content, b.quirks.Dropped) {
+			return
+		}
 		var but *member
 		if b.quirks.NoEcho {
 			but = m
 		}
 		f := b.say(m, fields{"msg_type": head.MsgType})
 		content := b.quirks.content(c.Content)
-		f["from_name"], f["content"] = c.FromName, content
+		f["from_name"], f["content"] = c.FromName, b.quirks.shown(content)
 		b.comment(r, c.FromName, content, f, but)
 	case liveroom.ShelfCommand{}.MsgType():
 		var f fields

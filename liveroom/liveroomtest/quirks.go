@@ -52,6 +52,13 @@ type Quirks struct {
 	ReloadLoses bool
 	// EscapedHTML trims comments and escapes them for a page, as nl2br(htmlspecialchars(…)) does.
 	EscapedHTML bool
+	// Censored is a word that is replaced by asterisks in comments. Empty means none.
+	Censored string
+	// Dropped is a word: comments that contain it are not shown, without an answer. Empty means none.
+	Dropped string
+	// NumericCheck writes comments that are numbers as JSON numbers, as JSON_NUMERIC_CHECK does: 9.90
+	// becomes 9.9.
+	NumericCheck bool
 
 	// CloseFrames ends connections with a close frame (1001) instead of a mere FIN.
 	CloseFrames bool
@@ -97,10 +104,27 @@ func (q *Quirks) count(n int) any {
 
 // content returns a comment's text as it is broadcast.
 func (q *Quirks) content(text string) string {
+	if q.Censored != "" {
+		text = strings.ReplaceAll(text, q.Censored, strings.Repeat("*", len(q.Censored)))
+	}
 	if !q.EscapedHTML {
 		return text
 	}
 	return strings.ReplaceAll(html.EscapeString(strings.TrimSpace(text)), "\n", "<br />\n")
+}
+
+// shown returns a comment's text as it is in a message.
+func (q *Quirks) shown(text string) any {
+	if !q.NumericCheck || strings.Trim(text, "+-.0123456789eE") != "" {
+		return text
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil {
+		return f
+	}
+	return text
 }
 
 // encode encodes a message as this backend does.
