@@ -102,7 +102,6 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
-	r.unanswered.recording = cfg.comments < recent // otherwise from the first SayConfirmed on
 	r.pace.room, r.pace.limit = r, newLimit(cfg.commentRate, time.Second, maxPaced)
 	client.AfterConnect(2*cfg.joinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
