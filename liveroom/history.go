@@ -17,18 +17,26 @@ import (
 // which takes linear time: one without any difference, and those by comments that are unique
 // in both lists, single ones first and then, since in some rooms all comments are alike,
 // rows of them.
-func mergeHistory(seen, history []Comment) []Comment {
+func mergeHistory(seen, history []Comment) []Comment { return merge(seen, history, Comment.line) }
+
+// A line is what comments are compared by.
+type line struct{ name, content Text }
+
+func (c Comment) line() line { return line{c.FromName, c.Content} }
+
+// merge is mergeHistory of anything that is compared by a key.
+func merge[T any, K comparable](seen, history []T, key func(T) K) []T {
 	n, m := len(seen), len(history)
 	switch {
 	case m == 0:
 		return seen
 	case n == 0:
 		return history
-	case m <= n && slices.EqualFunc(seen[n-m:], history, sameComment): // nothing new
+	case m <= n && slices.EqualFunc(seen[n-m:], history, func(a, b T) bool { return key(a) == key(b) }): // nothing new
 		return seen
 	}
-	best := align(seen, history)
-	merged := make([]Comment, 0, n+m)
+	best := align(numbered(seen, history, key))
+	merged := make([]T, 0, n+m)
 	i, j := 0, 0
 	for _, p := range best {
 		merged = append(append(merged, history[j:p.j]...), seen[i:p.i+1]...)
@@ -37,13 +45,12 @@ func mergeHistory(seen, history []Comment) []Comment {
 	return append(append(merged, seen[i:]...), history[j:]...)
 }
 
-// align returns the best alignment of the comments that were seen with a history, or nil if they have
-// nothing in common. Both have comments.
-func align(seen, history []Comment) alignment {
-	n := len(seen)
-	a, b := numbered(seen, history)
+// align returns the best alignment of the numbers of the comments that were seen with those of a
+// history, or nil if they have nothing in common. Both have comments.
+func align(a, b []int) alignment {
+	n := len(a)
 	best := withoutDifference(a, b)
-	for length, rowsA, rowsB := 1, a, b; length <= longestRow && length <= min(n, len(history)); length *= 2 {
+	for length, rowsA, rowsB := 1, a, b; length <= longestRow && length <= min(n, len(b)); length *= 2 {
 		if other := around(a, b, inOrder(uniqueOnes(rowsA, rowsB))); other.score(n) > best.score(n) {
 			best = other
 		}
@@ -55,43 +62,64 @@ func align(seen, history []Comment) alignment {
 	return best
 }
 
-// newIn returns the places of the comments in a history that are newer than those that were seen.
-func newIn(seen, history []Comment) (places []int) {
-	n, m := len(seen), len(history)
-	if m == 0 || m <= n && slices.EqualFunc(seen[n-m:], history, sameComment) {
-		return nil
+// newIn returns the places of the lines in a history that are newer than those that were seen. whole
+// reports whether the history cannot begin before those. If they fit in several places, as they do when
+// all lines are alike, the last one counts, so that no line is returned that is older. reaches reports
+// whether these are all: the history reaches back to lines that were seen, which fit in one place.
+func newIn[K comparable](seen, history []K, whole bool) (places []int, reaches bool) {
+	if len(history) == 0 || len(seen) == 0 && !whole {
+		return nil, false
 	}
 	var common alignment
-	if n > 0 {
-		common = align(seen, history)
+	after := -1
+	if len(seen) > 0 {
+		a, b := numbered(seen, history, func(k K) K { return k })
+		if common = align(a, b); len(common) > 0 {
+			after, reaches = common[0].j, true // those before it are older than all that were seen
+			if end := common.lastEnd(a, b, whole); end > common[len(common)-1].j {
+				after, reaches = end, false
+			}
+		}
 	}
-	first := -1
-	if len(common) > 0 {
-		first = common[0].j
-	}
-	for j := range history {
-		if len(common) > 0 && common[0].j == j {
+	none := len(common) == 0
+	for j, line := range history {
+		switch {
+		case len(common) > 0 && common[0].j == j:
 			common = common[1:]
-		} else if j > first { // those before it are older than all that were seen
+		case j > after && !(none && slices.Contains(seen, line)):
 			places = append(places, j)
 		}
 	}
-	return places
+	return places, reaches
 }
 
-func sameComment(a, b Comment) bool { return a.FromName == b.FromName && a.Content == b.Content }
+// lastEnd returns the last place in b where the lines of a may end: those that the alignment has in a
+// row at its end may be there more than once.
+func (al alignment) lastEnd(a, b []int, whole bool) int {
+	last, length := al[len(al)-1], 1
+	for length < len(al) && al[len(al)-1-length] == (pair{last.i - length, last.j - length}) {
+		length++
+	}
+	if whole { // then nothing precedes a in b
+		b = b[:min(len(b), max(last.i, last.j)+1)]
+	}
+	ends := endings(a[last.i+1-length:last.i+1], b)
+	for slices.Index(ends[last.j+1:], length) >= 0 {
+		last.j += 1 + slices.Index(ends[last.j+1:], length)
+	}
+	return last.j
+}
 
 // longestRow is the maximum number of comments in a row.
 const longestRow = 16
 
-// numbered numbers the comments. Equal comments have equal numbers.
-func numbered(seen, history []Comment) (a, b []int) {
-	type key struct{ name, content Text }
-	numbers := make(map[key]int, len(seen)+len(history))
-	of := func(list []Comment) []int {
+// numbered numbers what two lists have. What has equal keys has equal numbers.
+func numbered[T any, K comparable](seen, history []T, key func(T) K) (a, b []int) {
+	numbers := make(map[K]int, len(seen)+len(history))
+	of := func(list []T) []int {
 		ns := make([]int, len(list))
-		for i, c := range list {
-			k := key{c.FromName, c.Content}
+		for i, v := range list {
+			k := key(v)
 			n, ok := numbers[k]
 			if !ok {
 				n = len(numbers)

@@ -76,31 +76,44 @@ func BenchmarkMergeHistory(b *testing.B) {
 	}
 }
 
-// Which comments of a history are newer than those that were seen. A letter is a comment.
+// Which lines of a history are newer than those that were seen. A letter is a line.
 func TestNewIn(t *testing.T) {
+	six := strings.Repeat("6", 70)
+	flood := strings.Repeat("6", 100) + "p" + strings.Repeat("6", 99)
 	for _, tt := range []struct {
 		seen, history string
-		want          []int
+		want          []int // if the history cannot begin before what was seen
+		wantCut       []int // if it can
 	}{
-		{"", "", nil},
-		{"ab", "", nil},
-		{"", "ab", []int{0, 1}},
-		{"abc", "abc", nil},
-		{"abc", "bc", nil},
-		{"abc", "bcd", []int{2}},
-		{"abc", "xyabcd", []int{5}}, // older ones than those that were seen
-		{"abc", "def", []int{0, 1, 2}},
-		{"aaa", "aaaa", []int{3}}, // the same text again
-		{"a", "aa", []int{1}},
-		{"aba", "ba", nil},
-		{"aba", "baa", []int{2}},
-		{"abcd", "bXcd", []int{1}}, // one that was lost on the way to this member
-		{"abcd", "acde", []int{3}}, // one that a moderator has removed
-		{"aaaa", "aaa", nil},       // nothing new, or one: it cannot be known
+		{"", "", nil, nil},
+		{"ab", "", nil, nil},
+		{"", "ab", []int{0, 1}, nil},
+		{"abc", "abc", nil, nil},
+		{"abc", "bc", nil, nil},
+		{"abc", "bcd", []int{2}, []int{2}},
+		{"abc", "xyabcd", []int{5}, []int{5}}, // older ones than those that were seen
+		{"abc", "def", []int{0, 1, 2}, []int{0, 1, 2}},
+		{"aaa", "aaaa", []int{3}, nil}, // the same text again, or before
+		{"a", "aa", []int{1}, nil},
+		{"aba", "ba", nil, nil},
+		{"aba", "baa", []int{2}, []int{2}},
+		{"abcd", "bXcd", []int{1}, []int{1}},     // one that was lost on the way to this member
+		{"abcd", "acde", []int{3}, []int{3}},     // one that a moderator has removed
+		{"aaaa", "aaa", nil, nil},                // nothing new, or one: it cannot be known
+		{"abp", "xpy", []int{0, 2}, []int{0, 2}}, // no place where they fit
+		{"p66", "66p666p", []int{5, 6}, []int{5, 6}},
+		{strings.Repeat("6", 50), strings.Repeat("6", 50) + "p66", []int{50, 51, 52}, []int{50, 51, 52}},
 	} {
-		list := func(s string) []Comment {
-			return words(strings.Join(strings.Split(s, ""), " "))
-		}
-		require.Equal(t, tt.want, newIn(list(tt.seen), list(tt.history)), "%s, %s", tt.seen, tt.history)
+		list := func(s string) []string { return strings.Split(s, "") }
+		places, _ := newIn(list(tt.seen), list(tt.history), true)
+		require.Equal(t, tt.want, places, "%s, %s", tt.seen, tt.history)
+		places, _ = newIn(list(tt.seen), list(tt.history), false)
+		require.Equal(t, tt.wantCut, places, "%s, %s", tt.seen, tt.history)
+	}
+	// The flood of one text began before what is remembered of it.
+	for _, seen := range []string{six, "x" + six, six + "x66", six + "x6"} {
+		places, reaches := newIn(strings.Split(seen, ""), strings.Split(flood, ""), false)
+		require.Empty(t, places, seen)
+		require.False(t, reaches, seen)
 	}
 }

@@ -209,6 +209,7 @@ func TestDroppedCommentsOfTheSameText(t *testing.T) {
 						want := append([]string{"before"}, slices.Repeat([]string{"hello"}, dropped+2)...)
 						require.Equal(t, append(want, "after"), w.said())
 						var shown []string
+						synctest.Wait() // for the callbacks
 						for _, c := range v.Snapshot().Comments {
 							if c.Own {
 								shown = append(shown, string(c.Content))

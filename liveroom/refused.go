@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 
 // A Refusal describes a message by which a server refuses an action; see [WithRefusals].
 type Refusal struct {
-	// Field is the field of the message by which it is recognised, such as msg_type or code.
+	// Field is the field of the message by which it is recognised, such as msg_type or code. Its value
+	// is a string, a number or a boolean; a message with another one, or with an empty string, is no
+	// refusal.
 	Field string
 	// Is are the values of Field that mean a refusal, and Not those that do not, if all others
 	// do. One of the two is given. A number or a boolean is compared as its JSON text.
@@ -51,41 +54,43 @@ func (c *config) checkRefusals() {
 	}
 }
 
-// refused returns the reason if m is a refusal.
+// refused returns the reason if m is a refusal. It decodes no other message.
 func (c *config) refused(m wechatws.Message) (text string, refused bool) {
-	var fields map[string]json.RawMessage // decoded when they are needed
-	decode := func() map[string]json.RawMessage {
-		if fields == nil && m.Decode(&fields) != nil || fields == nil {
-			fields = map[string]json.RawMessage{}
-		}
-		return fields
-	}
 	for _, f := range c.refusals {
-		value, ok := m.Type, true
+		value := m.Type
 		if f.Field != typeField {
 			if m.Type == (JoinEvent{}).MsgType() { // it may be long, and answers no action
 				continue
 			}
-			value, ok = textOf(decode()[f.Field])
+			if value = m.Field(f.Field); value == "" {
+				continue
+			}
 		}
-		if ok && (slices.Contains(f.Is, value) || len(f.Not) > 0 && !slices.Contains(f.Not, value)) {
-			text, _ = textOf(decode()[f.Text])
-			return printable.Text(text), true
+		if slices.Contains(f.Is, value) || len(f.Not) > 0 && !slices.Contains(f.Not, value) {
+			return printable.Text(reason(m, f.Text)), true
 		}
 	}
 	return "", false
 }
 
-// textOf returns the content of a string, or the JSON text of any other value. ok is false if there
-// is none.
-func textOf(value json.RawMessage) (text string, ok bool) {
-	if len(value) == 0 || string(value) == "null" {
-		return "", false
+// reason returns the content of a string, or the JSON text of any other value.
+func reason(m wechatws.Message, field string) string {
+	if field == "" {
+		return ""
 	}
-	if json.Unmarshal(value, &text) == nil {
-		return text, true
+	if text := m.Field(field); text != "" {
+		return text
 	}
-	return string(value), true
+	var fields map[string]json.RawMessage
+	if m.Decode(&fields) != nil {
+		return ""
+	}
+	switch value := string(fields[field]); value {
+	case "null", `""`:
+		return ""
+	default: // a list or an object
+		return value
+	}
 }
 
 // A RefusedError reports that the server has refused an action; see [WithRefusals].
@@ -123,6 +128,8 @@ func (r *Room) OnRefused(fn func(ctx context.Context, err *RefusedError)) (remov
 // A verdict is what a refusal means, for the callbacks.
 type verdict struct {
 	connection int
+	data       uint64  // hash of the refusal: with WithParallel callbacks have another order
+	text       string  // the reason
 	action     *action // nil: it is not known
 	returned   bool    // SayConfirmed has returned it
 }
@@ -144,7 +151,7 @@ func (r *Room) refusedBy(m wechatws.Message, connection int, text string) {
 	u := &r.unanswered
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	v := verdict{connection: connection}
+	v := verdict{connection: connection, data: maphash.Bytes(seed, m.Data), text: text}
 	if i := slices.IndexFunc(u.actions, func(a *action) bool {
 		return a.connection == connection && time.Since(a.written) < answersWithin
 	}); i >= 0 {
@@ -166,29 +173,22 @@ func (r *Room) refused(ctx context.Context, m wechatws.Message) {
 	if r.unanswered.pending.Load() == 0 {
 		return
 	}
-	text, refused := r.cfg.refused(m)
-	if !refused {
-		return
-	}
-	if v := r.unanswered.verdict(m.Connection); !v.returned {
-		call(ctx, r.onRefused.All(), r.refusal(v.action, text, m))
+	v, refused := r.unanswered.verdict(m.Connection, maphash.Bytes(seed, m.Data))
+	if refused && !v.returned {
+		call(ctx, r.onRefused.All(), r.refusal(v.action, v.text, m))
 	}
 }
 
-// verdict returns the verdict on the next refusal of a connection. Those of connections before it
-// have reached no callback.
-func (u *unanswered) verdict(connection int) (v verdict) {
+// verdict returns the verdict on a message, if it is a refusal. Those of connections before it have
+// reached no callback.
+func (u *unanswered) verdict(connection int, data uint64) (v verdict, refused bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	n := 0
-	for n < len(u.verdicts) && u.verdicts[n].connection < connection {
-		n++
+	u.verdicts = slices.DeleteFunc(u.verdicts, func(v verdict) bool { return v.connection < connection })
+	if i := slices.IndexFunc(u.verdicts, func(v verdict) bool { return v.connection == connection && v.data == data }); i >= 0 {
+		v, refused = u.verdicts[i], true
+		u.verdicts = slices.Delete(u.verdicts, i, i+1)
 	}
-	if n < len(u.verdicts) && u.verdicts[n].connection == connection {
-		v = u.verdicts[n]
-		n++
-	}
-	u.verdicts = slices.Delete(u.verdicts, 0, n)
 	u.pending.Store(int32(len(u.verdicts)))
-	return v
+	return v, refused
 }

@@ -92,8 +92,10 @@ type Room struct {
 // or [wechatws.Client.Run]. New does no I/O. It returns all that is wrong with its
 // arguments as [*wechatws.OptionError] values, joined.
 //
-// The client_id is taken from all messages up to the join, and after it from messages of
-// this package's types and from those that no callback takes.
+// The client_id is that of init. If init has none, it is taken from the next message that has one
+// and does not name another member: up to the join from any, and after it from messages of this
+// package's types and from those that no callback takes. A message with the UserID of the [Identity]
+// as its from_uid may replace it.
 func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error) {
 	cfg := newConfig(id, options)
 	if err := cfg.check(client); err != nil {
@@ -101,7 +103,6 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
-	r.unanswered.recording = cfg.comments < recent // otherwise from the first SayConfirmed on
 	r.pace.room, r.pace.limit = r, newLimit(cfg.commentRate, time.Second, maxPaced)
 	client.AfterConnect(2*cfg.joinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
@@ -229,12 +230,28 @@ func (r *Room) sniff(m wechatws.Message) Value {
 	_ = m.Decode(&s) // an error is reported when the whole message is decoded
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m.Type == (InitEvent{}).MsgType() { // its client_id is always this connection's
-		r.lostIDs = slices.DeleteFunc(r.lostIDs, func(id string) bool { return id == s.ClientID.String() })
-		s.FromUID, s.FromName = Value{}, ""
+	if m.Type != (InitEvent{}).MsgType() {
+		r.learnID(s)
+		return r.clientID
 	}
+	// Its client_id is always this connection's.
+	r.lostIDs = slices.DeleteFunc(r.lostIDs, func(id string) bool { return id == s.ClientID.String() })
+	s.FromUID, s.FromName = Value{}, ""
 	r.keepID(s)
 	return r.clientID
+}
+
+// learnID keeps the client_id of a message that is no init: servers put those of other members into
+// broadcasts. It is kept while this connection has none, for servers whose init has none, and if the
+// message has this member's from_uid. It is called with mu held.
+func (r *Room) learnID(s Sender) {
+	if r.clientID.IsZero() || r.hasOwnUID(s) {
+		r.keepID(s)
+	}
+}
+
+func (r *Room) hasOwnUID(s Sender) bool {
+	return !s.FromUID.IsZero() && s.FromUID.Equal(r.cfg.UserID)
 }
 
 // keepID keeps a client_id, unless it is another member's: servers put those into

@@ -266,8 +266,8 @@ func TestInitOnAnOpenConnectionAsksForAnotherJoin(t *testing.T) {
 	})
 }
 
-// Any message may carry a new client_id; but what is broadcast about somebody
-// else carries his.
+// A message may have the client_id of another member. Only one with this member's from_uid replaces that
+// of init.
 func TestClientIDIsKept(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
 		v := w.visitor(as("a")).enter()
@@ -275,11 +275,13 @@ func TestClientIDIsKept(t *testing.T) {
 		for _, tt := range []struct{ message, want string }{
 			{`{"msg_type":"message","from_name":"b","content":"hi","client_id":"of b"}`, "7f0000010b5400000001"},
 			{`{"msg_type":"join","msg_content":"b","from_uid":"u-b","client_id":"of b"}`, "7f0000010b5400000001"},
-			{`{"msg_type":"buy","msg_content":"x","client_id":"2"}`, "2"},
-			{`{"msg_type":"news","client_id":3}`, "3"},
-			{`{"msg_type":"subscribe","client_id":null}`, "3"},
-			{`{"msg_type":"leave","client_id":"left"}`, "3"},
-			{`{"msg_type":"message","from_name":"a","content":"hi","client_id":"4"}`, "4"},
+			{`{"msg_type":"buy","msg_content":"x","client_id":"2"}`, "7f0000010b5400000001"},
+			{`{"msg_type":"news","client_id":3}`, "7f0000010b5400000001"},
+			{`{"msg_type":"message","from_name":"a","content":"hi","client_id":"4"}`, "7f0000010b5400000001"},
+			{`{"msg_type":"buy","msg_content":"x","from_uid":"u-a","client_id":3}`, "3"},
+			{`{"msg_type":"subscribe","from_uid":"u-a","client_id":null}`, "3"},
+			{`{"msg_type":"leave","from_uid":"u-a","client_id":"left"}`, "3"},
+			{`{"msg_type":"message","from_uid":"u-a","content":"hi","client_id":"4"}`, "4"},
 		} {
 			require.NoError(t, c.Send(tt.message))
 			w.sleep(time.Millisecond)

@@ -66,7 +66,6 @@ func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 	if ctx == nil {
 		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}
 	}
-	r.startRecording()
 	var s *saying
 	say := func() error { s = r.sayOnce(ctx, content, s); return s.err }
 	err := r.pace.do(ctx, say)

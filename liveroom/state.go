@@ -115,7 +115,7 @@ func (r *Room) hear(s Sender) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.speaking == r.made { // otherwise there is a newer connection already
-		r.keepID(s)
+		r.learnID(s)
 	}
 }
 
@@ -266,14 +266,16 @@ func (r *Room) notice(ctx context.Context, n Notice) {
 	emit(ctx, r, &r.onNotice, n)
 }
 
-// isOwn reports whether a message is about this member: by an id if it has one, else by
-// the name, else by the name in its text. It is called with mu held.
+// isOwn reports whether a message is about this member: by its from_uid, else by its client_id, else
+// by the name, else by the name in its text. It is called with mu held.
 func (r *Room) isOwn(s Sender, text Text) bool {
 	switch {
-	case r.isLost(s.ClientID), !s.ClientID.IsZero() && s.ClientID.Equal(r.clientID):
+	case !s.FromUID.IsZero():
+		return r.hasOwnUID(s)
+	case r.isLost(s.ClientID):
 		return true
-	case !s.FromUID.IsZero() && !r.cfg.UserID.IsZero():
-		return s.FromUID.Equal(r.cfg.UserID)
+	case !s.ClientID.IsZero() && !r.clientID.IsZero():
+		return s.ClientID.Equal(r.clientID)
 	case s.FromName != "":
 		return string(s.FromName) == r.cfg.Name
 	default:

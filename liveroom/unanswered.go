@@ -2,6 +2,7 @@ package liveroom
 
 import (
 	"encoding/json"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -68,9 +69,9 @@ type unanswered struct {
 	heard      time.Time // when a message of the room last arrived
 	settled    *saying   // the last one that was
 
-	recording bool      // seen is maintained
-	seen      []Comment // the newest, with name and content only
-	fresh     int       // how many of these arrived on this connection before its join
+	seen  []lineHash // of the newest comments
+	whole bool       // the history that the server has does not begin before seen
+	fresh int        // how many of seen arrived on this connection before its join
 
 	verdicts []verdict    // on refusals that callbacks have not received
 	pending  atomic.Int32 // len(verdicts)
@@ -140,23 +141,20 @@ func (r *Room) observe(connection int, m wechatws.Message) {
 	}
 }
 
-// hear is called for each message of the room. It reports whether actions wait for an answer, and
-// whether comments are recorded.
-func (u *unanswered) hear() (waiting, recording bool) {
+// hear is called for each message of the room. It reports whether actions wait for an answer.
+func (u *unanswered) hear() (waiting bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	waiting = len(u.actions) > 0
 	if waiting {
 		u.heard = time.Now()
 	}
-	return waiting, u.recording
+	return waiting
 }
 
 func (r *Room) observeComment(m wechatws.Message) {
 	u := &r.unanswered
-	if waiting, recording := u.hear(); !waiting && !recording { // nor is the watch asked for an echo
-		return
-	}
+	u.hear()
 	var c Comment
 	if m.Decode(&c) != nil { // which is reported when callbacks receive it
 		return
@@ -173,7 +171,7 @@ func (r *Room) observeComment(m wechatws.Message) {
 
 func (r *Room) observeShelf(m wechatws.Message) {
 	u := &r.unanswered
-	if waiting, _ := u.hear(); !waiting {
+	if !u.hear() {
 		return
 	}
 	var s ShelfEvent
@@ -225,12 +223,16 @@ func (u *unanswered) shownComment(content string) {
 	}
 }
 
+// A lineHash is the hash of what comments are compared by, which may be long.
+type lineHash uint64
+
+var seed = maphash.MakeSeed()
+
+func (c Comment) hash() lineHash { return lineHash(maphash.Comparable(seed, c.line())) }
+
 // record adds a comment to seen. It is called with mu held.
 func (u *unanswered) record(c Comment) {
-	if !u.recording {
-		return
-	}
-	u.seen = append(u.seen, essence(c))
+	u.seen = append(u.seen, c.hash())
 	if !u.joined {
 		u.fresh++
 	}
@@ -240,29 +242,7 @@ func (u *unanswered) record(c Comment) {
 func (u *unanswered) trim() {
 	if len(u.seen) > 2*recent {
 		u.seen = slices.Clone(u.seen[len(u.seen)-recent:])
-	}
-}
-
-// essence is what comments are compared by.
-func essence(c Comment) Comment {
-	return Comment{Sender: Sender{FromName: cut(c.FromName)}, Content: cut(c.Content)}
-}
-
-// startRecording begins to maintain seen.
-func (r *Room) startRecording() {
-	r.mu.Lock()
-	known := r.state.comments.items
-	known = slices.Clone(known[max(0, len(known)-recent):])
-	r.mu.Unlock()
-	u := &r.unanswered
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.recording {
-		return
-	}
-	u.recording = true
-	for _, c := range known {
-		u.seen = append(u.seen, essence(c))
+		u.whole = false
 	}
 }
 
@@ -277,29 +257,28 @@ func (u *unanswered) joining() bool {
 // its history shows which actions have reached the room before the connection before was lost.
 func (r *Room) rejoined(m wechatws.Message) {
 	u := &r.unanswered
-	_, recording := u.hear()
+	u.hear()
 	if !u.joining() {
 		return
 	}
 	var join JoinEvent
 	var own []string // comments that are new in the history
-	reaches := false // back to comments that were seen
-	if recording && m.Decode(&join) == nil {
-		u.mu.Lock()
-		before := slices.Clone(u.seen[:max(0, len(u.seen)-u.fresh)])
-		u.mu.Unlock()
-		history := make([]Comment, len(join.MessageList))
-		for i, c := range join.MessageList {
-			history[i] = essence(c)
+	whole := m.Decode(&join) == nil
+	if !whole { // callbacks report the error
+		join.MessageList = nil
+	}
+	history := make([]lineHash, len(join.MessageList))
+	for i, c := range join.MessageList {
+		history[i] = c.hash()
+	}
+	u.mu.Lock()
+	before, wasWhole := slices.Clone(u.seen[:max(0, len(u.seen)-u.fresh)]), u.whole
+	u.mu.Unlock()
+	places, reaches := newIn(before, history, wasWhole)
+	for _, i := range places {
+		if r.owns(join.MessageList[i].Sender) {
+			own = append(own, string(join.MessageList[i].Content))
 		}
-		places := newIn(before, history)
-		reaches = len(places) < len(history)
-		for _, i := range places {
-			if r.owns(join.MessageList[i].Sender) {
-				own = append(own, string(join.MessageList[i].Content))
-			}
-		}
-		join.MessageList = history[max(0, len(history)-recent):]
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -308,8 +287,10 @@ func (r *Room) rejoined(m wechatws.Message) {
 	}
 	u.notShown(reaches)
 	u.actions = slices.DeleteFunc(u.actions, isUnattended) // what is not shown will not be answered
-	if len(join.MessageList) > 0 {
-		u.seen = mergeHistory(join.MessageList, slices.Clone(u.seen[max(0, len(u.seen)-u.fresh):]))
+	u.whole = whole && len(history) <= recent
+	if len(history) > 0 {
+		fresh := slices.Clone(u.seen[max(0, len(u.seen)-u.fresh):])
+		u.seen = merge(history[max(0, len(history)-recent):], fresh, func(h lineHash) lineHash { return h })
 	}
 	u.joined, u.fresh = true, 0
 	u.trim()
