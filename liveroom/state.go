@@ -104,7 +104,7 @@ func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
 	default:
 		r.ended = nil
 	}
-	r.pace.limit.end(r.ended)
+	r.pace.end(r.ended)
 }
 
 // hear records a message which shows that this client is in the room.
