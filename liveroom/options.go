@@ -13,7 +13,7 @@ import (
 type Identity struct {
 	RoomID Value // must not be empty
 	LiveID Value
-	UserID Value  // from_uid
+	UserID Value  // from_uid; a message with another one is not this member's, also if this is empty
 	Name   string // from_name
 	Anchor bool   // this member hosts the live room
 }

@@ -130,3 +130,49 @@ func TestAReplyThatWaitsForItsTurn(t *testing.T) {
 		require.Len(t, w.arrivals("message", began.Add(-time.Hour)), 4)
 	})
 }
+
+// Comments that the server never shows do not hold up others: a permit is back a second after the
+// comment was written. Nor do those that were dropped from the queue, or handed back.
+func TestTheRateAndCommentsThatAreNotShown(t *testing.T) {
+	virtual(t, liveroomtest.Quirks{NoEcho: true}, func(t *testing.T, w *world) {
+		v := w.visitor(as("bot", liveroom.WithCommentRate(2), liveroom.WithEchoTimeout(0)),
+			wechatws.WithQueue(5, 1<<20, wechatws.QueueDropOldest)).enter()
+		began := time.Now()
+		var results []*result
+		for i := range 5 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			results = append(results, v.confirm(ctx, fmt.Sprint("not shown ", i)))
+		}
+		for i := range 3 {
+			v.say(fmt.Sprint(i))
+		}
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
+		w.sleep(2 * time.Minute)
+		require.Error(t, results[0].err)
+		require.Error(t, results[1].err)
+		require.LessOrEqual(t, most(w.arrivals("message", began)), 2)
+
+		w.backend.Stop()
+		w.sleep(time.Second)
+		v.say("dropped")
+		v.say("dropped")
+		for i := range 5 {
+			require.NoError(t, v.PutOnShelf(t.Context(), liveroom.Goods{ID: liveroom.Num(i)}))
+		}
+		w.backend.Start()
+		w.sleep(30 * time.Second)
+		v.say("behind it")
+
+		w.backend.Stop()
+		w.sleep(2 * time.Second)
+		v.say("handed back")
+		v.say("handed back")
+		require.Error(t, v.Leave())
+		<-v.Done()
+		w.backend.Start()
+		w.sleep(10 * time.Second)
+		v.enter()
+		v.say("a new beginning")
+	})
+}

@@ -66,6 +66,7 @@ func TestARefusalAnswersTheOldestAction(t *testing.T) {
 		require.NoError(t, v.SayConfirmed(t.Context(), "4"))
 		synctest.Wait() // for the callbacks
 		require.Empty(t, v.errors())
+		synctest.Wait()
 		require.Equal(t, []string{"a: accepted", "a: 4"}, texts(v.Snapshot().Comments))
 	})
 }

@@ -103,7 +103,7 @@ func New(client *wechatws.Client, id Identity, options ...Option) (*Room, error)
 	}
 	r := &Room{client: client, cfg: cfg, changed: make(chan struct{})}
 	r.watch.room = r
-	r.pace.room, r.pace.limit = r, newLimit(cfg.commentRate, time.Second, maxPaced)
+	r.pace.room, r.pace.limit, r.pace.turn = r, newLimit(cfg.commentRate, time.Second, maxPaced), newLimit(1, 0, maxPaced)
 	client.AfterConnect(2*cfg.joinTimeout+slowest, r.open)
 	client.OnOpen(r.opened)
 	client.OnClose(r.closed)
@@ -149,7 +149,6 @@ func (r *Room) open(ctx context.Context, o *wechatws.Setup) error {
 	}
 	r.awaitSettled(ctx)
 	o.HoldQueue(r.cfg.settle)
-	r.pace.connected()
 	return nil
 }
 
@@ -342,7 +341,8 @@ func (r *Room) send(ctx context.Context, a *action, options ...wechatws.SendOpti
 // With [WithCommentRate] it blocks while it is not its turn, and also returns the cause of ctx's
 // end. In a callback it must be called with the callback's context then.
 func (r *Room) Say(ctx context.Context, content string) error {
-	return r.pace.do(ctx, func() error { return r.send(ctx, r.commentOf(content)) })
+	a := r.commentOf(content)
+	return r.pace.do(ctx, a, func() error { return r.send(ctx, a) })
 }
 
 func (r *Room) commentOf(content string) *action {

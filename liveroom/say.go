@@ -66,11 +66,18 @@ func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 	if ctx == nil {
 		return &wechatws.OptionError{Option: "liveroom.Room.SayConfirmed", Value: "nil", Want: "the context must not be nil"}
 	}
+	return r.pace.inTurn(ctx, func() error { return r.sayAtMostTwice(ctx, content) })
+}
+
+func (r *Room) sayAtMostTwice(ctx context.Context, content string) error {
 	var s *saying
-	say := func() error { s = r.sayOnce(ctx, content, s); return s.err }
-	err := r.pace.do(ctx, say)
+	say := func() error {
+		a := r.commentOf(content)
+		return r.pace.do(ctx, a, func() error { s = r.sayOnce(ctx, a, s); return s.err })
+	}
+	err := say()
 	if s != nil && s.again {
-		err = r.pace.do(ctx, say)
+		err = say()
 	}
 	return err
 }
@@ -79,7 +86,7 @@ func (r *Room) SayConfirmed(ctx context.Context, content string) error {
 const untilConfirmed = 365 * 24 * time.Hour
 
 // sayOnce returns when the saying is over. before is the one that is sent again; nil: none.
-func (r *Room) sayOnce(ctx context.Context, content string, before *saying) *saying {
+func (r *Room) sayOnce(ctx context.Context, a *action, before *saying) *saying {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &saying{end: cancel, left: make(chan struct{})}
@@ -87,7 +94,6 @@ func (r *Room) sayOnce(ctx context.Context, content string, before *saying) *say
 		s.posted = before.posted
 	}
 	defer close(s.left)
-	a := r.commentOf(content)
 	a.saying = s
 	never := func(wechatws.Message) bool { return false }
 	_, err := r.client.SendConfirmed(ctx, a, never, wechatws.EncodeOnWrite(), wechatws.ConfirmTimeout(untilConfirmed))

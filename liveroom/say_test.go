@@ -244,6 +244,7 @@ func TestSayConfirmedInACallback(t *testing.T) {
 		w.sleep(5 * time.Second)
 		require.Equal(t, []error{nil, nil}, errs)
 		require.Equal(t, []string{"re: 1", "re: 2", "re: 2"}, w.said())
+		synctest.Wait()
 		require.Equal(t, []string{"b: 1", "a: re: 1", "b: 2", "a: re: 2"}, texts(v.Snapshot().Comments))
 	})
 }
@@ -299,6 +300,7 @@ func TestAReloadInASilentRoom(t *testing.T) {
 		require.True(t, r.over())
 		require.NoError(t, r.err)
 		require.Len(t, v.ends(), 1)
+		synctest.Wait()
 		require.Equal(t, []string{"a: before", "a: hello"}, texts(v.Snapshot().Comments))
 	})
 }

@@ -107,7 +107,7 @@ func (r *Room) stateChanged(_ context.Context, c wechatws.StateChange) {
 	default:
 		r.ended = nil
 	}
-	r.pace.limit.end(r.ended)
+	r.pace.end(r.ended)
 }
 
 // hear keeps the id in a message of the room.

@@ -34,6 +34,7 @@ type action struct {
 	content string // of a comment, or the id of goods
 	key     string // what it has in common with its echo
 	saying  *saying
+	queued  bool // by Say; see pace
 
 	// The action is a node of unanswered, the mutex of which guards the fields below.
 	encoded    bool // by Send; from then on it is encoded when it is written
@@ -88,6 +89,7 @@ func (u *unanswered) encode(a *action) {
 		a.encoded = true
 		return
 	}
+	a.room.pace.release(a)
 	if a.saying != nil {
 		if a.saying.over {
 			return
