@@ -92,7 +92,7 @@ func TestAStaleInitIsNotAnswered(t *testing.T) {
 // A server that sends inits without an end gets one join after the other, and nothing is left of them
 // when the connection has ended.
 func TestAFloodOfInits(t *testing.T) {
-	const flood = 20_000
+	const flood = 5_000
 	send := func(c *wstest.Conn) {
 		for range flood {
 			if c.Send(secondInit) != nil {
