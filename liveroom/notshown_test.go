@@ -82,7 +82,7 @@ func TestWithoutHistoryACommentIsWrittenTwice(t *testing.T) {
 		}
 		require.True(t, r.over())
 		require.ErrorIs(t, r.err, liveroom.ErrNotShown)
-		require.ErrorContains(t, r.err, "written 2 times, and the history does not reach back")
+		require.ErrorContains(t, r.err, "written 2 times, and the history does not decide")
 		require.Equal(t, []string{"hello", "hello"}, w.said())
 	})
 }
