@@ -208,6 +208,7 @@ func TestDroppedCommentsOfTheSameText(t *testing.T) {
 						})
 						want := append([]string{"before"}, slices.Repeat([]string{"hello"}, dropped+2)...)
 						require.Equal(t, append(want, "after"), w.said())
+						synctest.Wait() // the snapshot has it a moment later
 						var shown []string
 						for _, c := range v.Snapshot().Comments {
 							if c.Own {
