@@ -157,15 +157,16 @@ func (r *Room) judgeEcho(s *saying, connection int, written time.Time) {
 
 // notShown is called at a rejoin: its history has not shown the comment that a call waits for. That it is
 // not in the room is known if the history reaches back to what was seen, and has nothing else of this
-// member. It is called with mu held.
+// member; and if the server echoes, since without that the comment may be before what was seen last. It
+// is called with mu held.
 func (u *unanswered) notShown(reaches bool) {
 	for _, a := range u.actions {
 		s := a.saying
-		if s == nil || s.over || reaches && s.other == "" {
+		if s == nil || s.over || reaches && u.echoes && s.other == "" {
 			continue
 		}
 		if s.posted++; s.posted == maxPosted {
-			u.settle(s, s.notShown(fmt.Sprintf("written %d times, and the history does not reach back", s.posted)))
+			u.settle(s, s.notShown(fmt.Sprintf("written %d times, and the history does not decide", s.posted)))
 		}
 	}
 }
