@@ -312,7 +312,7 @@ func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, e
 	if len(worker) > longestID {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoWorker, worker)
 	}
-	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, question), nil)
+	m, err := c.f.nc.RequestMsgWithContext(ctx, request(c.f.askSubject(worker, question), question))
 	switch {
 	case noSuch(err):
 		return nil, fmt.Errorf("%w: %q", ErrNoWorker, worker)

@@ -91,52 +91,6 @@ func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 	return f, nil
 }
 
-func (f *Fleet) connect(ctx context.Context) (err error) {
-	options := append([]nats.Option{
-		nats.Name("wechatws fleet " + f.name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
-		// Nothing is kept for a later connection: a renewal or a message that waited for a server
-		// would be sent at a time that was not checked against the lease.
-		nats.ReconnectBufSize(-1),
-		// A half-open connection is detected in time for another server to renew leases.
-		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
-		nats.Timeout(time.Second),
-		nats.RetryOnFailedConnect(true),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				f.log.Warn("NATS connection lost", "err", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { f.log.Info("NATS connection is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			f.log.Warn("NATS", "err", err)
-		}),
-	}, f.cfg.nats...)
-	if f.cfg.embedded {
-		if f.embedded, err = startEmbedded(&f.cfg); err != nil {
-			return err
-		}
-		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.token))
-	}
-	if f.nc, err = nats.Connect(f.cfg.urls, options...); err != nil {
-		return fmt.Errorf("fleet: NATS: %w", err)
-	}
-	for !f.nc.IsConnected() {
-		select {
-		case <-ctx.Done():
-			if last := f.nc.LastError(); last != nil {
-				return fmt.Errorf("fleet: NATS cannot be reached: %w", last)
-			}
-			return fmt.Errorf("fleet: NATS cannot be reached: %w", context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	f.js, err = jetstream.New(f.nc)
-	return err
-}
-
 // retry calls try until it succeeds, while NATS has no leader, as right after its start.
 func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) error {
 	for {
@@ -326,10 +280,10 @@ func (f *Fleet) URL() string {
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection and the embedded server. [Worker.Run] and [Handlers.Run] must have
+// Close ends the connection, unless it is that of [WithConn], and the embedded server. [Worker.Run] and [Handlers.Run] must have
 // returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
-	if f.nc != nil {
+	if f.nc != nil && f.cfg.conn == nil {
 		f.nc.Close()
 	}
 	if f.embedded != nil {

@@ -111,7 +111,7 @@ func since(began time.Time) time.Duration {
 // putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for a key that has never
 // existed. The key has a time to live unless ttl is 0.
 func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
-	m := nats.NewMsg("$KV." + kv.Bucket() + "." + key)
+	m := nats.NewMsg(f.keySubject(kv, key))
 	m.Data = value
 	options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(rev)}
 	if ttl > 0 {

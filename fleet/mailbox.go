@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A mailbox delivers the messages that the stream has for a room, one after the other: the
@@ -203,6 +204,9 @@ func (b *mailbox) disown(err error) error {
 func (b *mailbox) send(client *wechatws.Client, m *stored, out wechatws.Outbound, left time.Duration) error {
 	if m.badHdrs != nil { // one of them may be that of ConfirmedBy
 		return m.badHdrs
+	}
+	if m.Header.Get(headerTo) != names.Token(b.h.id) || replayed(m.Header) {
+		return errNotSent
 	}
 	var sendOptions []wechatws.SendOption
 	var confirmOptions []wechatws.ConfirmOption

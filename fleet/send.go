@@ -21,6 +21,7 @@ import (
 
 // Headers of messages in the stream to rooms.
 const (
+	headerTo      = "Fleet-To" // the room, as a token
 	headerMatch   = "Fleet-Match"
 	headerExpires = "Fleet-Expires" // unix ms
 )
@@ -150,6 +151,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	}
 	m := nats.NewMsg(f.outSubject(room))
 	m.Data = out.Data
+	m.Header.Set(headerTo, token)
 	if out.Binary {
 		m.Header.Set(headerBinary, "1")
 	}

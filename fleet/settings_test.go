@@ -80,10 +80,16 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	}
 
 	const token = "s3cret"
-	w := newWorldOf(t, fleet.WithListen("0.0.0.0:0", token))
+	_, err := fleet.Open(t.Context(), fleet.WithListen("0.0.0.0:0", token))
+	var wrong *wechatws.OptionError
+	require.ErrorAs(t, err, &wrong, "the token could be read on the way")
+	assert.Contains(t, wrong.Want, "WithListenTLS")
+	assert.NotContains(t, err.Error(), token)
+
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", token))
 	url := w.fleet.URL()
 	assert.NotContains(t, url, token)
-	_, err := nats.Connect(url)
+	_, err = nats.Connect(url)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	_, err = nats.Connect(url, nats.Token("another"))
 	require.ErrorIs(t, err, nats.ErrAuthorization)

@@ -41,7 +41,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request)
 	if err != nil {
 		return nil, err
 	}
