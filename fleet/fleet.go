@@ -32,6 +32,7 @@ type Fleet struct {
 	in, out  jetstream.Stream
 	log      *slog.Logger
 	cutOff   cutOff
+	clock    serverClock
 }
 
 // settled are the settings that all processes must agree on. They are kept in the bucket of rooms.

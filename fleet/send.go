@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -23,8 +22,11 @@ import (
 const (
 	headerTo      = "Fleet-To" // the room, as a token
 	headerMatch   = "Fleet-Match"
-	headerExpires = "Fleet-Expires" // unix ms
+	headerExpires = "Fleet-Expires" // how long after it was stored, as a time.Duration
 )
+
+// expiredKept is how long NATS keeps a message that has expired, for the holder of the room to report it.
+const expiredKept = time.Minute
 
 // A SendOption configures one call of [Fleet.Send]. A later option replaces an earlier one of the
 // same name.
@@ -93,8 +95,9 @@ func ConfirmedBy(match Match) SendOption {
 	}
 }
 
-// ExpireAfter drops the message when it has not been delivered within d; by default it never
-// expires. The worker that drops it calls the functions of [Worker.OnError].
+// ExpireAfter drops the message when it has not been delivered within d after NATS has stored it, by
+// the clock of NATS; by default it never expires. The worker that drops it calls the functions of
+// [Worker.OnError]; if no worker has done so within a minute, NATS removes the message.
 func ExpireAfter(d time.Duration) SendOption {
 	return func(s *sending) {
 		s.expire = d
@@ -143,7 +146,11 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		return err
 	}
 	asked := time.Now()
-	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
+	_, err = f.rooms.Get(ctx, specPrefix+token)
+	if errors.Is(err, jetstream.ErrKeyNotFound) { // in a replica, which may be behind
+		_, err = f.latest(ctx, specPrefix+token)
+	}
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
 		_ = f.reached(asked, err) // an answer is no evidence: any replica gives one
@@ -164,7 +171,10 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		m.Header.Set(headerMatch, string(match))
 	}
 	if s.expire > 0 {
-		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
+		m.Header.Set(headerExpires, s.expire.String())
+		if s.expire < longestKeep {
+			publish = append(publish, jetstream.WithMsgTTL((s.expire + expiredKept).Truncate(time.Second)))
+		}
 	}
 	if s.id != "" {
 		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
