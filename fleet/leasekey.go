@@ -17,7 +17,8 @@ type leaseKey struct {
 	session string
 	rev     uint64 // of the key, as this process knows it
 	clock   leaseClock
-	busy    bool // it is being renewed
+	busy    bool      // it is being renewed
+	lost    time.Time // when it turned out that NATS has lost it; zero once it may be written again
 }
 
 func newLeaseKey(f *Fleet, bucket int, session string) *leaseKey {
@@ -31,7 +32,7 @@ func newLeaseKey(f *Fleet, bucket int, session string) *leaseKey {
 // for all, no renewal would succeed any more after one late answer of a slow NATS.
 //
 // A key that has run out while the session lived by another one is written again. If a key does not
-// exist although it has time left, NATS has lost it: the error is errSessionGone.
+// exist although it has time left, NATS has lost it: the error is errKeyLost.
 func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	err := k.put(ctx, value)
 	if !isWrongRevision(err) {
@@ -43,10 +44,10 @@ func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if !live && k.clock.left() > 0 {
-		return errSessionGone
-	}
 	k.rev = rev
+	if !live && k.clock.left() > 0 {
+		return errKeyLost
+	}
 	return k.put(ctx, value)
 }
 
@@ -92,6 +93,9 @@ type leaseClock struct {
 // renewed restarts the clock at the time when the renewal was sent, which is before the server received
 // it.
 func (c *leaseClock) renewed(sent time.Time) { c.began.Store(&sent) }
+
+// stopped makes the key count no more.
+func (c *leaseClock) stopped() { c.began.Store(nil) }
 
 func (c *leaseClock) left() time.Duration {
 	began := c.began.Load()
