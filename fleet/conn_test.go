@@ -158,7 +158,7 @@ func TestNoSubjectOfJetStreamIsWrittenOut(t *testing.T) {
 		}
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		assert.NotContains(t, string(text), `"$JS.API`, "%s: use Fleet.api", file)
+		assert.False(t, strings.Contains(string(text), `"$JS.API.`), "%s: use Fleet.api", file)
 	}
 }
 

@@ -184,7 +184,7 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
 		kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: what, Replicas: f.cfg.replicas, MaxBytes: b.bytes(),
+			Bucket: name, Description: what, Replicas: f.replicas(), MaxBytes: b.bytes(),
 			LimitMarkerTTL: tombstone, // it also allows keys with a time to live
 		})
 		if !errors.Is(err, jetstream.ErrBucketExists) {
@@ -197,9 +197,28 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 	}
 	s, err := f.js.Stream(ctx, "KV_"+name)
 	if err == nil {
+		err = f.replicated(s)
+	}
+	if err == nil {
 		_, err = b.apply(ctx, f, s)
 	}
 	return kv, err
+}
+
+// replicas returns the number of replicas of what this process creates.
+func (f *Fleet) replicas() int {
+	if f.embedded != nil {
+		return 1
+	}
+	return cmp.Or(f.cfg.replicas, f.settled.LeasedBy, 1)
+}
+
+// replicated returns an error if a stream has fewer replicas than WithReplicas asks for.
+func (f *Fleet) replicated(s jetstream.Stream) error {
+	if is := s.CachedInfo().Config; is.Replicas < f.cfg.replicas {
+		return wrong("WithReplicas", f.cfg.replicas, fmt.Sprintf("must be at most %d, the replicas of stream %s; docs/fleet-operating.md describes how to change it", is.Replicas, is.Name))
+	}
+	return nil
 }
 
 func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound) (jetstream.Stream, error) {
@@ -208,7 +227,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
-		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.replicas, b.bytes(), b.discard
+		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.replicas(), b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s, b.refused("stream "+cfg.Name, cfg.MaxBytes, err)
@@ -217,6 +236,14 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if err := f.replicated(s); err != nil {
+		return nil, err
+	}
+	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
+		if err := mustBe("WithKeepIn", f.cfg.keepIn, s.CachedInfo().Config.MaxAge); err != nil {
+			return nil, err
+		}
 	}
 	return b.apply(ctx, f, s)
 }
@@ -253,6 +280,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
+		mustBe("WithReplicas", f.cfg.replicas, f.settled.LeasedBy),
 		mustBe("WithLease", f.cfg.lease, f.settled.Lease),
 		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
 		mustBe("WithKeepIn", f.cfg.keepIn, f.settled.KeepIn),

@@ -66,9 +66,9 @@ var (
 	validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`) // of fleets and groups
 	// bcrypted matches tokens that a NATS server treats as the hash of a token.
 	bcrypted = regexp.MustCompile(`^\$2[abxy]\$\d{2}\$`)
+	// validPrefix matches subjects without wildcards.
+	validPrefix = regexp.MustCompile(`^[^\s.*>]{1,64}(\.[^\s.*>]{1,64}){0,8}$`)
 )
-
-var validPrefix = regexp.MustCompile(`^[^\s.*>]{1,64}(\.[^\s.*>]{1,64}){0,8}$`)
 
 const wantName = "must be 1 to 32 letters, digits, - and _"
 
@@ -109,9 +109,9 @@ func WithConn(nc *nats.Conn) Option {
 }
 
 // WithAPIPrefix sets the subject that requests to JetStream begin with; the default is "$JS.API". It is
-// "$JS.DOMAIN.API" for a fleet in another JetStream domain, as that of a hub to which the connected server
-// is a leaf node, and what an account imports the requests as if the fleet is in another account. It needs
-// [WithNATS] or [WithConn].
+// "$JS.DOMAIN.API" for a fleet in another JetStream domain, such as that of a hub to which the connected
+// server is a leaf node, and the prefix of the imports for a fleet in another account. It needs [WithNATS]
+// or [WithConn].
 func WithAPIPrefix(prefix string) Option {
 	return func(c *config) {
 		c.prefix = prefix
@@ -125,7 +125,8 @@ func WithExisting() Option { return func(c *config) { c.existing = true } }
 
 // WithReplicas sets how many NATS servers keep each stream and bucket, 1, 3 or 5; the default is
 // 1. With 3 or 5, one of them may be lost, or cut off from the others, and no room is disturbed.
-// It has an effect only when the fleet is created, and needs [WithNATS].
+// It needs [WithNATS] or [WithConn]. As with the options below, the process that creates the fleet sets
+// it, and in the others Open returns a *wechatws.OptionError for another value.
 func WithReplicas(n int) Option {
 	return func(c *config) {
 		c.replicas = n
@@ -258,7 +259,7 @@ func WithLogger(logger *slog.Logger) Option {
 
 // newConfig applies options to the defaults. The error joins all mistakes.
 func newConfig(options []Option) (config, error) {
-	c := config{name: defaultName, embedded: true, prefix: defaultPrefix, replicas: 1, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
+	c := config{name: defaultName, embedded: true, prefix: defaultPrefix, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
 	apply(&c, &c.mistakes, "Open", options)
 	switch {
 	case c.embedded && c.replicas > 1:
@@ -283,7 +284,7 @@ func newConfig(options []Option) (config, error) {
 func (c *config) settings() settled {
 	return settled{
 		Lease:      cmp.Or(c.lease, defaultLease),
-		LeasedBy:   c.replicas,
+		LeasedBy:   cmp.Or(c.replicas, 1),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
 	}
