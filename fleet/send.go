@@ -146,14 +146,10 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		return err
 	}
 	asked := time.Now()
-	_, err = f.rooms.Get(ctx, specPrefix+token)
-	if errors.Is(err, jetstream.ErrKeyNotFound) { // in a replica, which may be behind
-		_, err = f.latest(ctx, specPrefix+token)
-	}
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	if _, err := f.latest(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	} else if err != nil {
-		_ = f.reached(asked, err) // an answer is no evidence: any replica gives one
+		_ = f.reached(asked, err) // an answer is no evidence: a leader that is cut off gives one
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
 	}
 	m := nats.NewMsg(f.outSubject(room))
