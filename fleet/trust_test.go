@@ -19,7 +19,7 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// A guarded world is one whose NATS has the accounts and users of docs/fleet-operating.md.
+// A guarded world is one whose NATS has the accounts and users of docs/fleet-permissions.md.
 type guarded struct {
 	*world
 	url   string
@@ -34,7 +34,7 @@ func newGuarded(t *testing.T) *guarded {
 		t.Setenv(user+"_PASSWORD", strings.ToLower(user))
 	}
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	require.NoError(t, os.WriteFile(file, []byte(documented(t, "### Permissions\n")), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(documented(t)), 0o600))
 	options, err := server.ProcessConfigFile(file)
 	require.NoError(t, err)
 	options.JetStream = true
@@ -45,14 +45,12 @@ func newGuarded(t *testing.T) *guarded {
 	return g
 }
 
-// documented returns the first block of code in a section of docs/fleet-operating.md.
-func documented(t *testing.T, section string) string {
+// documented returns the configuration of NATS in docs/fleet-permissions.md.
+func documented(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/fleet-operating.md")
+	text, err := os.ReadFile("../docs/fleet-permissions.md")
 	require.NoError(t, err)
-	_, after, found := strings.Cut(string(text), section)
-	require.True(t, found)
-	_, after, _ = strings.Cut(after, "```\n")
+	_, after, _ := strings.Cut(string(text), "```\n")
 	block, _, found := strings.Cut(after, "```")
 	require.True(t, found)
 	return block
@@ -110,7 +108,11 @@ func (g *guarded) work() (*running, *wstest.Conn) {
 // Each user can do its work with the documented permissions.
 func TestPermissionsAreEnough(t *testing.T) {
 	g := newGuarded(t)
+	late := nats.NewMsg("wechatws.out.removed")
+	_, err := g.owner.PublishMsg(g.ctx(), late)
+	require.NoError(t, err)
 	a, conn := g.work()
+	require.Eventually(t, func() bool { return g.snapshot().Out == 0 }, patience, tick, "a worker removes it")
 	w := &world{T: t, srv: g.srv, fleet: g.as("handler")}
 	handled := w.handle("g")
 	require.NoError(t, conn.Send(`{"msg_type":"hi"}`))
@@ -130,7 +132,7 @@ func TestPermissionsAreEnough(t *testing.T) {
 	require.NoError(t, c.Update(g.ctx(), g.spec("r2")))
 	g.conn("r2")
 	require.NoError(t, c.Move(g.ctx(), "r2", "a"))
-	_, err := c.Remove(g.ctx(), "r2")
+	_, err = c.Remove(g.ctx(), "r2")
 	require.NoError(t, err)
 	list, err := c.List(g.ctx())
 	require.NoError(t, err)
@@ -300,7 +302,7 @@ func TestAnAnswerOfNATSIsNoRequest(t *testing.T) {
 func TestUsersAreRefusedWhatIsNotTheirs(t *testing.T) {
 	g := newGuarded(t)
 	g.work()
-	handler, worker, controller := g.as("handler"), g.as("worker"), g.as("controller")
+	handler, worker := g.as("handler"), g.as("worker")
 	js := func(user string) jetstream.JetStream {
 		js, err := jetstream.New(g.connect(user))
 		require.NoError(t, err)
@@ -321,8 +323,8 @@ func TestUsersAreRefusedWhatIsNotTheirs(t *testing.T) {
 			_, err := js("controller").Publish(ctx, "$KV.wechatws-claims.r0", nil)
 			return err
 		},
-		"controller speaks": func(ctx context.Context) error {
-			_, err := js("controller").Publish(ctx, "wechatws.in.0.r0.hi", nil)
+		"handler speaks": func(ctx context.Context) error {
+			_, err := js("handler").Publish(ctx, "wechatws.in.0.r0.hi", nil)
 			return err
 		},
 		"controller deletes": func(ctx context.Context) error { return js("controller").DeleteStream(ctx, "wechatws-in") },
@@ -331,7 +333,6 @@ func TestUsersAreRefusedWhatIsNotTheirs(t *testing.T) {
 		assert.Error(t, try(ctx), what)
 		cancel()
 	}
-	_ = controller
 	g.until("both are held", func(rooms map[string]fleet.Status) bool { return heldBy(rooms)["a"] == 2 })
 	for _, user := range []string{"worker", "handler", "controller"} { // nobody hears the answers to others
 		nc := g.connect(user)

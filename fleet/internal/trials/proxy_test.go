@@ -162,6 +162,9 @@ func (p *proxy) copy(to, from net.Conn, direction int) {
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
+		if err != nil {
+			_ = from.SetReadDeadline(time.Time{}) // the other direction may have been cut only
+		}
 	}
 }
 
