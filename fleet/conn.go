@@ -17,8 +17,12 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		}
 	}
 	for !f.nc.IsConnected() {
-		if f.nc.IsClosed() { // the program has closed it
-			return fmt.Errorf("fleet: NATS: %w", nats.ErrConnectionClosed)
+		if f.nc.IsClosed() { // by the program, or because NATS has refused the credentials twice
+			err := nats.ErrConnectionClosed
+			if last := f.nc.LastError(); last != nil && f.cfg.conn == nil {
+				err = last
+			}
+			return fmt.Errorf("fleet: NATS: %w", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -93,6 +93,8 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	_, err = nats.Connect(url, nats.Token("another"))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = fleet.Open(w.ctx(), fleet.WithNATS(url, nats.Token("another")))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
 	f, err := fleet.Open(w.ctx(), fleet.WithNATS("nats://"+token+"@"+url[len("nats://"):]), fleet.WithExisting())
 	require.NoError(t, err)
 	f.Close()
