@@ -209,17 +209,17 @@ func attack(t *testing.T, nc *nats.Conn, requests map[string]string) {
 	require.NoError(t, nc.Flush())
 }
 
-// A user that may only send can do nothing but send, and hears nothing.
+// A user that may only send can do nothing but send, and receives nothing of others.
 func TestAHostileSenderCanOnlySend(t *testing.T) {
 	g := newGuarded(t)
 	a, conn := g.work()
 	nc := g.connect("sender")
-	heard := make(chan *nats.Msg, 1<<16)
-	sub, err := nc.ChanSubscribe("_INBOX.>", heard)
+	received := make(chan *nats.Msg, 1<<16)
+	sub, err := nc.ChanSubscribe("_INBOX.>", received)
 	require.NoError(t, err)
-	_, err = nc.ChanSubscribe("wechatws.in.>", heard)
+	_, err = nc.ChanSubscribe("wechatws.in.>", received)
 	require.NoError(t, err)
-	_, err = nc.ChanSubscribe("$KV.>", heard)
+	_, err = nc.ChanSubscribe("$KV.>", received)
 	require.NoError(t, err)
 	before := g.snapshot()
 
@@ -247,14 +247,14 @@ func TestAHostileSenderCanOnlySend(t *testing.T) {
 	assert.EqualValues(t, 1, a.Stats().Out)
 	g.until("both are held", func(rooms map[string]fleet.Status) bool { return heldBy(rooms)["a"] == 2 })
 	require.NoError(t, sub.Unsubscribe())
-	for len(heard) > 0 {
-		m := <-heard
+	for len(received) > 0 {
+		m := <-received
 		assert.NotContains(t, string(m.Data), `"worker":"a"`, m.Subject)
 	}
 }
 
-// Users of the fleet's account may not publish to what is not theirs. By a reply subject they can, but
-// an answer of NATS drains no worker, speaks in no room and adds none.
+// Users of the fleet's account can publish answers of NATS to any subject, by a reply subject. Such an
+// answer drains no worker, is not written to a room, and adds no room.
 func TestAnAnswerOfNATSIsNoRequest(t *testing.T) {
 	for _, user := range []string{"worker", "handler", "controller"} {
 		t.Run(user, func(t *testing.T) {
@@ -334,7 +334,7 @@ func TestUsersAreRefusedWhatIsNotTheirs(t *testing.T) {
 		cancel()
 	}
 	g.until("both are held", func(rooms map[string]fleet.Status) bool { return heldBy(rooms)["a"] == 2 })
-	for _, user := range []string{"worker", "handler", "controller"} { // nobody hears the answers to others
+	for _, user := range []string{"worker", "handler", "controller"} { // the answers to others
 		nc := g.connect(user)
 		refused := make(chan error, 1)
 		nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
