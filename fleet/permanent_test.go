@@ -178,9 +178,16 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
 		}, "could not decode headers"},
 		"not UTF-8": {func(w *world) error {
-			_, err := w.jetStream().Publish(w.ctx(), "wechatws.out.r0", []byte("\xff"))
+			m := nats.NewMsg("wechatws.out.r0")
+			m.Header.Set("Fleet-To", "r0")
+			m.Data = []byte("\xff")
+			_, err := w.jetStream().PublishMsg(w.ctx(), m)
 			return err
 		}, "not valid UTF-8"},
+		"not stored by Send": {func(w *world) error {
+			_, err := w.jetStream().Publish(w.ctx(), "wechatws.out.r0", []byte("{}"))
+			return err
+		}, "not sent to this room by Send"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
@@ -221,6 +228,7 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 func matched(match string) func(w *world) error {
 	return func(w *world) error {
 		m := nats.NewMsg("wechatws.out.r0")
+		m.Header.Set("Fleet-To", "r0")
 		m.Header.Set("Fleet-Match", match)
 		m.Data = []byte("{}")
 		_, err := w.jetStream().PublishMsg(w.ctx(), m)
