@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/internal/fence"
 )
 
 // A Message is a message from a room.
@@ -43,9 +45,19 @@ type Handlers struct {
 	f       *Fleet
 	group   string
 	cfg     handlersConfig
+	name    string // of this process
 	onError errorFuncs[Message]
+	workers *pool
+	groups  jetstream.KeyValue
 
-	undecodable, givenUp atomic.Int64
+	ran, ended                             atomic.Bool
+	reached                                atomic.Pointer[time.Time] // when NATS was last reached
+	partitions                             sync.Map                  // number → *partition
+	handled, retried, undecodable, givenUp atomic.Int64
+
+	failing  sync.Mutex
+	failed   string // what was last reported by fail
+	failedAt time.Time
 
 	mu        sync.RWMutex
 	callbacks map[string][]func(ctx context.Context, m Message) error // by type
@@ -62,7 +74,10 @@ func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers,
 	if err != nil {
 		return nil, err
 	}
-	return &Handlers{f: f, group: group, cfg: cfg, callbacks: map[string][]func(context.Context, Message) error{}}, nil
+	return &Handlers{
+		f: f, group: group, cfg: cfg, name: processName(), workers: &pool{most: cfg.parallel},
+		callbacks: map[string][]func(context.Context, Message) error{},
+	}, nil
 }
 
 // On registers fn for messages of one type, decoded into a T by the fleet's codec. Callbacks for
@@ -128,139 +143,59 @@ func (h *Handlers) OnError(fn func(m Message, err error)) {
 }
 
 // Run handles messages until ctx ends, and returns nil when the running callbacks have returned. It
-// returns an error only if it cannot begin.
+// returns an error only if it cannot begin. Run may be called once; later calls return an error.
 func (h *Handlers) Run(ctx context.Context) error {
 	if err := h.onError.misused(); err != nil {
 		return err
 	}
-	var consumers []jetstream.Consumer
-	for p := range h.f.settled.Partitions {
-		var c jetstream.Consumer
-		err := h.f.retry(ctx, func(ctx context.Context) (err error) {
-			c, err = h.consumer(ctx, p)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("fleet: group %q: %w", h.group, err)
+	if h.ran.Swap(true) {
+		return fmt.Errorf("fleet: the handlers of group %q have run already", h.group)
+	}
+	defer h.ended.Store(true)
+	err := h.f.retry(ctx, func(ctx context.Context) (err error) {
+		if err = h.f.makeDead(ctx); err == nil {
+			h.groups, err = h.f.makeGroups(ctx)
 		}
-		consumers = append(consumers, c)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fleet: group %q: %w", h.group, err)
 	}
-	var working sync.WaitGroup
-	for _, c := range consumers {
-		working.Go(func() { h.consume(ctx, c) })
-	}
-	working.Wait()
+	h.share(ctx)
 	return nil
 }
 
-// consumer returns the group's consumer of one partition, which it creates if it does not exist. NATS
-// gives out one message at a time, to any process of the group, so that each room's messages are handled
-// in order.
-func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
-	name := h.group + "-" + strconv.Itoa(partition)
-	c, err := h.f.in.Consumer(ctx, name)
-	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return c, err
-	}
-	cfg := jetstream.ConsumerConfig{
-		Durable:       name,
-		FilterSubject: h.f.name + ".in." + strconv.Itoa(partition) + ".>",
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       h.cfg.ackWait,
-		MaxAckPending: 1,
-		DeliverPolicy: jetstream.DeliverNewPolicy,
-	}
-	if h.cfg.fromStart {
-		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
-	}
-	c, err = h.f.in.CreateConsumer(ctx, cfg)
-	if errors.Is(err, jetstream.ErrConsumerExists) { // another process has created it meanwhile
-		return h.f.in.Consumer(ctx, name)
-	}
-	return c, err
-}
-
-func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
-	heard := time.Now() // from the consumer's leader
-	for ctx.Err() == nil {
-		began := time.Now()
-		// Without the heartbeat a request that NATS has lost would not be noticed.
-		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat))
-		if err != nil {
-			pause(ctx, time.Second)
-			continue
-		}
-		stop := context.AfterFunc(ctx, messages.Drain)
-		var left []jetstream.Msg
-		for {
-			m, err := messages.Next()
-			switch {
-			case !errors.Is(err, jetstream.ErrNoHeartbeat), h.answers(ctx, c):
-				heard = time.Now()
-			case time.Since(began) > 3*heartbeat: // there were heartbeats before
-				heard = time.Now().Add(-2 * heartbeat)
-			}
-			if err != nil {
-				h.f.heard(heard)
-				break
-			}
-			if ctx.Err() != nil || !h.handle(ctx, m) {
-				left = append(left, m)
-			}
-		}
-		stop()
-		messages.Stop()
-		for _, m := range left { // another process gets them at once
-			_ = m.Nak()
-		}
-		pause(ctx, 100*time.Millisecond)
-	}
-}
-
-// answers reports whether NATS answers a request about a consumer, also if it does not exist: another
-// server would not give out more messages.
-func (h *Handlers) answers(ctx context.Context, c jetstream.Consumer) bool {
-	ctx, cancel := context.WithTimeout(ctx, heartbeat)
-	defer cancel()
-	_, err := c.Info(ctx)
-	return !unanswered(err)
-}
-
-// handle gives one message to its callbacks, and acknowledges it or has it given out again. It returns
-// false if ctx ended before the callbacks succeeded.
-func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
-	m, ok := h.f.message(jm)
-	if !ok {
-		h.acknowledge(ctx, jm) // one of the fleet itself
-		return true
-	}
-	stop := h.sayAlive(jm)
+// handle gives a message to its callbacks. It returns false if there is to be another attempt, and an error
+// if ctx ended before the message was done with.
+func (h *Handlers) handle(ctx context.Context, m Message) (handled bool, err error) {
 	unfit, err := h.call(ctx, m)
-	stop()
 	if err != nil && ctx.Err() != nil { // the end of ctx may be the cause
-		return false
+		return false, err
 	}
-	last := err == nil || h.cfg.attempts > 0 && m.Attempt >= h.cfg.attempts
-	if last && unfit != nil {
+	permanent := fence.IsPermanent(err)
+	if err != nil && !permanent && (h.cfg.attempts == 0 || m.Attempt < h.cfg.attempts) {
+		h.retried.Add(1)
+		h.report(m, err)
+		return false, nil
+	}
+	if unfit != nil {
 		h.undecodable.Add(1)
 		h.report(m, unfit)
 	}
-	switch {
-	case err == nil:
-		h.acknowledge(ctx, jm)
-	case last:
-		h.givenUp.Add(1)
-		h.report(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
-		_ = jm.Term()
-	default:
-		h.report(m, err)
-		delay := time.Minute
-		if m.Attempt < 16 {
-			delay = min(delay, h.cfg.retryAfter<<(m.Attempt-1))
+	if err != nil {
+		if !permanent {
+			err = fmt.Errorf("given up after %d attempts: %w", m.Attempt, err)
 		}
-		_ = jm.NakWithDelay(delay)
+		h.givenUp.Add(1)
+		h.report(m, err)
 	}
-	return true
+	if reason := errors.Join(unfit, err); reason != nil {
+		if err := h.bury(ctx, m, reason); err != nil {
+			return false, err
+		}
+	}
+	h.handled.Add(1)
+	return true, nil
 }
 
 // report logs what went wrong with a message, and calls the functions of OnError.
@@ -269,42 +204,36 @@ func (h *Handlers) report(m Message, err error) {
 	h.onError.call(h.f.log, m, err)
 }
 
-// acknowledge acknowledges a message, and waits until NATS has confirmed that: otherwise the next message
-// might be handled while this one is given out again.
-func (h *Handlers) acknowledge(ctx context.Context, jm jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
-	defer cancel()
-	if err := jm.DoubleAck(ctx); err != nil {
-		h.f.log.Warn("a message that was handled may be handled again", "subject", jm.Subject(), "err", err)
+// fail reports what is wrong with the group and not with a message, the same error at most every 10 s.
+func (h *Handlers) fail(err error) {
+	h.failing.Lock()
+	again := h.failed == err.Error() && time.Since(h.failedAt) < 10*time.Second
+	if !again {
+		h.failed, h.failedAt = err.Error(), time.Now()
+	}
+	h.failing.Unlock()
+	if !again {
+		h.report(Message{}, err)
 	}
 }
 
-// sayAlive prevents NATS from giving the message to another process until stop is called.
-func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
-	var timer *time.Timer
-	var mu sync.Mutex
-	stopped := false
-	mu.Lock()
-	defer mu.Unlock()
-	timer = time.AfterFunc(h.cfg.ackWait/3, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !stopped {
-			_ = jm.InProgress()
-			timer.Reset(h.cfg.ackWait / 3)
-		}
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		stopped = true
-		timer.Stop()
+// concerns decodes a message of the stream. ok is false if the group has nothing to do with it: it is one
+// of the fleet itself, or no callback is registered for it, or it was replayed for another group.
+func (h *Handlers) concerns(raw *nats.Msg, seq uint64) (m Message, ok bool) {
+	if m, ok = h.f.message(raw.Subject, raw.Header, raw.Data, seq); !ok {
+		return m, false
 	}
+	if group := raw.Header.Get(headerGroup); group != "" && group != h.group {
+		return m, false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return m, len(h.all) > 0 || len(h.callbacks[m.Type]) > 0
 }
 
 // message decodes a message from the stream. ok is false for a message of the fleet itself.
-func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
-	parts := strings.Split(jm.Subject()[len(f.name):], ".") // "", in, partition, room, type
+func (f *Fleet) message(subject string, header nats.Header, data []byte, seq uint64) (m Message, ok bool) {
+	parts := strings.Split(subject[len(f.name):], ".") // "", in, partition, room, type
 	if len(parts) != 5 || parts[4] == heldToken {
 		return m, false
 	}
@@ -312,22 +241,21 @@ func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
 	if err != nil {
 		return m, false
 	}
-	header := jm.Headers()
 	kind, err := names.Text(header.Get(headerType))
 	if err != nil {
 		return m, false
 	}
 	m = Message{
-		Room: room, Type: kind, Data: jm.Data(), Binary: header.Get(headerBinary) != "",
-		Worker: header.Get(headerWorker), Attempt: 1,
+		Room: room, Type: kind, Data: data, Binary: header.Get(headerBinary) != "",
+		Worker: header.Get(headerWorker), Seq: seq, Attempt: 1,
 	}
 	m.Fence, _ = strconv.ParseUint(header.Get(headerFence), 10, 64)
 	m.Connection, _ = strconv.Atoi(header.Get(headerConnection))
 	if ns, err := strconv.ParseInt(header.Get(headerReceived), 10, 64); err == nil {
 		m.Received = time.Unix(0, ns)
 	}
-	if meta, err := jm.Metadata(); err == nil {
-		m.Seq, m.Attempt = meta.Sequence.Stream, int(meta.NumDelivered)
+	if replayed, err := strconv.ParseUint(header.Get(headerSeq), 10, 64); err == nil {
+		m.Seq = replayed
 	}
 	return m, true
 }

@@ -34,6 +34,17 @@ const heldToken = "_held"
 // uses a subject of 4 KiB, and the worker would lose its lease.
 const longToken, longestToken = "_long", 256
 
+// typeToken returns the token for a type in the subjects of messages from rooms.
+func typeToken(kind string, binary bool) string {
+	if binary {
+		return "_binary"
+	}
+	if token := names.Token(kind); len(token) <= longestToken {
+		return token
+	}
+	return longToken
+}
+
 // inbound is a holding's place in the stream of messages from rooms. After the first takeOver only the
 // client's callbacks use it, which run one at a time.
 type inbound struct {
@@ -109,17 +120,12 @@ func (h *holding) tryTakeOver(subject string) error {
 // client's next messages wait, and its heartbeat goes on.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	h.inbound.count++
-	token, kind := "_binary", ""
-	if !m.Binary {
-		kind = names.Token(m.Type)
-		if token = kind; len(token) > longestToken {
-			token = longToken
-		}
-	}
-	msg := nats.NewMsg(h.f.inSubject(h.id, token))
+	msg := nats.NewMsg(h.f.inSubject(h.id, typeToken(m.Type, m.Binary)))
 	msg.Data = m.Data
 	fence := strconv.FormatUint(h.fence, 10)
-	msg.Header.Set(headerType, kind)
+	if !m.Binary {
+		msg.Header.Set(headerType, names.Token(m.Type))
+	}
 	msg.Header.Set(headerFence, fence)
 	msg.Header.Set(headerWorker, h.worker.cfg.name)
 	msg.Header.Set(headerConnection, strconv.Itoa(m.Connection))
