@@ -97,6 +97,11 @@ func (p *puller) fetch(ctx context.Context, request pull, take func(m *nats.Msg,
 			switch status, text := m.Header.Get("Status"), m.Header.Get("Description"); {
 			case status == "100":
 				continue
+			case strings.Contains(text, "Batch Completed"):
+				if n > 0 {
+					return nil
+				}
+				continue // of the request before
 			case status == "404", status == "408":
 				return nil
 			case strings.Contains(text, "MaxBytes"):
