@@ -50,10 +50,10 @@ type Handlers struct {
 	workers *pool
 	groups  jetstream.KeyValue
 
-	ran, ended                             atomic.Bool
-	reached                                atomic.Pointer[time.Time] // when NATS was last reached
-	partitions                             sync.Map                  // number → *partition
-	handled, retried, undecodable, givenUp atomic.Int64
+	ran, ended                                     atomic.Bool
+	reached                                        atomic.Pointer[time.Time] // when NATS was last reached
+	partitions                                     sync.Map                  // number → *partition
+	handled, retried, undecodable, givenUp, errors atomic.Int64
 
 	failing  sync.Mutex
 	failed   string // what was last reported by fail
@@ -200,6 +200,7 @@ func (h *Handlers) handle(ctx context.Context, m Message) (handled bool, err err
 
 // report logs what went wrong with a message, and calls the functions of OnError.
 func (h *Handlers) report(m Message, err error) {
+	h.errors.Add(1)
 	h.f.log.Error("message", "group", h.group, "room", m.Room, "seq", m.Seq, "attempt", m.Attempt, "err", err)
 	h.onError.call(h.f.log, m, err)
 }

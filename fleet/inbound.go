@@ -50,6 +50,7 @@ func typeToken(kind string, binary bool) string {
 type inbound struct {
 	marker uint64 // the sequence of the message that has the fence of the holding
 	count  uint64 // of messages, for their ids
+	budget budget
 }
 
 // publishing is the timeout of one attempt to publish.
@@ -119,6 +120,9 @@ func (h *holding) tryTakeOver(subject string) error {
 // publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
 // client's next messages wait, and its heartbeat goes on.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
+	if !h.published(m) {
+		return
+	}
 	h.inbound.count++
 	msg := nats.NewMsg(h.f.inSubject(h.id, typeToken(m.Type, m.Binary)))
 	msg.Data = m.Data

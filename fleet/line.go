@@ -60,6 +60,7 @@ func (p *partition) add(m queued) {
 	}
 	p.read = m.at
 	p.ahead = append(p.ahead, m.at)
+	p.waiting++
 	switch {
 	case l.from > 0:
 		l.to = m.at
@@ -133,6 +134,7 @@ func (p *partition) turn(l *line) {
 		p.drop(l, 1)
 		l.failed = 0
 		p.finished++
+		p.waiting = max(p.waiting-1, 0) // a room may have been behind when the partition was taken
 		p.careful = max(p.careful-1, 0)
 		over := time.Since(began) > turnTime
 		if over {

@@ -86,6 +86,7 @@ type partition struct {
 	read     uint64   // the last message that was read
 	ahead    []uint64 // messages that were read, from the position on
 	bytes    int      // of messages in memory
+	waiting  int      // messages that were read and are not handled
 	finished int      // messages since this process took the partition
 	pending  uint64   // messages that are not read
 	reading  bool     // pending is known
