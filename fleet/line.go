@@ -58,7 +58,7 @@ func (p *partition) add(m queued) {
 		l = &line{room: m.Room}
 		p.lines[m.Room] = l
 	}
-	p.read = m.at
+	p.last = m.at
 	p.ahead = append(p.ahead, m.at)
 	p.waiting++
 	switch {
@@ -286,7 +286,7 @@ func (p *partition) position(all bool) (done uint64, behind map[string]late) {
 		if listed < len(lines) {
 			return lines[listed].first() - 1
 		}
-		return p.read
+		return p.last
 	}
 	for done = upTo(); listed < len(lines) && listed < mostLate && (all || p.aheadOf(done) > enough); done = upTo() {
 		listed++

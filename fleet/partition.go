@@ -51,10 +51,9 @@ const (
 )
 
 var (
-	errTaken   = errors.New("fleet: another process has taken the partition")
-	errLapsed  = errors.New("fleet: the partition could not be kept: NATS has not answered for too long")
-	errNewIn   = errors.New("fleet: NATS has lost the messages from rooms: the stream was made again")
-	errLeaving = errors.New("fleet: the partition is given up")
+	errTaken  = errors.New("fleet: another process has taken the partition")
+	errLapsed = errors.New("fleet: the partition could not be kept: NATS has not answered for too long")
+	errNewIn  = errors.New("fleet: NATS has lost the messages from rooms: the stream was made again")
 )
 
 // A partition is the messages of a part of the rooms, of which this process is the owner.
@@ -67,6 +66,8 @@ type partition struct {
 
 	ctx    context.Context // of callbacks
 	cancel context.CancelCauseFunc
+	read   context.Context // of the reader; it ends with ctx, or when the partition is given up
+	stop   context.CancelFunc
 	turns  sync.WaitGroup
 	more   chan struct{} // wakes the reader
 	due    chan struct{} // wakes the keeper
@@ -83,7 +84,7 @@ type partition struct {
 	mu       sync.Mutex
 	closed   bool // no further turns
 	lines    map[string]*line
-	read     uint64   // the last message that was read
+	last     uint64   // message that was read
 	ahead    []uint64 // messages that were read, from the position on
 	bytes    int      // of messages in memory
 	waiting  int      // messages that were read and are not handled
@@ -100,7 +101,7 @@ func (h *Handlers) newPartition(ctx context.Context, number int, pos position, r
 	p := &partition{
 		h: h, number: number, key: h.positionKey(number), memory: max(memory/h.f.settled.Partitions, 1<<20), taken: pos, saved: pos, rev: rev,
 		more: make(chan struct{}, 1), due: make(chan struct{}, 1), ended: make(chan struct{}),
-		alone: &pool{most: 1}, lines: map[string]*line{}, read: pos.Done,
+		alone: &pool{most: 1}, lines: map[string]*line{}, last: pos.Done,
 	}
 	p.confirmed.Store(&sent)
 	if pos.Lost >= 2 {
@@ -110,6 +111,7 @@ func (h *Handlers) newPartition(ctx context.Context, number int, pos position, r
 		p.lines[room] = &line{room: room, from: l.From, to: pos.Done, failed: l.Failed}
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	p.read, p.stop = context.WithCancel(p.ctx)
 	p.lapse = time.AfterFunc(p.limit()-since(sent), func() { p.end(errLapsed) })
 	return p
 }
@@ -125,13 +127,12 @@ func (p *partition) run() {
 		p.start(l)
 	}
 	p.mu.Unlock()
-	for p.ctx.Err() == nil && !p.leaving() {
-		if err := p.readOn(); err != nil && p.ctx.Err() == nil && !p.leaving() {
-			if !temporary(err) && !errors.Is(err, errInterrupted) {
-				p.h.fail(fmt.Errorf("fleet: group %q: messages cannot be read: %w", p.h.group, err))
-			}
-			pause(p.ctx, 250*time.Millisecond)
+	for p.read.Err() == nil {
+		err := p.readOn()
+		if p.read.Err() == nil && !temporary(err) && !errors.Is(err, errInterrupted) {
+			p.h.fail(fmt.Errorf("fleet: group %q: messages cannot be read: %w", p.h.group, err))
 		}
+		pause(p.read, 250*time.Millisecond)
 	}
 	p.leave()
 	p.turns.Wait()
@@ -147,13 +148,7 @@ func (p *partition) leave() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.wakeReader()
-}
-
-func (p *partition) leaving() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
+	p.stop()
 }
 
 // guard returns an error when another process may own the partition.
@@ -170,21 +165,21 @@ func (p *partition) limit() time.Duration { return p.h.cfg.takeover - p.h.cfg.ta
 
 // readOn reads messages into the lines, until an error occurs.
 func (p *partition) readOn() error {
-	in, err := p.h.f.madeIn(p.ctx)
+	in, err := p.h.f.madeIn(p.read)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		p.h.fail(fmt.Errorf("fleet: group %q: the stream of messages from rooms does not exist", p.h.group))
-		return p.h.f.remake(p.ctx)
+		return p.h.f.remake(p.read)
 	case err != nil:
 		return err
 	case !in.Equal(p.taken.In):
-		p.cancel(errNewIn)
+		p.cancel(errNewIn) // the next owner begins anew
 		return errNewIn
 	}
 	p.mu.Lock()
-	read := p.read
+	last := p.last
 	p.mu.Unlock()
-	pull, err := p.h.f.newPuller(p.ctx, p.h.f.partitionSubject(p.number), read+1)
+	pull, err := p.h.f.newPuller(p.read, p.h.f.partitionSubject(p.number), last+1)
 	if err != nil {
 		return err
 	}
@@ -194,14 +189,10 @@ func (p *partition) readOn() error {
 		p.mu.Lock()
 		p.pending, p.reading = pull.pending, true
 		p.mu.Unlock()
-		room := p.awaitWindow()
-		if room == 0 {
-			return errLeaving
-		}
-		if request.Batch = min(largestPull, room); request.MaxBytes == 0 {
+		if request.Batch = min(largestPull, p.awaitWindow()); request.MaxBytes == 0 {
 			request.Batch = 1
 		}
-		err := pull.fetch(p.ctx, request, p.receive(pull))
+		err := pull.fetch(p.read, request, p.receive(pull))
 		switch {
 		case err == errTooLarge:
 			request.MaxBytes = 0 // this one, alone
@@ -226,30 +217,24 @@ func (p *partition) receive(pull *puller) func(*nats.Msg, *nats.MsgMetadata) err
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.read, p.pending = meta.Sequence.Stream, meta.NumPending
-		if p.closed {
-			return errLeaving
-		}
-		return nil
+		p.last, p.pending = meta.Sequence.Stream, meta.NumPending
+		return p.read.Err()
 	}
 }
 
-// awaitWindow waits until messages may be read, and returns how many, or 0 if the partition ends.
+// awaitWindow waits until messages may be read, and returns how many. It returns 0 if the reader must end.
 func (p *partition) awaitWindow() int {
 	for {
 		p.mu.Lock()
-		room, closed := window-len(p.ahead), p.closed
+		room := window - len(p.ahead)
 		p.mu.Unlock()
-		switch {
-		case closed || p.ctx.Err() != nil:
-			return 0
-		case room > 0:
-			return room
+		if room > 0 || p.read.Err() != nil {
+			return max(room, 0)
 		}
 		p.wakeKeeper()
 		select {
 		case <-p.more:
-		case <-p.ctx.Done():
+		case <-p.read.Done():
 		}
 	}
 }
@@ -262,7 +247,7 @@ func (p *partition) awaitLine(room string) {
 	for {
 		p.mu.Lock()
 		l := p.lines[room]
-		full := !p.closed && l != nil && l.from == 0 && l.full()
+		full := l != nil && l.from == 0 && l.full()
 		p.mu.Unlock()
 		if !full {
 			return
@@ -271,7 +256,7 @@ func (p *partition) awaitLine(room string) {
 		case <-p.more:
 		case <-moment.C:
 			return
-		case <-p.ctx.Done():
+		case <-p.read.Done():
 			return
 		}
 	}

@@ -71,6 +71,9 @@ var errTooLarge = errors.New("the next message is larger than the request permit
 // fetch makes one request, and calls take with each message, in order and without gaps. After an error,
 // which may be that of ctx or of take, the puller must be closed.
 func (p *puller) fetch(ctx context.Context, request pull, take func(m *nats.Msg, meta *nats.MsgMetadata) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	body, err := json.Marshal(request)
 	if err != nil {
 		return err
