@@ -21,13 +21,19 @@ func twoRooms(t *testing.T) (w *world, a *running, conns map[string]*wstest.Conn
 	w = newWorldOf(t, fleet.WithPartitions(1), fleet.WithListen("127.0.0.1:0", ""))
 	w.add(2)
 	a = w.worker("a")
-	conns = map[string]*wstest.Conn{}
-	for range 2 {
+	return w, a, w.connections(2)
+}
+
+// connections are the next n, by their rooms.
+func (w *world) connections(n int) map[string]*wstest.Conn {
+	w.Helper()
+	conns := map[string]*wstest.Conn{}
+	for range n {
 		c, err := w.srv.NextConn(w.ctx())
-		require.NoError(t, err)
+		require.NoError(w, err)
 		conns[c.Request().URL.Query().Get("room")] = c
 	}
-	return w, a, conns
+	return conns
 }
 
 // A room whose callback fails waits for its next attempt, in order, and other rooms of its partition do not,
