@@ -160,11 +160,14 @@ func (h *Handlers) bury(ctx context.Context, m Message, reason error) error {
 	}
 	for ctx.Err() == nil {
 		err := h.tryBury(ctx, dead)
+		if errors.Is(err, jetstream.ErrNoStreamResponse) { // NATS has lost the stream, or had no space for it
+			if made := h.f.makeDead(ctx); made != nil {
+				err = made
+			}
+		}
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-			_ = h.f.makeDead(ctx)
 		case !temporary(err):
 			h.report(m, fmt.Errorf("the message cannot become a dead letter, and is lost: %w", err))
 			return nil

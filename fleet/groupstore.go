@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -40,27 +41,23 @@ func (f *Fleet) creating() *Fleet {
 	return c
 }
 
-// remake makes the streams and buckets of the fleet that NATS has lost, with the settings of this process.
-func (f *Fleet) remake(ctx context.Context) error {
-	c := f.creating()
-	c.cfg.lease, c.cfg.partitions, c.cfg.keepIn = f.settled.Lease, f.settled.Partitions, f.settled.KeepIn
-	c.cfg.replicas = f.settled.LeasedBy
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	err := c.make(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return jetstream.ErrNoStreamResponse
-	}
-	return err
-}
-
-// madeIn returns when the stream of messages from rooms was made.
-func (f *Fleet) madeIn(ctx context.Context) (time.Time, error) {
+// madeIn returns when the stream of messages from rooms was made. If NATS has lost it, madeIn makes it again,
+// with all else that the fleet needs, by the settings of this process.
+func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
 	began := time.Now()
-	s, err := f.js.Stream(ctx, f.name+"-in")
-	if f.reached(began, err) != nil {
+	s, err := h.f.js.Stream(ctx, h.f.name+"-in")
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		h.fail(fmt.Errorf("fleet: group %q: the stream of messages from rooms does not exist, and is made again", h.group))
+		c := h.f.creating()
+		c.cfg.lease, c.cfg.partitions, c.cfg.keepIn = h.f.settled.Lease, h.f.settled.Partitions, h.f.settled.KeepIn
+		c.cfg.replicas = h.f.settled.LeasedBy
+		if err = c.make(ctx); err == nil {
+			s = c.in
+		}
+	}
+	if h.f.reached(began, err) != nil {
 		return time.Time{}, err
 	}
 	return s.CachedInfo().Created, nil

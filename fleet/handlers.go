@@ -153,13 +153,14 @@ func (h *Handlers) Run(ctx context.Context) error {
 	}
 	defer h.ended.Store(true)
 	err := h.f.retry(ctx, func(ctx context.Context) (err error) {
-		if err = h.f.makeDead(ctx); err == nil {
-			h.groups, err = h.f.makeGroups(ctx)
-		}
+		h.groups, err = h.f.makeGroups(ctx)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("fleet: group %q: %w", h.group, err)
+	}
+	if err := h.f.retry(ctx, h.f.makeDead); err != nil && ctx.Err() == nil {
+		h.fail(fmt.Errorf("fleet: group %q: messages that are given up will be lost: %w", h.group, err))
 	}
 	h.share(ctx)
 	return nil

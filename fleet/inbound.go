@@ -138,7 +138,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 		msg.Header.Set(headerBinary, "1")
 	}
 	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
-	for {
+	for began, told := time.Now(), false; ; {
 		err := h.guard()
 		if err == nil {
 			err = h.tryPublish(ctx, msg, id)
@@ -157,6 +157,10 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 				return
 			}
 		case temporary(err):
+			if !told && time.Since(began) > 2*publishing {
+				told = true
+				h.f.log.Warn("messages of a room wait to be published", "room", h.id, "err", err)
+			}
 			pause(ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A line has the messages of one room that are not handled yet, in order. The first ones may be in memory;
@@ -296,7 +298,7 @@ func (p *partition) position(all bool) (done uint64, behind map[string]late) {
 			if behind == nil {
 				behind = map[string]late{}
 			}
-			behind[l.room] = late{l.first(), l.failed}
+			behind[names.Token(l.room)] = late{l.first(), l.failed}
 		}
 	}
 	return done, behind

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A position is what a group has done of a partition, and which process goes on with it. It is the value of
@@ -23,7 +25,7 @@ type position struct {
 	// In is when the stream was made: in another one the sequences mean something else.
 	In     time.Time       `json:"in"`
 	Done   uint64          `json:"done"`             // all messages up to here are handled,
-	Behind map[string]late `json:"behind,omitempty"` // except for those of these rooms
+	Behind map[string]late `json:"behind,omitempty"` // except for those of these rooms, by token
 	// Lost counts the owners that were lost since all messages that they may have been handling are
 	// handled. From two on a message is written down before it is handled, since it may be what kills
 	// them.
@@ -107,8 +109,10 @@ func (h *Handlers) newPartition(ctx context.Context, number int, pos position, r
 	if pos.Lost >= 2 {
 		p.careful = window
 	}
-	for room, l := range pos.Behind {
-		p.lines[room] = &line{room: room, from: l.From, to: pos.Done, failed: l.Failed}
+	for token, l := range pos.Behind {
+		if room, err := names.Text(token); err == nil {
+			p.lines[room] = &line{room: room, from: l.From, to: pos.Done, failed: l.Failed}
+		}
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	p.read, p.stop = context.WithCancel(p.ctx)
@@ -165,11 +169,7 @@ func (p *partition) limit() time.Duration { return p.h.cfg.takeover - p.h.cfg.ta
 
 // readOn reads messages into the lines, until an error occurs.
 func (p *partition) readOn() error {
-	in, err := p.h.f.madeIn(p.read)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		p.h.fail(fmt.Errorf("fleet: group %q: the stream of messages from rooms does not exist", p.h.group))
-		return p.h.f.remake(p.read)
+	switch in, err := p.h.madeIn(p.read); {
 	case err != nil:
 		return err
 	case !in.Equal(p.taken.In):

@@ -245,7 +245,7 @@ func (s *sharing) free(at sight) bool {
 
 // take takes a partition, and begins to handle its messages.
 func (s *sharing) take(ctx context.Context, number int, at sight) error {
-	in, err := s.h.f.madeIn(ctx)
+	in, err := s.h.madeIn(ctx)
 	if err != nil {
 		return err
 	}
@@ -272,11 +272,16 @@ func (s *sharing) take(ctx context.Context, number int, at sight) error {
 	defer cancel()
 	sent := time.Now()
 	rev, err := s.h.f.putKey(taking, s.h.groups, key, value, at.rev, 0)
-	if isWrongRevision(err) && at.rev > 0 { // another process was faster, or NATS has lost the key
-		if _, err = s.h.f.lastInBucket(taking, s.h.groups, key); !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return err
+	if isWrongRevision(err) { // another process was faster, or NATS has lost the key
+		now, err := s.h.f.lastInBucket(taking, s.h.groups, key)
+		switch {
+		case err == nil: // the watcher may be behind, or blind
+			s.seen[key] = sight{now.Data, now.Seq, time.Now(), now.Time}
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			at.rev = 0
+			s.seen[key] = at
 		}
-		rev, err = s.h.f.putKey(taking, s.h.groups, key, value, 0, 0)
+		return err
 	}
 	if err != nil {
 		return err

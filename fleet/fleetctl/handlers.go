@@ -119,7 +119,7 @@ func (s *settings) drop() *cobra.Command {
 }
 
 // onDead returns a command that does something with dead letters.
-func (s *settings) onDead(name, what, done string, do func(c fleet.Control, ctx context.Context, id uint64) error) *cobra.Command {
+func (s *settings) onDead(name, what, past string, do func(c fleet.Control, ctx context.Context, id uint64) error) *cobra.Command {
 	var all bool
 	var group string
 	c := &cobra.Command{
@@ -153,7 +153,7 @@ func (s *settings) onDead(name, what, done string, do func(c fleet.Control, ctx 
 			if err != nil {
 				return err
 			}
-			if err := s.say(c, deed{DeadLetter: id, Done: done}, "dead letter %d is %s", id, done); err != nil {
+			if err := s.say(c, deed{DeadLetter: id, Done: past}, "dead letter %d is %s", id, past); err != nil {
 				return err
 			}
 		}
