@@ -32,10 +32,10 @@ type Message struct {
 	// Connection is the number of the connection on which the message was received.
 	Connection int
 	// Seq is the place of the message in the stream, which identifies it: a message that is
-	// handled again has the same.
+	// handled again has the same, also after [Control.Replay].
 	Seq uint64
-	// Attempt is the number of times that the message has been given to handlers of the group, 1 at
-	// first.
+	// Attempt is 1 at first, and one more after each error. A message that is handled again because a
+	// process was lost has the same Attempt.
 	Attempt int
 }
 
@@ -65,8 +65,8 @@ type Handlers struct {
 }
 
 // NewHandlers makes the handlers of a group, which do nothing until [Handlers.Run]. Each message is
-// handled by one process of a group, and by every group. The name of a group is 1 to 32 letters,
-// digits, - and _.
+// handled by one process of a group, and by every group: the processes share the partitions of
+// [WithPartitions] evenly. The name of a group is 1 to 32 letters, digits, - and _.
 //
 // NewHandlers returns a *wechatws.OptionError for each option that is wrong, joined.
 func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers, error) {
@@ -82,17 +82,20 @@ func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers,
 
 // On registers fn for messages of one type, decoded into a T by the fleet's codec. Callbacks for
 // one room run one at a time and in order, in one process of the group; those of different rooms
-// may run at the same time. The context of fn ends with that of [Handlers.Run].
+// run at the same time, see [WithParallel]. The context of fn ends with that of [Handlers.Run], and
+// when another process may take the room because this one has not reached NATS, see
+// [WithTakeoverAfter]: fn should return then. Otherwise it may take any time.
 //
-// A message is acknowledged when all of its callbacks have returned nil. After an error or a panic
-// it is handled again, see [WithAttempts]; also when the process has died before. So fn may get a
-// message that it has handled before: see [Message.Seq].
+// After an error or a panic the message is handled again, see [WithAttempts], and so it is when the
+// process was lost meanwhile, or within about 0.1 s after fn returned. So fn may get a message that it
+// has handled before: see [Message.Seq].
 //
-// If a message does not decode into a T, or decoding it panics, the functions of [Handlers.OnError]
-// are called instead of fn, which counts as success: no later attempt would decode it. Other
-// callbacks for the message are called.
+// If fn returns an error that is marked by [wechatws.Permanent], there is no further attempt, and the
+// message is a dead letter: see [Control.DeadLetters]. So is a message that does not decode into a T,
+// or whose decoding panics, after its other callbacks have been called.
 //
-// An empty type or a nil fn is a *wechatws.OptionError of [Handlers.Run].
+// Messages of a type for which no callback is registered are skipped. An empty type or a nil fn is a
+// *wechatws.OptionError of [Handlers.Run].
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	switch {
 	case fn == nil:
@@ -135,8 +138,9 @@ func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
 }
 
 // OnError registers fn for each error and panic of a callback, and for the *wechatws.DecodeError of
-// a message that does not decode into the type of its callback, or whose decoding panics. They are
-// logged, too. fn is called on several goroutines, and should not block: the messages of the room
+// a message that does not decode into the type of its callback, or whose decoding panics. It is also
+// called, with the zero Message, when what the group has in NATS cannot be used or was lost. All errors
+// are logged, too. fn is called on several goroutines, and should not block: the messages of the room
 // wait for it. Call OnError before [Handlers.Run], or the first errors may be missed.
 func (h *Handlers) OnError(fn func(m Message, err error)) {
 	h.onError.add("Handlers.OnError", fn)

@@ -367,8 +367,7 @@ func (p *partition) reconcile(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var now position
-	if json.Unmarshal(m.Data, &now) != nil || now.Owner != p.h.name {
+	if len(m.Data) > 0 && decodePosition(m.Data).Owner != p.h.name { // without data it is the marker that it was deleted
 		return 0, errTaken
 	}
 	return m.Seq, nil

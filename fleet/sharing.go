@@ -121,7 +121,12 @@ func (h *Handlers) watchGroup(ctx context.Context, changes chan<- *entry) {
 // see records a change, and reports whether the members or the owner of a partition have changed.
 func (s *sharing) see(e *entry) bool {
 	before, known := s.seen[e.key]
-	if e.gone {
+	switch {
+	case e.gone && strings.Contains(e.key, ".position."): // by mistake: the owner writes it again
+		before.rev = e.rev
+		s.seen[e.key] = before
+		return false
+	case e.gone:
 		delete(s.seen, e.key)
 		return known
 	}
