@@ -96,7 +96,27 @@ func TestLookingNeedsNoPermissionToWrite(t *testing.T) {
 		break
 	}
 
+	h, err := f.NewHandlers("g", fleet.WithFromStart())
+	require.NoError(t, err)
+	h.OnMessage(func(context.Context, fleet.Message) error { return wechatws.Permanent(context.Canceled) })
+	handling := make(chan error, 1)
+	go func() { handling <- h.Run(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-handling) })
+	require.Eventually(t, func() bool { return h.Stats().GivenUp > 0 && h.Stats().Partitions == 16 }, patience, tick)
+	groups, err := looking.Control().Groups(t.Context())
+	require.NoError(t, err)
+	require.Len(t, groups, 1)
+	assert.Equal(t, 16, groups[0].Partitions)
+	var dead fleet.DeadLetter
+	for dead, err = range looking.Control().DeadLetters(t.Context()) {
+		require.NoError(t, err)
+		break
+	}
+	assert.Equal(t, "hi", dead.Type)
+
 	for what, change := range map[string]func(context.Context) error{
+		"drop":   func(ctx context.Context) error { return looking.Control().Drop(ctx, dead.ID) },
+		"replay": func(ctx context.Context) error { return looking.Control().Replay(ctx, dead.ID) },
 		"add":    func(ctx context.Context) error { return looking.Control().Add(ctx, fleet.Spec{ID: "no"}) },
 		"remove": func(ctx context.Context) error { _, err := looking.Control().Remove(ctx, "r"); return err },
 		"drain":  func(ctx context.Context) error { return looking.Control().Drain(ctx, "a") },
