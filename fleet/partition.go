@@ -73,7 +73,6 @@ type partition struct {
 	turns  sync.WaitGroup
 	more   chan struct{} // wakes the reader
 	due    chan struct{} // wakes the keeper
-	ended  chan struct{} // closed when nothing runs any more
 
 	confirmed atomic.Pointer[time.Time] // when the last write that succeeded was sent
 	lapse     *time.Timer               // cancels ctx when that was too long ago
@@ -102,7 +101,7 @@ type partition struct {
 func (h *Handlers) newPartition(ctx context.Context, number int, pos position, rev uint64, sent time.Time) *partition {
 	p := &partition{
 		h: h, number: number, key: h.positionKey(number), memory: max(memory/h.f.settled.Partitions, 1<<20), taken: pos, saved: pos, rev: rev,
-		more: make(chan struct{}, 1), due: make(chan struct{}, 1), ended: make(chan struct{}),
+		more: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		alone: &pool{most: 1}, lines: map[string]*line{}, last: pos.Done,
 	}
 	p.confirmed.Store(&sent)
@@ -122,7 +121,6 @@ func (h *Handlers) newPartition(ctx context.Context, number int, pos position, r
 
 // run handles messages until the context ends, or the partition is given up or lost.
 func (p *partition) run() {
-	defer close(p.ended)
 	keeping, stop := context.WithCancel(context.WithoutCancel(p.ctx))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { p.keepUp(keeping) })
