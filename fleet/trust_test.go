@@ -157,6 +157,7 @@ var fleetSubjects = []string{
 	"$KV.wechatws-rooms.fleet", "$KV.wechatws-rooms.room.r0", "$KV.wechatws-rooms.room.new", "$KV.wechatws-rooms.pin.r0",
 	"$KV.wechatws-claims.r0", "$KV.wechatws-claims.new", "$KV.wechatws-leases-1.x",
 	"wechatws.in.0.r0.hi", "wechatws.in.0.r0._held", "wechatws.out.r0", "wechatws.out.r1", "wechatws.wake.r0",
+	"$KV.wechatws-groups.g.0", "wechatws.dead.g.r0",
 	"wechatws.ask.a.drain", "wechatws.ask.a.stats", "wechatws.everybody.rows",
 	"$JS.API.STREAM.DELETE.wechatws-in", "$JS.API.STREAM.PURGE.wechatws-out", "$JS.API.STREAM.PURGE.KV_wechatws-rooms",
 	"$JS.API.STREAM.UPDATE.wechatws-in", "$JS.API.STREAM.MSG.DELETE.KV_wechatws-rooms", "$JS.API.CONSUMER.CREATE.wechatws-in",

@@ -52,7 +52,8 @@ func command() *cobra.Command {
 		_ = root.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{discreet(err)} })
-	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send(), s.serve())
+	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send(),
+		s.groups(), s.dead(), s.replay(), s.drop(), s.serve())
 	return root
 }
 

@@ -94,6 +94,7 @@ type statsLine struct {
 	Released      int64   `json:"released"`
 	In            int64   `json:"in"`
 	Unpublished   int64   `json:"unpublished"`
+	OverBudget    int64   `json:"over_budget"`
 	Out           int64   `json:"out"`
 	Expired       int64   `json:"expired"`
 	Undeliverable int64   `json:"undeliverable"`
@@ -131,7 +132,7 @@ func (s *settings) writeWorkers(ctx context.Context, c *cobra.Command, f *fleet.
 		if said := stats[i]; said != nil {
 			line.Stats = &statsLine{
 				said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
-				said.In, said.Unpublished, said.Out, said.Expired, said.Undeliverable, said.Errors,
+				said.In, said.Unpublished, said.OverBudget, said.Out, said.Expired, said.Undeliverable, said.Errors,
 			}
 		}
 		if err := writeJSON(c.OutOrStdout(), line); err != nil {
