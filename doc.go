@@ -22,8 +22,10 @@
 //			log.Fatal(err)
 //		}
 //		wechatws.On(client, "message", func(ctx context.Context, m Message) {
-//			log.Print(m.Content)
-//			_ = client.Send(ctx, Message{MsgType: "reply", Content: "welcome"})
+//			log.Print(wechatws.Printable(m.Content))
+//			if err := client.Send(ctx, Message{MsgType: "reply", Content: "welcome"}); err != nil {
+//				log.Print(err)
+//			}
 //		})
 //		err = client.Run(ctx)
 //		stop()
