@@ -14,18 +14,21 @@ func TestRecipe(t *testing.T) {
 	recipetest.Documented(t, "testing", recipetest.Virtual(t, run))
 }
 
-// The guide shows this code, and no other.
-func TestTheGuideQuotesTheCodeAsItIs(t *testing.T) {
-	guide, err := os.ReadFile("../../../docs/testing.md")
-	require.NoError(t, err)
-	var code strings.Builder
+// The guides show this code, and no other.
+func TestTheGuidesQuoteTheCodeAsItIs(t *testing.T) {
+	var guides, code strings.Builder
+	for _, name := range []string{"testing.md", "testing-failover.md"} {
+		guide, err := os.ReadFile("../../../docs/" + name)
+		require.NoError(t, err)
+		guides.Write(guide)
+	}
 	for _, name := range []string{"bot.go", "bot_test.go", "feed.go", "feed_test.go"} {
 		file, err := os.ReadFile(name)
 		require.NoError(t, err)
 		code.Write(file)
 	}
-	blocks := strings.Split(string(guide), "```go\n")[1:]
-	require.GreaterOrEqual(t, len(blocks), 8)
+	blocks := strings.Split(guides.String(), "```go\n")[1:]
+	require.GreaterOrEqual(t, len(blocks), 12)
 	for _, block := range blocks {
 		block, _, closed := strings.Cut(block, "```\n")
 		require.True(t, closed)

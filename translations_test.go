@@ -1,0 +1,202 @@
+package wechatws_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"go/scanner"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The Chinese pages have the headings and the code of the English ones. A page ends with a hash
+// of the English headings that it was translated from.
+func TestChinesePagesFollowTheEnglishOnes(t *testing.T) {
+	pages, err := filepath.Glob("docs/zh-CN/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	for _, name := range pages {
+		english := read(t, "docs/"+filepath.Base(name))
+		chinese := read(t, name)
+		if *update {
+			chinese = stamp.ReplaceAllString(chinese, stampOf(english))
+			require.NoError(t, os.WriteFile(name, []byte(chinese), 0o644))
+		}
+		for _, difference := range outdated(english, chinese) {
+			t.Errorf("%s: %s", name, difference)
+		}
+		assert.Contains(t, firstLine(english), "[简体中文](zh-CN/"+filepath.Base(name)+")")
+		assert.Contains(t, firstLine(chinese), "[English](../"+filepath.Base(name)+")")
+	}
+}
+
+func TestOutdatedTranslationsAreFound(t *testing.T) {
+	t.Parallel()
+	const english = "# How?\n\n## When?\n\n```go\nx := f(\"a\") // why\n```\n\n```sh\ngo test . # all\n```\n\n```\n-- open\n```\n"
+	chinese := "# 怎样？\n\n## 何时？\n\n```go\n// 原因\nx := f(\"甲\")\n```\n\n```sh\ngo test . # 全部\n```\n\n```\n-- open\n```\n" + stampOf(english)
+	require.Empty(t, outdated(english, chinese))
+	for _, change := range []struct{ from, to, found string }{
+		{"## When?", "## Where?", "the English headings are others"},
+		{"## When?", "### When?", "heading 2"},
+		{"## When?\n", "", "headings"},
+		{"## When?\n", "## When?\n\n## Where?\n", "headings"},
+		{"f(\"a\")", "g(\"a\")", "block 1"},
+		{"go test .", "go vet .", "block 2"},
+		{"-- open", "-- closed", "block 3"},
+		{"```go", "```", "block 1"},
+		{"\n```\n-- open\n```\n", "", "blocks"},
+	} {
+		changed := strings.Replace(english, change.from, change.to, 1)
+		require.NotEqual(t, english, changed)
+		assert.Contains(t, strings.Join(outdated(changed, chinese), "\n"), change.found, "%q", change.to)
+	}
+}
+
+// Chinese text has full-width punctuation, and a space on both sides of Latin words and numbers.
+func TestChinesePunctuation(t *testing.T) {
+	pages, err := filepath.Glob("docs/zh-CN/*.md")
+	require.NoError(t, err)
+	for _, name := range append(pages, "README.zh-CN.md") {
+		for _, found := range mispunctuated(read(t, name)) {
+			t.Errorf("%s: %s", name, found)
+		}
+	}
+}
+
+func TestMispunctuatedTextIsFound(t *testing.T) {
+	t.Parallel()
+	for _, right := range []string{
+		"断线后等待 3 秒，再用 `Send` 发送（见[示例](a.md)）。", "```\n连接,断开\n```", "**保持连接。** 从 Go 开始：`a,b`", "| 心跳 | 3 s |",
+	} {
+		assert.Empty(t, mispunctuated(right), right)
+	}
+	for _, wrong := range []string{"连接,断开", "连接断开.", "等待3 秒", "等待 3秒", "用`Send`发送", "见 [示例](a.md)(英文)", "用[Go](a.md) 写"} {
+		assert.NotEmpty(t, mispunctuated(wrong), wrong)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// firstLine is the line under the title.
+func firstLine(page string) string {
+	_, page, _ = strings.Cut(page, "\n\n")
+	line, _, _ := strings.Cut(page, "\n")
+	return line
+}
+
+var stamp = regexp.MustCompile(`<!-- headings [0-9a-f]* -->`)
+
+func stampOf(english string) string {
+	headings, _ := parts(english)
+	sum := sha256.Sum256([]byte(strings.Join(headings, "\n")))
+	return fmt.Sprintf("<!-- headings %x -->", sum[:4])
+}
+
+// outdated returns how the headings and the code of a translation differ from the English page.
+func outdated(english, chinese string) (differences []string) {
+	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
+	headings, blocks := parts(english)
+	titles, code := parts(chinese)
+	if len(headings) != len(titles) {
+		differ("%d headings, %d in English", len(titles), len(headings))
+	}
+	for i := range min(len(headings), len(titles)) {
+		if level(headings[i]) != level(titles[i]) {
+			differ("heading %d is %q, in English %q", i+1, titles[i], headings[i])
+		}
+	}
+	if len(blocks) != len(code) {
+		differ("%d code blocks, %d in English", len(code), len(blocks))
+	}
+	for i := range min(len(blocks), len(code)) {
+		if blocks[i] != code[i] {
+			differ("code block %d is\n%s\nin English\n%s", i+1, code[i], blocks[i])
+		}
+	}
+	if want := stampOf(english); stamp.FindString(chinese) != want {
+		differ("the English headings are others than when they were translated: translate them, and write %s (or go test -run TestChinesePages . -update)", want)
+	}
+	return differences
+}
+
+func level(heading string) int { return strings.IndexByte(heading, ' ') }
+
+var shellComment = regexp.MustCompile(`(?m)\s*(^|\s)#.*$`)
+
+// parts returns the headings of a page and its blocks of code, without what a translation may change.
+func parts(page string) (headings, blocks []string) {
+	var block *strings.Builder
+	for line := range strings.Lines(page) {
+		switch fence := strings.HasPrefix(strings.TrimSpace(line), "```"); {
+		case fence && block == nil:
+			block = &strings.Builder{}
+			block.WriteString(line)
+		case fence:
+			blocks = append(blocks, untranslated(block.String()))
+			block = nil
+		case block != nil:
+			block.WriteString(line)
+		case strings.HasPrefix(line, "#"):
+			headings = append(headings, strings.TrimSpace(line))
+		}
+	}
+	return headings, blocks
+}
+
+// untranslated returns a block without its comments, and without what its strings contain.
+func untranslated(block string) string {
+	fence, code, _ := strings.Cut(block, "\n")
+	switch strings.TrimSpace(fence) {
+	case "```go":
+		return fence + "\n" + goTokens(code)
+	case "```sh":
+		return fence + "\n" + strings.TrimSpace(shellComment.ReplaceAllString(code, ""))
+	}
+	return block
+}
+
+// goTokens returns the tokens of Go code, or of a part of it, one a line.
+func goTokens(code string) string {
+	var tokens strings.Builder
+	var s scanner.Scanner
+	s.Init(token.NewFileSet().AddFile("", -1, len(code)), []byte(code), nil, 0)
+	for {
+		switch _, kind, literal := s.Scan(); {
+		case kind == token.EOF:
+			return tokens.String()
+		case kind == token.STRING:
+			tokens.WriteString("\"\"\n")
+		case kind.IsLiteral() || kind == token.ILLEGAL:
+			tokens.WriteString(literal + "\n")
+		default:
+			tokens.WriteString(kind.String() + "\n")
+		}
+	}
+}
+
+var (
+	notText = regexp.MustCompile("(?ms)^ *```.*?^ *```$|<[^>]*>") // blocks of code, HTML
+	inline  = regexp.MustCompile("`[^`]*`")
+	link    = regexp.MustCompile(`!?\[([^]]*)\]\([^)]*\)`)
+	wrong   = regexp.MustCompile(`.?.?(?:\p{Han}[,.:;!?()]|[,:;!?()]\p{Han}|\p{Han}[A-Za-z0-9]|[A-Za-z0-9]\p{Han}).?.?`)
+)
+
+// mispunctuated returns the places of a page where Chinese characters stand right beside
+// half-width punctuation, Latin letters or digits.
+func mispunctuated(page string) []string {
+	text := notText.ReplaceAllString(page, "")
+	text = inline.ReplaceAllString(text, "x")
+	text = link.ReplaceAllString(text, "$1")
+	return wrong.FindAllString(strings.ReplaceAll(text, "*", ""), -1)
+}
