@@ -47,8 +47,9 @@ func (t *tenure) findClaim(token string) (c claim, err error) {
 	if err != nil {
 		return claim{}, err
 	}
-	if c.kept = len(m.Data) > 0; c.kept {
-		_ = json.Unmarshal(m.Data, &c)
+	if len(m.Data) > 0 {
+		c = parseClaim(m.Data)
+		c.kept = true
 	}
 	c.rev = m.Seq
 	return c, nil

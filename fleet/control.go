@@ -63,11 +63,36 @@ func (c Control) Add(ctx context.Context, spec Spec) error {
 	if err := c.hasRoom(ctx, len(value)); err != nil {
 		return c.about(spec.ID, err)
 	}
-	_, err = c.f.rooms.Create(ctx, specPrefix+names.Token(spec.ID), value)
-	if errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
+	return c.about(spec.ID, c.create(ctx, spec.ID, value))
+}
+
+// create writes the spec of a room that does not exist.
+func (c Control) create(ctx context.Context, room string, value []byte) error {
+	key := specPrefix + names.Token(room)
+	_, err := c.f.putKey(ctx, c.f.rooms, key, value, 0, 0)
+	if !isWrongRevision(err) {
+		return err
 	}
-	return c.about(spec.ID, err)
+	m, err := c.f.latest(ctx, key)
+	switch {
+	case err == nil:
+		return ErrRoomExists
+	case !errors.Is(err, jetstream.ErrKeyNotFound):
+		return err
+	}
+	// The room was removed. A message that was sent at that time is not for this one.
+	if err := c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))); err != nil {
+		return err
+	}
+	var rev uint64
+	if m != nil {
+		rev = m.Seq
+	}
+	_, err = c.f.putKey(ctx, c.f.rooms, key, value, rev, 0)
+	if isWrongRevision(err) { // another process was faster
+		return ErrRoomExists
+	}
+	return err
 }
 
 // hasRoom returns an error if another spec of so many bytes would fill the bucket of rooms beyond 15/16.
@@ -93,9 +118,9 @@ func (c Control) Update(ctx context.Context, spec Spec) error {
 		return err
 	}
 	key := specPrefix + names.Token(spec.ID)
-	e, err := c.f.rooms.Get(ctx, key)
+	m, err := c.f.latest(ctx, key)
 	if err == nil {
-		_, err = c.f.rooms.Update(ctx, key, value, e.Revision())
+		_, err = c.f.putKey(ctx, c.f.rooms, key, value, m.Seq, 0)
 	}
 	return c.about(spec.ID, err)
 }
@@ -114,9 +139,9 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 	if err != nil {
 		return 0, err
 	}
-	e, err := c.f.rooms.Get(ctx, specPrefix+token)
+	m, err := c.f.latest(ctx, specPrefix+token)
 	if err == nil {
-		err = c.f.forget(ctx, c.f.rooms, specPrefix+token, e.Revision())
+		err = c.f.forget(ctx, c.f.rooms, specPrefix+token, m.Seq)
 	}
 	if err == nil {
 		err = c.unpin(ctx, token)
@@ -137,14 +162,14 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 }
 
 func (c Control) unpin(ctx context.Context, token string) error {
-	e, err := c.f.rooms.Get(ctx, pinPrefix+token)
+	m, err := c.f.latest(ctx, pinPrefix+token)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return c.f.forget(ctx, c.f.rooms, pinPrefix+token, e.Revision())
+	return c.f.forget(ctx, c.f.rooms, pinPrefix+token, m.Seq)
 }
 
 func (c Control) about(room string, err error) error {
@@ -153,6 +178,8 @@ func (c Control) about(room string, err error) error {
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return fmt.Errorf("%w: %q", ErrNoRoom, room)
+	case errors.Is(err, ErrRoomExists):
+		return fmt.Errorf("%w: %q", err, room)
 	}
 	return fmt.Errorf("fleet: room %q: %w", room, err)
 }
@@ -248,7 +275,7 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.f.rooms.Get(ctx, specPrefix+token); err != nil {
+	if _, err := c.f.latest(ctx, specPrefix+token); err != nil {
 		return c.about(room, err)
 	}
 	if worker == "" {
@@ -312,7 +339,7 @@ func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, e
 	if len(worker) > longestID {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoWorker, worker)
 	}
-	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, question), nil)
+	m, err := c.f.nc.RequestMsgWithContext(ctx, request(c.f.askSubject(worker, question), question))
 	switch {
 	case noSuch(err):
 		return nil, fmt.Errorf("%w: %q", ErrNoWorker, worker)

@@ -32,6 +32,7 @@ type Fleet struct {
 	in, out  jetstream.Stream
 	log      *slog.Logger
 	cutOff   cutOff
+	clock    serverClock
 }
 
 // settled are the settings that all processes must agree on. They are kept in the bucket of rooms.
@@ -89,52 +90,6 @@ func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-func (f *Fleet) connect(ctx context.Context) (err error) {
-	options := append([]nats.Option{
-		nats.Name("wechatws fleet " + f.name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
-		// Nothing is kept for a later connection: a renewal or a message that waited for a server
-		// would be sent at a time that was not checked against the lease.
-		nats.ReconnectBufSize(-1),
-		// A half-open connection is detected in time for another server to renew leases.
-		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
-		nats.Timeout(time.Second),
-		nats.RetryOnFailedConnect(true),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				f.log.Warn("NATS connection lost", "err", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { f.log.Info("NATS connection is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			f.log.Warn("NATS", "err", err)
-		}),
-	}, f.cfg.nats...)
-	if f.cfg.embedded {
-		if f.embedded, err = startEmbedded(&f.cfg); err != nil {
-			return err
-		}
-		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.token))
-	}
-	if f.nc, err = nats.Connect(f.cfg.urls, options...); err != nil {
-		return fmt.Errorf("fleet: NATS: %w", err)
-	}
-	for !f.nc.IsConnected() {
-		select {
-		case <-ctx.Done():
-			if last := f.nc.LastError(); last != nil {
-				return fmt.Errorf("fleet: NATS cannot be reached: %w", last)
-			}
-			return fmt.Errorf("fleet: NATS cannot be reached: %w", context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	f.js, err = jetstream.New(f.nc)
-	return err
 }
 
 // retry calls try until it succeeds, while NATS has no leader, as right after its start.
@@ -229,7 +184,7 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
 		kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: what, Replicas: f.cfg.replicas, MaxBytes: b.bytes(),
+			Bucket: name, Description: what, Replicas: f.replicas(), MaxBytes: b.bytes(),
 			LimitMarkerTTL: tombstone, // it also allows keys with a time to live
 		})
 		if !errors.Is(err, jetstream.ErrBucketExists) {
@@ -242,9 +197,28 @@ func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (
 	}
 	s, err := f.js.Stream(ctx, "KV_"+name)
 	if err == nil {
+		err = f.replicated(s)
+	}
+	if err == nil {
 		_, err = b.apply(ctx, f, s)
 	}
 	return kv, err
+}
+
+// replicas returns the number of replicas of what this process creates.
+func (f *Fleet) replicas() int {
+	if f.embedded != nil {
+		return 1
+	}
+	return cmp.Or(f.cfg.replicas, f.settled.LeasedBy, 1)
+}
+
+// replicated returns an error if a stream has fewer replicas than WithReplicas asks for.
+func (f *Fleet) replicated(s jetstream.Stream) error {
+	if is := s.CachedInfo().Config; is.Replicas < f.cfg.replicas {
+		return wrong("WithReplicas", f.cfg.replicas, fmt.Sprintf("must be at most %d, the replicas of stream %s; docs/fleet-operating.md describes how to change it", is.Replicas, is.Name))
+	}
+	return nil
 }
 
 func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound) (jetstream.Stream, error) {
@@ -253,7 +227,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
-		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.replicas, b.bytes(), b.discard
+		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.replicas(), b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s, b.refused("stream "+cfg.Name, cfg.MaxBytes, err)
@@ -262,6 +236,14 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if err := f.replicated(s); err != nil {
+		return nil, err
+	}
+	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
+		if err := mustBe("WithKeepIn", f.cfg.keepIn, s.CachedInfo().Config.MaxAge); err != nil {
+			return nil, err
+		}
 	}
 	return b.apply(ctx, f, s)
 }
@@ -298,6 +280,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
+		mustBe("WithReplicas", f.cfg.replicas, f.settled.LeasedBy),
 		mustBe("WithLease", f.cfg.lease, f.settled.Lease),
 		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
 		mustBe("WithKeepIn", f.cfg.keepIn, f.settled.KeepIn),
@@ -326,10 +309,10 @@ func (f *Fleet) URL() string {
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection and the embedded server. [Worker.Run] and [Handlers.Run] must have
+// Close ends the connection, unless it is that of [WithConn], and the embedded server. [Worker.Run] and [Handlers.Run] must have
 // returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
-	if f.nc != nil {
+	if f.nc != nil && f.cfg.conn == nil {
 		f.nc.Close()
 	}
 	if f.embedded != nil {

@@ -34,11 +34,23 @@ const heldToken = "_held"
 // uses a subject of 4 KiB, and the worker would lose its lease.
 const longToken, longestToken = "_long", 256
 
+// typeToken returns the token for a type in the subjects of messages from rooms.
+func typeToken(kind string, binary bool) string {
+	if binary {
+		return "_binary"
+	}
+	if token := names.Token(kind); len(token) <= longestToken {
+		return token
+	}
+	return longToken
+}
+
 // inbound is a holding's place in the stream of messages from rooms. After the first takeOver only the
 // client's callbacks use it, which run one at a time.
 type inbound struct {
 	marker uint64 // the sequence of the message that has the fence of the holding
 	count  uint64 // of messages, for their ids
+	budget budget
 }
 
 // publishing is the timeout of one attempt to publish.
@@ -108,18 +120,16 @@ func (h *holding) tryTakeOver(subject string) error {
 // publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
 // client's next messages wait, and its heartbeat goes on.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
-	h.inbound.count++
-	token, kind := "_binary", ""
-	if !m.Binary {
-		kind = names.Token(m.Type)
-		if token = kind; len(token) > longestToken {
-			token = longToken
-		}
+	if !h.published(m) {
+		return
 	}
-	msg := nats.NewMsg(h.f.inSubject(h.id, token))
+	h.inbound.count++
+	msg := nats.NewMsg(h.f.inSubject(h.id, typeToken(m.Type, m.Binary)))
 	msg.Data = m.Data
 	fence := strconv.FormatUint(h.fence, 10)
-	msg.Header.Set(headerType, kind)
+	if !m.Binary {
+		msg.Header.Set(headerType, names.Token(m.Type))
+	}
 	msg.Header.Set(headerFence, fence)
 	msg.Header.Set(headerWorker, h.worker.cfg.name)
 	msg.Header.Set(headerConnection, strconv.Itoa(m.Connection))
@@ -128,7 +138,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 		msg.Header.Set(headerBinary, "1")
 	}
 	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
-	for {
+	for began, told := time.Now(), false; ; {
 		err := h.guard()
 		if err == nil {
 			err = h.tryPublish(ctx, msg, id)
@@ -147,6 +157,10 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 				return
 			}
 		case temporary(err):
+			if !told && time.Since(began) > 2*publishing {
+				told = true
+				h.f.log.Warn("messages of a room wait to be published", "room", h.id, "err", err)
+			}
 			pause(ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)

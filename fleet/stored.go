@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,10 +13,11 @@ import (
 
 // stored is a message of a stream, read from its leader.
 type stored struct {
-	Subject string `json:"subject"`
-	Seq     uint64 `json:"seq"`
-	Hdrs    []byte `json:"hdrs"`
-	Data    []byte `json:"data"`
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Time    time.Time `json:"time"` // when it was stored, by the server's clock
+	Hdrs    []byte    `json:"hdrs"`
+	Data    []byte    `json:"data"`
 	Header  nats.Header
 	badHdrs error // why Hdrs cannot be decoded
 }
@@ -29,6 +32,21 @@ func (f *Fleet) lastInBucket(ctx context.Context, kv jetstream.KeyValue, key str
 	return f.lastMessage(ctx, "KV_"+kv.Bucket(), "$KV."+kv.Bucket()+"."+key)
 }
 
+// latest returns a key of the bucket of rooms as its leader has it, or ErrKeyNotFound. What another
+// process has written before is in it.
+func (f *Fleet) latest(ctx context.Context, key string) (*stored, error) {
+	m, err := f.lastInBucket(ctx, f.rooms, key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.marker() {
+		return m, jetstream.ErrKeyNotFound
+	}
+	return m, err
+}
+
+// marker reports whether a message of a bucket is about the end of its key.
+func (m *stored) marker() bool {
+	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
+}
+
 // nextMessage returns the first message with a subject at a sequence or behind it.
 func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from uint64) (*stored, error) {
 	return f.getMessage(ctx, stream, map[string]any{"seq": from, "next_by_subj": subject})
@@ -41,7 +59,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request)
 	if err != nil {
 		return nil, err
 	}

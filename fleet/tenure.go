@@ -113,6 +113,7 @@ func (t *tenure) run() (drained bool) {
 			t.settled, t.moved = true, true
 			t.s.settle()
 			t.spread()
+			t.sweep()
 		case m := <-t.wakes:
 			t.wake(m)
 		case <-sweep.C:

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"cmp"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -94,7 +93,7 @@ func (v *view) seeClaim(e *entry) *place {
 	}
 	var c claim
 	if !e.gone {
-		_ = json.Unmarshal(e.value, &c) // a claim that cannot be decoded is free
+		c = parseClaim(e.value)
 	}
 	c.rev, c.kept = e.rev, !e.gone
 	p.claim = c
@@ -115,8 +114,8 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 		}
 		return was.keys == 0
 	}
-	m := &member{}
-	if json.Unmarshal(e.value, m) != nil {
+	m := parseMember(e.value)
+	if m == nil {
 		return false
 	}
 	if was != nil {
@@ -142,8 +141,7 @@ func (v *view) seeRoom(e *entry) *place {
 			v.rooms--
 		}
 		p.spec, p.specRev = nil, e.rev
-		if s := (&Spec{}); !e.gone && json.Unmarshal(e.value, s) == nil {
-			s.ID = p.id // in JSON it must be UTF-8
+		if s := parseSpec(e.value, p.id); !e.gone && s != nil {
 			p.spec = s
 			v.rooms++
 		}
