@@ -3,8 +3,6 @@ package wechatws_test
 import (
 	"crypto/sha256"
 	"fmt"
-	"go/scanner"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -133,8 +131,8 @@ func outdated(english, chinese string) (differences []string) {
 		differ("%d code blocks, %d in English", len(code), len(blocks))
 	}
 	for i := range min(len(blocks), len(code)) {
-		if want, got := uncommented(blocks[i]), uncommented(code[i]); got != want {
-			differ("code block %d is\n%s\nin English\n%s", i+1, got, want)
+		if uncommented(blocks[i]) != uncommented(code[i]) {
+			differ("code block %d is, but for its comments, not that of the English page:\n%s", i+1, blocks[i])
 		}
 	}
 	if want := stampOf(english); stamp.FindString(chinese) != want {
@@ -167,33 +165,16 @@ func parts(page string) (headings, blocks []string) {
 	return headings, blocks
 }
 
-// uncommented returns a block without its comments, Go code as one token a line.
+// uncommented returns a block without its comments.
 func uncommented(block string) string {
 	fence, code, _ := strings.Cut(block, "\n")
 	switch strings.TrimSpace(fence) {
 	case "```go":
-		return fence + "\n" + goTokens(code)
+		return fence + "\n" + tokens([]byte(code))
 	case "```sh":
 		return fence + "\n" + strings.TrimSpace(shellComment.ReplaceAllString(code, ""))
 	}
 	return block
-}
-
-// goTokens returns the tokens of Go code, or of a part of it, one a line.
-func goTokens(code string) string {
-	var tokens strings.Builder
-	var s scanner.Scanner
-	s.Init(token.NewFileSet().AddFile("", -1, len(code)), []byte(code), nil, 0)
-	for {
-		switch _, kind, literal := s.Scan(); {
-		case kind == token.EOF:
-			return tokens.String()
-		case kind.IsLiteral() || kind == token.ILLEGAL:
-			tokens.WriteString(literal + "\n")
-		default:
-			tokens.WriteString(kind.String() + "\n")
-		}
-	}
 }
 
 var (
