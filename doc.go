@@ -16,7 +16,6 @@
 //
 //	func main() {
 //		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-//		defer stop()
 //		client, err := wechatws.New("wss://live.example.com/ws",
 //			wechatws.WithLoginMessage(map[string]string{"msg_type": "login", "token": "secret"}))
 //		if err != nil {
@@ -26,7 +25,9 @@
 //			log.Print(m.Content)
 //			_ = client.Send(ctx, Message{MsgType: "reply", Content: "welcome"})
 //		})
-//		if err := client.Run(ctx); err != nil {
+//		err = client.Run(ctx)
+//		stop()
+//		if err != nil {
 //			log.Fatal(err)
 //		}
 //	}

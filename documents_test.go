@@ -99,7 +99,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 			declared[strings.TrimPrefix(filepath.Base(filepath.Dir(name)), ".")] += string(code)
 		}
 	}
-	for _, name := range []string{"docs/reliability.md", "docs/dependencies.md", "docs/design.md", "CONTRIBUTING.md"} {
+	for _, name := range []string{"docs/reliability.md", "docs/faults.md", "docs/dependencies.md", "docs/design.md", "CONTRIBUTING.md"} {
 		document, err := os.ReadFile(name)
 		require.NoError(t, err)
 		found := testName.FindAllStringSubmatch(string(document), -1)

@@ -55,9 +55,8 @@ func newBot(url string, options ...wechatws.Option) (*bot, error) {
 	if err != nil {
 		return nil, err
 	}
-	room, err := liveroom.New(client, liveroom.Identity{
-		RoomID: liveroom.Str("9527"), UserID: liveroom.Num(42), Name: "bot",
-	})
+	id := liveroom.Identity{RoomID: liveroom.Str("9527"), UserID: liveroom.Num(42), Name: "bot"}
+	room, err := liveroom.New(client, id)
 	if err != nil {
 		return nil, err
 	}
@@ -82,17 +81,24 @@ func (b *bot) comment(_ context.Context, c liveroom.Comment) {
 func (b *bot) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // SayConfirmed waits until the room shows the answer; callbacks should not wait
+	go func() { // callbacks should not wait
 		for {
 			select {
 			case text := <-b.answers:
-				if err := b.room.SayConfirmed(ctx, text); err != nil {
-					log.Print(err)
-				}
+				b.say(ctx, text)
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return b.client.Run(ctx)
+}
+
+// say waits until the room shows the text, but not for ever.
+func (b *bot) say(ctx context.Context, text string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := b.room.SayConfirmed(ctx, text); err != nil {
+		log.Print(err)
+	}
 }
