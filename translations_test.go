@@ -180,7 +180,7 @@ func uncommented(block string) string {
 var (
 	notText = regexp.MustCompile("(?ms)^ *```.*?^ *```$|<[^>]*>") // blocks of code, HTML
 	inline  = regexp.MustCompile("`[^`]*`")
-	link    = regexp.MustCompile(`!?\[([^]]*)\]\([^)]*\)`)
+	linked  = regexp.MustCompile(`!?\[([^]]*)\]\([^)]*\)`)
 	wrong   = regexp.MustCompile(`.?.?(?:\p{Han}[,.:;!?()]|[,:;!?()]\p{Han}|\p{Han}[A-Za-z0-9]|[A-Za-z0-9]\p{Han}).?.?`)
 )
 
@@ -189,6 +189,6 @@ var (
 func mispunctuated(page string) []string {
 	text := notText.ReplaceAllString(page, "")
 	text = inline.ReplaceAllString(text, "x")
-	text = link.ReplaceAllString(text, "$1")
+	text = linked.ReplaceAllString(text, "$1")
 	return wrong.FindAllString(strings.ReplaceAll(text, "*", ""), -1)
 }
