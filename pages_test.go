@@ -57,6 +57,26 @@ func TestPagesAreListed(t *testing.T) {
 	}
 }
 
+var withOption = regexp.MustCompile(`(?m)^func (With\w+)\(`)
+
+// docs/options.md has each option of a client.
+func TestOptionsAreListed(t *testing.T) {
+	t.Parallel()
+	page := pages(t, "docs/options.md")["docs/options.md"]
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		code, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range withOption.FindAllStringSubmatch(string(code), -1) {
+			require.Regexp(t, "`"+m[1]+"\\b", page, "docs/options.md does not list the option")
+		}
+	}
+}
+
 // comes lists pages that other pages link to before they exist.
 var comes = []string{
 	"docs/command.md", "docs/doctor.md", "docs/protocols.md", "docs/releasing.md", "docs/testing-failover.md",
