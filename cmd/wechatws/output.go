@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
+
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/jsonline"
 )
 
 // writeJSON writes one object and a newline.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
+func writeJSON(w io.Writer, v any) error { return jsonline.Write(w, v) }
