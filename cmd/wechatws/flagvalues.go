@@ -102,7 +102,7 @@ func readSmall(path string, limit int64) (string, error) {
 // too many other places.
 const minSecret = 4
 
-// long returns a secret, and its last word, such as the token in "Bearer token"; nothing if it is short.
+// long returns a secret, and its final word, such as the token in "Bearer token"; nothing if it is short.
 func long(secret string) (secrets []string) {
 	words := strings.Fields(secret)
 	if len(secret) < minSecret || len(words) == 0 {
