@@ -38,6 +38,7 @@ type Backend struct {
 	server *wstest.Server
 	room   *liveroomtest.Backend // nil without LiveRoom
 	log    *Log
+	ready  chan struct{}   // closed when the fields above are set: handshakes wait for it
 	ended  context.Context // ends when the backend closes
 	end    context.CancelFunc
 	faults sync.WaitGroup // that take a time
@@ -54,7 +55,7 @@ type switches struct{ blackhole, deaf, ignorePings bool }
 
 // Start starts a backend. The caller must call Close.
 func Start(c Config) (*Backend, error) {
-	b := &Backend{log: c.Log}
+	b := &Backend{log: c.Log, ready: make(chan struct{})}
 	b.ended, b.end = context.WithCancel(context.Background())
 	options := []wstest.Option{
 		wstest.WithAddr(c.Addr), wstest.WithoutRecords(), wstest.WithReadLimit(maxMessage), wstest.WithEvents(b.event),
@@ -80,6 +81,7 @@ func Start(c Config) (*Backend, error) {
 	if c.Kind == Echo {
 		b.server.OnMessage(echo)
 	}
+	close(b.ready)
 	return b, nil
 }
 
@@ -120,6 +122,7 @@ func (b *Backend) Close() {
 
 // event is called with each event of the server.
 func (b *Backend) event(e wstest.Event) {
+	<-b.ready
 	b.log.Event(e)
 	if e.Kind != wstest.EventOpen {
 		return

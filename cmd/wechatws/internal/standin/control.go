@@ -68,16 +68,21 @@ func (b *Backend) control(w http.ResponseWriter, r *http.Request) {
 
 // isLoopback reports whether a host, with or without a port, is a loopback address or localhost.
 func isLoopback(host string) bool {
+	ip, localhost := address(host)
+	return localhost || ip != nil && ip.IsLoopback()
+}
+
+func address(host string) (ip net.IP, localhost bool) {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+	return net.ParseIP(strings.Trim(host, "[]")), strings.EqualFold(host, "localhost")
 }
 
-// FromElsewhere reports whether a handshake comes from a page of a site that is not on this machine.
-func FromElsewhere(r *http.Request) bool {
-	if !isLoopback(r.Host) {
+// fromElsewhere reports whether a handshake comes from a page of a site that is not on this machine: by
+// its Origin, or by a Host that is a name, which the site may have resolved to this machine.
+func fromElsewhere(r *http.Request) bool {
+	if ip, localhost := address(r.Host); ip == nil && !localhost {
 		return true
 	}
 	origin := r.Header.Get("Origin")
