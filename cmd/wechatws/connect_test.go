@@ -103,7 +103,7 @@ func TestRecord(t *testing.T) {
 	server.Answer(wstest.Status(503, http.Header{"Retry-After": {"0"}}, "busy"), wstest.CutHandshake(wstest.RST))
 	server.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		if strings.Contains(m.Text(), "login") {
-			_ = c.Send(`{"msg_type":"welcome","you_sent":"t0ps3cret"}`)
+			_ = c.Send(`{"msg_type":"welcome","you_sent":"t0ps3cret","and":"1n-the-url"}`)
 			_ = c.SendBinary([]byte{1, 2})
 			_ = c.Close(4000, "t0ps3cret is used elsewhere")
 		}
@@ -116,7 +116,7 @@ func TestRecord(t *testing.T) {
 			cancel()
 		}
 	})
-	_, errs, code := try(ctx, "", "connect", server.URL()+"/?token=t0ps3cret", "--token", "t0ps3cret", "--retry", "10ms", "--record", file)
+	_, errs, code := try(ctx, "", "connect", server.URL()+"/?Token=1n-the-url&room=9527", "--token", "t0ps3cret", "--retry", "10ms", "--record", file)
 	require.Equal(t, done, code, errs)
 	info, err := os.Stat(file)
 	require.NoError(t, err)
@@ -124,6 +124,7 @@ func TestRecord(t *testing.T) {
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "t0ps3cret")
+	assert.NotContains(t, string(text), "1n-the-url")
 
 	var events []string
 	for line := range strings.Lines(string(text)) {

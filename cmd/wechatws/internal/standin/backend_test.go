@@ -115,6 +115,7 @@ func TestFaultsThatStay(t *testing.T) {
 		late := open()
 		defer late.CloseNow()
 		sent("lost", old, late)
+		assert.Contains(t, out.String(), "command blackhole on\n")
 		require.NoError(t, b.Do("blackhole off"))
 		sent("found", old, late)
 		assert.NotContains(t, out.String(), "lost")

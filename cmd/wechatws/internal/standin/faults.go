@@ -82,10 +82,11 @@ func (b *Backend) Do(line string) error {
 	b.doing.Lock()
 	defer b.doing.Unlock()
 	c := commands[i]
-	if err := c.do(b, args{strings.TrimSpace(rest)}); err != nil {
+	done := strings.TrimSpace(line)
+	if err := c.do(b, args{strings.TrimSpace(rest), &done}); err != nil {
 		return fmt.Errorf("%s: %w; usage: %s", c.name, err, strings.TrimSpace(c.name+" "+c.args))
 	}
-	b.log.Write(Line{Event: "command", Text: strings.TrimSpace(line)})
+	b.log.Write(Line{Event: "command", Text: done})
 	return nil
 }
 
@@ -100,7 +101,10 @@ func (b *Backend) Key(key rune) error {
 }
 
 // args are the words after a command's name.
-type args struct{ rest string }
+type args struct {
+	rest string
+	done *string // the command as it is shown
+}
 
 // word returns the next word, and a default if there is none.
 func (a *args) word(without string) string {
@@ -135,7 +139,11 @@ func (a *args) wait(without time.Duration) (time.Duration, error) {
 func (a *args) set(on *bool) error {
 	switch word := a.word(""); word {
 	case "":
-		*on = !*on
+		if *on = !*on; *on {
+			*a.done += " on"
+		} else {
+			*a.done += " off"
+		}
 	case "on":
 		*on = true
 	case "off":
