@@ -1,0 +1,71 @@
+package doctor
+
+import (
+	"fmt"
+	"time"
+)
+
+// unknownName is a subprotocol that no server knows: one that selects it selects any.
+const unknownName = "doctor.invalid"
+
+// knownNames are the subprotocols that are offered.
+var knownNames = []string{
+	"graphql-transport-ws", "graphql-ws", "actioncable-v1-json", "mqtt", "janus-protocol", "v12.stomp", "wamp.2.json",
+	"ocpp2.0.1", "ocpp1.6", "sip", "xmpp", "v1.kernel.websocket.jupyter.org", "centrifuge-json",
+}
+
+var subprotocolCheck = check{
+	name: "subprotocols", does: "open a connection that offers usual subprotocols, and watch it for 1s; once more with the one selected",
+	cost: func(t *Target) cost { return cost{conns: 2, time: 2*t.Timeout + 2*time.Second} },
+	run:  (*examination).subprotocols,
+}
+
+func (x *examination) subprotocols() Finding {
+	switch {
+	case x.shake == nil:
+		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+	case len(x.Subprotocols) > 0:
+		if x.shake.conn == nil {
+			return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		}
+		if s := x.shake.conn.Subprotocol(); s != "" {
+			return Finding{Verdict: OK, Summary: fmt.Sprintf("the server selects %q of those given", s)}
+		}
+		return Finding{Verdict: Fail, Summary: "the server selects none of those given: with WithSubprotocols every attempt fails"}
+	}
+	selected, _ := x.tryNames(append([]string{unknownName}, knownNames...))
+	switch selected {
+	case "":
+		return Finding{Verdict: OK, Summary: fmt.Sprintf("none: the server selects none of %d usual ones", len(knownNames))}
+	case unknownName:
+		return Finding{Verdict: Note, Summary: "the server selects any that is offered, also one that does not exist"}
+	}
+	if x.shake.conn != nil && x.early == nil {
+		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and does not require it; its messages may differ with it", selected)}
+	}
+	before := x.broken
+	_, stays := x.tryNames([]string{selected})
+	if !stays {
+		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and ends a connection with it as well", selected)}
+	}
+	f := Finding{Verdict: Needs, Summary: fmt.Sprintf("the server requires %q", selected), Options: []Option{withSubprotocols(selected)}}
+	if before != "" {
+		f.Evidence = []string{"without it " + before}
+	} else {
+		f.Evidence = []string{"without it: " + ending(x.early)}
+	}
+	x.subprotocol, x.broken, x.early = selected, "", nil
+	return f
+}
+
+// tryNames offers names, and returns the one that is selected, and whether the connection stays for
+// a second.
+func (x *examination) tryNames(names []string) (selected string, stays bool) {
+	l, _, err := x.open(offer{subprotocols: names})
+	if err != nil {
+		return "", false
+	}
+	defer l.close()
+	l.watch(time.Second, nil)
+	return l.conn.Subprotocol(), l.end == nil
+}
