@@ -50,10 +50,7 @@ type clientFlags struct {
 func (f *clientFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	f.given = flags.Changed
-	flags.StringArrayVarP(&f.headers, "header", "H", nil, "a field of the handshake's header, \"Name: SECRET\"; may be given several times")
-	flags.StringArrayVar(&f.subprotocols, "subprotocol", nil, "a subprotocol to offer, the preferred one first; may be given several times")
-	flags.StringVar(&f.login, "login", "", "the first message on every connection: a SECRET")
-	flags.StringVar(&f.token, "token", "", "log in with {\"msg_type\":\"login\",\"token\":SECRET} on every connection")
+	f.addConnecting(c)
 	flags.StringVar(&f.heartbeat, "heartbeat", "", "the message that is sent as a heartbeat (default {\"msg_type\":\"ping\"}, with the --type-field)")
 	flags.DurationVar(&f.heartbeatEvery, "heartbeat-interval", 3*time.Second, "the time between two heartbeats")
 	flags.StringVar(&f.heartbeatType, "heartbeat-answer", "", "the type of the message that answers a heartbeat, for servers that do not answer protocol pings")
@@ -63,12 +60,9 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags.BoolVar(&f.noPings, "no-pings", false, "send no protocol pings, and wait for a silent server for ever")
 	flags.StringVar(&f.typeField, "type-field", "msg_type", "the field that has a message's type")
 	flags.StringSliceVar(&f.typePath, "type-path", nil, "where a message's type is, such as header,event or 0 for the first element of an array")
-	f.tls.add(c)
-	flags.StringVar(&f.proxy, "proxy", "", "the proxy's URL, a SECRET, or none (default from HTTP_PROXY, HTTPS_PROXY and NO_PROXY)")
 	flags.BoolVar(&f.compression, "compression", false, "offer permessage-deflate")
 	flags.BoolVar(&f.crossHost, "cross-host-redirects", false, "follow redirects to other hosts")
 	flags.BoolVar(&f.cookies, "cookies", false, "keep the server's cookies")
-	flags.DurationVar(&f.dialTimeout, "dial-timeout", 10*time.Second, "how long an attempt to connect may take")
 	flags.Int64Var(&f.readLimit, "read-limit", 1<<20, "the largest inbound message, in bytes")
 	flags.BoolVar(&f.strict, "strict", false, "end the connection at a message that is too large or not valid UTF-8, instead of skipping it")
 	flags.IntVar(&f.queue, "queue", 1024, "how many messages may wait to be written; 0: none")
@@ -78,18 +72,34 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags.BoolVar(&f.noReconnect, "no-reconnect", false, "end at the first failure")
 	flags.BoolVar(&f.serverText, "server-text", false, "show the server's own text in errors, in which it may repeat secrets")
 	for _, flag := range []string{
-		"header", "subprotocol", "login", "token", "heartbeat", "heartbeat-interval", "heartbeat-answer", "ping-interval", "silence-timeout",
-		"type-field", "type-path", "dial-timeout", "read-limit", "queue", "queue-bytes", "retry",
+		"heartbeat", "heartbeat-interval", "heartbeat-answer", "ping-interval", "silence-timeout",
+		"type-field", "type-path", "read-limit", "queue", "queue-bytes", "retry",
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
-	_ = c.RegisterFlagCompletionFunc("proxy", cobra.FixedCompletions([]string{"none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("queue-full", cobra.FixedCompletions([]string{"fail", "drop-oldest"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// addConnecting adds the flags without which a connection may be impossible.
+func (f *clientFlags) addConnecting(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringArrayVarP(&f.headers, "header", "H", nil, "a field of the handshake's header, \"Name: SECRET\"; may be given several times")
+	flags.StringArrayVar(&f.subprotocols, "subprotocol", nil, "a subprotocol to offer, the preferred one first; may be given several times")
+	flags.StringVar(&f.login, "login", "", "the first message on every connection: a SECRET")
+	flags.StringVar(&f.token, "token", "", "log in with {\"msg_type\":\"login\",\"token\":SECRET} on every connection")
+	f.tls.add(c)
+	flags.StringVar(&f.proxy, "proxy", "", "the proxy's URL, a SECRET, or none (default from HTTP_PROXY, HTTPS_PROXY and NO_PROXY)")
+	flags.DurationVar(&f.dialTimeout, "dial-timeout", 10*time.Second, "how long an attempt to connect may take")
+	for _, flag := range []string{"header", "subprotocol", "login", "token", "dial-timeout"} {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
+	}
+	_ = c.RegisterFlagCompletionFunc("proxy", cobra.FixedCompletions([]string{"none"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // A setup is what the flags ask for.
 type setup struct {
 	options   []wechatws.Option
+	header    http.Header
 	secrets   []string
 	login     string // the login message; empty for none
 	heartbeat string // the heartbeat; empty for none
@@ -113,7 +123,7 @@ func (s *setup) add(options ...wechatws.Option) { s.options = append(s.options, 
 
 // identify adds the header, the subprotocols and the login.
 func (f *clientFlags) identify(s *setup) error {
-	header := http.Header{}
+	s.header = http.Header{}
 	for _, field := range f.headers {
 		name, value, ok := strings.Cut(field, ":")
 		if !ok { // all of it may be a secret
@@ -123,13 +133,13 @@ func (f *clientFlags) identify(s *setup) error {
 		if err != nil {
 			return err
 		}
-		header.Add(name, secret)
+		s.header.Add(name, secret)
 		if !strings.EqualFold(name, "Host") && !strings.EqualFold(name, "Origin") && !strings.EqualFold(name, "User-Agent") {
 			s.secrets = append(s.secrets, long(secret)...)
 		}
 	}
-	if len(header) > 0 {
-		s.add(wechatws.WithHeader(header))
+	if len(s.header) > 0 {
+		s.add(wechatws.WithHeader(s.header))
 	}
 	if len(f.subprotocols) > 0 {
 		s.add(wechatws.WithSubprotocols(f.subprotocols...))
@@ -224,23 +234,12 @@ func (f *clientFlags) transport(s *setup) error {
 	if config != nil {
 		s.add(wechatws.WithTLSConfig(config))
 	}
-	switch f.proxy {
-	case "":
-	case "none":
-		s.add(wechatws.WithProxy(nil))
-	default:
-		proxy, err := secretOf("proxy", f.proxy)
-		if err != nil {
-			return err
-		}
-		u, err := url.Parse(proxy)
-		if err != nil || u.Host == "" {
-			return wrongFlag("proxy", "", "must be a URL such as http://proxy.example.com:3128, or none")
-		}
-		if password, ok := u.User.Password(); ok {
-			s.secrets = append(s.secrets, password)
-		}
-		s.add(wechatws.WithProxy(http.ProxyURL(u)))
+	proxy, err := f.proxyFunc(s)
+	if err != nil {
+		return err
+	}
+	if f.proxy != "" {
+		s.add(wechatws.WithProxy(proxy))
 	}
 	if f.compression {
 		s.add(wechatws.WithCompression())
@@ -262,6 +261,28 @@ func (f *clientFlags) transport(s *setup) error {
 		s.add(wechatws.WithServerText())
 	}
 	return nil
+}
+
+// proxyFunc returns the function that chooses the proxy; nil: there is none.
+func (f *clientFlags) proxyFunc(s *setup) (func(*http.Request) (*url.URL, error), error) {
+	switch f.proxy {
+	case "":
+		return http.ProxyFromEnvironment, nil
+	case "none":
+		return nil, nil
+	}
+	proxy, err := secretOf("proxy", f.proxy)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(proxy)
+	if err != nil || u.Host == "" {
+		return nil, wrongFlag("proxy", "", "must be a URL such as http://proxy.example.com:3128, or none")
+	}
+	if password, ok := u.User.Password(); ok {
+		s.secrets = append(s.secrets, password)
+	}
+	return http.ProxyURL(u), nil
 }
 
 // wait adds the queue and the schedule.

@@ -9,12 +9,12 @@ import (
 const answerWait = time.Second
 
 var answerCheck = check{
-	name: "answers", does: "send the messages of --send, the first of them twice right behind the login",
+	name: "answers", does: "send the messages of --send, and on another connection the first of them twice as soon as the login is answered",
 	cost: func(t *Target) cost {
 		if len(t.Send) == 0 {
 			return cost{}
 		}
-		n := t.sessions(1, time.Duration(len(t.Send)+3)*answerWait)
+		n := t.sessions(2, time.Duration(len(t.Send)+3)*answerWait)
 		n.messages += len(t.Send) + 2
 		n.bytes += 2 * len(t.Send[0])
 		for _, m := range t.Send {
@@ -29,20 +29,14 @@ func (x *examination) answers() Finding {
 	if len(x.Send) == 0 {
 		return Finding{Verdict: Skipped, Summary: "no messages to send (--send)"}
 	}
+	early := x.atOnce(x.Send[0])
 	l, err := x.openAndLogIn()
 	if err != nil {
 		return x.noConnection(err)
 	}
 	defer l.close()
 	f := Finding{Verdict: OK, Summary: fmt.Sprintf("%s sent", count(len(x.Send), "message"))}
-	if x.Login != nil { // the answer to the login, if there is one
-		x.saw(l.watch(answerWait, func(e event) bool {
-			return e.kind == message && typeOf(e, x.path) == typeOf(event{text: true, data: x.Login}, x.path)
-		}))
-	}
-	l.send(x.Send[0])
-	l.send(x.Send[0])
-	early := l.collect(x)
+	l.collect(x)
 	for i, m := range x.Send {
 		if l.end != nil {
 			break
@@ -63,6 +57,22 @@ func (x *examination) answers() Finding {
 		f.Evidence = append(f.Evidence, "the connection ended: "+ending(l.end.err))
 	}
 	return f
+}
+
+// atOnce returns what follows a message that is sent twice as soon as the login is answered.
+func (x *examination) atOnce(m []byte) []event {
+	l, err := x.openAndLogIn()
+	if err != nil {
+		return nil
+	}
+	defer l.close()
+	if x.Login != nil {
+		kind := typeOf(event{text: true, data: x.Login}, x.path)
+		x.saw(l.watch(answerWait, func(e event) bool { return e.kind == message && typeOf(e, x.path) == kind }))
+	}
+	l.send(m)
+	l.send(m)
+	return l.collect(x)
 }
 
 // collect returns the messages of the next answerWait.

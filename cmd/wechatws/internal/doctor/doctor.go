@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/redact"
 )
 
 // A Target is what is examined, and how. URL is required.
@@ -48,10 +49,14 @@ type Target struct {
 	// Without names checks that are not run.
 	Without []string
 
-	TLS     *tls.Config                                                           // nil: the default
-	Proxy   func(*http.Request) (*url.URL, error)                                 // nil: the environment's
-	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)     // nil: the system's
-	Resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
+	// Secrets are kept out of the report, besides those in the fields above.
+	Secrets []string
+
+	TLS      *tls.Config                                                           // nil: the default
+	Proxy    func(*http.Request) (*url.URL, error)                                 // nil: none
+	OwnProxy bool                                                                  // Proxy is not that of the environment: the code sets it too
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)     // nil: the system's
+	Resolve  func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
 }
 
 // A check asks one question.
@@ -85,11 +90,11 @@ func Names() (names []string) {
 // An examination is one run of the checks. Its fields are what they have found so far.
 type examination struct {
 	*Target
-	ctx     context.Context
-	url     *url.URL
-	secrets []string // that a server may repeat
-	limit   int      // connections that may still be made
-	opened  int      // WebSocket connections made so far
+	ctx    context.Context
+	url    *url.URL
+	hide   *strings.Replacer // of secrets that a server may repeat
+	limit  int               // connections that may still be made
+	opened int               // WebSocket connections made so far
 
 	proxy   *url.URL // nil: none
 	addrs   []netip.Addr
@@ -122,8 +127,8 @@ func Examine(ctx context.Context, t Target, found func(Finding)) (*Report, error
 	plan := planOf(&t)
 	ctx, cancel := context.WithTimeout(ctx, plan.Time)
 	defer cancel()
-	x := &examination{Target: &t, ctx: ctx, url: u, limit: plan.Connections, secrets: secretsOf(&t, u), path: []string{"msg_type"}}
-	r := &Report{Host: u.Scheme + "://" + u.Host, Plan: plan, Started: time.Now()}
+	x := &examination{Target: &t, ctx: ctx, url: u, limit: plan.Connections, hide: redact.New(secretsOf(&t, u)...), path: []string{"msg_type"}}
+	r := &Report{End: End{Host: u.Scheme + "://" + u.Host, Started: time.Now()}}
 	for _, c := range checks() {
 		if slices.Contains(t.Without, c.name) {
 			continue
@@ -132,9 +137,9 @@ func Examine(ctx context.Context, t Target, found func(Finding)) (*Report, error
 		r.Findings = append(r.Findings, f)
 		found(f)
 	}
-	r.Took = time.Since(r.Started)
-	r.Connections = plan.Connections - x.limit
-	r.Code = x.code()
+	r.End.Took = time.Since(r.End.Started)
+	r.End.Connections = plan.Connections - x.limit
+	r.End.Code = x.code()
 	return r, nil
 }
 
@@ -185,9 +190,6 @@ func (t *Target) check() (*url.URL, error) {
 	}
 	if t.MaxMessage == 0 {
 		t.MaxMessage = 1 << 20
-	}
-	if t.Proxy == nil {
-		t.Proxy = http.ProxyFromEnvironment
 	}
 	if t.Dial == nil {
 		t.Dial = (&net.Dialer{}).DialContext

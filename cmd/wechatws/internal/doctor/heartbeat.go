@@ -68,11 +68,14 @@ func (x *examination) heartbeats() Finding {
 		}
 		b := x.try(l, data)
 		x.beats = append(x.beats, b)
-		f.Evidence = append(f.Evidence, b.evidence(x.path))
 		if b.answered() {
 			x.beat = b
 			break
 		}
+	}
+	x.guessPath()
+	for _, b := range x.beats {
+		f.Evidence = append(f.Evidence, b.evidence(x.path))
 	}
 	switch {
 	case x.beat != nil && x.beat.echo:
@@ -145,7 +148,7 @@ func (x *examination) try(l *link, data []byte) *beat {
 		e := events[answer]
 		b.answer, b.took, b.echo = &e, e.at.Sub(began), bytes.Equal(e.data, data)
 		if complains(e, x.path) && !b.echo {
-			b.refused = "answered with " + describe(e, x.path)
+			b.refused = "refused by a message"
 			x.saw(events)
 			return b
 		}
@@ -214,6 +217,8 @@ func (b *beat) shown() string {
 
 func (b *beat) evidence(path []string) string {
 	switch {
+	case b.refused != "" && b.answer != nil:
+		return b.shown() + ": refused, " + describe(*b.answer, path)
 	case b.refused != "":
 		return b.shown() + ": " + b.refused
 	case b.echo:

@@ -12,13 +12,16 @@ var loginCheck = check{name: "login", run: (*examination).login}
 var asks = regexp.MustCompile(`(?i)log.?in|auth|identify|credential|token|forbidden|sign.?in|登录|登陆|鉴权`)
 
 func (x *examination) login() Finding {
+	if x.shake == nil {
+		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+	}
 	var signs []string
 	add := func(s string) {
 		if !slices.Contains(signs, s) && len(signs) < 4 {
 			signs = append(signs, s)
 		}
 	}
-	if x.shake != nil && x.shake.response != nil {
+	if x.shake.response != nil {
 		if s := x.shake.response.StatusCode; s == 401 || s == 403 {
 			add(fmt.Sprintf("status %d", s))
 		}

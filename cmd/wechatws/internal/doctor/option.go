@@ -1,9 +1,11 @@
 package doctor
 
 import (
+	"crypto/tls"
 	"fmt"
 	"go/format"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,9 +36,9 @@ func (x *examination) chosen() (list []Option) {
 func (x *examination) code() string {
 	var b strings.Builder
 	imports := map[string]bool{"github.com/wechatws/wechatws": true}
-	url := strconv.Quote(x.URL)
+	target := strconv.Quote(x.URL)
 	if x.url.RawQuery != "" || x.url.User != nil || x.url.Fragment != "" {
-		url, imports["os"] = `os.Getenv("WS_URL")`, true
+		target, imports["os"] = `os.Getenv("WS_URL")`, true
 	}
 	options := x.given()
 	options = append(options, x.chosen()...)
@@ -48,18 +50,17 @@ func (x *examination) code() string {
 		}
 	}
 	fmt.Fprintf(&b, "// import %s\n", strings.Join(quoted(slices.Sorted(maps.Keys(imports))), ", "))
-	switch {
-	case x.broken != "":
+	if x.broken != "" {
 		fmt.Fprintf(&b, "// It cannot connect yet: %s.\n", x.clean(x.broken))
 	}
 	if len(options) == 0 {
-		fmt.Fprintf(&b, "client, err := wechatws.New(%s)\n", url)
+		fmt.Fprintf(&b, "client, err := wechatws.New(%s)\n", target)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "client, err := wechatws.New(%s,\n%s)\n", url, lines.String())
+	fmt.Fprintf(&b, "client, err := wechatws.New(%s,\n%s)\n", target, lines.String())
 	formatted, err := format.Source([]byte(b.String()))
-	if err != nil {
-		return b.String()
+	if err != nil { // it is code of this package
+		panic(fmt.Sprintf("doctor: %v in %s", err, b.String()))
 	}
 	return string(formatted)
 }
@@ -80,10 +81,10 @@ func (x *examination) given() (options []Option) {
 		options = append(options, withSubprotocols(x.Subprotocols...))
 	}
 	if x.TLS != nil {
-		options = append(options, Option{
-			Code:    "wechatws.WithTLSConfig(&tls.Config{RootCAs: func() *x509.CertPool {\n\troots := x509.NewCertPool()\n\tpem, _ := os.ReadFile(\"ca.pem\") // the file of --ca\n\troots.AppendCertsFromPEM(pem)\n\treturn roots\n}()})",
-			imports: []string{"crypto/tls", "crypto/x509", "os"},
-		})
+		options = append(options, withTLS(x.TLS))
+	}
+	if x.OwnProxy {
+		options = append(options, withProxy(x.proxy))
 	}
 	if x.Login != nil {
 		options = append(options, Option{
@@ -105,4 +106,56 @@ func quoted(names []string) (list []string) {
 		list = append(list, strconv.Quote(name))
 	}
 	return list
+}
+
+// withTLS returns WithTLSConfig for what a command line can ask for. Files are named as they are in the
+// help.
+func withTLS(c *tls.Config) Option {
+	o := Option{imports: []string{"crypto/tls"}}
+	code := "wechatws.WithTLSConfig(&tls.Config{\n"
+	if c.RootCAs != nil {
+		code += `	RootCAs: func() *x509.CertPool {
+		pem, err := os.ReadFile("ca.pem") // the file of --tls-ca
+		if err != nil {
+			panic(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		return roots
+	}(),
+`
+		o.imports = append(o.imports, "crypto/x509", "os")
+	}
+	if c.Certificates != nil {
+		code += `	GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair("cert.pem", "key.pem") // the files of --tls-cert and --tls-key
+		return &pair, err
+	},
+`
+	}
+	if c.ServerName != "" {
+		code += fmt.Sprintf("\tServerName: %q,\n", c.ServerName)
+	}
+	if c.InsecureSkipVerify {
+		code += "\tInsecureSkipVerify: true, // for a trial only\n"
+	}
+	o.Code = code + "})"
+	return o
+}
+
+// withProxy returns WithProxy for a URL, whose user info is read from the environment.
+func withProxy(p *url.URL) Option {
+	switch {
+	case p == nil:
+		return Option{Code: "wechatws.WithProxy(nil)"}
+	case p.User != nil:
+		return Option{
+			Code:    fmt.Sprintf("wechatws.WithProxy(http.ProxyURL(&url.URL{Scheme: %q, Host: %q, User: url.UserPassword(os.Getenv(\"PROXY_USER\"), os.Getenv(\"PROXY_PASSWORD\"))}))", p.Scheme, p.Host),
+			imports: []string{"net/http", "net/url", "os"},
+		}
+	}
+	return Option{
+		Code:    fmt.Sprintf("wechatws.WithProxy(http.ProxyURL(&url.URL{Scheme: %q, Host: %q}))", p.Scheme, p.Host),
+		imports: []string{"net/http", "net/url"},
+	}
 }

@@ -58,6 +58,9 @@ func planOf(t *Target) (p Plan) {
 			continue
 		}
 		n := c.cost(t)
+		if n == (cost{}) {
+			continue
+		}
 		p.Steps = append(p.Steps, Step{c.name, c.does, n.conns, n.time, n.messages, n.bytes})
 		p.Connections += n.conns
 		p.Time += n.time
@@ -77,11 +80,14 @@ func (p Plan) Write(w io.Writer, t Target) error {
 	out.printf("doctor will make at most %s to %s in at most %v, and send at most %s (%s):\n\n",
 		count(p.Connections, "connection"), printable(u.Scheme+"://"+u.Host), p.Time.Round(time.Second), count(p.Messages, "message"), size(p.Bytes))
 	for _, s := range p.Steps {
-		out.printf("%-13s %s (%s", s.Check, s.Does, count(s.Connections, "connection"))
-		if s.Messages > 0 {
-			out.printf(", %s", count(s.Messages, "message"))
+		out.printf("%-13s %s", s.Check, s.Does)
+		switch {
+		case s.Messages > 0:
+			out.printf(" (%s, %s)", count(s.Connections, "connection"), count(s.Messages, "message"))
+		case s.Connections > 0:
+			out.printf(" (%s)", count(s.Connections, "connection"))
 		}
-		out.printf(")\n")
+		out.printf("\n")
 	}
 	out.printf("\n")
 	return out.err

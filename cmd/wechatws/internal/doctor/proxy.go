@@ -6,13 +6,12 @@ import (
 	"net/url"
 )
 
-var proxyCheck = check{
-	name: "proxy", does: "read the proxy's settings in the environment",
-	cost: func(*Target) cost { return cost{} },
-	run:  (*examination).findProxy,
-}
+var proxyCheck = check{name: "proxy", run: (*examination).findProxy}
 
 func (x *examination) findProxy() Finding {
+	if x.Proxy == nil {
+		return Finding{Verdict: OK, Summary: "none"}
+	}
 	u := *x.url
 	u.Scheme = "http"
 	if x.url.Scheme == "wss" {
@@ -26,7 +25,5 @@ func (x *examination) findProxy() Finding {
 		return Finding{Verdict: OK, Summary: "none"}
 	}
 	x.proxy = p
-	f := Finding{Verdict: Note, Summary: fmt.Sprintf("connections go through the proxy %s", (&url.URL{Scheme: p.Scheme, Host: p.Host}).String())}
-	f.Evidence = []string{"from the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY); WithProxy sets another one"}
-	return f
+	return Finding{Verdict: Note, Summary: fmt.Sprintf("connections go through %s", (&url.URL{Scheme: p.Scheme, Host: p.Host}).String())}
 }

@@ -34,23 +34,27 @@ type Finding struct {
 
 // A Report is the result of an examination.
 type Report struct {
+	Findings []Finding
+	End      End
+}
+
+// Failed returns the checks with the verdict Fail.
+func (r *Report) Failed() (names []string) {
+	for _, f := range r.Findings {
+		if f.Verdict == Fail {
+			names = append(names, f.Check)
+		}
+	}
+	return names
+}
+
+// An End is what follows the findings.
+type End struct {
 	Host        string        `json:"host"` // scheme and host of the URL
 	Started     time.Time     `json:"started"`
 	Took        time.Duration `json:"took_ns"`
 	Connections int           `json:"connections"` // that were made
-	Plan        Plan          `json:"plan"`
-	Findings    []Finding     `json:"findings"`
-	Code        string        `json:"code"` // a call of wechatws.New with its imports in a comment
-}
-
-// Failed reports whether a finding has the verdict Fail.
-func (r *Report) Failed() bool {
-	for _, f := range r.Findings {
-		if f.Verdict == Fail {
-			return true
-		}
-	}
-	return false
+	Code        string        `json:"code"`        // a call of wechatws.New; its imports are in a comment
 }
 
 // Finding returns the finding of a check, or a zero one.
@@ -63,24 +67,36 @@ func (r *Report) Finding(check string) Finding {
 	return Finding{}
 }
 
-// Write writes a finding as text.
-func (f Finding) Write(w io.Writer) error {
-	out := printer{w: w}
-	out.printf("%-13s %-8s %s\n", f.Check, f.Verdict, f.Summary)
-	for _, e := range f.Evidence {
-		out.printf("%22s  %s\n", "", e)
-	}
-	for _, o := range f.Options {
-		out.printf("%22s  → %s\n", "", strings.Join(strings.Fields(o.Code), " "))
-	}
-	return out.err
+// A Text writes findings as text.
+type Text struct {
+	out printer
+	why string // the last check was skipped
 }
 
-// WriteEnd writes what follows the findings.
-func (r *Report) WriteEnd(w io.Writer) error {
-	out := printer{w: w}
-	out.printf("\n%d connections in %v. The call that fits:\n\n%s", r.Connections, r.Took.Round(time.Second/10), r.Code)
-	return out.err
+// NewText returns a Text that writes to w.
+func NewText(w io.Writer) *Text { return &Text{out: printer{w: w}} }
+
+// Finding writes a finding.
+func (t *Text) Finding(f Finding) error {
+	summary := f.Summary
+	if f.Verdict == Skipped && f.Summary == t.why {
+		summary = "likewise"
+	}
+	t.why = f.Summary
+	t.out.printf("%-13s %-7s  %s\n", f.Check, f.Verdict, summary)
+	for _, e := range f.Evidence {
+		t.out.printf("%23s  %s\n", "", e)
+	}
+	for _, o := range f.Options {
+		t.out.printf("%23s→ %s\n", "", strings.Join(strings.Fields(o.Code), " "))
+	}
+	return t.out.err
+}
+
+// End writes what follows the findings.
+func (t *Text) End(e End) error {
+	t.out.printf("\n%s in %v. The call that fits:\n\n%s", count(e.Connections, "connection"), e.Took.Round(time.Second/10), e.Code)
+	return t.out.err
 }
 
 // A printer keeps the first error of its writer.
@@ -96,7 +112,7 @@ func (p *printer) printf(format string, args ...any) {
 }
 
 // maxText is how long a text from outside may be, in bytes.
-const maxText = 300
+const maxText = 400
 
 // printable returns text from outside, safe to print and cut.
 func printable(s string) string {

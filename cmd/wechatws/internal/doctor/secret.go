@@ -22,7 +22,7 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 	for _, values := range u.Query() {
 		secrets = append(secrets, values...)
 	}
-	secrets = append(secrets, u.RawQuery, u.User.Username())
+	secrets = append(append(secrets, t.Secrets...), u.RawQuery, u.User.Username())
 	if password, ok := u.User.Password(); ok {
 		secrets = append(secrets, password)
 	}
@@ -35,17 +35,12 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 			}
 		})
 	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minSecret })
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a longer one may hold a shorter one
-	return slices.Compact(secrets)
+	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minSecret })
 }
 
 // clean returns text for a report: printable, cut, without the target's secrets.
 func (x *examination) clean(s string) string {
-	for _, secret := range x.secrets {
-		s = strings.ReplaceAll(s, secret, "[hidden]")
-	}
-	return printable(s)
+	return printable(x.hide.Replace(s))
 }
 
 // walk calls fn with every value in a JSON value, and the name of the field that it is in.
