@@ -15,12 +15,11 @@ var closeCheck = check{
 }
 
 func (x *examination) closing() Finding {
-	l, err := x.openAndLogIn()
-	if err != nil {
-		return x.noConnection(err)
+	l, none := x.settled()
+	if none != nil {
+		return *none
 	}
 	defer l.close()
-	x.saw(l.settle(time.Second/4, time.Second))
 	began := time.Now()
 	l.write(func() error { return l.conn.AppendClose(1000, "") })
 	x.saw(l.watch(closeWait, nil))

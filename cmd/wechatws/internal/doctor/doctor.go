@@ -73,8 +73,8 @@ func checks() []check {
 	return []check{
 		dnsCheck, proxyCheck, addressCheck, tlsCheck,
 		handshakeCheck, redirectCheck, subprotocolCheck, clockCheck, retryCheck, compressionCheck,
-		messageCheck, pingCheck, heartbeatCheck, answerCheck, typeCheck,
-		silenceCheck, closeCheck, sizeCheck,
+		messageCheck, pingCheck, heartbeatCheck, answerCheck,
+		silenceCheck, typeCheck, closeCheck, sizeCheck,
 		encodingCheck, loginCheck, timeCheck, clientCheck,
 	}
 }

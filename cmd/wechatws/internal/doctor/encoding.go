@@ -197,11 +197,11 @@ func (x *examination) identifiers() (lines []string) {
 
 func sortedNames(object map[string]any) []string { return slices.Sorted(maps.Keys(object)) }
 
-// jsonText returns a value as JSON, cut.
+// jsonText returns a value as JSON.
 func jsonText(v any) string {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return "?"
-	}
-	return printable(string(data[:min(len(data), maxText)]))
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // it was decoded from JSON
+	return strings.TrimSpace(b.String())
 }

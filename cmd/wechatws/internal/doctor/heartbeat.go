@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxBeats = 6 // heartbeats that are tried
-	beatWait = 1500 * time.Millisecond
+	maxBeats   = 5 // heartbeats that are tried
+	beatRounds = 3 // how often each of them has to be answered: one answer may be a coincidence
+	beatWait   = 1500 * time.Millisecond
 )
 
 // A beat is a heartbeat that was tried.
@@ -30,11 +31,11 @@ type beat struct {
 }
 
 var heartbeatCheck = check{
-	name: "heartbeat", does: fmt.Sprintf("try usual heartbeats until one is answered, %d at most, each twice; a connection that one ends is opened again", maxBeats),
+	name: "heartbeat", does: fmt.Sprintf("try usual heartbeats until one is answered, %d at most, each up to %d times; a connection that one ends is opened again", maxBeats, beatRounds),
 	cost: func(t *Target) cost {
-		n := t.sessions(maxBeats, maxBeats*2*beatWait)
-		n.messages += 2 * maxBeats
-		n.bytes += 2 * maxBeats * max(64, len(t.Heartbeat))
+		n := t.sessions(maxBeats, maxBeats*(beatRounds+1)*beatWait)
+		n.messages += beatRounds * maxBeats
+		n.bytes += beatRounds * maxBeats * max(64, len(t.Heartbeat))
 		return n
 	},
 	run: (*examination).heartbeats, open: true,
@@ -123,37 +124,39 @@ func (x *examination) candidates() (list [][]byte) {
 			add(fmt.Sprintf(`{%q:"ping"}`, name))
 		}
 	}
-	add("ping")
+	if slices.ContainsFunc(x.seen, func(e event) bool { _, ok := valueOf(e); return e.text && !ok }) {
+		add("ping") // not to a server of JSON only: some end at text that is not
+	}
 	return list
 }
 
 // try sends a heartbeat, and again if something followed that may be its answer.
 func (x *examination) try(l *link, data []byte) *beat {
 	b := &beat{data: data, own: x.Heartbeat != nil}
-	for range 2 {
+	var first event
+	for round := range beatRounds {
 		began := time.Now()
 		l.send(data)
-		events := l.watch(beatWait, func(e event) bool { return e.kind == message && x.mayAnswer(e, data) })
-		answer := slices.IndexFunc(events, func(e event) bool { return e.kind == message && x.mayAnswer(e, data) })
+		events := l.watch(beatWait, func(e event) bool { return x.mayAnswer(e, data) })
 		if l.end != nil {
-			b.answer, b.refused = nil, ending(l.end.err)
 			x.saw(events)
+			b.answer, b.refused = nil, ending(l.end.err)
 			return b
 		}
-		if answer < 0 {
+		e := events[max(0, len(events)-1):]
+		if len(e) == 0 || !x.mayAnswer(e[0], data) || round > 0 && looks(e[0], x.path) != looks(first, x.path) {
 			x.saw(events)
 			b.answer = nil
 			return b
 		}
-		e := events[answer]
-		b.answer, b.took, b.echo = &e, e.at.Sub(began), bytes.Equal(e.data, data)
-		if complains(e, x.path) && !b.echo {
-			b.refused = "refused by a message"
+		first, b.answer, b.took, b.echo = e[0], &e[0], e[0].at.Sub(began), bytes.Equal(e[0].data, data)
+		if complains(e[0], x.path) && !b.echo {
 			x.saw(events)
+			b.refused = "refused by a message"
 			return b
 		}
 	}
-	x.saw([]event{*b.answer})
+	x.saw([]event{first})
 	return b
 }
 
@@ -163,6 +166,9 @@ var answers = regexp.MustCompile(`(?i)pong|ack|alive|heart`)
 // mayAnswer reports whether a message may be the answer to a heartbeat: it is called so, or it is
 // unlike all that came unasked.
 func (x *examination) mayAnswer(e event, data []byte) bool {
+	if e.kind != message {
+		return false
+	}
 	if bytes.Equal(e.data, data) || !e.text && e.size < 16 {
 		return true
 	}

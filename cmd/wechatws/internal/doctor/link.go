@@ -27,6 +27,9 @@ const (
 	pause       = 100 * time.Millisecond // between two connections
 )
 
+// errEnough is the end of a connection on which too much arrives.
+var errEnough = fmt.Errorf("doctor has ended it: more than %s has arrived", size(maxReceived))
+
 // A kind is what an event is.
 type kind int
 
@@ -154,6 +157,21 @@ func (x *examination) openAndLogIn() (*link, error) {
 	return l, nil
 }
 
+// settled is openAndLogIn, and waits until nothing more arrives. If that fails, or the connection ends
+// meanwhile, the finding says so.
+func (x *examination) settled() (*link, *Finding) {
+	l, err := x.openAndLogIn()
+	if err != nil {
+		return nil, &Finding{Verdict: Unknown, Summary: "no connection for it", Evidence: []string{err.Error()}}
+	}
+	x.saw(l.settle(time.Second/4, time.Second))
+	if l.end != nil {
+		l.close()
+		return nil, &Finding{Verdict: Unknown, Summary: "the connection ended before anything was sent: " + ending(l.end.err)}
+	}
+	return l, nil
+}
+
 // close ends the connection without a close frame, and waits for its goroutines.
 func (l *link) close() {
 	l.stop()
@@ -183,7 +201,7 @@ func (l *link) receive() {
 		}
 		b.Release()
 		if l.received > maxReceived {
-			l.put(event{kind: end, at: at, err: fmt.Errorf("more than %s arrived", size(maxReceived))})
+			l.put(event{kind: end, at: at, err: errEnough})
 			l.conn.Abort()
 			return
 		}

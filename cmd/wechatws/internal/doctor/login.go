@@ -54,6 +54,9 @@ func (x *examination) login() Finding {
 	case len(signs) > 0:
 		return Finding{Verdict: Note, Summary: "it seems that one is needed: run doctor again with --login or --header", Evidence: signs}
 	}
+	if x.broken != "" {
+		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+	}
 	return Finding{Verdict: OK, Summary: "no sign that one is needed"}
 }
 

@@ -16,14 +16,14 @@ const (
 
 var pingCheck = check{
 	name: "pings", does: fmt.Sprintf("send %d protocol pings", pings),
-	cost: func(t *Target) cost { return t.sessions(1, pings*pongWait) },
+	cost: func(t *Target) cost { return t.sessions(1, pings*(pongWait+pingPause)+time.Second) },
 	run:  (*examination).pings, open: true,
 }
 
 func (x *examination) pings() Finding {
-	l, err := x.openAndLogIn()
-	if err != nil {
-		return x.noConnection(err)
+	l, none := x.settled()
+	if none != nil {
+		return *none
 	}
 	defer l.close()
 	for range pings {

@@ -66,8 +66,11 @@ func (x *examination) silence() Finding {
 	wg.Wait()
 	for _, v := range x.vigils {
 		x.saw(v.events)
-		f.Evidence = append(f.Evidence, v.evidence()...)
 		v.link.close()
+	}
+	x.guessPath()
+	for _, v := range x.vigils {
+		f.Evidence = append(f.Evidence, v.evidence(x.path)...)
 	}
 	x.judge(&f)
 	return f
@@ -104,14 +107,15 @@ func (v *vigil) watch(d time.Duration) {
 	v.lasted = v.link.lasted()
 }
 
-func (v *vigil) stayed() bool { return v.link.end == nil }
+// stayed reports whether the server has not ended the connection.
+func (v *vigil) stayed() bool { return v.link.end == nil || v.link.end.err == errEnough }
 
 // unasked is what signs of life of a server are called.
 var unasked = regexp.MustCompile(`(?i)ping|heartbeat|keep.?alive|^\{\}$`)
 
-func (v *vigil) evidence() (lines []string) {
+func (v *vigil) evidence(path []string) (lines []string) {
 	line := fmt.Sprintf("%s: open for %v", v.what, v.lasted.Round(100*time.Millisecond))
-	if !v.stayed() {
+	if v.link.end != nil {
 		line = fmt.Sprintf("%s: ended after %v, %s", v.what, v.lasted.Round(100*time.Millisecond), ending(v.link.end.err))
 	}
 	lines = append(lines, line)
@@ -131,7 +135,7 @@ func (v *vigil) evidence() (lines []string) {
 		lines = append(lines, "the server sends protocol pings"+every(control)+"; the library answers them")
 	}
 	if len(application) > 1 {
-		lines = append(lines, fmt.Sprintf("the server sends %s%s: if it expects an answer, see WithReply", printable(string(application[0].data)), every(application)))
+		lines = append(lines, fmt.Sprintf("the server sends %s%s: if it expects an answer, see WithReply", describe(application[0], path), every(application)))
 	}
 	return lines
 }
@@ -204,18 +208,17 @@ func (x *examination) need(f *Finding, b *beat, limit time.Duration) {
 	}
 }
 
-// spare sets the options for a server that needs no heartbeats.
+// spare sets the options for a server that needs no heartbeats, as far as was seen: one that it answers
+// is sent all the same, as the server may have a longer limit.
 func (x *examination) spare(f *Finding) {
 	switch {
-	case !x.pongs && x.beat != nil:
-		f.Options = append(f.Options, x.beat.option(true, x.path))
-	case !x.pongs:
-		if b := x.defaultBeat(); x.refuses(b) {
-			f.Options = append(f.Options, withoutHeartbeat())
-		}
-		f.Options = append(f.Options, withoutLiveness())
-	case x.refuses(x.defaultBeat()):
+	case x.beat != nil && (!x.pongs || !x.isDefault(x.beat)):
+		f.Options = append(f.Options, x.beat.option(!x.pongs, x.path))
+	case x.beat == nil && x.refuses(x.defaultBeat()):
 		f.Options = append(f.Options, withoutHeartbeat())
+	}
+	if !x.pongs && x.beat == nil {
+		f.Options = append(f.Options, withoutLiveness())
 	}
 	if len(f.Options) > 0 {
 		f.Verdict = Needs

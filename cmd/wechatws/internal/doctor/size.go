@@ -14,11 +14,11 @@ const (
 var sizeCheck = check{
 	name: "size", does: "send messages of 1 KiB, 4 KiB and so on, up to the largest size (--max-message), each followed by a ping",
 	cost: func(t *Target) cost {
-		n := t.sessions(1, 0)
+		n := t.sessions(1, time.Second)
 		for _, size := range t.sizes() {
 			n.messages++
 			n.bytes += size
-			n.time += sizeWait + time.Duration(size/(8<<10))*time.Second
+			n.time += sizeWait + time.Duration(size/(64<<10))*time.Second
 		}
 		return n
 	},
@@ -34,16 +34,15 @@ func (t *Target) sizes() (list []int) {
 }
 
 func (x *examination) largest() Finding {
-	l, err := x.openAndLogIn()
-	if err != nil {
-		return x.noConnection(err)
+	l, none := x.settled()
+	if none != nil {
+		return *none
 	}
 	defer l.close()
-	x.saw(l.settle(time.Second/4, time.Second))
 	taken := 0
 	for _, n := range x.sizes() {
 		l.send(x.padded(n))
-		wait := sizeWait + time.Duration(n/(8<<10))*time.Second
+		wait := sizeWait + time.Duration(n/(64<<10))*time.Second
 		if x.pongs {
 			l.roundTrip(wait)
 		} else {

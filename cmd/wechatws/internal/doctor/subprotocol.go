@@ -2,21 +2,23 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // unknownName is a subprotocol that no server knows: one that selects it selects any.
 const unknownName = "doctor.invalid"
 
-// knownNames are the subprotocols that are offered.
-var knownNames = []string{
-	"graphql-transport-ws", "graphql-ws", "actioncable-v1-json", "mqtt", "janus-protocol", "v12.stomp", "wamp.2.json",
-	"ocpp2.0.1", "ocpp1.6", "sip", "xmpp", "v1.kernel.websocket.jupyter.org", "centrifuge-json",
+// knownNames are the subprotocols that are offered, in two lists: libwebsockets refuses a handshake
+// with a list of 128 bytes.
+var knownNames = [][]string{
+	{"graphql-transport-ws", "graphql-ws", "actioncable-v1-json", "mqtt", "janus-protocol", "v12.stomp", "ocpp1.6"},
+	{"wamp.2.json", "v1.kernel.websocket.jupyter.org", "ocpp2.0.1", "sip", "xmpp"},
 }
 
 var subprotocolCheck = check{
-	name: "subprotocols", does: "open a connection that offers usual subprotocols, and watch it for 1s; once more with the one selected",
-	cost: func(t *Target) cost { return cost{conns: 2, time: 2*t.Timeout + 2*time.Second} },
+	name: "subprotocols", does: "open connections that offer usual subprotocols, and watch them for 1s; once more with the one selected",
+	cost: func(t *Target) cost { return cost{conns: 3, time: 3 * (t.Timeout + pause + time.Second)} },
 	run:  (*examination).subprotocols,
 }
 
@@ -33,11 +35,18 @@ func (x *examination) subprotocols() Finding {
 		}
 		return Finding{Verdict: Fail, Summary: "the server selects none of those given: with WithSubprotocols every attempt fails"}
 	}
-	selected, _ := x.tryNames(append([]string{unknownName}, knownNames...))
-	switch selected {
-	case "":
-		return Finding{Verdict: OK, Summary: fmt.Sprintf("none: the server selects none of %d usual ones", len(knownNames))}
-	case unknownName:
+	selected := ""
+	for _, names := range knownNames {
+		if selected == "" && x.reached != "" {
+			selected, _ = x.tryNames(append([]string{unknownName}, names...))
+		}
+	}
+	switch {
+	case selected == "" && x.broken != "":
+		return Finding{Verdict: Unknown, Summary: "the server selects none of the usual ones, and no handshake succeeds without"}
+	case selected == "":
+		return Finding{Verdict: OK, Summary: fmt.Sprintf("none: the server selects none of %d usual ones", len(slices.Concat(knownNames...)))}
+	case selected == unknownName:
 		return Finding{Verdict: Note, Summary: "the server selects any that is offered, also one that does not exist"}
 	}
 	if x.shake.conn != nil && x.early == nil {

@@ -32,7 +32,7 @@ func (x *examination) secure() Finding {
 	if config.ServerName == "" {
 		config.ServerName = x.url.Hostname()
 	}
-	roots := config.RootCAs
+	roots, unverified := config.RootCAs, config.InsecureSkipVerify
 	config.InsecureSkipVerify = true // the chain is wanted as evidence too if it is invalid; it is verified below
 	config.MinVersion = tls.VersionTLS10
 	config.NextProtos = []string{"http/1.1"}
@@ -88,12 +88,17 @@ func (x *examination) secure() Finding {
 	case err != nil:
 		f.Summary = "the certificate cannot be verified: " + err.Error()
 	case state.Version < tls.VersionTLS12:
+		unverified = false
 		f.Summary = tls.VersionName(state.Version) + " is too old: the library requires TLS 1.2"
 	case leaf.NotAfter.Sub(now) < renewal:
 		f.Verdict, f.Summary = Note, fmt.Sprintf("%s, and the certificate expires in %v", tls.VersionName(state.Version), days(leaf.NotAfter.Sub(now)))
 		return f
 	default:
 		f.Summary = fmt.Sprintf("%s, the certificate is valid for another %v", tls.VersionName(state.Version), days(leaf.NotAfter.Sub(now)))
+		return f
+	}
+	if unverified {
+		f.Verdict, f.Summary = Note, "it is not verified: "+f.Summary
 		return f
 	}
 	f.Verdict, x.broken = Fail, f.Summary

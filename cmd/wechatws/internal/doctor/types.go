@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,9 +20,9 @@ func (x *examination) types() Finding {
 	case !x.typed:
 		return Finding{Verdict: Note, Summary: "no usual field has a type: see WithTypeField, WithTypePath and WithTypeFunc; On(client, \"\", …) receives messages without one"}
 	}
-	names, with := x.typeNames()
+	_, with := x.typeNames()
 	f := Finding{Verdict: OK, Summary: fmt.Sprintf("%s has it, the default, in %d of %d messages", field(x.path), with, len(x.seen))}
-	f.Evidence = []string{"types: " + strings.Join(names, ", ")}
+	f.Evidence = x.largestOfEach()
 	if len(x.path) == 1 && x.path[0] == "msg_type" {
 		return f
 	}
@@ -32,6 +33,24 @@ func (x *examination) types() Finding {
 	}
 	f.Options = []Option{option}
 	return f
+}
+
+// largestOfEach describes the largest message of each type.
+func (x *examination) largestOfEach() (lines []string) {
+	const most = 12
+	largest := map[string]event{}
+	for _, e := range x.seen {
+		if kind := typeOf(e, x.path); e.text && e.size >= largest[kind].size {
+			largest[kind] = e
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(largest)) {
+		if len(lines) == most {
+			return append(lines, fmt.Sprintf("… and %d other types", len(largest)-most))
+		}
+		lines = append(lines, describe(largest[kind], x.path))
+	}
+	return lines
 }
 
 // typeNames returns the types that messages had, and how many messages had one.
