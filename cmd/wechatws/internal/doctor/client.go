@@ -12,21 +12,43 @@ import (
 // trial is how long the client runs: long enough for its liveness to judge the server.
 const trial = 12 * time.Second
 
+// maxTrials is how many clients run, one after the other.
+const maxTrials = 1 + maxBeats
+
 var clientCheck = check{
-	name: "client", does: fmt.Sprintf("run a client with the options found for %v", trial),
+	name: "client", does: fmt.Sprintf("run a client with the options found for %v; again with heartbeats, up to %d times, if it does not last", trial, maxTrials-1),
 	cost: func(t *Target) cost {
-		n := t.sessions(1, trial+5*time.Second)
-		n.messages += int(trial / time.Second)
-		n.bytes += int(trial/time.Second) * max(64, len(t.Heartbeat))
+		n := t.sessions(maxTrials, maxTrials*(trial+5*time.Second))
+		n.messages += maxTrials * int(trial/time.Second)
+		n.bytes += maxTrials * int(trial/time.Second) * max(64, len(t.Heartbeat))
 		return n
 	},
 	run: (*examination).client, open: true,
 }
 
 func (x *examination) client() Finding {
-	if x.limit == 0 {
-		return x.noConnection(fmt.Errorf("the connections of the plan are used up"))
+	f, lasted := x.trial(x.chosen())
+	if lasted {
+		return f
 	}
+	// The server may count the signs of life of all connections of one user together, and so have
+	// shown no limit of silence.
+	for _, b := range x.beats {
+		if b.refused != "" || x.limit == 0 {
+			continue
+		}
+		o := b.option(!x.pongs && b.answered(), x.path)
+		if repaired, lasted := x.trial(append(x.chosen(), o)); lasted {
+			repaired.Verdict, repaired.Options = Needs, []Option{o}
+			repaired.Evidence = append(f.Evidence, "that was without this heartbeat")
+			return repaired
+		}
+	}
+	return f
+}
+
+// trial runs a client, and reports whether its connection lasted.
+func (x *examination) trial(found []Option) (f Finding, lasted bool) {
 	x.limit--
 	options := append(x.dialing(), wechatws.WithoutReconnect())
 	if len(x.Subprotocols) > 0 {
@@ -35,32 +57,27 @@ func (x *examination) client() Finding {
 	if x.Login != nil {
 		options = append(options, wechatws.WithLoginMessage(wechatws.Text(x.Login)))
 	}
-	for _, o := range x.chosen() {
+	for _, o := range found {
 		options = append(options, o.value)
 	}
 	client, err := wechatws.New(x.URL, options...)
 	if err != nil {
-		return Finding{Verdict: Fail, Summary: "the options do not fit each other", Evidence: []string{err.Error()}}
+		return Finding{Verdict: Fail, Summary: "the options do not fit each other", Evidence: []string{err.Error()}}, false
 	}
 	defer func() { client.CloseNow(); <-client.Done() }()
 	var mu sync.Mutex
 	var problems []string
-	note := func(s string) {
+	client.OnError(func(_ context.Context, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(problems) < 4 {
-			problems = append(problems, s)
-		}
-	}
-	client.OnError(func(_ context.Context, err error) { note(err.Error()) })
-	client.OnClose(func(_ context.Context, e wechatws.CloseEvent) {
-		if e.Remote {
-			note(fmt.Sprintf("the connection ended with %d", e.Code))
+			problems = append(problems, err.Error())
 		}
 	})
 	if err := client.Connect(x.ctx); err != nil {
-		return Finding{Verdict: Fail, Summary: "it does not connect", Evidence: []string{err.Error()}}
+		return Finding{Verdict: Fail, Summary: "it does not connect", Evidence: []string{err.Error()}}, false
 	}
+	began := time.Now()
 	timer := time.NewTimer(trial)
 	defer timer.Stop()
 	select {
@@ -71,15 +88,16 @@ func (x *examination) client() Finding {
 	s := client.Stats()
 	mu.Lock()
 	defer mu.Unlock()
-	f := Finding{Verdict: OK, Summary: fmt.Sprintf("open for %v with the options above, %s received", trial, count(int(s.MessagesIn), "message")), Evidence: problems}
-	switch {
-	case s.State != wechatws.StateOpen:
-		f.Verdict, f.Summary = Fail, "its connection does not last with the options above"
+	if s.State != wechatws.StateOpen {
+		f := Finding{Verdict: Fail, Summary: fmt.Sprintf("its connection ended after %v", round(time.Since(began))), Evidence: problems}
 		if s.LastError != nil {
 			f.Evidence = append(f.Evidence, s.LastError.Error())
 		}
-	case len(problems) > 0:
+		return f, false
+	}
+	f = Finding{Verdict: OK, Summary: fmt.Sprintf("open for %v with the options found, %s received", trial, count(int(s.MessagesIn), "message"))}
+	if f.Evidence = problems; len(problems) > 0 {
 		f.Verdict = Note
 	}
-	return f
+	return f, true
 }

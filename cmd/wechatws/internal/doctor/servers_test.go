@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,7 +101,7 @@ func TestServers(t *testing.T) {
 		},
 		"the subprotocol that is offered is not selected": {
 			target: func(t *Target) { t.Subprotocols = []string{"chat.v9"} },
-			check:  "handshake", want: Fail, says: "subprotocol", failed: true,
+			check:  "subprotocols", want: Fail, says: "the server selects none of those given", failed: true,
 		},
 		"compression": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.Accept(wstest.WithCompression())) },
@@ -108,11 +109,41 @@ func TestServers(t *testing.T) {
 		},
 		"no answer to the handshake": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.NoAnswer()) },
-			check:  "handshake", want: Fail, says: "the handshake fails", failed: true,
+			check:  "handshake", want: Note, says: "the handshake fails", failed: true,
 		},
 		"the handshake is cut": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.CutHandshake(wstest.FIN)) },
-			check:  "handshake", want: Fail, says: "ends the connection instead of answering", failed: true,
+			check:  "handshake", want: Note, says: "ends the connection instead of answering", failed: true,
+		},
+		"a handshake without a subprotocol is cut": {
+			server: func(s *wstest.Server) {
+				s.AnswerFunc(func(r *http.Request) wstest.Answer {
+					if r.Header.Get("Sec-WebSocket-Protocol") == "" {
+						return wstest.CutHandshake(wstest.FIN)
+					}
+					return wstest.Accept(wstest.WithSubprotocols("janus-protocol"))
+				})
+			},
+			check: "subprotocols", want: Needs, says: "without it the handshake fails", code: `wechatws.WithSubprotocols("janus-protocol")`,
+		},
+		"all connections count as one": {
+			server: func(s *wstest.Server) {
+				var beats atomic.Int64
+				s.OnMessage(func(_ *wstest.Conn, m wstest.Message) {
+					if m.Text() == `{"type":"HEARTBEAT"}` {
+						beats.Add(1)
+					}
+				})
+				s.OnConn(func(c *wstest.Conn) {
+					_ = c.Send(`{"type":"OPEN"}`)
+					for last := beats.Load(); wait(c, 5*time.Second); last = beats.Load() {
+						if beats.Load() == last {
+							c.Cut(wstest.FIN)
+						}
+					}
+				})
+			},
+			check: "client", want: Needs, says: "that was without this heartbeat", code: "`{\"type\":\"HEARTBEAT\"}`",
 		},
 		"401": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.Status(401, nil, "no")) },

@@ -35,21 +35,23 @@ func (x *examination) subprotocols() Finding {
 		}
 		return Finding{Verdict: Fail, Summary: "the server selects none of those given: with WithSubprotocols every attempt fails"}
 	}
-	selected := ""
+	selected, opened := "", x.shake.conn != nil
 	for _, names := range knownNames {
-		if selected == "" && x.reached != "" {
+		if selected == "" && (opened || x.shake.response == nil) {
 			selected, _ = x.tryNames(append([]string{unknownName}, names...))
 		}
 	}
 	switch {
+	case selected == "" && x.shake.response != nil && x.broken != "":
+		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
 	case selected == "" && x.broken != "":
-		return Finding{Verdict: Unknown, Summary: "the server selects none of the usual ones, and no handshake succeeds without"}
+		return Finding{Verdict: Fail, Summary: "the handshake fails with usual ones as well"}
 	case selected == "":
 		return Finding{Verdict: OK, Summary: fmt.Sprintf("none: the server selects none of %d usual ones", len(slices.Concat(knownNames...)))}
 	case selected == unknownName:
 		return Finding{Verdict: Note, Summary: "the server selects any that is offered, also one that does not exist"}
 	}
-	if x.shake.conn != nil && x.early == nil {
+	if opened && x.early == nil {
 		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and does not require it; its messages may differ with it", selected)}
 	}
 	before := x.broken
@@ -70,11 +72,14 @@ func (x *examination) subprotocols() Finding {
 // tryNames offers names, and returns the one that is selected, and whether the connection stays for
 // a second.
 func (x *examination) tryNames(names []string) (selected string, stays bool) {
-	l, _, err := x.open(offer{subprotocols: names})
+	l, d, err := x.open(offer{subprotocols: names})
 	if err != nil {
 		return "", false
 	}
 	defer l.close()
+	if x.shake.conn == nil {
+		x.shake = &d
+	}
 	l.watch(time.Second, nil)
 	return l.conn.Subprotocol(), l.end == nil
 }
