@@ -63,8 +63,8 @@ func (f *doctorFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	plan, err := doctor.NewPlan(t)
-	if err != nil {
-		return usageError{err}
+	if err != nil { // about what is given
+		return usageError{inFlags(err)}
 	}
 	w := c.OutOrStdout()
 	if asJSON(c) {
@@ -102,7 +102,7 @@ func (f *doctorFlags) run(c *cobra.Command, args []string) error {
 	case c.Context().Err() != nil:
 		return c.Context().Err()
 	case len(report.Failed()) > 0:
-		return fmt.Errorf("not everything is well: %s", strings.Join(report.Failed(), ", "))
+		return fmt.Errorf("no client could connect, or stay connected: see %s", strings.Join(report.Failed(), ", "))
 	}
 	return nil
 }
