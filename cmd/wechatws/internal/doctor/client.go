@@ -40,7 +40,8 @@ func (x *examination) client() Finding {
 		o := b.option(!x.pongs && b.answered(), x.path)
 		if repaired, lasted := x.trial(append(x.chosen(), o)); lasted {
 			repaired.Verdict, repaired.Options = Needs, []Option{o}
-			repaired.Evidence = append(f.Evidence, "that was without this heartbeat")
+			repaired.Summary += "; without a heartbeat, " + f.Summary
+			repaired.Evidence = append(f.Evidence, "the check of silence cannot see it: the server counts the heartbeats of all connections of a user as one")
 			return repaired
 		}
 	}
@@ -89,7 +90,7 @@ func (x *examination) trial(found []Option) (f Finding, lasted bool) {
 	mu.Lock()
 	defer mu.Unlock()
 	if s.State != wechatws.StateOpen {
-		f := Finding{Verdict: Fail, Summary: fmt.Sprintf("its connection ended after %v", round(time.Since(began))), Evidence: problems}
+		f := Finding{Verdict: Fail, Summary: fmt.Sprintf("the connection ended after %v", round(time.Since(began))), Evidence: problems}
 		if s.LastError != nil {
 			f.Evidence = append(f.Evidence, s.LastError.Error())
 		}

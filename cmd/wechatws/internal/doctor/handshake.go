@@ -70,9 +70,9 @@ func (x *examination) refused(d dialed, err error) Finding {
 	case 101:
 		f.Summary = "the server's answer is not a valid upgrade: " + err.Error()
 	case 401:
-		f.Summary += ": it wants credentials in the handshake (here: --header)"
+		f.Summary += ": it wants credentials in the handshake (--header)"
 	case 403:
-		f.Summary += ": it wants credentials or an Origin in the handshake (here: --header)"
+		f.Summary += ": it wants credentials or an Origin in the handshake (--header)"
 	case 404:
 		f.Summary += ": is the path right?"
 	case 426:

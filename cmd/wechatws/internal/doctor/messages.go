@@ -29,7 +29,7 @@ func (x *examination) firstMessages() Finding {
 	case len(list) > 0:
 		f.Summary = fmt.Sprintf("%d within %v, the first after %v", len(list), listening, round(list[0].at.Sub(l.opened)))
 	case x.Login == nil:
-		f.Summary = fmt.Sprintf("none within %v, without a login (here: --login)", listening)
+		f.Summary = fmt.Sprintf("none within %v without a login (--login sends one)", listening)
 	default:
 		f.Summary = fmt.Sprintf("none within %v after the login", listening)
 	}

@@ -88,9 +88,14 @@ func (t *Text) Finding(f Finding) error {
 		t.out.printf("%23s  %s\n", "", e)
 	}
 	for _, o := range f.Options {
-		t.out.printf("%23s→ %s\n", "", strings.Join(strings.Fields(o.Code), " "))
+		t.out.printf("%23s→ %s\n", "", oneLine(o.Code))
 	}
 	return t.out.err
+}
+
+// oneLine returns formatted code on one line.
+func oneLine(code string) string {
+	return strings.NewReplacer("{ ", "{", ", }", "}").Replace(strings.Join(strings.Fields(code), " "))
 }
 
 // End writes what follows the findings.

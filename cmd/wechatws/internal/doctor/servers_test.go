@@ -97,7 +97,7 @@ func TestServers(t *testing.T) {
 		},
 		"a subprotocol is known": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.Accept(wstest.WithSubprotocols("mqtt"))) },
-			check:  "subprotocols", want: Note, says: `knows "mqtt", and does not require it`, code: "-WithSubprotocols",
+			check:  "subprotocols", want: Needs, says: `knows "mqtt", and does not require it`, code: `wechatws.WithSubprotocols("mqtt")`,
 		},
 		"the subprotocol that is offered is not selected": {
 			target: func(t *Target) { t.Subprotocols = []string{"chat.v9"} },
@@ -143,7 +143,7 @@ func TestServers(t *testing.T) {
 					}
 				})
 			},
-			check: "client", want: Needs, says: "that was without this heartbeat", code: "`{\"type\":\"HEARTBEAT\"}`",
+			check: "client", want: Needs, says: "; without a heartbeat, the connection ended after ", code: "`{\"type\":\"HEARTBEAT\"}`",
 		},
 		"401": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.Status(401, nil, "no")) },

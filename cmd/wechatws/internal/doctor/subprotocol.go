@@ -51,19 +51,18 @@ func (x *examination) subprotocols() Finding {
 	case selected == unknownName:
 		return Finding{Verdict: Note, Summary: "the server selects any that is offered, also one that does not exist"}
 	}
-	if opened && x.early == nil {
-		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and does not require it; its messages may differ with it", selected)}
-	}
 	before := x.broken
-	_, stays := x.tryNames([]string{selected})
-	if !stays {
-		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and ends a connection with it as well", selected)}
+	if _, stays := x.tryNames([]string{selected}); !stays {
+		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and ends a connection with it", selected)}
 	}
 	f := Finding{Verdict: Needs, Summary: fmt.Sprintf("the server requires %q", selected), Options: []Option{withSubprotocols(selected)}}
-	if before != "" {
+	switch {
+	case before != "":
 		f.Evidence = []string{"without it " + before}
-	} else {
+	case x.early != nil:
 		f.Evidence = []string{"without it: " + ending(x.early)}
+	default:
+		f.Summary = fmt.Sprintf("the server knows %q, and does not require it: a program that speaks it should offer it", selected)
 	}
 	x.subprotocol, x.broken, x.early = selected, "", nil
 	return f

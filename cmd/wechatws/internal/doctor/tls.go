@@ -77,11 +77,11 @@ func (x *examination) secure() Finding {
 	case now.Before(leaf.NotBefore):
 		f.Summary = fmt.Sprintf("the certificate is valid from %s on: is this machine's clock right?", leaf.NotBefore.UTC().Format(time.DateOnly))
 	case errors.As(err, &authority) && leaf.Subject.String() == leaf.Issuer.String():
-		f.Summary = "the certificate is self-signed: trust it with WithTLSConfig (here: --tls-ca FILE)"
+		f.Summary = "the certificate is self-signed: trust it with WithTLSConfig (--tls-ca for doctor)"
 	case errors.As(err, &authority) && len(state.PeerCertificates) == 1:
 		f.Summary = "the certificate's authority is unknown, and the server sends no chain: it should send the intermediate certificates"
 	case errors.As(err, &authority):
-		f.Summary = "the certificate's authority is unknown: trust it with WithTLSConfig (here: --tls-ca FILE)"
+		f.Summary = "the certificate's authority is unknown: trust it with WithTLSConfig (--tls-ca for doctor)"
 	case errors.As(err, &host):
 		f.Summary = "the certificate is for another name"
 		f.Evidence = append(f.Evidence, err.Error())
