@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// listening is how long messages that nobody has asked for are waited for.
+// listening is how long a check waits for messages that arrive without a request.
 const listening = 3 * time.Second
 
 var messageCheck = check{

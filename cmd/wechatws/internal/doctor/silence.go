@@ -201,7 +201,7 @@ func (x *examination) need(f *Finding, b *beat, limit time.Duration) {
 		f.Options = append(f.Options, b.option(pong, x.path))
 		f.Verdict = Needs
 	} else {
-		f.Summary += ", the default one is one"
+		f.Summary += ", and the default one is enough"
 	}
 	if !x.pongs && !pong {
 		f.Options, f.Verdict = append(f.Options, withoutLiveness()), Needs
