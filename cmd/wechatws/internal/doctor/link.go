@@ -86,8 +86,7 @@ type link struct {
 	events chan event
 	closed chan struct{} // by close
 	read   sync.WaitGroup
-	first  []event // the messages that watch has returned, at most 64
-	end    *event  // nil: it is open
+	end    *event // nil: it is open
 
 	mu       sync.Mutex // guards writes
 	received int        // for the reader

@@ -392,6 +392,18 @@ func TestTLS(t *testing.T) {
 	compile(t, pasted.list)
 }
 
+func TestAServerThatAsksToWaitIsLeftAlone(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		virtual(t, func(t *testing.T, s *wstest.Server) {
+			s.Answer(wstest.Accept(), wstest.Accept())
+			s.AnswerAlways(wstest.Status(status, nil, ""))
+			r := examine(t, targetOf(s))
+			assert.Len(t, s.Handshakes(), 3)
+			found(t, r, "client", Skipped, fmt.Sprintf("the server has refused a connection with status %d", status))
+		})
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	virtual(t, func(t *testing.T, s *wstest.Server) {
 		target := targetOf(s)
