@@ -22,6 +22,8 @@ func (x *examination) reach() Finding {
 			p = map[string]string{"http": "80", "https": "443"}[x.proxy.Scheme]
 		}
 		to = []string{net.JoinHostPort(x.proxy.Hostname(), p)}
+	case !x.resolved:
+		to = []string{net.JoinHostPort(x.url.Hostname(), port(x.url))}
 	default:
 		for _, a := range x.addrs {
 			to = append(to, net.JoinHostPort(a.String(), port(x.url)))

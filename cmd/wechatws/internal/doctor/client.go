@@ -37,7 +37,7 @@ func (x *examination) client() Finding {
 		if b.refused != "" || x.limit == 0 {
 			continue
 		}
-		o := b.option(!x.pongs && b.answered(), x.path)
+		o := x.option(b)
 		if repaired, lasted := x.trial(append(x.chosen(), o)); lasted {
 			repaired.Verdict, repaired.Options = Needs, []Option{o}
 			repaired.Summary += "; without a heartbeat, " + f.Summary
@@ -85,6 +85,9 @@ func (x *examination) trial(found []Option) (f Finding, lasted bool) {
 	case <-client.Done():
 	case <-timer.C:
 	case <-x.ctx.Done():
+	}
+	if x.ctx.Err() != nil {
+		return Finding{Verdict: Unknown, Summary: "the time was over before it could be judged"}, true
 	}
 	s := client.Stats()
 	mu.Lock()

@@ -13,7 +13,7 @@ var clockCheck = check{name: "clock", run: (*examination).clock}
 
 func (x *examination) clock() Finding {
 	if x.shake == nil || x.shake.response == nil {
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	}
 	date, err := http.ParseTime(x.shake.response.Header.Get("Date"))
 	if err != nil {

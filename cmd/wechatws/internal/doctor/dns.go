@@ -17,6 +17,7 @@ var dnsCheck = check{
 }
 
 func (x *examination) dns() Finding {
+	x.resolved = true
 	host := x.url.Hostname()
 	if addr, err := netip.ParseAddr(host); err == nil {
 		x.addrs = []netip.Addr{addr}

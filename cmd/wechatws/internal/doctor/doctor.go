@@ -11,6 +11,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -96,11 +97,12 @@ type examination struct {
 	limit  int               // connections that may still be made
 	opened int               // WebSocket connections made so far
 
-	proxy   *url.URL // nil: none
-	addrs   []netip.Addr
-	reached string        // the address that TCP has reached first
-	connect time.Duration // of TCP
-	broken  string        // why no connection is possible, empty if one is
+	proxy    *url.URL // nil: none
+	addrs    []netip.Addr
+	resolved bool          // the check dns has run
+	reached  string        // the address that TCP has reached first
+	connect  time.Duration // of TCP
+	broken   string        // why no connection is possible, empty if one is
 
 	shake       *dialed  // the first handshake
 	crossHost   bool     // redirects to other hosts have to be followed
@@ -161,6 +163,11 @@ func (x *examination) examine(c check) Finding {
 	}
 	x.options = append(x.options, f.Options...)
 	return f
+}
+
+// untried is the finding of a check that looks at a handshake, of which there is none.
+func (x *examination) untried() Finding {
+	return Finding{Verdict: Skipped, Summary: "not tried: " + cmp.Or(x.broken, "the check handshake is left out")}
 }
 
 // check sets the defaults of a target, and returns its URL.

@@ -159,6 +159,18 @@ func TestChecksCanBeLeftOut(t *testing.T) {
 	})
 }
 
+func TestEachCheckCanBeLeftOut(t *testing.T) {
+	for _, name := range Names() {
+		virtual(t, func(t *testing.T, s *wstest.Server) {
+			target := targetOf(s)
+			target.TLS = s.ClientTLS()
+			target.Without = []string{name}
+			r := examine(t, target)
+			assert.Empty(t, r.Failed(), name)
+		}, wstest.WithTLS())
+	}
+}
+
 func TestWrongTargets(t *testing.T) {
 	for want, target := range map[string]Target{
 		"must be ws or wss":   {URL: "http://example.com"},

@@ -235,8 +235,26 @@ func (b *beat) evidence(path []string) string {
 	return b.shown() + ": no answer"
 }
 
-// option returns WithHeartbeat for this heartbeat, with the answer as a sign of life if pong is true.
-func (b *beat) option(pong bool, path []string) Option {
+// isPong returns the function that recognizes the answer, and its code; nil: there is none. Text with
+// secrets is not put into code.
+func (x *examination) isPong(b *beat) (pong func(wechatws.Message) bool, code string) {
+	if !b.answered() {
+		return nil, ""
+	}
+	kind, text := typeOf(*b.answer, x.path), string(b.answer.data)
+	switch {
+	case kind != "" && x.hide.Replace(kind) == kind:
+		return func(m wechatws.Message) bool { return m.Type == kind }, fmt.Sprintf("m.Type == %q", kind)
+	case b.own && b.echo:
+		return func(m wechatws.Message) bool { return string(m.Data) == text }, `string(m.Data) == os.Getenv("WS_HEARTBEAT")`
+	case len(text) <= 64 && x.hide.Replace(text) == text:
+		return func(m wechatws.Message) bool { return string(m.Data) == text }, fmt.Sprintf("string(m.Data) == %q", text)
+	}
+	return nil, ""
+}
+
+// option returns WithHeartbeat for a heartbeat, with the answer as a sign of life if pings are none.
+func (x *examination) option(b *beat) Option {
 	h := wechatws.Heartbeat{Interval: b.interval, Message: wechatws.Text(b.data)}
 	code := "wechatws.WithHeartbeat(wechatws.Heartbeat{\n"
 	if b.interval > 0 {
@@ -250,16 +268,9 @@ func (b *beat) option(pong bool, path []string) Option {
 		message = `os.Getenv("WS_HEARTBEAT")`
 	}
 	code += "\tMessage: wechatws.Text(" + message + "),\n"
-	if pong && b.answer != nil {
-		switch kind := typeOf(*b.answer, path); {
-		case kind != "":
-			code += fmt.Sprintf("\tPong: func(m wechatws.Message) bool { return m.Type == %q },\n", kind)
-			h.Pong = func(m wechatws.Message) bool { return m.Type == kind }
-		case b.answer.size <= 64:
-			text := string(b.answer.data)
-			code += fmt.Sprintf("\tPong: func(m wechatws.Message) bool { return string(m.Data) == %q },\n", text)
-			h.Pong = func(m wechatws.Message) bool { return string(m.Data) == text }
-		}
+	if pong, text := x.isPong(b); pong != nil && !x.pongs {
+		h.Pong = pong
+		code += "\tPong: func(m wechatws.Message) bool { return " + text + " },\n"
 	}
 	o := Option{Code: code + "})", sets: "heartbeat", value: wechatws.WithHeartbeat(h)}
 	if b.interval > 0 {

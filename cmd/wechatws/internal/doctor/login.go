@@ -13,7 +13,7 @@ var asks = regexp.MustCompile(`(?i)log.?in|auth|identify|credential|token|forbid
 
 func (x *examination) login() Finding {
 	if x.shake == nil {
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	}
 	var signs []string
 	add := func(s string) {
@@ -55,7 +55,7 @@ func (x *examination) login() Finding {
 		return Finding{Verdict: Note, Summary: "it seems that one is needed: run doctor again with --login or --header", Evidence: signs}
 	}
 	if x.broken != "" {
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	}
 	return Finding{Verdict: OK, Summary: "no sign that one is needed"}
 }

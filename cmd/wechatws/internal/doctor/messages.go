@@ -34,6 +34,7 @@ func (x *examination) firstMessages() Finding {
 		f.Summary = fmt.Sprintf("none within %v after the login", listening)
 	}
 	f.Evidence = x.describeEach(list)
+	x.early = nil // that of the first connection was without a login
 	if l.end != nil {
 		x.early = l.end.err
 		f.Verdict = Note

@@ -10,7 +10,7 @@ var redirectCheck = check{name: "redirects", run: (*examination).redirects}
 
 func (x *examination) redirects() Finding {
 	if x.shake == nil {
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	}
 	if len(x.shake.hops) == 0 {
 		return Finding{Verdict: OK, Summary: "none"}

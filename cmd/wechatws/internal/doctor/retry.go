@@ -9,7 +9,7 @@ var retryCheck = check{name: "retry-after", run: (*examination).retryAfter}
 
 func (x *examination) retryAfter() Finding {
 	if x.shake == nil || x.shake.response == nil {
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	}
 	status, after := x.shake.response.StatusCode, x.shake.response.Header.Get("Retry-After")
 	refused := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable

@@ -11,7 +11,7 @@ import (
 const minSecret = 6
 
 // secretsOf returns the values of a target that a server may repeat: those of the header, of the
-// URL's query and user info, and the strings of the login.
+// URL's query and user info, and the strings of the login and the heartbeat.
 func secretsOf(t *Target, u *url.URL) (secrets []string) {
 	for _, values := range t.Header {
 		for _, v := range values {
@@ -26,14 +26,16 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 	if password, ok := u.User.Password(); ok {
 		secrets = append(secrets, password)
 	}
-	secrets = append(secrets, string(t.Login))
-	var login any
-	if json.Unmarshal(t.Login, &login) == nil {
-		walk(login, func(name string, v any) {
-			if s, ok := v.(string); ok && !slices.Contains(typeNames, name) {
-				secrets = append(secrets, s)
-			}
-		})
+	for _, text := range [][]byte{t.Login, t.Heartbeat} {
+		secrets = append(secrets, string(text))
+		var message any
+		if json.Unmarshal(text, &message) == nil {
+			walk(message, func(name string, v any) {
+				if s, ok := v.(string); ok && !slices.Contains(typeNames, name) {
+					secrets = append(secrets, s)
+				}
+			})
+		}
 	}
 	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minSecret })
 }

@@ -252,6 +252,26 @@ func TestServers(t *testing.T) {
 			target: func(t *Target) { t.Heartbeat = []byte(`{"beat":"hunter2-hunter2"}`) },
 			check:  "silence", want: Needs, says: "with the heartbeat of --heartbeat every 3s: open", code: `wechatws.Text(os.Getenv("WS_HEARTBEAT"))`,
 		},
+		"an own heartbeat comes back, pings do not": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) { c.IgnorePings(true) })
+				s.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(m.Text()) })
+			},
+			target: func(t *Target) { t.Heartbeat = []byte(`{"beat":"hunter2-hunter2"}`) },
+			check:  "client", want: OK, says: "open", code: `string(m.Data) == os.Getenv("WS_HEARTBEAT")`,
+		},
+		"a login is missing, and at once": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) {
+					wait(c, 100*time.Millisecond)
+					if len(c.Received()) == 0 {
+						_ = c.Close(4001, "not authenticated")
+					}
+				})
+			},
+			target: func(t *Target) { t.Login = []byte(`{"msg_type":"login","token":"hunter2-hunter2"}`) },
+			check:  "login", want: OK, says: "the connection stays",
+		},
 		"escape codes": {
 			server: func(s *wstest.Server) { s.OnConn(func(c *wstest.Conn) { _ = c.Close(4000, "a\x1b[31mb") }) },
 			check:  "handshake", want: Note, says: `a\\x1b[31mb`, failed: true,

@@ -55,8 +55,12 @@ func (x *examination) silence() Finding {
 		v.link = l
 		x.vigils = append(x.vigils, v)
 	}
-	if len(x.vigils) == 0 {
+	if vigils[0].link == nil {
 		f.Verdict, f.Summary = Unknown, "no connection for it"
+		for _, v := range x.vigils {
+			v.link.close()
+		}
+		x.vigils = nil
 		return f
 	}
 	var wg sync.WaitGroup
@@ -193,12 +197,12 @@ func (x *examination) judge(f *Finding) {
 // need sets the options for a server that ends connections without heartbeats.
 func (x *examination) need(f *Finding, b *beat, limit time.Duration) {
 	isDefault := x.isDefault(b) && limit >= 3*pulse
-	pong := !x.pongs && b.answered()
+	pong := !x.pongs && x.recognizes(b)
 	if b.interval = min(longest, limit/3).Truncate(time.Second); b.interval == 0 {
 		b.interval = time.Second
 	}
 	if !isDefault || pong {
-		f.Options = append(f.Options, b.option(pong, x.path))
+		f.Options = append(f.Options, x.option(b))
 		f.Verdict = Needs
 	} else {
 		f.Summary += ", and the default one is enough"
@@ -213,16 +217,25 @@ func (x *examination) need(f *Finding, b *beat, limit time.Duration) {
 func (x *examination) spare(f *Finding) {
 	switch {
 	case x.beat != nil && (!x.pongs || !x.isDefault(x.beat)):
-		f.Options = append(f.Options, x.beat.option(!x.pongs, x.path))
+		f.Options = append(f.Options, x.option(x.beat))
 	case x.beat == nil && x.refuses(x.defaultBeat()):
 		f.Options = append(f.Options, withoutHeartbeat())
 	}
-	if !x.pongs && x.beat == nil {
+	if !x.pongs && !x.recognizes(x.beat) {
 		f.Options = append(f.Options, withoutLiveness())
 	}
 	if len(f.Options) > 0 {
 		f.Verdict = Needs
 	}
+}
+
+// recognizes reports whether the answer to a heartbeat can be recognized; b may be nil.
+func (x *examination) recognizes(b *beat) bool {
+	if b == nil {
+		return false
+	}
+	pong, _ := x.isPong(b)
+	return pong != nil
 }
 
 // defaultBeat returns the heartbeat that the library sends with the type field that was found, as it

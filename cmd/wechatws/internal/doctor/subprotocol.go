@@ -25,10 +25,10 @@ var subprotocolCheck = check{
 func (x *examination) subprotocols() Finding {
 	switch {
 	case x.shake == nil:
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	case len(x.Subprotocols) > 0:
 		if x.shake.conn == nil {
-			return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+			return x.untried()
 		}
 		if s := x.shake.conn.Subprotocol(); s != "" {
 			return Finding{Verdict: OK, Summary: fmt.Sprintf("the server selects %q of those given", s)}
@@ -43,7 +43,7 @@ func (x *examination) subprotocols() Finding {
 	}
 	switch {
 	case selected == "" && x.shake.response != nil && x.broken != "":
-		return Finding{Verdict: Skipped, Summary: "not tried: " + x.broken}
+		return x.untried()
 	case selected == "" && x.broken != "":
 		return Finding{Verdict: Fail, Summary: "the handshake fails with usual ones as well"}
 	case selected == "":

@@ -1,11 +1,13 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -39,7 +41,7 @@ func (x *examination) secure() Finding {
 	x.limit--
 	ctx, cancel := context.WithTimeout(x.ctx, x.Timeout)
 	defer cancel()
-	raw, err := x.Dial(ctx, "tcp", x.reached)
+	raw, err := x.Dial(ctx, "tcp", cmp.Or(x.reached, net.JoinHostPort(x.url.Hostname(), port(x.url))))
 	if err != nil {
 		x.broken = "TLS: " + err.Error()
 		return Finding{Verdict: Fail, Summary: "no connection for TLS", Evidence: []string{err.Error()}}
