@@ -1,5 +1,5 @@
-// Wechatws is the command of the library wechatws: it connects to a backend, stands in for one, and
-// serves a recorded session again. docs/command.md describes it.
+// Wechatws is the command of the library wechatws: it connects to a backend, finds out what one needs,
+// stands in for one, and serves a recorded session again. docs/command.md describes it.
 //
 //	wechatws connect wss://live.example.com/ws
 //

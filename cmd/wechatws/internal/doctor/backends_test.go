@@ -21,7 +21,7 @@ import (
 
 // backends are servers of examples/backends, and the options that its programs need.
 var backends = []struct {
-	folder, needs, ready string
+	folder, needs, ready string   // ready ends the line that the server prints when it listens
 	command              []string // {addr} and {dir} are replaced
 	path, login          string
 	options              []string
@@ -115,7 +115,7 @@ func start(t *testing.T, folder, ready, needs string, command []string) (addr st
 		defer close(ended)
 		lines, told := bufio.NewScanner(out), false
 		for lines.Scan() {
-			if !told && strings.Contains(lines.Text(), ready) {
+			if !told && strings.HasSuffix(lines.Text(), ready) {
 				told = true
 				isReady <- true
 			}

@@ -171,9 +171,13 @@ func (x *examination) settled() (*link, *Finding) {
 	return l, nil
 }
 
-// close ends the connection without a close frame, and waits for its goroutines.
+// close sends a close frame, ends the connection without waiting for the answer, and waits for its
+// goroutines.
 func (l *link) close() {
 	l.stop()
+	blocked := time.AfterFunc(time.Second, l.conn.Abort)
+	l.write(func() error { return l.conn.AppendClose(1000, "") })
+	blocked.Stop()
 	l.client.CloseNow()
 	l.conn.Abort()
 	close(l.closed)
