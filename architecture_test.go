@@ -92,6 +92,10 @@ var rooms = []struct{ room, imports string }{
 	{"metrics/wsprom/example", "public modules"},
 	{"inspect/browsertest/...", "public modules"},
 	{"bench", "public modules"},
+
+	// The command. doctor reads frames below messages, which users do not see.
+	{"cmd/wechatws/internal/doctor", "wechatws transport internal/ws cmd/wechatws/internal/redact"},
+	{"cmd/wechatws/...", "public modules cmd/wechatws/internal/..."},
 }
 
 const here = "github.com/wechatws/wechatws"
