@@ -81,7 +81,7 @@ var rooms = []struct{ room, imports string }{
 	{"internal/freeport", ""},
 	{"internal/mutants", ""},
 	{"internal/netns", "golang.org/x/sys/unix"},
-	{"internal/apicheck", "modules"},
+	{"internal/release/...", "modules internal/release/modules"},
 	{"internal/conformance", "public modules"},
 	{"internal/simulation", "public modules"},
 	{"internal/soak", "public modules internal/freeport"},
