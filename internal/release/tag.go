@@ -112,10 +112,10 @@ func (r *release) tag(ctx context.Context, all []modules.Module, ci string) erro
 			return err
 		}
 	}
-	for _, m := range released[1:] {
-		if _, err := r.git(ctx, "checkout", "HEAD^", "--", filepath.Join(m.Dir, "go.mod"), filepath.Join(m.Dir, "go.sum")); err != nil {
-			return err
-		}
+	if _, err := r.git(ctx, "restore", "--source=HEAD^", "--staged", "--worktree", "--", "."); err != nil {
+		return err
+	}
+	for _, m := range all {
 		if err := r.rewrite(m, all, func(*modfile.File) error { return nil }); err != nil {
 			return err
 		}
