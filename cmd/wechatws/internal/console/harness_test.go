@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -8,9 +8,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/wstest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // An output is what a view writes, for a test that waits for a part of it.
 type output struct {
@@ -103,8 +107,8 @@ func virtual(t *testing.T, test func(t *testing.T, server *wstest.Server, s *ses
 		network := wstest.NewNetwork()
 		server := wstest.NewServer(wstest.WithNetwork(network))
 		defer server.Close()
-		s, err := newSession(config{url: server.URL(), name: "Ann"},
-			wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))
+		s, err := newSession(Config{URL: server.URL(), Name: "Ann",
+			Options: []wechatws.Option{wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -302,7 +302,7 @@ func TestWrap(t *testing.T) {
 func TestScreen(t *testing.T) {
 	server := wstest.NewServer()
 	defer server.Close()
-	s, err := newSession(config{url: server.URL(), name: "Ann"})
+	s, err := newSession(Config{URL: server.URL(), Name: "Ann"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestScreen(t *testing.T) {
 func TestScreenEndsWithItsContext(t *testing.T) {
 	server := wstest.NewServer()
 	defer server.Close()
-	s, err := newSession(config{url: server.URL()})
+	s, err := newSession(Config{URL: server.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

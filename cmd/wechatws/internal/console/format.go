@@ -1,18 +1,17 @@
-package main
+package console
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/redact"
 )
 
 // A kind is the kind of an entry.
@@ -32,6 +31,15 @@ type entry struct {
 	kind  kind
 	label string
 	text  string
+
+	message *message // for JSON; nil otherwise
+}
+
+func (e entry) bytes() int {
+	if e.message == nil {
+		return 0
+	}
+	return len(e.message.data)
 }
 
 // The limits of an entry, since a message may have a megabyte: the bytes that are formatted,
@@ -42,29 +50,11 @@ const (
 	maxLabel = 24
 )
 
-// A formatter makes entries. It replaces the token, so that the token is never shown, not even
-// when a server repeats it.
+// A formatter makes entries. It replaces secrets, so that they are never shown, not even when a server
+// repeats them.
 type formatter struct{ secrets *strings.Replacer }
 
-func newFormatter(token string) formatter {
-	if token == "" {
-		return formatter{strings.NewReplacer()}
-	}
-	// The forms in which a server may repeat a token: in JSON, in a URL, and as line shows its
-	// control characters.
-	forms := []string{token, strconv.Quote(token), url.QueryEscape(token), url.PathEscape(token), wechatws.Printable(token)}
-	if quoted, err := json.Marshal(token); err == nil {
-		forms = append(forms, string(quoted))
-	}
-	var pairs []string
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // at one place the longest one is replaced
-	for _, form := range forms {
-		if form = strings.Trim(form, `"`); form != "" {
-			pairs = append(pairs, form, "[token]")
-		}
-	}
-	return formatter{strings.NewReplacer(pairs...)}
-}
+func newFormatter(secrets ...string) formatter { return formatter{redact.New(secrets...)} }
 
 // line turns any text into one line that is safe to show.
 func (f formatter) line(s string) string {
@@ -76,7 +66,7 @@ func (f formatter) line(s string) string {
 }
 
 func (f formatter) entry(k kind, label, text string) entry {
-	return entry{time.Now(), k, label, f.line(text)}
+	return entry{at: time.Now(), kind: k, label: label, text: f.line(text)}
 }
 
 // message makes an entry for an inbound message: the useful fields of known types, and the

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -9,8 +9,12 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// maxWaiting is the number of entries that may wait for a screen that is slower than the server.
-const maxWaiting = 1024
+// The entries that may wait for a screen that is slower than the server, and the size of the messages
+// that they hold.
+const (
+	maxWaiting      = 1024
+	maxWaitingBytes = 64 << 20
+)
 
 // A feed passes entries from the client's callbacks to the view. put never blocks, also when
 // the view has ended: a callback that waits for the screen would delay all callbacks behind
@@ -20,6 +24,7 @@ type feed struct {
 
 	mu      sync.Mutex
 	entries []entry
+	bytes   int // of the messages of entries
 	skipped int
 }
 
@@ -27,11 +32,13 @@ func newFeed() *feed { return &feed{ready: make(chan struct{}, 1)} }
 
 func (f *feed) put(e entry) {
 	f.mu.Lock()
-	if len(f.entries) == maxWaiting { // the newest entries are the useful ones
+	f.entries = append(f.entries, e)
+	f.bytes += e.bytes()
+	for len(f.entries) > 1 && (len(f.entries) > maxWaiting || f.bytes > maxWaitingBytes) { // the newest entries are the useful ones
+		f.bytes -= f.entries[0].bytes()
 		f.entries = f.entries[1:]
 		f.skipped++
 	}
-	f.entries = append(f.entries, e)
 	f.mu.Unlock()
 	f.wake()
 }
@@ -51,16 +58,16 @@ func (f *feed) take() []entry {
 	entries := f.entries
 	if f.skipped > 0 {
 		text := fmt.Sprintf("%d lines skipped: they came faster than they could be shown", f.skipped)
-		entries = append([]entry{{entries[0].at, failure, "", text}}, entries...)
+		entries = append([]entry{{at: entries[0].at, kind: failure, text: text}}, entries...)
 	}
-	f.entries, f.skipped = nil, 0
+	f.entries, f.bytes, f.skipped = nil, 0, 0
 	return entries
 }
 
 // listen registers callbacks that put an entry for each message and event.
 func (s *session) listen() {
 	s.client.OnMessage(func(_ context.Context, m wechatws.Message) {
-		s.feed.put(s.format.message(m))
+		s.feed.put(s.whole(s.format.message(m), message{"received", m.Connection, m.Type, m.Binary, m.Data}))
 	})
 	s.client.OnOpen(func(_ context.Context, e wechatws.OpenEvent) {
 		s.note("open: connection %d, after %v", e.Connection, short(e.Timings.Total))

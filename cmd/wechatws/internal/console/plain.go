@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bufio"
@@ -16,9 +16,9 @@ type plainEnds struct {
 	demo  chan struct{} // closed at the end of the demo; nil without one
 }
 
-// runPlain prints a line for every entry and reads lines of input until something
+// runPlain prints every entry and reads lines of input until something
 // ends it, then closes the client.
-func runPlain(ctx context.Context, s *session, in io.Reader, out io.Writer, ends plainEnds) error {
+func runPlain(ctx context.Context, s *session, in io.Reader, out io.Writer, print printer, ends plainEnds) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.do(action{verb: connect})
@@ -31,10 +31,10 @@ func runPlain(ctx context.Context, s *session, in io.Reader, out io.Writer, ends
 		close(eof)
 	}()
 
-	err := printUntilEnd(ctx, s, out, eof, ends)
+	err := printUntilEnd(ctx, s, out, print, eof, ends)
 	cancel()
 	s.shutdown()
-	if printErr := printEntries(out, s.feed.take()); err == nil {
+	if printErr := print(out, s.feed.take()); err == nil {
 		err = printErr
 	}
 	return err
@@ -62,11 +62,11 @@ func readLines(ctx context.Context, s *session, in io.Reader) (quits bool) {
 	return false
 }
 
-func printUntilEnd(ctx context.Context, s *session, out io.Writer, eof <-chan struct{}, ends plainEnds) error {
+func printUntilEnd(ctx context.Context, s *session, out io.Writer, print printer, eof <-chan struct{}, ends plainEnds) error {
 	demo := ends.demo
 	atEOF := false
 	for {
-		if err := printEntries(out, s.feed.take()); err != nil {
+		if err := print(out, s.feed.take()); err != nil {
 			return err
 		}
 		switch {
@@ -87,6 +87,9 @@ func printUntilEnd(ctx context.Context, s *session, out io.Writer, eof <-chan st
 		}
 	}
 }
+
+// A printer writes entries, each as a line.
+type printer func(out io.Writer, entries []entry) error
 
 var prefixes = map[kind]string{note: "-- ", failure: "error: "}
 

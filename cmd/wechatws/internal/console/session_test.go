@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strings"
@@ -111,8 +111,8 @@ func TestInARoomItJoinsAndCommentsWithTheIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := liveroomtest.NewBackend(liveroomtest.Quirks{}, wstest.WithNetwork(wstest.NewNetwork()))
 		defer backend.Close()
-		s, err := newSession(config{url: backend.URL(), name: "Ann", room: "9527", live: "1", user: "42"},
-			wechatws.WithNetDial(backend.DialContext), wechatws.WithProxy(nil))
+		s, err := newSession(Config{URL: backend.URL(), Name: "Ann", Room: "9527", Live: "1", User: "42",
+			Options: []wechatws.Option{wechatws.WithNetDial(backend.DialContext), wechatws.WithProxy(nil)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package console
 
 // maxHistory is the number of lines of input that are kept.
 const maxHistory = 200

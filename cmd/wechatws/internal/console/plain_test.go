@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -24,7 +24,10 @@ func TestPlain(t *testing.T) {
 	out := newOutput()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(t.Context(), config{url: server.URL() + "/room?t=" + token, name: "Ann", token: token, plain: true}, in, out)
+		done <- Run(t.Context(), Config{
+			URL: server.URL() + "/room?t=" + token, Name: "Ann", Plain: true, Secrets: []string{token},
+			Options: []wechatws.Option{wechatws.WithLoginMessage(wechatws.Text(`{"msg_type":"login","token":"s3cret"}`))},
+		}, in, out)
 	}()
 	enter := func(line string) {
 		t.Helper()
@@ -38,7 +41,7 @@ func TestPlain(t *testing.T) {
 	for _, test := range []struct{ message, want string }{
 		{`{"msg_type":"message","from_name":"Bob","content":"\u001b]0;x\u0007r\u001b[31med\nerror: fake"}`, ` message Bob: \x1b]0;x\ar\x1b[31med\nerror: fake` + "\n"},
 		{`{"msg_type":"join","msg_content":"Bob 进来了"}`, " join Bob 进来了\n"},
-		{`{"msg_type":"init", "token": "s3cret"}`, ` init {"msg_type":"init","token":"[token]"}` + "\n"},
+		{`{"msg_type":"init", "token": "s3cret"}`, ` init {"msg_type":"init","token":"[secret]"}` + "\n"},
 		{"no JSON \x1b[2J\u009b2J", ` (no type) no JSON \x1b[2J\u009b2J` + "\n"},
 	} {
 		if err := conn.Send(test.message); err != nil {
@@ -88,7 +91,7 @@ func TestPlainEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := newOutput()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, config{url: server.URL(), plain: true}, in, out) }()
+	go func() { done <- Run(ctx, Config{URL: server.URL(), Plain: true}, in, out) }()
 	conn := nextConn(t, server)
 	out.waitFor(t, "-- open")
 	cancel()
@@ -106,7 +109,7 @@ func TestPlainGoesOnAfterTheInputUntilItsTimeIsOver(t *testing.T) {
 		demo := make(chan struct{})
 		close(demo) // no reason to end before the time is over
 		var out strings.Builder
-		err := runPlain(ctx, s, strings.NewReader("hi\n"), &out, plainEnds{timed: true, demo: demo})
+		err := runPlain(ctx, s, strings.NewReader("hi\n"), &out, printEntries, plainEnds{timed: true, demo: demo})
 		if err != nil || time.Since(began) != time.Hour {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
@@ -117,7 +120,7 @@ func TestPlainGoesOnAfterTheInputUntilItsTimeIsOver(t *testing.T) {
 func TestPlainEndsWhenNothingCanHappenAnyMore(t *testing.T) {
 	t.Run("closed", func(t *testing.T) {
 		virtual(t, func(t *testing.T, _ *wstest.Server, s *session) {
-			if err := runPlain(t.Context(), s, strings.NewReader("/close\n"), io.Discard, plainEnds{}); err != nil {
+			if err := runPlain(t.Context(), s, strings.NewReader("/close\n"), io.Discard, printEntries, plainEnds{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -125,7 +128,7 @@ func TestPlainEndsWhenNothingCanHappenAnyMore(t *testing.T) {
 	t.Run("failed", func(t *testing.T) {
 		virtual(t, func(t *testing.T, server *wstest.Server, s *session) {
 			server.AnswerAlways(wstest.Status(401, nil, ""))
-			err := runPlain(t.Context(), s, strings.NewReader(""), io.Discard, plainEnds{})
+			err := runPlain(t.Context(), s, strings.NewReader(""), io.Discard, printEntries, plainEnds{})
 			if failed := (*wechatws.HandshakeError)(nil); !errors.As(err, &failed) || failed.Status != 401 {
 				t.Errorf("error %v, want the 401", err)
 			}
@@ -133,7 +136,7 @@ func TestPlainEndsWhenNothingCanHappenAnyMore(t *testing.T) {
 	})
 	t.Run("output gone", func(t *testing.T) {
 		virtual(t, func(t *testing.T, _ *wstest.Server, s *session) {
-			if err := runPlain(t.Context(), s, strings.NewReader(""), broken{}, plainEnds{}); !errors.Is(err, io.ErrClosedPipe) {
+			if err := runPlain(t.Context(), s, strings.NewReader(""), broken{}, printEntries, plainEnds{}); !errors.Is(err, io.ErrClosedPipe) {
 				t.Error(err)
 			}
 		})
@@ -159,14 +162,14 @@ func TestDemo(t *testing.T) {
 		network := wstest.NewNetwork()
 		demo := startDemo(wstest.WithNetwork(network))
 		defer demo.Close()
-		s, err := newSession(config{url: demo.URL()}, append(demoOptions,
-			wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))...)
+		s, err := newSession(Config{URL: demo.URL(), Options: append(demoOptions,
+			wechatws.WithNetDial(network.DialContext), wechatws.WithProxy(nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		var out strings.Builder
-		if err := runPlain(t.Context(), s, strings.NewReader("hello\n"), &out, plainEnds{demo: demo.over}); err != nil {
+		if err := runPlain(t.Context(), s, strings.NewReader("hello\n"), &out, printEntries, plainEnds{demo: demo.over}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > 8*time.Second {

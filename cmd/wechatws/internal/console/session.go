@@ -1,24 +1,28 @@
-package main
+package console
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/recording"
 	"github.com/wechatws/wechatws/liveroom"
+	"github.com/wechatws/wechatws/transport/coder"
 )
 
 // A session is the client and its state for the views, which show the entries of its feed.
 type session struct {
 	client *wechatws.Client
-	room   *liveroom.Room // nil without -room
+	room   *liveroom.Room // nil without Config.Room
 	feed   *feed
 	format formatter
 	name   string
+	json   bool // entries have whole messages
 
 	busy sync.Mutex // held by connect and disconnect, one at a time
 
@@ -29,12 +33,6 @@ type session struct {
 	runErr  error         // of the last Run
 }
 
-// login is the first message on every connection.
-type login struct {
-	MsgType string `json:"msg_type"`
-	Token   string `json:"token"`
-}
-
 // comment is the message for a line of input that is no command.
 type comment struct {
 	MsgType  string `json:"msg_type"`
@@ -42,26 +40,40 @@ type comment struct {
 	Content  string `json:"content"`
 }
 
-func newSession(c config, options ...wechatws.Option) (*session, error) {
-	if c.token != "" {
-		options = append(options, wechatws.WithLoginMessage(login{"login", c.token}))
-	}
-	client, err := wechatws.New(c.url, options...)
+func newSession(c Config) (*session, error) {
+	s := &session{feed: newFeed(), format: newFormatter(c.Secrets...), name: c.Name, json: c.JSON}
+	options, err := s.recorded(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{client: client, feed: newFeed(), format: newFormatter(c.token), name: c.name}
-	if c.room != "" {
-		s.room, err = liveroom.New(client, liveroom.Identity{
-			RoomID: liveroom.Str(c.room), LiveID: liveroom.Str(c.live), UserID: liveroom.Str(c.user), Name: c.name,
+	if s.client, err = wechatws.New(c.URL, options...); err != nil {
+		return nil, err
+	}
+	if c.Room != "" {
+		s.room, err = liveroom.New(s.client, liveroom.Identity{
+			RoomID: liveroom.Str(c.Room), LiveID: liveroom.Str(c.Live), UserID: liveroom.Str(c.User), Name: c.Name,
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	s.listen()
-	s.note("%s; /help lists the commands", where(c.url))
+	s.note("%s; /help lists the commands", where(c.URL))
 	return s, nil
+}
+
+// recorded returns the options of the client, with a dialer that records if there is a recording.
+func (s *session) recorded(c Config) ([]wechatws.Option, error) {
+	if c.Record == nil {
+		return c.Options, nil
+	}
+	r := c.Recording
+	r.URL, r.Problem = where(c.URL), s.fail
+	w, err := recording.NewWriter(c.Record, r)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(c.Options), wechatws.WithDialer(w.Dialer(coder.Dialer{}))), nil
 }
 
 // where returns a URL without its possibly secret parts.
@@ -121,7 +133,7 @@ func (s *session) send(text string, err error) {
 	if s.client.State() != wechatws.StateOpen {
 		label = "queued"
 	}
-	s.feed.put(s.format.entry(sent, label, text))
+	s.feed.put(s.whole(s.format.entry(sent, label, text), message{event: label, data: []byte(text)}))
 }
 
 // refused puts the client's error into the feed, with a hint if there is one.
