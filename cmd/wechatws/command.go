@@ -11,7 +11,7 @@ import (
 
 // verbs returns the commands of wechatws. Each has a file of its name.
 func verbs() []*cobra.Command {
-	return []*cobra.Command{newConnect(), newVersion()}
+	return []*cobra.Command{newConnect(), newServe(), newReplay(), newVersion()}
 }
 
 // command returns the command wechatws.

@@ -89,10 +89,11 @@ func (f *connectFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	f.Options, f.Secrets, f.JSON = s.options, s.secrets, asJSON(c)
 	if len(args) > 0 {
 		f.URL = args[0]
+		s.secrets = append(s.secrets, secretsInURL(f.URL)...)
 	}
+	f.Options, f.Secrets, f.JSON = s.options, s.secrets, asJSON(c)
 	if !f.Demo { // the command line is checked before a file is made
 		if _, err := wechatws.New(f.URL, f.Options...); err != nil {
 			return inFlags(err)

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,6 +144,29 @@ func secretsIn(login string) (secrets []string) {
 		}
 	}
 	walk(message)
+	return secrets
+}
+
+// secretNames are parts of the names of query parameters that hold secrets. A room's number is none: it
+// stands in too many messages.
+var secretNames = []string{"token", "key", "secret", "pass", "auth", "sign", "session", "ticket", "jwt"}
+
+// secretsInURL returns the password and the parameters of a URL that may be secrets.
+func secretsInURL(raw string) (secrets []string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	if password, ok := u.User.Password(); ok {
+		secrets = append(secrets, long(password)...)
+	}
+	for name, values := range u.Query() {
+		if slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(strings.ToLower(name), part) }) {
+			for _, value := range values {
+				secrets = append(secrets, long(value)...)
+			}
+		}
+	}
 	return secrets
 }
 

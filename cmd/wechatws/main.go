@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,12 +32,13 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := execute(ctx, command())
+	code := execute(ctx, command(), os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-func execute(ctx context.Context, c *cobra.Command) (code int) {
+func execute(ctx context.Context, c *cobra.Command, args []string) (code int) {
+	c.SetArgs(spelled(args))
 	c.InitDefaultHelpCmd() // before wrongArguments; cobra would add these two in ExecuteContext
 	c.InitDefaultCompletionCmd()
 	wrongArguments(c)
@@ -52,6 +54,21 @@ func execute(ctx context.Context, c *cobra.Command) (code int) {
 		return wrong
 	}
 	return failed
+}
+
+// spelled returns args with --json for -json, as people know it from the go command. pflag would read four
+// flags of one letter.
+func spelled(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if arg == "-json" {
+			args[i] = "--json"
+		}
+	}
+	return args
 }
 
 // isWrong reports whether err is about the command line.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +13,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // try runs wechatws, and returns its output, its errors and its exit code.
 func try(ctx context.Context, stdin string, args ...string) (out, errs string, code int) {
@@ -21,8 +28,7 @@ func try(ctx context.Context, stdin string, args ...string) (out, errs string, c
 	c.SetOut(&stdout)
 	c.SetErr(&stderr)
 	c.SetIn(strings.NewReader(stdin))
-	c.SetArgs(args)
-	code = execute(ctx, c)
+	code = execute(ctx, c, args)
 	return stdout.String(), stderr.String(), code
 }
 
@@ -31,10 +37,12 @@ func TestVersion(t *testing.T) {
 	require.Zero(t, code, errs)
 	assert.Contains(t, out, "wechatws ")
 
-	out, _, _ = try(t.Context(), "", "version", "--json")
-	var b build
-	require.NoError(t, json.Unmarshal([]byte(out), &b))
-	assert.Equal(t, thisBuild(), b)
+	for _, flag := range []string{"--json", "-json"} {
+		out, _, _ = try(t.Context(), "", "version", flag)
+		var b build
+		require.NoError(t, json.Unmarshal([]byte(out), &b))
+		assert.Equal(t, thisBuild(), b)
+	}
 }
 
 func TestWrongCommandLines(t *testing.T) {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -12,14 +11,12 @@ import (
 
 // A line is an entry as JSON. docs/command.md describes it.
 type line struct {
-	At         time.Time       `json:"at"`
-	Event      string          `json:"event"`
-	Connection int             `json:"connection,omitempty"`
-	Type       string          `json:"type,omitempty"`
-	Data       json.RawMessage `json:"data,omitempty"`
-	Raw        *string         `json:"raw,omitempty"`    // instead of data, when that is not JSON
-	Binary     []byte          `json:"binary,omitempty"` // as base64
-	Text       string          `json:"text,omitempty"`   // of a note and of an error
+	At         time.Time `json:"at"`
+	Event      string    `json:"event"`
+	Connection int       `json:"connection,omitempty"`
+	Type       string    `json:"type,omitempty"`
+	jsonline.Payload
+	Text string `json:"text,omitempty"` // of a note and of an error
 }
 
 var events = map[kind]string{note: "note", failure: "error"}
@@ -30,15 +27,7 @@ func printJSON(out io.Writer, entries []entry) error {
 		l := line{At: e.at, Event: events[e.kind], Text: e.text}
 		if m := e.message; m != nil {
 			l.Event, l.Connection, l.Type, l.Text = m.event, m.connection, m.msgType, ""
-			switch {
-			case m.binary:
-				l.Binary = m.data
-			case json.Valid(m.data):
-				l.Data = m.data
-			default:
-				raw := string(m.data)
-				l.Raw = &raw
-			}
+			l.Payload = jsonline.PayloadOf(m.binary, m.data)
 		}
 		if err := jsonline.Write(out, l); err != nil {
 			return fmt.Errorf("printing: %w", err)

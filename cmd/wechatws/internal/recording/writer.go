@@ -112,8 +112,8 @@ func (w *Writer) message(e Event, binary bool, data []byte, size int64) {
 	}
 	if int64(len(data)) < size {
 		e.Size = size
-		for !binary && len(data) > 0 && !utf8.RuneStart(data[len(data)-1]) { // cut at a character
-			data = data[:len(data)-1]
+		if !binary {
+			data = whole(data)
 		}
 	}
 	if binary {
@@ -123,6 +123,17 @@ func (w *Writer) message(e Event, binary bool, data []byte, size int64) {
 		e.Text = &text
 	}
 	w.write(e)
+}
+
+// whole returns text without the part of a character at its end.
+func whole(text []byte) []byte {
+	for range utf8.UTFMax - 1 {
+		if r, size := utf8.DecodeLastRune(text); r != utf8.RuneError || size != 1 {
+			break
+		}
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 func (w *Writer) redact(text string) string {
