@@ -3,6 +3,8 @@ package modules
 import (
 	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +55,22 @@ func TestTagsAndPaths(t *testing.T) {
 	require.Equal(t, "v0.1.0", root.Tag("v0.1.0"))
 	require.Equal(t, Root+"/fleet/fleetctl", fleetctl.Path())
 	require.Equal(t, "fleet/fleetctl/v0.1.0", fleetctl.Tag("v0.1.0"))
+}
+
+var uses = regexp.MustCompile(`uses: (\S+)`)
+
+// A tag of an action can be moved to other code.
+func TestActionsArePinnedByCommit(t *testing.T) {
+	files, err := filepath.Glob(root + "/.github/workflows/*.yml")
+	require.NoError(t, err)
+	pinned := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, action := range uses.FindAllStringSubmatch(string(text), -1) {
+			pinned++
+			require.Regexp(t, `^\S+@[0-9a-f]{40}$`, action[1], file)
+		}
+	}
+	require.Positive(t, pinned)
 }
