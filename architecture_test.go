@@ -90,7 +90,7 @@ var rooms = []struct{ room, imports string }{
 	{"examples/backends/...", "public modules examples/backends/internal/backend"},
 	{"examples/...", "public modules examples/recipes/internal/..."},
 	{"metrics/wsprom/example", "public modules"},
-	{"inspect/browsertest/...", "public modules"},
+	{"internal/browsertest/...", "public modules"},
 	{"bench", "public modules"},
 }
 

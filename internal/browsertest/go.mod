@@ -1,4 +1,4 @@
-module github.com/wechatws/wechatws/inspect/browsertest
+module github.com/wechatws/wechatws/internal/browsertest
 
 go 1.26.0
 
