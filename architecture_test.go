@@ -92,6 +92,9 @@ var rooms = []struct{ room, imports string }{
 	{"metrics/wsprom/example", "public modules"},
 	{"internal/browsertest/...", "public modules"},
 	{"bench", "public modules"},
+
+	// The command.
+	{"cmd/wechatws/...", "public modules cmd/wechatws/internal/..."},
 }
 
 const here = "github.com/wechatws/wechatws"
