@@ -111,8 +111,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{done, []string{"connect", url, "--for", "1ms"}, ""},
 		{done, []string{"connect", "--help"}, ""},
-		{failed, []string{"connect", "ws://127.0.0.1:1", "--no-reconnect"}, "connection refused"},
-		{failed, []string{"serve", "--addr", strings.TrimPrefix(url, "ws://"), "--control", "none"}, "address already in use"},
+		{failed, []string{"connect", "ws://127.0.0.1:1", "--no-reconnect"}, "connect 127.0.0.1:1"},
+		{failed, []string{"serve", "--addr", strings.TrimPrefix(url, "ws://"), "--control", "none"}, "cannot listen"},
 		{wrong, []string{"connect"}, "URL is missing"},
 		{wrong, []string{"connect", "http://%zz"}, "URL"},
 		{wrong, []string{"serve", "--control", "0.0.0.0:80"}, "--control 0.0.0.0:80: must be a loopback address"},

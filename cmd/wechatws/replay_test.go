@@ -76,7 +76,7 @@ func TestWrongReplays(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`{"recording":"wechatws","version":1}`+"\n"), 0o600))
 	for line, want := range map[string]string{
 		"":                    "FILE is missing",
-		"/no/such/file":       "no such file",
+		"/no/such/file":       "/no/such/file",
 		"replay_test.go":      "replay_test.go: it is not a recording of wechatws connect --record",
 		file:                  "there is no attempt to connect in it",
 		file + " --speed -1":  "--speed -1: must be from 0 to 1e6",

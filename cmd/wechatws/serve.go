@@ -90,6 +90,11 @@ func (f *serveFlags) check(c *cobra.Command) error {
 	case f.certFile != "" && !f.TLS:
 		return usage("--tls-ca-out is of no use without --tls")
 	}
+	if f.control != "none" {
+		if err := standin.CheckControl(f.control); err != nil {
+			return wrongFlag("control", f.control, err.Error())
+		}
+	}
 	if f.Kind != standin.LiveRoom {
 		for _, flag := range append(standin.QuirkNames(), "like") {
 			if f.given(flag) {
@@ -120,8 +125,8 @@ func (f *serveFlags) run(c *cobra.Command, _ []string) error {
 	var control net.Listener
 	if f.control != "none" {
 		var err error
-		if control, err = standin.ListenLoopback(f.control); err != nil {
-			return wrongFlag("control", f.control, err.Error())
+		if control, err = net.Listen("tcp", f.control); err != nil {
+			return err
 		}
 		defer control.Close()
 	}

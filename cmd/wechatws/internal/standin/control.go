@@ -90,11 +90,11 @@ func fromElsewhere(r *http.Request) bool {
 	return origin != "" && (err != nil || !isLoopback(u.Host))
 }
 
-// ListenLoopback listens on an address, which must be of this machine only.
-func ListenLoopback(addr string) (net.Listener, error) {
+// CheckControl returns an error if an address for commands is not of this machine only.
+func CheckControl(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || !isLoopback(host) {
-		return nil, errors.New("must be a loopback address and a port, such as 127.0.0.1:9528")
+		return errors.New("must be a loopback address and a port, such as 127.0.0.1:9528")
 	}
-	return net.Listen("tcp", addr)
+	return nil
 }

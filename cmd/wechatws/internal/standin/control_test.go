@@ -3,6 +3,7 @@ package standin
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // control serves commands, and returns the URL for them.
 func control(t *testing.T, b *Backend) string {
 	t.Helper()
-	l, err := ListenLoopback("127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error)
@@ -85,7 +86,9 @@ func TestPagesCannotSendCommands(t *testing.T) {
 
 func TestCommandsAreTakenOnThisMachineOnly(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:80", "example.com:80", "127.0.0.1"} {
-		_, err := ListenLoopback(addr)
-		assert.ErrorContains(t, err, "must be a loopback address", addr)
+		assert.ErrorContains(t, CheckControl(addr), "must be a loopback address", addr)
+	}
+	for _, addr := range []string{"127.0.0.1:0", "localhost:80", "[::1]:80"} {
+		assert.NoError(t, CheckControl(addr), addr)
 	}
 }
