@@ -271,7 +271,7 @@ func requireError(t *testing.T, err error, want string) {
 }
 
 func TestPrograms(t *testing.T) {
-	page := "```go\npackage main\r\n\r\nfunc main() {}\r\n```\r\n\n```go\nclient.Send(1)\n```\n\n```go\npackage main\n\nimport \"" + modules.Root + "/liveroom/liveroomtest\"\n```\n"
+	page := "```go\npackage main\r\n\r\nfunc main() {}\r\n```\r\n\n```go\nclient.Send(1)\n```\n\n```go\npackage main\n\nimport \"" + modules.Root + "/liveroom/liveroomtest\"\n\nfunc main() {}\n```\n\n```go\npackage main\n\nfunc TestIt(t *testing.T) {}\n```\n"
 	got := programs("docs/Getting-started.md", page)
 	require.Len(t, got, 2)
 	require.Equal(t, program{"program 1 of docs/Getting-started.md", "getting-started1", "package main\n\nfunc main() {}\n"}, got[0])

@@ -111,11 +111,13 @@ type program struct{ name, folder, code string }
 
 var block = regexp.MustCompile("(?ms)^```go\n(package main\n.*?)^```$")
 
-// programs returns the blocks of a page that are whole programs.
+// programs returns the blocks of a page that are whole programs, and no tests of one.
 func programs(page, text string) (all []program) {
-	for i, found := range block.FindAllStringSubmatch(strings.ReplaceAll(text, "\r\n", "\n"), -1) {
-		base := strings.ToLower(strings.TrimSuffix(path.Base(page), ".md"))
-		all = append(all, program{fmt.Sprintf("program %d of %s", i+1, page), fmt.Sprintf("%s%d", base, i+1), found[1]})
+	base := strings.ToLower(strings.TrimSuffix(path.Base(page), ".md"))
+	for _, found := range block.FindAllStringSubmatch(strings.ReplaceAll(text, "\r\n", "\n"), -1) {
+		if n := len(all) + 1; strings.Contains(found[1], "\nfunc main() {") {
+			all = append(all, program{fmt.Sprintf("program %d of %s", n, page), fmt.Sprintf("%s%d", base, n), found[1]})
+		}
 	}
 	return all
 }
