@@ -1,10 +1,10 @@
-// Package browsertest drives the page of package inspect in a real browser, with a
-// thousand clients. It is a module of its own, so that the library does not come with
+// Package inspect drives the page of package inspect in a real browser, with a
+// thousand clients. It is in a module of its own, so that the library does not come with
 // what drives a browser.
 //
 //	go test . # needs chromium in PATH
-//	go test . -count=1 -after=10m -timeout=20m -screenshots=../../docs/images # writes the pictures too
-package browsertest
+//	go test . -count=1 -after=10m -timeout=20m -screenshots=../../../docs/images # writes the pictures too
+package inspect
 
 import (
 	"flag"

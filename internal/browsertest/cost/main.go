@@ -3,7 +3,7 @@
 // Command cost measures the cost of the page of package inspect for its program, as a share of
 // the cost of the clients that it shows.
 //
-//	go run -C inspect/browsertest ./cost
+//	go run -C internal/browsertest ./cost
 //
 // A thousand clients of the bench's server, over TCP, send a heartbeat every three
 // seconds and two messages a second each, which are echoed. The server and the viewer are

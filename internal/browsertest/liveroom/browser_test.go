@@ -1,11 +1,11 @@
-// Package browsertest drives the page of the demo in a real browser. It is a module
+// Package liveroom drives the page of the demo in a real browser. It is in a module
 // of its own, so that the library does not come with what drives a browser.
 //
 //	go test .                             # needs chromium in PATH
 //	go test . -count=1 -screenshots=/tmp  # writes pictures of the page too
 //
 // LIVEROOM_DEMO=path tests a demo that is built already, with -race for instance.
-package browsertest
+package liveroom
 
 import (
 	"bufio"

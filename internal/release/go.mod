@@ -1,4 +1,4 @@
-module github.com/wechatws/wechatws/internal/apicheck
+module github.com/wechatws/wechatws/internal/release
 
 go 1.26.0
 
@@ -7,10 +7,10 @@ require (
 	golang.org/x/tools v0.52.0
 )
 
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
+require go.yaml.in/yaml/v3 v3.0.6
 
 require (
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/mod v0.42.0 // indirect
+	golang.org/x/mod v0.43.0
 	golang.org/x/sync v0.24.0 // indirect
 )

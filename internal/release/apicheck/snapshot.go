@@ -9,13 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/wechatws/wechatws/internal/release/modules"
 )
 
 // A snapshot is the API of packages, as source, by import path.
 type snapshot map[string]string
 
 const (
-	prefix = "github.com/wechatws/wechatws"
+	prefix = modules.Root
 	suffix = ".txt" // not .go, so that tools ignore it
 )
 

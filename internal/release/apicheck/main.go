@@ -1,10 +1,10 @@
 // Apicheck compares the exported API of the modules that users import with the snapshot
 // in api/. It fails if a change can break programs, or is not in the snapshot yet:
 //
-//	go run -C internal/apicheck .            # check; CI does
-//	go run -C internal/apicheck . -write     # add compatible changes to the snapshot
-//	go run -C internal/apicheck . -accept    # add all changes, also those that break programs
-//	go run -C internal/apicheck . -since v1.2.0   # print the changes since a tag
+//	go run -C internal/release ./apicheck            # check; CI does
+//	go run -C internal/release ./apicheck -write     # add compatible changes to the snapshot
+//	go run -C internal/release ./apicheck -accept    # add all changes, also those that break programs
+//	go run -C internal/release ./apicheck -since v1.2.0   # print the changes since a tag
 //
 // Package golang.org/x/exp/apidiff decides what is compatible. It compares type-checked
 // packages, which could be stored as export data; that is binary, and a review does not show
@@ -23,10 +23,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-)
 
-// modules are those that users import, by their directories.
-var modules = []string{".", "metrics/wsprom", "metrics/wsotel", "fleet", "fleet/fleetprom"}
+	"github.com/wechatws/wechatws/internal/release/modules"
+)
 
 // mostNames is the maximum number of exported top-level names of the root package, since a
 // reader of its documentation sees all of them. To add one at the limit, remove another, or
@@ -67,8 +66,8 @@ func run(out io.Writer, root string, write, accept bool, since string) error {
 	current := snapshot{}
 	var known imports
 	var links linkCount
-	for _, module := range modules {
-		if err := load(filepath.Join(root, module), current, &known, &links); err != nil {
+	for _, module := range modules.Libraries {
+		if err := load(filepath.Join(root, module.Dir), current, &known, &links); err != nil {
 			return err
 		}
 	}
@@ -134,12 +133,12 @@ const (
 These changes break programs that compile today; docs/compatibility.md says which are
 allowed when. If it was not meant, take it back: keep the old name, mark it Deprecated,
 and add the new one beside it. If it is meant:
-    go run -C internal/apicheck . -accept
+    go run -C internal/release ./apicheck -accept
 and say in CHANGELOG.md, under "Changed" or "Removed", what users have to do.
 `
 	behind = `
 Nothing here breaks a program, but the snapshot in api/ is not up to date:
-    go run -C internal/apicheck . -write
+    go run -C internal/release ./apicheck -write
 and commit what it has changed, with a line under "Added" in CHANGELOG.md.
 `
 )

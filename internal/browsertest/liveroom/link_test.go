@@ -1,4 +1,4 @@
-package browsertest
+package liveroom
 
 import (
 	"io"
