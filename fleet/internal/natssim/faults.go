@@ -1,0 +1,134 @@
+package natssim
+
+import "time"
+
+// SetFaults replaces the faults of requests and messages.
+func (c *Cluster) SetFaults(f Faults) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults = f
+}
+
+// Cut makes everything that one server sends to another one get lost, in this direction, until [Cluster.Heal].
+func (c *Cluster) Cut(from, to int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cuts[[2]*node{c.nodes[from], c.nodes[to]}] = true
+	c.changed()
+}
+
+// CutProcess makes nothing pass between a process and a server, without an error, until [Cluster.Heal].
+func (c *Cluster) CutProcess(process string, server int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutProcesses[link{process, c.nodes[server]}] = true
+}
+
+// Heal ends all cuts.
+func (c *Cluster) Heal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.cuts)
+	clear(c.cutProcesses)
+	for _, n := range c.nodes {
+		for _, k := range n.conns {
+			k.parse()
+			k.changed.Broadcast()
+		}
+	}
+	c.changed()
+}
+
+// Stop stops a server, as the loss of its power does.
+func (c *Cluster) Stop(server int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[server]
+	n.up = false
+	for _, k := range n.conns {
+		k.end()
+	}
+	n.conns = nil
+	for _, s := range c.sorted() {
+		s.loseConsumers(n)
+	}
+	c.changed()
+}
+
+// Start starts a server again.
+func (c *Cluster) Start(server int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[server].up = true
+	c.changed()
+}
+
+// Wipe empties the store of a server that is stopped. A stream without another replica is gone.
+func (c *Cluster) Wipe(server int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[server]
+	for _, s := range c.sorted() {
+		if s.replicas[n] == nil {
+			continue
+		}
+		if len(s.group.peers) == 1 {
+			c.remove(s)
+			continue
+		}
+		s.replicas[n] = newStore(s)
+	}
+}
+
+// DeleteStream deletes a stream, as another program may do.
+func (c *Cluster) DeleteStream(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[name]; s != nil {
+		c.remove(s)
+	}
+}
+
+// StepDown makes the leader of a stream step down. Another one is elected soon.
+func (c *Cluster) StepDown(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[name]; s != nil {
+		s.group.stepDown()
+	}
+}
+
+// Streams returns the names of all streams.
+func (c *Cluster) Streams() (names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sorted() {
+		names = append(names, s.cfg.Name)
+	}
+	return names
+}
+
+// Leader returns the server that leads a stream, or -1.
+func (c *Cluster) Leader(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[name]; s != nil && s.group.leader != nil {
+		return s.group.leader.number
+	}
+	return -1
+}
+
+// A Stored is a message that a stream has stored, whether or not it was removed since.
+type Stored struct {
+	Stream, Subject string
+	Seq             uint64
+	Header, Data    []byte
+	At              time.Time
+}
+
+// OnStore calls fn with each message that a stream stores, with the cluster locked.
+func (c *Cluster) OnStore(fn func(Stored)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onStore = fn
+}
