@@ -193,7 +193,7 @@ func (s *stream) delete(l *node, p publication) any {
 	_ = json.Unmarshal(p.data, &r)
 	s.group.commit(l, func() {
 		if s.current().bySeq(r.Seq) == nil {
-			s.c.answer(l, p, refused(apiError(500, 10057, "message not found")))
+			s.c.answer(l, p, refused(apiError(400, 10043, "sequence "+itoa(r.Seq)+" not found")))
 			return
 		}
 		s.apply(take(r.Seq))

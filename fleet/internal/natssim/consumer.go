@@ -25,7 +25,6 @@ type consumer struct {
 
 	last      []uint64 // messages to be delivered before the others: the last ones of their subjects
 	next      uint64   // the first of the others
-	consumed  uint64   // stream sequence of the last message that was delivered
 	delivered uint64
 	waiting   []*pull
 	beat      time.Time // when the last message or heartbeat was sent, to a subject
@@ -117,7 +116,7 @@ func (k *consumer) filters() []string {
 
 // info answers CONSUMER.INFO.
 func (k *consumer) info() any {
-	sequence := map[string]any{"consumer_seq": k.delivered, "stream_seq": k.consumed}
+	sequence := map[string]any{"consumer_seq": k.delivered, "stream_seq": k.next - 1}
 	return map[string]any{
 		"stream_name": k.s.cfg.Name, "name": k.name, "created": k.created, "config": k.cfg, "ts": time.Now().UTC(),
 		"delivered": sequence, "ack_floor": sequence, "num_ack_pending": 0, "num_redelivered": 0, "num_waiting": len(k.waiting), "num_pending": k.pending(),
@@ -183,7 +182,11 @@ func (k *consumer) find() *message {
 		}
 		k.last = k.last[1:] // it was removed meanwhile
 	}
-	return st.next(k.next, k.filters()...)
+	m := st.next(k.next, k.filters()...)
+	if m == nil {
+		k.next = max(k.next, st.last+1)
+	}
+	return m
 }
 
 // step moves behind a message that find has returned.
@@ -193,7 +196,6 @@ func (k *consumer) step(m *message) {
 	} else {
 		k.next = m.seq + 1
 	}
-	k.consumed = m.seq
 	k.delivered++
 }
 
@@ -307,7 +309,7 @@ func (k *consumer) rest(r *pull, text string) {
 }
 
 func (k *consumer) heartbeat(to string) {
-	k.status(to, fmt.Sprintf("100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Last-Stream: %d", k.delivered, k.consumed))
+	k.status(to, fmt.Sprintf("100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Last-Stream: %d", k.delivered, k.next-1))
 }
 
 // tick sends heartbeats to a subject, and ends the consumer when it has had nobody to deliver to for the

@@ -121,6 +121,7 @@ func (s *stream) info(l *node, filter string) map[string]any {
 		"messages": len(st.messages), "bytes": st.bytes, "first_seq": st.first, "last_seq": st.last, "num_subjects": len(st.bySubject),
 		"consumer_count": len(s.consumers), "first_ts": time.Time{}, "last_ts": st.lastAt, "num_deleted": st.last - min(st.last, st.first-1) - uint64(len(st.messages)),
 	}
+	total := 0
 	if filter != "" {
 		subjects := map[string]int{}
 		for subject, list := range st.bySubject {
@@ -129,8 +130,12 @@ func (s *stream) info(l *node, filter string) map[string]any {
 			}
 		}
 		state["subjects"] = subjects
+		total = len(subjects)
 	}
-	info := map[string]any{"config": s.cfg, "created": s.created, "state": state, "ts": time.Now().UTC(), "total": len(st.bySubject), "offset": 0, "limit": 100_000}
+	info := map[string]any{"config": s.cfg, "created": s.created, "state": state, "ts": time.Now().UTC()}
+	if total > 0 {
+		info["total"], info["limit"] = total, 100_000
+	}
 	if len(s.c.nodes) > 1 {
 		var replicas []*jetstream.PeerInfo
 		for _, p := range s.group.peers {

@@ -149,11 +149,6 @@ func (s *stream) tryTake(p publication) (seq uint64, duplicate bool, err *jetstr
 	st := s.current()
 	m := &message{subject: p.subject, header: p.header, data: p.data}
 	h := m.headers()
-	if m.id = h.Get(nats.MsgIdHdr); m.id != "" {
-		if old := st.ids[m.id]; old != nil && time.Since(old.at) < s.cfg.Duplicates {
-			return old.seq, true, nil
-		}
-	}
 	if value := h.Get("Nats-TTL"); value != "" && value != "never" {
 		if !s.cfg.AllowMsgTTL {
 			return 0, false, apiError(400, 10166, "per-message TTL is disabled")
@@ -178,6 +173,11 @@ func (s *stream) tryTake(p publication) (seq uint64, duplicate bool, err *jetstr
 		}
 		if value != itoa(last) {
 			return 0, false, wrongLast(last)
+		}
+	}
+	if m.id = h.Get(nats.MsgIdHdr); m.id != "" {
+		if old := st.ids[m.id]; old != nil && time.Since(old.at) < s.cfg.Duplicates {
+			return old.seq, true, nil
 		}
 	}
 	rollup := h.Get("Nats-Rollup") == "sub"

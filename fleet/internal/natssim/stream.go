@@ -127,6 +127,10 @@ func (s *stream) catchUp(p *node, upTo int) {
 
 // store stores a message, with a leader that has a majority.
 func (s *stream) store(m *message, rollup bool) {
+	var before uint64 // the last message with the subject
+	if m := s.current().lastOf(m.subject); m != nil {
+		before = m.seq
+	}
 	m.seq, m.at = s.current().last+1, time.Now().UTC()
 	if s.cfg.MaxAge > 0 && m.expires.IsZero() {
 		if m.headers().Get("Nats-TTL") != "never" {
@@ -138,7 +142,7 @@ func (s *stream) store(m *message, rollup bool) {
 		s.c.onStore(Stored{s.cfg.Name, m.subject, m.seq, m.header, m.data, m.at})
 	}
 	s.expireAt(m.expires)
-	s.republish(m)
+	s.republish(m, before)
 }
 
 // expireAt looks for messages that have expired at a time.
@@ -177,8 +181,8 @@ func (s *stream) expire() {
 			last := s.current().lastOf(m.subject) == m
 			s.apply(take(m.seq))
 			if ttl := s.cfg.SubjectDeleteMarkerTTL; ttl > 0 && last && !m.marker() {
-				h := nats.Header{jetstream.MarkerReasonHeader: {"MaxAge"}, "Nats-TTL": {ttl.String()}}
-				s.store(&message{subject: m.subject, header: encode(h), expires: time.Now().Add(ttl)}, false)
+				h := nats.Header{jetstream.MarkerReasonHeader: {"MaxAge"}, "Nats-Rollup": {"sub"}, "Nats-TTL": {ttl.String()}}
+				s.store(&message{subject: m.subject, header: encode(h), expires: time.Now().Add(ttl)}, true)
 			}
 		}
 	}
@@ -186,7 +190,7 @@ func (s *stream) expire() {
 }
 
 // republish publishes a message that was stored, if the stream does that.
-func (s *stream) republish(m *message) {
+func (s *stream) republish(m *message, before uint64) {
 	r := s.cfg.RePublish
 	if r == nil || !matches(r.Source, m.subject) {
 		return
@@ -195,6 +199,7 @@ func (s *stream) republish(m *message) {
 	h.Set("Nats-Stream", s.cfg.Name)
 	h.Set("Nats-Subject", m.subject)
 	h.Set("Nats-Sequence", itoa(m.seq))
+	h.Set("Nats-Last-Sequence", itoa(before))
 	h.Set("Nats-Time-Stamp", m.at.Format(time.RFC3339Nano))
 	data := m.data
 	if r.HeadersOnly {
