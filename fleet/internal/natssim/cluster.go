@@ -28,6 +28,7 @@ type Cluster struct {
 
 	cuts         map[[2]*node]bool
 	cutProcesses map[link]bool
+	killed       map[string]bool // processes
 	faults       Faults
 	onStore      func(Stored)
 	consumers    int // ever made
@@ -77,7 +78,7 @@ type path struct {
 func New(seed uint64, servers int) *Cluster {
 	c := &Cluster{
 		rand: rand.New(rand.NewPCG(seed, 0)), last: map[path]time.Time{}, streams: map[string]*stream{},
-		cuts: map[[2]*node]bool{}, cutProcesses: map[link]bool{},
+		cuts: map[[2]*node]bool{}, cutProcesses: map[link]bool{}, killed: map[string]bool{},
 	}
 	for i := range servers {
 		c.nodes = append(c.nodes, &node{number: i, name: fmt.Sprint("n", i+1), host: fmt.Sprint("10.0.0.", i+1), up: true})

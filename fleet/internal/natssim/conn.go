@@ -28,7 +28,7 @@ type conn struct {
 	closed   bool // by the client
 	reset    bool // by the server
 
-	connected    bool // CONNECT was received
+	connected    bool // the first PING was received
 	noResponders bool
 	subs         map[string]*sub // by the client's id
 }
@@ -44,12 +44,18 @@ type sub struct {
 const noHeader = "NATS/1.0\r\n\r\n"
 
 // dial makes a connection of a process to the server at an address. Cluster.mu is not held.
+//
+// Connecting takes no time, also if it fails: the NATS client holds a mutex meanwhile, and virtual time
+// stands still while a goroutine waits for a mutex.
 func (c *Cluster) dial(process, address string) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.at(address)
-	if n == nil || !n.up {
+	if n == nil || !n.up || c.killed[process] {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	if c.cutProcesses[link{process, n}] {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	}
 	k := &conn{c: c, n: n, process: process, changed: sync.NewCond(&c.mu), subs: map[string]*sub{}}
 	n.conns = append(n.conns, k)
@@ -171,9 +177,13 @@ func (k *conn) parse() {
 		switch strings.ToUpper(name) {
 		case "CONNECT":
 			k.noResponders = strings.Contains(args, `"no_responders":true`)
-			k.connected = true
 		case "PING":
-			k.c.after(k, k.n, k.c.hop(), func() { k.send("PONG\r\n") })
+			if !k.connected {
+				k.connected = true
+				k.send("PONG\r\n")
+			} else {
+				k.c.after(k, k.n, k.c.hop(), func() { k.send("PONG\r\n") })
+			}
 		case "PONG":
 		case "SUB":
 			s := &sub{on: k, id: f[len(f)-1], subject: f[0], rest: -1}

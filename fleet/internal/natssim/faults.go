@@ -1,6 +1,9 @@
 package natssim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // SetFaults replaces the faults of requests and messages.
 func (c *Cluster) SetFaults(f Faults) {
@@ -77,6 +80,32 @@ func (c *Cluster) Wipe(server int) {
 			continue
 		}
 		s.replicas[n] = newStore(s)
+	}
+}
+
+// Kill ends all connections of a process, which cannot connect any more, as the loss of the process does.
+func (c *Cluster) Kill(process string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killed[process] = true
+	for _, n := range c.nodes {
+		for _, k := range slices.Clone(n.conns) {
+			if k.process == process {
+				k.end()
+				n.forget(k)
+			}
+		}
+	}
+}
+
+// DeleteConsumers deletes all consumers of a stream, as another program may do.
+func (c *Cluster) DeleteConsumers(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[name]; s != nil {
+		for _, k := range s.sortedConsumers() {
+			k.end("409 Consumer Deleted")
+		}
 	}
 }
 
