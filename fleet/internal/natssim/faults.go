@@ -52,7 +52,9 @@ func (c *Cluster) Stop(server int) {
 		k.end()
 	}
 	n.conns = nil
+	c.meta.lose(n)
 	for _, s := range c.sorted() {
+		s.group.lose(n)
 		s.loseConsumers(n)
 	}
 	c.changed()

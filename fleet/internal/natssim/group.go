@@ -93,6 +93,14 @@ func (g *group) stepDown() {
 	g.elect(10*time.Millisecond + time.Duration(g.c.rand.Int64N(int64(200*time.Millisecond))))
 }
 
+// lose makes a server that has stopped no longer lead: it does not when it is started again.
+func (g *group) lose(n *node) {
+	if g.leader == n {
+		g.leader = nil
+		g.waiting = nil
+	}
+}
+
 // from returns the server that answers a request which has come in at n as the leader, or nil.
 func (g *group) from(n *node) *node {
 	for _, l := range []*node{g.leader, g.deposed} {

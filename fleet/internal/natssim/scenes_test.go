@@ -222,6 +222,15 @@ func republished(p *player) {
 	p.receive(sub, 1)
 	p.publish("out.other", "")
 	p.receive(sub, 1)
+	mapped, err := p.nc.SubscribeSync("mapped.>")
+	require.NoError(p, err)
+	p.stream(jetstream.StreamConfig{
+		Name: "mapped", Subjects: []string{"from.>"},
+		RePublish: &jetstream.RePublish{Source: "from.a.*.*", Destination: "mapped.{{wildcard(2)}}.x.{{wildcard(1)}}"},
+	})
+	p.publish("from.b.1.2", "not mapped")
+	p.publish("from.a.1.2", "data")
+	p.receive(mapped, 1)
 }
 
 func watches(p *player) {

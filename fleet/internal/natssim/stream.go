@@ -2,6 +2,7 @@ package natssim
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -206,8 +207,24 @@ func (s *stream) republish(m *message, before uint64) {
 		h.Set("Nats-Msg-Size", itoa(uint64(len(data))))
 		data = nil
 	}
-	to := strings.TrimSuffix(r.Destination, ">") + strings.TrimPrefix(m.subject, strings.TrimSuffix(r.Source, ">"))
+	to := mapped(r.Source, r.Destination, m.subject)
 	s.c.publish(publication{from: s.group.leader, subject: to, header: encode(h), data: data})
+}
+
+// mapped returns the destination for a subject that matches source: wildcards are what they stand for.
+func mapped(source, destination, subject string) string {
+	tokens := strings.Split(subject, ".")
+	wildcards := 0
+	for i, token := range strings.Split(source, ".") {
+		switch token {
+		case "*":
+			wildcards++
+			destination = strings.ReplaceAll(destination, fmt.Sprintf("{{wildcard(%d)}}", wildcards), tokens[i])
+		case ">":
+			destination = strings.TrimSuffix(destination, ">") + strings.Join(tokens[i:], ".")
+		}
+	}
+	return destination
 }
 
 // encode returns headers as they are sent.
