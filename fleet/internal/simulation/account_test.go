@@ -29,8 +29,10 @@ type room struct {
 
 	said    int   // messages that the backend has sent
 	stored  []int // of these, in the order in which NATS has stored them
-	handled int   // of stored
-	again   int   // handled before
+	at      []time.Time
+	longest time.Duration // from there until one was handled
+	handled int           // of stored
+	again   int           // handled before
 	running string
 
 	sent     int          // messages to the room that a Send was called for
@@ -142,7 +144,7 @@ func (a *account) stored(s natssim.Stored) {
 	case len(r.stored) > 0 && v.N <= r.stored[len(r.stored)-1]:
 		a.mistake("room %s: message %d is in the stream after message %d", v.Room, v.N, r.stored[len(r.stored)-1])
 	default:
-		r.stored = append(r.stored, v.N)
+		r.stored, r.at = append(r.stored, v.N), append(r.at, time.Now())
 	}
 }
 
@@ -188,6 +190,7 @@ func (a *account) handledOne(process string, r *room, v words) {
 		r.again++
 	default:
 		r.handled++
+		r.longest = max(r.longest, time.Since(r.at[at]))
 	}
 }
 
@@ -228,6 +231,17 @@ func (a *account) open() (list []string) {
 				break
 			}
 		}
+	}
+	return list
+}
+
+// latencies returns the longest time from the storage of a message until it was handled, by room.
+func (a *account) latencies() map[string]time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := map[string]time.Duration{}
+	for name, r := range a.rooms {
+		list[name] = r.longest
 	}
 	return list
 }

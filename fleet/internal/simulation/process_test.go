@@ -82,7 +82,7 @@ func (p *process) work(options ...fleet.WorkerOption) *process {
 	var err error
 	p.worker, err = p.fleet.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
 		url := fmt.Sprint(r.Endpoint, "&fence=", r.Fence, "&worker=", p.name)
-		return r.NewClient(url, wechatws.WithNetDial(p.dial),
+		return r.NewClient(url, wechatws.WithNetDial(p.dial), wechatws.WithQueue(1000, maxQueued, wechatws.QueueFail),
 			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, First: 10 * time.Millisecond, Message: words{Type: beat}}))
 	}, append([]fleet.WorkerOption{fleet.WithWorkerName(p.name), fleet.WithDrainTimeout(20 * time.Second)}, options...)...)
 	require.NoError(p.w, err)
@@ -90,6 +90,8 @@ func (p *process) work(options ...fleet.WorkerOption) *process {
 	p.run(p.worker.Run)
 	return p
 }
+
+const maxQueued = 64 << 10
 
 // handle starts handlers of group g, whose callbacks call fn.
 func (p *process) handle(fn func(ctx context.Context, v words) error, options ...fleet.HandlersOption) *process {
@@ -109,7 +111,7 @@ func (p *process) handle(fn func(ctx context.Context, v words) error, options ..
 			<-ctx.Done()
 			return errKilled
 		}
-		done(err == nil)
+		done(err == nil || errors.Is(err, errPoison))
 		return err
 	})
 	p.run(h.Run)

@@ -20,7 +20,7 @@ func TestNothingHappens(t *testing.T) {
 		for _, name := range w.account.names {
 			r := w.account.rooms[name]
 			if r.again > 0 || r.twice > 0 || len(r.stored) != r.said {
-				t.Errorf("%s: %d said, %d stored, %d handled again, %d delivered twice", name, r.said, len(r.stored), r.again, r.twice)
+				w.Errorf("%s: %d said, %d stored, %d handled again, %d delivered twice", name, r.said, len(r.stored), r.again, r.twice)
 			}
 		}
 	})
