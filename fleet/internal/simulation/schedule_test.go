@@ -227,6 +227,7 @@ func (w *world) simulate(s *schedule) {
 	w.starting.Wait()
 	w.held(recovery)
 	stop()
+	time.Sleep(3 * time.Second) // what the workers have received is stored
 	w.settled(recovery)
 }
 
