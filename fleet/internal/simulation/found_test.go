@@ -13,6 +13,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/fleet/internal/natssim"
 )
 
 // The tests in this file are of faults that the fleet once had. The mutants in fleet.txt of
@@ -72,7 +73,7 @@ var errPoison = errors.New("poison")
 // Messages whose callbacks fail delay the messages of no other room. For those that fail permanently there
 // is a dead letter at once.
 func TestPoison(t *testing.T) {
-	virtual(t, 5, 3, 8, func(w *world) {
+	virtual(t, 5, 3, 16, func(w *world) {
 		w.open("a", 0).work()
 		dead := 0
 		w.open("h", 1).handle(func(ctx context.Context, v words) error {
@@ -198,4 +199,22 @@ func (w *world) speak(d time.Duration) {
 		}
 	}
 	assert.NotEqual(w, before, w.account.sums(), "nothing has happened")
+}
+
+// What a call has written is seen by the next one, however far replicas are behind their leaders.
+func TestWhatIsWrittenIsSeen(t *testing.T) {
+	virtual(t, 6, 3, 0, func(w *world) {
+		w.cluster.SetFaults(natssim.Faults{Lag: 5 * time.Second})
+		control, ctx := w.admin.fleet.Control(), w.Context()
+		for i := range 20 {
+			spec := fleet.Spec{ID: fmt.Sprint("seen", i), Endpoint: w.backend.endpoint("seen")}
+			require.NoError(w, control.Add(ctx, spec))
+			require.NoError(w, w.admin.fleet.Send(ctx, spec.ID, wechatws.Text("hello")))
+			spec.Endpoint += "&other"
+			require.NoError(w, control.Update(ctx, spec))
+			_, err := control.Remove(ctx, spec.ID)
+			require.NoError(w, err)
+			require.ErrorIs(w, w.admin.fleet.Send(ctx, spec.ID, wechatws.Text("hello")), fleet.ErrNoRoom)
+		}
+	})
 }

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 8, "how many schedules are simulated")
+	seeds = flag.Int("seeds", standardSeeds, "how many schedules are simulated")
 	first = flag.Uint64("seed", 1, "the first of their seeds")
 )
 
@@ -32,14 +32,15 @@ type schedule struct {
 }
 
 const (
-	faulty  = 50 * time.Second // for so long faults begin
-	servers = 3
+	faulty   = 50 * time.Second // for so long faults begin
+	shortest = 2 * time.Second  // lease
+	servers  = 3
 )
 
 // newSchedule makes the schedule of a seed. Faults overlap; each of them ends.
 func newSchedule(seed uint64) *schedule {
 	s := &schedule{rand: rand.New(rand.NewPCG(seed, 1))}
-	for range 8 {
+	for range 10 {
 		at := s.upTo(faulty)
 		kinds[s.rand.IntN(len(kinds))](s, at)
 	}
@@ -63,16 +64,31 @@ func (s *schedule) fault(at, most time.Duration, begin, end func(w *world), form
 	s.add(at+d, end, "the end of: %s", what)
 }
 
+// cut cuts something for a time, whatever else is cut or mended meanwhile.
+func (s *schedule) cut(at time.Duration, begin func(w *world), format string, args ...any) {
+	number := len(s.steps)
+	s.fault(at, 20*time.Second, func(w *world) {
+		w.cuts[number] = begin
+		begin(w)
+	}, func(w *world) {
+		delete(w.cuts, number)
+		w.cluster.Heal()
+		for _, again := range w.cuts {
+			again(w)
+		}
+	}, format, args...)
+}
+
 // kinds are the kinds of faults.
 var kinds = []func(s *schedule, at time.Duration){
 	func(s *schedule, at time.Duration) {
 		n := s.rand.IntN(servers)
-		s.fault(at, 20*time.Second, func(w *world) { w.isolate(n) }, heal, "server %d is cut from the others", n)
+		s.cut(at, func(w *world) { w.isolate(n) }, "server %d is cut from the others", n)
 	},
 	func(s *schedule, at time.Duration) {
 		n := s.rand.IntN(servers)
 		m := (n + 1 + s.rand.IntN(servers-1)) % servers
-		s.fault(at, 20*time.Second, func(w *world) { w.cluster.Cut(n, m) }, heal, "server %d does not reach server %d", n, m)
+		s.cut(at, func(w *world) { w.cluster.Cut(n, m) }, "server %d does not reach server %d", n, m)
 	},
 	func(s *schedule, at time.Duration) {
 		n, wiped := s.rand.IntN(servers), s.rand.IntN(2) == 0
@@ -86,8 +102,16 @@ var kinds = []func(s *schedule, at time.Duration){
 		}, "the leader of stream %d steps down", i)
 	},
 	func(s *schedule, at time.Duration) {
-		i, n := s.rand.IntN(100), s.rand.IntN(servers+1)
-		s.fault(at, 15*time.Second, func(w *world) { w.cutProcess(i, n) }, heal, "process %d is cut from server %d (%d: from all)", i, n, servers)
+		i, n := s.rand.IntN(100), s.rand.IntN(servers)
+		s.cut(at, func(w *world) { w.cutProcess(i, n) }, "process %d is cut from server %d", i, n)
+	},
+	func(s *schedule, at time.Duration) {
+		i := s.rand.IntN(100)
+		s.cut(at, func(w *world) {
+			for n := range servers {
+				w.cutProcess(i, n)
+			}
+		}, "process %d is cut from all servers", i)
 	},
 	func(s *schedule, at time.Duration) {
 		f := natssim.Faults{LoseRequest: s.rand.IntN(100), LoseAnswer: s.rand.IntN(100), Late: s.rand.IntN(200), LateBy: s.upTo(4 * time.Second)}
@@ -117,7 +141,6 @@ var kinds = []func(s *schedule, at time.Duration){
 	},
 }
 
-func heal(w *world)      { w.cluster.Heal() }
 func faultless(w *world) { w.cluster.SetFaults(natssim.Faults{}) }
 
 // isolate cuts a server from the others.
@@ -162,15 +185,8 @@ func (w *world) living(i int) *process {
 	return list[i%len(list)]
 }
 
-// cutProcess cuts a process from one server, or from all.
-func (w *world) cutProcess(i, n int) {
-	p := w.living(i)
-	for m := range servers {
-		if m == n || n == servers {
-			w.cluster.CutProcess(p.name, m)
-		}
-	}
-}
+// cutProcess cuts a process from a server.
+func (w *world) cutProcess(i, n int) { w.cluster.CutProcess(w.living(i).name, n) }
 
 // replace ends a process by end, and starts one of its kind. While NATS cannot be reached there is none.
 func (w *world) replace(i int, end func(p *process)) {
@@ -195,7 +211,7 @@ func TestSchedules(t *testing.T) {
 	for i := range *seeds {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			virtual(t, seed, servers, 9, func(w *world) { w.simulate(newSchedule(seed)) })
+			virtualWith(t, seed, shortest+time.Duration(seed%4)*time.Second, servers, 9, func(w *world) { w.simulate(newSchedule(seed)) })
 		})
 	}
 }

@@ -25,8 +25,9 @@ type world struct {
 	admin    *process
 	level    slog.Level
 	began    time.Time
-	stopped  int            // server, or -1
-	starting sync.WaitGroup // processes
+	stopped  int                  // server, or -1
+	cuts     map[int]func(*world) // that are not mended
+	starting sync.WaitGroup       // processes
 
 	mu        sync.Mutex
 	processes []*process
@@ -39,8 +40,13 @@ const lease = 5 * time.Second
 // virtual runs a simulation with so many NATS servers and rooms.
 func virtual(t *testing.T, seed uint64, servers, rooms int, test func(w *world)) {
 	t.Helper()
+	virtualWith(t, seed, lease, servers, rooms, test)
+}
+
+func virtualWith(t *testing.T, seed uint64, lease time.Duration, servers, rooms int, test func(w *world)) {
+	t.Helper()
 	natssim.Bubble(t, func(t *testing.T) {
-		w := &world{T: t, cluster: natssim.New(seed, servers), network: wstest.NewNetwork(), account: newAccount(), level: slog.LevelWarn, began: time.Now(), stopped: -1}
+		w := &world{T: t, cluster: natssim.New(seed, servers), network: wstest.NewNetwork(), account: newAccount(), level: slog.LevelWarn, began: time.Now(), stopped: -1, cuts: map[int]func(*world){}}
 		defer w.cluster.Close()
 		w.backend = newBackend(w)
 		defer w.backend.srv.Close()
