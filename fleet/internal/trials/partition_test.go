@@ -40,10 +40,9 @@ func TestNetworksBetweenServers(t *testing.T) {
 	c := newCluster(t)
 	tr := newTrial(t, c, "between", lease, rooms/3, "a", "b", "c")
 	for range rounds {
-		for i := range nodes {
+		for _, i := range tr.servers() {
 			j := (i + 1) % nodes
 			tr.run(fmt.Sprintf("NATS servers %d and %d of 3 are cut off from each other", i+1, j+1), func(s *scenario) {
-				s.forgotten = true
 				s.Logf("%d led %v, %d led %v", i+1, tr.ledBy(i), j+1, tr.ledBy(j))
 				c.cutBetween(i, j)
 				time.Sleep(away) // what it is about
@@ -52,7 +51,6 @@ func TestNetworksBetweenServers(t *testing.T) {
 				c.untilReplicated(s.T, tr.streams()...)
 			})
 			tr.run(fmt.Sprintf("NATS server %d of 3 does not hear %d", j+1, i+1), func(s *scenario) {
-				s.forgotten = true
 				s.Logf("%d led %v, %d led %v", i+1, tr.ledBy(i), j+1, tr.ledBy(j))
 				c.cutOneWay(i, j)
 				time.Sleep(away)
@@ -61,9 +59,8 @@ func TestNetworksBetweenServers(t *testing.T) {
 				c.untilReplicated(s.T, tr.streams()...)
 			})
 		}
-		for i := range nodes {
+		for _, i := range tr.servers() {
 			tr.run(fmt.Sprintf("NATS server %d of 3 comes back with an empty store", i+1), func(s *scenario) {
-				s.forgotten = true
 				s.Logf("it led %v", tr.ledBy(i))
 				c.kill(i)
 				c.wipe(i)
