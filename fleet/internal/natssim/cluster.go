@@ -37,9 +37,9 @@ type Cluster struct {
 // Faults are what goes wrong with requests to JetStream, and with what servers send to each other.
 type Faults struct {
 	// Of a thousand requests to JetStream, so many are lost on their way, are answered without the answer
-	// arriving, and are executed late.
-	LoseRequest, LoseAnswer, Late int
-	// LateBy is the longest delay of a late request.
+	// arriving, are executed late, and are answered late.
+	LoseRequest, LoseAnswer, Late, LateAnswer int
+	// LateBy is the longest delay of a late request or answer.
 	LateBy time.Duration
 	// LoseMessage is how many of a thousand other messages are lost between two servers.
 	LoseMessage int

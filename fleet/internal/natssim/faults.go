@@ -139,16 +139,6 @@ func (c *Cluster) Streams() (names []string) {
 	return names
 }
 
-// Leader returns the server that leads a stream, or -1.
-func (c *Cluster) Leader(name string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.streams[name]; s != nil && s.group.leader != nil {
-		return s.group.leader.number
-	}
-	return -1
-}
-
 // A Stored is a message that a stream has stored, whether or not it was removed since.
 type Stored struct {
 	Stream, Subject string

@@ -17,6 +17,7 @@ type publication struct {
 	subject      string
 	shown        string // the subject that subscribers see, if it is another one
 	reply        string
+	late         time.Duration // the delay of the answer
 	header, data []byte
 }
 
@@ -99,6 +100,8 @@ func (c *Cluster) ask(l *node, p publication, handle func(l *node, p publication
 		case f.LateBy > 0 && c.chance(f.Late):
 			d = time.Duration(c.rand.Int64N(int64(f.LateBy)))
 			via = new(int) // later ones may overtake it
+		case f.LateBy > 0 && c.chance(f.LateAnswer):
+			p.late = time.Duration(c.rand.Int64N(int64(f.LateBy)))
 		}
 	}
 	c.after(via, l, d, func() {
@@ -118,7 +121,16 @@ func (c *Cluster) answer(l *node, p publication, answer any) {
 	if err != nil {
 		panic(err)
 	}
-	c.publish(publication{from: l, subject: p.reply, data: data})
+	c.publishLate(p.late, publication{from: l, subject: p.reply, data: data})
+}
+
+// publishLate publishes after a delay, unless it is 0: then at once.
+func (c *Cluster) publishLate(d time.Duration, p publication) {
+	if d == 0 {
+		c.publish(p)
+		return
+	}
+	c.schedule(d, func() { c.publish(p) })
 }
 
 // A pubAck is the answer to a publication to a stream.

@@ -114,7 +114,7 @@ var kinds = []func(s *schedule, at time.Duration){
 		}, "process %d is cut from all servers", i)
 	},
 	func(s *schedule, at time.Duration) {
-		f := natssim.Faults{LoseRequest: s.rand.IntN(100), LoseAnswer: s.rand.IntN(100), Late: s.rand.IntN(200), LateBy: s.upTo(4 * time.Second)}
+		f := natssim.Faults{LoseRequest: s.rand.IntN(100), LoseAnswer: s.rand.IntN(100), Late: s.rand.IntN(200), LateAnswer: s.rand.IntN(200), LateBy: s.upTo(4 * time.Second)}
 		s.fault(at, 15*time.Second, func(w *world) { w.cluster.SetFaults(f) }, faultless, "requests and answers are lost or late: %+v", f)
 	},
 	func(s *schedule, at time.Duration) {

@@ -37,6 +37,9 @@ func (w *world) since() time.Duration { return time.Since(w.began).Round(time.Mi
 
 const lease = 5 * time.Second
 
+// lateness makes many requests and answers late.
+var lateness = natssim.Faults{Late: 200, LateAnswer: 200, LateBy: lease}
+
 // virtual runs a simulation with so many NATS servers and rooms.
 func virtual(t *testing.T, seed uint64, servers, rooms int, test func(w *world)) {
 	t.Helper()
