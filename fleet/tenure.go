@@ -48,7 +48,7 @@ type tenure struct {
 	mover    *time.Ticker // calls handOver; nil while leaving is empty
 	pace     pace
 	deadline time.Time // of draining
-	busy     int          // claims and releases under way
+	busy     int       // claims and releases under way
 	working  sync.WaitGroup
 	suspects map[string]bool // sessions that lookFor is reading
 

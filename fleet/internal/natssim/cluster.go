@@ -31,7 +31,6 @@ type Cluster struct {
 	killed       map[string]bool // processes
 	faults       Faults
 	onStore      func(Stored)
-	consumers    int // ever made
 }
 
 // Faults are what goes wrong with requests to JetStream, and with what servers send to each other.

@@ -41,8 +41,6 @@ type sub struct {
 	rest    int // messages until it ends; -1: no limit
 }
 
-const noHeader = "NATS/1.0\r\n\r\n"
-
 // dial makes a connection of a process to the server at an address. Cluster.mu is not held.
 //
 // Connecting takes no time, also if it fails: the NATS client holds a mutex meanwhile, and virtual time

@@ -28,7 +28,6 @@ type step struct {
 type schedule struct {
 	rand  *rand.Rand
 	steps []step
-	names int // of processes that are started
 }
 
 const (
