@@ -120,6 +120,16 @@ func (c *Cluster) DeleteStream(name string) {
 	}
 }
 
+// Forget makes a stream lose the messages whose subjects match, as a server does that was lost before its
+// disk had them. Nobody is notified.
+func (c *Cluster) Forget(name, filter string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[name]; s != nil && s.group.leader != nil {
+		s.apply(purge(filter, 0))
+	}
+}
+
 // StepDown makes the leader of a stream step down. Another one is elected soon.
 func (c *Cluster) StepDown(name string) {
 	c.mu.Lock()

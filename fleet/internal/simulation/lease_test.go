@@ -1,8 +1,13 @@
 package simulation_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatws/wechatws/fleet"
 )
 
 // A worker without NATS stops writing before another worker takes its rooms, and holds rooms again when NATS
@@ -57,5 +62,26 @@ func TestLateRequestsOfAFormerHolder(t *testing.T) {
 		stop()
 		time.Sleep(5 * time.Second)
 		w.settled(recovery)
+	})
+}
+
+// When NATS loses a key of a lease, the worker lives by the others, and no room is disturbed.
+func TestALostKeyOfALease(t *testing.T) {
+	virtual(t, 11, 3, 6, func(w *world) {
+		workers := []*process{w.open("a", 0).work(), w.open("b", 1).work()}
+		w.held(10 * time.Second)
+		time.Sleep(lease)
+		before := []fleet.WorkerStats{workers[0].worker.Stats(), workers[1].worker.Stats()}
+		for _, stream := range w.cluster.Streams() {
+			if strings.Contains(stream, "leases") {
+				w.cluster.Forget(stream, ">")
+				time.Sleep(3 * lease)
+			}
+		}
+		for i, p := range workers {
+			now := p.worker.Stats()
+			assert.Equal(w, before[i].Session, now.Session)
+			assert.Equal(w, before[i].Taken, now.Taken)
+		}
 	})
 }
