@@ -98,7 +98,7 @@ func (c *Cluster) ofStream(name string, p publication, handle func(s *stream, l 
 	}) {
 		return true
 	}
-	// The request is heard by a server, which does not lead the stream: nobody answers, or one says
+	// The request arrives at a server that does not lead the stream. It is not answered, or with the error
 	// that there is no leader.
 	if c.rand.IntN(2) == 0 {
 		c.schedule(time.Second, func() { c.answer(p.from, p, refused(errNoLeader)) })

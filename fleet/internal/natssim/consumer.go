@@ -13,8 +13,8 @@ import (
 
 var errNoConsumer = apiError(404, jetstream.JSErrCodeConsumerNotFound, "consumer not found")
 
-// A consumer delivers messages of a replica, to a subject or to those that have asked for them. It is on one
-// server, in memory, and acknowledges nothing.
+// A consumer delivers messages of a replica, to a subject or as answers to requests. It is on one server, in
+// memory, and there are no acknowledgements.
 type consumer struct {
 	s       *stream
 	name    string
@@ -28,7 +28,7 @@ type consumer struct {
 	delivered uint64
 	waiting   []*pull
 	beat      time.Time // when the last message or heartbeat was sent, to a subject
-	active    time.Time // when there was last somebody to deliver to
+	active    time.Time // when there was last a subscription or a request
 }
 
 // A pull is a request for messages that is not fulfilled.
@@ -123,8 +123,8 @@ func (k *consumer) info() any {
 	}
 }
 
-// ofConsumer has the server of a consumer answer a request. Without the consumer or its server nobody
-// answers, or, if always is set, the servers' leader.
+// ofConsumer has the server of a consumer answer a request. Without the consumer or its server there is no
+// answer, or, if always is set, that of the servers' leader.
 func (c *Cluster) ofConsumer(streamName, name string, p publication, handle func(k *consumer, p publication) any, always bool) bool {
 	var k *consumer
 	if s := c.streams[streamName]; s != nil {
@@ -173,7 +173,7 @@ func (k *consumer) pull(p publication) any {
 	return nil
 }
 
-// find returns the next message, or nil, and the place behind it.
+// find returns the next message, or nil.
 func (k *consumer) find() *message {
 	st := k.s.replicas[k.on]
 	for len(k.last) > 0 {
@@ -312,8 +312,8 @@ func (k *consumer) heartbeat(to string) {
 	k.status(to, fmt.Sprintf("100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Last-Stream: %d", k.delivered, k.next-1))
 }
 
-// tick sends heartbeats to a subject, and ends the consumer when it has had nobody to deliver to for the
-// time that its configuration has.
+// tick sends heartbeats to a subject, and ends the consumer when there has been neither a subscription nor a
+// request for its InactiveThreshold.
 func (k *consumer) tick() {
 	threshold := k.cfg.InactiveThreshold
 	if threshold == 0 {
