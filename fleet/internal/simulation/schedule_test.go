@@ -207,7 +207,11 @@ func (w *world) replace(i int, end func(p *process)) {
 }
 
 func TestSchedules(t *testing.T) {
-	for i := range *seeds {
+	n := *seeds
+	if testing.Short() {
+		n = min(n, 2)
+	}
+	for i := range n {
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			virtualWith(t, seed, shortest+time.Duration(seed%4)*time.Second, servers, 9, func(w *world) { w.simulate(newSchedule(seed)) })
