@@ -70,6 +70,7 @@ var rooms = []struct{ room, imports string }{
 	{"fleet/internal/audit", "wstest"},
 	{"fleet/internal/leasemodel", ""},
 	{"fleet/internal/names", ""},
+	{"fleet/internal/natssim", "github.com/nats-io/..."},
 	{"fleet/internal/placement", "github.com/cespare/xxhash/v2"},
 	{"fleet/internal/placement/simulate", "fleet/internal/placement"},
 	{"fleet/internal/sessionmodel", ""},

@@ -76,13 +76,13 @@ type partition struct {
 
 	confirmed atomic.Pointer[time.Time] // when the last write that succeeded was sent
 	lapse     *time.Timer               // cancels ctx when that was too long ago
-	saving    sync.Mutex
-	saved     position
+	saving    gate
 	rev       uint64
 
 	alone *pool // while careful > 0
 
 	mu       sync.Mutex
+	saved    position
 	closed   bool // no further turns
 	lines    map[string]*line
 	last     uint64   // message that was read
@@ -308,16 +308,20 @@ func (p *partition) news() bool {
 		return true
 	}
 	done, _ := p.position(false)
-	p.saving.Lock()
-	defer p.saving.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return done != p.saved.Done
 }
 
 // save writes the position.
 func (p *partition) save(ctx context.Context, owner string, all bool) error {
-	p.saving.Lock()
-	defer p.saving.Unlock()
+	if err := p.saving.enter(ctx); err != nil {
+		return err
+	}
+	defer p.saving.leave()
+	p.mu.Lock()
 	pos := p.saved
+	p.mu.Unlock()
 	pos.Owner, pos.Wait = owner, p.h.cfg.takeover
 	pos.Done, pos.Behind = p.position(all)
 	p.mu.Lock()
@@ -343,12 +347,13 @@ func (p *partition) save(ctx context.Context, owner string, all bool) error {
 	if err != nil {
 		return err
 	}
-	p.rev, p.saved = rev, pos
+	p.rev = rev
 	p.confirmed.Store(&sent)
 	if p.lapse.Stop() { // else ctx has ended
 		p.lapse.Reset(p.limit() - since(sent))
 	}
 	p.mu.Lock()
+	p.saved = pos
 	p.ahead = p.ahead[len(p.ahead)-p.aheadOf(pos.Done):]
 	p.mu.Unlock()
 	p.wakeReader()

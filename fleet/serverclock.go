@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,7 +10,7 @@ import (
 // A serverClock has the time of NATS, by which messages expire: the wall clocks of the machines that send
 // and deliver may differ.
 type serverClock struct {
-	mu     sync.Mutex
+	gate   gate
 	server time.Time // the time of NATS at asked
 	asked  time.Time
 }
@@ -21,8 +20,10 @@ type serverClock struct {
 func (c *serverClock) now(ctx context.Context, s interface {
 	Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error)
 }) (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.gate.enter(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer c.gate.leave()
 	passed := time.Since(c.asked) // monotonic, which stands still while the machine is suspended
 	if c.asked.IsZero() || passed > time.Minute || since(c.asked)-passed > 100*time.Millisecond {
 		ctx, cancel := context.WithTimeout(ctx, publishing)

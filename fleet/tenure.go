@@ -46,7 +46,9 @@ type tenure struct {
 	draining bool
 	leaving  []*place
 	mover    *time.Ticker // calls handOver; nil while leaving is empty
-	busy     int          // claims and releases under way
+	pace     pace
+	deadline time.Time // of draining
+	busy     int       // claims and releases under way
 	working  sync.WaitGroup
 	suspects map[string]bool // sessions that lookFor is reading
 
@@ -98,7 +100,7 @@ func (t *tenure) run() (drained bool) {
 	defer t.stopMover()
 	t.deaf = t.answer()
 	drain := t.w.drained
-	var deadline <-chan time.Time
+	var over <-chan time.Time
 	for {
 		var turns <-chan time.Time
 		if t.mover != nil {
@@ -130,8 +132,8 @@ func (t *tenure) run() (drained bool) {
 			t.s.drain()
 			timer := time.NewTimer(t.w.cfg.drainTimeout)
 			defer timer.Stop()
-			deadline = timer.C
-		case <-deadline:
+			over, t.deadline = timer.C, time.Now().Add(t.w.cfg.drainTimeout)
+		case <-over:
 			t.f.log.Warn("rooms are left that were not handed over in time", "worker", t.w.cfg.name, "rooms", t.holding())
 			return true
 		}
@@ -335,39 +337,32 @@ func (t *tenure) leave(p *place) {
 	}
 }
 
-// handOver hands over the next room.
+// handOver hands over the rooms that are due. The rate depends on what is left now, and on the time that
+// is left.
 func (t *tenure) handOver() {
-	for len(t.leaving) > 0 {
+	rate := t.w.cfg.moveRate
+	if t.draining {
+		rate = max(rate, drainRate(len(t.leaving), time.Until(t.deadline), t.w.cfg.drainTimeout))
+	}
+	for t.pace.tick(time.Now(), rate); t.pace.due >= 1 && len(t.leaving) > 0; {
 		p := t.leaving[0]
 		t.leaving = t.leaving[1:]
 		p.leaving = false
 		if p.held != nil && !p.busy && (t.draining || p.best != t.me) {
 			t.release(p)
-			return
+			t.pace.due--
 		}
 	}
 }
 
-// schedule sets the rate at which rooms are handed over.
+// schedule starts and stops handing over.
 func (t *tenure) schedule() {
-	if len(t.leaving) == 0 {
+	switch {
+	case len(t.leaving) == 0:
 		t.stopMover()
-		return
+	case t.mover == nil:
+		t.mover, t.pace = time.NewTicker(pacing), pace{at: time.Now()}
 	}
-	if t.mover == nil {
-		rate := t.w.cfg.moveRate
-		if t.draining {
-			rate = max(rate, 1.5*float64(len(t.leaving))/t.w.cfg.drainTimeout.Seconds())
-		}
-		t.mover = time.NewTicker(interval(rate))
-	}
-}
-
-// interval returns the time between two rooms at a rate of rooms a second. A quotient that is too large
-// for a Duration would become negative.
-func interval(rate float64) time.Duration {
-	const most = 1 << 62
-	return max(time.Microsecond, time.Duration(min(float64(time.Second)/rate, most)))
 }
 
 func (t *tenure) stopMover() {

@@ -159,6 +159,22 @@ func TestMoveRate(t *testing.T) {
 	w.until("b holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] == 20 })
 }
 
+// A worker that is drained while it hands rooms over to one that has joined hands all of them over in
+// time, and drops none.
+func TestDrainDuringAHandOver(t *testing.T) {
+	w := newWorld(t)
+	const rooms = 200
+	w.add(rooms)
+	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(2), fleet.WithDrainTimeout(6*time.Second))
+	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == rooms })
+	require.Eventually(t, func() bool { return a.Stats().Open == rooms }, patience, tick)
+	w.worker("b")
+	w.until("it hands over", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] > 0 })
+	a.stop()
+	assert.EqualValues(t, rooms, a.Stats().Released, "all are handed over")
+	w.until("b holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["b"] == rooms })
+}
+
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	worker, err := w.fleet.NewWorker(quietly, fleet.WithWorkerName("a"))
