@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -47,7 +48,7 @@ func TestASessionOutlivesBuckets(t *testing.T) {
 			require.False(t, ended && err == nil)
 		}
 		for _, i := range lost {
-			_, err := f.bucket(t.Context(), f.leases[i].Bucket()[len(f.name)+1:], "", maxLeases)
+			_, err := f.bucket(t.Context(), jetstream.KeyValueConfig{Bucket: f.leases[i].Bucket()}, maxLeases)
 			require.NoError(t, err)
 		}
 	}
@@ -116,11 +117,12 @@ func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
 	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
 	require.NoError(t, f.connect(t.Context()))
 	t.Cleanup(f.Close)
-	rooms, err := f.bucket(t.Context(), "rooms", "", maxRooms)
+	require.NoError(t, f.make(t.Context()))
+	three := f.settled
+	three.LeasedBy = 3
+	value, err := json.Marshal(three)
 	require.NoError(t, err)
-	value, err := json.Marshal(settled{Lease: lease, LeasedBy: 3, Partitions: defaultPartitions, KeepIn: defaultKeepIn})
-	require.NoError(t, err)
-	_, err = rooms.Create(t.Context(), settledKey, value)
+	_, err = f.rooms.Put(t.Context(), settledKey, value)
 	require.NoError(t, err)
 	require.NoError(t, f.make(t.Context()))
 	require.Len(t, f.leases, 3)

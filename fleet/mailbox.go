@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -278,7 +279,7 @@ func (t *tenure) sweep() {
 			return
 		}
 		for subject := range info.State.Subjects {
-			if h, ok := t.w.held.Load(subject[len(t.f.name)+len(".out."):]); ok {
+			if h, ok := t.w.held.Load(subject[strings.LastIndexByte(subject, '.')+1:]); ok {
 				h.(*holding).mailbox.wake()
 			}
 		}

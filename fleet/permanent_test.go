@@ -16,6 +16,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -175,10 +176,10 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more"},
 		"headers that are none": {func(w *world) error {
 			const headers = "NATS/1.0\r\nno header\r\n\r\n"
-			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
+			return w.raw(fmt.Sprintf("HPUB "+outOf("r0")+" %d %d\r\n%s\r\n", len(headers), len(headers), headers))
 		}, "could not decode headers"},
 		"not UTF-8": {func(w *world) error {
-			_, err := w.jetStream().Publish(w.ctx(), "wechatws.out.r0", []byte("\xff"))
+			_, err := w.jetStream().Publish(w.ctx(), outOf("r0"), []byte("\xff"))
 			return err
 		}, "not valid UTF-8"},
 	} {
@@ -220,7 +221,7 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 // matched returns a function that writes a message to a room whose Match is as given.
 func matched(match string) func(w *world) error {
 	return func(w *world) error {
-		m := nats.NewMsg("wechatws.out.r0")
+		m := nats.NewMsg(outOf("r0"))
 		m.Header.Set("Fleet-Match", match)
 		m.Data = []byte("{}")
 		_, err := w.jetStream().PublishMsg(w.ctx(), m)
@@ -267,4 +268,9 @@ func (w *world) raw(text string) error {
 		}
 	}
 	return nil
+}
+
+// outOf returns the subject of messages to a room.
+func outOf(room string) string {
+	return fmt.Sprint("wechatws.out.", placement.Shard(room, 4096), ".", room)
 }

@@ -137,16 +137,15 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	if err != nil {
 		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
 	}
-	token, err := token(room)
-	if err != nil {
-		return err
-	}
 	asked := time.Now()
-	if _, err := f.rooms.Get(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("%w: %q", ErrNoRoom, room)
-	} else if err != nil {
+	switch _, l, err := f.lookUp(ctx, room); {
+	case err != nil && !errors.Is(err, ErrNoRoom):
 		_ = f.reached(asked, err) // an answer is no evidence: any replica gives one
 		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
+	case err != nil:
+		return err
+	case l.record == nil:
+		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	}
 	m := nats.NewMsg(f.outSubject(room))
 	m.Data = out.Data
@@ -165,7 +164,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
 	}
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
+		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+names.Token(s.id)))
 	}
 	began := time.Now()
 	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reached(began, err) != nil {

@@ -163,9 +163,9 @@ func TestMoveRate(t *testing.T) {
 // time, and drops none.
 func TestDrainDuringAHandOver(t *testing.T) {
 	w := newWorld(t)
-	const rooms = 200
+	const rooms = 60
 	w.add(rooms)
-	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(2), fleet.WithDrainTimeout(6*time.Second))
+	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(1), fleet.WithDrainTimeout(15*time.Second))
 	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == rooms })
 	require.Eventually(t, func() bool { return a.Stats().Open == rooms }, patience, tick)
 	w.worker("b")

@@ -1,0 +1,197 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/names"
+)
+
+// errTooMany is returned by read for more keys than NATS returns at once, which is 1,024.
+var errTooMany = errors.New("fleet: too many keys for one request")
+
+// read returns the entries that some keys of the bucket of rooms have at one moment, and the revision of
+// that moment, in one request. Keys may have wildcards. Any replica may answer: read repeats the request
+// until the revision is at least least, for up to the timeout of a publication, and then returns an older
+// one.
+func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries []*entry, at uint64, err error) {
+	prefix := "$KV." + f.rooms.Bucket() + "."
+	// There always are settings. NATS returns no revision when it finds nothing.
+	what := map[string][]string{"multi_last": {prefix + settledKey}}
+	for _, key := range keys {
+		what["multi_last"] = append(what["multi_last"], prefix+key)
+	}
+	request, err := json.Marshal(what)
+	if err != nil {
+		return nil, 0, err
+	}
+	inbox := f.nc.NewInbox()
+	sub, err := f.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer sub.Unsubscribe()
+	for began := time.Now(); ; pause(ctx, inProcessFor) {
+		if err := f.nc.PublishRequest("$JS.API.DIRECT.GET.KV_"+f.rooms.Bucket(), inbox, request); err != nil {
+			return nil, 0, err
+		}
+		if entries, at, err = readAnswer(ctx, sub, len(prefix)); err != nil || at >= least || time.Since(began) > publishing {
+			return entries, at, err
+		}
+	}
+}
+
+// readAnswer reads the messages of one answer, each of which names the one before it.
+func readAnswer(ctx context.Context, sub *nats.Subscription, prefix int) (entries []*entry, at uint64, err error) {
+	for before := uint64(0); ; {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		number := func(header string) uint64 {
+			n, _ := strconv.ParseUint(m.Header.Get(header), 10, 64)
+			return n
+		}
+		switch status := m.Header.Get("Status"); {
+		case status == "503":
+			return nil, 0, nats.ErrNoResponders
+		case status == "413", status == "204" && number("Nats-Num-Pending") > 0:
+			return nil, 0, errTooMany
+		case status != "" && status != "204":
+			return nil, 0, fmt.Errorf("%w: %s %s", errInterrupted, status, m.Header.Get("Description"))
+		case number("Nats-Last-Sequence") != before:
+			return nil, 0, fmt.Errorf("%w: something was lost", errInterrupted)
+		case status == "204":
+			return entries, number("Nats-UpTo-Sequence"), nil
+		}
+		before = number(jetstream.SequenceHeader)
+		entries = append(entries, &entry{key: m.Header.Get(jetstream.SubjectHeader)[prefix:], value: m.Data, rev: before, gone: isMarker(m)})
+	}
+}
+
+// isMarker reports whether a message of a bucket is the marker that a key was deleted or has run out.
+func isMarker(m *nats.Msg) bool {
+	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+// readShard returns all rooms of a shard, as read does. Of more than read can return, it makes a watch.
+func (f *Fleet) readShard(ctx context.Context, least uint64, n int) (entries []*entry, at uint64, err error) {
+	entries, at, err = f.read(ctx, least, roomKey(n, "*"))
+	if !errors.Is(err, errTooMany) {
+		return entries, at, err
+	}
+	// A room that is changed meanwhile is reported again, with a revision above at.
+	if _, at, err = f.read(ctx, least); err != nil {
+		return nil, 0, err
+	}
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	entries = nil
+	w := bucketWatch{f: f, kv: f.rooms, keys: []string{roomKey(n, "*")}}
+	err = w.run(watching, func(e *entry) {
+		if e == nil {
+			cancel()
+			return
+		}
+		entries = append(entries, e)
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	return entries, at, err
+}
+
+// lookUp returns a room's line and shard as they are now, and after all that this process has written.
+func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *line, error) {
+	token, err := token(room)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := f.shard(room)
+	least := f.wrote.Load()
+	entries, at, err := f.read(ctx, least, claimKey(n), roomKey(n, token))
+	if err != nil {
+		return nil, nil, err
+	}
+	if at < least { // NATS has lost what was written
+		f.wrote.CompareAndSwap(least, at)
+	}
+	v := newView()
+	for _, e := range entries {
+		v.see(e)
+	}
+	s := v.shard(strconv.Itoa(n))
+	return s, s.line(token), nil
+}
+
+// putRoom writes a key of the bucket of rooms by compare-and-set. Without a value it deletes the key: a
+// marker remains for tombstone.
+func (f *Fleet) putRoom(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
+	rev, err := f.putKey(ctx, f.rooms, key, value, rev, 0)
+	if err == nil {
+		f.saw(rev)
+	}
+	return rev, err
+}
+
+// saw records a revision of the bucket of rooms that later readings of this process must have.
+func (f *Fleet) saw(rev uint64) {
+	for was := f.wrote.Load(); was < rev && !f.wrote.CompareAndSwap(was, rev); was = f.wrote.Load() {
+	}
+}
+
+// opened has the shards that certainly have a claim.
+type opened struct {
+	mu     sync.Mutex
+	made   time.Time // the bucket
+	shards map[int]bool
+}
+
+// open makes the claim of a shard, free, if it has none. made is when the bucket was made.
+func (f *Fleet) open(ctx context.Context, n int, made time.Time) error {
+	o := &f.opened
+	o.mu.Lock()
+	if !o.made.Equal(made) {
+		o.made, o.shards = made, map[int]bool{}
+	}
+	done := o.shards[n]
+	o.mu.Unlock()
+	if done {
+		return nil
+	}
+	if _, err := f.putRoom(ctx, claimKey(n), []byte("{}"), 0); err != nil && !isWrongRevision(err) {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.made.Equal(made) {
+		o.shards[n] = true
+	}
+	return nil
+}
+
+func (f *Fleet) roomKey(room string) string { return roomKey(f.shard(room), names.Token(room)) }
+
+// member returns the worker of a session, or nil if it has no lease.
+func (f *Fleet) member(ctx context.Context, session string) (*member, error) {
+	for _, kv := range f.leases {
+		m, err := f.lastInBucket(ctx, kv, session)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(m.Data) == 0 {
+			continue // it has run out, and the session may live by the next one
+		}
+		if err != nil {
+			return nil, err
+		}
+		w := &member{session: session}
+		return w, json.Unmarshal(m.Data, w)
+	}
+	return nil, nil
+}
