@@ -127,7 +127,7 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 	t.begin(s, &s.busy, func() func() {
 		var err error
 		if seal(t.ctx, held) {
-			err = lane.join(t.ctx, rev, true)
+			err = lane.renew(t.ctx, rev)
 		}
 		var c claim
 		if err == nil {

@@ -31,8 +31,8 @@ type lane struct {
 
 var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
 
-func newLane(t *tenure, n int) *lane {
-	return &lane{t: t, n: n, subject: t.f.markerSubject(n), busy: make(chan struct{}, 1)}
+func newLane(t *tenure, n int, rev uint64) *lane {
+	return &lane{t: t, n: n, rev: rev, subject: t.f.markerSubject(n), busy: make(chan struct{}, 1)}
 }
 
 // turn waits until a message may be published. The caller must call done then.
@@ -45,11 +45,11 @@ func (l *lane) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// join finds the marker of a shard of which this worker holds rooms by a claim of this revision, or
-// publishes another one if anew is true. It retries until it has succeeded or the lease is lost.
-func (l *lane) join(ctx context.Context, rev uint64, anew bool) error {
+// renew publishes another marker, when this worker holds rooms of the shard by a claim of this revision. It
+// retries until it has succeeded or the lease is lost.
+func (l *lane) renew(ctx context.Context, rev uint64) error {
 	for {
-		err := l.tryJoin(ctx, rev, anew)
+		err := l.tryRenew(ctx, rev)
 		switch {
 		case err == nil, errors.Is(err, ErrLeaseLost):
 			return err
@@ -64,7 +64,7 @@ func (l *lane) join(ctx context.Context, rev uint64, anew bool) error {
 	}
 }
 
-func (l *lane) tryJoin(ctx context.Context, rev uint64, anew bool) error {
+func (l *lane) tryRenew(ctx context.Context, rev uint64) error {
 	done, err := l.t.turn(ctx)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (l *lane) tryJoin(ctx context.Context, rev uint64, anew bool) error {
 	l.rev = max(l.rev, rev)
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
-	return l.find(ctx, anew)
+	return l.find(ctx, true)
 }
 
 // find finds the marker, or publishes another one if anew is true or there is none. If the worker that has

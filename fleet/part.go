@@ -28,10 +28,11 @@ type part struct {
 	next  time.Time // when the rooms are read again
 }
 
-// enter reads the rooms of a shard of which this worker has got some, and joins the shard's stream.
+// enter reads the rooms of a shard of which this worker has got some. If it has taken them from a session that
+// has ended, it renews the marker before it holds them.
 func (t *tenure) enter(s *shard) {
 	if s.part == nil {
-		s.part = &part{lane: newLane(t, s.n), next: time.Now().Add(firstRereading)}
+		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
 		t.w.shards.Add(1)
 		sub, err := t.f.nc.ChanSubscribe(t.f.shardSubject(s.n)+".>", t.notices)
 		if err == nil {
@@ -50,7 +51,10 @@ func (t *tenure) enter(s *shard) {
 				pause(t.ctx, 200*time.Millisecond)
 			}
 		}
-		err := p.lane.join(t.ctx, rev, force)
+		var err error
+		if force {
+			err = p.lane.renew(t.ctx, rev)
+		}
 		return func() {
 			if err == nil {
 				t.merge([]*shard{s}, entries, at)
