@@ -124,7 +124,6 @@ func (t *tenure) run() (drained bool) {
 		case m := <-t.notices:
 			t.notice(m)
 		case <-second.C:
-			t.count()
 			t.fill()
 			t.reread()
 		case <-sweep.C:
@@ -239,7 +238,6 @@ func (t *tenure) settle() {
 			})
 		}
 		t.gone = claimed // no claim names the others any more
-		t.count()
 	}
 	for len(t.touched) > 0 {
 		list := t.touched
@@ -252,19 +250,15 @@ func (t *tenure) settle() {
 	t.schedule()
 }
 
-// count counts the shards that no session holds.
-func (t *tenure) count() {
-	n := int64(0)
-	for _, s := range t.shards {
-		if t.members[s.claim.Session] == nil && s.claim.rev > 0 {
-			n++
-		}
-	}
-	t.w.unheld.Store(n)
-}
-
 // decide starts the next step for a shard towards the workers that should hold it and its rooms.
 func (t *tenure) decide(s *shard) {
+	if unheld := t.members[s.claim.Session] == nil && s.claim.rev > 0; unheld != s.unheld {
+		if s.unheld = unheld; unheld {
+			t.w.unheld.Add(1)
+		} else {
+			t.w.unheld.Add(-1)
+		}
+	}
 	if s.busy {
 		return
 	}
@@ -404,6 +398,7 @@ func (t *tenure) closeAll(cancel func()) {
 	}
 	t.w.held.Clear()
 	t.w.rooms.Store(0)
+	t.w.unheld.Store(0)
 }
 
 // pause waits for d, or until ctx ends.

@@ -77,6 +77,7 @@ type shard struct {
 	busy    bool    // the claim is being written, or the shard is being read
 	leaving bool    // rooms of it wait to be handed over
 	refused bool    // it has too many rooms for this worker
+	unheld  bool    // no session that is a member holds it
 }
 
 // A view has the contents of the buckets, as far as their watchers have reported them.

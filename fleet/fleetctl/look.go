@@ -123,6 +123,7 @@ func (s *settings) workers() *cobra.Command {
 				}
 				line := workerLine{WorkerStatus: w}
 				if said := stats[i]; said != nil {
+					line.Rooms = said.Rooms // it is newer
 					line.Stats = &statsLine{
 						said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
 						said.In, said.Unpublished, said.Out, said.Expired, said.Undeliverable, said.Errors,
@@ -162,7 +163,7 @@ func workerRow(w fleet.WorkerStatus, said *fleet.WorkerStats) []string {
 		if !said.Ready {
 			row[4] = "not ready"
 		}
-		row[6] = strconv.Itoa(said.Open)
+		row[5], row[6] = strconv.Itoa(said.Rooms), strconv.Itoa(said.Open)
 		row[7], row[8] = strconv.FormatInt(said.In, 10), strconv.FormatInt(said.Out, 10)
 		row[9] = strconv.FormatInt(said.Errors, 10)
 		row[10] = said.Lease.Round(100 * time.Millisecond).String()

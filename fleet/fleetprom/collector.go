@@ -57,8 +57,9 @@ const (
 var families = []family{
 	{"rooms", "Rooms that the worker holds.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Rooms) }},
 	{"rooms_open", "Rooms that the worker holds and has an open connection to.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Open) }},
-	{"known_rooms", "Rooms of the whole fleet, held or not, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Known) }},
-	{"ready", "1 when the worker has a lease and knows all rooms, else 0.", gauge, func(s *fleet.WorkerStats) float64 {
+	{"shards", "Shards of which the worker holds rooms, or may.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Shards) }},
+	{"unheld_shards", "Shards of the whole fleet that no worker holds, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Unheld) }},
+	{"ready", "1 when the worker has a lease and knows all shards, else 0.", gauge, func(s *fleet.WorkerStats) float64 {
 		if s.Ready {
 			return 1
 		}

@@ -35,7 +35,7 @@ type trial struct {
 	url           string // where NATS is
 	fleet         *fleet.Fleet
 	leases        jetstream.Stream
-	claims        jetstream.Stream
+	claims        jetstream.Stream // the bucket of rooms, which has them
 	nc            *nats.Conn
 	sent, failed  atomic.Int64
 }
@@ -116,7 +116,7 @@ func (t *trial) end() {
 	}
 }
 
-// watchLeases counts the writes into the buckets of leases and claims.
+// watchLeases counts the writes into the buckets of leases and rooms.
 func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.nc, err = nats.Connect(t.url); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.leases, err = js.Stream(ctx, "KV_wechatws-leases-1"); err != nil {
 		return err
 	}
-	t.claims, err = js.Stream(ctx, "KV_wechatws-claims")
+	t.claims, err = js.Stream(ctx, "KV_wechatws-rooms")
 	return err
 }
 

@@ -17,6 +17,9 @@ import (
 // partitions is the fleet's default: so many messages can be with a handler at a time.
 const partitions = 16
 
+// shards is the fleet's default, too.
+const shards = 4096
+
 // counts is what there is to count, since the trial began.
 type counts struct {
 	at              time.Time
