@@ -48,14 +48,6 @@ func (c *claim) names(session string) bool {
 	return false
 }
 
-// sessions calls fn with each session that holds something.
-func (c *claim) sessions(fn func(session string)) {
-	fn(c.Session)
-	for _, h := range c.Apart {
-		fn(h.Session)
-	}
-}
-
 // next returns a copy that may be changed. Rooms of the session that gets the shard are not apart any
 // more.
 func (c *claim) next(h hold) claim {

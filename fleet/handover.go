@@ -19,7 +19,7 @@ func (t *tenure) to(s *shard, l *line) *member {
 // passing returns the rooms of a shard that this worker holds by the claim and another one should hold,
 // and whether it should pass the shard itself on when it has passed these.
 func (t *tenure) passing(s *shard) (lines []*line, whole bool) {
-	if s.part == nil || !s.part.ready || s.best == nil && !t.draining {
+	if s.part == nil || !s.part.ready || s.force || s.best == nil && !t.draining {
 		return nil, false
 	}
 	for token, l := range s.lines {
@@ -126,7 +126,7 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 	rev, lane := s.claim.rev, s.part.lane
 	t.begin(s, &s.busy, func() func() {
 		var err error
-		if seal(t.ctx, held) {
+		if seal(t.ctx, lane, held) {
 			err = lane.renew(t.ctx, rev)
 		}
 		var c claim
@@ -144,18 +144,19 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 
 // seal closes rooms, after which none of them publishes anything. It reports whether the outcome of a
 // publication is not known: it may be under way, and must not come after what the next holder publishes.
-func seal(ctx context.Context, held []*holding) (unsettled bool) {
+func seal(ctx context.Context, l *lane, held []*holding) (unsettled bool) {
 	var closing sync.WaitGroup
 	for _, h := range held {
 		closing.Go(h.close)
 	}
 	closing.Wait()
-	for _, h := range held {
-		if done, err := h.lane.turn(ctx); err == nil {
-			h.sealed = true
-			unsettled = unsettled || h.unsettled
-			done()
-		}
+	done, err := l.turn(ctx)
+	if err != nil {
+		return false // the lease is lost
 	}
-	return unsettled
+	defer done()
+	for _, h := range held {
+		h.sealed = true
+	}
+	return l.unsettled
 }

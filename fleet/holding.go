@@ -38,10 +38,8 @@ type holding struct {
 	mailbox mailbox
 
 	published uint64 // messages from the room, for their ids; only the client's callbacks use it, which run one at a time
-	// The following fields belong to the goroutine that has its turn in the lane.
 	lane      *lane
-	sealed    bool // nothing is published any more
-	unsettled bool // the outcome of a publication is not known
+	sealed    bool // nothing is published any more; it belongs to the goroutine that has its turn in the lane
 }
 
 func newHolding(t *tenure, s *shard, l *line) *holding {

@@ -112,7 +112,7 @@ func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) erro
 		}
 	default:
 		var refused *jetstream.APIError
-		h.unsettled = h.unsettled || !errors.As(err, &refused)
+		h.lane.unsettled = h.lane.unsettled || !errors.As(err, &refused)
 	}
 	return h.f.reached(began, err)
 }

@@ -27,6 +27,8 @@ type lane struct {
 	// The following fields belong to the goroutine that has its turn.
 	marker uint64 // the sequence of the last marker; 0: not known
 	rev    uint64 // a revision of the claim by which this worker holds rooms of the shard
+	// unsettled is true if the outcome of a publication under the last marker is not known.
+	unsettled bool
 }
 
 var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
@@ -123,7 +125,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 	if l.t.f.reached(began, err) != nil {
 		return err
 	}
-	l.marker = ack.Sequence
+	l.marker, l.unsettled = ack.Sequence, false
 	return nil
 }
 

@@ -228,16 +228,9 @@ func (t *tenure) settle() {
 		t.moved = false
 		t.me = t.members[t.s.id]
 		t.field = newField(t.candidates())
-		claimed := map[string]bool{}
 		for _, s := range t.shards {
 			t.touch(s)
-			s.claim.sessions(func(session string) {
-				if t.gone[session] {
-					claimed[session] = true
-				}
-			})
 		}
-		t.gone = claimed // no claim names the others any more
 	}
 	for len(t.touched) > 0 {
 		list := t.touched

@@ -201,7 +201,9 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
-		if m.Settling { // meanwhile an older one of the same name keeps its rooms
+		// While one is settling, an older one of the same name keeps its rooms. A watcher that is late may
+		// report one that has ended.
+		if m.Settling || v.gone[m.session] {
 			continue
 		}
 		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {
