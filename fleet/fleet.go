@@ -29,6 +29,7 @@ type Fleet struct {
 	js       jetstream.JetStream
 	rooms    jetstream.KeyValue // claim.<shard>: who holds its rooms; room.<shard>.<room>: a record
 	wrote    atomic.Uint64      // the highest revision of rooms that this process has written
+	missed   atomic.Int64       // grows when notifications may have been lost
 	opened   opened
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
@@ -109,8 +110,12 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 				f.log.Warn("NATS connection lost", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { f.log.Info("NATS connection is back") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			f.missed.Add(1)
+			f.log.Info("NATS connection is back")
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			f.missed.Add(1) // a subscription was too slow
 			f.log.Warn("NATS", "err", err)
 		}),
 	}, f.cfg.nats...)

@@ -22,17 +22,18 @@ const (
 // A part is what a worker needs for a shard of which it holds rooms. NATS notifies it of changes of the
 // rooms, and of messages to them, by republishing what it stores.
 type part struct {
-	ready bool // the rooms are read
-	sub   *nats.Subscription
-	lane  *lane
-	next  time.Time // when the rooms are read again
+	ready  bool // the rooms are read
+	sub    *nats.Subscription
+	lane   *lane
+	next   time.Time // when the rooms are read again
+	missed int64     // of Fleet, when the rooms were last read
 }
 
 // enter reads the rooms of a shard of which this worker has got some. If it has taken them from a session that
 // has ended, it renews the marker before it holds them.
 func (t *tenure) enter(s *shard) {
 	if s.part == nil {
-		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
+		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading), missed: t.f.missed.Load()}
 		t.w.shards.Add(1)
 		sub, err := t.f.nc.ChanSubscribe(t.f.shardSubject(s.n)+".>", t.notices)
 		if err == nil {
@@ -117,12 +118,12 @@ func (t *tenure) reread() {
 	if t.rereading {
 		return
 	}
-	now := time.Now()
+	now, missed := time.Now(), t.f.missed.Load()
 	var due []*shard
 	var keys []string
 	for _, s := range t.shards {
-		if p := s.part; p != nil && p.ready && len(due) < rereadAtOnce && now.After(p.next) {
-			p.next = now.Add(rereading)
+		if p := s.part; p != nil && p.ready && len(due) < rereadAtOnce && (now.After(p.next) || p.missed != missed) {
+			p.next, p.missed = now.Add(rereading), missed
 			due, keys = append(due, s), append(keys, roomKey(s.n, "*"))
 		}
 	}

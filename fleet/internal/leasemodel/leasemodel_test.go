@@ -95,7 +95,7 @@ func TestBrokenVariants(t *testing.T) {
 		{"ReadRenews", coarse, Mistakes{ReadRenews: true}, TwoWriters},
 		{"BeginBeforeClose", with(timed, func(w *World) { w.Sessions[0] = 2 }), Mistakes{BeginBeforeClose: true}, TwoWriters},
 		{"OpenUnmarked", untimed, Mistakes{OpenUnmarked: true}, FenceWentBack},
-		{"HandOverUnknown", with(untimed, func(w *World) { w.HandsOver = true }), Mistakes{HandOverUnknown: true}, FenceWentBack},
+		{"HandOverUnknown", with(untimed, func(w *World) { w.HandsOver, w.Slots = true, 2 }), Mistakes{HandOverUnknown: true}, FenceWentBack},
 		{"StreamForgets", untimed, Mistakes{StreamForgets: true}, FenceWentBack},
 		{"AdoptMarker", untimed, Mistakes{AdoptMarker: true}, FenceWentBack},
 
