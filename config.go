@@ -418,4 +418,7 @@ func shownURL(u *url.URL) string {
 // fenced is the option that [fence.New] returns.
 func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
 
-func init() { fence.New = func(allow func() error) any { return fenced(allow) } }
+func init() {
+	fence.New = func(allow func() error) any { return fenced(allow) }
+	fence.IsPermanent = isPermanent
+}

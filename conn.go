@@ -305,31 +305,6 @@ func (l *link) life() ws.Life {
 	return l.conn.(*boundary.Conn).Life()
 }
 
-// received returns when bytes last arrived; without a socket, a message or a pong.
-func (l *link) received() time.Time {
-	if l.socket != nil {
-		return l.socket.LastRead()
-	}
-	return l.conn.(*boundary.Conn).LastHeard()
-}
-
-// partial returns when bytes of an incomplete message last arrived; zero without such a message
-// or without a socket. Control frames between its fragments count as its bytes.
-func (l *link) partial() time.Time {
-	if l.socket == nil || !l.conn.Partial() {
-		return time.Time{}
-	}
-	return l.received()
-}
-
-// taken returns when the peer last took bytes that had waited for long; zero: never, or unknown.
-func (l *link) taken() time.Time {
-	if l.socket == nil {
-		return time.Time{}
-	}
-	return l.socket.LastTaken()
-}
-
 // until calls do, which uses a connection that is not open yet. When ctx ends, it ends the
 // connection, and returns the cause.
 func (l *link) until(ctx context.Context, do func() error) error {

@@ -136,7 +136,8 @@ const (
 // prints each error of a chain prints no secret.
 type DialError struct {
 	// Phase is the phase that failed, in this order: "before" (a [Client.BeforeConnect]
-	// function), "endpoint" (the function of [WithEndpoint]), "proxy" (choosing or reaching the proxy), "resolve" (DNS), "connect"
+	// function), "endpoint" (the function of [WithEndpoint]), "proxy" (choosing or reaching
+	// the proxy), "resolve" (DNS), "connect"
 	// (TCP), "tls" (handshake and certificates), "handshake" (the HTTP upgrade), "login"
 	// (making or writing the login message) or "setup" (a [Client.AfterConnect] function).
 	Phase string

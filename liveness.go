@@ -3,6 +3,7 @@ package wechatws
 import (
 	"time"
 
+	"github.com/wechatws/wechatws/internal/boundary"
 	"github.com/wechatws/wechatws/internal/ws"
 )
 
@@ -87,4 +88,29 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// received returns when bytes last arrived; without a socket, a message or a pong.
+func (l *link) received() time.Time {
+	if l.socket != nil {
+		return l.socket.LastRead()
+	}
+	return l.conn.(*boundary.Conn).LastHeard()
+}
+
+// partial returns when bytes of an incomplete message last arrived; zero without such a message
+// or without a socket. Control frames between its fragments count as its bytes.
+func (l *link) partial() time.Time {
+	if l.socket == nil || !l.conn.Partial() {
+		return time.Time{}
+	}
+	return l.received()
+}
+
+// taken returns when the peer last took bytes that had waited for long; zero: never, or unknown.
+func (l *link) taken() time.Time {
+	if l.socket == nil {
+		return time.Time{}
+	}
+	return l.socket.LastTaken()
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// Requests to a worker: <name>.ask.<worker>.<question>.
+// Requests to a worker: <name>.ask.<worker>.<question>. Those to all workers have another subject.
 const (
 	askDrain = "drain"
 	askStats = "stats"
+	askRows  = "rows"
 )
 
 func (f *Fleet) askSubject(worker, question string) string {
@@ -23,7 +24,11 @@ func (f *Fleet) askSubject(worker, question string) string {
 // answer answers requests until stop is called.
 func (t *tenure) answer() (stop func()) {
 	sub, err := t.f.nc.Subscribe(t.f.askSubject(t.w.cfg.name, "*"), func(m *nats.Msg) {
-		switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
+		question := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+		if !asks(m, question) {
+			return
+		}
+		switch question {
 		case askDrain:
 			_ = m.Respond([]byte("{}"))
 			t.w.Drain()
@@ -37,7 +42,11 @@ func (t *tenure) answer() (stop func()) {
 		t.f.log.Warn("requests to the worker are not answered", "worker", t.w.cfg.name, "err", err)
 		return func() {}
 	}
-	rows, err := t.f.nc.Subscribe(t.f.rowsSubject(), t.w.sendRows)
+	rows, err := t.f.nc.Subscribe(t.f.rowsSubject(), func(m *nats.Msg) {
+		if asks(m, askRows) {
+			t.w.sendRows(m)
+		}
+	})
 	if err != nil {
 		t.f.log.Warn("requests for rows are not answered", "worker", t.w.cfg.name, "err", err)
 	}

@@ -52,12 +52,12 @@ func (a *appetite) admit(ctx context.Context) (done func(), err error) {
 // fits reports whether the worker may hold the rooms of a shard that it has just got. If not, it is full.
 func (t *tenure) fits(s *shard) bool {
 	most := t.w.cfg.maxRooms
-	if most == 0 || t.holding()+len(s.lines) <= most {
+	if most == 0 || t.holding()+len(s.rooms) <= most {
 		return true
 	}
 	t.fullUntil = time.Now().Add(fullFor)
 	t.fill()
-	t.f.log.Warn("a shard has more rooms than this worker may hold", "shard", s.n, "rooms", len(s.lines), "held", t.holding(), "most", most)
+	t.f.log.Warn("a shard has more rooms than this worker may hold", "shard", s.n, "rooms", len(s.rooms), "held", t.holding(), "most", most)
 	return false
 }
 

@@ -41,7 +41,7 @@ func (f *Fleet) standard(size int64) int64 {
 
 // standardIn returns size, or in a small store so much less that a fleet reserves half of the store.
 func standardIn(store, size int64) int64 {
-	const twice = 2 * (defaultMaxIn + defaultMaxOut + maxRooms + maxLeases)
+	const twice = 2 * (defaultMaxIn + defaultMaxOut + maxRooms + maxLeases + maxGroups + maxDead)
 	return int64(float64(size) * min(1, float64(store)/twice))
 }
 

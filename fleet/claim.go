@@ -13,12 +13,15 @@ import (
 // A claim says who holds the rooms of a shard. It is replaced by compare-and-set, so that its revision,
 // the fence, grows with each change. It is made by the first Add of a room of the shard, and never deleted.
 type claim struct {
+	Shard int `json:"shard"` // which no other value of NATS has
 	hold
 	// Apart has the rooms that another session holds than the shard's, by token: those that have been
 	// handed over when others of the shard have not, and those that were moved to a worker.
 	Apart map[string]hold `json:"apart,omitempty"`
 
-	rev uint64 // 0: there is no claim yet, and no room
+	rev     uint64 // 0: there is no claim yet, and no room
+	garbled bool   // the value with this revision is no claim; the fields above are from the one before it
+	blind   bool   // there was none before it
 }
 
 // A hold names the session that holds a room or a shard for as long as the session lives.
@@ -51,7 +54,7 @@ func (c *claim) names(session string) bool {
 // next returns a copy that may be changed. Rooms of the session that gets the shard are not apart any
 // more.
 func (c *claim) next(h hold) claim {
-	next := claim{hold: h, Apart: maps.Clone(c.Apart)}
+	next := claim{Shard: c.Shard, hold: h, Apart: maps.Clone(c.Apart)}
 	if next.Apart == nil {
 		next.Apart = map[string]hold{}
 	}
@@ -72,7 +75,7 @@ func (t *tenure) take(s *shard) {
 	t.begin(s, &s.busy, func() func() {
 		c, err := t.write(s.n, next, rev)
 		return func() {
-			t.learn(s, c)
+			s.learn(c)
 			if err == nil && c.Session == t.s.id {
 				s.force = true // what the former holder has sent to the stream may still be under way
 			}
@@ -130,28 +133,39 @@ func (t *tenure) readClaim(n int) (c claim, err error) {
 	defer cancel()
 	m, err := t.f.lastInBucket(ctx, t.f.rooms, claimKey(n))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return claim{}, nil
+		return claim{Shard: n}, nil
 	}
 	if err != nil {
 		return claim{}, err
 	}
-	return claimOf(m.Data, m.Seq), nil
+	return parseClaim(m.Data, n, m.Seq), nil
 }
 
-// claimOf decodes a claim. One that cannot be decoded is free.
-func claimOf(value []byte, rev uint64) claim {
-	var c claim
-	if json.Unmarshal(value, &c) != nil {
-		c = claim{}
+// learn replaces the claim by a later one, and reports whether c is later. Who holds the rooms does not
+// change with a value that is no claim: the holder replaces it.
+func (s *shard) learn(c claim) (news bool) {
+	if c.rev <= s.claim.rev {
+		return false // known already, from the answer to a write
 	}
-	c.rev = rev
-	return c
+	if c.garbled {
+		c.hold, c.Apart, c.blind = s.claim.hold, s.claim.Apart, s.claim.rev == 0 || s.claim.blind
+	}
+	s.claim = c
+	return true
 }
 
-// learn adds a claim to the view, unless the watcher has reported it, or a later one.
-func (t *tenure) learn(s *shard, c claim) {
-	if c.rev > s.claim.rev {
-		s.claim = c
+// learn adds a claim to the view.
+func (t *tenure) learn(c claim) {
+	if s := t.shards[c.Shard]; s.learn(c) {
 		t.touch(s)
 	}
+}
+
+// wait makes a shard free after a lease, since it is not known who holds it: a holder that lives has
+// replaced the value by then.
+func (t *tenure) wait(s *shard) {
+	t.begin(s, &s.busy, func() func() {
+		pause(t.ctx, t.f.settled.Lease)
+		return func() { s.claim.blind = false }
+	})
 }

@@ -69,21 +69,23 @@ func (c Control) Add(ctx context.Context, spec Spec) error {
 		return c.about(spec.ID, err)
 	}
 	for rev := uint64(0); ; {
-		_, err = c.f.putRoom(ctx, c.f.roomKey(spec.ID), value, rev)
+		_, err := c.f.putRoom(ctx, c.f.roomKey(spec.ID), value, rev)
 		if !isWrongRevision(err) {
 			return c.about(spec.ID, err)
 		}
-		_, l, err := c.f.lookUp(ctx, spec.ID)
+		r, now, err := c.f.record(ctx, spec.ID)
 		switch {
-		case err != nil:
-			return c.about(spec.ID, err)
-		case l.record != nil:
-			return fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
-		}
-		if rev == l.rev {
+		case err == nil && r != nil:
+			err = fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
+		case err == nil && now == rev: // another write is in process
 			pause(ctx, inProcessFor)
+		case err == nil: // it was removed; a message that was sent at that time is not for this one
+			err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(spec.ID)))
 		}
-		rev = l.rev
+		if err != nil {
+			return c.about(spec.ID, err)
+		}
+		rev = now
 	}
 }
 
@@ -116,22 +118,28 @@ func (c Control) Update(ctx context.Context, spec Spec) error {
 // change replaces the record of a room by one that is made of it; without one, it is deleted.
 func (c Control) change(ctx context.Context, room string, next func(r record) ([]byte, error)) error {
 	for {
-		_, l, err := c.f.lookUp(ctx, room)
-		switch {
-		case err != nil:
-			return c.about(room, err)
-		case l.record == nil:
-			return fmt.Errorf("%w: %q", ErrNoRoom, room)
+		r, rev, err := c.existing(ctx, room)
+		if err != nil {
+			return err
 		}
-		value, err := next(*l.record)
+		value, err := next(*r)
 		if err == nil {
-			_, err = c.f.putRoom(ctx, c.f.roomKey(room), value, l.rev)
+			_, err = c.f.putRoom(ctx, c.f.roomKey(room), value, rev)
 		}
 		if !isWrongRevision(err) {
 			return c.about(room, err)
 		}
-		pause(ctx, inProcessFor) // it was changed meanwhile, or the replica that was asked is behind
+		pause(ctx, inProcessFor) // it was changed meanwhile, or another write is in process
 	}
+}
+
+// existing returns the record of a room and its revision, or ErrNoRoom.
+func (c Control) existing(ctx context.Context, room string) (*record, uint64, error) {
+	r, rev, err := c.f.record(ctx, room)
+	if err == nil && r == nil {
+		err = fmt.Errorf("%w: %q", ErrNoRoom, room)
+	}
+	return r, rev, c.about(room, err)
 }
 
 // encode returns the value of a record whose spec is new.
@@ -155,15 +163,24 @@ func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, e
 }
 
 func (c Control) about(room string, err error) error {
-	if err == nil || errors.Is(err, ErrNoRoom) {
+	if err == nil || errors.Is(err, ErrNoRoom) || errors.Is(err, ErrRoomExists) {
 		return err
 	}
 	return fmt.Errorf("fleet: room %q: %w", room, err)
 }
 
-// Get returns one room, or [ErrNoRoom]. It is one request to NATS, and one about the holder.
+// Get returns one room, or [ErrNoRoom]. It reads the room and the session of its holder in one request, and
+// the holder's lease, which is in another bucket, in a second one.
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
 	s, l, err := c.f.lookUp(ctx, room)
+	if err == nil && l.record == nil { // or another process has added it, and the replica that was asked is behind
+		if _, rev, err := c.existing(ctx, room); err != nil {
+			return Status{}, err
+		} else {
+			c.f.saw(rev)
+		}
+		s, l, err = c.f.lookUp(ctx, room)
+	}
 	switch {
 	case err != nil:
 		return Status{}, c.about(room, err)
@@ -205,7 +222,7 @@ func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] {
 func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		v := newView()
-		yielded := map[*line]Status{}
+		yielded := map[*listing]Status{}
 		for changed, err := range c.f.follow(ctx, c.f.sources(keys...), &v) {
 			if err != nil {
 				yield(Status{}, err)
@@ -215,7 +232,7 @@ func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq
 				if changed != nil && changed != s {
 					continue
 				}
-				for _, l := range s.lines {
+				for _, l := range s.rooms {
 					now := v.status(s, l)
 					was, known := yielded[l]
 					if !known && now.Removed || known && sameStatus(now, was) {
@@ -233,7 +250,7 @@ func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq
 	}
 }
 
-func (v *view) status(s *shard, l *line) Status {
+func (v *view) status(s *shard, l *listing) Status {
 	status := Status{Spec: Spec{ID: l.id}, Removed: l.record == nil}
 	if l.record != nil {
 		status.Spec, status.Pinned = l.record.Spec, l.record.Pin
@@ -259,8 +276,8 @@ func sameStatus(a, b Status) bool {
 // Each room that is moved takes space in the claim of its shard, which every worker reads: move few.
 func (c Control) Move(ctx context.Context, room, worker string) error {
 	if worker != "" {
-		if _, l, err := c.f.lookUp(ctx, room); err != nil || l.record == nil {
-			return c.about(room, cmp.Or(err, fmt.Errorf("%w: %q", ErrNoRoom, room)))
+		if _, _, err := c.existing(ctx, room); err != nil {
+			return err
 		}
 		workers, err := c.Workers(ctx)
 		if err != nil {
@@ -322,7 +339,7 @@ func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, e
 	if len(worker) > longestID {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoWorker, worker)
 	}
-	m, err := c.f.nc.RequestWithContext(ctx, c.f.askSubject(worker, question), nil)
+	m, err := c.f.nc.RequestMsgWithContext(ctx, request(c.f.askSubject(worker, question), question))
 	switch {
 	case noSuch(err):
 		return nil, fmt.Errorf("%w: %q", ErrNoWorker, worker)

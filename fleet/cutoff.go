@@ -39,14 +39,6 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	return err
 }
 
-// heard records the time of the latest sign that a consumer is reached. One of a group's consumers may
-// be without a leader for longer than a request.
-func (f *Fleet) heard(at time.Time) {
-	f.cutOff.mu.Lock()
-	defer f.cutOff.mu.Unlock()
-	f.leave(at, 2*f.settled.cutOffAfter())
-}
-
 // leave connects to the next NATS server if this one has answered nothing since silent, that is longest
 // ago, and there is another one. cutOff.mu must be held.
 func (f *Fleet) leave(silent time.Time, longest time.Duration) {

@@ -40,7 +40,10 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 		Authorization: cfg.token,
 	}
 	if cfg.listen != "" {
-		options.Host, options.Port, _ = listenAddress(cfg.listen, cfg.token)
+		options.Host, options.Port, _ = listenAddress(cfg.listen)
+	}
+	if cfg.tls != nil {
+		options.TLS, options.TLSConfig, options.TLSTimeout = true, cfg.tls.Clone(), 5
 	}
 	if e.Server, err = server.NewServer(options); err != nil {
 		e.remove()
@@ -54,8 +57,8 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 	return e, nil
 }
 
-// listenAddress reads the arguments of WithListen. If they cannot be used, want says what would be right.
-func listenAddress(address, token string) (host string, port int, want string) {
+// listenAddress reads an address of WithListen. If it cannot be used, want says what would be right.
+func listenAddress(address string) (host string, port int, want string) {
 	host, number, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, "must be host:port, such as 127.0.0.1:4222"
@@ -67,11 +70,15 @@ func listenAddress(address, token string) (host string, port int, want string) {
 	if port = int(n); port == 0 {
 		port = server.RANDOM_PORT
 	}
-	// A name may stand for any address, and an empty host stands for all of them.
-	if ip, err := netip.ParseAddr(host); token == "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return "", 0, "must be a loopback address without a token: any connection to it could do everything"
-	}
 	return host, port, ""
+}
+
+// loopback reports whether only this machine can connect to an address. A name may stand for any address,
+// and an empty host stands for all of them. An address that is none is refused elsewhere.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, errIP := netip.ParseAddr(host)
+	return err != nil || host == "localhost" || errIP == nil && ip.IsLoopback()
 }
 
 func (e *embedded) stop() {

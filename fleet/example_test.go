@@ -2,9 +2,11 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -186,6 +188,54 @@ func ExampleOn() {
 	// Output:
 	// guest orders: one tea
 	// seen already
+	// <nil>
+}
+
+// A message that no attempt can handle is a dead letter, and is handled when the handlers are mended.
+func ExampleControl_Replay() {
+	backend, f, stop := exampleFleet("9527")
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+
+	customers := sync.Map{}
+	h, err := f.NewHandlers("orders", fleet.WithFromStart())
+	if err != nil {
+		log.Fatal(err)
+	}
+	results := make(chan string)
+	fleet.On(h, "message", func(ctx context.Context, m fleet.Message, c Comment) error {
+		if _, ok := customers.Load(c.FromName); !ok {
+			return wechatws.Permanent(errors.New("no such customer"))
+		}
+		results <- c.FromName + " orders: " + c.Content
+		return nil
+	})
+	h.OnError(func(m fleet.Message, err error) { go func() { results <- err.Error() }() })
+	handled := make(chan error)
+	go func() { handled <- h.Run(ctx) }()
+
+	backend.Say("9527", "guest", "one tea")
+	fmt.Println(<-results)
+	customers.Store("guest", true)
+	for again := true; again; time.Sleep(10 * time.Millisecond) { // until it is there
+		for dead, err := range f.Control().DeadLetters(ctx) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println(dead.Group, dead.Room, dead.Reason)
+			if err := f.Control().Replay(ctx, dead.ID); err != nil {
+				log.Fatal(err)
+			}
+			again = false
+		}
+	}
+	fmt.Println(<-results)
+	cancel()
+	fmt.Println(<-handled)
+	// Output:
+	// no such customer
+	// orders 9527 no such customer
+	// guest orders: one tea
 	// <nil>
 }
 

@@ -29,12 +29,12 @@ type Fleet struct {
 	js       jetstream.JetStream
 	rooms    jetstream.KeyValue // claim.<shard>: who holds its rooms; room.<shard>.<room>: a record
 	wrote    atomic.Uint64      // the highest revision of rooms that this process has written
-	missed   atomic.Int64       // grows when notifications may have been lost
 	opened   opened
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
 	cutOff   cutOff
+	clock    serverClock
 }
 
 // settled are the settings that all processes must agree on. They are kept in the bucket of rooms.
@@ -92,56 +92,6 @@ func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 	return f, nil
 }
 
-func (f *Fleet) connect(ctx context.Context) (err error) {
-	options := append([]nats.Option{
-		nats.Name("wechatws fleet " + f.name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
-		// Nothing is kept for a later connection: a renewal or a message that waited for a server
-		// would be sent at a time that was not checked against the lease.
-		nats.ReconnectBufSize(-1),
-		// A half-open connection is detected in time for another server to renew leases.
-		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
-		nats.Timeout(time.Second),
-		nats.RetryOnFailedConnect(true),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				f.log.Warn("NATS connection lost", "err", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			f.missed.Add(1)
-			f.log.Info("NATS connection is back")
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			f.missed.Add(1) // a subscription was too slow
-			f.log.Warn("NATS", "err", err)
-		}),
-	}, f.cfg.nats...)
-	if f.cfg.embedded {
-		if f.embedded, err = startEmbedded(&f.cfg); err != nil {
-			return err
-		}
-		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.token))
-	}
-	if f.nc, err = nats.Connect(f.cfg.urls, options...); err != nil {
-		return fmt.Errorf("fleet: NATS: %w", err)
-	}
-	for !f.nc.IsConnected() {
-		select {
-		case <-ctx.Done():
-			if last := f.nc.LastError(); last != nil {
-				return fmt.Errorf("fleet: NATS cannot be reached: %w", last)
-			}
-			return fmt.Errorf("fleet: NATS cannot be reached: %w", context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	f.js, err = jetstream.New(f.nc)
-	return err
-}
-
 // retry calls try until it succeeds, while NATS has no leader, as right after its start.
 func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) error {
 	for {
@@ -187,7 +137,7 @@ func temporary(err error) bool {
 // make makes the buckets and streams that do not exist.
 func (f *Fleet) make(ctx context.Context) (err error) {
 	f.rooms, err = f.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket:      f.name + "-rooms",
+		Bucket:      "rooms",
 		Description: "claim.<shard>: who holds its rooms; room.<shard>.<room>: a room and its spec",
 		RePublish: &jetstream.RePublish{
 			Source:      "$KV." + f.name + "-rooms." + roomPrefix + "*.*",
@@ -202,7 +152,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 	}
 	f.leases = nil
 	for i := range f.settled.LeasedBy {
-		kv, err := f.bucket(ctx, jetstream.KeyValueConfig{Bucket: fmt.Sprint(f.name, "-leases-", i+1), Description: "sessions that live"}, maxLeases)
+		kv, err := f.bucket(ctx, jetstream.KeyValueConfig{Bucket: fmt.Sprint("leases-", i+1), Description: "sessions that live"}, maxLeases)
 		if err != nil {
 			return err
 		}
@@ -234,22 +184,47 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 	return err
 }
 
+// bucket returns a bucket of the fleet, or creates it. The name of the bucket begins with that of the fleet.
 func (f *Fleet) bucket(ctx context.Context, cfg jetstream.KeyValueConfig, maxBytes int64) (jetstream.KeyValue, error) {
+	cfg.Bucket = f.name + "-" + cfg.Bucket
 	kv, err := f.js.KeyValue(ctx, cfg.Bucket)
-	if !errors.Is(err, jetstream.ErrBucketNotFound) {
-		return kv, err
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		if f.cfg.existing {
+			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+		}
+		b := bound{standard: f.standard(maxBytes)}
+		cfg.Replicas, cfg.MaxBytes = f.replicas(), b.bytes()
+		cfg.LimitMarkerTTL = tombstone // it also allows keys with a time to live
+		kv, err = f.js.CreateKeyValue(ctx, cfg)
+		if !errors.Is(err, jetstream.ErrBucketExists) {
+			return kv, b.refused("bucket "+cfg.Bucket, err)
+		}
+		kv, err = f.js.KeyValue(ctx, cfg.Bucket) // another process was faster
 	}
-	if f.cfg.existing {
-		return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	if err != nil {
+		return nil, err
 	}
-	b := bound{standard: f.standard(maxBytes)}
-	cfg.Replicas, cfg.MaxBytes = f.cfg.replicas, b.bytes()
-	cfg.LimitMarkerTTL = tombstone // it also allows keys with a time to live
-	kv, err = f.js.CreateKeyValue(ctx, cfg)
-	if errors.Is(err, jetstream.ErrBucketExists) { // another process was faster
-		return f.js.KeyValue(ctx, cfg.Bucket)
+	s, err := f.js.Stream(ctx, "KV_"+cfg.Bucket)
+	if err == nil {
+		err = f.replicated(s)
 	}
-	return kv, b.refused("bucket "+cfg.Bucket, err)
+	return kv, err
+}
+
+// replicas returns the number of replicas of what this process creates.
+func (f *Fleet) replicas() int {
+	if f.embedded != nil {
+		return 1
+	}
+	return cmp.Or(f.cfg.replicas, f.settled.LeasedBy, 1)
+}
+
+// replicated returns an error if a stream has fewer replicas than WithReplicas asks for.
+func (f *Fleet) replicated(s jetstream.Stream) error {
+	if is := s.CachedInfo().Config; is.Replicas < f.cfg.replicas {
+		return wrong("WithReplicas", f.cfg.replicas, fmt.Sprintf("must be at most %d, the replicas of stream %s; docs/fleet-operating.md describes how to change it", is.Replicas, is.Name))
+	}
+	return nil
 }
 
 func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound) (jetstream.Stream, error) {
@@ -258,7 +233,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
-		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.cfg.replicas, b.bytes(), b.discard
+		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.replicas(), b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s, b.refused("stream "+cfg.Name, err)
@@ -268,7 +243,16 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	if err != nil {
 		return nil, err
 	}
-	return s, mustBe(b.option, b.asked, s.CachedInfo().Config.MaxBytes)
+	if err := f.replicated(s); err != nil {
+		return nil, err
+	}
+	is := s.CachedInfo().Config
+	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
+		if err := mustBe("WithKeepIn", f.cfg.keepIn, is.MaxAge); err != nil {
+			return nil, err
+		}
+	}
+	return s, mustBe(b.option, b.asked, is.MaxBytes)
 }
 
 // settle reads the settings of the fleet, or creates them, and compares them with those of this process.
@@ -303,6 +287,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 		return fmt.Errorf("fleet: %s is out of range: %s is %v, %s", f.whereSettled(), name, value, want)
 	}
 	return cmp.Or(
+		mustBe("WithReplicas", f.cfg.replicas, f.settled.LeasedBy),
 		mustBe("WithLease", f.cfg.lease, f.settled.Lease),
 		mustBe("WithShards", f.cfg.shards, f.settled.Shards),
 		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
@@ -332,10 +317,10 @@ func (f *Fleet) URL() string {
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection and the embedded server. [Worker.Run] and [Handlers.Run] must have
+// Close ends the connection, unless it is that of [WithConn], and the embedded server. [Worker.Run] and [Handlers.Run] must have
 // returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
-	if f.nc != nil {
+	if f.nc != nil && f.cfg.conn == nil {
 		f.nc.Close()
 	}
 	if f.embedded != nil {

@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/wechatws/wechatws/internal/fence"
 )
 
 // A Message is a message from a room.
@@ -30,10 +32,10 @@ type Message struct {
 	// Connection is the number of the connection on which the message was received.
 	Connection int
 	// Seq is the place of the message in the stream, which identifies it: a message that is
-	// handled again has the same.
+	// handled again has the same, also after [Control.Replay].
 	Seq uint64
-	// Attempt is the number of times that the message has been given to handlers of the group, 1 at
-	// first.
+	// Attempt is 1 at first, and one more after each error. A message that is handled again because a
+	// process was lost has the same Attempt.
 	Attempt int
 }
 
@@ -43,9 +45,19 @@ type Handlers struct {
 	f       *Fleet
 	group   string
 	cfg     handlersConfig
+	name    string // of this process
 	onError errorFuncs[Message]
+	workers *pool
+	groups  jetstream.KeyValue
 
-	undecodable, givenUp atomic.Int64
+	ran, ended                                     atomic.Bool
+	reached                                        atomic.Pointer[time.Time] // when NATS was last reached
+	partitions                                     sync.Map                  // number → *partition
+	handled, retried, undecodable, givenUp, errors atomic.Int64
+
+	failing  sync.Mutex
+	failed   string // what was last reported by fail
+	failedAt time.Time
 
 	mu        sync.RWMutex
 	callbacks map[string][]func(ctx context.Context, m Message) error // by type
@@ -53,8 +65,8 @@ type Handlers struct {
 }
 
 // NewHandlers makes the handlers of a group, which do nothing until [Handlers.Run]. Each message is
-// handled by one process of a group, and by every group. The name of a group is 1 to 32 letters,
-// digits, - and _.
+// handled by one process of a group, and by every group: the processes share the partitions of
+// [WithPartitions] evenly. The name of a group is 1 to 32 letters, digits, - and _.
 //
 // NewHandlers returns a *wechatws.OptionError for each option that is wrong, joined.
 func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers, error) {
@@ -62,22 +74,28 @@ func (f *Fleet) NewHandlers(group string, options ...HandlersOption) (*Handlers,
 	if err != nil {
 		return nil, err
 	}
-	return &Handlers{f: f, group: group, cfg: cfg, callbacks: map[string][]func(context.Context, Message) error{}}, nil
+	return &Handlers{
+		f: f, group: group, cfg: cfg, name: processName(), workers: &pool{most: cfg.parallel},
+		callbacks: map[string][]func(context.Context, Message) error{},
+	}, nil
 }
 
 // On registers fn for messages of one type, decoded into a T by the fleet's codec. Callbacks for
 // one room run one at a time and in order, in one process of the group; those of different rooms
-// may run at the same time. The context of fn ends with that of [Handlers.Run].
+// run at the same time, see [WithParallel]. The context of fn ends with that of [Handlers.Run], and
+// when another process may take the room because this one has not reached NATS, see
+// [WithTakeoverAfter]: fn should return then. Otherwise it may take any time.
 //
-// A message is acknowledged when all of its callbacks have returned nil. After an error or a panic
-// it is handled again, see [WithAttempts]; also when the process has died before. So fn may get a
-// message that it has handled before: see [Message.Seq].
+// After an error or a panic the message is handled again, see [WithAttempts], and so it is when the
+// process was lost meanwhile, or within about 0.1 s after fn returned. So fn may get a message that it
+// has handled before: see [Message.Seq].
 //
-// If a message does not decode into a T, or decoding it panics, the functions of [Handlers.OnError]
-// are called instead of fn, which counts as success: no later attempt would decode it. Other
-// callbacks for the message are called.
+// If fn returns an error that is marked by [wechatws.Permanent], there is no further attempt, and the
+// message is a dead letter: see [Control.DeadLetters]. So is a message that does not decode into a T,
+// or whose decoding panics, after its other callbacks have been called.
 //
-// An empty type or a nil fn is a *wechatws.OptionError of [Handlers.Run].
+// Messages of a type for which no callback is registered are skipped. An empty type or a nil fn is a
+// *wechatws.OptionError of [Handlers.Run].
 func On[T any](h *Handlers, msgType string, fn func(ctx context.Context, m Message, v T) error) {
 	switch {
 	case fn == nil:
@@ -120,214 +138,131 @@ func (h *Handlers) OnMessage(fn func(ctx context.Context, m Message) error) {
 }
 
 // OnError registers fn for each error and panic of a callback, and for the *wechatws.DecodeError of
-// a message that does not decode into the type of its callback, or whose decoding panics. They are
-// logged, too. fn is called on several goroutines, and should not block: the messages of the room
+// a message that does not decode into the type of its callback, or whose decoding panics. It is also
+// called, with the zero Message, when what the group has in NATS cannot be used or was lost. All errors
+// are logged, too. fn is called on several goroutines, and should not block: the messages of the room
 // wait for it. Call OnError before [Handlers.Run], or the first errors may be missed.
 func (h *Handlers) OnError(fn func(m Message, err error)) {
 	h.onError.add("Handlers.OnError", fn)
 }
 
 // Run handles messages until ctx ends, and returns nil when the running callbacks have returned. It
-// returns an error only if it cannot begin.
+// returns an error only if it cannot begin. Run may be called once; later calls return an error.
 func (h *Handlers) Run(ctx context.Context) error {
 	if err := h.onError.misused(); err != nil {
 		return err
 	}
-	var consumers []jetstream.Consumer
-	for p := range h.f.settled.Partitions {
-		var c jetstream.Consumer
-		err := h.f.retry(ctx, func(ctx context.Context) (err error) {
-			c, err = h.consumer(ctx, p)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("fleet: group %q: %w", h.group, err)
-		}
-		consumers = append(consumers, c)
+	if h.ran.Swap(true) {
+		return fmt.Errorf("fleet: the handlers of group %q have run already", h.group)
 	}
-	var working sync.WaitGroup
-	for _, c := range consumers {
-		working.Go(func() { h.consume(ctx, c) })
+	defer h.ended.Store(true)
+	err := h.f.retry(ctx, func(ctx context.Context) (err error) {
+		h.groups, err = h.f.makeGroups(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fleet: group %q: %w", h.group, err)
 	}
-	working.Wait()
+	if err := h.f.retry(ctx, h.f.makeDead); err != nil && ctx.Err() == nil {
+		h.fail(fmt.Errorf("fleet: group %q: messages that are given up will be lost: %w", h.group, err))
+	}
+	h.share(ctx)
 	return nil
 }
 
-// consumer returns the group's consumer of one partition, which it creates if it does not exist. NATS
-// gives out one message at a time, to any process of the group, so that each room's messages are handled
-// in order.
-func (h *Handlers) consumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
-	name := h.group + "-" + strconv.Itoa(partition)
-	c, err := h.f.in.Consumer(ctx, name)
-	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return c, err
-	}
-	cfg := jetstream.ConsumerConfig{
-		Durable:       name,
-		FilterSubject: h.f.name + ".in." + strconv.Itoa(partition) + ".>",
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       h.cfg.ackWait,
-		MaxAckPending: 1,
-		DeliverPolicy: jetstream.DeliverNewPolicy,
-	}
-	if h.cfg.fromStart {
-		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
-	}
-	c, err = h.f.in.CreateConsumer(ctx, cfg)
-	if errors.Is(err, jetstream.ErrConsumerExists) { // another process has created it meanwhile
-		return h.f.in.Consumer(ctx, name)
-	}
-	return c, err
-}
-
-func (h *Handlers) consume(ctx context.Context, c jetstream.Consumer) {
-	heard := time.Now() // from the consumer's leader
-	for ctx.Err() == nil {
-		began := time.Now()
-		// Without the heartbeat a request that NATS has lost would not be noticed.
-		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat))
-		if err != nil {
-			pause(ctx, time.Second)
-			continue
-		}
-		stop := context.AfterFunc(ctx, messages.Drain)
-		var left []jetstream.Msg
-		for {
-			m, err := messages.Next()
-			switch {
-			case !errors.Is(err, jetstream.ErrNoHeartbeat), h.answers(ctx, c):
-				heard = time.Now()
-			case time.Since(began) > 3*heartbeat: // there were heartbeats before
-				heard = time.Now().Add(-2 * heartbeat)
-			}
-			if err != nil {
-				h.f.heard(heard)
-				break
-			}
-			if ctx.Err() != nil || !h.handle(ctx, m) {
-				left = append(left, m)
-			}
-		}
-		stop()
-		messages.Stop()
-		for _, m := range left { // another process gets them at once
-			_ = m.Nak()
-		}
-		pause(ctx, 100*time.Millisecond)
-	}
-}
-
-// answers reports whether NATS answers a request about a consumer, also if it does not exist: another
-// server would not give out more messages.
-func (h *Handlers) answers(ctx context.Context, c jetstream.Consumer) bool {
-	ctx, cancel := context.WithTimeout(ctx, heartbeat)
-	defer cancel()
-	_, err := c.Info(ctx)
-	return !unanswered(err)
-}
-
-// handle gives one message to its callbacks, and acknowledges it or has it given out again. It returns
-// false if ctx ended before the callbacks succeeded.
-func (h *Handlers) handle(ctx context.Context, jm jetstream.Msg) bool {
-	m, ok := h.f.message(jm)
-	if !ok {
-		h.acknowledge(ctx, jm) // one of the fleet itself
-		return true
-	}
-	stop := h.sayAlive(jm)
+// handle gives a message to its callbacks. It returns false if there is to be another attempt, and an error
+// if ctx ended before the message was done with.
+func (h *Handlers) handle(ctx context.Context, m Message) (handled bool, err error) {
 	unfit, err := h.call(ctx, m)
-	stop()
 	if err != nil && ctx.Err() != nil { // the end of ctx may be the cause
-		return false
+		return false, err
 	}
-	last := err == nil || h.cfg.attempts > 0 && m.Attempt >= h.cfg.attempts
-	if last && unfit != nil {
+	permanent := fence.IsPermanent(err)
+	if err != nil && !permanent && (h.cfg.attempts == 0 || m.Attempt < h.cfg.attempts) {
+		h.retried.Add(1)
+		h.report(m, err)
+		return false, nil
+	}
+	if unfit != nil {
 		h.undecodable.Add(1)
 		h.report(m, unfit)
 	}
-	switch {
-	case err == nil:
-		h.acknowledge(ctx, jm)
-	case last:
-		h.givenUp.Add(1)
-		h.report(m, fmt.Errorf("given up after %d attempts: %w", m.Attempt, err))
-		_ = jm.Term()
-	default:
-		h.report(m, err)
-		delay := time.Minute
-		if m.Attempt < 16 {
-			delay = min(delay, h.cfg.retryAfter<<(m.Attempt-1))
+	if err != nil {
+		if !permanent {
+			err = fmt.Errorf("given up after %d attempts: %w", m.Attempt, err)
 		}
-		_ = jm.NakWithDelay(delay)
+		h.givenUp.Add(1)
+		h.report(m, err)
 	}
-	return true
+	if reason := errors.Join(unfit, err); reason != nil {
+		if err := h.bury(ctx, m, reason); err != nil {
+			return false, err
+		}
+	}
+	h.handled.Add(1)
+	return true, nil
 }
 
 // report logs what went wrong with a message, and calls the functions of OnError.
 func (h *Handlers) report(m Message, err error) {
+	h.errors.Add(1)
 	h.f.log.Error("message", "group", h.group, "room", m.Room, "seq", m.Seq, "attempt", m.Attempt, "err", err)
 	h.onError.call(h.f.log, m, err)
 }
 
-// acknowledge acknowledges a message, and waits until NATS has confirmed that: otherwise the next message
-// might be handled while this one is given out again.
-func (h *Handlers) acknowledge(ctx context.Context, jm jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
-	defer cancel()
-	if err := jm.DoubleAck(ctx); err != nil {
-		h.f.log.Warn("a message that was handled may be handled again", "subject", jm.Subject(), "err", err)
+// fail reports what is wrong with the group and not with a message, the same error at most every 10 s.
+func (h *Handlers) fail(err error) {
+	h.failing.Lock()
+	again := h.failed == err.Error() && time.Since(h.failedAt) < 10*time.Second
+	if !again {
+		h.failed, h.failedAt = err.Error(), time.Now()
+	}
+	h.failing.Unlock()
+	if !again {
+		h.report(Message{}, err)
 	}
 }
 
-// sayAlive prevents NATS from giving the message to another process until stop is called.
-func (h *Handlers) sayAlive(jm jetstream.Msg) (stop func()) {
-	var timer *time.Timer
-	var mu sync.Mutex
-	stopped := false
-	mu.Lock()
-	defer mu.Unlock()
-	timer = time.AfterFunc(h.cfg.ackWait/3, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !stopped {
-			_ = jm.InProgress()
-			timer.Reset(h.cfg.ackWait / 3)
-		}
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		stopped = true
-		timer.Stop()
+// concerns decodes a message of the stream. ok is false if the group has nothing to do with it: it is one
+// of the fleet itself, or no callback is registered for it, or it was replayed for another group.
+func (h *Handlers) concerns(raw *nats.Msg, seq uint64) (m Message, ok bool) {
+	if m, ok = h.f.message(raw.Subject, raw.Header, raw.Data, seq); !ok {
+		return m, false
 	}
+	if group := raw.Header.Get(headerGroup); group != "" && group != h.group {
+		return m, false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return m, len(h.all) > 0 || len(h.callbacks[m.Type]) > 0
 }
 
-// message decodes a message from the stream. ok is false for a message of the fleet itself.
-func (f *Fleet) message(jm jetstream.Msg) (m Message, ok bool) {
-	parts := strings.Split(jm.Subject()[len(f.name):], ".") // "", in, partition, room, type
-	if len(parts) != 5 || parts[4] == heldToken {
+// message decodes a message from the stream. ok is false for a message that no room has published: one of
+// the fleet itself, or an answer of NATS to a request of another user.
+func (f *Fleet) message(subject string, header nats.Header, data []byte, seq uint64) (m Message, ok bool) {
+	parts := strings.Split(subject[len(f.name):], ".") // "", in, partition, room, type
+	if len(parts) != 5 || parts[4] == heldToken || header.Get(headerWorker) == "" || replayed(header) {
 		return m, false
 	}
 	room, err := names.Text(parts[3])
 	if err != nil {
 		return m, false
 	}
-	header := jm.Headers()
 	kind, err := names.Text(header.Get(headerType))
 	if err != nil {
 		return m, false
 	}
 	m = Message{
-		Room: room, Type: kind, Data: jm.Data(), Binary: header.Get(headerBinary) != "",
-		Worker: header.Get(headerWorker), Attempt: 1,
+		Room: room, Type: kind, Data: data, Binary: header.Get(headerBinary) != "",
+		Worker: header.Get(headerWorker), Seq: seq, Attempt: 1,
 	}
 	m.Fence, _ = strconv.ParseUint(header.Get(headerFence), 10, 64)
 	m.Connection, _ = strconv.Atoi(header.Get(headerConnection))
 	if ns, err := strconv.ParseInt(header.Get(headerReceived), 10, 64); err == nil {
 		m.Received = time.Unix(0, ns)
 	}
-	if meta, err := jm.Metadata(); err == nil {
-		m.Seq, m.Attempt = meta.Sequence.Stream, int(meta.NumDelivered)
+	if replayed, err := strconv.ParseUint(header.Get(headerSeq), 10, 64); err == nil {
+		m.Seq = replayed
 	}
 	return m, true
 }

@@ -180,7 +180,7 @@ func TestAnotherHandlerTakesOver(t *testing.T) {
 	w.add(1)
 	w.worker("a")
 	conn := w.conn("r0")
-	first := w.handlers(fleet.WithAckWait(time.Minute))
+	first := w.handlers(fleet.WithTakeoverAfter(time.Minute))
 	begun := make(chan bool)
 	first.OnMessage(func(ctx context.Context, m fleet.Message) error {
 		close(begun)
@@ -195,11 +195,11 @@ func TestAnotherHandlerTakesOver(t *testing.T) {
 	stop()
 	m := second.next()
 	assert.Equal(t, "one", m.Type)
-	assert.Equal(t, 2, m.Attempt)
+	assert.Equal(t, 1, m.Attempt, "the first one was not a failure")
 	assert.Equal(t, "two", second.next().Type)
 }
 
-// A callback may take longer than AckWait.
+// A callback may take longer than the time after which a lost process's partitions are taken.
 func TestASlowHandlerKeepsItsMessage(t *testing.T) {
 	w := newWorld(t)
 	w.add(1)
@@ -207,7 +207,7 @@ func TestASlowHandlerKeepsItsMessage(t *testing.T) {
 	conn := w.conn("r0")
 	calls := make(chan fleet.Message, 10)
 	for range 2 {
-		h := w.handlers(fleet.WithAckWait(time.Second))
+		h := w.handlers(fleet.WithTakeoverAfter(time.Second))
 		h.OnMessage(func(_ context.Context, m fleet.Message) error {
 			calls <- m
 			if m.Type == "slow" {
@@ -236,7 +236,7 @@ func TestNewHandlersReportsEveryWrongOptionByName(t *testing.T) {
 		{"g", []fleet.HandlersOption{nil}, "fleet.NewHandlers"},
 		{"g", []fleet.HandlersOption{fleet.WithAttempts(-1)}, "fleet.WithAttempts"},
 		{"g", []fleet.HandlersOption{fleet.WithRetryAfter(0)}, "fleet.WithRetryAfter"},
-		{"g", []fleet.HandlersOption{fleet.WithAckWait(time.Millisecond)}, "fleet.WithAckWait"},
+		{"g", []fleet.HandlersOption{fleet.WithTakeoverAfter(time.Millisecond)}, "fleet.WithTakeoverAfter"},
 	} {
 		_, err := w.fleet.NewHandlers(one.group, one.options...)
 		var wrong *wechatws.OptionError
@@ -244,7 +244,7 @@ func TestNewHandlersReportsEveryWrongOptionByName(t *testing.T) {
 		assert.Equal(t, one.option, wrong.Option)
 		assert.NotEmpty(t, wrong.Want)
 	}
-	_, err := w.fleet.NewHandlers("g", fleet.WithAckWait(0), fleet.WithAttempts(-1), fleet.WithAckWait(time.Second))
+	_, err := w.fleet.NewHandlers("g", fleet.WithTakeoverAfter(0), fleet.WithAttempts(-1), fleet.WithTakeoverAfter(time.Second))
 	assert.EqualError(t, err, "wechatws: fleet.WithAttempts(-1): must be above zero, or zero for no limit", "the later one replaces the earlier one's mistake")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

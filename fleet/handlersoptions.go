@@ -9,7 +9,8 @@ type handlersConfig struct {
 	fromStart  bool
 	attempts   int // 0: no limit
 	retryAfter time.Duration
-	ackWait    time.Duration
+	takeover   time.Duration
+	parallel   int
 
 	mistakes mistakes
 }
@@ -20,8 +21,10 @@ func WithFromStart() HandlersOption { return func(c *handlersConfig) { c.fromSta
 
 // WithAttempts sets how often a message is given to callbacks that return an error or panic; the
 // default is 5, and 0 means without limit. The pauses between attempts are those of
-// [WithRetryAfter]; meanwhile the messages behind it wait. A message that is given up is reported to
-// the functions of [Handlers.OnError].
+// [WithRetryAfter]; meanwhile the next messages of the room wait, and those of other rooms do not. A
+// message that is given up is reported to the functions of [Handlers.OnError], and is a dead letter
+// then: see [Control.DeadLetters]. There is one attempt only at a message whose callback returns an
+// error that is marked by [wechatws.Permanent].
 func WithAttempts(n int) HandlersOption {
 	return func(c *handlersConfig) {
 		c.attempts = n
@@ -38,19 +41,31 @@ func WithRetryAfter(d time.Duration) HandlersOption {
 	}
 }
 
-// WithAckWait sets after how long a message is given to another process if the process that handles it
-// does not report that it is still running; the default is 10 s, and the minimum a second. A callback
-// may take longer: its process reports that by itself.
-func WithAckWait(d time.Duration) HandlersOption {
+// WithTakeoverAfter sets after how long other processes of the group take the partitions of a process
+// that is lost or cannot reach NATS; the default is 10 s. It must be a second to 5 minutes. The contexts
+// of callbacks that run in that process end a twelfth of it before. Processes of a group may have
+// different values: each is taken at its own.
+func WithTakeoverAfter(d time.Duration) HandlersOption {
 	return func(c *handlersConfig) {
-		c.ackWait = d
-		c.mistakes.check("WithAckWait", d, unless(d >= time.Second, "must be a second or longer"))
+		c.takeover = d
+		c.mistakes.check("WithTakeoverAfter", d, unless(d >= leastTakeover && d <= mostTakeover, "must be a second to 5 minutes"))
+	}
+}
+
+const leastTakeover, mostTakeover = time.Second, 5 * time.Minute
+
+// WithParallel sets how many callbacks may run at the same time in this process, for different rooms; the
+// default is 64.
+func WithParallel(n int) HandlersOption {
+	return func(c *handlersConfig) {
+		c.parallel = n
+		c.mistakes.check("WithParallel", n, unless(n > 0, "must be above zero"))
 	}
 }
 
 // newHandlersConfig applies options to the defaults. The error joins all mistakes.
 func newHandlersConfig(group string, options []HandlersOption) (handlersConfig, error) {
-	c := handlersConfig{attempts: 5, retryAfter: time.Second, ackWait: 10 * time.Second}
+	c := handlersConfig{attempts: 5, retryAfter: time.Second, takeover: 10 * time.Second, parallel: 64}
 	apply(&c, &c.mistakes, "NewHandlers", options)
 	if !validName.MatchString(group) {
 		c.mistakes.check("NewHandlers", group, "the group "+wantName)

@@ -7,7 +7,7 @@ import (
 )
 
 // to returns the worker that should hold a room, or nil.
-func (t *tenure) to(s *shard, l *line) *member {
+func (t *tenure) to(s *shard, l *listing) *member {
 	if l.record != nil {
 		if m := t.field.byName[l.record.Pin]; m != nil {
 			return m
@@ -18,25 +18,25 @@ func (t *tenure) to(s *shard, l *line) *member {
 
 // passing returns the rooms of a shard that this worker holds by the claim and another one should hold,
 // and whether it should pass the shard itself on when it has passed these.
-func (t *tenure) passing(s *shard) (lines []*line, whole bool) {
+func (t *tenure) passing(s *shard) (rooms []*listing, whole bool) {
 	if s.part == nil || !s.part.ready || s.force || s.best == nil && !t.draining {
 		return nil, false
 	}
-	for token, l := range s.lines {
+	for token, l := range s.rooms {
 		_, apart := s.claim.Apart[token]
 		if s.claim.of(token).Session == t.s.id && (l.record == nil && apart || l.record != nil && t.to(s, l) != t.me) {
-			lines = append(lines, l)
+			rooms = append(rooms, l)
 		}
 	}
-	return lines, s.claim.Session == t.s.id && s.best != t.me
+	return rooms, s.claim.Session == t.s.id && s.best != t.me
 }
 
 // leave adds a shard to those of which rooms wait to be handed over, or passes it on at once if this
 // worker holds none of its rooms.
 func (t *tenure) leave(s *shard) {
-	lines, whole := t.passing(s)
+	rooms, whole := t.passing(s)
 	switch {
-	case len(lines) > 0:
+	case len(rooms) > 0:
 		if !s.leaving {
 			s.leaving = true
 			t.leaving = append(t.leaving, s)
@@ -58,19 +58,19 @@ func (t *tenure) handOver() {
 	waiting := t.leaving
 	t.leaving = nil
 	for _, s := range waiting {
-		lines, whole := t.passing(s)
-		if len(lines) == 0 {
+		rooms, whole := t.passing(s)
+		if len(rooms) == 0 {
 			s.leaving = false
 			t.touch(s)
 			continue
 		}
 		if t.pace.due >= 1 && !s.busy {
-			n := max(1, len(lines)/16)
+			n := max(1, len(rooms)/16)
 			if s.best == nil {
-				n = len(lines)
+				n = len(rooms)
 			}
 			t.pace.due -= float64(n)
-			t.pass(s, lines[:n], whole && n == len(lines))
+			t.pass(s, rooms[:n], whole && n == len(rooms))
 		}
 		t.leaving = append(t.leaving, s)
 	}
@@ -94,7 +94,7 @@ func (t *tenure) stopMover() {
 }
 
 // pass closes rooms and makes those workers hold them that should, and if whole is true the shard as well.
-func (t *tenure) pass(s *shard, lines []*line, whole bool) {
+func (t *tenure) pass(s *shard, rooms []*listing, whole bool) {
 	now := time.Now().UTC()
 	h := s.claim.hold
 	if whole {
@@ -104,14 +104,14 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 	}
 	next := s.claim.next(h)
 	if whole { // rooms that were moved to this worker stay
-		for token, l := range s.lines {
+		for token, l := range s.rooms {
 			if l.held != nil {
 				next.Apart[token] = hold{t.s.id, l.held.since.UTC()}
 			}
 		}
 	}
 	var held []*holding
-	for _, l := range lines {
+	for _, l := range rooms {
 		if to := t.to(s, l); l.record != nil && to != nil && to.session != h.Session {
 			next.Apart[l.token] = hold{to.session, now}
 		} else {
@@ -134,10 +134,10 @@ func (t *tenure) pass(s *shard, lines []*line, whole bool) {
 			c, _ = t.write(s.n, next, rev) // fails when the lease is lost
 		}
 		return func() {
-			for _, l := range lines {
+			for _, l := range rooms {
 				t.letGo(l)
 			}
-			t.learn(s, c)
+			s.learn(c)
 		}
 	})
 }

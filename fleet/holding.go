@@ -37,12 +37,12 @@ type holding struct {
 	since   time.Time
 	mailbox mailbox
 
-	published uint64 // messages from the room, for their ids; only the client's callbacks use it, which run one at a time
-	lane      *lane
-	sealed    bool // nothing is published any more; it belongs to the goroutine that has its turn in the lane
+	inbound inbound
+	lane    *lane
+	sealed  bool // nothing is published any more; it belongs to the goroutine that has its turn in the lane
 }
 
-func newHolding(t *tenure, s *shard, l *line) *holding {
+func newHolding(t *tenure, s *shard, l *listing) *holding {
 	h := &holding{
 		worker: t.w, t: t, f: t.f, id: l.id, spec: l.record.Spec, change: l.record.Change, fence: s.fence(l),
 		done: make(chan struct{}), since: time.Now(), lane: s.part.lane,

@@ -23,6 +23,7 @@ const (
 	headerConnection = "Fleet-Connection"
 	headerReceived   = "Fleet-Received" // unix ns
 	headerBinary     = "Fleet-Binary"   // also of messages to rooms
+	headerShard      = "Fleet-Shard"    // of markers
 )
 
 // heldToken stands in place of a partition in the subjects of markers: see lane.
@@ -32,24 +33,40 @@ const heldToken = "_held"
 // uses a subject of 4 KiB, and the worker would lose its lease.
 const longToken, longestToken = "_long", 256
 
+// typeToken returns the token for a type in the subjects of messages from rooms.
+func typeToken(kind string, binary bool) string {
+	if binary {
+		return "_binary"
+	}
+	if token := names.Token(kind); len(token) <= longestToken {
+		return token
+	}
+	return longToken
+}
+
+// inbound is what a holding needs for publishing. It belongs to the client's callbacks, which run one at a
+// time.
+type inbound struct {
+	count  uint64 // of messages, for their ids
+	budget budget
+}
+
 // publishing is the timeout of one attempt to publish.
 const publishing = 2 * time.Second
 
 // publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
 // client's next messages wait, and its heartbeat goes on.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
-	h.published++
-	token, kind := "_binary", ""
-	if !m.Binary {
-		kind = names.Token(m.Type)
-		if token = kind; len(token) > longestToken {
-			token = longToken
-		}
+	if !h.published(m) {
+		return
 	}
-	msg := nats.NewMsg(h.f.inSubject(h.id, token))
+	h.inbound.count++
+	msg := nats.NewMsg(h.f.inSubject(h.id, typeToken(m.Type, m.Binary)))
 	msg.Data = m.Data
 	fence := strconv.FormatUint(h.fence, 10)
-	msg.Header.Set(headerType, kind)
+	if !m.Binary {
+		msg.Header.Set(headerType, names.Token(m.Type))
+	}
 	msg.Header.Set(headerFence, fence)
 	msg.Header.Set(headerWorker, h.worker.cfg.name)
 	msg.Header.Set(headerConnection, strconv.Itoa(m.Connection))
@@ -57,8 +74,8 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	if m.Binary {
 		msg.Header.Set(headerBinary, "1")
 	}
-	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.published, 10)
-	for {
+	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
+	for began, told := time.Now(), false; ; {
 		err := h.tryPublish(ctx, msg, id)
 		switch {
 		case err == nil:
@@ -74,6 +91,10 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 			pause(ctx, inProcessFor)
 		case isWrongRevision(err): // there is another marker
 		case temporary(err):
+			if !told && time.Since(began) > 2*publishing {
+				told = true
+				h.f.log.Warn("messages of a room wait to be published", "room", h.id, "err", err)
+			}
 			pause(ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)

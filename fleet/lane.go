@@ -84,8 +84,8 @@ func (l *lane) tryRenew(ctx context.Context, rev uint64) error {
 }
 
 // find finds the marker, or publishes another one if anew is true or there is none. If the worker that has
-// published the marker has seen a later claim than this one, find reads the claim after the marker. It
-// returns errFenced if the worker has no rooms of the shard any more. The caller must have its turn.
+// published the marker has seen a later claim than this one, or the marker is none, find reads the claim
+// after the marker. It returns errFenced if the worker has no rooms of the shard any more. The caller must have its turn.
 func (l *lane) find(ctx context.Context, anew bool) error {
 	var last uint64
 	m, err := l.t.f.lastMessage(ctx, l.t.f.name+"-in", l.subject)
@@ -95,17 +95,22 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 		return err
 	default:
 		last = m.Seq
-		if fence, _ := strconv.ParseUint(m.Header.Get(headerFence), 10, 64); fence > l.rev {
+		fence, err := strconv.ParseUint(m.Header.Get(headerFence), 10, 64)
+		foreign := err != nil || m.Header.Get(headerShard) != strconv.Itoa(l.n) || replayed(m.Header)
+		if foreign || fence > l.rev {
 			c, err := l.t.readClaim(l.n)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if !c.names(l.t.s.id) {
-				l.t.post(func() { l.t.learn(l.t.shards[l.n], c) })
+			case c.garbled:
+				return fmt.Errorf("%w: the claim of shard %d cannot be decoded", errInterrupted, l.n)
+			case !c.names(l.t.s.id):
+				l.t.post(func() { l.t.learn(c) })
 				return errFenced
 			}
 			l.rev = c.rev
 		}
+		anew = anew || foreign
 		if !anew {
 			l.marker = last
 			return nil
@@ -115,6 +120,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 		return err
 	}
 	marker := nats.NewMsg(l.subject)
+	marker.Header.Set(headerShard, strconv.Itoa(l.n))
 	marker.Header.Set(headerFence, strconv.FormatUint(l.rev, 10))
 	marker.Header.Set(headerWorker, l.t.w.cfg.name)
 	marker.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))

@@ -17,7 +17,8 @@ type leaseKey struct {
 	session string
 	rev     uint64 // of the key, as this process knows it
 	clock   leaseClock
-	busy    bool // it is being renewed
+	busy    bool      // it is being renewed
+	lost    time.Time // when it turned out that NATS has lost it; zero once it may be written again
 }
 
 func newLeaseKey(f *Fleet, bucket int, session string) *leaseKey {
@@ -31,7 +32,7 @@ func newLeaseKey(f *Fleet, bucket int, session string) *leaseKey {
 // for all, no renewal would succeed any more after one late answer of a slow NATS.
 //
 // A key that has run out while the session lived by another one is written again. If a key does not
-// exist although it has time left, NATS has lost it: the error is errSessionGone.
+// exist although it has time left, NATS has lost it: the error is errKeyLost.
 func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	err := k.put(ctx, value)
 	if !isWrongRevision(err) {
@@ -43,10 +44,10 @@ func (k *leaseKey) renew(ctx context.Context, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if !live && k.clock.left() > 0 {
-		return errSessionGone
-	}
 	k.rev = rev
+	if !live && k.clock.left() > 0 {
+		return errKeyLost
+	}
 	return k.put(ctx, value)
 }
 
@@ -94,6 +95,9 @@ type leaseClock struct {
 // it.
 func (c *leaseClock) renewed(sent time.Time) { c.began.Store(&sent) }
 
+// stopped makes the key count no more.
+func (c *leaseClock) stopped() { c.began.Store(nil) }
+
 func (c *leaseClock) left() time.Duration {
 	began := c.began.Load()
 	if began == nil {
@@ -112,7 +116,7 @@ func since(began time.Time) time.Duration {
 // putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for a key that has never
 // existed. Without a value it deletes the key. The key has a time to live unless ttl is 0.
 func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
-	m := nats.NewMsg("$KV." + kv.Bucket() + "." + key)
+	m := nats.NewMsg(f.keySubject(kv, key))
 	m.Data = value
 	if len(value) == 0 {
 		m.Header.Set("KV-Operation", "PURGE")

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestASessionOutlivesBuckets(t *testing.T) {
 			require.False(t, ended && err == nil)
 		}
 		for _, i := range lost {
-			_, err := f.bucket(t.Context(), jetstream.KeyValueConfig{Bucket: f.leases[i].Bucket()}, maxLeases)
+			_, err := f.bucket(t.Context(), jetstream.KeyValueConfig{Bucket: fmt.Sprint("leases-", i+1)}, maxLeases)
 			require.NoError(t, err)
 		}
 	}
@@ -87,8 +88,7 @@ func TestEnded(t *testing.T) {
 	assert.False(t, over)
 }
 
-// A key that is gone before its time means that NATS has not kept its word: others may have
-// found the session ended.
+// A key that is gone before its time means that NATS has not kept its word.
 func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
 	f := openWithThreeLeases(t, 3*time.Second)
 	k := newLeaseKey(f, 0, "s")
@@ -98,7 +98,46 @@ func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
 	require.NoError(t, k.renew(t.Context(), []byte("{}")), "its clock does not count yet: it is written again")
 	k.clock.renewed(began)
 	require.NoError(t, k.forget(t.Context()))
-	require.ErrorIs(t, k.renew(t.Context(), []byte("{}")), errSessionGone)
+	require.ErrorIs(t, k.renew(t.Context(), []byte("{}")), errKeyLost)
+}
+
+// The session lives on by its other keys, and writes the lost one again. Without any key it ends.
+func TestALostKeyLosesThatKeyOnly(t *testing.T) {
+	f := openWithThreeLeases(t, 8*time.Second)
+	srv := wstest.NewServer()
+	defer srv.Close()
+	require.NoError(t, f.Control().Add(t.Context(), Spec{ID: "r", Endpoint: srv.URL()}))
+	w, err := f.NewWorker(func(_ context.Context, r *Room) (*wechatws.Client, error) {
+		return r.NewClient(r.Endpoint, wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness())
+	}, WithWorkerName("w"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	soon := func(what string, done func() bool) {
+		t.Helper()
+		require.Eventually(t, done, 30*time.Second, 10*time.Millisecond, what)
+	}
+	soon("it holds the room", func() bool { return w.Stats().Open == 1 })
+	session := w.Stats().Session
+	all := func() bool { return there(t, f, 0, session) && there(t, f, 1, session) && there(t, f, 2, session) }
+	lose := func(buckets ...int) {
+		for _, i := range buckets {
+			require.NoError(t, f.leases[i].Purge(t.Context(), session))
+		}
+	}
+	for _, lost := range [][]int{{0}, {1}, {2, 0}} {
+		soon("all keys are there", all)
+		lose(lost...)
+		soon("all keys are there again", all)
+	}
+	assert.Equal(t, session, w.Stats().Session)
+	assert.Len(t, srv.Conns(), 1, "the room was not left")
+
+	lose(0, 1, 2)
+	soon("it has another session", func() bool { return w.Stats().Session != session && w.Stats().Session != "" })
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 // there reports whether a session has its key in a bucket.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -46,6 +47,24 @@ func (w *storedWorld) openTwice(options ...fleet.Option) leaver {
 	return l
 }
 
+// stream replaces that of a world, whose fleet listens.
+func (w *storedWorld) stream(name string) jetstream.Stream {
+	w.Helper()
+	s, err := w.js.Stream(w.ctx(), name)
+	require.NoError(w, err)
+	return s
+}
+
+// deleteConsumers deletes all consumers of a stream.
+func (w *world) deleteConsumers(s jetstream.Stream) error {
+	for name := range s.ConsumerNames(w.ctx()).Name() {
+		if err := s.DeleteConsumer(w.ctx(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
 // A group's consumer that is not there any more is no sign of a server that is cut off.
 func TestAMissingConsumerLeavesNoServer(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
@@ -56,8 +75,8 @@ func TestAMissingConsumerLeavesNoServer(t *testing.T) {
 	got := w.handle("g")
 	require.NoError(t, conn.Send(`{"msg_type":"one"}`))
 	require.Equal(t, "one", got.next().Type)
-	require.NoError(t, w.js.DeleteConsumer(w.ctx(), "wechatws-in", "g-0"))
-	select { // several rounds of pulls that get no heartbeat
+	require.NoError(t, w.deleteConsumers(w.stream("wechatws-in")))
+	select { // pulls get no heartbeat meanwhile
 	case <-l.left:
 		assert.Fail(t, "a server that answers is left")
 	case <-time.After(6 * time.Second):

@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A mailbox delivers the messages that the stream has for a room, one after the other: the
@@ -121,8 +119,12 @@ func (b *mailbox) next() (*stored, error) {
 func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	h := b.h
 	var left time.Duration // zero: it does not expire
-	if until, ok := expiry(m.Header); ok {
-		if left = time.Until(until); left <= 0 {
+	if after, err := time.ParseDuration(m.Header.Get(headerExpires)); err == nil {
+		now, err := h.f.clock.now(h.ctx, h.f.out)
+		if err != nil {
+			return err
+		}
+		if left = after - now.Sub(m.Time); left <= 0 {
 			h.worker.counters.expired.Add(1)
 			h.worker.report(h.id, fmt.Errorf("message %d to the room: %w", m.Seq, wechatws.ErrExpired))
 			return nil
@@ -205,6 +207,9 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, out wechatws.Outbound
 	if m.badHdrs != nil { // one of them may be that of ConfirmedBy
 		return m.badHdrs
 	}
+	if m.Header.Get(headerTo) != names.Token(b.h.id) || replayed(m.Header) {
+		return errNotSent
+	}
 	var sendOptions []wechatws.SendOption
 	var confirmOptions []wechatws.ConfirmOption
 	if left > 0 {
@@ -261,27 +266,4 @@ func (b *mailbox) has(ctx context.Context, seq uint64) bool {
 		return false
 	}
 	return err != nil || m.Seq == seq
-}
-
-func expiry(h nats.Header) (time.Time, bool) {
-	ms, err := strconv.ParseInt(h.Get(headerExpires), 10, 64)
-	return time.UnixMilli(ms), err == nil
-}
-
-// sweep looks for messages to held rooms whose notification was lost. One request finds all rooms that
-// have any.
-func (t *tenure) sweep() {
-	t.working.Go(func() {
-		ctx, cancel := context.WithTimeout(t.ctx, publishing)
-		defer cancel()
-		info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>"))
-		if err != nil {
-			return
-		}
-		for subject := range info.State.Subjects {
-			if h, ok := t.w.held.Load(subject[strings.LastIndexByte(subject, '.')+1:]); ok {
-				h.(*holding).mailbox.wake()
-			}
-		}
-	})
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,10 +27,13 @@ type config struct {
 	embedded bool // in this process
 	urls     string
 	nats     []nats.Option
+	conn     *nats.Conn // of the program, or nil
+	prefix   string     // of requests to JetStream
 	existing bool
 	replicas int
 
 	dir, listen, token string
+	tls                *tls.Config // of the listener
 
 	lease         time.Duration
 	shards        int
@@ -65,6 +69,8 @@ var (
 	validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`) // of fleets and groups
 	// bcrypted matches tokens that a NATS server treats as the hash of a token.
 	bcrypted = regexp.MustCompile(`^\$2[abxy]\$\d{2}\$`)
+	// validPrefix matches subjects without wildcards.
+	validPrefix = regexp.MustCompile(`^[^\s.*>]{1,64}(\.[^\s.*>]{1,64}){0,8}$`)
 )
 
 const wantName = "must be 1 to 32 letters, digits, - and _"
@@ -87,9 +93,32 @@ func WithName(name string) Option {
 func WithNATS(urls string, options ...nats.Option) Option {
 	options = slices.Clone(options)
 	return func(c *config) {
-		c.embedded, c.urls, c.nats = false, urls, options
+		c.embedded, c.conn, c.urls, c.nats = false, nil, urls, options
 		all, ok := parseURLs(urls)
 		c.mistakes.check("WithNATS", hidden, unless(ok && len(all) > 0, "must be nats, tls, ws or wss URLs, separated by commas"))
+	}
+}
+
+// WithConn uses a connection of the program to NATS; by default [Open] makes one. [Fleet.Close] does not
+// close it, and the program must not close it before. It must be made with [nats.ReconnectBufSize](-1) and
+// [nats.MaxReconnects](-1). [nats.PingInterval](time.Second) and [nats.MaxPingsOutstanding](2) make it
+// detect a lost server in time for another one to renew leases. The fleet makes it reconnect to another
+// server of its list when the connected one is cut off from the others.
+func WithConn(nc *nats.Conn) Option {
+	return func(c *config) {
+		c.embedded, c.conn, c.urls, c.nats = false, nc, "", nil
+		c.mistakes.check("WithConn", "a connection", wantConn(nc))
+	}
+}
+
+// WithAPIPrefix sets the subject that requests to JetStream begin with; the default is "$JS.API". It is
+// "$JS.DOMAIN.API" for a fleet in another JetStream domain, such as that of a hub to which the connected
+// server is a leaf node, and the prefix of the imports for a fleet in another account. It needs [WithNATS]
+// or [WithConn].
+func WithAPIPrefix(prefix string) Option {
+	return func(c *config) {
+		c.prefix = prefix
+		c.mistakes.check("WithAPIPrefix", prefix, unless(validPrefix.MatchString(prefix), "must be a subject without spaces, * and >, such as $JS.hub.API"))
 	}
 }
 
@@ -99,7 +128,8 @@ func WithExisting() Option { return func(c *config) { c.existing = true } }
 
 // WithReplicas sets how many NATS servers keep each stream and bucket, 1, 3 or 5; the default is
 // 1. With 3 or 5, one of them may be lost, or cut off from the others, and no room is disturbed.
-// It has an effect only when the fleet is created, and needs [WithNATS].
+// It needs [WithNATS] or [WithConn]. As with the options below, the process that creates the fleet sets
+// it, and in the others Open returns a *wechatws.OptionError for another value.
 func WithReplicas(n int) Option {
 	return func(c *config) {
 		c.replicas = n
@@ -123,9 +153,9 @@ func WithDir(dir string) Option {
 //
 // A connection must present the token, with [nats.Token] in the options of [WithNATS] or as the
 // user of the URL: nats://TOKEN@host:port. Such a connection may do everything, in all fleets of
-// that server; it is not encrypted. An empty token means that none is needed, and is permitted for
-// a loopback address only. A token is at most 512 bytes of UTF-8, and must not begin like a bcrypt
-// hash ($2a$10$).
+// that server. An empty token means that none is needed. An address that is not a loopback address
+// needs a token and [WithListenTLS]. A token is at most 512 bytes of UTF-8, and must not begin like a
+// bcrypt hash ($2a$10$).
 func WithListen(address, token string) Option {
 	return func(c *config) {
 		c.listen, c.token = address, token
@@ -137,9 +167,20 @@ func WithListen(address, token string) Option {
 			want = "the token must not begin like a bcrypt hash: the server would take it for one"
 		default:
 			value = address
-			_, _, want = listenAddress(address, token)
+			_, _, want = listenAddress(address)
 		}
 		c.mistakes.check("WithListen", value, want)
+	}
+}
+
+// WithListenTLS encrypts the connections of other processes to the embedded server, with the
+// certificates of t; by default they are not encrypted. It needs [WithListen]. The other processes give
+// [nats.RootCAs] or [nats.Secure] to [WithNATS].
+func WithListenTLS(t *tls.Config) Option {
+	return func(c *config) {
+		c.tls = t
+		c.mistakes.check("WithListenTLS", hidden, unless(t != nil && (len(t.Certificates) > 0 || t.GetCertificate != nil || t.GetConfigForClient != nil),
+			"must have a certificate"))
 	}
 }
 
@@ -231,15 +272,23 @@ func WithLogger(logger *slog.Logger) Option {
 
 // newConfig applies options to the defaults. The error joins all mistakes.
 func newConfig(options []Option) (config, error) {
-	c := config{name: defaultName, embedded: true, replicas: 1, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
+	c := config{name: defaultName, embedded: true, prefix: defaultPrefix, codec: jsonCodec{}, logger: slog.New(slog.DiscardHandler)}
 	apply(&c, &c.mistakes, "Open", options)
 	switch {
 	case c.embedded && c.replicas > 1:
 		c.mistakes.check("WithReplicas", c.replicas, "must be 1 without WithNATS: the embedded server is alone")
 	case !c.embedded && c.dir != "":
-		c.mistakes.check("WithDir", c.dir, "is for the embedded server: it must not be given with WithNATS")
+		c.mistakes.check("WithDir", c.dir, forEmbedded)
 	case !c.embedded && c.listen != "":
-		c.mistakes.check("WithListen", c.listen, "is for the embedded server: it must not be given with WithNATS")
+		c.mistakes.check("WithListen", c.listen, forEmbedded)
+	case !c.embedded && c.tls != nil:
+		c.mistakes.check("WithListenTLS", hidden, forEmbedded)
+	case c.tls != nil && c.listen == "":
+		c.mistakes.check("WithListenTLS", hidden, "is for WithListen, which is not given")
+	case c.embedded && c.prefix != defaultPrefix:
+		c.mistakes.check("WithAPIPrefix", c.prefix, "must be given with WithNATS or WithConn: the embedded server has one account and no domain")
+	case c.listen != "" && (c.token == "" || c.tls == nil) && !loopback(c.listen):
+		c.mistakes.check("WithListen", c.listen, "must be a loopback address, or be given with a token and WithListenTLS: any connection to it can do everything")
 	}
 	return c, c.mistakes.err()
 }
@@ -248,7 +297,7 @@ func newConfig(options []Option) (config, error) {
 func (c *config) settings() settled {
 	return settled{
 		Lease:      cmp.Or(c.lease, defaultLease),
-		LeasedBy:   c.replicas,
+		LeasedBy:   cmp.Or(c.replicas, 1),
 		Shards:     cmp.Or(c.shards, defaultShards),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
@@ -307,6 +356,8 @@ func wantKeepIn(d time.Duration) string {
 func wantMax(bytes int64) string {
 	return unless(bytes >= leastMax, "must be 16 MiB (16777216) or more")
 }
+
+const forEmbedded = "is for the embedded server: it must not be given with WithNATS or WithConn"
 
 // unless returns want, or an empty string if ok.
 func unless(ok bool, want string) string {

@@ -26,18 +26,18 @@ type part struct {
 	sub    *nats.Subscription
 	lane   *lane
 	next   time.Time // when the rooms are read again
-	missed int64     // of Fleet, when the rooms were last read
+	missed uint64    // when the rooms were last read
 }
 
 // enter reads the rooms of a shard of which this worker has got some. If it has taken them from a session that
 // has ended, it renews the marker before it holds them.
 func (t *tenure) enter(s *shard) {
 	if s.part == nil {
-		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading), missed: t.f.missed.Load()}
+		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
 		t.w.shards.Add(1)
 		sub, err := t.f.nc.ChanSubscribe(t.f.shardSubject(s.n)+".>", t.notices)
 		if err == nil {
-			s.part.sub = sub
+			s.part.sub, s.part.missed = sub, s.part.misses(t.f.nc.Stats())
 		} // else rooms are read again, and the sweep finds messages
 	}
 	p, rev, force := s.part, s.claim.rev, s.force
@@ -82,7 +82,7 @@ func (t *tenure) exit(s *shard) {
 	if s.part.sub != nil {
 		_ = s.part.sub.Unsubscribe()
 	}
-	s.part, s.force, s.lines = nil, false, map[string]*line{}
+	s.part, s.force, s.rooms = nil, false, map[string]*listing{}
 	t.w.shards.Add(-1)
 }
 
@@ -98,14 +98,14 @@ func (t *tenure) merge(shards []*shard, entries []*entry, at uint64) {
 		}
 	}
 	for _, s := range shards {
-		for token, l := range s.lines {
+		for token, l := range s.rooms {
 			if there[roomKey(s.n, token)] || l.rev > at {
 				continue
 			}
-			// Only here a line is forgotten: a reading that is older than a removal must not bring the
+			// Only here a room is forgotten: a reading that is older than a removal must not bring the
 			// room back.
 			if l.record = nil; l.held == nil {
-				delete(s.lines, token)
+				delete(s.rooms, token)
 			}
 		}
 		t.touch(s)
@@ -113,17 +113,26 @@ func (t *tenure) merge(shards []*shard, entries []*entry, at uint64) {
 	t.readAt = max(t.readAt, at)
 }
 
+// misses returns a number that grows when notifications may have been lost.
+func (p *part) misses(conn nats.Statistics) uint64 {
+	if p.sub == nil {
+		return 0
+	}
+	dropped, _ := p.sub.Dropped()
+	return conn.Reconnects + uint64(dropped)
+}
+
 // reread reads the rooms of those shards again of which it is time.
 func (t *tenure) reread() {
 	if t.rereading {
 		return
 	}
-	now, missed := time.Now(), t.f.missed.Load()
+	now, conn := time.Now(), t.f.nc.Stats()
 	var due []*shard
 	var keys []string
 	for _, s := range t.shards {
-		if p := s.part; p != nil && p.ready && len(due) < rereadAtOnce && (now.After(p.next) || p.missed != missed) {
-			p.next, p.missed = now.Add(rereading), missed
+		if p := s.part; p != nil && p.ready && len(due) < rereadAtOnce && (now.After(p.next) || p.missed != p.misses(conn)) {
+			p.next, p.missed = now.Add(rereading), p.misses(conn)
 			due, keys = append(due, s), append(keys, roomKey(s.n, "*"))
 		}
 	}
@@ -151,7 +160,8 @@ func (t *tenure) reread() {
 	})
 }
 
-// notice handles a notification: <fleet>.shard.<n>.room.<room>, or .out.<room>.
+// notice handles a notification: <fleet>.shard.<n>.room.<room>, or .out.<room>. An answer of NATS with the
+// record of another room is none.
 func (t *tenure) notice(m *nats.Msg) {
 	rest := m.Subject[len(t.f.shardSubject(0))-1:]
 	number, rest, _ := strings.Cut(rest, ".")
@@ -164,7 +174,10 @@ func (t *tenure) notice(m *nats.Msg) {
 	}
 	rev, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 	s := t.shard(number)
-	if err == nil && s != nil && s.part != nil && s.see(token, &entry{value: m.Data, rev: rev, gone: isMarker(m)}) {
+	if err != nil || s == nil || s.part == nil || m.Header.Get(jetstream.SubjectHeader) != "$KV."+t.f.rooms.Bucket()+"."+roomKey(s.n, token) {
+		return
+	}
+	if s.see(token, &entry{value: m.Data, rev: rev, gone: isMarker(m.Header)}) {
 		t.touch(s)
 	}
 }

@@ -40,7 +40,7 @@ func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries
 	}
 	defer sub.Unsubscribe()
 	for began := time.Now(); ; pause(ctx, inProcessFor) {
-		if err := f.nc.PublishRequest("$JS.API.DIRECT.GET.KV_"+f.rooms.Bucket(), inbox, request); err != nil {
+		if err := f.nc.PublishRequest(f.api("DIRECT.GET.KV_"+f.rooms.Bucket()), inbox, request); err != nil {
 			return nil, 0, err
 		}
 		if entries, at, err = readAnswer(ctx, sub, len(prefix)); err != nil || at >= least || time.Since(began) > publishing {
@@ -73,13 +73,8 @@ func readAnswer(ctx context.Context, sub *nats.Subscription, prefix int) (entrie
 			return entries, number("Nats-UpTo-Sequence"), nil
 		}
 		before = number(jetstream.SequenceHeader)
-		entries = append(entries, &entry{key: m.Header.Get(jetstream.SubjectHeader)[prefix:], value: m.Data, rev: before, gone: isMarker(m)})
+		entries = append(entries, &entry{key: m.Header.Get(jetstream.SubjectHeader)[prefix:], value: m.Data, rev: before, gone: isMarker(m.Header)})
 	}
-}
-
-// isMarker reports whether a message of a bucket is the marker that a key was deleted or has run out.
-func isMarker(m *nats.Msg) bool {
-	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
 }
 
 // readShard returns all rooms of a shard, as read does. Of more than read can return, it makes a watch.
@@ -109,15 +104,30 @@ func (f *Fleet) readShard(ctx context.Context, least uint64, n int) (entries []*
 	return entries, at, err
 }
 
-// lookUp returns a room's line and shard as they are now, and after all that this process has written.
-func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *line, error) {
-	token, err := token(room)
-	if err != nil {
-		return nil, nil, err
+// record returns the record of a room as the leader has it, and its revision: what another process has
+// written before is in it. The record is nil if there is no such room.
+func (f *Fleet) record(ctx context.Context, room string) (r *record, rev uint64, err error) {
+	if _, err := token(room); err != nil {
+		return nil, 0, err
 	}
-	n := f.shard(room)
-	least := f.wrote.Load()
-	entries, at, err := f.read(ctx, least, claimKey(n), roomKey(n, token))
+	began := time.Now()
+	m, err := f.lastInBucket(ctx, f.rooms, f.roomKey(room))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, f.reached(began, err) // an answer is no evidence: a leader that is cut off gives one
+	case isMarker(m.Header):
+		return nil, m.Seq, nil
+	}
+	return parseRecord(m.Data, room), m.Seq, nil
+}
+
+// lookUp returns a room and its shard, in one reading of any replica, which has all that this process has
+// written.
+func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *listing, error) {
+	n, least := f.shard(room), f.wrote.Load()
+	entries, at, err := f.read(ctx, least, claimKey(n), f.roomKey(room))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +139,7 @@ func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *line, error) 
 		v.see(e)
 	}
 	s := v.shard(strconv.Itoa(n))
-	return s, s.line(token), nil
+	return s, s.room(names.Token(room)), nil
 }
 
 // putRoom writes a key of the bucket of rooms by compare-and-set. Without a value it deletes the key: a
@@ -167,7 +177,11 @@ func (f *Fleet) open(ctx context.Context, n int, made time.Time) error {
 	if done {
 		return nil
 	}
-	if _, err := f.putRoom(ctx, claimKey(n), []byte("{}"), 0); err != nil && !isWrongRevision(err) {
+	value, err := json.Marshal(claim{Shard: n})
+	if err == nil {
+		_, err = f.putRoom(ctx, claimKey(n), value, 0)
+	}
+	if err != nil && !isWrongRevision(err) {
 		return err
 	}
 	o.mu.Lock()
@@ -190,8 +204,10 @@ func (f *Fleet) member(ctx context.Context, session string) (*member, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := &member{session: session}
-		return w, json.Unmarshal(m.Data, w)
+		if w := parseMember(m.Data); w != nil {
+			w.session = session
+			return w, nil
+		}
 	}
 	return nil, nil
 }

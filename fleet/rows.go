@@ -102,7 +102,9 @@ func (c *collector) ask() {
 		return
 	}
 	defer answers.Unsubscribe()
-	if c.f.nc.PublishRequest(c.f.rowsSubject(), inbox, nil) != nil {
+	m := request(c.f.rowsSubject(), askRows)
+	m.Reply = inbox
+	if c.f.nc.PublishMsg(m) != nil {
 		return
 	}
 	until := time.Now().Add(time.Second)

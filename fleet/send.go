@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -21,9 +20,13 @@ import (
 
 // Headers of messages in the stream to rooms.
 const (
+	headerTo      = "Fleet-To" // the room, as a token
 	headerMatch   = "Fleet-Match"
-	headerExpires = "Fleet-Expires" // unix ms
+	headerExpires = "Fleet-Expires" // how long after it was stored, as a time.Duration
 )
+
+// expiredKept is how long NATS keeps a message that has expired, for the holder of the room to report it.
+const expiredKept = time.Minute
 
 // A SendOption configures one call of [Fleet.Send]. A later option replaces an earlier one of the
 // same name.
@@ -92,8 +95,9 @@ func ConfirmedBy(match Match) SendOption {
 	}
 }
 
-// ExpireAfter drops the message when it has not been delivered within d; by default it never
-// expires. The worker that drops it calls the functions of [Worker.OnError].
+// ExpireAfter drops the message when it has not been delivered within d after NATS has stored it, by
+// the clock of NATS; by default it never expires. The worker that drops it calls the functions of
+// [Worker.OnError]; if no worker has done so within a minute, NATS removes the message.
 func ExpireAfter(d time.Duration) SendOption {
 	return func(s *sending) {
 		s.expire = d
@@ -137,18 +141,12 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	if err != nil {
 		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
 	}
-	asked := time.Now()
-	switch _, l, err := f.lookUp(ctx, room); {
-	case err != nil && !errors.Is(err, ErrNoRoom):
-		_ = f.reached(asked, err) // an answer is no evidence: any replica gives one
-		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
-	case err != nil:
+	if _, _, err := f.Control().existing(ctx, room); err != nil {
 		return err
-	case l.record == nil:
-		return fmt.Errorf("%w: %q", ErrNoRoom, room)
 	}
 	m := nats.NewMsg(f.outSubject(room))
 	m.Data = out.Data
+	m.Header.Set(headerTo, names.Token(room))
 	if out.Binary {
 		m.Header.Set(headerBinary, "1")
 	}
@@ -161,7 +159,10 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		m.Header.Set(headerMatch, string(match))
 	}
 	if s.expire > 0 {
-		m.Header.Set(headerExpires, strconv.FormatInt(time.Now().Add(s.expire).UnixMilli(), 10))
+		m.Header.Set(headerExpires, s.expire.String())
+		if s.expire < longestKeep {
+			publish = append(publish, jetstream.WithMsgTTL((s.expire + expiredKept).Truncate(time.Second)))
+		}
 	}
 	if s.id != "" {
 		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+names.Token(s.id)))

@@ -30,7 +30,7 @@ type session struct {
 	news chan struct{} // receives when self has changed
 }
 
-var errSessionGone = errors.New("fleet: the session has ended")
+var errKeyLost = errors.New("NATS has lost a key of the lease")
 
 // newSession makes a session, with the first of its keys. It waits for NATS until ctx ends.
 func (f *Fleet) newSession(ctx context.Context, self member, rooms func() int) (*session, error) {
@@ -128,11 +128,15 @@ func (s *session) keep(ctx context.Context) {
 			switch {
 			case r.err == nil && left > 0:
 				r.of.clock.renewed(r.began)
-			case r.err == nil, errors.Is(r.err, errSessionGone):
+				s.found(r.began)
+			case r.err == nil, errors.Is(r.err, errKeyLost) && !s.lose(r.of):
 				// A key that was written after all others had run out does not count: another worker
 				// may have found none.
 				s.f.log.Error("the lease is lost", "session", s.id)
 				return
+			case errors.Is(r.err, errKeyLost):
+				s.f.log.Error("NATS has lost a key of the lease", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket(), "left", s.left())
+				renew() // another key, at once
 			case ctx.Err() == nil:
 				s.f.log.Warn("the lease could not be renewed", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket(), "left", left, "err", r.err)
 				due.Reset(100 * time.Millisecond)
@@ -144,13 +148,31 @@ func (s *session) keep(ctx context.Context) {
 	}
 }
 
-// turn returns the next key that is not being renewed, and marks it as being renewed; nil if there is
-// none.
+// lose makes a key that NATS has lost count no more, and reports whether the session may live by another
+// one. The key is not written again before it is certain that another one exists: if NATS has lost all of
+// them, other workers may have found none.
+func (s *session) lose(k *leaseKey) bool {
+	k.lost = time.Now()
+	k.clock.stopped()
+	return s.left() > s.f.settled.margin()/2
+}
+
+// found is called when a key was renewed, at a time: it existed then, and lost ones may be written again.
+func (s *session) found(began time.Time) {
+	for _, k := range s.keys {
+		if began.After(k.lost) {
+			k.lost = time.Time{}
+		}
+	}
+}
+
+// turn returns the next key that is neither being renewed nor lost, and marks it as being renewed; nil if
+// there is none.
 func (s *session) turn() *leaseKey {
 	for range s.keys {
 		k := s.keys[s.next]
 		s.next = (s.next + 1) % len(s.keys)
-		if !k.busy {
+		if !k.busy && k.lost.IsZero() {
 			k.busy = true
 			return k
 		}

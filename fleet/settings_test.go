@@ -82,12 +82,20 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 	}
 
 	const token = "s3cret"
-	w := newWorldOf(t, fleet.WithListen("0.0.0.0:0", token))
+	_, err := fleet.Open(t.Context(), fleet.WithListen("0.0.0.0:0", token))
+	var wrong *wechatws.OptionError
+	require.ErrorAs(t, err, &wrong, "the token could be read on the way")
+	assert.Contains(t, wrong.Want, "WithListenTLS")
+	assert.NotContains(t, err.Error(), token)
+
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", token))
 	url := w.fleet.URL()
 	assert.NotContains(t, url, token)
-	_, err := nats.Connect(url)
+	_, err = nats.Connect(url)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	_, err = nats.Connect(url, nats.Token("another"))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = fleet.Open(w.ctx(), fleet.WithNATS(url, nats.Token("another")))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	f, err := fleet.Open(w.ctx(), fleet.WithNATS("nats://"+token+"@"+url[len("nats://"):]), fleet.WithExisting())
 	require.NoError(t, err)
@@ -129,4 +137,49 @@ func TestOpenRefusesWhatTheEmbeddedServerCannotUse(t *testing.T) {
 		require.NoError(t, err)
 		f.Close()
 	}
+}
+
+// A setting that differs from the fleet's is refused by name, also when only a stream has been changed.
+func TestOpenRefusesSettingsThatDiffer(t *testing.T) {
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
+	refused := func(option, want string, given ...fleet.Option) {
+		t.Helper()
+		f, err := fleet.Open(w.ctx(), append(given, fleet.WithNATS(w.fleet.URL()))...)
+		if err == nil {
+			f.Close()
+		}
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, option)
+		assert.Equal(t, "fleet."+option, wrong.Option)
+		assert.Contains(t, wrong.Want, want)
+	}
+	settle := func(settings string) {
+		_, err := w.jetStream().Publish(w.ctx(), "$KV.wechatws-rooms.fleet", []byte(settings))
+		require.NoError(t, err)
+	}
+	accepted := func(given ...fleet.Option) {
+		t.Helper()
+		f, err := fleet.Open(w.ctx(), append(given, fleet.WithNATS(w.fleet.URL()))...)
+		require.NoError(t, err)
+		f.Close()
+	}
+	refused("WithReplicas", "at most 1, the replicas of stream KV_wechatws-rooms", fleet.WithReplicas(3))
+	refused("WithLease", "must be 8s", fleet.WithLease(9*time.Second))
+	refused("WithPartitions", "must be 16", fleet.WithPartitions(17))
+	refused("WithKeepIn", "must be 24h0m0s", fleet.WithKeepIn(time.Hour))
+	accepted(fleet.WithReplicas(1), fleet.WithLease(8*time.Second), fleet.WithPartitions(16), fleet.WithKeepIn(24*time.Hour))
+
+	settle(`{"lease":8000000000,"leased_by":3,"partitions":16,"keep_in":86400000000000}`)
+	refused("WithReplicas", "must be 3, with which the fleet was made", fleet.WithReplicas(1))
+	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`)
+	js := w.jetStream()
+	in, err := js.Stream(w.ctx(), "wechatws-in")
+	require.NoError(t, err)
+	config := in.CachedInfo().Config
+	config.MaxAge, config.Duplicates = time.Hour, time.Minute
+	_, err = js.UpdateStream(w.ctx(), config)
+	require.NoError(t, err)
+	refused("WithKeepIn", "must be 1h0m0s", fleet.WithKeepIn(24*time.Hour))
+	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":3600000000000}`)
+	accepted(fleet.WithKeepIn(time.Hour))
 }

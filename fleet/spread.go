@@ -52,7 +52,7 @@ func (f *Fleet) spreadLeases(ctx context.Context) error {
 		}
 		leader = c.Leader
 	}
-	m, err := f.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.KV_"+f.leases[0].Bucket(), nil)
+	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.LEADER.STEPDOWN.KV_"+f.leases[0].Bucket()), nil)
 	if err != nil {
 		return fmt.Errorf("%s does not step down: %w", leader, err)
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // counters are cumulative since the worker was made.
 type counters struct {
-	taken, released, in, out, unpublished, expired, undeliverable, errors atomic.Int64
+	taken, released, in, out, unpublished, overBudget, expired, undeliverable, errors atomic.Int64
 }
 
 // WorkerStats is a snapshot of a worker. Counters are cumulative since it was made.
@@ -28,6 +29,7 @@ type WorkerStats struct {
 	Released    int64 // rooms that it handed over or gave up
 	In          int64 // messages from rooms that are in the stream
 	Unpublished int64 // messages from rooms that could not be published
+	OverBudget  int64 // messages from rooms that were dropped; see WithRoomBudget
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
 	// Undeliverable counts messages to rooms that no client can write, and which were dropped, for
@@ -36,24 +38,12 @@ type WorkerStats struct {
 	Errors        int64 // errors that were reported to the functions of Worker.OnError
 }
 
-// HandlersStats counts messages that no callback has handled. Counters are cumulative since the
-// Handlers were made.
-type HandlersStats struct {
-	Undecodable int64 // messages that did not decode into the type of one of their callbacks
-	GivenUp     int64 // messages whose callbacks failed as often as WithAttempts permits
-}
-
-// Stats returns a snapshot. It does not block.
-func (h *Handlers) Stats() HandlersStats {
-	return HandlersStats{Undecodable: h.undecodable.Load(), GivenUp: h.givenUp.Load()}
-}
-
 // Stats returns a snapshot. It does not block. Its cost is proportional to the number of rooms.
 func (w *Worker) Stats() WorkerStats {
 	c := &w.counters
 	s := WorkerStats{
 		Name: w.cfg.name, Ready: w.Ready(), Shards: int(w.shards.Load()), Unheld: int(w.unheld.Load()),
-		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(),
+		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(), OverBudget: c.overBudget.Load(),
 		Out: c.out.Load(), Expired: c.expired.Load(), Undeliverable: c.undeliverable.Load(), Errors: c.errors.Load(),
 	}
 	if session := w.leased.Load(); session != nil {
@@ -99,10 +89,16 @@ func (w *Worker) Alive() bool { return w.ran.Load() && !w.ended.Load() }
 
 // ServeHTTP answers health checks with 200 or 503: a path that ends in /ready by [Worker.Ready], and
 // all others by [Worker.Alive].
-func (w *Worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	ok, what := w.Alive(), "alive"
-	if p := r.URL.Path; len(p) >= 6 && p[len(p)-6:] == "/ready" {
-		ok, what = w.Ready(), "ready"
+func (w *Worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) { serveHealth(rw, r, w) }
+
+// serveHealth answers a health check.
+func serveHealth(rw http.ResponseWriter, r *http.Request, of interface {
+	Alive() bool
+	Ready() bool
+}) {
+	ok, what := of.Alive(), "alive"
+	if strings.HasSuffix(r.URL.Path, "/ready") {
+		ok, what = of.Ready(), "ready"
 	}
 	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !ok {

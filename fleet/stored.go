@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,10 +12,11 @@ import (
 
 // stored is a message of a stream, read from its leader.
 type stored struct {
-	Subject string `json:"subject"`
-	Seq     uint64 `json:"seq"`
-	Hdrs    []byte `json:"hdrs"`
-	Data    []byte `json:"data"`
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Time    time.Time `json:"time"` // when it was stored, by the server's clock
+	Hdrs    []byte    `json:"hdrs"`
+	Data    []byte    `json:"data"`
 	Header  nats.Header
 	badHdrs error // why Hdrs cannot be decoded
 }
@@ -29,6 +31,11 @@ func (f *Fleet) lastInBucket(ctx context.Context, kv jetstream.KeyValue, key str
 	return f.lastMessage(ctx, "KV_"+kv.Bucket(), "$KV."+kv.Bucket()+"."+key)
 }
 
+// isMarker reports whether a message of a bucket with these headers is about the end of its key.
+func isMarker(h nats.Header) bool {
+	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
+}
+
 // nextMessage returns the first message with a subject at a sequence or behind it.
 func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from uint64) (*stored, error) {
 	return f.getMessage(ctx, stream, map[string]any{"seq": from, "next_by_subj": subject})
@@ -41,7 +48,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request)
 	if err != nil {
 		return nil, err
 	}

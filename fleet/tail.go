@@ -46,9 +46,17 @@ func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error]
 				yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))
 				return
 			}
-			if m, ok := f.message(jm); ok && !yield(m, nil) {
+			if m, ok := f.tailed(jm); ok && !yield(m, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (f *Fleet) tailed(jm jetstream.Msg) (Message, bool) {
+	meta, err := jm.Metadata()
+	if err != nil {
+		return Message{}, false
+	}
+	return f.message(jm.Subject(), jm.Headers(), jm.Data(), meta.Sequence.Stream)
 }

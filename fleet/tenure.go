@@ -121,6 +121,7 @@ func (t *tenure) run() (drained bool) {
 			t.settled, t.moved = true, true
 			t.s.settle()
 			t.spread()
+			t.sweep()
 		case m := <-t.notices:
 			t.notice(m)
 		case <-second.C:
@@ -257,13 +258,17 @@ func (t *tenure) decide(s *shard) {
 	}
 	s.best = t.field.best(s)
 	mine, wanted := s.claim.Session == t.s.id, s.best == t.me && t.me != nil && !t.draining && !t.full
-	lost := false // a session that does not live holds rooms of a shard that this worker holds
+	lost := mine && s.claim.garbled // or a session that does not live holds rooms of a shard that this worker holds
 	if mine {
 		for _, h := range s.claim.Apart {
 			lost = lost || h.Session != t.s.id && t.free(h.Session)
 		}
 	}
 	switch {
+	case s.claim.blind:
+		if wanted {
+			t.wait(s)
+		}
 	case lost, !mine && wanted && s.claim.rev > 0 && t.free(s.claim.Session):
 		t.take(s)
 	case !s.claim.names(t.s.id):
@@ -280,10 +285,10 @@ func (t *tenure) decide(s *shard) {
 	default:
 		for token, h := range s.claim.Apart {
 			if h.Session == t.s.id {
-				s.line(token) // also of a room that was removed
+				s.room(token) // also of a room that was removed
 			}
 		}
-		for _, l := range s.lines {
+		for _, l := range s.rooms {
 			t.decideRoom(s, l)
 		}
 		t.leave(s)
@@ -291,7 +296,7 @@ func (t *tenure) decide(s *shard) {
 }
 
 // decideRoom starts the next step for a room of a shard of which this worker holds rooms.
-func (t *tenure) decideRoom(s *shard, l *line) {
+func (t *tenure) decideRoom(s *shard, l *listing) {
 	mine, wanted := s.claim.of(l.token).Session == t.s.id, l.record != nil && t.to(s, l) == t.me && t.me != nil && !t.draining
 	switch h := l.held; {
 	case l.busy:
@@ -305,7 +310,7 @@ func (t *tenure) decideRoom(s *shard, l *line) {
 // closed closes all rooms of a shard, and reports whether all are closed.
 func (t *tenure) closed(s *shard) bool {
 	all := true
-	for _, l := range s.lines {
+	for _, l := range s.rooms {
 		if l.held != nil && !l.busy { // impossible while the lease lives
 			t.f.log.Error("another worker has claimed a room that this worker holds", "room", l.id, "by", s.claim.of(l.token).Session)
 			t.close(s, l)
@@ -346,7 +351,7 @@ func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 }
 
 // hold starts a holding for a room that this worker has got.
-func (t *tenure) hold(s *shard, l *line) {
+func (t *tenure) hold(s *shard, l *listing) {
 	h := newHolding(t, s, l)
 	l.held = h
 	t.w.held.Store(l.token, h)
@@ -356,7 +361,7 @@ func (t *tenure) hold(s *shard, l *line) {
 }
 
 // close closes a room.
-func (t *tenure) close(s *shard, l *line) {
+func (t *tenure) close(s *shard, l *listing) {
 	h := l.held
 	if l.record == nil {
 		t.w.counters.released.Add(1)
@@ -367,7 +372,7 @@ func (t *tenure) close(s *shard, l *line) {
 	})
 }
 
-func (t *tenure) letGo(l *line) {
+func (t *tenure) letGo(l *listing) {
 	if l.held != nil {
 		l.held = nil
 		t.w.held.Delete(l.token)

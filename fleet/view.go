@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"cmp"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -51,8 +50,8 @@ type member struct {
 	keys    uint8  // a bit for each bucket of leases that has its key
 }
 
-// A line is what is known about one room of a shard.
-type line struct {
+// A listing is what is known about one room of a shard.
+type listing struct {
 	id, token string
 	record    *record // nil: there is no such room
 	rev       uint64  // of the record, or of the marker that it was deleted
@@ -68,7 +67,7 @@ type shard struct {
 	n     int
 	hash  uint64
 	claim claim
-	lines map[string]*line // by token
+	rooms map[string]*listing // by token
 
 	// The following fields are used by workers only.
 	best    *member // the worker that should hold it
@@ -99,39 +98,37 @@ func (v *view) shard(number string) *shard {
 	}
 	s := v.shards[n]
 	if s == nil {
-		s = &shard{n: n, hash: placement.HashOf(n), lines: map[string]*line{}}
+		s = &shard{n: n, hash: placement.HashOf(n), rooms: map[string]*listing{}}
 		v.shards[n] = s
 	}
 	return s
 }
 
-// line returns the line for a token, which it makes if it is new, or nil if token is not a token.
-func (s *shard) line(token string) *line {
-	if l := s.lines[token]; l != nil {
+// room returns the room with a token, which it makes if it is new, or nil if token is not a token.
+func (s *shard) room(token string) *listing {
+	if l := s.rooms[token]; l != nil {
 		return l
 	}
 	id, err := names.Text(token)
 	if err != nil {
 		return nil
 	}
-	l := &line{id: id, token: token}
-	s.lines[token] = l
+	l := &listing{id: id, token: token}
+	s.rooms[token] = l
 	return l
 }
 
 // fence returns the number of a hold on a room that begins now. It is above those of all former holds: the
 // last of them began before the claim was written, or the room was added.
-func (s *shard) fence(l *line) uint64 { return max(s.claim.rev, l.record.Added) }
+func (s *shard) fence(l *listing) uint64 { return max(s.claim.rev, l.record.Added) }
 
 // see adds a change in the bucket of rooms, and returns the shard that it is about.
 func (v *view) see(e *entry) *shard {
 	if number, ok := strings.CutPrefix(e.key, claimPrefix); ok {
-		s := v.shard(number)
-		if s == nil || e.rev <= s.claim.rev {
-			return nil // known already, from the answer to a write
+		if s := v.shard(number); s != nil && s.learn(parseClaim(e.value, s.n, e.rev)) {
+			return s
 		}
-		s.claim = claimOf(e.value, e.rev)
-		return s
+		return nil
 	}
 	if s, token := v.room(e.key); s != nil && s.see(token, e) {
 		return s
@@ -151,14 +148,13 @@ func (v *view) room(key string) (s *shard, token string) {
 
 // see adds a change of a room's record, and reports whether it is news.
 func (s *shard) see(token string, e *entry) bool {
-	l := s.line(token)
+	l := s.room(token)
 	if l == nil || e.rev <= l.rev {
 		return false
 	}
 	l.record, l.rev = nil, e.rev
-	if r := (&record{}); !e.gone && json.Unmarshal(e.value, r) == nil {
-		r.ID = l.id // in JSON it must be UTF-8
-		l.record = r
+	if !e.gone {
+		l.record = parseRecord(e.value, l.id)
 	}
 	return true
 }
@@ -177,8 +173,8 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 		}
 		return was.keys == 0
 	}
-	m := &member{}
-	if json.Unmarshal(e.value, m) != nil {
+	m := parseMember(e.value)
+	if m == nil {
 		return false
 	}
 	if was != nil {

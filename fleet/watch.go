@@ -26,6 +26,8 @@ type entry struct {
 	value []byte
 	rev   uint64
 	gone  bool // the key was deleted, or has run out
+
+	written time.Time // by the clock of NATS
 }
 
 // A bucketWatch reports the entries of a bucket, and then each change.
@@ -91,7 +93,7 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 		}
 		w.next = meta.Sequence.Stream + 1
 		key := m.Subject[prefix:]
-		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: isMarker(m)})
+		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: isMarker(m.Header), written: meta.Timestamp})
 		if !w.complete {
 			if there.add(key); there.complete() || meta.NumPending == 0 {
 				complete()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,9 @@ type workerConfig struct {
 	joinRate     float64 // rooms a second
 	maxRooms     int     // 0: no limit
 	drainTimeout time.Duration
+	types        []string // nil: all but answers to heartbeats
+
+	roomMessages, roomBytes float64 // a second
 
 	mistakes mistakes
 }
@@ -96,6 +100,30 @@ func WithDrainTimeout(d time.Duration) WorkerOption {
 	}
 }
 
+// WithTypes sets the types of messages from rooms that are published for handlers, see [wechatws.Message];
+// by default all are but "pong", the answer to the heartbeat that clients have by default. Answers that
+// [wechatws.Heartbeat] Pong takes are never published. The empty type is that of messages without one,
+// and of binary messages.
+func WithTypes(types ...string) WorkerOption {
+	types = slices.Clone(types)
+	return func(c *workerConfig) {
+		c.types = types
+		c.mistakes.check("WithTypes", "", unless(len(types) > 0, "must have a type at least"))
+	}
+}
+
+// WithRoomBudget sets how many messages and bytes a second of one room are published for handlers; the
+// default is 1000 messages and 1 MiB. A room that has sent less may send as much as in 10 s at once. What
+// a room sends beyond that is dropped, counted in [WorkerStats] and reported to the functions of
+// [Worker.OnError] every 10 s, and other rooms are not affected. A message that is larger than 10 s'
+// worth of bytes is always dropped.
+func WithRoomBudget(messages, bytes int) WorkerOption {
+	return func(c *workerConfig) {
+		c.roomMessages, c.roomBytes = float64(messages), float64(bytes)
+		c.mistakes.check("WithRoomBudget", fmt.Sprintf("%d, %d", messages, bytes), unless(messages > 0 && bytes > 0, "must be above zero"))
+	}
+}
+
 // newWorkerConfig applies options to the defaults. The error joins all mistakes.
 func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error) {
 	host, err := os.Hostname()
@@ -108,6 +136,8 @@ func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error
 		moveRate:     50,
 		joinRate:     1000,
 		drainTimeout: 25 * time.Second,
+		roomMessages: defaultRoomMessages,
+		roomBytes:    defaultRoomBytes,
 	}
 	apply(&c, &c.mistakes, "NewWorker", options)
 	if !connects {

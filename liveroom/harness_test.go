@@ -28,9 +28,14 @@ type world struct {
 	visitors []*visitor
 }
 
+// maxVirtual is more than any test takes.
+const maxVirtual = 100 * 24 * time.Hour
+
 func virtual(t *testing.T, q liveroomtest.Quirks, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		// What waits for ever is no deadlock while a client tries again.
+		defer time.AfterFunc(maxVirtual, func() { panic(t.Name() + " waits for ever") }).Stop()
 		n := wstest.NewNetwork()
 		w := &world{T: t, net: n, backend: liveroomtest.NewBackend(q, wstest.WithNetwork(n))}
 		defer w.backend.Close()

@@ -2,4 +2,7 @@
 
 package liveroom_test
 
-const rooms = 1000
+const (
+	rooms        = 1000
+	raceDetector = false
+)

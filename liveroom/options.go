@@ -101,8 +101,8 @@ func WithHistory(comments, notices int) Option {
 func WithHistoryBytes(n int) Option { return func(c *config) { c.bytes = n } }
 
 // WithCommentRate sets how many comments the room sends in any second. Default 0, no limit. Above
-// that [Room.Say] blocks until it is its turn, in the order of the calls. At most 100 calls wait;
-// others return [wechatws.ErrQueueFull]. Comments that the queue holds while there is no connection
+// that [Room.Say] and [Room.SayConfirmed] block until it is their turn, in the order of the calls.
+// At most 100 calls of each wait; others return [wechatws.ErrQueueFull]. Comments that the queue holds while there is no connection
 // count too, so that after an outage not more than n of them are sent at once.
 func WithCommentRate(n int) Option { return func(c *config) { c.commentRate = n } }
 

@@ -163,6 +163,7 @@ func TestTheRateAndCommentsThatAreNotShown(t *testing.T) {
 		w.backend.Start()
 		w.sleep(30 * time.Second)
 		v.say("behind it")
+		w.sleep(time.Second) // what is not written keeps its permit
 
 		w.backend.Stop()
 		w.sleep(2 * time.Second)

@@ -95,9 +95,15 @@ func (r *Room) sayOnce(ctx context.Context, a *action, before *saying) *saying {
 	}
 	defer close(s.left)
 	a.saying = s
-	never := func(wechatws.Message) bool { return false }
-	_, err := r.client.SendConfirmed(ctx, a, never, wechatws.EncodeOnWrite(), wechatws.ConfirmTimeout(untilConfirmed))
 	u := &r.unanswered
+	// The message that shows the comment confirms it at once, before a callback can end the client, which
+	// would hand it back.
+	isShown := func(wechatws.Message) bool {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return s.over && s.err == nil
+	}
+	_, err := r.client.SendConfirmed(ctx, a, isShown, wechatws.EncodeOnWrite(), wechatws.ConfirmTimeout(untilConfirmed))
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if a.saying = nil; s.again { // otherwise its answer is expected nevertheless

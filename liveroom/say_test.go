@@ -62,7 +62,7 @@ func (w *world) said() (all []string) {
 // refused, none is lost, none is there twice.
 func TestAThousandRejoinsWithTenCommentsWaiting(t *testing.T) {
 	rejoins := 1000
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		rejoins = 50
 	}
 	virtual(t, liveroomtest.GatewayWorker(), func(t *testing.T, w *world) {

@@ -61,7 +61,7 @@ func blackholeBoth(w *world) {
 // sayThrough has one member say by SayConfirmed, and another one by Say, what a third one counts.
 func sayThrough(t *testing.T, w *world, chatter bool, fault func()) {
 	rounds := 100
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		rounds = 5
 	}
 	var mu sync.Mutex

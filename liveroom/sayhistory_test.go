@@ -88,3 +88,20 @@ func TestRememberedCommentsAreSmall(t *testing.T) {
 		require.Less(t, held, 300<<10)
 	})
 }
+
+// A callback that ends the client when it sees the comment gets nothing back: the comment is confirmed.
+func TestACommentThatIsShownIsNotHandedBack(t *testing.T) {
+	for range 100 {
+		virtual(t, liveroomtest.Quirks{}, func(t *testing.T, w *world) {
+			v := w.visitor(as("a"))
+			var end error
+			v.OnComment(func(context.Context, liveroom.Comment) { end = v.CloseNow() })
+			v.enter()
+			r := v.confirm(t.Context(), "bye")
+			w.sleep(time.Second)
+			require.True(t, r.over())
+			require.NoError(t, r.err)
+			require.NoError(t, end)
+		})
+	}
+}

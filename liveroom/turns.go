@@ -25,7 +25,7 @@ type turns struct {
 	until   time.Time // when the last wait ended
 }
 
-// limits of Rooms; nil: there are none.
+// giveJoin gives a permit to join back when a second has passed. A nil rs has no limit.
 func (rs *Rooms) giveJoin() {
 	if rs != nil {
 		rs.joins.giveLater()

@@ -19,6 +19,7 @@ import (
 type settings struct {
 	url, name                string
 	creds, ca, cert, certKey string
+	inbox                    string
 	timeout                  time.Duration
 	json                     bool
 }
@@ -44,13 +45,15 @@ func command() *cobra.Command {
 	flags.StringVar(&s.ca, "tls-ca", "", "a file with the certificates to trust")
 	flags.StringVar(&s.cert, "tls-cert", "", "a file with a client certificate")
 	flags.StringVar(&s.certKey, "tls-key", "", "a file with its key")
+	flags.StringVar(&s.inbox, "inbox", "", "the prefix of subjects for answers that the NATS user may subscribe to (default _INBOX)")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long each thing may take that is not meant to go on")
 	flags.BoolVar(&s.json, "json", false, "write one JSON object a line")
-	for _, flag := range []string{"url", "name", "timeout"} {
+	for _, flag := range []string{"url", "name", "timeout", "inbox"} {
 		_ = root.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{discreet(err)} })
-	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send())
+	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send(),
+		s.groups(), s.dead(), s.replay(), s.drop(), s.serve())
 	return root
 }
 
@@ -116,6 +119,9 @@ func (s *settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	}
 	if s.cert != "" {
 		options = append(options, nats.ClientCert(s.cert, s.certKey))
+	}
+	if s.inbox != "" {
+		options = append(options, nats.CustomInboxPrefix(s.inbox))
 	}
 	return fleet.Open(ctx, fleet.WithNATS(s.url, options...), fleet.WithName(s.name), fleet.WithExisting())
 }

@@ -94,6 +94,7 @@ type statsLine struct {
 	Released      int64   `json:"released"`
 	In            int64   `json:"in"`
 	Unpublished   int64   `json:"unpublished"`
+	OverBudget    int64   `json:"over_budget"`
 	Out           int64   `json:"out"`
 	Expired       int64   `json:"expired"`
 	Undeliverable int64   `json:"undeliverable"`
@@ -106,36 +107,39 @@ func (s *settings) workers() *cobra.Command {
 		Use: "workers", Short: "list workers and what they do", Args: exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: s.run(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, _ []string) error {
-			list, err := f.Control().Workers(ctx)
-			if err != nil {
-				return err
-			}
-			t := table{}
-			if !s.json {
-				t = newTable(c.OutOrStdout(), "WORKER", "HOST", "PID", "UP", "STATE", "ROOMS", "OPEN", "IN", "OUT", "ERRORS", "LEASE")
-				defer t.Flush()
-			}
-			stats := s.ask(ctx, f, list)
-			for i, w := range list {
-				if !s.json {
-					t.row(workerRow(w, stats[i])...)
-					continue
-				}
-				line := workerLine{WorkerStatus: w}
-				if said := stats[i]; said != nil {
-					line.Rooms = said.Rooms // it is newer
-					line.Stats = &statsLine{
-						said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
-						said.In, said.Unpublished, said.Out, said.Expired, said.Undeliverable, said.Errors,
-					}
-				}
-				if err := writeJSON(c.OutOrStdout(), line); err != nil {
-					return err
-				}
-			}
-			return nil
+			return s.writeWorkers(ctx, c, f)
 		}),
 	}
+}
+
+func (s *settings) writeWorkers(ctx context.Context, c *cobra.Command, f *fleet.Fleet) error {
+	list, err := f.Control().Workers(ctx)
+	if err != nil {
+		return err
+	}
+	t := table{}
+	if !s.json {
+		t = newTable(c.OutOrStdout(), "WORKER", "HOST", "PID", "UP", "STATE", "ROOMS", "OPEN", "IN", "OUT", "ERRORS", "LEASE")
+		defer t.Flush()
+	}
+	stats := s.ask(ctx, f, list)
+	for i, w := range list {
+		if !s.json {
+			t.row(workerRow(w, stats[i])...)
+			continue
+		}
+		line := workerLine{WorkerStatus: w}
+		if said := stats[i]; said != nil {
+			line.Stats = &statsLine{
+				said.Ready, said.Lease.Seconds(), said.Rooms, said.Open, said.Taken, said.Released,
+				said.In, said.Unpublished, said.OverBudget, said.Out, said.Expired, said.Undeliverable, said.Errors,
+			}
+		}
+		if err := writeJSON(c.OutOrStdout(), line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask requests the statistics of all workers at once. Those of a worker that does not answer are nil.

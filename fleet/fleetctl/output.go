@@ -25,8 +25,10 @@ func writeJSON(w io.Writer, v any) error {
 type deed struct {
 	Room   string `json:"room,omitempty"`
 	Worker string `json:"worker,omitempty"`
+	// DeadLetter is its ID.
+	DeadLetter uint64 `json:"dead_letter,omitempty"`
 	// Done is added, there (it existed already), updated, removed, moved, unpinned, sent,
-	// draining or drained.
+	// draining, drained, replayed or dropped.
 	Done string `json:"done"`
 	// Undelivered is the number of messages to a removed room that had not been sent.
 	Undelivered uint64 `json:"undelivered,omitempty"`

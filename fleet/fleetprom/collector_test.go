@@ -66,7 +66,7 @@ func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) 
 	idle, err := f.NewWorker(connect, fleet.WithWorkerName("idle 闲"))
 	require.NoError(t, err)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(fleetprom.New(w, idle))
+	registry.MustRegister(fleetprom.New(w, idle), fleetprom.NewHandlers(handled(t, f)))
 	gathered, err := registry.Gather()
 	require.NoError(t, err)
 	families = map[string]*dto.MetricFamily{}
@@ -79,14 +79,37 @@ func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) 
 	return answer.Body.String(), families
 }
 
+// handled are the handlers of group bot, which have handled a message.
+func handled(t *testing.T, f *fleet.Fleet) *fleet.Handlers {
+	t.Helper()
+	h, err := f.NewHandlers("bot", fleet.WithFromStart())
+	require.NoError(t, err)
+	h.OnMessage(func(context.Context, fleet.Message) error { return nil })
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- h.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	require.Eventually(t, func() bool { return h.Stats().Handled == 1 && h.Stats().Partitions == 16 }, 20*time.Second, 10*time.Millisecond)
+	return h
+}
+
 func TestMetrics(t *testing.T) {
 	text, families := scraped(t)
 	for name, value := range map[string]string{
 		"rooms": "3", "rooms_open": "2", "shards": "3", "unheld_shards": "0", "ready": "1", "rooms_taken_total": "3", "rooms_released_total": "0",
 		"received_messages_total": "1", "unpublished_messages_total": "0", "delivered_messages_total": "1",
-		"expired_messages_total": "0", "undeliverable_messages_total": "0", "errors_total": "0",
+		"expired_messages_total": "0", "undeliverable_messages_total": "0", "errors_total": "0", "over_budget_messages_total": "0",
 	} {
 		assert.Contains(t, text, "wechatws_fleet_"+name+`{worker="worker-a"} `+value+"\n")
+	}
+	for name, value := range map[string]string{
+		"ready": "1", "partitions": "16", "lag_messages": "0", "held_rooms": "0", "memory_bytes": "0", "handled_messages_total": "1",
+		"retried_messages_total": "0", "undecodable_messages_total": "0", "given_up_messages_total": "0", "errors_total": "0",
+	} {
+		assert.Contains(t, text, "wechatws_fleet_group_"+name+`{group="bot"} `+value+"\n")
 	}
 	assert.Regexp(t, `wechatws_fleet_lease_remaining_seconds{worker="worker-a"} [0-4]\.[0-9]`, text)
 	assert.Contains(t, text, `wechatws_fleet_rooms{worker="idle 闲"} 0`+"\n")
@@ -155,6 +178,7 @@ func TestAWorkerThatDoesNotRun(t *testing.T) {
 wechatws_fleet_ready{worker="idle"} 0
 `), "wechatws_fleet_ready"))
 	assert.Panics(t, func() { fleetprom.New(nil) })
+	assert.Panics(t, func() { fleetprom.NewHandlers(nil) })
 }
 
 func BenchmarkCollect(b *testing.B) {

@@ -1,12 +1,13 @@
-// Package fleetprom exports the statistics of a fleet's workers to Prometheus: how many rooms each one
-// holds, the rest of its lease, and the messages that go through it.
+// Package fleetprom exports the statistics of a fleet's workers and handlers to Prometheus: how many rooms
+// each worker holds, the rest of its lease, and the messages that go through it; how many messages of a
+// group are not handled.
 //
-//	prometheus.MustRegister(fleetprom.New(worker))
+//	prometheus.MustRegister(fleetprom.New(worker), fleetprom.NewHandlers(handlers))
 //
 // # Metrics
 //
-// All have the label worker, and no other: fourteen series a worker, however many rooms it
-// holds.
+// Those of workers have the label worker, and no other: fourteen series a worker, however many rooms it
+// holds. Those of handlers have the label group: ten series a process of a group.
 //
 //	wechatws_fleet_rooms                        gauge    that it holds
 //	wechatws_fleet_rooms_open                   gauge    of these, with an open connection
@@ -18,10 +19,22 @@
 //	wechatws_fleet_rooms_released_total         counter
 //	wechatws_fleet_received_messages_total      counter  from rooms, that are in the stream
 //	wechatws_fleet_unpublished_messages_total   counter  from rooms, that could not be published
+//	wechatws_fleet_over_budget_messages_total   counter  from rooms, that had sent more than their budget
 //	wechatws_fleet_delivered_messages_total     counter  to rooms
 //	wechatws_fleet_expired_messages_total       counter  to rooms, that had expired
 //	wechatws_fleet_undeliverable_messages_total counter  to rooms, that no client can write
 //	wechatws_fleet_errors_total                 counter  errors reported to the functions of OnError
+//
+//	wechatws_fleet_group_ready                      gauge    1: the handlers run and reach NATS
+//	wechatws_fleet_group_partitions                 gauge    that the process has
+//	wechatws_fleet_group_lag_messages               gauge    of these partitions, that are not handled
+//	wechatws_fleet_group_held_rooms                 gauge    that wait for another attempt
+//	wechatws_fleet_group_memory_bytes               gauge    of messages that are not handled
+//	wechatws_fleet_group_handled_messages_total     counter
+//	wechatws_fleet_group_retried_messages_total     counter  attempts that have failed
+//	wechatws_fleet_group_undecodable_messages_total counter  dead letters that did not decode
+//	wechatws_fleet_group_given_up_messages_total    counter  dead letters that callbacks have failed
+//	wechatws_fleet_group_errors_total               counter  errors reported to the functions of OnError
 //
 // # What to watch
 //
@@ -39,6 +52,14 @@
 //	rate(wechatws_fleet_undeliverable_messages_total[5m]) > 0
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
+//	# a room sends more than its budget, and the rest is dropped
+//	rate(wechatws_fleet_over_budget_messages_total[5m]) > 0
+//	# a group falls behind; with "for: 10m"
+//	sum by (group) (wechatws_fleet_group_lag_messages) > 10000
+//	# nothing handles some partitions of 16, as seen by those that run; with "for: 1m"
+//	sum by (group) (wechatws_fleet_group_partitions) < 16
+//	# new dead letters: fleetctl dead
+//	rate(wechatws_fleet_group_undecodable_messages_total[5m]) + rate(wechatws_fleet_group_given_up_messages_total[5m]) > 0
 //
 // alerts.yml, beside this file, has them as rules. With several fleets in one Prometheus each
 // sum and maximum is by the label that distinguishes them, such as the job.

@@ -41,18 +41,18 @@ func (t *traffic) start(ctx context.Context) error {
 		return err
 	}
 	var mu sync.Mutex
-	last := map[string]uint64{}
+	last, seen := map[string]uint64{}, map[uint64]bool{}
 	fleet.On(h, "message", func(_ context.Context, m fleet.Message, c liveroom.Comment) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if m.Attempt > 1 && m.Seq == last[m.Room] {
+		if seen[m.Seq] {
 			t.again.Add(1)
 			return nil
 		}
-		if m.Seq <= last[m.Room] {
+		if m.Seq < last[m.Room] {
 			t.disorder.Add(1)
 		}
-		last[m.Room] = m.Seq
+		last[m.Room], seen[m.Seq] = m.Seq, true
 		if _, ours := sentNumber(string(c.Content)); ours {
 			t.echoed.Add(1)
 		} else {

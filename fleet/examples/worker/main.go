@@ -54,7 +54,7 @@ func main() {
 	flag.StringVar(&s.creds, "creds", os.Getenv("NATS_CREDS"), "a NATS credentials file")
 	flag.StringVar(&s.ca, "tls-ca", os.Getenv("NATS_CA"), "a file with the certificates to trust")
 	flag.StringVar(&s.fleet, "fleet", "wechatws", "the fleet's name")
-	flag.IntVar(&s.replicas, "replicas", 1, "how many NATS servers keep everything, when the fleet is new")
+	flag.IntVar(&s.replicas, "replicas", 0, "how many NATS servers keep everything (default those of the fleet, 1 of a new one)")
 	flag.StringVar(&s.name, "name", os.Getenv("WORKER_NAME"), "this worker's name (default the host's and the process's)")
 	flag.StringVar(&s.listen, "listen", "127.0.0.1:8080", "where to serve health, metrics and the page of rooms")
 	flag.DurationVar(&s.drain, "drain", 25*time.Second, "how long handing over may take")
@@ -120,7 +120,11 @@ func (s settings) open(ctx context.Context) (*fleet.Fleet, error) {
 	if s.ca != "" {
 		options = append(options, nats.RootCAs(s.ca))
 	}
-	return fleet.Open(ctx, fleet.WithName(s.fleet), fleet.WithNATS(s.nats, options...), fleet.WithReplicas(s.replicas), fleet.WithLogger(s.log))
+	of := []fleet.Option{fleet.WithName(s.fleet), fleet.WithNATS(s.nats, options...), fleet.WithLogger(s.log)}
+	if s.replicas != 0 {
+		of = append(of, fleet.WithReplicas(s.replicas))
+	}
+	return fleet.Open(ctx, of...)
 }
 
 // connect makes a room's client from its spec.

@@ -45,9 +45,9 @@ func (h *handled) add(one handling) {
 }
 
 // count counts messages that were handled, calls that were not the first for their
-// message, and calls that came after one for a later message of the room: the first ones for
-// their message, and others.
-func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound int) {
+// message, and calls that were the first for theirs and came after one for a later message of the
+// room.
+func (h *handled) count() (messages map[uint64]bool, again, disorder int) {
 	h.mu.Lock()
 	list := slices.Clone(h.list)
 	h.mu.Unlock()
@@ -56,9 +56,6 @@ func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound in
 	for _, one := range list {
 		late := one.seq < last[one.room]
 		switch {
-		case messages[one.seq] && late:
-			again++
-			rewound++
 		case messages[one.seq]:
 			again++
 		case late:
@@ -67,7 +64,7 @@ func (h *handled) count() (messages map[uint64]bool, again, disorder, rewound in
 		messages[one.seq] = true
 		last[one.room] = max(last[one.room], one.seq)
 	}
-	return messages, again, disorder, rewound
+	return messages, again, disorder
 }
 
 // handle runs a handler that reports each message before it acknowledges it.

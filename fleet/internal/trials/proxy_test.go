@@ -20,17 +20,26 @@ type proxy struct {
 	to string
 
 	mu    sync.Mutex
-	open  chan struct{}     // closed while it is not cut
+	open  [2]chan struct{}  // by direction: closed while it is not cut
 	conns map[net.Conn]bool // true: it was reset while it was cut off
 	done  sync.WaitGroup
 }
+
+// Directions, seen from the side that has dialed.
+const (
+	there = iota
+	back
+)
 
 func newProxy(t *testing.T, to string) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{Listener: l, to: to, open: make(chan struct{}), conns: map[net.Conn]bool{}}
-	close(p.open)
+	p := &proxy{Listener: l, to: to, conns: map[net.Conn]bool{}}
+	for d := range p.open {
+		p.open[d] = make(chan struct{})
+		close(p.open[d])
+	}
 	p.done.Go(p.accept)
 	t.Cleanup(p.end)
 	return p
@@ -38,10 +47,15 @@ func newProxy(t *testing.T, to string) *proxy {
 
 func (p *proxy) addr() string { return p.Addr().String() }
 
-func (p *proxy) cut() {
+func (p *proxy) cut() { p.cutWays(there, back) }
+
+// cutWays cuts the directions.
+func (p *proxy) cutWays(directions ...int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = make(chan struct{})
+	for _, d := range directions {
+		p.open[d] = make(chan struct{})
+	}
 	for c := range p.conns {
 		_ = c.SetReadDeadline(time.Now()) // readers must wait at the gate
 	}
@@ -55,7 +69,18 @@ func (p *proxy) mend() {
 	for c := range p.conns {
 		p.conns[c] = wasReset(c)
 	}
-	close(p.open)
+	p.reopen()
+}
+
+// reopen ends all cuts. The mutex must be held.
+func (p *proxy) reopen() {
+	for _, open := range p.open {
+		select {
+		case <-open:
+		default:
+			close(open)
+		}
+	}
 }
 
 // dead reports whether a connection was reset, or is gone.
@@ -66,15 +91,15 @@ func (p *proxy) dead(c net.Conn) bool {
 	return reset || !there
 }
 
-func (p *proxy) gate() chan struct{} {
+func (p *proxy) gate(direction int) chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.open
+	return p.open[direction]
 }
 
-func (p *proxy) isCut() bool {
+func (p *proxy) isCut(direction int) bool {
 	select {
-	case <-p.gate():
+	case <-p.gate(direction):
 		return false
 	default:
 		return true
@@ -95,10 +120,12 @@ func (p *proxy) carry(c net.Conn) {
 	if !p.keep(c) {
 		return
 	}
-	if p.isCut() { // it would not have been answered
-		<-p.gate()
-		p.drop(c)
-		return
+	for d := range p.open {
+		if p.isCut(d) { // it would not have been answered
+			<-p.gate(d)
+			p.drop(c)
+			return
+		}
 	}
 	far, err := net.Dial("tcp", p.to)
 	if err != nil {
@@ -109,17 +136,17 @@ func (p *proxy) carry(c net.Conn) {
 		p.drop(c)
 		return
 	}
-	p.done.Go(func() { p.copy(far, c) })
-	p.copy(c, far)
+	p.done.Go(func() { p.copy(far, c, there) })
+	p.copy(c, far, back)
 }
 
-func (p *proxy) copy(to, from net.Conn) {
+func (p *proxy) copy(to, from net.Conn, direction int) {
 	defer p.drop(to)
 	defer p.drop(from)
 	buffer := make([]byte, 32<<10)
 	for {
-		if p.isCut() {
-			<-p.gate()
+		if p.isCut(direction) {
+			<-p.gate(direction)
 			if p.dead(from) || p.dead(to) {
 				return
 			}
@@ -134,6 +161,9 @@ func (p *proxy) copy(to, from net.Conn) {
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
+		}
+		if err != nil {
+			_ = from.SetReadDeadline(time.Time{}) // the other direction may have been cut only
 		}
 	}
 }
@@ -176,11 +206,7 @@ func (p *proxy) end() {
 		c.Close()
 	}
 	p.conns = nil
-	select {
-	case <-p.open:
-	default:
-		close(p.open)
-	}
+	p.reopen()
 	p.mu.Unlock()
 	p.done.Wait()
 }

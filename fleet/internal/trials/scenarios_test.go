@@ -145,7 +145,7 @@ func workersComeAndGo(tr *trial) {
 
 func handlersAreLost(tr *trial) {
 	tr.run("a handler is killed", func(s *scenario) {
-		had := func() (n int) { m, _, _, _ := tr.handled.count(); return len(m) }
+		had := func() (n int) { m, _, _ := tr.handled.count(); return len(m) }
 		p := startHandler(s.T, tr.cluster, &tr.handled)
 		before := had()
 		until(s.T, "both handle", func() bool { return had() > before+300/slower })
@@ -167,7 +167,6 @@ func serversAreLost(tr *trial) {
 	}
 	for node := range nodes {
 		tr.run(fmt.Sprint("NATS server ", node+1, " of 3 is cut off from its peers"), func(s *scenario) {
-			s.forgotten = true
 			s.Logf("it led %v", tr.ledBy(node))
 			tr.cluster.cutOff(node)
 			time.Sleep(away)

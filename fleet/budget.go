@@ -1,0 +1,81 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wechatws/wechatws"
+)
+
+// A room's messages are published within its budget, and the rest is dropped. They are not held up
+// instead: the client would stop reading, so that answers to its heartbeats and to messages with ConfirmedBy
+// would wait behind the flood, and the connection would be taken for dead.
+const (
+	defaultRoomMessages = 1000
+	defaultRoomBytes    = 1 << 20
+
+	// burst is for how many seconds a room may use its budget at once.
+	burst = 10
+
+	// overBudgetEvery is the pause between two reports about a room.
+	overBudgetEvery = 10 * time.Second
+)
+
+// heartbeatAnswer is the type of the answer to the heartbeat that clients have by default.
+const heartbeatAnswer = "pong"
+
+// A bucket has what may be used at once of a budget.
+type bucket struct {
+	rate  float64 // a second
+	level float64
+	at    time.Time
+}
+
+// fill adds what has come in since the last call.
+func (b *bucket) fill(now time.Time) {
+	if b.at.IsZero() {
+		b.level = burst * b.rate
+	}
+	b.level = min(burst*b.rate, b.level+b.rate*now.Sub(b.at).Seconds())
+	b.at = now
+}
+
+// A budget is that of one room. It is used by one goroutine at a time.
+type budget struct {
+	messages, bytes bucket
+	over            int       // messages dropped since the last report
+	reported        time.Time // when that was
+}
+
+// allows reports whether a message is within the budget, and takes it from there.
+func (b *budget) allows(now time.Time, bytes int) bool {
+	b.messages.fill(now)
+	b.bytes.fill(now)
+	if b.messages.level < 1 || b.bytes.level < float64(bytes) {
+		return false
+	}
+	b.messages.level--
+	b.bytes.level -= float64(bytes)
+	return true
+}
+
+// published reports whether a message from the room is to be published.
+func (h *holding) published(m wechatws.Message) bool {
+	cfg := &h.worker.cfg
+	if cfg.types == nil && m.Type == heartbeatAnswer || cfg.types != nil && !slices.Contains(cfg.types, m.Type) {
+		return false
+	}
+	b := &h.inbound.budget
+	b.messages.rate, b.bytes.rate = cfg.roomMessages, cfg.roomBytes
+	now := time.Now()
+	if b.allows(now, len(m.Data)) {
+		return true
+	}
+	h.worker.counters.overBudget.Add(1)
+	if b.over++; now.Sub(b.reported) >= overBudgetEvery {
+		h.worker.report(h.id, fmt.Errorf("%d messages are not published: the room has sent more than %.0f messages or %.0f bytes a second", b.over, cfg.roomMessages, cfg.roomBytes))
+		b.over, b.reported = 0, now
+	}
+	return false
+}

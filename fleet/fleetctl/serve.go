@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/inspect"
+)
+
+// serve shows the fleet over HTTP, for people and programs without a NATS user, until it is interrupted.
+func (s *settings) serve() *cobra.Command {
+	var listen string
+	c := &cobra.Command{
+		Use: "serve", Short: "show the fleet over HTTP, which changes nothing, until Ctrl-C", Args: exactly(),
+		Long: "Serve shows the page of all rooms at /, and at /rooms and /workers what the commands of these names\n" +
+			"write with --json. It changes nothing, and shows no messages. It has no login: put a proxy that has one\n" +
+			"in front of it, and do not let it listen where others than the proxy can connect.",
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "where to listen, host:port")
+	_ = c.RegisterFlagCompletionFunc("listen", cobra.NoFileCompletions)
+	c.RunE = s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, _ []string) error {
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
+			return usageError{fmt.Errorf("--listen: %w", err)}
+		}
+		fmt.Fprintf(c.OutOrStdout(), "http://%s/\n", l.Addr())
+		server := &http.Server{
+			Handler: s.handler(f), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 14,
+		}
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+		if err := server.Serve(l); ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	return c
+}
+
+// handler answers requests with the page, and with what the commands write.
+func (s *settings) handler(f *fleet.Fleet) http.Handler {
+	page := inspect.New()
+	page.AddRows(f.Rows())
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", page)
+	asJSON := *s
+	asJSON.json = true
+	turn := make(chan struct{}, 1) // many viewers cost NATS no more than one
+	lines := func(write func(ctx context.Context, c *cobra.Command) error) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			var text bytes.Buffer
+			err := s.within(r.Context(), func(ctx context.Context) error {
+				select {
+				case turn <- struct{}{}:
+					defer func() { <-turn }()
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				c := &cobra.Command{}
+				c.SetOut(&text)
+				return write(ctx, c)
+			})
+			w.Header().Set("Cache-Control", "no-store")
+			if err != nil {
+				http.Error(w, wechatws.Printable(err.Error()), http.StatusBadGateway)
+				return
+			}
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			_, _ = text.WriteTo(w)
+		}
+	}
+	mux.HandleFunc("GET /rooms", lines(func(ctx context.Context, c *cobra.Command) error {
+		list, err := f.Control().List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			if err := writeRoom(c, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	mux.HandleFunc("GET /workers", lines(func(ctx context.Context, c *cobra.Command) error {
+		return asJSON.writeWorkers(ctx, c, f)
+	}))
+	return mux
+}
