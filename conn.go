@@ -140,11 +140,15 @@ func (l *link) fail(cause *CloseError) {
 		l.cause = cause
 	}
 	first := !l.ended
-	l.ended = true
+	if first {
+		l.ended = true
+		l.helpers.Add(1) // end waits for all of this, also when another goroutine has begun it
+	}
 	l.mu.Unlock()
 	if !first {
 		return
 	}
+	defer l.helpers.Done()
 	close(l.dead)
 	l.client.inbox.Wake()
 	if cause.Err == ErrHalfOpen && l.socket != nil {

@@ -165,13 +165,14 @@ func TestOpenRefusesSettingsThatDiffer(t *testing.T) {
 	}
 	refused("WithReplicas", "at most 1, the replicas of stream KV_wechatws-rooms", fleet.WithReplicas(3))
 	refused("WithLease", "must be 8s", fleet.WithLease(9*time.Second))
+	refused("WithShards", "must be 4096", fleet.WithShards(4095))
 	refused("WithPartitions", "must be 16", fleet.WithPartitions(17))
 	refused("WithKeepIn", "must be 24h0m0s", fleet.WithKeepIn(time.Hour))
-	accepted(fleet.WithReplicas(1), fleet.WithLease(8*time.Second), fleet.WithPartitions(16), fleet.WithKeepIn(24*time.Hour))
+	accepted(fleet.WithReplicas(1), fleet.WithLease(8*time.Second), fleet.WithShards(4096), fleet.WithPartitions(16), fleet.WithKeepIn(24*time.Hour))
 
-	settle(`{"lease":8000000000,"leased_by":3,"partitions":16,"keep_in":86400000000000}`)
+	settle(`{"lease":8000000000,"leased_by":3,"shards":4096,"partitions":16,"keep_in":86400000000000}`)
 	refused("WithReplicas", "must be 3, with which the fleet was made", fleet.WithReplicas(1))
-	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`)
+	settle(`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`)
 	js := w.jetStream()
 	in, err := js.Stream(w.ctx(), "wechatws-in")
 	require.NoError(t, err)
@@ -180,6 +181,6 @@ func TestOpenRefusesSettingsThatDiffer(t *testing.T) {
 	_, err = js.UpdateStream(w.ctx(), config)
 	require.NoError(t, err)
 	refused("WithKeepIn", "must be 1h0m0s", fleet.WithKeepIn(24*time.Hour))
-	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":3600000000000}`)
+	settle(`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":3600000000000}`)
 	accepted(fleet.WithKeepIn(time.Hour))
 }

@@ -8,7 +8,7 @@ import (
 
 // An embedded server takes what the disk has, which may be little: a fleet fits all the same.
 func TestAFleetReservesHalfOfASmallStore(t *testing.T) {
-	sizes := []int64{defaultMaxIn, defaultMaxOut, maxRooms, maxLeases}
+	sizes := []int64{defaultMaxIn, defaultMaxOut, maxRooms, maxLeases, maxGroups, maxDead}
 	sum := func(store int64) (all int64) {
 		for _, size := range sizes {
 			part := standardIn(store, size)

@@ -95,9 +95,13 @@ func (w *world) handle(group string) *got {
 	g := &got{w, make(chan fleet.Message, 1000)}
 	h, err := w.fleet.NewHandlers(group, fleet.WithFromStart())
 	require.NoError(w, err)
-	h.OnMessage(func(_ context.Context, m fleet.Message) error {
-		g.messages <- m
-		return nil
+	h.OnMessage(func(ctx context.Context, m fleet.Message) error {
+		select {
+		case g.messages <- m:
+			return nil
+		case <-ctx.Done(): // the test has ended, and takes no more
+			return ctx.Err()
+		}
 	})
 	w.runHandlers(h)
 	return g
