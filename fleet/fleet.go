@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,9 @@ type Fleet struct {
 	log      *slog.Logger
 	cutOff   cutOff
 	clock    serverClock
+
+	mu       sync.Mutex
+	renewing *Fleet // on a connection for renewals; nil before the first Worker.Run
 }
 
 // settled are the settings that all processes must agree on. They are kept in the bucket of rooms.
@@ -317,9 +321,14 @@ func (f *Fleet) URL() string {
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection, unless it is that of [WithConn], and the embedded server. [Worker.Run] and [Handlers.Run] must have
-// returned before. Close waits until the embedded server has stopped. Later calls do nothing.
+// Close ends the connections, but not that of [WithConn], and the embedded server. [Worker.Run] and
+// [Handlers.Run] must have returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
+	f.mu.Lock()
+	if f.renewing != nil {
+		f.renewing.nc.Close()
+	}
+	f.mu.Unlock()
 	if f.nc != nil && f.cfg.conn == nil {
 		f.nc.Close()
 	}

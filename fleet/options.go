@@ -103,7 +103,8 @@ func WithNATS(urls string, options ...nats.Option) Option {
 // close it, and the program must not close it before. It must be made with [nats.ReconnectBufSize](-1) and
 // [nats.MaxReconnects](-1). [nats.PingInterval](time.Second) and [nats.MaxPingsOutstanding](2) make it
 // detect a lost server in time for another one to renew leases. The fleet makes it reconnect to another
-// server of its list when the connected one is cut off from the others.
+// server of its list when the connected one is cut off from the others. A worker also renews its lease on
+// it, behind what its rooms send; on those that Open makes, rooms and leases have a connection each.
 func WithConn(nc *nats.Conn) Option {
 	return func(c *config) {
 		c.embedded, c.conn, c.urls, c.nats = false, nc, "", nil

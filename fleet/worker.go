@@ -91,8 +91,15 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-waiting.Done():
 		}
 	}()
+	leases, err := w.f.forLeases(waiting)
+	if err != nil {
+		if waiting.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	for {
-		s, err := w.f.newSession(waiting, w.member(), func() int { return int(w.rooms.Load()) })
+		s, err := leases.newSession(waiting, w.member(), func() int { return int(w.rooms.Load()) })
 		switch {
 		case waiting.Err() != nil && err != nil:
 			return nil
