@@ -139,7 +139,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, workers, 2)
 	elder.stop()
-	assert.Equal(t, 20, younger.Stats().Rooms)
+	require.Eventually(t, func() bool { return younger.Stats().Rooms == 20 }, patience, tick, "it has read all that it was handed")
 	assert.EqualValues(t, 20, younger.Stats().Taken)
 	assert.Zero(t, elder.Stats().Rooms)
 }
