@@ -25,9 +25,9 @@ type appetite struct {
 	next time.Time // when the next room may be connected to
 }
 
-// admit waits until a room may be connected to. The caller must call done when it is connected or has
-// failed; later calls of done do nothing.
-func (a *appetite) admit(ctx context.Context) (done func(), err error) {
+// admit waits until a room may be connected to, and calls calm before it returns. The caller must call done
+// when it is connected or has failed; later calls of done do nothing.
+func (a *appetite) admit(ctx context.Context, calm func(context.Context) error) (done func(), err error) {
 	a.mu.Lock()
 	now := time.Now()
 	at := later(a.next, now)
@@ -42,6 +42,10 @@ func (a *appetite) admit(ctx context.Context) (done func(), err error) {
 		return nil, ctx.Err()
 	}
 	leave := sync.OnceFunc(func() { <-a.dialing })
+	if err := calm(ctx); err != nil {
+		leave()
+		return nil, err
+	}
 	timer := time.AfterFunc(slowDial, leave)
 	return func() {
 		timer.Stop()

@@ -72,6 +72,7 @@ var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_w
 // go on: leases are renewed, rooms added and taken, messages published. The oldest messages from
 // rooms are discarded, the newest to rooms refused.
 func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
+	t.Parallel()
 	w := newStoredWorld(t, (512+16+16+16+16+64)*mib) // rooms, leases, in, out, groups, dead letters
 	f, err := w.open(fleet.WithMaxIn(16*mib), fleet.WithMaxOut(16*mib))
 	require.NoError(t, err)
@@ -182,6 +183,7 @@ func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 // When Add refuses because the bucket of rooms is full, rooms can still be removed, updated and moved,
 // also with the shortest of specs, which a mark of deletion is longer than.
 func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
+	t.Parallel()
 	w := newStoredWorld(t, 4<<30)
 	f, err := w.open(fleet.WithShards(8)) // their claims fit into a sixteenth
 	require.NoError(t, err)

@@ -158,6 +158,7 @@ func TestWatch(t *testing.T) {
 
 // Who watches does not notice that NATS was away.
 func TestWatchOutlivesNATS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := t.TempDir()
 	address := w.address()
@@ -186,6 +187,7 @@ func TestWatchOutlivesNATS(t *testing.T) {
 }
 
 func TestMove(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	control := w.fleet.Control()
 	w.worker("a")
@@ -213,6 +215,7 @@ func TestMove(t *testing.T) {
 }
 
 func TestDrainAndStats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	control := w.fleet.Control()
 	_, err := control.Stats(w.ctx(), "a")

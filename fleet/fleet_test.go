@@ -55,6 +55,7 @@ func TestOneWorker(t *testing.T) {
 }
 
 func TestWorkersComeAndGo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(60)
 	a := w.worker("a")
@@ -69,6 +70,7 @@ func TestWorkersComeAndGo(t *testing.T) {
 }
 
 func TestARoomCanComeBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.worker("a")
 	for range 3 {

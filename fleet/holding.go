@@ -94,7 +94,9 @@ func (h *holding) run() {
 
 // connect makes a client and keeps it connected until close is called or the client fails permanently.
 func (h *holding) connect() (err error) {
-	if h.dialed, err = h.worker.appetite.admit(h.ctx); err != nil {
+	// A dial costs processor time, on which renewals depend: the worker dials only while they are in time.
+	calm := func(ctx context.Context) error { return h.t.calm(ctx, h.f.settled.Lease*3/4) }
+	if h.dialed, err = h.worker.appetite.admit(h.ctx, calm); err != nil {
 		return err
 	}
 	defer h.dialed()

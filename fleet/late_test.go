@@ -23,6 +23,7 @@ import (
 
 // A claim that comes late is refused.
 func TestALateClaim(t *testing.T) {
+	t.Parallel()
 	w, slow := newLateWorld(t, "$KV.wechatws-rooms.claim.", "nothing")
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
@@ -51,6 +52,7 @@ func TestALateClaim(t *testing.T) {
 
 // A message that a former holder publishes late is refused, by the stream itself.
 func TestALateMessage(t *testing.T) {
+	t.Parallel()
 	w, slow := newLateWorld(t, "PUB wechatws.in.", "PUB wechatws.in._held.") // markers pass
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))

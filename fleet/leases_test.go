@@ -19,6 +19,7 @@ import (
 // their buckets are back. So buckets may be lost one after the other, each for longer
 // than the lease.
 func TestASessionOutlivesBuckets(t *testing.T) {
+	t.Parallel()
 	const lease = 4 * time.Second
 	f := openWithThreeLeases(t, lease)
 	srv := wstest.NewServer()
@@ -103,6 +104,7 @@ func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
 
 // The session lives on by its other keys, and writes the lost one again. Without any key it ends.
 func TestALostKeyLosesThatKeyOnly(t *testing.T) {
+	t.Parallel()
 	f := openWithThreeLeases(t, 8*time.Second)
 	srv := wstest.NewServer()
 	defer srv.Close()

@@ -16,6 +16,7 @@ import (
 
 // Messages that are sent while their room is removed do not stay.
 func TestSendsThatRaceWithRemoveLeaveNothing(t *testing.T) {
+	t.Parallel()
 	const rooms = 200
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 	w.add(rooms)

@@ -162,6 +162,7 @@ func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 // A message to a room that its client can never write is reported, counted and removed, and
 // what is behind it is written.
 func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	for name, one := range map[string]struct {
 		put  func(w *world) error
 		told string

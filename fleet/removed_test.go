@@ -17,6 +17,7 @@ import (
 
 // Of a room that is removed nothing is left in any claim, whatever became of its holder.
 func TestNothingIsLeftOfARoom(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const lease = 2 * time.Second
 	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(lease))

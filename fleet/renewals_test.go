@@ -17,6 +17,7 @@ import (
 // Renewals do not wait behind what rooms send: the messages of a worker's rooms fill its connection to NATS
 // for longer than the lease lasts.
 func TestRenewalsDoNotWaitBehindRooms(t *testing.T) {
+	t.Parallel()
 	const rooms, lease = 32, 2 * time.Second
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(lease))
 	w.add(rooms)

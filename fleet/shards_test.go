@@ -123,6 +123,7 @@ func (w *shardWorld) inOrder(got *got, holder string) {
 
 // Rooms of a shard are handed over one after the other: each is empty only while it moves itself.
 func TestAShardMovesRoomByRoom(t *testing.T) {
+	t.Parallel()
 	const rate = 20
 	w := newShardWorld(t, 20)
 	names := ranked(2)
@@ -154,6 +155,7 @@ func TestAShardMovesRoomByRoom(t *testing.T) {
 
 // Whichever worker is lost while a shard moves, the other one gets all rooms.
 func TestAWorkerIsLostWhileAShardMoves(t *testing.T) {
+	t.Parallel()
 	names := ranked(2)
 	for lost, left := range map[string]string{names[0]: names[1], names[1]: names[0]} {
 		t.Run(lost, func(t *testing.T) {
@@ -176,6 +178,7 @@ func TestAWorkerIsLostWhileAShardMoves(t *testing.T) {
 
 // A worker that joins while a shard moves to another one gets it.
 func TestAShardMovesOnWhileItMoves(t *testing.T) {
+	t.Parallel()
 	names := ranked(3)
 	w := newShardWorld(t, 20)
 	w.joins(names[0], fleet.WithMoveRate(10))
@@ -195,6 +198,7 @@ func TestAShardMovesOnWhileItMoves(t *testing.T) {
 
 // One room of a shard can be on another worker than the others, wherever these go.
 func TestARoomIsMovedOutOfItsShard(t *testing.T) {
+	t.Parallel()
 	names := ranked(2)
 	w := newShardWorld(t, 5)
 	control := w.fleet.Control()
@@ -227,6 +231,7 @@ func TestARoomIsMovedOutOfItsShard(t *testing.T) {
 
 // A shard may have more rooms than NATS returns in answer to one request.
 func TestAShardOfManyRooms(t *testing.T) {
+	t.Parallel()
 	const rooms = 1100
 	w := newShardWorld(t, rooms)
 	var mu sync.Mutex
@@ -253,6 +258,7 @@ func TestAShardOfManyRooms(t *testing.T) {
 
 // A worker finds a room whose notification was lost.
 func TestANotificationIsLost(t *testing.T) {
+	t.Parallel()
 	w := newShardWorld(t, 1)
 	js := w.jetStream()
 	s, err := js.Stream(w.ctx(), "KV_wechatws-rooms")
@@ -270,6 +276,7 @@ func TestANotificationIsLost(t *testing.T) {
 
 // A worker takes no more rooms than it may, another one takes the rest, and it keeps what it has.
 func TestMaxRooms(t *testing.T) {
+	t.Parallel()
 	const rooms, most = 60, 20
 	w := newWorld(t)
 	w.add(rooms)

@@ -336,11 +336,19 @@ func (t *tenure) begin(s *shard, busy *bool, work func() (end func())) {
 	})
 }
 
-// turn waits until a shard or a room may send a request to NATS. The caller must call done after the request. While
-// the lease is renewed late, turn waits: more requests would delay the renewals further.
-func (t *tenure) turn(ctx context.Context) (done func(), err error) {
-	for t.s.left() < t.f.settled.Lease/2 && ctx.Err() == nil {
+// calm waits while less of the lease is left than that, since renewals are late: what the worker does
+// beside them would delay them further.
+func (t *tenure) calm(ctx context.Context, least time.Duration) error {
+	for t.s.left() < least && ctx.Err() == nil {
 		pause(ctx, t.f.settled.renewal())
+	}
+	return ctx.Err()
+}
+
+// turn waits until a shard or a room may send a request to NATS. The caller must call done after the request.
+func (t *tenure) turn(ctx context.Context) (done func(), err error) {
+	if err := t.calm(ctx, t.f.settled.Lease/2); err != nil {
+		return nil, err
 	}
 	select {
 	case t.slots <- struct{}{}:

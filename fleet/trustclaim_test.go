@@ -49,6 +49,7 @@ func TestTheHolderReplacesWhatIsNoClaim(t *testing.T) {
 // A worker that has seen nothing but a value that is no claim takes the shard only when a holder would
 // have replaced it.
 func TestAShardWithoutAClaimIsTakenAfterALease(t *testing.T) {
+	t.Parallel()
 	w := newShardWorld(t, 1)
 	w.overwrite("{}")
 	began := time.Now()

@@ -18,6 +18,7 @@ import (
 // Shards that are taken together do not all ask NATS together: what it cannot answer within
 // the time that they wait is asked again, and then it never can.
 func TestShardsTakeTurnsToAsk(t *testing.T) {
+	t.Parallel()
 	const rooms = 500
 	srv := wstest.NewServer(wstest.WithoutRecords())
 	defer srv.Close()

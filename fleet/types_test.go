@@ -45,6 +45,7 @@ func TestTypesOfAnyKind(t *testing.T) {
 
 // Room IDs are bytes of any kind, up to 128.
 func TestRoomsWithAnyID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.worker("a")
 	got := w.handle("g")

@@ -12,6 +12,7 @@ import (
 
 // A watch that is interrupted continues from where it was, and reports only once that it is complete.
 func TestAWatchGoesOn(t *testing.T) {
+	t.Parallel()
 	f, err := Open(t.Context())
 	require.NoError(t, err)
 	defer f.Close()

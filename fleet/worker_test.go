@@ -121,6 +121,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 
 // Of two workers with one name the younger gets the rooms, and the other can go.
 func TestTwoWorkersWithOneName(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(20)
 	elder := w.worker("a")
@@ -146,6 +147,7 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 
 // A worker hands its rooms over at the rate of WithMoveRate, one after the other.
 func TestMoveRate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(20)
 	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(20))
@@ -162,6 +164,7 @@ func TestMoveRate(t *testing.T) {
 // A worker that is drained while it hands rooms over to one that has joined hands all of them over in
 // time, and drops none.
 func TestDrainDuringAHandOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const rooms = 60
 	w.add(rooms)
