@@ -56,15 +56,17 @@ func (t *tenure) handOver() {
 	}
 	t.pace.tick(time.Now(), rate)
 	waiting := t.leaving
-	t.leaving = nil
-	for _, s := range waiting {
+	var later []*shard
+	for len(waiting) > 0 && t.pace.due >= 1 {
+		s := waiting[0]
+		waiting = waiting[1:]
 		rooms, whole := t.passing(s)
 		if len(rooms) == 0 {
 			s.leaving = false
 			t.touch(s)
 			continue
 		}
-		if t.pace.due >= 1 && !s.busy {
+		if !s.busy {
 			n := max(1, len(rooms)/16)
 			if s.best == nil {
 				n = len(rooms)
@@ -72,8 +74,9 @@ func (t *tenure) handOver() {
 			t.pace.due -= float64(n)
 			t.pass(s, rooms[:n], whole && n == len(rooms))
 		}
-		t.leaving = append(t.leaving, s)
+		later = append(later, s)
 	}
+	t.leaving = append(waiting, later...)
 }
 
 // schedule starts and stops handing over.

@@ -15,7 +15,10 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
-// errTooMany is returned by read for more keys than NATS returns at once, which is 1,024.
+// readAtMost is how many keys NATS returns in answer to one request.
+const readAtMost = 1024
+
+// errTooMany is returned by read for more keys than readAtMost.
 var errTooMany = errors.New("fleet: too many keys for one request")
 
 // read returns the entries that some keys of the bucket of rooms have at one moment, and the revision of
@@ -33,8 +36,8 @@ func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries
 	if err != nil {
 		return nil, 0, err
 	}
-	inbox := f.nc.NewInbox()
-	sub, err := f.nc.SubscribeSync(inbox)
+	inbox, answer := f.nc.NewInbox(), make(chan *nats.Msg, readAtMost+1)
+	sub, err := f.nc.ChanSubscribe(inbox, answer)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -43,18 +46,20 @@ func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries
 		if err := f.nc.PublishRequest(f.api("DIRECT.GET.KV_"+f.rooms.Bucket()), inbox, request); err != nil {
 			return nil, 0, err
 		}
-		if entries, at, err = readAnswer(ctx, sub, len(prefix)); err != nil || at >= least || time.Since(began) > publishing {
+		if entries, at, err = readAnswer(ctx, answer, len(prefix)); err != nil || at >= least || time.Since(began) > publishing {
 			return entries, at, err
 		}
 	}
 }
 
 // readAnswer reads the messages of one answer, each of which names the one before it.
-func readAnswer(ctx context.Context, sub *nats.Subscription, prefix int) (entries []*entry, at uint64, err error) {
+func readAnswer(ctx context.Context, answer <-chan *nats.Msg, prefix int) (entries []*entry, at uint64, err error) {
 	for before := uint64(0); ; {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, 0, err
+		var m *nats.Msg
+		select {
+		case m = <-answer:
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
 		}
 		number := func(header string) uint64 {
 			n, _ := strconv.ParseUint(m.Header.Get(header), 10, 64)

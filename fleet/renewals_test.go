@@ -18,7 +18,7 @@ import (
 // for longer than the lease lasts.
 func TestRenewalsDoNotWaitBehindRooms(t *testing.T) {
 	t.Parallel()
-	const rooms, lease = 32, 2 * time.Second
+	const rooms, lease = 16, 2 * time.Second
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(lease))
 	w.add(rooms)
 	narrow := relay(t, w.fleet.URL()[len("nats://"):], func(carrying *sync.WaitGroup, near, far net.Conn) {
@@ -27,11 +27,11 @@ func TestRenewalsDoNotWaitBehindRooms(t *testing.T) {
 	})
 	f, err := fleet.Open(w.ctx(), fleet.WithNATS("nats://"+narrow.Addr().String()))
 	require.NoError(t, err)
-	defer f.Close()
+	t.Cleanup(f.Close)
 	a := (&world{T: t, srv: w.srv, fleet: f}).worker("a")
 	require.Eventually(t, func() bool { return w.srv.OpenConns() == rooms }, patience, tick)
 	session := a.Stats().Session
-	text := fmt.Sprintf(`{"msg_type":"n","text":%q}`, strings.Repeat("x", 100<<10))
+	text := fmt.Sprintf(`{"msg_type":"n","text":%q}`, strings.Repeat("x", 64<<10))
 	for _, c := range w.srv.Conns() {
 		require.NoError(t, c.Send(text))
 	}
@@ -42,13 +42,13 @@ func TestRenewalsDoNotWaitBehindRooms(t *testing.T) {
 	assert.Equal(t, rooms, w.srv.OpenConns())
 }
 
-// trickle carries bytes slowly: 128 KiB a second.
+// trickle carries bytes slowly: 64 KiB a second.
 func trickle(to, from net.Conn) {
 	defer to.Close()
 	buffer := make([]byte, 1<<10)
 	for {
 		n, err := from.Read(buffer)
-		time.Sleep(time.Duration(n) * time.Second / (128 << 10))
+		time.Sleep(time.Duration(n) * time.Second / (64 << 10))
 		if _, e := to.Write(buffer[:n]); err != nil || e != nil {
 			return
 		}

@@ -25,9 +25,12 @@ type shardWorld struct {
 	by    map[string]*fleet.Fleet // the connection of each worker
 }
 
+// shardLease is the lease in a shardWorld.
+const shardLease = 4 * time.Second
+
 func newShardWorld(t *testing.T, rooms int) *shardWorld {
 	t.Helper()
-	w := &shardWorld{world: newWorldOf(t, fleet.WithShards(1), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(2*time.Second), fleet.WithDir(t.TempDir())), rooms: rooms, by: map[string]*fleet.Fleet{}}
+	w := &shardWorld{world: newWorldOf(t, fleet.WithShards(1), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(shardLease), fleet.WithDir(t.TempDir())), rooms: rooms, by: map[string]*fleet.Fleet{}}
 	w.add(rooms)
 	return w
 }
