@@ -2,7 +2,7 @@
 
 // Command scale holds many rooms by a few workers on one machine, and prints what that costs. NATS, the
 // backend and each worker are processes of their own, so that their memory and processor time are
-// measured separately. Its output is in docs/fleet-design.md. It needs Linux's /proc.
+// measured separately. Its output is in docs/fleet-scale.md. It needs Linux's /proc.
 //
 //	go run -C fleet ./internal/scale -rooms 10000 -workers 4
 package main

@@ -1,6 +1,6 @@
 // Command simulate places the shards of many rooms on many workers, and prints how evenly they are spread,
 // how many move when a worker leaves or joins, and the load of the buckets of leases and rooms. Its output is
-// in docs/fleet-design.md.
+// in docs/fleet-scale.md.
 //
 //	go run ./internal/placement/simulate
 package main
