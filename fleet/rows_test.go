@@ -18,7 +18,6 @@ import (
 
 // Rows brings the clients of all workers, and what has gone wrong with them.
 func TestRows(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	w.add(300) // more than a worker puts into one message
 	w.worker("a")

@@ -18,7 +18,6 @@ import (
 // A worker whose NATS answers slowly keeps its lease, also when an answer was once too late
 // to be waited for.
 func TestALeaseOutlivesALateAnswer(t *testing.T) {
-	t.Parallel()
 	w := &world{T: t}
 	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithDir(t.TempDir()), fleet.WithLease(4*time.Second))
 	require.NoError(t, err)
