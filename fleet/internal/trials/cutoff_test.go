@@ -61,6 +61,7 @@ func TestSendersAndHandlersLeaveAServerThatIsCutOff(t *testing.T) {
 		defer cancel()
 		m := nats.NewMsg("left.in." + strconv.FormatUint(placement.Hash(room)%partitions, 10) + "." + names.Token(room) + ".n")
 		m.Header.Set("Fleet-Type", "n")
+		m.Header.Set("Fleet-Worker", "w")
 		m.Data = strconv.AppendInt(nil, said+1, 10)
 		if _, err := js.PublishMsg(ctx, m); err != nil {
 			return false

@@ -40,7 +40,7 @@ func TestNetworksBetweenServers(t *testing.T) {
 	c := newCluster(t)
 	tr := newTrial(t, c, "between", lease, rooms/3, "a", "b", "c")
 	for range rounds {
-		for i := range nodes {
+		for _, i := range tr.servers() {
 			j := (i + 1) % nodes
 			tr.run(fmt.Sprintf("NATS servers %d and %d of 3 are cut off from each other", i+1, j+1), func(s *scenario) {
 				s.Logf("%d led %v, %d led %v", i+1, tr.ledBy(i), j+1, tr.ledBy(j))
@@ -59,7 +59,7 @@ func TestNetworksBetweenServers(t *testing.T) {
 				c.untilReplicated(s.T, tr.streams()...)
 			})
 		}
-		for i := range nodes {
+		for _, i := range tr.servers() {
 			tr.run(fmt.Sprintf("NATS server %d of 3 comes back with an empty store", i+1), func(s *scenario) {
 				s.Logf("it led %v", tr.ledBy(i))
 				c.kill(i)

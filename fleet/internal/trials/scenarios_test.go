@@ -12,7 +12,7 @@ import (
 	"github.com/wechatws/wechatws/fleet"
 )
 
-var full = flag.Bool("full", false, "ten times the rooms, and everything three times")
+var full = flag.Bool("full", false, "ten times the rooms, everything three times, and to each NATS server")
 
 const (
 	lease = 8 * time.Second // the default
@@ -27,6 +27,15 @@ func size() (rooms, rounds int) {
 		return 900, 3
 	}
 	return 90, 1
+}
+
+// servers returns the servers that something is done to, one after the other: all with -full, otherwise
+// the one that matters most, which leads the first bucket of leases.
+func (tr *trial) servers() []int {
+	if *full {
+		return []int{0, 1, 2}
+	}
+	return []int{tr.cluster.leader(tr.T, tr.leases()[0])}
 }
 
 // Everything that can be lost, one thing after the other, while all rooms have traffic.
@@ -155,7 +164,7 @@ func handlersAreLost(tr *trial) {
 }
 
 func serversAreLost(tr *trial) {
-	for node := range nodes {
+	for _, node := range tr.servers() {
 		tr.run(fmt.Sprint("NATS server ", node+1, " of 3 is killed"), func(s *scenario) {
 			s.Logf("it led %v", tr.ledBy(node))
 			tr.cluster.kill(node)
@@ -165,7 +174,7 @@ func serversAreLost(tr *trial) {
 			s.undisturbed()
 		})
 	}
-	for node := range nodes {
+	for _, node := range tr.servers() {
 		tr.run(fmt.Sprint("NATS server ", node+1, " of 3 is cut off from its peers"), func(s *scenario) {
 			s.Logf("it led %v", tr.ledBy(node))
 			tr.cluster.cutOff(node)
