@@ -61,11 +61,12 @@ func beBusy(ended <-chan struct{}) error {
 	if err := json.NewEncoder(os.Stdout).Encode(busyRole); err != nil {
 		return err
 	}
-	for {
+	for n := 1; ; {
 		select {
 		case <-ended:
 			return nil
 		default:
+			n *= 31
 		}
 	}
 }
