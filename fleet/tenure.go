@@ -336,8 +336,8 @@ func (t *tenure) begin(s *shard, busy *bool, work func() (end func())) {
 	})
 }
 
-// calm waits while less of the lease is left than that, since renewals are late: what the worker does
-// beside them would delay them further.
+// calm waits until at least that much of the lease is left. With less, renewals are late, and what the worker
+// does beside them would delay them further.
 func (t *tenure) calm(ctx context.Context, least time.Duration) error {
 	for t.s.left() < least && ctx.Err() == nil {
 		pause(ctx, t.f.settled.renewal())
