@@ -141,8 +141,8 @@ func (t *tenure) readClaim(n int) (c claim, err error) {
 	return parseClaim(m.Data, n, m.Seq), nil
 }
 
-// learn replaces the claim by a later one, and reports whether c is later. Who holds the rooms does not
-// change with a value that is no claim: the holder replaces it.
+// learn replaces the claim by a later one, and reports whether c is later. A value that is no claim does not
+// change the holders of rooms: the shard's holder replaces it.
 func (s *shard) learn(c claim) (news bool) {
 	if c.rev <= s.claim.rev {
 		return false // known already, from the answer to a write

@@ -86,8 +86,8 @@ type Mistakes struct {
 	HandOverUnknown bool
 	// StreamForgets: the inbound stream may lose the last marker.
 	StreamForgets bool
-	// AdoptMarker: a worker whose message was refused publishes under the last marker, whoever has
-	// published it.
+	// AdoptMarker: a worker whose message was refused publishes under the last marker of
+	// any worker.
 	AdoptMarker bool
 }
 

@@ -71,7 +71,7 @@ type Worker struct {
 	Fence   uint8 // the revision of its claim
 	Marked  bool  // it may publish under the last marker: it has published one, or the room was handed over
 	Next    uint8 // the sequence of the last marker that it knows
-	Doubt   bool  // whoever has published that one has seen a later claim
+	Doubt   bool  // the worker that has published that one has seen a later claim
 	Unknown bool  // the outcome of a publication is not known
 	Checked bool  // the guard has said yes to a write that has not been done
 }

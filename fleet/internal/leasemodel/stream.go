@@ -43,7 +43,7 @@ func (m *Model) rule4Read(s State, w int, emit emit) {
 }
 
 // rule4Verify reads the claim after the marker. If it still names the worker, the worker may publish under that
-// marker: whoever gets the room later publishes another one.
+// marker: a worker that gets the room later publishes another one.
 func (m *Model) rule4Verify(s State, w int, emit emit) {
 	me := &s.Workers[w]
 	if !me.Doubt {
