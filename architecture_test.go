@@ -81,7 +81,7 @@ var rooms = []struct{ room, imports string }{
 	{"internal/freeport", ""},
 	{"internal/mutants", ""},
 	{"internal/netns", "golang.org/x/sys/unix"},
-	{"internal/apicheck", "modules"},
+	{"internal/release/...", "modules internal/release/modules"},
 	{"internal/conformance", "public modules"},
 	{"internal/simulation", "public modules"},
 	{"internal/soak", "public modules internal/freeport"},
@@ -90,8 +90,12 @@ var rooms = []struct{ room, imports string }{
 	{"examples/backends/...", "public modules examples/backends/internal/backend"},
 	{"examples/...", "public modules examples/recipes/internal/..."},
 	{"metrics/wsprom/example", "public modules"},
-	{"inspect/browsertest/...", "public modules"},
+	{"internal/browsertest/...", "public modules"},
 	{"bench", "public modules"},
+
+	// The command. doctor reads frames below messages, which users do not see.
+	{"cmd/wechatws/internal/doctor", "wechatws transport internal/ws cmd/wechatws/internal/redact"},
+	{"cmd/wechatws/...", "public modules cmd/wechatws/internal/..."},
 }
 
 const here = "github.com/wechatws/wechatws"

@@ -16,17 +16,20 @@
 //
 //	func main() {
 //		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-//		defer stop()
 //		client, err := wechatws.New("wss://live.example.com/ws",
 //			wechatws.WithLoginMessage(map[string]string{"msg_type": "login", "token": "secret"}))
 //		if err != nil {
 //			log.Fatal(err)
 //		}
 //		wechatws.On(client, "message", func(ctx context.Context, m Message) {
-//			log.Print(m.Content)
-//			_ = client.Send(ctx, Message{MsgType: "reply", Content: "welcome"})
+//			log.Print(wechatws.Printable(m.Content))
+//			if err := client.Send(ctx, Message{MsgType: "reply", Content: "welcome"}); err != nil {
+//				log.Print(err)
+//			}
 //		})
-//		if err := client.Run(ctx); err != nil {
+//		err = client.Run(ctx)
+//		stop()
+//		if err != nil {
 //			log.Fatal(err)
 //		}
 //	}

@@ -85,18 +85,6 @@ func position(group *ast.CommentGroup, found string) token.Pos {
 	return group.Pos()
 }
 
-// The first bot in the READMEs is the program that CI runs.
-func TestReadmesShowTheFirstBotAsItIs(t *testing.T) {
-	program, err := os.ReadFile("examples/firstbot/main.go")
-	require.NoError(t, err)
-	_, code, _ := strings.Cut(string(program), "package main\n")
-	for _, name := range []string{"README.md", "README.zh-CN.md"} {
-		readme, err := os.ReadFile(name)
-		require.NoError(t, err)
-		require.Contains(t, string(readme), "```go\npackage main\n"+code+"```\n", name)
-	}
-}
-
 var testName = regexp.MustCompile("`(?:(\\w+)\\.)?((?:Test|Fuzz)[A-Z]\\w*)(…?)`")
 
 // Each test that a document names as proof exists, in the package that it names.
@@ -111,7 +99,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 			declared[strings.TrimPrefix(filepath.Base(filepath.Dir(name)), ".")] += string(code)
 		}
 	}
-	for _, name := range []string{"docs/reliability.md", "docs/dependencies.md", "docs/design.md", "CONTRIBUTING.md"} {
+	for _, name := range []string{"docs/reliability.md", "docs/faults.md", "docs/dependencies.md", "docs/design.md", "CONTRIBUTING.md"} {
 		document, err := os.ReadFile(name)
 		require.NoError(t, err)
 		found := testName.FindAllStringSubmatch(string(document), -1)

@@ -3,7 +3,6 @@ package wechatws_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/wstest"
@@ -20,7 +19,7 @@ func ExampleWithParallel() {
 		return l.Room
 	}, 8))
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	cats := make(chan struct{})
 	wechatws.On(client, "line", func(_ context.Context, l line) {
@@ -33,11 +32,11 @@ func ExampleWithParallel() {
 		}
 	})
 	if err := client.Connect(context.Background()); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	conn, err := srv.NextConn(context.Background())
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	_ = conn.Send(`{"msg_type":"line","room":"dogs","text":"woof"}`)
 	_ = conn.Send(`{"msg_type":"line","room":"cats","text":"meow"}`)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"time"
 
 	"github.com/wechatws/wechatws"
@@ -35,7 +34,7 @@ func ExampleWithReply() {
 			return nil, nil
 		}))
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	wechatws.On(client, "event", func(context.Context, struct{}) { time.Sleep(100 * time.Millisecond) })
 	go func() {

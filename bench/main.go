@@ -71,7 +71,6 @@ func main() {
 		if err := pprof.StartCPUProfile(f); err != nil {
 			log.Fatal(err)
 		}
-		defer f.Close()
 	}
 	err := run(s)
 	pprof.StopCPUProfile()

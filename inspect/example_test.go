@@ -46,11 +46,14 @@ func ExampleWithReconnect() {
 			next.ServeHTTP(w, r)
 		})
 	}
-	site := httptest.NewServer(signedIn(page))
+	mux := http.NewServeMux()
+	mux.Handle("/debug/wechatws/", signedIn(page))
+	site := httptest.NewServer(mux)
 	defer site.Close()
 
-	fmt.Println(title(site.URL))
-	fmt.Println(title(strings.Replace(site.URL, "//", "//me:of%20the%20operators@", 1)))
+	url := site.URL + "/debug/wechatws/"
+	fmt.Println(title(url))
+	fmt.Println(title(strings.Replace(url, "//", "//me:of%20the%20operators@", 1)))
 	// Output:
 	// 401 Unauthorized
 	// WebSocket clients

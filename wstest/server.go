@@ -50,6 +50,8 @@ type Server struct {
 	tls     *tls.Config
 	client  *tls.Config
 	forget  bool // keep no records
+	onEvent func(Event)
+	limit   int64 // of a message, in bytes; -1 is none
 
 	running sync.WaitGroup // goroutines
 
@@ -95,11 +97,26 @@ func WithTLS() Option {
 // open connections. The default is to keep everything.
 func WithoutRecords() Option { return func(s *Server) { s.forget = true } }
 
+// WithEvents calls fn with each event, also with [WithoutRecords], on the goroutine of the
+// handshake or the connection, which waits for it. Events of different connections may come at
+// the same time. Default none.
+func WithEvents(fn func(Event)) Option { return func(s *Server) { s.onEvent = fn } }
+
+// WithReadLimit sets the largest message that the server reads, in bytes. A larger one ends its
+// connection with the close code 1009. The default, and a limit that is not above zero, is none.
+func WithReadLimit(bytes int64) Option {
+	return func(s *Server) {
+		if s.limit = bytes; bytes <= 0 {
+			s.limit = -1
+		}
+	}
+}
+
 // NewServer starts a server that accepts every handshake unless [Server.Answer],
 // [Server.AnswerAlways] or [Server.AnswerFunc] was called. It panics if it cannot listen. The caller must call
 // [Server.Close].
 func NewServer(options ...Option) *Server {
-	s := &Server{raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
+	s := &Server{limit: -1, raw: map[*faultConn]struct{}{}, changed: make(chan struct{})}
 	s.fallback = func(*http.Request) Answer { return Accept() }
 	for _, option := range options {
 		if option == nil {
@@ -366,7 +383,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, a acceptance) {
 	if err != nil { // Accept has answered
 		return
 	}
-	ws.SetReadLimit(-1)
+	ws.SetReadLimit(s.limit)
 	c.ws = ws
 	s.mu.Lock()
 	s.conns = append(s.conns, c)
@@ -437,11 +454,14 @@ func (s *Server) Reset() {
 }
 
 func (s *Server) record(e Event) {
-	if s.forget {
-		return
-	}
 	if e.At.IsZero() {
 		e.At = time.Now()
+	}
+	if s.onEvent != nil {
+		s.onEvent(e)
+	}
+	if s.forget {
+		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

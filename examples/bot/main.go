@@ -37,14 +37,13 @@ func main() {
 
 	// Containers and systemd stop a program with SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	id := liveroom.Identity{
 		RoomID: liveroom.Str(*room), LiveID: liveroom.Str(*live), UserID: liveroom.Str(*user), Name: *name,
 	}
-	if err := run(ctx, *url, id); err != nil {
-		log.Print(err)
-		stop()
-		os.Exit(1)
+	err := run(ctx, *url, id)
+	stop()
+	if err != nil {
+		log.Fatal(err)
 	}
 }
 

@@ -67,11 +67,10 @@ func main() {
 	log.SetFlags(log.Ltime)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, s); err != nil {
-		log.Print(err)
-		stop()
-		os.Exit(1)
+	err := run(ctx, s)
+	stop()
+	if err != nil {
+		log.Fatal(err)
 	}
 }
 

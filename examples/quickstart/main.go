@@ -41,19 +41,19 @@ func main() {
 	flag.Parse()
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-
 	var demo *demoServer
 	if *url == "" {
 		demo = startDemo()
-		defer demo.Close()
 		*url = demo.URL()
 	}
-	if err := run(ctx, *url, *token, demo); err != nil {
-		log.Print(err)
-		stop()
-		os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, *url, *token, demo)
+	stop()
+	if demo != nil {
+		demo.Close()
+	}
+	if err != nil {
+		log.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package wsprom_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,4 +82,19 @@ func ExampleWithAggregation() {
 	// wechatws_clients offline 0
 	// wechatws_clients open 0
 	// wechatws_clients waiting 0
+}
+
+// With the metrics at http://127.0.0.1:9464/metrics.
+func ExampleCollector_Add() {
+	client, err := wechatws.New("wss://live.example.com/ws")
+	if err != nil {
+		panic(err)
+	}
+	b := struct{ client *wechatws.Client }{client}
+
+	collector := wsprom.New()
+	prometheus.MustRegister(collector)
+	defer collector.Add("room-9527", b.client)() // before run
+	http.Handle("/metrics", promhttp.Handler())
+	go func() { log.Print(http.ListenAndServe("127.0.0.1:9464", nil)) }()
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,17 +44,4 @@ func TestOnlyTheNormalCloseIsTheEnd(t *testing.T) {
 		require.Equal(t, wechatws.StatusNormalClosure, closed.Code)
 		require.Len(t, server.Conns(), 3)
 	})
-}
-
-func TestTheGuideQuotesTheCodeAsItIs(t *testing.T) {
-	code, err := os.ReadFile("new.go")
-	require.NoError(t, err)
-	guide, err := os.ReadFile("../../../docs/migrating.md")
-	require.NoError(t, err)
-	blocks := strings.Split(string(guide), "```go\n")[1:]
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		block, _, _ = strings.Cut(block, "```\n")
-		require.Contains(t, string(code), block)
-	}
 }

@@ -34,8 +34,9 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:9464", "where to serve /metrics")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *addr, os.Stdout); err != nil {
+	err := run(ctx, *addr, os.Stdout)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

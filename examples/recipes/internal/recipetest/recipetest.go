@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,16 +35,23 @@ func Virtual(t *testing.T, run func(ctx context.Context, out io.Writer) error) s
 	return out.String()
 }
 
-// Documented fails the test unless docs/recipes.md shows this output of the recipe.
+// Documented fails the test unless a page in docs shows how to run the recipe, and in the same
+// section this output.
 func Documented(t *testing.T, recipe, output string) {
 	t.Helper()
-	index, err := os.ReadFile("../../../docs/recipes.md")
+	pages, err := filepath.Glob("../../../docs/*.md")
 	require.NoError(t, err)
-	_, section, found := strings.Cut(string(index), "\n## "+recipe+"\n")
-	require.True(t, found, "docs/recipes.md has no section %q", recipe)
-	section, _, _ = strings.Cut(section, "\n## ")
-	require.Contains(t, section, "go run -C examples/recipes ./"+recipe+"\n")
-	require.Contains(t, section, "```\n"+output+"```\n", "docs/recipes.md shows another output")
+	for _, name := range pages {
+		page, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, section := range strings.Split(string(page), "\n## ") {
+			if strings.Contains(section, "go run -C examples/recipes ./"+recipe+"\n```\n") {
+				require.Contains(t, section, "```\n"+output+"```\n", "%s shows another output", name)
+				return
+			}
+		}
+	}
+	require.Fail(t, "no page in docs has this recipe", recipe)
 }
 
 // A Buffer is a [bytes.Buffer] for the output of a recipe, which callbacks and the recipe

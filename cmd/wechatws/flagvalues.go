@@ -1,0 +1,232 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wechatws/wechatws"
+)
+
+// usage returns an error of the command line.
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// wrongFlag returns the error about a flag's value; an empty one is not shown, as it may be a secret.
+func wrongFlag(flag, value, want string) error {
+	if value == "" {
+		return usage("--%s: %s", flag, want)
+	}
+	return usage("--%s %s: %s", flag, value, want)
+}
+
+// inFlags returns an error of [wechatws.New] with the names of flags instead of options.
+func inFlags(err error) error {
+	if err == nil {
+		return nil
+	}
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, err := range all.Unwrap() {
+			errs = append(errs, inFlags(err))
+		}
+		return errors.Join(errs...)
+	}
+	var option *wechatws.OptionError
+	if !errors.As(err, &option) {
+		return err
+	}
+	if option.Option == "url" {
+		return usage("URL %s: %s", option.Value, option.Want)
+	}
+	name, _, _ := strings.Cut(option.Option, ".")
+	if flag, ok := flagOf[name]; ok {
+		return wrongFlag(flag, option.Value, option.Want)
+	}
+	return usageError{err}
+}
+
+// secretHelp says what SECRET stands for.
+const secretHelp = `SECRET is the value itself, env:VARIABLE, or file:/path. The value itself is seen by everyone who can
+list processes. Secrets are never shown, also not when the server repeats them.`
+
+// maxSecret is the size of a file with a secret.
+const maxSecret = 64 << 10
+
+// secretOf returns the secret that the value of a flag names. Its errors do not have it.
+func secretOf(flag, value string) (string, error) {
+	source, rest, _ := strings.Cut(value, ":")
+	switch source {
+	case "env":
+		secret := os.Getenv(rest)
+		if secret == "" {
+			return "", wrongFlag(flag, value, "the variable is not set, or empty")
+		}
+		return secret, nil
+	case "file":
+		secret, err := readSmall(rest, maxSecret)
+		if err != nil {
+			return "", wrongFlag(flag, value, err.Error())
+		}
+		if secret = strings.TrimRight(secret, "\r\n"); secret == "" {
+			return "", wrongFlag(flag, value, "the file is empty")
+		}
+		return secret, nil
+	}
+	return value, nil
+}
+
+// readSmall returns the content of a file of at most limit bytes.
+func readSmall(path string, limit int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("the file is larger than %d bytes", limit)
+	}
+	return string(content), err
+}
+
+// minSecret is the length below which a value is not taken for a secret: a number such as 7 stands in
+// too many other places.
+const minSecret = 4
+
+// long returns a secret, and its final word, such as the token in "Bearer token"; nothing if it is short.
+func long(secret string) (secrets []string) {
+	words := strings.Fields(secret)
+	if len(secret) < minSecret || len(words) == 0 {
+		return nil
+	}
+	if last := words[len(words)-1]; len(last) >= minSecret && last != secret {
+		secrets = append(secrets, last)
+	}
+	return append(secrets, secret)
+}
+
+// secretsIn returns the texts and numbers in a login message that may be secrets: all but its type.
+func secretsIn(login string) (secrets []string) {
+	decoder := json.NewDecoder(strings.NewReader(login))
+	decoder.UseNumber()
+	var message any
+	if decoder.Decode(&message) != nil {
+		return nil
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, value := range v {
+				if name != "msg_type" && name != "type" {
+					walk(value)
+				}
+			}
+		case []any:
+			for _, value := range v {
+				walk(value)
+			}
+		case string:
+			secrets = append(secrets, long(v)...)
+		case json.Number:
+			secrets = append(secrets, long(v.String())...)
+		}
+	}
+	walk(message)
+	return secrets
+}
+
+// secretNames are parts of the names of query parameters that hold secrets. A room's number is none: it
+// stands in too many messages.
+var secretNames = []string{"token", "key", "secret", "pass", "auth", "sign", "session", "ticket", "jwt"}
+
+// secretsInURL returns the password and the parameters of a URL that may be secrets.
+func secretsInURL(raw string) (secrets []string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	if password, ok := u.User.Password(); ok {
+		secrets = append(secrets, long(password)...)
+	}
+	for name, values := range u.Query() {
+		if slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(strings.ToLower(name), part) }) {
+			for _, value := range values {
+				secrets = append(secrets, long(value)...)
+			}
+		}
+	}
+	return secrets
+}
+
+// tiersOf parses a schedule such as 3s*20,10s*30,450s.
+func tiersOf(schedule string) (tiers []wechatws.Tier, err error) {
+	for _, tier := range strings.Split(schedule, ",") {
+		delay, attempts, counted := strings.Cut(tier, "*")
+		var t wechatws.Tier
+		if t.Delay, err = time.ParseDuration(strings.TrimSpace(delay)); err == nil && counted {
+			t.Attempts, err = strconv.Atoi(strings.TrimSpace(attempts))
+		}
+		if err != nil || counted && t.Attempts < 1 {
+			return nil, wrongFlag("retry", schedule, "must be delays and attempts such as 3s*20,10s*30,450s")
+		}
+		tiers = append(tiers, t)
+	}
+	return tiers, nil
+}
+
+// tlsFlags are the flags for wss.
+type tlsFlags struct {
+	ca, cert, key, name string
+	insecure            bool
+}
+
+func (f *tlsFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.ca, "tls-ca", "", "a file with the certificates to trust, as PEM")
+	flags.StringVar(&f.cert, "tls-cert", "", "a file with a client certificate, as PEM")
+	flags.StringVar(&f.key, "tls-key", "", "a file with its key, as PEM")
+	flags.StringVar(&f.name, "tls-server-name", "", "the name that the server's certificate must have (default the URL's host)")
+	flags.BoolVar(&f.insecure, "tls-insecure", false, "accept any certificate, and so anyone in between")
+	_ = c.RegisterFlagCompletionFunc("tls-server-name", cobra.NoFileCompletions)
+}
+
+// config returns nil if the flags ask for nothing.
+func (f *tlsFlags) config() (*tls.Config, error) {
+	if *f == (tlsFlags{}) {
+		return nil, nil
+	}
+	config := &tls.Config{ServerName: f.name, InsecureSkipVerify: f.insecure}
+	if f.ca != "" {
+		pem, err := readSmall(f.ca, 16<<20)
+		if err != nil {
+			return nil, wrongFlag("tls-ca", f.ca, err.Error())
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(pem)) {
+			return nil, wrongFlag("tls-ca", f.ca, "there is no certificate in it; it must be PEM")
+		}
+	}
+	if (f.cert == "") != (f.key == "") {
+		return nil, usage("--tls-cert and --tls-key belong together")
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, wrongFlag("tls-cert", f.cert, err.Error())
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
