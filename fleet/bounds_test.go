@@ -3,10 +3,7 @@ package fleet_test
 import (
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -69,13 +66,14 @@ func (w *storedWorld) info(stream string) *jetstream.StreamInfo {
 }
 
 // streams are all of a fleet with one replica.
-var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_wechatws-claims", "KV_wechatws-leases-1"}
+var streams = []string{"wechatws-in", "wechatws-out", "KV_wechatws-rooms", "KV_wechatws-leases-1"}
 
 // When the streams of messages are full, and NATS has no byte that is not reserved, workers
 // go on: leases are renewed, rooms added and taken, messages published. The oldest messages from
 // rooms are discarded, the newest to rooms refused.
 func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
-	w := newStoredWorld(t, (256+512+16+16+16+16+64)*mib) // specs, claims, leases, in, out, groups, dead letters
+	t.Parallel()
+	w := newStoredWorld(t, (512+16+16+16+16+64)*mib) // rooms, leases, in, out, groups, dead letters
 	f, err := w.open(fleet.WithMaxIn(16*mib), fleet.WithMaxOut(16*mib))
 	require.NoError(t, err)
 	w.fleet = f
@@ -166,85 +164,11 @@ func (w *storedWorld) wrongOption(err error, option, value, want string) {
 	assert.Contains(w, wrong.Want, want)
 }
 
-// unbound makes a fleet's streams as they were made before they had a maximum size.
-func (w *storedWorld) unbound() {
-	w.Helper()
-	for _, name := range streams {
-		cfg := w.info(name).Config
-		cfg.MaxBytes = -1
-		if !strings.HasPrefix(name, "KV_") {
-			cfg.Discard = jetstream.DiscardOld
-		}
-		_, err := w.js.UpdateStream(w.ctx(), cfg)
-		require.NoError(w, err)
-	}
-}
-
-// A fleet that was made without maximum sizes gets them from Open, which discards nothing unless a
-// size is asked for.
-func TestAnOldFleetGetsMaximumSizes(t *testing.T) {
-	w := newStoredWorld(t, 4<<30)
-	_, err := w.open()
-	require.NoError(t, err)
-	w.unbound()
-	for range 20 {
-		_, err := w.js.Publish(w.ctx(), "wechatws.in.0.r.x", make([]byte, mib))
-		require.NoError(t, err)
-	}
-	_, err = w.open(fleet.WithExisting()) // such as fleetctl
-	require.NoError(t, err)
-	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it is not permitted to write")
-
-	_, err = w.open()
-	require.NoError(t, err)
-	for _, name := range streams {
-		assert.Positive(t, w.info(name).Config.MaxBytes, name)
-	}
-	in := w.info("wechatws-in")
-	assert.EqualValues(t, 1<<30+int64(in.State.Bytes), in.Config.MaxBytes)
-	assert.EqualValues(t, 20, in.State.Msgs)
-	assert.Equal(t, jetstream.DiscardOld, in.Config.Discard)
-	assert.True(t, in.Config.AllowMsgTTL, "else it is as it was")
-	out := w.info("wechatws-out")
-	assert.Equal(t, jetstream.DiscardNew, out.Config.Discard)
-	assert.NotNil(t, out.Config.RePublish)
-
-	w.unbound()
-	_, err = w.open(fleet.WithMaxIn(16 * mib))
-	require.NoError(t, err)
-	in = w.info("wechatws-in")
-	assert.EqualValues(t, 16*mib, in.Config.MaxBytes)
-	assert.Less(t, in.State.Msgs, uint64(20), "the size was asked for")
-}
-
-// Of processes that open an old fleet at once with different sizes, only those that have asked for the
-// size that the stream gets succeed.
-func TestAnOldFleetOpenedAtOnceGetsOneSize(t *testing.T) {
-	w := newStoredWorld(t, 4<<30)
-	_, err := w.open()
-	require.NoError(t, err)
-	for range 5 {
-		w.unbound()
-		var opening sync.WaitGroup
-		var accepted sync.Map
-		for i := range int64(6) {
-			opening.Go(func() {
-				if _, err := w.open(fleet.WithMaxIn((16 + i) * mib)); err == nil {
-					accepted.Store((16+i)*mib, true)
-				}
-			})
-		}
-		opening.Wait()
-		sizes := slices.Collect(maps.Keys(maps.Collect(accepted.Range)))
-		assert.Equal(t, []any{w.info("wechatws-in").Config.MaxBytes}, sizes)
-	}
-}
-
 // If NATS has no room for a size, Open returns an error at once, which names the option or the bucket.
 func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	w := newStoredWorld(t, 100*mib)
 	_, err := w.open()
-	require.ErrorContains(t, err, "cannot reserve 268435456 bytes for bucket wechatws-rooms")
+	require.ErrorContains(t, err, "cannot reserve 536870912 bytes for bucket wechatws-rooms")
 	assert.ErrorContains(t, err, "insufficient storage")
 
 	w = newStoredWorld(t, 1<<30)
@@ -256,37 +180,12 @@ func TestOpenNamesWhatNATSHasNoRoomFor(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// An old fleet goes on without maximum sizes for which NATS has no room, unless they are asked for.
-func TestAnOldFleetNeedsNoMoreStorage(t *testing.T) {
-	w := newStoredWorld(t, 4<<30)
-	_, err := w.open()
-	require.NoError(t, err)
-	w.unbound()
-	_, err = w.js.CreateStream(w.ctx(), jetstream.StreamConfig{Name: "another", MaxBytes: 4<<30 - 600*mib})
-	require.NoError(t, err)
-	f, err := w.open(fleet.WithMaxIn(16*mib), fleet.WithMaxOut(16*mib))
-	require.NoError(t, err)
-	assert.EqualValues(t, -1, w.info("KV_wechatws-claims").Config.MaxBytes, "it does not fit")
-	assert.EqualValues(t, 16*mib, w.info("wechatws-in").Config.MaxBytes)
-	assert.EqualValues(t, 16*mib, w.info("wechatws-out").Config.MaxBytes)
-	w.fleet = f
-	w.add(1)
-	w.worker("a")
-	w.conn("r0")
-
-	w.unbound()
-	_, err = w.open()
-	require.NoError(t, err)
-	assert.EqualValues(t, -1, w.info("wechatws-in").Config.MaxBytes, "it does not fit")
-	_, err = w.open(fleet.WithMaxIn(1 << 30))
-	w.wrongOption(err, "fleet.WithMaxIn", "1073741824", "must be smaller")
-}
-
 // When Add refuses because the bucket of rooms is full, rooms can still be removed, updated and moved,
 // also with the shortest of specs, which a mark of deletion is longer than.
 func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
+	t.Parallel()
 	w := newStoredWorld(t, 4<<30)
-	f, err := w.open()
+	f, err := w.open(fleet.WithShards(8)) // their claims fit into a sixteenth
 	require.NoError(t, err)
 	w.fleet = f
 	w.worker("a")
@@ -302,7 +201,7 @@ func TestRoomsOfAFullBucketCanBeRemoved(t *testing.T) {
 	require.ErrorContains(t, err, "bucket wechatws-rooms is full")
 	require.ErrorContains(t, err, "60000")
 	n--
-	assert.Greater(t, n, 300)
+	assert.Greater(t, n, 150)
 	for i := range 5 {
 		_, err := f.Control().Remove(w.ctx(), fmt.Sprint("r", i))
 		require.NoError(t, err)

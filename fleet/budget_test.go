@@ -15,6 +15,7 @@ import (
 
 // What a room sends beyond its budget is dropped and reported, and another room loses nothing.
 func TestARoomHasABudget(t *testing.T) {
+	t.Parallel()
 	for name, one := range map[string]struct {
 		messages, bytes int
 		text            string
@@ -60,6 +61,7 @@ func TestARoomHasABudget(t *testing.T) {
 
 // Answers to heartbeats are not published, and of other messages those of the types that are chosen.
 func TestWhatIsPublished(t *testing.T) {
+	t.Parallel()
 	for _, one := range []struct {
 		options []fleet.WorkerOption
 		want    []string

@@ -9,13 +9,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// connect connects to NATS, or takes the connection of WithConn, and waits until it is connected.
-func (f *Fleet) connect(ctx context.Context) (err error) {
-	if f.nc = f.cfg.conn; f.nc == nil {
-		if err := f.dial(); err != nil {
-			return err
-		}
+// connect connects to NATS, and waits until it is connected.
+func (f *Fleet) connect(ctx context.Context) error {
+	if err := f.dial(); err != nil {
+		return err
 	}
+	return f.connected(ctx)
+}
+
+// forLeases returns the fleet on a connection of its own, for renewals: on that of the rooms they would wait
+// behind what rooms send. All workers of the process share it. Beside a connection of the program there is
+// no other.
+func (f *Fleet) forLeases(ctx context.Context) (*Fleet, error) {
+	if f.cfg.conn != nil {
+		return f, nil
+	}
+	f.mu.Lock()
+	if f.renewing == nil {
+		l := &Fleet{name: f.name, cfg: f.cfg, settled: f.settled, embedded: f.embedded, leases: f.leases, log: f.log}
+		if err := l.dial(); err != nil {
+			f.mu.Unlock()
+			return nil, err
+		}
+		f.renewing = l
+	}
+	l := f.renewing
+	f.mu.Unlock()
+	return l, l.connected(ctx)
+}
+
+// connected waits until the connection to NATS is there.
+func (f *Fleet) connected(ctx context.Context) error {
 	for !f.nc.IsConnected() {
 		if f.nc.IsClosed() { // by the program, or because NATS has refused the credentials twice
 			err := nats.ErrConnectionClosed
@@ -33,6 +57,16 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	return nil
+}
+
+// dial makes the connection, or takes that of WithConn. It does not wait until it is connected.
+func (f *Fleet) dial() (err error) {
+	if f.nc = f.cfg.conn; f.nc == nil {
+		if err := f.dialOwn(); err != nil {
+			return err
+		}
+	}
 	if f.cfg.prefix == defaultPrefix {
 		f.js, err = jetstream.New(f.nc)
 	} else {
@@ -41,8 +75,8 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// dial makes the connection, and starts the embedded server if there is one.
-func (f *Fleet) dial() (err error) {
+// dialOwn makes the connection, and starts the embedded server if there is one that does not run.
+func (f *Fleet) dialOwn() (err error) {
 	options := append([]nats.Option{
 		nats.Name("wechatws fleet " + f.name),
 		nats.MaxReconnects(-1),
@@ -66,8 +100,10 @@ func (f *Fleet) dial() (err error) {
 		}),
 	}, f.cfg.nats...)
 	if f.cfg.embedded {
-		if f.embedded, err = startEmbedded(&f.cfg); err != nil {
-			return err
+		if f.embedded == nil {
+			if f.embedded, err = startEmbedded(&f.cfg); err != nil {
+				return err
+			}
 		}
 		options = append(options, nats.InProcessServer(f.embedded), nats.Token(f.cfg.token))
 	}

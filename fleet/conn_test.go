@@ -37,6 +37,7 @@ func (w *world) ownConn(url string, options ...nats.Option) *nats.Conn {
 
 // A connection of the program serves several fleets, and is open when they are closed.
 func TestWithConn(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 	nc := w.ownConn(w.fleet.URL())
 	for _, name := range []string{"one", "two"} {

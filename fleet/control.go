@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/wechatws/wechatws/fleet/internal/names"
+	"github.com/nats-io/nuid"
 )
 
 // Control administers the rooms of a fleet. Its methods may be called from any goroutine. They block
@@ -31,7 +29,7 @@ type Status struct {
 	Worker string `json:"worker,omitempty"`
 	// Session is that worker's session.
 	Session string `json:"session,omitempty"`
-	// Fence is the number of the hold; it grows with each change of the holder.
+	// Fence grows with each change of the holder, and with other changes of the room's shard.
 	Fence uint64 `json:"fence,omitempty"`
 	// Since is when the holder took the room.
 	Since time.Time `json:"since,omitzero"`
@@ -49,157 +47,161 @@ type WorkerStatus struct {
 	Session  string    `json:"session"`
 	Since    time.Time `json:"since"`
 	Draining bool      `json:"draining,omitempty"`
-	Rooms    int       `json:"rooms"` // claimed by it
+	Rooms    int       `json:"rooms"` // that it held when it last renewed its lease
 }
 
 // Add adds a room, which a worker takes at once. It returns [ErrRoomExists], a *wechatws.OptionError
 // about the spec, or an error when the bucket of rooms is 15/16 full: the rest is for
-// [Control.Remove], [Control.Update] and [Control.Move].
+// [Control.Remove], [Control.Update], [Control.Move], and for workers that take rooms.
 func (c Control) Add(ctx context.Context, spec Spec) error {
-	value, err := c.encode(spec)
-	if err != nil {
+	if err := spec.check(); err != nil {
 		return err
 	}
-	if err := c.hasRoom(ctx, len(value)); err != nil {
+	bucket, err := c.hasRoom(ctx)
+	if err == nil {
+		err = c.f.open(ctx, c.f.shard(spec.ID), bucket.Created) // first: a worker holds shards that have a claim
+	}
+	if err != nil {
 		return c.about(spec.ID, err)
 	}
-	return c.about(spec.ID, c.create(ctx, spec.ID, value))
+	value, err := record{Spec: spec, Added: bucket.State.LastSeq}.encode()
+	if err != nil {
+		return c.about(spec.ID, err)
+	}
+	for rev := uint64(0); ; {
+		_, err := c.f.putRoom(ctx, c.f.roomKey(spec.ID), value, rev)
+		if !isWrongRevision(err) {
+			return c.about(spec.ID, err)
+		}
+		r, now, err := c.f.record(ctx, spec.ID)
+		switch {
+		case err == nil && r != nil:
+			err = fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
+		case err == nil && now == rev: // another write is in process
+			pause(ctx, inProcessFor)
+		case err == nil: // it was removed; a message that was sent at that time is not for this one
+			err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(spec.ID)))
+		}
+		if err != nil {
+			return c.about(spec.ID, err)
+		}
+		rev = now
+	}
 }
 
-// create writes the spec of a room that does not exist.
-func (c Control) create(ctx context.Context, room string, value []byte) error {
-	key := specPrefix + names.Token(room)
-	_, err := c.f.putKey(ctx, c.f.rooms, key, value, 0, 0)
-	if !isWrongRevision(err) {
-		return err
-	}
-	m, err := c.f.latest(ctx, key)
-	switch {
-	case err == nil:
-		return ErrRoomExists
-	case !errors.Is(err, jetstream.ErrKeyNotFound):
-		return err
-	}
-	// The room was removed. A message that was sent at that time is not for this one.
-	if err := c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))); err != nil {
-		return err
-	}
-	var rev uint64
-	if m != nil {
-		rev = m.Seq
-	}
-	_, err = c.f.putKey(ctx, c.f.rooms, key, value, rev, 0)
-	if isWrongRevision(err) { // another process was faster
-		return ErrRoomExists
-	}
-	return err
-}
-
-// hasRoom returns an error if another spec of so many bytes would fill the bucket of rooms beyond 15/16.
-// Removing and changing a room writes as well, and NATS refuses all writes to a stream that is full.
-func (c Control) hasRoom(ctx context.Context, bytes int) error {
+// hasRoom returns the bucket of rooms, or an error if it is full up to 15/16: NATS refuses all writes to a
+// stream that is full.
+func (c Control) hasRoom(ctx context.Context) (*jetstream.StreamInfo, error) {
 	s, err := c.f.js.Stream(ctx, "KV_"+c.f.rooms.Bucket())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	info := s.CachedInfo()
-	most := info.Config.MaxBytes - info.Config.MaxBytes/16
-	if most > 0 && info.State.Bytes+uint64(bytes) > uint64(most) {
-		return fmt.Errorf("bucket %s is full: it has %d of at most %d bytes", c.f.rooms.Bucket(), info.State.Bytes, info.Config.MaxBytes)
+	if info.State.Bytes > uint64(info.Config.MaxBytes-info.Config.MaxBytes/16) {
+		return nil, fmt.Errorf("bucket %s is full: it has %d of at most %d bytes", c.f.rooms.Bucket(), info.State.Bytes, info.Config.MaxBytes)
 	}
-	return nil
+	return info, nil
 }
 
 // Update replaces the spec of a room; its holder closes the client and makes one by the new spec. It
 // returns [ErrNoRoom] if there is no such room.
 func (c Control) Update(ctx context.Context, spec Spec) error {
-	value, err := c.encode(spec)
-	if err != nil {
+	if err := spec.check(); err != nil {
 		return err
 	}
-	key := specPrefix + names.Token(spec.ID)
-	m, err := c.f.latest(ctx, key)
-	if err == nil {
-		_, err = c.f.putKey(ctx, c.f.rooms, key, value, m.Seq, 0)
-	}
-	return c.about(spec.ID, err)
+	return c.change(ctx, spec.ID, func(r record) ([]byte, error) {
+		r.Spec = spec
+		return r.encode()
+	})
 }
 
-func (c Control) encode(spec Spec) ([]byte, error) {
-	if err := spec.check(); err != nil {
-		return nil, err
+// change replaces the record of a room by one that is made of it; without one, it is deleted.
+func (c Control) change(ctx context.Context, room string, next func(r record) ([]byte, error)) error {
+	for {
+		r, rev, err := c.existing(ctx, room)
+		if err != nil {
+			return err
+		}
+		value, err := next(*r)
+		if err == nil {
+			_, err = c.f.putRoom(ctx, c.f.roomKey(room), value, rev)
+		}
+		if !isWrongRevision(err) {
+			return c.about(room, err)
+		}
+		pause(ctx, inProcessFor) // it was changed meanwhile, or another write is in process
 	}
-	return json.Marshal(spec)
+}
+
+// existing returns the record of a room and its revision, or ErrNoRoom.
+func (c Control) existing(ctx context.Context, room string) (*record, uint64, error) {
+	r, rev, err := c.f.record(ctx, room)
+	if err == nil && r == nil {
+		err = fmt.Errorf("%w: %q", ErrNoRoom, room)
+	}
+	return r, rev, c.about(room, err)
+}
+
+// encode returns the value of a record whose spec is new.
+func (r record) encode() ([]byte, error) {
+	r.Change = nuid.Next()
+	return json.Marshal(r)
 }
 
 // Remove removes a room: its holder closes the client, and the messages to the room that wait are
 // dropped. It returns their number, or [ErrNoRoom] if there is no such room.
 func (c Control) Remove(ctx context.Context, room string) (undelivered uint64, err error) {
-	token, err := token(room)
-	if err != nil {
+	if err := c.change(ctx, room, func(record) ([]byte, error) { return nil, nil }); err != nil {
 		return 0, err
-	}
-	m, err := c.f.latest(ctx, specPrefix+token)
-	if err == nil {
-		err = c.f.forget(ctx, c.f.rooms, specPrefix+token, m.Seq)
-	}
-	if err == nil {
-		err = c.unpin(ctx, token)
-	}
-	if err != nil {
-		return 0, c.about(room, err)
 	}
 	info, err := c.f.out.Info(ctx, jetstream.WithSubjectFilter(c.f.outSubject(room)))
 	if err != nil {
 		return 0, c.about(room, err)
 	}
 	undelivered = info.State.Subjects[c.f.outSubject(room)]
-	err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room)))
-	if err == nil { // the last holder's fence, which has no maximum age
-		err = c.f.in.Purge(ctx, jetstream.WithPurgeSubject(c.f.inSubject(room, heldToken)))
-	}
-	return undelivered, c.about(room, err)
-}
-
-func (c Control) unpin(ctx context.Context, token string) error {
-	m, err := c.f.latest(ctx, pinPrefix+token)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return c.f.forget(ctx, c.f.rooms, pinPrefix+token, m.Seq)
+	return undelivered, c.about(room, c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(room))))
 }
 
 func (c Control) about(room string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return fmt.Errorf("%w: %q", ErrNoRoom, room)
-	case errors.Is(err, ErrRoomExists):
-		return fmt.Errorf("%w: %q", err, room)
+	if err == nil || errors.Is(err, ErrNoRoom) || errors.Is(err, ErrRoomExists) {
+		return err
 	}
 	return fmt.Errorf("fleet: room %q: %w", room, err)
 }
 
-// Get returns one room, or [ErrNoRoom].
+// Get returns one room, or [ErrNoRoom]. It reads the room and the session of its holder in one request, and
+// the holder's lease, which is in another bucket, in a second one.
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
-	token, err := token(room)
-	if err != nil {
-		return Status{}, err
+	s, l, err := c.f.lookUp(ctx, room)
+	if err == nil && l.record == nil { // or another process has added it, and the replica that was asked is behind
+		if _, rev, err := c.existing(ctx, room); err != nil {
+			return Status{}, err
+		} else {
+			c.f.saw(rev)
+		}
+		s, l, err = c.f.lookUp(ctx, room)
 	}
-	for s, err := range c.look(ctx, token, false) {
-		return s, err
+	switch {
+	case err != nil:
+		return Status{}, c.about(room, err)
+	case l.record == nil:
+		return Status{}, fmt.Errorf("%w: %q", ErrNoRoom, room)
 	}
-	return Status{}, fmt.Errorf("%w: %q", ErrNoRoom, room)
+	v := newView()
+	if session := s.claim.of(l.token).Session; session != "" {
+		m, err := c.f.member(ctx, session)
+		if err != nil {
+			return Status{}, c.about(room, err)
+		}
+		v.members[session] = m
+	}
+	return v.status(s, l), nil
 }
 
 // List returns all rooms, sorted by ID.
 func (c Control) List(ctx context.Context) ([]Status, error) {
 	var list []Status
-	for s, err := range c.look(ctx, "*", false) {
+	for s, err := range c.look(ctx, false, claimPrefix+"*", roomPrefix+"*.*") {
 		if err != nil {
 			return nil, err
 		}
@@ -212,34 +214,33 @@ func (c Control) List(ctx context.Context) ([]Status, error) {
 // Watch returns an iterator over every room, and then over each room that changes, until the loop or
 // ctx ends. Its last pair has the error: the cause of ctx, or the error of NATS. It waits for a NATS
 // that cannot be reached; rooms that are removed during an absence of more than an hour are left out.
-func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] { return c.look(ctx, "*", true) }
+func (c Control) Watch(ctx context.Context) iter.Seq2[Status, error] {
+	return c.look(ctx, true, claimPrefix+"*", roomPrefix+"*.*")
+}
 
-// look yields the rooms as the buckets are now, and if follow is true each change after that.
-func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[Status, error] {
+// look yields the rooms as some keys are now, and if follow is true each change after that.
+func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		v := newView()
-		yielded := map[*place]Status{}
-		next := func(p *place) bool {
-			s := v.status(p)
-			was, known := yielded[p]
-			if !known && s.Removed || known && sameStatus(s, was) {
-				return true
-			}
-			yielded[p] = s
-			return yield(s, nil)
-		}
-		for p, err := range c.f.follow(ctx, c.f.sources(token), &v) {
+		yielded := map[*listing]Status{}
+		for changed, err := range c.f.follow(ctx, c.f.sources(keys...), &v) {
 			if err != nil {
 				yield(Status{}, err)
 				return
 			}
-			changed := maps.Values(v.places)
-			if p != nil {
-				changed = slices.Values([]*place{p})
-			}
-			for p := range changed {
-				if !next(p) {
-					return
+			for _, s := range v.shards {
+				if changed != nil && changed != s {
+					continue
+				}
+				for _, l := range s.rooms {
+					now := v.status(s, l)
+					was, known := yielded[l]
+					if !known && now.Removed || known && sameStatus(now, was) {
+						continue
+					}
+					if yielded[l] = now; !yield(now, nil) {
+						return
+					}
 				}
 			}
 			if !follow {
@@ -249,20 +250,21 @@ func (c Control) look(ctx context.Context, token string, follow bool) iter.Seq2[
 	}
 }
 
-func (v *view) status(p *place) Status {
-	s := Status{Spec: Spec{ID: p.id}, Pinned: p.pin, Removed: p.spec == nil}
-	if p.spec != nil {
-		s.Spec = *p.spec
+func (v *view) status(s *shard, l *listing) Status {
+	status := Status{Spec: Spec{ID: l.id}, Removed: l.record == nil}
+	if l.record != nil {
+		status.Spec, status.Pinned = l.record.Spec, l.record.Pin
 	}
-	if m := v.members[p.claim.Session]; m != nil {
-		s.Worker, s.Session, s.Fence, s.Since = m.Name, m.session, p.claim.rev, p.claim.Since
+	h := s.claim.of(l.token)
+	if m := v.members[h.Session]; m != nil && l.record != nil {
+		status.Worker, status.Session, status.Fence, status.Since = m.Name, m.session, s.fence(l), h.Since
 	}
-	return s
+	return status
 }
 
-// sameStatus compares all fields but Since, which changes with the fence only.
+// sameStatus compares all fields but Fence, which changes with other rooms of the shard, too.
 func sameStatus(a, b Status) bool {
-	return a.Worker == b.Worker && a.Session == b.Session && a.Fence == b.Fence && a.Pinned == b.Pinned &&
+	return a.Worker == b.Worker && a.Session == b.Session && a.Since.Equal(b.Since) && a.Pinned == b.Pinned &&
 		a.Removed == b.Removed && a.Endpoint == b.Endpoint &&
 		fmt.Sprint(a.IDs, a.Options, a.Secrets) == fmt.Sprint(b.IDs, b.Options, b.Secrets)
 }
@@ -270,31 +272,33 @@ func sameStatus(a, b Status) bool {
 // Move moves a room to a worker, which keeps it for as long as the worker runs, and returns when the
 // worker holds it. An empty worker undoes that, and does not wait. Move returns [ErrNoRoom],
 // [ErrNoWorker], or the cause of ctx; then the room is moved nevertheless.
+//
+// Each room that is moved takes space in the claim of its shard, which every worker reads: move few.
 func (c Control) Move(ctx context.Context, room, worker string) error {
-	token, err := token(room)
-	if err != nil {
+	if worker != "" {
+		if _, _, err := c.existing(ctx, room); err != nil {
+			return err
+		}
+		workers, err := c.Workers(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(workers, func(w WorkerStatus) bool { return w.Name == worker && !w.Draining }) {
+			return fmt.Errorf("%w: %q", ErrNoWorker, worker)
+		}
+	}
+	err := c.change(ctx, room, func(r record) ([]byte, error) {
+		r.Pin = worker
+		return json.Marshal(r)
+	})
+	if err != nil || worker == "" {
 		return err
 	}
-	if _, err := c.f.latest(ctx, specPrefix+token); err != nil {
-		return c.about(room, err)
-	}
-	if worker == "" {
-		return c.about(room, c.unpin(ctx, token))
-	}
-	workers, err := c.Workers(ctx)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(workers, func(w WorkerStatus) bool { return w.Name == worker && !w.Draining }) {
-		return fmt.Errorf("%w: %q", ErrNoWorker, worker)
-	}
-	if _, err := c.f.rooms.Put(ctx, pinPrefix+token, []byte(worker)); err != nil {
-		return c.about(room, err)
-	}
-	for s, err := range c.look(ctx, token, true) {
+	for s, err := range c.look(ctx, true, claimKey(c.f.shard(room)), c.f.roomKey(room)) {
 		switch {
 		case err != nil:
 			return c.about(room, err)
+		case s.ID != room:
 		case s.Removed:
 			return fmt.Errorf("%w: %q", ErrNoRoom, room)
 		case s.Worker == worker:
@@ -307,19 +311,15 @@ func (c Control) Move(ctx context.Context, room, worker string) error {
 // Workers returns the workers that have a lease, sorted by name.
 func (c Control) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	v := newView()
-	for _, err := range c.f.follow(ctx, c.f.holders("*"), &v) {
+	for _, err := range c.f.follow(ctx, c.f.sources(), &v) {
 		if err != nil {
 			return nil, err
 		}
 		break
 	}
-	rooms := map[string]int{}
-	for _, p := range v.places {
-		rooms[p.claim.Session]++
-	}
 	list := make([]WorkerStatus, 0, len(v.members))
 	for _, m := range v.members {
-		list = append(list, WorkerStatus{m.Name, m.Host, m.PID, m.session, m.Since, m.Draining, rooms[m.session]})
+		list = append(list, WorkerStatus{m.Name, m.Host, m.PID, m.session, m.Since, m.Draining, m.Rooms})
 	}
 	slices.SortFunc(list, func(a, b WorkerStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Session, b.Session))

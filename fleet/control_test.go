@@ -158,6 +158,7 @@ func TestWatch(t *testing.T) {
 
 // Who watches does not notice that NATS was away.
 func TestWatchOutlivesNATS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := t.TempDir()
 	address := w.address()
@@ -186,6 +187,7 @@ func TestWatchOutlivesNATS(t *testing.T) {
 }
 
 func TestMove(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	control := w.fleet.Control()
 	w.worker("a")
@@ -213,6 +215,7 @@ func TestMove(t *testing.T) {
 }
 
 func TestDrainAndStats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	control := w.fleet.Control()
 	_, err := control.Stats(w.ctx(), "a")
@@ -235,12 +238,13 @@ func TestDrainAndStats(t *testing.T) {
 	assert.Equal(t, 10, s.Open)
 	assert.EqualValues(t, 10, s.Taken)
 	assert.Positive(t, s.Lease)
-	workers, err := control.Workers(w.ctx())
-	require.NoError(t, err)
-	require.Len(t, workers, 1)
+	var workers []fleet.WorkerStatus
+	require.Eventually(t, func() bool { // it says so when it renews its lease
+		workers, err = control.Workers(w.ctx())
+		return err == nil && len(workers) == 1 && workers[0].Rooms == 10
+	}, patience, tick)
 	assert.Equal(t, "a", workers[0].Name)
 	assert.Equal(t, s.Session, workers[0].Session)
-	assert.Equal(t, 10, workers[0].Rooms)
 	assert.False(t, workers[0].Draining)
 
 	w.worker("b")

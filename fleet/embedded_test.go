@@ -14,6 +14,7 @@ import (
 
 // With a Dir all is there after a restart: rooms, messages to them, and messages from them.
 func TestEmbeddedKeepsItsDir(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := filepath.Join(t.TempDir(), "made", "for it")
 	open := func() {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,13 +28,17 @@ type Fleet struct {
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
-	rooms    jetstream.KeyValue   // room.<room>: its spec; pin.<room>: the worker that it was moved to
-	claims   jetstream.KeyValue   // <room>: the session that holds it
+	rooms    jetstream.KeyValue // claim.<shard>: who holds its rooms; room.<shard>.<room>: a record
+	wrote    atomic.Uint64      // the highest revision of rooms that this process has written
+	opened   opened
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
 	cutOff   cutOff
 	clock    serverClock
+
+	mu       sync.Mutex
+	renewing *Fleet // on a connection for renewals; nil before the first Worker.Run
 }
 
 // settled are the settings that all processes must agree on. They are kept in the bucket of rooms.
@@ -40,6 +46,7 @@ type settled struct {
 	Lease time.Duration `json:"lease"`
 	// LeasedBy is the number of buckets of leases, which is that of replicas.
 	LeasedBy   int           `json:"leased_by"`
+	Shards     int           `json:"shards"`
 	Partitions int           `json:"partitions"`
 	KeepIn     time.Duration `json:"keep_in"`
 }
@@ -60,11 +67,8 @@ func (s settled) patience() time.Duration { return max(s.Lease/16, 500*time.Mill
 // server.
 func (s settled) cutOffAfter() time.Duration { return s.Lease / 4 }
 
-// Keys in the bucket of rooms, beside those of rooms.
-const (
-	settledKey  = "fleet"    // the settings
-	boundingKey = "bounding" // exists while a process gives streams their maximum sizes
-)
+// settledKey is the key of the settings in the bucket of rooms.
+const settledKey = "fleet"
 
 // Open connects to a fleet, and creates it if it does not exist. Without [WithNATS], the fleet is
 // inside this process, and gone when the process is.
@@ -125,7 +129,7 @@ func temporary(err error) bool {
 	for _, e := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrStaleConnection,
-		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers, errInterrupted, errBusy,
+		jetstream.ErrJetStreamNotEnabled, nats.ErrNoServers, errInterrupted,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -136,18 +140,23 @@ func temporary(err error) bool {
 
 // make makes the buckets and streams that do not exist.
 func (f *Fleet) make(ctx context.Context) (err error) {
-	if f.rooms, err = f.bucket(ctx, "rooms", "rooms and their specs", maxRooms); err != nil {
+	f.rooms, err = f.bucket(ctx, jetstream.KeyValueConfig{
+		Bucket:      "rooms",
+		Description: "claim.<shard>: who holds its rooms; room.<shard>.<room>: a room and its spec",
+		RePublish: &jetstream.RePublish{
+			Source:      "$KV." + f.name + "-rooms." + roomPrefix + "*.*",
+			Destination: f.name + ".shard.{{wildcard(1)}}.room.{{wildcard(2)}}",
+		},
+	}, maxRooms)
+	if err != nil {
 		return err
 	}
 	if err = f.settle(ctx); err != nil {
 		return err
 	}
-	if f.claims, err = f.bucket(ctx, "claims", "the session that holds each room", maxClaims); err != nil {
-		return err
-	}
 	f.leases = nil
 	for i := range f.settled.LeasedBy {
-		kv, err := f.bucket(ctx, fmt.Sprint("leases-", i+1), "sessions that live", maxLeases)
+		kv, err := f.bucket(ctx, jetstream.KeyValueConfig{Bucket: fmt.Sprint("leases-", i+1), Description: "sessions that live"}, maxLeases)
 		if err != nil {
 			return err
 		}
@@ -167,40 +176,41 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 	}
 	f.out, err = f.stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-out",
-		Description: "messages to rooms that are not written yet: out.<room>",
-		Subjects:    []string{f.name + ".out.>"},
+		Description: "messages to rooms that are not written yet: out.<shard>.<room>",
+		Subjects:    []string{f.name + ".out.*.*"},
 		AllowMsgTTL: true,
-		RePublish:   &jetstream.RePublish{Source: f.name + ".out.>", Destination: f.name + ".wake.>", HeadersOnly: true},
+		RePublish: &jetstream.RePublish{
+			Source:      f.name + ".out.*.*",
+			Destination: f.name + ".shard.{{wildcard(1)}}.out.{{wildcard(2)}}",
+			HeadersOnly: true,
+		},
 	}, bound{"WithMaxOut", f.cfg.maxOut, f.standard(defaultMaxOut), jetstream.DiscardNew})
 	return err
 }
 
-func (f *Fleet) bucket(ctx context.Context, name, what string, maxBytes int64) (jetstream.KeyValue, error) {
-	name = f.name + "-" + name
-	b := bound{standard: f.standard(maxBytes), discard: jetstream.DiscardNew}
-	kv, err := f.js.KeyValue(ctx, name)
+// bucket returns a bucket of the fleet, or creates it. The name of the bucket begins with that of the fleet.
+func (f *Fleet) bucket(ctx context.Context, cfg jetstream.KeyValueConfig, maxBytes int64) (jetstream.KeyValue, error) {
+	cfg.Bucket = f.name + "-" + cfg.Bucket
+	kv, err := f.js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		if f.cfg.existing {
 			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
 		}
-		kv, err = f.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: what, Replicas: f.replicas(), MaxBytes: b.bytes(),
-			LimitMarkerTTL: tombstone, // it also allows keys with a time to live
-		})
+		b := bound{standard: f.standard(maxBytes)}
+		cfg.Replicas, cfg.MaxBytes = f.replicas(), b.bytes()
+		cfg.LimitMarkerTTL = tombstone // it also allows keys with a time to live
+		kv, err = f.js.CreateKeyValue(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrBucketExists) {
-			return kv, b.refused("bucket "+name, b.bytes(), err)
+			return kv, b.refused("bucket "+cfg.Bucket, err)
 		}
-		kv, err = f.js.KeyValue(ctx, name) // another process was faster
+		kv, err = f.js.KeyValue(ctx, cfg.Bucket) // another process was faster
 	}
 	if err != nil {
 		return nil, err
 	}
-	s, err := f.js.Stream(ctx, "KV_"+name)
+	s, err := f.js.Stream(ctx, "KV_"+cfg.Bucket)
 	if err == nil {
 		err = f.replicated(s)
-	}
-	if err == nil {
-		_, err = b.apply(ctx, f, s)
 	}
 	return kv, err
 }
@@ -230,7 +240,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.replicas(), b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return s, b.refused("stream "+cfg.Name, cfg.MaxBytes, err)
+			return s, b.refused("stream "+cfg.Name, err)
 		}
 		s, err = f.js.Stream(ctx, cfg.Name) // another process was faster
 	}
@@ -240,12 +250,13 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	if err := f.replicated(s); err != nil {
 		return nil, err
 	}
+	is := s.CachedInfo().Config
 	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
-		if err := mustBe("WithKeepIn", f.cfg.keepIn, s.CachedInfo().Config.MaxAge); err != nil {
+		if err := mustBe("WithKeepIn", f.cfg.keepIn, is.MaxAge); err != nil {
 			return nil, err
 		}
 	}
-	return b.apply(ctx, f, s)
+	return s, mustBe(b.option, b.asked, is.MaxBytes)
 }
 
 // settle reads the settings of the fleet, or creates them, and compares them with those of this process.
@@ -282,6 +293,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 	return cmp.Or(
 		mustBe("WithReplicas", f.cfg.replicas, f.settled.LeasedBy),
 		mustBe("WithLease", f.cfg.lease, f.settled.Lease),
+		mustBe("WithShards", f.cfg.shards, f.settled.Shards),
 		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
 		mustBe("WithKeepIn", f.cfg.keepIn, f.settled.KeepIn),
 	)
@@ -309,9 +321,14 @@ func (f *Fleet) URL() string {
 	return f.embedded.ClientURL()
 }
 
-// Close ends the connection, unless it is that of [WithConn], and the embedded server. [Worker.Run] and [Handlers.Run] must have
-// returned before. Close waits until the embedded server has stopped. Later calls do nothing.
+// Close ends the connections, but not that of [WithConn], and the embedded server. [Worker.Run] and
+// [Handlers.Run] must have returned before. Close waits until the embedded server has stopped. Later calls do nothing.
 func (f *Fleet) Close() {
+	f.mu.Lock()
+	if f.renewing != nil {
+		f.renewing.nc.Close()
+	}
+	f.mu.Unlock()
 	if f.nc != nil && f.cfg.conn == nil {
 		f.nc.Close()
 	}
@@ -332,6 +349,19 @@ func (f *Fleet) inSubject(room, token string) string {
 	return f.name + ".in." + strconv.Itoa(f.partition(room)) + "." + names.Token(room) + "." + token
 }
 
-func (f *Fleet) outSubject(room string) string { return f.name + ".out." + names.Token(room) }
+// shard returns the shard that a room belongs to.
+func (f *Fleet) shard(room string) int {
+	return placement.Shard(room, f.settled.Shards)
+}
 
-func (f *Fleet) wakeSubject(room string) string { return f.name + ".wake." + names.Token(room) }
+// markerSubject returns the subject of the markers of a shard in the stream from rooms.
+func (f *Fleet) markerSubject(shard int) string {
+	return f.name + ".in." + heldToken + "." + strconv.Itoa(shard)
+}
+
+func (f *Fleet) outSubject(room string) string {
+	return f.name + ".out." + strconv.Itoa(f.shard(room)) + "." + names.Token(room)
+}
+
+// shardSubject returns the beginning of the subjects of what a worker with rooms of a shard is notified of.
+func (f *Fleet) shardSubject(shard int) string { return f.name + ".shard." + strconv.Itoa(shard) }

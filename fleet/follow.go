@@ -15,28 +15,25 @@ import (
 type source struct {
 	kv   jetstream.KeyValue
 	keys []string
-	// see adds a change to a view, and returns the place that it is about, and whether the members
+	// see adds a change to a view, and returns the shard that it is about, and whether the members
 	// have changed.
-	see func(v *view, e *entry) (p *place, members bool)
+	see func(v *view, e *entry) (s *shard, members bool)
 }
 
 // A change is a change of a source.
 type change struct {
-	see func(v *view) (p *place, members bool) // nil: all sources have reported all entries that they had
+	see func(v *view) (s *shard, members bool) // nil: all sources have reported all entries that they had
 	err error                                  // the watch of the source starts again
 }
 
-// sources returns all buckets, restricted to the room with a token, or to all rooms if it is *.
-func (f *Fleet) sources(token string) []source {
-	rooms := source{f.rooms, []string{specPrefix + token, pinPrefix + token}, func(v *view, e *entry) (*place, bool) { return v.seeRoom(e), false }}
-	return append([]source{rooms}, f.holders(token)...)
-}
-
-// holders returns those of the sources that have the holders of rooms.
-func (f *Fleet) holders(token string) []source {
-	list := []source{{f.claims, []string{token}, func(v *view, e *entry) (*place, bool) { return v.seeClaim(e), false }}}
+// sources returns the buckets of leases, and the one of rooms, restricted to some keys.
+func (f *Fleet) sources(keys ...string) []source {
+	var list []source
+	if len(keys) > 0 {
+		list = append(list, source{f.rooms, keys, func(v *view, e *entry) (*shard, bool) { return v.see(e), false }})
+	}
 	for i, kv := range f.leases {
-		list = append(list, source{kv, []string{"*"}, func(v *view, e *entry) (*place, bool) { return nil, v.seeSession(i, e) }})
+		list = append(list, source{kv, []string{"*"}, func(v *view, e *entry) (*shard, bool) { return nil, v.seeSession(i, e) }})
 	}
 	return list
 }
@@ -60,7 +57,7 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 				err := w.run(ctx, func(e *entry) {
 					switch {
 					case e != nil:
-						send(change{see: func(v *view) (*place, bool) { return s.see(v, e) }})
+						send(change{see: func(v *view) (*shard, bool) { return s.see(v, e) }})
 					case incomplete.Add(-1) == 0:
 						send(change{})
 					}
@@ -76,10 +73,10 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 }
 
 // follow keeps a view equal to sources. It yields once when the view is complete, and then after each
-// change, with the place that the change is about, or nil if it may be about any. It waits for a NATS
+// change, with the shard that the change is about, or nil if it may be about any. It waits for a NATS
 // that cannot be reached. An error is in the last pair.
-func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2[*place, error] {
-	return func(yield func(*place, error) bool) {
+func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2[*shard, error] {
+	return func(yield func(*shard, error) bool) {
 		var working sync.WaitGroup
 		defer working.Wait()
 		watching, cancel := context.WithCancel(ctx)
@@ -88,7 +85,7 @@ func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2
 		complete := false
 		var last error
 		for {
-			var p *place
+			var s *shard
 			var c change
 			select {
 			case c = <-changes:
@@ -111,10 +108,10 @@ func (f *Fleet) follow(ctx context.Context, sources []source, v *view) iter.Seq2
 				complete = true
 			default:
 				var members bool
-				p, members = c.see(v)
-				news = p != nil || members
+				s, members = c.see(v)
+				news = s != nil || members
 			}
-			if news && complete && !yield(p, nil) {
+			if news && complete && !yield(s, nil) {
 				return
 			}
 		}

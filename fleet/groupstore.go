@@ -20,7 +20,7 @@ const (
 
 // makeGroups returns the bucket of groups, which it makes if it does not exist.
 func (f *Fleet) makeGroups(ctx context.Context) (jetstream.KeyValue, error) {
-	return f.creating().bucket(ctx, "groups", "positions and processes of groups of handlers", maxGroups)
+	return f.creating().bucket(ctx, jetstream.KeyValueConfig{Bucket: "groups", Description: "positions and processes of groups of handlers"}, maxGroups)
 }
 
 // makeDead makes the stream of dead letters if it does not exist.

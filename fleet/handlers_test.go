@@ -44,6 +44,7 @@ func (w *world) handlers(options ...fleet.HandlersOption) *fleet.Handlers {
 
 // What fails is tried again, and what is behind it in the room waits.
 func TestHandlersTryAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a")
@@ -98,6 +99,7 @@ func TestHandlersTryAgain(t *testing.T) {
 
 // A message whose callback always fails is given up and reported, and those behind it are handled.
 func TestHandlersGiveUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a")
@@ -126,6 +128,7 @@ func TestHandlersGiveUp(t *testing.T) {
 // Each group gets all, each message goes to one of a group, and a group that begins now gets
 // nothing of the past.
 func TestGroups(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(5)
 	w.worker("a")
@@ -176,6 +179,7 @@ func TestGroups(t *testing.T) {
 
 // When one of a group ends in the middle of a message, another one gets it, and at once.
 func TestAnotherHandlerTakesOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a")
@@ -201,6 +205,7 @@ func TestAnotherHandlerTakesOver(t *testing.T) {
 
 // A callback may take longer than the time after which a lost process's partitions are taken.
 func TestASlowHandlerKeepsItsMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
 	w.worker("a")

@@ -40,6 +40,7 @@ func (w *world) connections(n int) map[string]*wstest.Conn {
 // also when there are more messages than are read ahead. Nor does the position: another process
 // handles nothing a second time but the room's messages.
 func TestAFailingRoomHoldsUpItselfOnly(t *testing.T) {
+	t.Parallel()
 	w, a, conns := twoRooms(t)
 	h := w.handlers(fleet.WithAttempts(0), fleet.WithRetryAfter(time.Hour))
 	var mended atomic.Bool

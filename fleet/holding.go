@@ -6,10 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/wechatws/wechatws"
-	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/internal/fence"
 )
 
@@ -22,29 +19,33 @@ const (
 
 // A holding is a room that this worker holds, from the claim until the room is given up.
 type holding struct {
-	worker  *Worker
-	t       *tenure
-	f       *Fleet
-	id      string
-	spec    Spec
-	specRev uint64
-	fence   uint64
+	worker *Worker
+	t      *tenure
+	f      *Fleet
+	id     string
+	spec   Spec
+	change string // of the record
+	fence  uint64
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when run has returned
 
 	client  atomic.Pointer[wechatws.Client]
-	fenced  atomic.Bool // a worker with a higher fence has held the room
+	dialed  func()      // the client is connected or has failed
+	fenced  atomic.Bool // another worker has held the room
 	since   time.Time
-	inbound inbound
 	mailbox mailbox
+
+	inbound inbound
+	lane    *lane
+	sealed  bool // nothing is published any more; it belongs to the goroutine that has its turn in the lane
 }
 
-func newHolding(t *tenure, p *place) *holding {
+func newHolding(t *tenure, s *shard, l *listing) *holding {
 	h := &holding{
-		worker: t.w, t: t, f: t.f, id: p.id, spec: *p.spec, specRev: p.specRev, fence: p.claim.rev,
-		done: make(chan struct{}), since: time.Now(),
+		worker: t.w, t: t, f: t.f, id: l.id, spec: l.record.Spec, change: l.record.Change, fence: s.fence(l),
+		done: make(chan struct{}), since: time.Now(), lane: s.part.lane,
 	}
 	h.ctx, h.cancel = context.WithCancel(t.ctx)
 	h.mailbox.h = h
@@ -72,14 +73,6 @@ func (h *holding) run() {
 	defer close(h.done)
 	defer h.mailbox.wait()
 	defer h.cancel()
-	if err := h.takeOver(); err != nil {
-		h.lost(err)
-		return
-	}
-	woken, err := h.f.nc.ChanSubscribe(h.f.wakeSubject(h.id), h.t.wakes)
-	if err == nil {
-		defer woken.Unsubscribe()
-	} // else the sweep finds the messages
 	for wait := again; h.ctx.Err() == nil; wait = min(2*wait, atMost) {
 		began := time.Now()
 		err := h.connect()
@@ -100,9 +93,15 @@ func (h *holding) run() {
 }
 
 // connect makes a client and keeps it connected until close is called or the client fails permanently.
-func (h *holding) connect() error {
+func (h *holding) connect() (err error) {
+	// A dial costs processor time, on which renewals depend: the worker dials only while they are in time.
+	calm := func(ctx context.Context) error { return h.t.calm(ctx, h.f.settled.Lease*3/4) }
+	if h.dialed, err = h.worker.appetite.admit(h.ctx, calm); err != nil {
+		return err
+	}
+	defer h.dialed()
 	var client *wechatws.Client
-	err := users.Apart(func() (err error) {
+	err = users.Apart(func() (err error) {
 		client, err = h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
 		return err
 	})
@@ -138,7 +137,11 @@ func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Cl
 		return nil, err
 	}
 	c.OnMessageNoCopy(h.publish)
-	c.OnOpen(func(context.Context, wechatws.OpenEvent) { h.mailbox.wake() })
+	dialed := h.dialed
+	c.OnOpen(func(context.Context, wechatws.OpenEvent) {
+		dialed()
+		h.mailbox.wake()
+	})
 	h.client.Store(c)
 	return c, nil
 }
@@ -152,26 +155,11 @@ func (h *holding) guard() error {
 	return h.t.s.guard()
 }
 
-// lost is called when another worker turns out to hold the room. It does not wait.
+// lost is called when another worker turns out to hold the room.
 func (h *holding) lost(err error) {
-	if h.ctx.Err() != nil {
-		return
-	}
-	h.fenced.Store(true)
-	h.worker.report(h.id, err)
-	h.cancel()
-	h.t.working.Go(func() {
-		h.t.post(func() {
-			if p := h.t.place(names.Token(h.id)); p.held == h && !p.busy {
-				h.t.release(p)
-			}
-		})
-	})
-}
-
-// wake makes the mailbox of the room that m is about look for messages.
-func (t *tenure) wake(m *nats.Msg) {
-	if h, ok := t.w.held.Load(m.Subject[len(t.f.name)+len(".wake."):]); ok {
-		h.(*holding).mailbox.wake()
+	if h.ctx.Err() == nil {
+		h.fenced.Store(true)
+		h.worker.report(h.id, err)
+		h.cancel()
 	}
 }

@@ -23,11 +23,10 @@ const (
 	headerConnection = "Fleet-Connection"
 	headerReceived   = "Fleet-Received" // unix ns
 	headerBinary     = "Fleet-Binary"   // also of messages to rooms
+	headerShard      = "Fleet-Shard"    // of markers
 )
 
-// heldToken stands in place of a type in the first message of a new holder, which has its fence. Every
-// message is published under the condition that this is still the last such message of the room, so
-// that the stream itself refuses what a former holder publishes late.
+// heldToken stands in place of a partition in the subjects of markers: see lane.
 const heldToken = "_held"
 
 // longToken stands in place of a type that is too long for a subject: NATS closes a connection that
@@ -45,77 +44,15 @@ func typeToken(kind string, binary bool) string {
 	return longToken
 }
 
-// inbound is a holding's place in the stream of messages from rooms. After the first takeOver only the
-// client's callbacks use it, which run one at a time.
+// inbound is what a holding needs for publishing. It belongs to the client's callbacks, which run one at a
+// time.
 type inbound struct {
-	marker uint64 // the sequence of the message that has the fence of the holding
 	count  uint64 // of messages, for their ids
 	budget budget
 }
 
 // publishing is the timeout of one attempt to publish.
 const publishing = 2 * time.Second
-
-var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
-
-// takeOver publishes the fence. From then on the stream refuses messages of all former holders.
-func (h *holding) takeOver() error {
-	subject := h.f.inSubject(h.id, heldToken)
-	for {
-		err := h.tryTakeOver(subject)
-		switch {
-		case err == nil, errors.Is(err, ErrLeaseLost):
-			return err
-		case h.ctx.Err() != nil:
-			return h.ctx.Err()
-		case !isWrongRevision(err):
-			h.f.log.Warn("cannot take over", "room", h.id, "err", err)
-			pause(h.ctx, 200*time.Millisecond)
-		}
-	}
-}
-
-func (h *holding) tryTakeOver(subject string) error {
-	done, err := h.t.turn(h.ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := h.guard(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(h.ctx, publishing)
-	defer cancel()
-	var last uint64
-	m, err := h.f.lastMessage(ctx, h.f.name+"-in", subject)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
-		return err
-	default:
-		fence, _ := strconv.ParseUint(m.Header.Get(headerFence), 10, 64)
-		if fence > h.fence {
-			return errFenced
-		}
-		if last = m.Seq; fence == h.fence { // published already: with another spec, or the answer was lost
-			h.inbound.marker = last
-			return nil
-		}
-	}
-	held := nats.NewMsg(subject)
-	held.Header.Set(headerFence, strconv.FormatUint(h.fence, 10))
-	held.Header.Set(headerWorker, h.worker.cfg.name)
-	held.Header.Set(headerReceived, strconv.FormatInt(time.Now().UnixNano(), 10))
-	held.Header.Set("Nats-TTL", "never")  // it outlives messages, which have a maximum age,
-	held.Header.Set("Nats-Rollup", "sub") // until the next one replaces it
-	began := time.Now()
-	ack, err := h.f.js.PublishMsg(ctx, held, jetstream.WithExpectLastSequencePerSubject(last))
-	if h.f.reached(began, err) != nil {
-		return err
-	}
-	h.inbound.marker = ack.Sequence
-	return nil
-}
 
 // publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
 // client's next messages wait, and its heartbeat goes on.
@@ -139,23 +76,20 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	}
 	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
 	for began, told := time.Now(), false; ; {
-		err := h.guard()
-		if err == nil {
-			err = h.tryPublish(ctx, msg, id)
-		}
+		err := h.tryPublish(ctx, msg, id)
 		switch {
 		case err == nil:
 			h.worker.counters.in.Add(1)
 			return
 		case ctx.Err() != nil, errors.Is(err, ErrLeaseLost): // the room is being given up
 			h.worker.counters.unpublished.Add(1)
-			return
-		case isWrongRevision(err):
-			if err := h.takeOver(); err != nil {
-				h.worker.counters.unpublished.Add(1)
+			if errors.Is(err, errFenced) {
 				h.lost(err)
-				return
 			}
+			return
+		case isInProcess(err): // a message of another worker with rooms of the shard
+			pause(ctx, inProcessFor)
+		case isWrongRevision(err): // there is another marker
 		case temporary(err):
 			if !told && time.Since(began) > 2*publishing {
 				told = true
@@ -173,8 +107,33 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
+	done, err := h.lane.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if h.sealed {
+		return ErrLeaseLost
+	}
+	if h.lane.marker == 0 {
+		if err := h.lane.find(ctx, false); err != nil {
+			return err
+		}
+	}
+	if err := h.guard(); err != nil {
+		return err
+	}
 	began := time.Now()
-	_, err := h.f.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
-		jetstream.WithExpectLastSequenceForSubject(h.inbound.marker, h.f.inSubject(h.id, heldToken)))
+	_, err = h.f.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequenceForSubject(h.lane.marker, h.lane.subject))
+	switch {
+	case err == nil:
+	case isWrongRevision(err):
+		if !isInProcess(err) {
+			h.lane.marker = 0
+		}
+	default:
+		var refused *jetstream.APIError
+		h.lane.unsettled = h.lane.unsettled || !errors.As(err, &refused)
+	}
 	return h.f.reached(began, err)
 }

@@ -23,7 +23,8 @@ import (
 
 // A claim that comes late is refused.
 func TestALateClaim(t *testing.T) {
-	w, slow := newLateWorld(t, "$KV.wechatws-claims.", "nothing")
+	t.Parallel()
+	w, slow := newLateWorld(t, "$KV.wechatws-rooms.claim.", "nothing")
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	b := w.through(slow).worker("b")
@@ -51,7 +52,8 @@ func TestALateClaim(t *testing.T) {
 
 // A message that a former holder publishes late is refused, by the stream itself.
 func TestALateMessage(t *testing.T) {
-	w, slow := newLateWorld(t, "PUB wechatws.in.", "._held ") // the first message of a holder passes
+	t.Parallel()
+	w, slow := newLateWorld(t, "PUB wechatws.in.", "PUB wechatws.in._held.") // markers pass
 	room := w.roomOf("a", "b")
 	require.NoError(t, w.fleet.Control().Add(w.ctx(), w.spec(room)))
 	w.through(slow).worker("b")
@@ -95,7 +97,8 @@ func (w *world) roomOf(workers ...string) string {
 		hashes = append(hashes, placement.Hash(name))
 	}
 	for n := 0; ; n++ {
-		if room := fmt.Sprint("room", n); placement.Best(placement.Hash(room), hashes) == 0 {
+		room := fmt.Sprint("room", n)
+		if placement.Best(placement.HashOf(placement.Shard(room, 4096)), hashes) == 0 {
 			return room
 		}
 	}

@@ -68,7 +68,8 @@ func (k *leaseKey) forget(ctx context.Context) error {
 	if !live || err != nil {
 		return err
 	}
-	return k.f.forget(ctx, k.f.leases[k.bucket], k.session, rev)
+	_, err = k.f.putKey(ctx, k.f.leases[k.bucket], k.session, nil, rev, 0)
+	return err
 }
 
 // readLease reads a session's key from the leader of one of the buckets. It returns its revision, or
@@ -113,10 +114,15 @@ func since(began time.Time) time.Duration {
 }
 
 // putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for a key that has never
-// existed. The key has a time to live unless ttl is 0.
+// existed. Without a value it deletes the key. The key has a time to live unless ttl is 0.
 func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	m := nats.NewMsg(f.keySubject(kv, key))
 	m.Data = value
+	if len(value) == 0 {
+		m.Header.Set("KV-Operation", "PURGE")
+		m.Header.Set("Nats-Rollup", "sub")
+		ttl = tombstone
+	}
 	options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(rev)}
 	if ttl > 0 {
 		options = append(options, jetstream.WithMsgTTL(ttl))
@@ -132,11 +138,6 @@ func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, v
 // tombstone is how long the marker of a deleted key is kept, for watchers that are late. Markers of
 // rooms and sessions must not accumulate.
 const tombstone = time.Hour
-
-// forget deletes a key.
-func (f *Fleet) forget(ctx context.Context, kv jetstream.KeyValue, key string, rev uint64) error {
-	return kv.Purge(ctx, key, jetstream.LastRevision(rev), jetstream.PurgeTTL(tombstone))
-}
 
 func isWrongRevision(err error) bool {
 	var api *jetstream.APIError

@@ -3,9 +3,11 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +19,7 @@ import (
 // their buckets are back. So buckets may be lost one after the other, each for longer
 // than the lease.
 func TestASessionOutlivesBuckets(t *testing.T) {
+	t.Parallel()
 	const lease = 4 * time.Second
 	f := openWithThreeLeases(t, lease)
 	srv := wstest.NewServer()
@@ -47,7 +50,7 @@ func TestASessionOutlivesBuckets(t *testing.T) {
 			require.False(t, ended && err == nil)
 		}
 		for _, i := range lost {
-			_, err := f.bucket(t.Context(), f.leases[i].Bucket()[len(f.name)+1:], "", maxLeases)
+			_, err := f.bucket(t.Context(), jetstream.KeyValueConfig{Bucket: fmt.Sprint("leases-", i+1)}, maxLeases)
 			require.NoError(t, err)
 		}
 	}
@@ -101,6 +104,7 @@ func TestAKeyThatIsGoneBeforeItsTime(t *testing.T) {
 
 // The session lives on by its other keys, and writes the lost one again. Without any key it ends.
 func TestALostKeyLosesThatKeyOnly(t *testing.T) {
+	t.Parallel()
 	f := openWithThreeLeases(t, 8*time.Second)
 	srv := wstest.NewServer()
 	defer srv.Close()
@@ -154,11 +158,12 @@ func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
 	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
 	require.NoError(t, f.connect(t.Context()))
 	t.Cleanup(f.Close)
-	rooms, err := f.bucket(t.Context(), "rooms", "", maxRooms)
+	require.NoError(t, f.make(t.Context()))
+	three := f.settled
+	three.LeasedBy = 3
+	value, err := json.Marshal(three)
 	require.NoError(t, err)
-	value, err := json.Marshal(settled{Lease: lease, LeasedBy: 3, Partitions: defaultPartitions, KeepIn: defaultKeepIn})
-	require.NoError(t, err)
-	_, err = rooms.Create(t.Context(), settledKey, value)
+	_, err = f.rooms.Put(t.Context(), settledKey, value)
 	require.NoError(t, err)
 	require.NoError(t, f.make(t.Context()))
 	require.Len(t, f.leases, 3)

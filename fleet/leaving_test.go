@@ -67,6 +67,7 @@ func (w *world) deleteConsumers(s jetstream.Stream) error {
 
 // A group's consumer that is not there any more is no sign of a server that is cut off.
 func TestAMissingConsumerLeavesNoServer(t *testing.T) {
+	t.Parallel()
 	w := newStoredWorld(t, 4<<30)
 	l := w.openTwice(fleet.WithPartitions(1))
 	w.add(1)
@@ -86,6 +87,7 @@ func TestAMissingConsumerLeavesNoServer(t *testing.T) {
 // A server that refuses what a full stream cannot take answers, whatever was left without an answer
 // before.
 func TestAFullStreamLeavesNoServer(t *testing.T) {
+	t.Parallel()
 	w := newStoredWorld(t, 4<<30)
 	l := w.openTwice(fleet.WithMaxOut(16 * mib))
 	w.add(1)

@@ -16,6 +16,7 @@ import (
 
 // Messages that are sent while their room is removed do not stay.
 func TestSendsThatRaceWithRemoveLeaveNothing(t *testing.T) {
+	t.Parallel()
 	const rooms = 200
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 	w.add(rooms)
@@ -55,7 +56,7 @@ func TestSendsThatRaceWithRemoveLeaveNothing(t *testing.T) {
 // late stores a message to a room as a Send does that looked the room up long before.
 func (w *world) late(room string) {
 	w.Helper()
-	m := nats.NewMsg("wechatws.out." + room)
+	m := nats.NewMsg(outOf(room))
 	m.Header.Set("Fleet-To", room)
 	m.Data = []byte("late")
 	_, err := w.jetStream().PublishMsg(w.ctx(), m)
@@ -85,7 +86,7 @@ func TestNATSKnowsWhenAMessageExpires(t *testing.T) {
 		time.Millisecond: "1m0s", 1500 * time.Millisecond: "1m1s", time.Hour: "1h1m0s", 1 << 62: "",
 	} {
 		require.NoError(t, w.fleet.Send(w.ctx(), "r0", "hello", fleet.ExpireAfter(after)))
-		m, err := out.GetLastMsgForSubject(w.ctx(), "wechatws.out.r0")
+		m, err := out.GetLastMsgForSubject(w.ctx(), outOf("r0"))
 		require.NoError(t, err)
 		assert.Equal(t, ttl, m.Header.Get("Nats-TTL"), after)
 		assert.Equal(t, after.String(), m.Header.Get("Fleet-Expires"))

@@ -36,6 +36,7 @@ type config struct {
 	tls                *tls.Config // of the listener
 
 	lease         time.Duration
+	shards        int
 	partitions    int
 	keepIn        time.Duration
 	maxIn, maxOut int64
@@ -50,6 +51,8 @@ const (
 	defaultName = "wechatws"
 
 	defaultLease      = 8 * time.Second
+	defaultShards     = 4096
+	mostShards        = 1 << 16
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
 
@@ -100,7 +103,8 @@ func WithNATS(urls string, options ...nats.Option) Option {
 // close it, and the program must not close it before. It must be made with [nats.ReconnectBufSize](-1) and
 // [nats.MaxReconnects](-1). [nats.PingInterval](time.Second) and [nats.MaxPingsOutstanding](2) make it
 // detect a lost server in time for another one to renew leases. The fleet makes it reconnect to another
-// server of its list when the connected one is cut off from the others.
+// server of its list when the connected one is cut off from the others. A worker also renews its lease on
+// it, behind what its rooms send; on those that Open makes, rooms and leases have a connection each.
 func WithConn(nc *nats.Conn) Option {
 	return func(c *config) {
 		c.embedded, c.conn, c.urls, c.nats = false, nc, "", nil
@@ -198,6 +202,16 @@ func WithLease(d time.Duration) Option {
 	}
 }
 
+// WithShards sets the number of shards, 1 to 65536; the default is 4096. Each room belongs to a
+// shard, by its ID, and each shard to a worker. For an even spread the number should be at least 30
+// times that of the workers; a shard may have thousands of rooms.
+func WithShards(n int) Option {
+	return func(c *config) {
+		c.shards = n
+		c.mistakes.check("WithShards", n, wantShards(n))
+	}
+}
+
 // WithPartitions sets how many messages from rooms may be handled at the same time, by all
 // handlers of a group together, 1 to 256; the default is 16. Messages of one room are never
 // handled at the same time.
@@ -285,6 +299,7 @@ func (c *config) settings() settled {
 	return settled{
 		Lease:      cmp.Or(c.lease, defaultLease),
 		LeasedBy:   cmp.Or(c.replicas, 1),
+		Shards:     cmp.Or(c.shards, defaultShards),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
 	}
@@ -300,6 +315,7 @@ func (s settled) wrong() (name string, value any, want string) {
 	}{
 		{"Lease", s.Lease, wantLease(s.Lease)},
 		{"Replicas", s.LeasedBy, wantReplicas(s.LeasedBy)},
+		{"Shards", s.Shards, wantShards(s.Shards)},
 		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
 		{"KeepIn", s.KeepIn, wantKeepIn(s.KeepIn)},
 	} {
@@ -323,6 +339,8 @@ func wantLease(d time.Duration) string {
 }
 
 func wantReplicas(n int) string { return unless(n == 1 || n == 3 || n == 5, "must be 1, 3 or 5") }
+
+func wantShards(n int) string { return unless(n >= 1 && n <= mostShards, "must be 1 to 65536") }
 
 func wantPartitions(n int) string { return unless(n >= 1 && n <= 256, "must be 1 to 256") }
 

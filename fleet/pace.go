@@ -5,8 +5,7 @@ import "time"
 // pacing is the interval at which rooms that are due are handed over.
 const pacing = 20 * time.Millisecond
 
-// A pace says how many rooms are to be handed over. A tick that a busy process misses is caught up by the
-// next one.
+// A pace says how many rooms are to be handed over.
 type pace struct {
 	at  time.Time // until then all rooms that were due are counted
 	due float64   // rooms that are due and not handed over
@@ -14,8 +13,10 @@ type pace struct {
 
 // tick adds the rooms that are due since the last tick, at a rate of rooms a second.
 func (p *pace) tick(now time.Time, rate float64) {
-	rate = min(rate, 1e9)                                         // any number times the rate is a number
-	p.due = min(p.due+rate*now.Sub(p.at).Seconds(), max(rate, 1)) // at most those of a second
+	rate = min(rate, 1e9) // any number times the rate is a number
+	// Of the ticks that a busy process has missed, a few are caught up. More rooms at once would be empty
+	// for longer.
+	p.due = min(p.due+rate*now.Sub(p.at).Seconds(), max(5*rate*pacing.Seconds(), 1))
 	p.at = now
 }
 

@@ -162,6 +162,7 @@ func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 // A message to a room that its client can never write is reported, counted and removed, and
 // what is behind it is written.
 func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	for name, one := range map[string]struct {
 		put  func(w *world) error
 		told string
@@ -175,17 +176,17 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more"},
 		"headers that are none": {func(w *world) error {
 			const headers = "NATS/1.0\r\nno header\r\n\r\n"
-			return w.raw(fmt.Sprintf("HPUB wechatws.out.r0 %d %d\r\n%s\r\n", len(headers), len(headers), headers))
+			return w.raw(fmt.Sprintf("HPUB "+outOf("r0")+" %d %d\r\n%s\r\n", len(headers), len(headers), headers))
 		}, "could not decode headers"},
 		"not UTF-8": {func(w *world) error {
-			m := nats.NewMsg("wechatws.out.r0")
+			m := nats.NewMsg(outOf("r0"))
 			m.Header.Set("Fleet-To", "r0")
 			m.Data = []byte("\xff")
 			_, err := w.jetStream().PublishMsg(w.ctx(), m)
 			return err
 		}, "not valid UTF-8"},
 		"not stored by Send": {func(w *world) error {
-			_, err := w.jetStream().Publish(w.ctx(), "wechatws.out.r0", []byte("{}"))
+			_, err := w.jetStream().Publish(w.ctx(), outOf("r0"), []byte("{}"))
 			return err
 		}, "not sent to this room by Send"},
 	} {
@@ -227,7 +228,7 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 // matched returns a function that writes a message to a room whose Match is as given.
 func matched(match string) func(w *world) error {
 	return func(w *world) error {
-		m := nats.NewMsg("wechatws.out.r0")
+		m := nats.NewMsg(outOf("r0"))
 		m.Header.Set("Fleet-To", "r0")
 		m.Header.Set("Fleet-Match", match)
 		m.Data = []byte("{}")
@@ -275,4 +276,9 @@ func (w *world) raw(text string) error {
 		}
 	}
 	return nil
+}
+
+// outOf returns the subject of messages to a room.
+func outOf(room string) string {
+	return "wechatws.out." + shardOf(room) + "." + room
 }

@@ -2,6 +2,8 @@ package fleet_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,10 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// Of a room that is removed nothing is left among the claims, whatever became of its holder.
+// Of a room that is removed nothing is left in any claim, whatever became of its holder.
 func TestNothingIsLeftOfARoom(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const lease = 2 * time.Second
 	server, err := fleet.Open(w.ctx(), fleet.WithListen("127.0.0.1:0", ""), fleet.WithLease(lease))
@@ -24,13 +28,27 @@ func TestNothingIsLeftOfARoom(t *testing.T) {
 	defer nc.Close()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
-	claims, err := js.KeyValue(w.ctx(), "wechatws-claims")
+	rooms, err := js.KeyValue(w.ctx(), "wechatws-rooms")
 	require.NoError(t, err)
 	w.fleet = server
-	room := w.roomOf("a", "b")
-	left := func() bool { // a key that is there
-		_, err := claims.Get(w.ctx(), room)
-		return err == nil
+	room := w.roomOf("b", "a")
+	apart := func() bool {
+		claim, err := rooms.Get(w.ctx(), fmt.Sprint("claim.", placement.Shard(room, 4096)))
+		return err == nil && strings.Contains(string(claim.Value()), room)
+	}
+	left := func() bool { // in any key
+		watch, err := rooms.WatchAll(w.ctx(), jetstream.IgnoreDeletes())
+		require.NoError(t, err)
+		defer watch.Stop()
+		for e := range watch.Updates() {
+			if e == nil {
+				return false
+			}
+			if strings.Contains(e.Key()+string(e.Value()), room) {
+				return true
+			}
+		}
+		return false
 	}
 
 	for what, lose := range map[string]func(holder *running, connection *fleet.Fleet){
@@ -47,15 +65,18 @@ func TestNothingIsLeftOfARoom(t *testing.T) {
 			ctx := w.ctx()
 			holder := w.unsupervised("a")
 			require.NoError(t, server.Control().Add(ctx, w.spec(room)))
-			w.conn(room)
+			require.Eventually(t, func() bool { s, err := server.Control().Get(ctx, room); return err == nil && s.Worker == "a" }, patience, tick)
+			w.fleet = server
+			b := w.worker("b") // which the shard belongs to
+			require.NoError(t, server.Control().Move(ctx, room, "a"))
+			require.Eventually(t, func() bool { return apart() }, patience, tick)
 			require.True(t, left())
 			lose(holder, connection)
 			_, err = server.Control().Remove(ctx, room)
 			require.NoError(t, err)
-			w.fleet = server
-			w.worker("b")
 			require.Eventually(t, func() bool { return !left() }, patience, tick)
 			holder.stop()
+			b.stop()
 		})
 	}
 }

@@ -141,20 +141,12 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	if err != nil {
 		return fmt.Errorf("fleet: the message to room %q cannot be encoded: %w", room, err)
 	}
-	token, err := token(room)
-	if err != nil {
+	if _, _, err := f.Control().existing(ctx, room); err != nil {
 		return err
-	}
-	asked := time.Now()
-	if _, err := f.latest(ctx, specPrefix+token); errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("%w: %q", ErrNoRoom, room)
-	} else if err != nil {
-		_ = f.reached(asked, err) // an answer is no evidence: a leader that is cut off gives one
-		return fmt.Errorf("fleet: room %q cannot be looked up: %w", room, err)
 	}
 	m := nats.NewMsg(f.outSubject(room))
 	m.Data = out.Data
-	m.Header.Set(headerTo, token)
+	m.Header.Set(headerTo, names.Token(room))
 	if out.Binary {
 		m.Header.Set(headerBinary, "1")
 	}
@@ -173,7 +165,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		}
 	}
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(token+"."+names.Token(s.id)))
+		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+names.Token(s.id)))
 	}
 	began := time.Now()
 	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reached(began, err) != nil {

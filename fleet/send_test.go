@@ -167,6 +167,7 @@ func TestMessageID(t *testing.T) {
 }
 
 func TestSendsThatCannotBe(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
 	for option, o := range map[string]fleet.SendOption{

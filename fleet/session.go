@@ -23,6 +23,8 @@ type session struct {
 
 	over chan struct{} // closed when the worker must close its rooms
 
+	rooms func() int // how many the worker holds
+
 	mu   sync.Mutex
 	self member        // the value of the keys
 	news chan struct{} // receives when self has changed
@@ -31,9 +33,9 @@ type session struct {
 var errKeyLost = errors.New("NATS has lost a key of the lease")
 
 // newSession makes a session, with the first of its keys. It waits for NATS until ctx ends.
-func (f *Fleet) newSession(ctx context.Context, self member) (*session, error) {
+func (f *Fleet) newSession(ctx context.Context, self member, rooms func() int) (*session, error) {
 	for first := 0; ; first++ {
-		s := &session{f: f, id: nuid.Next(), next: first % len(f.leases), self: self, over: make(chan struct{}), news: make(chan struct{}, 1)}
+		s := &session{f: f, id: nuid.Next(), next: first % len(f.leases), self: self, rooms: rooms, over: make(chan struct{}), news: make(chan struct{}, 1)}
 		for bucket := range f.leases {
 			s.keys = append(s.keys, newLeaseKey(f, bucket, s.id))
 		}
@@ -182,6 +184,7 @@ func (s *session) turn() *leaseKey {
 func (s *session) value() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.self.Rooms = s.rooms()
 	value, err := json.Marshal(s.self)
 	if err != nil {
 		panic(err) // text, numbers and a time

@@ -15,6 +15,7 @@ import (
 // A worker that has lost NATS leaves its rooms before its lease runs out, sends nothing more, and takes
 // the rooms again when NATS is back.
 func TestAWorkerWithoutNATSLeavesItsRooms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const lease = 2 * time.Second
 	dir := t.TempDir()

@@ -26,17 +26,19 @@ func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
 		told     []string // setting, value, what would be right
 	}{
 		{`{"type":"io.nats.jetstream.api.v1.account_info_response"}`, []string{"Lease", "0s", "2 s or longer"}},
-		{`{"lease":1000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "1s", "2 s or longer"}},
-		{`{"lease":2900000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2.9s", "whole seconds"}},
-		{`{"lease":301000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "5m1s", "5 minutes or shorter"}},
-		{`{"lease":9223372036000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2562047h", "5 minutes or shorter"}},
-		{`{"lease":-8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "-8s", "2 s or longer"}},
-		{`{"lease":8000000000,"leased_by":0,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "0", "1, 3 or 5"}},
-		{`{"lease":8000000000,"leased_by":9,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "9", "1, 3 or 5"}},
-		{`{"lease":8000000000,"leased_by":1,"partitions":0,"keep_in":86400000000000}`, []string{"Partitions", "0", "1 to 256"}},
-		{`{"lease":8000000000,"leased_by":1,"partitions":1000000000,"keep_in":86400000000000}`, []string{"Partitions", "1000000000", "1 to 256"}},
-		{`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":-1}`, []string{"KeepIn", "-1ns", "a minute or longer"}},
-		{`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":9223372036854775807}`, []string{"KeepIn", "2562047h", "10 years (87600 h) or shorter"}},
+		{`{"lease":1000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "1s", "2 s or longer"}},
+		{`{"lease":2900000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2.9s", "whole seconds"}},
+		{`{"lease":301000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "5m1s", "5 minutes or shorter"}},
+		{`{"lease":9223372036000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "2562047h", "5 minutes or shorter"}},
+		{`{"lease":-8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Lease", "-8s", "2 s or longer"}},
+		{`{"lease":8000000000,"leased_by":0,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "0", "1, 3 or 5"}},
+		{`{"lease":8000000000,"leased_by":9,"shards":4096,"partitions":16,"keep_in":86400000000000}`, []string{"Replicas", "9", "1, 3 or 5"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":0,"partitions":16,"keep_in":86400000000000}`, []string{"Shards", "0", "1 to 65536"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":65537,"partitions":16,"keep_in":86400000000000}`, []string{"Shards", "65537", "1 to 65536"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":0,"keep_in":86400000000000}`, []string{"Partitions", "0", "1 to 256"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":1000000000,"keep_in":86400000000000}`, []string{"Partitions", "1000000000", "1 to 256"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":-1}`, []string{"KeepIn", "-1ns", "a minute or longer"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":9223372036854775807}`, []string{"KeepIn", "2562047h", "10 years (87600 h) or shorter"}},
 		{`{"lease":"8s"}`, []string{"cannot be read"}},
 		{`no JSON`, []string{"cannot be read"}},
 	} {
@@ -163,13 +165,14 @@ func TestOpenRefusesSettingsThatDiffer(t *testing.T) {
 	}
 	refused("WithReplicas", "at most 1, the replicas of stream KV_wechatws-rooms", fleet.WithReplicas(3))
 	refused("WithLease", "must be 8s", fleet.WithLease(9*time.Second))
+	refused("WithShards", "must be 4096", fleet.WithShards(4095))
 	refused("WithPartitions", "must be 16", fleet.WithPartitions(17))
 	refused("WithKeepIn", "must be 24h0m0s", fleet.WithKeepIn(time.Hour))
-	accepted(fleet.WithReplicas(1), fleet.WithLease(8*time.Second), fleet.WithPartitions(16), fleet.WithKeepIn(24*time.Hour))
+	accepted(fleet.WithReplicas(1), fleet.WithLease(8*time.Second), fleet.WithShards(4096), fleet.WithPartitions(16), fleet.WithKeepIn(24*time.Hour))
 
-	settle(`{"lease":8000000000,"leased_by":3,"partitions":16,"keep_in":86400000000000}`)
+	settle(`{"lease":8000000000,"leased_by":3,"shards":4096,"partitions":16,"keep_in":86400000000000}`)
 	refused("WithReplicas", "must be 3, with which the fleet was made", fleet.WithReplicas(1))
-	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":86400000000000}`)
+	settle(`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000}`)
 	js := w.jetStream()
 	in, err := js.Stream(w.ctx(), "wechatws-in")
 	require.NoError(t, err)
@@ -178,6 +181,6 @@ func TestOpenRefusesSettingsThatDiffer(t *testing.T) {
 	_, err = js.UpdateStream(w.ctx(), config)
 	require.NoError(t, err)
 	refused("WithKeepIn", "must be 1h0m0s", fleet.WithKeepIn(24*time.Hour))
-	settle(`{"lease":8000000000,"leased_by":1,"partitions":16,"keep_in":3600000000000}`)
+	settle(`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":3600000000000}`)
 	accepted(fleet.WithKeepIn(time.Hour))
 }

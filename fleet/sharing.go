@@ -332,7 +332,7 @@ func (s *sharing) leave(ctx context.Context) {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishing)
 	defer cancel()
 	if s.rev > 0 {
-		if err := s.h.f.forget(ending, s.h.groups, s.h.memberKey(s.h.name), s.rev); err != nil {
+		if _, err := s.h.f.putKey(ending, s.h.groups, s.h.memberKey(s.h.name), nil, s.rev, 0); err != nil {
 			s.h.f.log.Warn("other processes of the group must wait for this one", "group", s.h.group, "err", err)
 		}
 	}

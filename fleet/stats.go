@@ -22,7 +22,8 @@ type WorkerStats struct {
 	Ready   bool          // see Worker.Ready
 	Rooms   int           // held now
 	Open    int           // of these, with an open connection
-	Known   int           // of the whole fleet, held or not, as last known to the worker
+	Shards  int           // of which it holds rooms, or may
+	Unheld  int           // shards of the whole fleet that no worker holds, as last known to this one
 
 	Taken       int64 // rooms that it began to hold
 	Released    int64 // rooms that it handed over or gave up
@@ -41,7 +42,7 @@ type WorkerStats struct {
 func (w *Worker) Stats() WorkerStats {
 	c := &w.counters
 	s := WorkerStats{
-		Name: w.cfg.name, Ready: w.Ready(), Known: int(w.known.Load()),
+		Name: w.cfg.name, Ready: w.Ready(), Shards: int(w.shards.Load()), Unheld: int(w.unheld.Load()),
 		Taken: c.taken.Load(), Released: c.released.Load(), In: c.in.Load(), Unpublished: c.unpublished.Load(), OverBudget: c.overBudget.Load(),
 		Out: c.out.Load(), Expired: c.expired.Load(), Undeliverable: c.undeliverable.Load(), Errors: c.errors.Load(),
 	}
@@ -68,7 +69,7 @@ func (w *Worker) Clients(fn func(room string, c *wechatws.Client) bool) {
 	})
 }
 
-// Ready reports whether the worker has a lease, knows all rooms, and does not drain.
+// Ready reports whether the worker has a lease, knows all shards, and does not drain.
 func (w *Worker) Ready() bool {
 	s := w.leased.Load()
 	if s == nil || !w.synced.Load() || s.left() <= 0 {

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -32,19 +31,9 @@ func (f *Fleet) lastInBucket(ctx context.Context, kv jetstream.KeyValue, key str
 	return f.lastMessage(ctx, "KV_"+kv.Bucket(), "$KV."+kv.Bucket()+"."+key)
 }
 
-// latest returns a key of the bucket of rooms as its leader has it, or ErrKeyNotFound. What another
-// process has written before is in it.
-func (f *Fleet) latest(ctx context.Context, key string) (*stored, error) {
-	m, err := f.lastInBucket(ctx, f.rooms, key)
-	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.marker() {
-		return m, jetstream.ErrKeyNotFound
-	}
-	return m, err
-}
-
-// marker reports whether a message of a bucket is about the end of its key.
-func (m *stored) marker() bool {
-	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
+// isMarker reports whether a message of a bucket with these headers is about the end of its key.
+func isMarker(h nats.Header) bool {
+	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 
 // nextMessage returns the first message with a subject at a sequence or behind it.

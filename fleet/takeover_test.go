@@ -81,6 +81,7 @@ func (w *world) untilAcknowledged() {
 // When a process is lost, the contexts of its callbacks end, and then another one takes its partitions: a
 // room's callbacks never run in both. What the lost one had acknowledged is not handled again.
 func TestTheRoomsOfALostProcess(t *testing.T) {
+	t.Parallel()
 	w, _, conns := twoRooms(t)
 	var running atomic.Int32
 	calls, begun := make(chan string, 100), make(chan bool, 1)
@@ -113,6 +114,7 @@ func TestTheRoomsOfALostProcess(t *testing.T) {
 
 // A process with a shorter time does not take the partitions of one with a longer time before that.
 func TestEachProcessHasItsOwnTimeToBeTakenOver(t *testing.T) {
+	t.Parallel()
 	w, _, conns := twoRooms(t)
 	begun := make(chan time.Time, 10)
 	callback := func(ctx context.Context, _ fleet.Message) error {
@@ -131,6 +133,7 @@ func TestEachProcessHasItsOwnTimeToBeTakenOver(t *testing.T) {
 // A message that kills its process again and again is a dead letter in the end, and the others of its
 // partition are handled.
 func TestAMessageThatKillsItsProcess(t *testing.T) {
+	t.Parallel()
 	w, _, conns := twoRooms(t)
 	var killed atomic.Int32
 	kill, others := make(chan bool, 1), make(chan string, 100)
@@ -172,6 +175,7 @@ func TestAMessageThatKillsItsProcess(t *testing.T) {
 
 // Partitions are shared evenly, also when processes come and go, and each message is handled once.
 func TestPartitionsAreShared(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
 	w.add(40)
 	a := w.worker("a")
@@ -230,6 +234,7 @@ func TestPartitionsAreShared(t *testing.T) {
 
 // Handlers survive the loss of whatever they have in NATS, go on where they were, and report it.
 func TestHandlersOutliveWhatTheyHaveInNATS(t *testing.T) {
+	t.Parallel()
 	for _, one := range []struct {
 		what   string
 		lose   func(w *world) error

@@ -15,8 +15,8 @@ const (
 	// sweeping is the interval at which the worker looks for messages to rooms whose notification was
 	// lost.
 	sweeping = 15 * time.Second
-	// askingAtOnce is how many rooms send requests to NATS at the same time, when they are taken and
-	// when they look for messages. NATS answers such requests one after the other. Of thousands at
+	// askingAtOnce is how many shards and rooms send requests to NATS at the same time, when they are
+	// taken and when they look for messages. NATS answers such requests one after the other. Of thousands at
 	// once most would time out and be repeated, NATS would be busy with answers that come too late,
 	// and renewals of the lease would time out as well. It does not limit how many connections to
 	// rooms are being opened.
@@ -27,32 +27,36 @@ const (
 // waits for NATS or for a client runs on a goroutine of its own, which posts the result.
 type tenure struct {
 	view
-	w     *Worker
-	f     *Fleet
-	s     *session
-	ctx   context.Context // of held rooms
-	me    *member
-	deaf  func() // ends answer
-	posts chan func()
-	quit  chan struct{} // closed when posts is not read any more
-	slots chan struct{} // has capacity askingAtOnce
-	wakes chan *nats.Msg
+	w       *Worker
+	f       *Fleet
+	s       *session
+	ctx     context.Context // of held rooms
+	me      *member
+	deaf    func() // ends answer
+	posts   chan func()
+	quit    chan struct{}  // closed when posts is not read any more
+	slots   chan struct{}  // has capacity askingAtOnce
+	notices chan *nats.Msg // of held shards
 
 	field    field
-	touched  []*place
-	moved    bool // members or pins have changed
+	touched  []*shard
+	moved    bool // members have changed
 	complete bool // the view has everything
 	settled  bool
 	draining bool
-	leaving  []*place
+	leaving  []*shard     // those of which rooms wait to be handed over
 	mover    *time.Ticker // calls handOver; nil while leaving is empty
 	pace     pace
 	deadline time.Time // of draining
-	busy     int       // claims and releases under way
+	busy     int       // shards and rooms of which work is under way
 	working  sync.WaitGroup
 	suspects map[string]bool // sessions that lookFor is reading
 
-	spreading bool // spreadLeases is running
+	spreading bool      // spreadLeases is running
+	full      bool      // it takes no more shards: see WithMaxRooms
+	fullUntil time.Time // at least
+	rereading bool      // shards are being read again
+	readAt    uint64    // the highest revision that rooms were read at
 }
 
 // tenure holds rooms under a session until it is lost or the worker has drained. It reports whether the
@@ -63,7 +67,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	t := &tenure{
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
-		wakes: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
+		notices: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -92,11 +96,13 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 func (t *tenure) run() (drained bool) {
 	watching, unwatch := context.WithCancel(t.ctx)
 	defer unwatch()
-	changes := t.f.watch(watching, &t.working, t.f.sources("*"))
+	changes := t.f.watch(watching, &t.working, t.f.sources(claimPrefix+"*"))
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
 	sweep := time.NewTicker(sweeping)
 	defer sweep.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	defer t.stopMover()
 	t.deaf = t.answer()
 	drain := t.w.drained
@@ -116,8 +122,11 @@ func (t *tenure) run() (drained bool) {
 			t.s.settle()
 			t.spread()
 			t.sweep()
-		case m := <-t.wakes:
-			t.wake(m)
+		case m := <-t.notices:
+			t.notice(m)
+		case <-second.C:
+			t.fill()
+			t.reread()
 		case <-sweep.C:
 			t.sweep()
 			t.spread()
@@ -138,16 +147,14 @@ func (t *tenure) run() (drained bool) {
 			return true
 		}
 		t.settle()
-		if t.draining && t.busy == 0 && t.holding() == 0 && len(t.leaving) == 0 {
+		if t.draining && t.busy == 0 && t.w.shards.Load() == 0 {
 			return true
 		}
 	}
 }
 
-func (t *tenure) holding() (n int) {
-	t.w.held.Range(func(any, any) bool { n++; return true })
-	return n
-}
+// holding returns the number of held rooms.
+func (t *tenure) holding() int { return int(t.w.rooms.Load()) }
 
 // post makes the tenure's goroutine call do, unless the tenure is over.
 func (t *tenure) post(do func()) {
@@ -165,22 +172,21 @@ func (t *tenure) see(c change) {
 	case c.see == nil:
 		t.complete, t.moved = true, true
 	default:
-		p, members := c.see(&t.view)
+		s, members := c.see(&t.view)
 		t.moved = t.moved || members
-		if p != nil {
-			p.best = t.field.best(p)
-			t.touch(p)
+		if s != nil {
+			t.touch(s)
 		}
 	}
 }
 
-// free reports whether a worker may claim a room that has this claim.
-func (t *tenure) free(c claim) bool {
+// free reports whether what a session holds may be claimed.
+func (t *tenure) free(session string) bool {
 	switch {
-	case c.Session == "" || t.gone[c.Session]:
+	case session == "" || t.gone[session]:
 		return true
-	case t.members[c.Session] == nil:
-		t.lookFor(c.Session)
+	case t.members[session] == nil:
+		t.lookFor(session)
 	}
 	return false
 }
@@ -210,92 +216,139 @@ func (t *tenure) lookFor(session string) {
 	})
 }
 
-func (t *tenure) touch(p *place) { t.touched = append(t.touched, p) }
+func (t *tenure) touch(s *shard) { t.touched = append(t.touched, s) }
 
-// settle decides about all rooms that have changed.
+// settle decides about all shards that have changed. If members have changed that is about all shards, and
+// about no room of a shard of which this worker holds none.
 func (t *tenure) settle() {
 	if !t.complete || !t.settled && !t.draining {
 		return
 	}
 	t.w.synced.Store(true)
-	t.w.known.Store(int64(t.rooms))
 	if t.moved {
 		t.moved = false
 		t.me = t.members[t.s.id]
 		t.field = newField(t.candidates())
-		claimed := map[string]bool{}
-		for _, p := range t.places {
-			p.best = t.field.best(p)
-			t.touch(p)
-			if t.gone[p.claim.Session] {
-				claimed[p.claim.Session] = true
-			}
+		for _, s := range t.shards {
+			t.touch(s)
 		}
-		t.gone = claimed // no claim names the others any more
 	}
 	for len(t.touched) > 0 {
 		list := t.touched
 		t.touched = nil
-		for _, p := range list {
-			t.decide(p)
+		for _, s := range list {
+			t.decide(s)
 		}
 	}
+	t.fill()
 	t.schedule()
 }
 
-// decide starts the next step for a room towards the worker that should hold it.
-func (t *tenure) decide(p *place) {
-	if p.busy {
+// decide starts the next step for a shard towards the workers that should hold it and its rooms.
+func (t *tenure) decide(s *shard) {
+	if unheld := t.members[s.claim.Session] == nil && s.claim.rev > 0; unheld != s.unheld {
+		if s.unheld = unheld; unheld {
+			t.w.unheld.Add(1)
+		} else {
+			t.w.unheld.Add(-1)
+		}
+	}
+	if s.busy {
 		return
 	}
-	mine := p.claim.Session == t.s.id
-	wanted := p.spec != nil && !t.draining && p.best != nil && p.best == t.me
-	switch h := p.held; {
-	case h != nil && !mine: // impossible while the lease lives
-		t.f.log.Error("another worker has claimed a room that this worker holds", "room", p.id, "by", p.claim.Worker)
-		t.release(p)
-	case h != nil && p.spec == nil:
-		t.release(p)
-	case h != nil && !wanted:
-		t.leave(p)
-	case h != nil && h.specRev != p.specRev:
-		t.reopen(p)
-	case h == nil && wanted && mine:
-		t.hold(p)
-	case h == nil && mine:
-		t.release(p)
-	case h == nil && wanted && t.free(p.claim):
-		t.take(p)
-	case h == nil && p.spec == nil && p.claim.kept:
-		if p.best == t.me && p.best != nil && t.free(p.claim) {
-			t.forget(p)
+	s.best = t.field.best(s)
+	mine, wanted := s.claim.Session == t.s.id, s.best == t.me && t.me != nil && !t.draining && !t.full
+	lost := mine && s.claim.garbled // or a session that does not live holds rooms of a shard that this worker holds
+	if mine {
+		for _, h := range s.claim.Apart {
+			lost = lost || h.Session != t.s.id && t.free(h.Session)
 		}
-	case h == nil && p.spec == nil && p.pin == "":
-		delete(t.places, p.token)
+	}
+	switch {
+	case s.claim.blind:
+		if wanted {
+			t.wait(s)
+		}
+	case lost, !mine && wanted && s.claim.rev > 0 && t.free(s.claim.Session):
+		t.take(s)
+	case !s.claim.names(t.s.id):
+		if s.part != nil && t.closed(s) {
+			t.exit(s)
+		}
+	case s.part == nil || !s.part.ready || s.force:
+		t.enter(s)
+	case s.refused:
+		if s.best = t.field.free.best(s); s.best == t.me {
+			s.best = nil
+		}
+		t.pass(s, nil, true)
+	default:
+		for token, h := range s.claim.Apart {
+			if h.Session == t.s.id {
+				s.room(token) // also of a room that was removed
+			}
+		}
+		for _, l := range s.rooms {
+			t.decideRoom(s, l)
+		}
+		t.leave(s)
 	}
 }
 
-// begin marks a room as busy and calls work on a goroutine of its own. The tenure's goroutine calls the
-// function that work returns.
-func (t *tenure) begin(p *place, work func() (end func())) {
-	p.busy = true
+// decideRoom starts the next step for a room of a shard of which this worker holds rooms.
+func (t *tenure) decideRoom(s *shard, l *listing) {
+	mine, wanted := s.claim.of(l.token).Session == t.s.id, l.record != nil && t.to(s, l) == t.me && t.me != nil && !t.draining
+	switch h := l.held; {
+	case l.busy:
+	case h != nil && (!mine || l.record == nil || h.change != l.record.Change):
+		t.close(s, l) // and holds it again if it has another spec
+	case h == nil && mine && wanted:
+		t.hold(s, l)
+	}
+}
+
+// closed closes all rooms of a shard, and reports whether all are closed.
+func (t *tenure) closed(s *shard) bool {
+	all := true
+	for _, l := range s.rooms {
+		if l.held != nil && !l.busy { // impossible while the lease lives
+			t.f.log.Error("another worker has claimed a room that this worker holds", "room", l.id, "by", s.claim.of(l.token).Session)
+			t.close(s, l)
+		}
+		all = all && l.held == nil
+	}
+	return all
+}
+
+// begin marks a shard or a room of it as busy and calls work on a goroutine of its own. The tenure's
+// goroutine calls the function that work returns.
+func (t *tenure) begin(s *shard, busy *bool, work func() (end func())) {
+	*busy = true
 	t.busy++
 	t.working.Go(func() {
 		end := work()
 		t.post(func() {
-			p.busy = false
+			*busy = false
 			t.busy--
 			end()
-			t.touch(p)
+			t.touch(s)
 		})
 	})
 }
 
-// turn waits until a room may send a request to NATS. The caller must call done after the request. While
-// the lease is renewed late, turn waits: more requests would delay the renewals further.
-func (t *tenure) turn(ctx context.Context) (done func(), err error) {
-	for t.s.left() < t.f.settled.Lease/2 && ctx.Err() == nil {
+// calm waits until at least that much of the lease is left. With less, renewals are late, and what the worker
+// does beside them would delay them further.
+func (t *tenure) calm(ctx context.Context, least time.Duration) error {
+	for t.s.left() < least && ctx.Err() == nil {
 		pause(ctx, t.f.settled.renewal())
+	}
+	return ctx.Err()
+}
+
+// turn waits until a shard or a room may send a request to NATS. The caller must call done after the request.
+func (t *tenure) turn(ctx context.Context) (done func(), err error) {
+	if err := t.calm(ctx, t.f.settled.Lease/2); err != nil {
+		return nil, err
 	}
 	select {
 	case t.slots <- struct{}{}:
@@ -305,94 +358,34 @@ func (t *tenure) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// hold starts a holding for a room that this worker has claimed.
-func (t *tenure) hold(p *place) {
-	h := newHolding(t, p)
-	p.held = h
-	t.w.held.Store(p.token, h)
+// hold starts a holding for a room that this worker has got.
+func (t *tenure) hold(s *shard, l *listing) {
+	h := newHolding(t, s, l)
+	l.held = h
+	t.w.held.Store(l.token, h)
+	t.w.rooms.Add(1)
 	t.w.counters.taken.Add(1)
 	go h.run()
-	t.touch(p) // the spec may have changed meanwhile
 }
 
-// reopen closes a room, and holds it again with its new spec.
-func (t *tenure) reopen(p *place) {
-	h := p.held
-	t.begin(p, func() func() {
+// close closes a room.
+func (t *tenure) close(s *shard, l *listing) {
+	h := l.held
+	if l.record == nil {
+		t.w.counters.released.Add(1)
+	}
+	t.begin(s, &l.busy, func() func() {
 		h.close()
-		return func() { t.letGo(p) }
+		return func() { t.letGo(l) }
 	})
 }
 
-func (t *tenure) letGo(p *place) {
-	p.held = nil
-	t.w.held.Delete(p.token)
-}
-
-// leave adds a room to those that wait to be handed over.
-func (t *tenure) leave(p *place) {
-	if !p.leaving {
-		p.leaving = true
-		t.leaving = append(t.leaving, p)
+func (t *tenure) letGo(l *listing) {
+	if l.held != nil {
+		l.held = nil
+		t.w.held.Delete(l.token)
+		t.w.rooms.Add(-1)
 	}
-}
-
-// handOver hands over the rooms that are due. The rate depends on what is left now, and on the time that
-// is left.
-func (t *tenure) handOver() {
-	rate := t.w.cfg.moveRate
-	if t.draining {
-		rate = max(rate, drainRate(len(t.leaving), time.Until(t.deadline), t.w.cfg.drainTimeout))
-	}
-	for t.pace.tick(time.Now(), rate); t.pace.due >= 1 && len(t.leaving) > 0; {
-		p := t.leaving[0]
-		t.leaving = t.leaving[1:]
-		p.leaving = false
-		if p.held != nil && !p.busy && (t.draining || p.best != t.me) {
-			t.release(p)
-			t.pace.due--
-		}
-	}
-}
-
-// schedule starts and stops handing over.
-func (t *tenure) schedule() {
-	switch {
-	case len(t.leaving) == 0:
-		t.stopMover()
-	case t.mover == nil:
-		t.mover, t.pace = time.NewTicker(pacing), pace{at: time.Now()}
-	}
-}
-
-func (t *tenure) stopMover() {
-	if t.mover != nil {
-		t.mover.Stop()
-		t.mover = nil
-	}
-}
-
-// release closes a room and gives up the claim on it.
-func (t *tenure) release(p *place) {
-	h, rev, mine := p.held, p.claim.rev, p.claim.Session == t.s.id
-	t.w.counters.released.Add(1)
-	t.begin(p, func() func() {
-		if h != nil {
-			h.close()
-		}
-		var freed uint64
-		if mine {
-			freed = t.giveUp(p.token, rev)
-		}
-		return func() {
-			t.letGo(p)
-			// If the answer was lost, the release may still arrive. The worker must not use the claim
-			// again: only another claim makes a late release fail.
-			if mine && p.claim.rev <= max(rev, freed) {
-				p.claim = claim{rev: max(rev, freed), kept: true}
-			}
-		}
-	})
 }
 
 // closeAll closes all held rooms at once, and waits until they are closed.
@@ -404,7 +397,14 @@ func (t *tenure) closeAll(cancel func()) {
 	})
 	cancel()
 	t.working.Wait()
+	for _, s := range t.shards {
+		if s.part != nil {
+			t.exit(s)
+		}
+	}
 	t.w.held.Clear()
+	t.w.rooms.Store(0)
+	t.w.unheld.Store(0)
 }
 
 // pause waits for d, or until ctx ends.

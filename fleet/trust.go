@@ -36,29 +36,30 @@ func replayed(h nats.Header) bool { return h.Get(jetstream.SequenceHeader) != ""
 // errNotSent is about a message in the stream to rooms that was not stored by Send for its room.
 var errNotSent = errors.New("it was not sent to this room by Send")
 
-// parseClaim decodes a claim. One that cannot be decoded, or has no worker, is free.
-func parseClaim(value []byte) claim {
-	var c claim
-	if json.Unmarshal(value, &c) != nil || c.Worker == "" {
-		return claim{}
+// parseClaim decodes the claim of a shard with a revision. One that does not name the shard is garbled.
+func parseClaim(value []byte, shard int, rev uint64) claim {
+	c := claim{Shard: -1}
+	if json.Unmarshal(value, &c) != nil || c.Shard != shard {
+		c = claim{Shard: shard, garbled: true}
 	}
+	c.rev = rev
 	return c
 }
 
-// parseSpec decodes the spec of a room, or returns nil if value is not one of this room.
-func parseSpec(value []byte, room string) *Spec {
-	s := &Spec{}
-	if json.Unmarshal(value, s) != nil || s.ID == "" {
+// parseRecord decodes the record of a room, or returns nil if value is not one of this room.
+func parseRecord(value []byte, room string) *record {
+	r := &record{}
+	if json.Unmarshal(value, r) != nil || r.ID == "" {
 		return nil
 	}
-	if utf8.ValidString(room) && s.ID != room {
+	if utf8.ValidString(room) && r.ID != room {
 		return nil
 	}
-	s.ID = room // in JSON it must be UTF-8
-	if s.check() != nil {
+	r.ID = room // in JSON it must be UTF-8
+	if r.check() != nil {
 		return nil
 	}
-	return s
+	return r
 }
 
 // parseMember decodes the value of a session's key, or returns nil if it has no worker.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/fleet/internal/placement"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -108,7 +110,7 @@ func (g *guarded) work() (*running, *wstest.Conn) {
 // Each user can do its work with the documented permissions.
 func TestPermissionsAreEnough(t *testing.T) {
 	g := newGuarded(t)
-	late := nats.NewMsg("wechatws.out.removed")
+	late := nats.NewMsg(outOf("removed"))
 	_, err := g.owner.PublishMsg(g.ctx(), late)
 	require.NoError(t, err)
 	a, conn := g.work()
@@ -154,9 +156,8 @@ func TestPermissionsAreEnough(t *testing.T) {
 
 // fleetSubjects are all subjects that the fleet writes to or listens on.
 var fleetSubjects = []string{
-	"$KV.wechatws-rooms.fleet", "$KV.wechatws-rooms.room.r0", "$KV.wechatws-rooms.room.new", "$KV.wechatws-rooms.pin.r0",
-	"$KV.wechatws-claims.r0", "$KV.wechatws-claims.new", "$KV.wechatws-leases-1.x",
-	"wechatws.in.0.r0.hi", "wechatws.in.0.r0._held", "wechatws.out.r0", "wechatws.out.r1", "wechatws.wake.r0",
+	"$KV.wechatws-rooms.fleet", recordOf("r0"), recordOf("new"), claimOf("r0"), claimOf("new"), "$KV.wechatws-leases-1.x",
+	"wechatws.in.0.r0.hi", markerOf("r0"), outOf("r0"), outOf("r1"), outOf("r0") + ".x", "wechatws.shard." + shardOf("r0") + ".room.r0",
 	"$KV.wechatws-groups.g.0", "wechatws.dead.g.r0",
 	"wechatws.ask.a.drain", "wechatws.ask.a.stats", "wechatws.everybody.rows",
 	"$JS.API.STREAM.DELETE.wechatws-in", "$JS.API.STREAM.PURGE.wechatws-out", "$JS.API.STREAM.PURGE.KV_wechatws-rooms",
@@ -164,9 +165,14 @@ var fleetSubjects = []string{
 	"$JS.API.STREAM.LEADER.STEPDOWN.KV_wechatws-leases-1",
 }
 
+func shardOf(room string) string  { return strconv.Itoa(placement.Shard(room, 4096)) }
+func recordOf(room string) string { return "$KV.wechatws-rooms.room." + shardOf(room) + "." + room }
+func claimOf(room string) string  { return "$KV.wechatws-rooms.claim." + shardOf(room) }
+func markerOf(room string) string { return "wechatws.in._held." + shardOf(room) }
+
 // A snapshot is what a user without rights must not change.
 type snapshot struct {
-	Rooms, Claims, In   uint64 // the last sequence
+	Rooms, In           uint64 // the last sequence
 	Leases, Out         uint64 // messages
 	Streams, Consumers  int
 	RoomsConfig, InConf string
@@ -188,7 +194,6 @@ func (g *guarded) snapshot() (s snapshot) {
 	}
 	s.RoomsConfig, s.InConf = config(rooms), config(in)
 	s.Rooms, s.In, s.Consumers = rooms.State.LastSeq, in.State.LastSeq, in.State.Consumers
-	s.Claims = state("KV_wechatws-claims").State.LastSeq
 	s.Leases = state("KV_wechatws-leases-1").State.Msgs
 	s.Out = state("wechatws-out").State.Msgs
 	return s
@@ -225,18 +230,18 @@ func TestAHostileSenderCanOnlySend(t *testing.T) {
 	before := g.snapshot()
 
 	attack(t, nc, map[string]string{
-		"FLEET.API.STREAM.INFO.KV_wechatws-rooms":                           "",
-		"FLEET.API.STREAM.INFO.wechatws-in":                                 "",
-		"FLEET.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.room.r1": "",
-		"FLEET.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.fleet":   "",
-		"FLEET.API.STREAM.MSG.GET.KV_wechatws-rooms":                        `{"last_by_subj":"$KV.wechatws-rooms.room.r1"}`,
-		"wechatws.out.r1":                     "an acknowledgement",
+		"FLEET.API.STREAM.INFO.KV_wechatws-rooms":                         "",
+		"FLEET.API.STREAM.INFO.wechatws-in":                               "",
+		"FLEET.API.DIRECT.GET.KV_wechatws-rooms." + recordOf("r1"):        "",
+		"FLEET.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.fleet": "",
+		"FLEET.API.STREAM.MSG.GET.KV_wechatws-rooms":                      `{"last_by_subj":"` + recordOf("r1") + `"}`,
+		outOf("r1"):                           "an acknowledgement",
 		"FLEET.API.STREAM.DELETE.wechatws-in": "",
 		"$JS.API.STREAM.DELETE.wechatws-in":   "",
 		"$JS.API.INFO":                        "",
-		"FLEET.API.DIRECT.GET.KV_wechatws-leases-1.$KV.wechatws-leases-1.x":        "",
-		"FLEET.API.STREAM.MSG.GET.wechatws-out":                                    `{"seq":1}`,
-		"FLEET.API.CONSUMER.CREATE.KV_wechatws-rooms.x.$KV.wechatws-rooms.room.r1": `{}`,
+		"FLEET.API.DIRECT.GET.KV_wechatws-leases-1.$KV.wechatws-leases-1.x": "",
+		"FLEET.API.STREAM.MSG.GET.wechatws-out":                             `{"seq":1}`,
+		"FLEET.API.CONSUMER.CREATE.KV_wechatws-rooms.x." + recordOf("r1"):   `{}`,
 	})
 	// What it sends comes behind all that. Of the rest nothing is written to the room.
 	require.NoError(t, g.as("sender").Send(g.ctx(), "r0", "hello"))
@@ -266,13 +271,13 @@ func TestAnAnswerOfNATSIsNoRequest(t *testing.T) {
 			}
 			assert.Equal(t, `"hello"`, g.receive(conn))
 			nc := g.connect(user)
-			for _, subject := range []string{"wechatws.ask.a.drain", "wechatws.out.r0", "$KV.wechatws-rooms.room.new"} {
+			for _, subject := range []string{"wechatws.ask.a.drain", outOf("r0"), recordOf("new"), claimOf("r0"), markerOf("r0"), "wechatws.shard." + shardOf("r0") + ".room.r0"} {
 				for request, payload := range map[string]string{
 					"$JS.API.INFO":                     "",
 					"$JS.API.STREAM.INFO.wechatws-out": "",
-					"$JS.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.room.r1": "",
-					"$JS.API.STREAM.MSG.GET.wechatws-out":                             `{"last_by_subj":"wechatws.out.r1"}`,
-					"$KV.wechatws-groups.x":                                           "",
+					"$JS.API.DIRECT.GET.KV_wechatws-rooms." + recordOf("r1"): "",
+					"$JS.API.STREAM.MSG.GET.wechatws-out":                    `{"last_by_subj":"` + outOf("r1") + `"}`,
+					"$KV.wechatws-groups.x":                                  "",
 				} {
 					require.NoError(t, nc.PublishRequest(request, subject, []byte(payload)))
 				}
@@ -320,8 +325,8 @@ func TestUsersAreRefusedWhatIsNotTheirs(t *testing.T) {
 			_, err := js("worker").Publish(ctx, "$KV.wechatws-rooms.fleet", nil)
 			return err
 		},
-		"controller takes": func(ctx context.Context) error {
-			_, err := js("controller").Publish(ctx, "$KV.wechatws-claims.r0", nil)
+		"handler takes": func(ctx context.Context) error {
+			_, err := js("handler").Publish(ctx, claimOf("r0"), nil)
 			return err
 		},
 		"handler speaks": func(ctx context.Context) error {

@@ -45,6 +45,7 @@ func TestTypesOfAnyKind(t *testing.T) {
 
 // Room IDs are bytes of any kind, up to 128.
 func TestRoomsWithAnyID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.worker("a")
 	got := w.handle("g")
@@ -95,9 +96,13 @@ func (w *world) handle(group string) *got {
 	g := &got{w, make(chan fleet.Message, 1000)}
 	h, err := w.fleet.NewHandlers(group, fleet.WithFromStart())
 	require.NoError(w, err)
-	h.OnMessage(func(_ context.Context, m fleet.Message) error {
-		g.messages <- m
-		return nil
+	h.OnMessage(func(ctx context.Context, m fleet.Message) error {
+		select {
+		case g.messages <- m:
+			return nil
+		case <-ctx.Done(): // the test has ended, and takes no more
+			return ctx.Err()
+		}
 	})
 	w.runHandlers(h)
 	return g

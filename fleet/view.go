@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,11 +10,26 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// Keys in the bucket of rooms, beside settledKey and boundingKey.
+// Keys in the bucket of rooms, beside settledKey.
 const (
-	specPrefix = "room." // + room: a Spec
-	pinPrefix  = "pin."  // + room: the name of the worker that it was moved to
+	claimPrefix = "claim." // + shard: a claim
+	roomPrefix  = "room."  // + shard + "." + room: a record
 )
+
+func claimKey(shard int) string { return claimPrefix + strconv.Itoa(shard) }
+
+// roomKey returns the key of a room of a shard; token may be *.
+func roomKey(shard int, token string) string {
+	return roomPrefix + strconv.Itoa(shard) + "." + token
+}
+
+// A record is the value of a room's key.
+type record struct {
+	Spec
+	Pin    string `json:"pin,omitempty"` // the name of the worker that it was moved to
+	Change string `json:"change"`        // another one with each change of the spec
+	Added  uint64 `json:"added"`         // a revision that the bucket had when the room was added
+}
 
 // A member is the value of the keys of a worker's session.
 type member struct {
@@ -21,10 +37,12 @@ type member struct {
 	Host     string    `json:"host,omitempty"`
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since"`
+	Rooms    int       `json:"rooms"` // that it holds, when this was written
 	Draining bool      `json:"draining,omitempty"`
 	Settling bool      `json:"settling,omitempty"` // it takes no rooms yet
-	// Version grows with each change. The session's keys are not written at the same time: the value
-	// of one may be older than that of another.
+	Full     bool      `json:"full,omitempty"`     // it keeps its shards, and takes no others
+	// Version grows with each change of the fields but Rooms. The session's keys are not written at the
+	// same time: the value of one may be older than that of another.
 	Version int `json:"version"`
 
 	session string
@@ -32,72 +50,113 @@ type member struct {
 	keys    uint8  // a bit for each bucket of leases that has its key
 }
 
-// A claim names the session that holds a room for as long as the session lives.
-type claim struct {
-	Session string    `json:"session"` // empty: free
-	Worker  string    `json:"worker,omitempty"`
-	Since   time.Time `json:"since,omitzero"`
-
-	rev  uint64 // the fence; also of a claim that was deleted
-	kept bool   // the bucket has the key
-}
-
-// A place has what is known about one room.
-type place struct {
-	id      string
-	token   string
-	hash    uint64
-	spec    *Spec // nil: there is no such room
-	specRev uint64
-	pin     string // the name of a worker, or empty
-	claim   claim
+// A listing is what is known about one room of a shard.
+type listing struct {
+	id, token string
+	record    *record // nil: there is no such room
+	rev       uint64  // of the record, or of the marker that it was deleted
 
 	// The following fields are used by workers only.
-	best    *member  // the worker that should hold it
-	held    *holding // of this worker
-	busy    bool     // a claim or a release is under way
-	leaving bool     // it waits to be handed over
+	held *holding // of this worker
+	busy bool     // it is being closed
+}
+
+// A shard has what is known about one shard, and about its rooms: of a worker, those of shards of which it
+// holds some.
+type shard struct {
+	n     int
+	hash  uint64
+	claim claim
+	rooms map[string]*listing // by token
+
+	// The following fields are used by workers only.
+	best    *member // the worker that should hold it
+	part    *part   // nil: this worker holds none of its rooms
+	force   bool    // a new marker is needed before rooms are held
+	busy    bool    // the claim is being written, or the shard is being read
+	leaving bool    // rooms of it wait to be handed over
+	refused bool    // it has too many rooms for this worker
+	unheld  bool    // no session that is a member holds it
 }
 
 // A view has the contents of the buckets, as far as their watchers have reported them.
 type view struct {
 	members map[string]*member // those that have a key, by session
 	gone    map[string]bool    // sessions that have certainly ended
-	places  map[string]*place  // by token
-	rooms   int                // how many of these have a spec
+	shards  map[int]*shard     // those that have a claim or a room
 }
 
 func newView() view {
-	return view{members: map[string]*member{}, gone: map[string]bool{}, places: map[string]*place{}}
+	return view{members: map[string]*member{}, gone: map[string]bool{}, shards: map[int]*shard{}}
 }
 
-// place returns the place for a token, which it makes if it is new, or nil if token is not a token.
-func (v *view) place(token string) *place {
-	if p := v.places[token]; p != nil {
-		return p
+// shard returns a shard, which it makes if it is new, or nil if n is not the number of one.
+func (v *view) shard(number string) *shard {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n >= mostShards {
+		return nil
+	}
+	s := v.shards[n]
+	if s == nil {
+		s = &shard{n: n, hash: placement.HashOf(n), rooms: map[string]*listing{}}
+		v.shards[n] = s
+	}
+	return s
+}
+
+// room returns the room with a token, which it makes if it is new, or nil if token is not a token.
+func (s *shard) room(token string) *listing {
+	if l := s.rooms[token]; l != nil {
+		return l
 	}
 	id, err := names.Text(token)
 	if err != nil {
 		return nil
 	}
-	p := &place{id: id, token: token, hash: placement.Hash(id)}
-	v.places[token] = p
-	return p
+	l := &listing{id: id, token: token}
+	s.rooms[token] = l
+	return l
 }
 
-// seeClaim adds a change in the bucket of claims, and returns the place that it is about.
-func (v *view) seeClaim(e *entry) *place {
-	p := v.place(e.key)
-	if p == nil || e.rev <= p.claim.rev {
-		return nil // known already, from the answer to a write
+// fence returns the number of a hold on a room that begins now. It is above those of all former holds: the
+// last of them began before the claim was written, or the room was added.
+func (s *shard) fence(l *listing) uint64 { return max(s.claim.rev, l.record.Added) }
+
+// see adds a change in the bucket of rooms, and returns the shard that it is about.
+func (v *view) see(e *entry) *shard {
+	if number, ok := strings.CutPrefix(e.key, claimPrefix); ok {
+		if s := v.shard(number); s != nil && s.learn(parseClaim(e.value, s.n, e.rev)) {
+			return s
+		}
+		return nil
 	}
-	var c claim
+	if s, token := v.room(e.key); s != nil && s.see(token, e) {
+		return s
+	}
+	return nil
+}
+
+// room returns the shard and the token of a room's key, or nil if it is no such key.
+func (v *view) room(key string) (s *shard, token string) {
+	rest, ok := strings.CutPrefix(key, roomPrefix)
+	number, token, _ := strings.Cut(rest, ".")
+	if !ok {
+		return nil, ""
+	}
+	return v.shard(number), token
+}
+
+// see adds a change of a room's record, and reports whether it is news.
+func (s *shard) see(token string, e *entry) bool {
+	l := s.room(token)
+	if l == nil || e.rev <= l.rev {
+		return false
+	}
+	l.record, l.rev = nil, e.rev
 	if !e.gone {
-		c = parseClaim(e.value)
+		l.record = parseRecord(e.value, l.id)
 	}
-	c.rev, c.kept = e.rev, !e.gone
-	p.claim = c
-	return p
+	return true
 }
 
 // seeSession adds a change in one of the buckets of leases, and reports whether the members have
@@ -121,6 +180,9 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	if was != nil {
 		was.keys |= bit
 		if m.Version <= was.Version {
+			if m.Version == was.Version {
+				was.Rooms = m.Rooms
+			}
 			return false
 		}
 		bit = was.keys
@@ -130,43 +192,14 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	return true
 }
 
-// seeRoom adds a change in the bucket of rooms, and returns the place that it is about.
-func (v *view) seeRoom(e *entry) *place {
-	if token, ok := strings.CutPrefix(e.key, specPrefix); ok {
-		p := v.place(token)
-		if p == nil {
-			return nil
-		}
-		if p.spec != nil {
-			v.rooms--
-		}
-		p.spec, p.specRev = nil, e.rev
-		if s := parseSpec(e.value, p.id); !e.gone && s != nil {
-			p.spec = s
-			v.rooms++
-		}
-		return p
-	}
-	if token, ok := strings.CutPrefix(e.key, pinPrefix); ok {
-		p := v.place(token)
-		if p == nil {
-			return nil
-		}
-		p.pin = ""
-		if !e.gone {
-			p.pin = string(e.value)
-		}
-		return p
-	}
-	return nil
-}
-
-// candidates returns the members that rooms may be placed on: those that are neither settling nor
+// candidates returns the members that shards may be placed on: those that are neither settling nor
 // draining, and of several with one name the youngest. All workers must choose the same one.
 func (v *view) candidates() []*member {
 	byName := map[string]*member{}
 	for _, m := range v.members {
-		if m.Settling { // meanwhile an older one of the same name keeps its rooms
+		// While one is settling, an older one of the same name keeps its rooms. A watcher that is late may
+		// report one that has ended.
+		if m.Settling || v.gone[m.session] {
 			continue
 		}
 		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {
@@ -182,29 +215,47 @@ func (v *view) candidates() []*member {
 	return list
 }
 
-// A field has the members that rooms are placed on.
+// A field has the members that shards are placed on.
 type field struct {
+	all, free list // free: those that are not full
+	byName    map[string]*member
+}
+
+// A list has members, and the hashes of their names.
+type list struct {
 	members []*member
 	hashes  []uint64
-	byName  map[string]*member
+}
+
+func (l *list) add(m *member) {
+	l.members, l.hashes = append(l.members, m), append(l.hashes, m.hash)
+}
+
+// best returns the member with the highest score for a shard, or nil.
+func (l *list) best(s *shard) *member {
+	if i := placement.Best(s.hash, l.hashes); i >= 0 {
+		return l.members[i]
+	}
+	return nil
 }
 
 func newField(members []*member) field {
-	f := field{members: members, byName: map[string]*member{}}
+	f := field{byName: map[string]*member{}}
 	for _, m := range members {
-		f.hashes = append(f.hashes, m.hash)
 		f.byName[m.Name] = m
+		if f.all.add(m); !m.Full {
+			f.free.add(m)
+		}
 	}
 	return f
 }
 
-// best returns the worker that should hold a room, or nil.
-func (f field) best(p *place) *member {
-	if m := f.byName[p.pin]; m != nil {
-		return m
+// best returns the worker that should hold a shard, or nil. One that is full holds no other shards than it
+// has.
+func (f *field) best(s *shard) *member {
+	m := f.all.best(s)
+	if m != nil && m.Full && s.claim.Session != m.session {
+		m = f.free.best(s)
 	}
-	if i := placement.Best(p.hash, f.hashes); i >= 0 {
-		return f.members[i]
-	}
-	return nil
+	return m
 }

@@ -92,9 +92,8 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 			return fmt.Errorf("%w: something was lost", errInterrupted)
 		}
 		w.next = meta.Sequence.Stream + 1
-		operation, marker := m.Header.Get("KV-Operation"), m.Header.Get(jetstream.MarkerReasonHeader)
 		key := m.Subject[prefix:]
-		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: operation != "" || marker != "", written: meta.Timestamp})
+		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: isMarker(m.Header), written: meta.Timestamp})
 		if !w.complete {
 			if there.add(key); there.complete() || meta.NumPending == 0 {
 				complete()

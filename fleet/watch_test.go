@@ -12,12 +12,13 @@ import (
 
 // A watch that is interrupted continues from where it was, and reports only once that it is complete.
 func TestAWatchGoesOn(t *testing.T) {
+	t.Parallel()
 	f, err := Open(t.Context())
 	require.NoError(t, err)
 	defer f.Close()
 	put := func(key, value string) {
 		t.Helper()
-		_, err := f.claims.Put(t.Context(), key, []byte(value))
+		_, err := f.rooms.Put(t.Context(), key, []byte(value))
 		require.NoError(t, err)
 	}
 	put("a", "before")
@@ -29,7 +30,7 @@ func TestAWatchGoesOn(t *testing.T) {
 	defer working.Wait()
 	defer cancel()
 	var got *entry
-	changes := f.watch(ctx, &working, []source{{f.claims, []string{"*"}, func(_ *view, e *entry) (*place, bool) { got = e; return nil, false }}})
+	changes := f.watch(ctx, &working, []source{{f.rooms, []string{"a", "b", "c"}, func(_ *view, e *entry) (*shard, bool) { got = e; return nil, false }}})
 	// next returns the next entry; without one, all entries are reported.
 	next := func() entry {
 		t.Helper()
@@ -47,14 +48,14 @@ func TestAWatchGoesOn(t *testing.T) {
 		}
 		return entry{}
 	}
-	assert.Equal(t, entry{key: "b", value: []byte("before"), rev: 2}, next())
-	assert.Equal(t, entry{key: "a", value: []byte("again"), rev: 3}, next())
+	assert.Equal(t, entry{key: "b", value: []byte("before"), rev: 3}, next())
+	assert.Equal(t, entry{key: "a", value: []byte("again"), rev: 4}, next())
 	assert.Equal(t, entry{}, next())
 	put("c", "now")
-	assert.Equal(t, entry{key: "c", value: []byte("now"), rev: 4}, next())
+	assert.Equal(t, entry{key: "c", value: []byte("now"), rev: 5}, next())
 
 	for _, lost := range []string{"once", "twice"} {
-		s, err := f.js.Stream(t.Context(), "KV_"+f.claims.Bucket())
+		s, err := f.js.Stream(t.Context(), "KV_"+f.rooms.Bucket())
 		require.NoError(t, err)
 		for name := range s.ConsumerNames(t.Context()).Name() {
 			require.NoError(t, s.DeleteConsumer(t.Context(), name))
@@ -68,7 +69,7 @@ func TestAWatchGoesOn(t *testing.T) {
 		assert.Equal(t, "c", e.key)
 		assert.Equal(t, lost, string(e.value))
 	}
-	require.NoError(t, f.claims.Delete(t.Context(), "a"))
+	require.NoError(t, f.rooms.Delete(t.Context(), "a"))
 	e := next()
 	assert.Equal(t, "a", e.key)
 	assert.True(t, e.gone)

@@ -19,14 +19,18 @@ type Worker struct {
 	connect func(ctx context.Context, r *Room) (*wechatws.Client, error)
 	onError errorFuncs[string]
 
+	appetite appetite
+
 	ran      atomic.Bool
 	ended    atomic.Bool
 	drained  chan struct{} // closed by Drain
 	drain    sync.Once
 	leased   atomic.Pointer[session] // nil without a lease
 	synced   atomic.Bool
-	known    atomic.Int64 // number of rooms in the fleet
 	held     sync.Map     // token → *holding
+	rooms    atomic.Int64 // in held
+	shards   atomic.Int64 // of which it holds rooms
+	unheld   atomic.Int64 // shards of the fleet that no worker holds
 	counters counters
 }
 
@@ -45,7 +49,9 @@ func (f *Fleet) NewWorker(connect func(ctx context.Context, r *Room) (*wechatws.
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{f: f, cfg: cfg, connect: connect, drained: make(chan struct{})}, nil
+	w := &Worker{f: f, cfg: cfg, connect: connect, drained: make(chan struct{})}
+	w.appetite.dialing, w.appetite.rate = make(chan struct{}, dialsAtOnce), cfg.joinRate
+	return w, nil
 }
 
 // OnError registers fn for errors about a room that have no caller to be returned to: errors of the
@@ -85,8 +91,15 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-waiting.Done():
 		}
 	}()
+	leases, err := w.f.forLeases(waiting)
+	if err != nil {
+		if waiting.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	for {
-		s, err := w.f.newSession(waiting, w.member())
+		s, err := leases.newSession(waiting, w.member(), func() int { return int(w.rooms.Load()) })
 		switch {
 		case waiting.Err() != nil && err != nil:
 			return nil

@@ -121,6 +121,7 @@ func TestConnectIsTriedAgain(t *testing.T) {
 
 // Of two workers with one name the younger gets the rooms, and the other can go.
 func TestTwoWorkersWithOneName(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(20)
 	elder := w.worker("a")
@@ -139,13 +140,14 @@ func TestTwoWorkersWithOneName(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, workers, 2)
 	elder.stop()
-	assert.Equal(t, 20, younger.Stats().Rooms)
+	require.Eventually(t, func() bool { return younger.Stats().Rooms == 20 }, patience, tick, "it has read all that it was handed")
 	assert.EqualValues(t, 20, younger.Stats().Taken)
 	assert.Zero(t, elder.Stats().Rooms)
 }
 
 // A worker hands its rooms over at the rate of WithMoveRate, one after the other.
 func TestMoveRate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.add(20)
 	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(20))
@@ -162,10 +164,11 @@ func TestMoveRate(t *testing.T) {
 // A worker that is drained while it hands rooms over to one that has joined hands all of them over in
 // time, and drops none.
 func TestDrainDuringAHandOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	const rooms = 200
+	const rooms = 60
 	w.add(rooms)
-	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(2), fleet.WithDrainTimeout(6*time.Second))
+	a := w.workerWith(quietly, fleet.WithWorkerName("a"), fleet.WithMoveRate(1), fleet.WithDrainTimeout(15*time.Second))
 	w.until("it holds all", func(r map[string]fleet.Status) bool { return heldBy(r)["a"] == rooms })
 	require.Eventually(t, func() bool { return a.Stats().Open == rooms }, patience, tick)
 	w.worker("b")

@@ -19,6 +19,8 @@ type workerConfig struct {
 	name         string
 	secrets      func(ctx context.Context, ref string) (string, error)
 	moveRate     float64 // rooms a second
+	joinRate     float64 // rooms a second
+	maxRooms     int     // 0: no limit
 	drainTimeout time.Duration
 	types        []string // nil: all but answers to heartbeats
 
@@ -67,6 +69,27 @@ func WithMoveRate(rate float64) WorkerOption {
 	}
 }
 
+// WithMaxRooms sets how many rooms the worker takes at most; by default there is no limit. A worker that
+// holds so many takes no more shards: other workers take them, and if all are full the rooms have no
+// holder. It must be more than the rooms of a shard. Rooms that are added to the worker's shards later
+// are held all the same, and so are rooms that [Control.Move] moves to it.
+func WithMaxRooms(n int) WorkerOption {
+	return func(c *workerConfig) {
+		c.maxRooms = n
+		c.mistakes.check("WithMaxRooms", n, unless(n >= 1, "must be above zero"))
+	}
+}
+
+// WithJoinRate sets how many rooms a second the worker connects to at most when it has taken them; the
+// default is 1000. Of the rooms that it has taken, 64 are being connected to at the same time.
+// Reconnecting is up to the clients.
+func WithJoinRate(rate float64) WorkerOption {
+	return func(c *workerConfig) {
+		c.joinRate = rate
+		c.mistakes.check("WithJoinRate", rate, unless(rate > 0, "must be above zero"))
+	}
+}
+
 // WithDrainTimeout sets how long handing over may take at the end of [Worker.Run]; the default is
 // 25 s. The rate of handing over rises if necessary. Rooms that are left then are closed at once,
 // and taken by other workers within seconds.
@@ -111,6 +134,7 @@ func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error
 		name:         fmt.Sprintf("%s-%d", host, os.Getpid()),
 		secrets:      noSecrets,
 		moveRate:     50,
+		joinRate:     1000,
 		drainTimeout: 25 * time.Second,
 		roomMessages: defaultRoomMessages,
 		roomBytes:    defaultRoomBytes,

@@ -167,7 +167,7 @@ func workerRow(w fleet.WorkerStatus, said *fleet.WorkerStats) []string {
 		if !said.Ready {
 			row[4] = "not ready"
 		}
-		row[6] = strconv.Itoa(said.Open)
+		row[5], row[6] = strconv.Itoa(said.Rooms), strconv.Itoa(said.Open)
 		row[7], row[8] = strconv.FormatInt(said.In, 10), strconv.FormatInt(said.Out, 10)
 		row[9] = strconv.FormatInt(said.Errors, 10)
 		row[10] = said.Lease.Round(100 * time.Millisecond).String()

@@ -219,7 +219,10 @@ func TestDrainWaitsForTheSessionAndNotForTheName(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	w := newWorld(t, "a")
 	w.ctl("add", "red", "--endpoint", w.srv.URL())
-	require.Eventually(t, func() bool { return strings.Contains(w.ctl("workers", "--json"), `"open":1`) }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { // also in the lease, with its next renewal
+		text := w.ctl("workers", "--json")
+		return strings.Contains(text, `"rooms":1,"stats"`) && strings.Contains(text, `"open":1`)
+	}, 20*time.Second, 50*time.Millisecond)
 	assert.Regexp(t, `^WORKER HOST PID UP STATE ROOMS OPEN IN OUT ERRORS LEASE\na \S+ N TIME ready N N \d \d 0 TIME\n$`, same(w.ctl("workers")))
 	assert.Regexp(t, `^{"name":"a","host":"H","pid":N,"session":"S","since":"MOMENT","rooms":N,"stats":{"ready":true,"lease_seconds":N,`+
 		`"rooms":N,"open":N,"taken":N,"released":0,"in":\w+,"unpublished":0,"over_budget":0,"out":0,"expired":0,"undeliverable":0,"errors":0}}\n$`, same(w.ctl("workers", "--json")))

@@ -86,8 +86,9 @@ const (
 var workerFamilies = []family[fleet.WorkerStats]{
 	{"rooms", "Rooms that the worker holds.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Rooms) }},
 	{"rooms_open", "Rooms that the worker holds and has an open connection to.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Open) }},
-	{"known_rooms", "Rooms of the whole fleet, held or not, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Known) }},
-	{"ready", "1 when the worker has a lease and knows all rooms, else 0.", gauge, func(s *fleet.WorkerStats) float64 { return flag(s.Ready) }},
+	{"shards", "Shards of which the worker holds rooms, or may.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Shards) }},
+	{"unheld_shards", "Shards of the whole fleet that no worker holds, as the worker knew last.", gauge, func(s *fleet.WorkerStats) float64 { return float64(s.Unheld) }},
+	{"ready", "1 when the worker has a lease and knows all shards, else 0.", gauge, func(s *fleet.WorkerStats) float64 { return flag(s.Ready) }},
 	{"lease_remaining_seconds", "How long the worker may hold its rooms without another renewal of its lease; 0 without a lease.", gauge, func(s *fleet.WorkerStats) float64 { return s.Lease.Seconds() }},
 	{"rooms_taken_total", "Rooms that the worker began to hold.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Taken) }},
 	{"rooms_released_total", "Rooms that the worker handed over or gave up.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Released) }},

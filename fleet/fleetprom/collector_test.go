@@ -99,7 +99,7 @@ func handled(t *testing.T, f *fleet.Fleet) *fleet.Handlers {
 func TestMetrics(t *testing.T) {
 	text, families := scraped(t)
 	for name, value := range map[string]string{
-		"rooms": "3", "rooms_open": "2", "known_rooms": "3", "ready": "1", "rooms_taken_total": "3", "rooms_released_total": "0",
+		"rooms": "3", "rooms_open": "2", "shards": "3", "unheld_shards": "0", "ready": "1", "rooms_taken_total": "3", "rooms_released_total": "0",
 		"received_messages_total": "1", "unpublished_messages_total": "0", "delivered_messages_total": "1",
 		"expired_messages_total": "0", "undeliverable_messages_total": "0", "errors_total": "0", "over_budget_messages_total": "0",
 	} {
@@ -173,7 +173,7 @@ func TestAWorkerThatDoesNotRun(t *testing.T) {
 	w, err := f.NewWorker(connect, fleet.WithWorkerName("idle"))
 	require.NoError(t, err)
 	assert.NoError(t, testutil.CollectAndCompare(fleetprom.New(w), bytes.NewBufferString(`
-# HELP wechatws_fleet_ready 1 when the worker has a lease and knows all rooms, else 0.
+# HELP wechatws_fleet_ready 1 when the worker has a lease and knows all shards, else 0.
 # TYPE wechatws_fleet_ready gauge
 wechatws_fleet_ready{worker="idle"} 0
 `), "wechatws_fleet_ready"))

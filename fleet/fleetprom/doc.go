@@ -11,8 +11,9 @@
 //
 //	wechatws_fleet_rooms                        gauge    that it holds
 //	wechatws_fleet_rooms_open                   gauge    of these, with an open connection
-//	wechatws_fleet_known_rooms                  gauge    of the whole fleet, held or not
-//	wechatws_fleet_ready                        gauge    1: it has a lease and knows all rooms
+//	wechatws_fleet_shards                       gauge    of which it holds rooms, or may
+//	wechatws_fleet_unheld_shards                gauge    of the whole fleet, that no worker holds
+//	wechatws_fleet_ready                        gauge    1: it has a lease and knows all shards
 //	wechatws_fleet_lease_remaining_seconds      gauge    how long it may hold them without another renewal
 //	wechatws_fleet_rooms_taken_total            counter
 //	wechatws_fleet_rooms_released_total         counter
@@ -37,8 +38,8 @@
 //
 // # What to watch
 //
-//	# rooms that no worker holds; with "for: 1m"
-//	max(wechatws_fleet_known_rooms) - sum(wechatws_fleet_rooms) > 0
+//	# shards whose rooms no worker holds; with "for: 1m"
+//	max(wechatws_fleet_unheld_shards) > 0
 //	# rooms that a worker holds and has no connection to; with "for: 2m"
 //	sum(wechatws_fleet_rooms - wechatws_fleet_rooms_open) > 0
 //	# a worker without a lease, which has closed its rooms; with "for: 1m"

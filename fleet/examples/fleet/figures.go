@@ -25,6 +25,9 @@ type figures struct {
 	wanted                   map[string]bool // rooms that must move to the new worker
 }
 
+// shards is the number of shards of the fleet.
+const shards = 4096
+
 // belongings returns the rooms that belong to one worker among others.
 func belongings(rooms []string, worker string, others ...string) map[string]bool {
 	hashes := []uint64{placement.Hash(worker)}
@@ -33,7 +36,7 @@ func belongings(rooms []string, worker string, others ...string) map[string]bool
 	}
 	list := map[string]bool{}
 	for _, room := range rooms {
-		if placement.Best(placement.Hash(room), hashes) == 0 {
+		if placement.Best(placement.HashOf(placement.Shard(room, shards)), hashes) == 0 {
 			list[room] = true
 		}
 	}

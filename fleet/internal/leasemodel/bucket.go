@@ -81,9 +81,12 @@ func (m *Model) arrive(s State, w, i int, emit emit) {
 			return
 		}
 		msg.Rev = s.newRev()
-		s.Room = Claim{Rev: msg.Rev}
+		s.Room = Claim{Rev: msg.Rev, By: msg.To, Over: msg.To != noHolder}
 		does = "its release is written: the claim is free"
-	case Publish:
+		if msg.To != noHolder {
+			does = "its hand-over is written: the room is the other's"
+		}
+	case Mark, Publish:
 		if !m.append(&s, &msg) {
 			return
 		}
@@ -132,9 +135,11 @@ func (m *Model) life() uint8 {
 
 // lose is the loss of a request or an answer. For the worker, the request has timed out.
 func (m *Model) lose(s State, w, i int, emit emit) {
-	if s.Net[w][i].Kind == Nothing {
+	msg := s.Net[w][i]
+	if msg.Kind == Nothing {
 		return
 	}
+	m.unknown(&s, w, msg)
 	s.Net[w][i] = Message{}
 	emit(Step{Rule: "network", Does: "a request or its answer is lost", Worker: w, Fault: true}, s)
 }
@@ -145,6 +150,14 @@ func (m *Model) delay(s State, w, i int, emit emit) {
 	if msg.Kind == Nothing || msg.Kind == Renew || msg.Answer || !msg.Awaited {
 		return
 	}
+	m.unknown(&s, w, *msg)
 	msg.Awaited = false
 	emit(Step{Rule: "network", Does: "a request is late, it has given it up", Worker: w, Fault: true}, s)
+}
+
+// unknown is called when a worker stops to wait for the answer to a request.
+func (m *Model) unknown(s *State, w int, msg Message) {
+	if me := &s.Workers[w]; msg.Awaited && msg.Kind == Publish && msg.Fence == me.Fence && me.Phase != None {
+		me.Unknown = true
+	}
 }

@@ -9,8 +9,8 @@ func (m *Model) canonical(s *State) {
 		if !m.guarded(me.Lease) || !me.Session && !m.BeginBeforeClose {
 			me.Lease = 0
 		}
-		if me.Next != stale && me.Next != s.Stream.Last && (me.Next != 0 || !m.StreamForgets) {
-			me.Next = stale
+		if me.Next != s.Stream.Last {
+			me.Next, me.Doubt = stale, false
 		}
 		if me.Phase != Claimed && me.Phase != Open {
 			me.Next = 0
@@ -23,7 +23,7 @@ func (m *Model) canonical(s *State) {
 		for w := range s.Workers {
 			one(&s.Workers[w].Next, s.Stream.Last)
 			for i := range s.Net[w] {
-				if s.Net[w][i].Kind == Publish {
+				if k := s.Net[w][i].Kind; k == Mark || k == Publish {
 					one(&s.Net[w][i].Expect, s.Stream.Last)
 				}
 			}
@@ -98,15 +98,15 @@ func (m *Model) canonicalMessage(s *State, w int, msg *Message) {
 		} else {
 			doomed = msg.Expect != s.Room.Rev
 		}
-	case Publish:
+	case Mark, Publish:
 		switch {
 		case msg.Answer:
-			if msg.Expect != s.Stream.Last && (msg.Expect != 0 || !m.StreamForgets) {
+			if msg.Expect != s.Stream.Last {
 				msg.Expect = stale
 			}
 		case m.NoFence:
 			msg.Expect = 0
-		case m.StreamForgets && msg.Expect == 0:
+		case msg.Expect == 0 && m.StreamForgets: // there may be none again
 		default:
 			doomed = msg.Expect != s.Stream.Last
 		}
@@ -124,7 +124,7 @@ func (msg *Message) order() uint64 {
 		}
 		return 0
 	}
-	return uint64(msg.Kind)<<48 | b(msg.Answer)<<41 | b(msg.Awaited)<<40 | uint64(msg.Of)<<32 |
+	return uint64(msg.To)<<56 | uint64(msg.Kind)<<48 | b(msg.Answer)<<41 | b(msg.Awaited)<<40 | uint64(msg.Of)<<32 |
 		uint64(msg.Expect)<<24 | uint64(msg.Rev)<<16 | uint64(msg.Fence)<<8 | uint64(msg.Left)
 }
 

@@ -1,7 +1,7 @@
 // Package leasemodel is the lease protocol of the fleet as a small model, and an
 // explorer that visits each state which the model can get into.
 //
-// The model has two workers with their sessions, and one room. A session is a single key here, which dies
+// The model has two workers with their sessions, and one room of a shard. A session is a single key here, which dies
 // permanently, and of which a read proves that it is dead; package sessionmodel shows that a session with
 // keys in several buckets behaves in this way. An action is a function that takes a state and emits each
 // state that may come next. The actions of a worker have the numbers of the protocol's rules (worker.go).

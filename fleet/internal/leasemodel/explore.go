@@ -20,6 +20,7 @@ func (m *Model) next(s State, emit emit) {
 	m.tick(s, emit)
 	m.expire(s, emit)
 	m.forget(s, emit)
+	m.touch(s, emit)
 	for w := range s.Workers {
 		m.begin(s, w, emit)
 		m.rule1Renew(s, w, emit)
@@ -28,8 +29,10 @@ func (m *Model) next(s State, emit emit) {
 		m.rule2Write(s, w, emit)
 		m.rule3Claim(s, w, emit)
 		m.rule3Read(s, w, emit)
+		m.rule4Mark(s, w, emit)
 		m.rule4Publish(s, w, emit)
 		m.rule4Read(s, w, emit)
+		m.rule4Verify(s, w, emit)
 		m.rule5Open(s, w, emit)
 		m.rule6Release(s, w, emit)
 		m.rule6Reopen(s, w, emit)

@@ -52,6 +52,18 @@ func TestProtocolIsSafe(t *testing.T) {
 			with(untimed, func(w *World) { w.Slots = 2 }),
 			[]Property{FenceWentBack, Stuck},
 		},
+		"hand-overs": {
+			with(timed, func(w *World) { w.Writes, w.Pauses, w.HandsOver, w.Touched = true, NotInWrites, true, true }),
+			[]Property{TwoWriters, LateWrite, Stuck},
+		},
+		"the stream, hand-overs, two requests under way": {
+			with(untimed, func(w *World) { w.HandsOver, w.Slots = true, 2 }),
+			[]Property{FenceWentBack, Stuck},
+		},
+		"the stream, hand-overs, the claim changes for other rooms": {
+			with(untimed, func(w *World) { w.HandsOver, w.Touched = true, true }),
+			[]Property{FenceWentBack, Stuck},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +94,10 @@ func TestBrokenVariants(t *testing.T) {
 		{"RenewResurrects", coarse, Mistakes{RenewResurrects: true}, TwoWriters},
 		{"ReadRenews", coarse, Mistakes{ReadRenews: true}, TwoWriters},
 		{"BeginBeforeClose", with(timed, func(w *World) { w.Sessions[0] = 2 }), Mistakes{BeginBeforeClose: true}, TwoWriters},
+		{"OpenUnmarked", untimed, Mistakes{OpenUnmarked: true}, FenceWentBack},
+		{"HandOverUnknown", with(untimed, func(w *World) { w.HandsOver, w.Slots = true, 2 }), Mistakes{HandOverUnknown: true}, FenceWentBack},
 		{"StreamForgets", untimed, Mistakes{StreamForgets: true}, FenceWentBack},
+		{"AdoptMarker", untimed, Mistakes{AdoptMarker: true}, FenceWentBack},
 
 		// These are no mistakes, but where the assumptions end.
 		{"ClocksDifferByMoreThanHalfTheMargin", with(timed, func(w *World) { w.D = 2 }), Mistakes{}, TwoWriters},

@@ -24,6 +24,10 @@ type World struct {
 	Writes bool
 	// Stream is true if there is an inbound stream.
 	Stream bool
+	// HandsOver is true if a worker may hand the room over to the other one's session.
+	HandsOver bool
+	// Touched is true if the claim changes for other rooms of the shard.
+	Touched bool
 	// Crashes is true if workers crash and start again.
 	Crashes bool
 	// Sessions is how many sessions each of the two workers may have, one after the
@@ -54,7 +58,7 @@ const (
 
 // Mistakes change the protocol, each by leaving out one of its parts.
 type Mistakes struct {
-	// NoFence: messages are published to the inbound stream without compare-and-set.
+	// NoFence: messages are published to the inbound stream without a condition.
 	NoFence bool
 	// NoMargin: the client is closed, and the guard refuses writes, only when T has passed.
 	NoMargin bool
@@ -76,9 +80,15 @@ type Mistakes struct {
 	// BeginBeforeClose: a worker that has lost its session begins the next one before the
 	// clients of the lost one are closed, and the guard checks only the time.
 	BeginBeforeClose bool
-	// StreamForgets: the inbound stream may lose the last message of a room, because it was
-	// consumed or is too old.
+	// OpenUnmarked: a worker that has taken the room opens its client without publishing a marker.
+	OpenUnmarked bool
+	// HandOverUnknown: a room is handed over although the outcome of a publication is not known.
+	HandOverUnknown bool
+	// StreamForgets: the inbound stream may lose the last marker.
 	StreamForgets bool
+	// AdoptMarker: a worker whose message was refused publishes under the last marker of
+	// any worker.
+	AdoptMarker bool
 }
 
 // margin returns M, or 0 with NoMargin.

@@ -57,7 +57,7 @@ func (m *Model) held(s *State) bool {
 	for w, me := range s.Workers {
 		if me.Phase == Open {
 			n++
-			if s.Room.Rev != me.Fence || s.Room.By != s.session(w) || s.Keys[s.Room.By-1].Life != Alive || !m.leased(me.Lease) {
+			if s.Room.By != s.session(w) || s.Keys[s.Room.By-1].Life != Alive || !m.leased(me.Lease) {
 				return false
 			}
 		}

@@ -23,11 +23,13 @@ const (
 // A Holder is the number of a session: 1 and 2 are those of the first worker, 3 and 4 of the second.
 type Holder uint8
 
-// A Claim is the room's key in its bucket, or what a worker has seen of it. It is free
-// if By is noHolder. Revision 0 is before the first write.
+// A Claim is the claim of the room's shard, or what a worker has seen of it. By is who holds the room by it:
+// the session that holds the shard, or the one that the room is apart for. It is free if By is noHolder.
+// Revision 0 is before the first write.
 type Claim struct {
-	Rev uint8
-	By  Holder
+	Rev  uint8
+	By   Holder
+	Over bool // the former holder has handed the room over
 }
 
 // A Life is the state of a session.
@@ -67,8 +69,10 @@ type Worker struct {
 	Gone    bool  // it has read that the session of this claim is gone
 	Phase   Phase
 	Fence   uint8 // the revision of its claim
-	Marked  bool  // the held marker with this fence is in the stream
-	Next    uint8 // the sequence in the stream to compare with
+	Marked  bool  // it may publish under the last marker: it has published one, or the room was handed over
+	Next    uint8 // the sequence of the last marker that it knows
+	Doubt   bool  // the worker that has published that one has seen a later claim
+	Unknown bool  // the outcome of a publication is not known
 	Checked bool  // the guard has said yes to a write that has not been done
 }
 
@@ -79,6 +83,7 @@ type Message struct {
 	Answer  bool
 	Awaited bool   // the worker still waits for the answer
 	Of      Holder // the session that it is of
+	To      Holder // the session that gets the room
 	Expect  uint8  // the revision or sequence to compare with; a renewal has none: see changed
 	Rev     uint8  // in the answer: the new one
 	Fence   uint8  // of what is published
@@ -92,8 +97,9 @@ const (
 	Nothing Kind = iota
 	Renew        // of a session
 	Take         // the claim
-	Free         // the claim
-	Publish      // to the inbound stream
+	Free         // the room, or hand it over to a session
+	Mark         // the stream: publish a marker
+	Publish      // a message of the room to the inbound stream
 )
 
 // session returns the current session of worker w, or its last one.
@@ -127,7 +133,7 @@ func (m *Model) send(s *State, w int, msg Message) bool {
 
 // revs returns all revisions of the room's claim in the state. (An array of pointers: this is
 // most of the explorer's work.)
-func (s *State) revs() [1 + 2*workers + 2*workers*slots + 1]*uint8 {
+func (s *State) revs() [1 + 2*workers + 2*workers*slots + 2]*uint8 {
 	a, b := &s.Workers[0], &s.Workers[1]
 	return [...]*uint8{
 		&s.Room.Rev,
@@ -135,7 +141,7 @@ func (s *State) revs() [1 + 2*workers + 2*workers*slots + 1]*uint8 {
 		&b.View.Rev, &b.Fence,
 		&s.Net[0][0].Rev, &s.Net[0][0].Fence, &s.Net[0][1].Rev, &s.Net[0][1].Fence,
 		&s.Net[1][0].Rev, &s.Net[1][0].Fence, &s.Net[1][1].Rev, &s.Net[1][1].Fence,
-		&s.Stream.Fence,
+		&s.Stream.Fence, &s.Stream.Rev,
 	}
 }
 

@@ -1,46 +1,61 @@
 package leasemodel
 
-// A Stream is the end of the room's subjects in the inbound stream.
+// A Stream is the end of the shard's part of the inbound stream.
 type Stream struct {
-	Last  uint8 // the sequence of its last message; 0: there is none
+	Last  uint8 // the sequence of its last marker; 0: there is none
+	Rev   uint8 // of the claim that the publisher of that marker knew
 	Fence uint8 // of the last message that there ever was
 }
 
-// rule4Publish publishes the held marker, and when the client is open a message of the
-// room, both by compare-and-set on the sequence of the message before.
-func (m *Model) rule4Publish(s State, w int, emit emit) {
+// rule4Mark publishes a marker by compare-and-set on the last one: after a claim, before the client is opened,
+// and before the room is handed over if the outcome of a publication is not known.
+func (m *Model) rule4Mark(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !m.Stream || s.awaits(w, Publish) || me.Next == stale && !m.NoFence {
+	if !m.Stream || m.NoFence || s.awaits(w, Mark, Publish) || me.Next == stale || me.Doubt ||
+		me.Phase != Claimed || me.Marked && !me.Unknown {
 		return
 	}
-	does := "publishes a message of the room"
-	switch {
-	case me.Phase == Open:
-	case me.Phase == Claimed && !me.Marked && !m.NoFence:
-		does = "publishes its held marker"
-	default:
-		return
-	}
-	if m.send(&s, w, Message{Kind: Publish, Of: s.session(w), Expect: me.Next, Fence: me.Fence}) {
-		emit(Step{Rule: "4", Does: does, Worker: w}, s)
+	if m.send(&s, w, Message{Kind: Mark, Of: s.session(w), Expect: me.Next, Fence: me.Fence}) {
+		emit(Step{Rule: "4", Does: "publishes a marker", Worker: w}, s)
 	}
 }
 
-// rule4Read reads the last message in the stream after a claim, and whenever a message was not published.
-// A higher fence there means that the worker is fenced out. Otherwise it is a late message of the former
-// holder, or the worker's own, and the worker continues from there.
+// rule4Publish publishes a message of the room under the condition that the marker is the last one.
+func (m *Model) rule4Publish(s State, w int, emit emit) {
+	me := &s.Workers[w]
+	if !m.Stream || s.awaits(w, Publish) || me.Phase != Open || !m.NoFence && (me.Next == stale || me.Next == 0 || me.Doubt) {
+		return
+	}
+	if m.send(&s, w, Message{Kind: Publish, Of: s.session(w), Expect: me.Next, Fence: me.Fence}) {
+		emit(Step{Rule: "4", Does: "publishes a message of the room", Worker: w}, s)
+	}
+}
+
+// rule4Read reads the last marker, after a claim, and whenever a message was refused. If its publisher has
+// seen a later claim than this worker, the worker must read the claim as well: see rule4Verify.
 func (m *Model) rule4Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !m.Stream || me.Next != stale || me.Phase != Claimed && me.Phase != Open {
+	if !m.Stream || m.NoFence || me.Next != stale || me.Phase != Claimed && me.Phase != Open {
 		return
 	}
-	if s.Stream.Last != 0 && s.Stream.Fence > me.Fence {
+	me.Next, me.Doubt = s.Stream.Last, s.Stream.Rev > me.Fence && !m.AdoptMarker
+	emit(Step{Rule: "4", Does: "reads the last marker", Worker: w}, s)
+}
+
+// rule4Verify reads the claim after the marker. If it still names the worker, the worker may publish under that
+// marker: a worker that gets the room later publishes another one.
+func (m *Model) rule4Verify(s State, w int, emit emit) {
+	me := &s.Workers[w]
+	if !me.Doubt {
+		return
+	}
+	if s.Room.By != s.session(w) {
 		m.drop(me)
-		emit(Step{Rule: "4", Does: "reads a higher fence in the stream, and closes", Worker: w}, s)
+		emit(Step{Rule: "4", Does: "reads the claim, which is another's, and closes", Worker: w}, s)
 		return
 	}
-	me.Next = s.Stream.Last
-	emit(Step{Rule: "4", Does: "reads the last sequence of the stream", Worker: w}, s)
+	me.Doubt = false
+	emit(Step{Rule: "4", Does: "reads the claim, which is still its own", Worker: w}, s)
 }
 
 // append appends what is published, if the compare-and-set succeeds.
@@ -48,20 +63,23 @@ func (m *Model) append(s *State, msg *Message) bool {
 	if !m.NoFence && msg.Expect != s.Stream.Last {
 		return false
 	}
+	msg.Rev = 0
+	if msg.Kind == Mark {
+		s.Stream.Last, s.Stream.Rev = 2, msg.Fence // 1 is the one before: see canonical
+		msg.Expect = 2
+		return true
+	}
 	if msg.Fence < s.Stream.Fence {
 		s.Broken = FenceWentBack
 	}
-	msg.Rev = 0
-	s.Stream = Stream{Last: 2, Fence: msg.Fence} // 1 is the one before: see canonical
-	msg.Expect = 2
+	s.Stream.Fence = msg.Fence
 	return true
 }
 
-// published is called when the worker has the answer to a message.
+// published is called when the worker has the answer to a marker.
 func (m *Model) published(me *Worker, msg Message) {
-	if (me.Phase == Claimed || me.Phase == Open) && msg.Fence == me.Fence {
-		me.Marked = true
-		me.Next = msg.Expect
+	if msg.Kind == Mark && (me.Phase == Claimed || me.Phase == Open) && msg.Fence == me.Fence {
+		me.Marked, me.Unknown, me.Next, me.Doubt = true, false, msg.Expect, false
 	}
 }
 
@@ -71,5 +89,5 @@ func (m *Model) forget(s State, emit emit) {
 		return
 	}
 	s.Stream.Last = 0
-	emit(Step{Rule: "server", Does: "the stream forgets the room's last message", Worker: -1}, s)
+	emit(Step{Rule: "server", Does: "the stream forgets the last marker", Worker: -1}, s)
 }

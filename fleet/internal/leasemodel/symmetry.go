@@ -14,6 +14,7 @@ func (s *State) swapped() State {
 		me.View.By = other(me.View.By)
 		for i := range t.Net[w] {
 			t.Net[w][i].Of = other(t.Net[w][i].Of)
+			t.Net[w][i].To = other(t.Net[w][i].To)
 		}
 	}
 	return t

@@ -107,29 +107,40 @@ func (m *Model) rule3Read(s State, w int, emit emit) {
 // rule5Open opens the client.
 func (m *Model) rule5Open(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !me.Session || me.Phase != Claimed || !m.leased(me.Lease) || m.Stream && !m.NoFence && !me.Marked {
+	if !me.Session || me.Phase != Claimed || !m.leased(me.Lease) || m.Stream && !m.NoFence && !m.OpenUnmarked && (!me.Marked || s.awaits(w, Mark)) {
 		return
 	}
 	me.Phase = Open
 	emit(Step{Rule: "5", Does: "opens its client", Worker: w}, s)
 }
 
-// rule6Release sends a release. From now on the worker does nothing under this fence any more: the
-// release may arrive at any time, also after the worker has stopped waiting for the answer.
+// rule6Release sends a release, or hands the room over to the other worker. From now on the worker does
+// nothing under this fence any more: the release may arrive at any time, also after the worker has stopped
+// waiting for the answer.
 func (m *Model) rule6Release(s State, w int, emit emit) {
-	me := &s.Workers[w]
-	if !me.Session || s.awaits(w, Take, Free) || me.Fence != s.Room.Rev {
+	me, other := &s.Workers[w], &s.Workers[1-w]
+	if !me.Session || s.awaits(w, Take, Free, Mark) || me.View.By != s.session(w) {
 		return
 	}
 	switch {
 	case me.Phase == Claimed || me.Phase == Released:
-		me.Phase = Released
 	case me.Phase == Open && m.ReleaseBeforeClose:
 	default:
 		return
 	}
-	if m.send(&s, w, Message{Kind: Free, Of: s.session(w), Expect: me.Fence}) {
-		emit(Step{Rule: "6", Does: "sends a release of the room", Worker: w}, s)
+	release := func(does string, to Holder) {
+		next := s
+		if me := &next.Workers[w]; me.Phase == Claimed {
+			me.Phase = Released
+		}
+		if m.send(&next, w, Message{Kind: Free, Of: s.session(w), To: to, Expect: me.View.Rev}) {
+			emit(Step{Rule: "6", Does: does, Worker: w}, next)
+		}
+	}
+	release("sends a release of the room", noHolder)
+	lives := other.Session && s.Keys[s.session(1-w)-1].Life == Alive
+	if m.HandsOver && lives && (!m.Stream || me.Marked && (m.HandOverUnknown || !me.Unknown && !s.awaits(w, Publish))) {
+		release("hands the room over", s.session(1-w))
 	}
 }
 
@@ -179,7 +190,7 @@ func (m *Model) end(s *State, w int) {
 
 // drop closes the client and resets everything about the room.
 func (m *Model) drop(me *Worker) {
-	me.Phase, me.Fence, me.Marked, me.Checked, me.Next = None, 0, false, false, 0
+	me.Phase, me.Fence, me.Marked, me.Checked, me.Next, me.Doubt, me.Unknown = None, 0, false, false, 0, false, false
 }
 
 // rule8Read reads the revision of the worker's own session, after a renewal without an answer. The lease
@@ -212,20 +223,29 @@ func (m *Model) seeRoom(s *State, w int) {
 	me.View, me.Gone = s.Room, false
 	switch {
 	case me.Session && s.Room.By == s.session(w) && s.Room.Rev > me.Fence:
-		m.took(me, s.Room.Rev)
-	case me.Phase != None && s.Room.Rev > me.Fence:
+		m.took(me, s.Room)
+	case me.Phase != None && s.Room.By != s.session(w):
 		m.drop(me)
 	}
 }
 
+// touch is a change of the claim for another room of the shard.
+func (m *Model) touch(s State, emit emit) {
+	if !m.Touched || s.Room.Rev == 0 {
+		return
+	}
+	s.Room.Rev = s.newRev()
+	emit(Step{Rule: "server", Does: "the claim changes for another room", Worker: -1}, s)
+}
+
 // took is called when a worker knows that it has claimed the room: by the answer, or by the watch if the
 // answer was lost.
-func (m *Model) took(me *Worker, rev uint8) {
+func (m *Model) took(me *Worker, c Claim) {
 	if me.Phase == Open {
 		return
 	}
 	m.drop(me)
-	me.Phase, me.Fence, me.Next = Claimed, rev, stale
+	me.Phase, me.Fence, me.Next, me.Marked = Claimed, c.Rev, stale, c.Over
 }
 
 // answer is the arrival of an answer at the worker.
@@ -240,18 +260,18 @@ func (m *Model) answer(s State, w, i int, emit emit) {
 	case Take:
 		if msg.Rev > me.View.Rev {
 			me.View, me.Gone = Claim{Rev: msg.Rev, By: msg.Of}, false
-			m.took(me, msg.Rev)
+			m.took(me, me.View)
 		}
 		emit(Step{Rule: "3", Does: "has the claim", Worker: w}, s)
 	case Free:
 		if msg.Rev > me.View.Rev {
-			me.View, me.Gone = Claim{Rev: msg.Rev}, false
+			me.View, me.Gone = Claim{Rev: msg.Rev, By: msg.To, Over: msg.To != noHolder}, false
 			if me.Phase != Open {
 				m.drop(me)
 			}
 		}
 		emit(Step{Rule: "6", Does: "has released the room", Worker: w}, s)
-	case Publish:
+	case Mark, Publish:
 		m.published(me, msg)
 		emit(Step{Rule: "4", Does: "knows that it has published", Worker: w}, s)
 	}

@@ -88,7 +88,7 @@ func (t *trial) measured(ctx context.Context, out io.Writer) error {
 	row("all workers", t.settings.rooms, rss, cpu, files)
 	table.Flush()
 	writes := float64(b.leases.LastSeq-a.leases.LastSeq) / seconds
-	fmt.Fprintf(out, "\nleases: %.1f writes a second, told to %d watchers; claims: %d keys, %.1f MB\n",
+	fmt.Fprintf(out, "\nleases: %.1f writes a second, delivered to %d watchers; rooms and claims: %d keys, %.1f MB\n",
 		writes, b.leases.Consumers, b.claims.Msgs, float64(b.claims.Bytes)/1e6)
 	return nil
 }

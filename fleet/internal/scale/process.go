@@ -23,6 +23,7 @@ const (
 
 	natsRole    = "nats"
 	backendRole = "backend"
+	busyRole    = "busy"
 )
 
 // role runs the part of another process if this process was started as one, and ends the process when the
@@ -43,6 +44,8 @@ func role(name string) bool {
 		err = serveNATS(ended)
 	case backendRole:
 		err = serveBackend(ended)
+	case busyRole:
+		err = beBusy(ended)
 	default:
 		err = work(name, ended)
 	}
@@ -51,6 +54,21 @@ func role(name string) bool {
 		os.Exit(1)
 	}
 	return true
+}
+
+// beBusy keeps a processor busy.
+func beBusy(ended <-chan struct{}) error {
+	if err := json.NewEncoder(os.Stdout).Encode(busyRole); err != nil {
+		return err
+	}
+	for n := 1; ; {
+		select {
+		case <-ended:
+			return nil
+		default:
+			n *= 31
+		}
+	}
 }
 
 // A process is one of the others.

@@ -30,12 +30,12 @@ const patience = 5 * time.Minute
 type trial struct {
 	settings
 	nats, backend *process
-	workers       []*process
+	workers, busy []*process
 	rooms, desk   string // where the backend is
 	url           string // where NATS is
 	fleet         *fleet.Fleet
 	leases        jetstream.Stream
-	claims        jetstream.Stream
+	claims        jetstream.Stream // the bucket of rooms, which has them
 	nc            *nats.Conn
 	sent, failed  atomic.Int64
 }
@@ -70,7 +70,19 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "%d rooms added in %s\n", s.rooms, round(time.Since(adding)))
 
+	for range s.busy {
+		var name string
+		p, err := start(busyRole, &name)
+		if err != nil {
+			return err
+		}
+		t.busy = append(t.busy, p)
+	}
 	cold := time.Now()
+	before, err := t.cpu()
+	if err != nil {
+		return err
+	}
 	for n := range s.workers {
 		var name string
 		p, err := start("worker-"+string(rune('a'+n)), &name, natsVariable+"="+t.url)
@@ -83,7 +95,12 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "all held %s after the %d workers were started: %s\n", round(time.Since(cold)), s.workers, shares(now))
+	held := time.Since(cold)
+	after, err := t.cpu()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "all held %s after the %d workers were started, with %s of processor time: %s\n", round(held), s.workers, round(after-before), shares(now))
 
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
@@ -98,7 +115,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 }
 
 func (t *trial) end() {
-	for _, p := range t.workers {
+	for _, p := range append(t.workers, t.busy...) {
 		p.kill()
 	}
 	if t.fleet != nil {
@@ -116,7 +133,7 @@ func (t *trial) end() {
 	}
 }
 
-// watchLeases counts the writes into the buckets of leases and claims.
+// watchLeases counts the writes into the buckets of leases and rooms.
 func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.nc, err = nats.Connect(t.url); err != nil {
 		return err
@@ -128,7 +145,7 @@ func (t *trial) watchLeases(ctx context.Context) (err error) {
 	if t.leases, err = js.Stream(ctx, "KV_wechatws-leases-1"); err != nil {
 		return err
 	}
-	t.claims, err = js.Stream(ctx, "KV_wechatws-claims")
+	t.claims, err = js.Stream(ctx, "KV_wechatws-rooms")
 	return err
 }
 
@@ -192,9 +209,35 @@ func (t *trial) speak(ctx context.Context) {
 	}
 }
 
+// cpu returns the processor time that all processes of the fleet have used.
+func (t *trial) cpu() (used time.Duration, err error) {
+	for _, p := range t.all() {
+		c, err := p.cost()
+		if err != nil {
+			return 0, err
+		}
+		used += c.cpu
+	}
+	return used, nil
+}
+
+// sessions returns the session of each worker.
+func (t *trial) sessions(ctx context.Context) (map[string]string, error) {
+	list, err := t.fleet.Control().Workers(ctx)
+	by := map[string]string{}
+	for _, w := range list {
+		by[w.Name] = w.Session
+	}
+	return by, err
+}
+
 // killOne kills a worker, and prints how long its rooms were without a holder.
 func (t *trial) killOne(ctx context.Context, out io.Writer) error {
 	before, err := ask(ctx, t.desk)
+	if err != nil {
+		return err
+	}
+	living, err := t.sessions(ctx)
 	if err != nil {
 		return err
 	}
@@ -214,7 +257,17 @@ func (t *trial) killOne(ctx context.Context, out io.Writer) error {
 	slices.Sort(back)
 	fmt.Fprintf(out, "%s killed: %d rooms, back after p50 %s, p99 %s, max %s; now %s\n", victim.name, len(back),
 		round(percentile(back, 0.5)), round(percentile(back, 0.99)), round(percentile(back, 1)), shares(now))
-	fmt.Fprintf(out, "held twice at any moment: %d; messages that could not be sent: %d\n", now.Twice, t.failed.Load())
+	left, err := t.sessions(ctx)
+	if err != nil {
+		return err
+	}
+	lost := 0
+	for name, session := range living {
+		if name != victim.name && left[name] != session {
+			lost++
+		}
+	}
+	fmt.Fprintf(out, "leases that other workers have lost: %d; held twice at any moment: %d; messages that could not be sent: %d\n", lost, now.Twice, t.failed.Load())
 	return nil
 }
 

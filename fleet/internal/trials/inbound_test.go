@@ -49,6 +49,9 @@ func readInbound(ctx context.Context, js jetstream.JetStream, name string, from 
 			return nil, err
 		}
 		parts := strings.Split(m.Subject(), ".") // name, in, partition, room, type
+		if len(parts) != 5 {                     // a marker: name, in, _held, shard
+			parts = append(parts, "_held")
+		}
 		p := published{seq: meta.Sequence.Stream, room: parts[3], kind: parts[4], worker: m.Headers().Get("Fleet-Worker")}
 		p.fence, _ = strconv.ParseUint(m.Headers().Get("Fleet-Fence"), 10, 64)
 		p.connection, _ = strconv.Atoi(m.Headers().Get("Fleet-Connection"))

@@ -80,7 +80,7 @@ func workersAreLost(tr *trial) {
 		tr.workers["c"].mendNATS()
 	})
 	tr.run("a worker is cut off from the rooms", func(s *scenario) {
-		s.hurt, s.torn = []string{"a"}, true
+		s.hurt, s.torn, s.silent = []string{"a"}, true, away
 		tr.workers["a"].toRooms.cut()
 		time.Sleep(away)
 		tr.workers["a"].toRooms.mend()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,9 +154,6 @@ func (tr *traffic) countOutbound(events []wstest.Event) outbound {
 			switch {
 			case got[room][n]:
 				out.again[room]++
-				if os.Getenv("FLEET_TRIALS_LOG") != "" {
-					println("AGAIN", room, n, tr.sent[room][n-1].attempts, e.Conn, e.At.String())
-				}
 			case n < last[room]:
 				out.disorder++
 			}

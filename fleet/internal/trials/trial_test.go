@@ -85,7 +85,7 @@ func (tr *trial) kill(label string) {
 
 // streams are all that the fleet stands on.
 func (tr *trial) streams() []string {
-	return append(tr.leases(), "KV_"+tr.name+"-rooms", "KV_"+tr.name+"-claims", tr.name+"-in", tr.name+"-out")
+	return append(tr.leases(), "KV_"+tr.name+"-rooms", tr.name+"-in", tr.name+"-out")
 }
 
 func (tr *trial) leases() (list []string) {
@@ -134,7 +134,7 @@ func (tr *trial) unsettled() string {
 		return fmt.Sprintf("%d of %d rooms are open, %v", open, len(list), err)
 	}
 	for _, s := range list {
-		if best := names[placement.Best(placement.Hash(s.ID), hashes)]; s.Session != sessions[best] {
+		if best := names[placement.Best(placement.HashOf(placement.Shard(s.ID, shards)), hashes)]; s.Session != sessions[best] {
 			return fmt.Sprintf("%s is not held by %s, but by %q", s.ID, best, s.Worker)
 		}
 	}

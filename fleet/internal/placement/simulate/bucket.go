@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A load is the calculated load of the buckets of leases and claims.
+// A load is the calculated load of the buckets of leases and rooms.
 type load struct {
 	Renewals      float64 // writes a second while nothing happens
 	Deliveries    float64 // to all watchers together, a second, while nothing happens
@@ -10,36 +10,36 @@ type load struct {
 	EachRoom      float64 // writes a second if each room had a lease of its own
 	EachRoomThird float64 // and if it were renewed only each third of T
 
-	LostWrites     int // claims to write when a worker is lost
-	LostDeliveries int // of these claims, to all watchers together
+	LostWrites     int     // claims to write when a worker is lost
+	LostDeliveries int     // of these, to all watchers together
+	LostRequests   int     // of all that take them: the claim, the rooms, the last marker and the next one
+	StartWrites    int     // claims to write when the whole fleet starts
+	JoinDeliveries int     // to a worker that joins, before it knows all claims
+	Rereads        float64 // requests a second for the rooms of held shards, of all workers
+	Scores         int     // that a worker reckons when a worker joins or leaves
 
-	StartWrites     int // claims to write when the whole fleet starts
-	StartDeliveries int // of these, to all watchers together
-	JoinDeliveries  int // to a worker that joins, before it knows all claims
-
-	Bytes         int // of the bucket in its file store
-	BytesPerClaim int
+	ClaimBytes int // of all claims in the file store
 }
 
-// bucketLoad is the load under the protocol: each worker renews its one session each
-// renewal, and each worker watches the whole bucket. lost is the number of rooms of
-// the worker that is lost.
-func bucketLoad(rooms, workers, lost int, renewal, ttl time.Duration) load {
+// bucketLoad is the load under the protocol: each worker renews its one session each renewal, watches all
+// leases and claims, and reads the rooms of its own shards. lost is the number of shards of the worker that
+// is lost.
+func bucketLoad(rooms, shards, workers, lost int, renewal, ttl time.Duration) load {
 	l := load{
 		Renewals:       float64(workers) / renewal.Seconds(),
 		EachRoom:       float64(rooms) / renewal.Seconds(),
 		EachRoomThird:  float64(rooms) / (ttl.Seconds() / 3),
 		LostWrites:     lost,
 		LostDeliveries: lost * workers,
-		StartWrites:    rooms,
-		JoinDeliveries: rooms + workers,
-		BytesPerClaim:  record(len("$KV.fleet-claims.")+len("room-1234567"), len(`{"session":"0123456789abcdefghijkl"}`)),
+		LostRequests:   4 * lost,
+		StartWrites:    shards,
+		JoinDeliveries: shards + workers,
+		Rereads:        float64(shards) / time.Minute.Seconds(),
+		Scores:         shards * workers,
+		ClaimBytes:     shards * record(len("$KV.fleet-rooms.claim.1234"), len(`{"session":"0123456789abcdefghijkl","since":"2026-01-02T03:04:05.678901234Z"}`)),
 	}
 	l.PerWatcher = l.Renewals
 	l.Deliveries = l.PerWatcher * float64(workers)
-	l.StartDeliveries = rooms * workers
-	session := record(len("$KV.fleet-leases-1.")+22, 100)
-	l.Bytes = rooms*l.BytesPerClaim + workers*session
 	return l
 }
 

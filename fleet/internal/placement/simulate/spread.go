@@ -3,19 +3,15 @@ package main
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
 
-// A spread is how evenly something is distributed over the workers.
+// A spread is how evenly something is distributed.
 type spread struct {
-	Min, Max          int
-	Mean, Stddev      float64
-	Expected          float64 // the standard deviation if all were thrown at random
-	ChiSquared, Sigma float64 // and by how many standard deviations it is off
+	Min, Max     int
+	Mean, Stddev float64
 }
 
 func spreadOf(counts []int) spread {
@@ -27,23 +23,19 @@ func spreadOf(counts []int) spread {
 	for _, c := range counts {
 		s.Stddev += (float64(c) - s.Mean) * (float64(c) - s.Mean)
 	}
-	// The sum of squares over the mean has a chi-squared distribution with n-1 degrees
-	// of freedom (of mean n-1 and variance 2(n-1)) if each room went to a worker at
-	// random, independently of all others.
-	s.ChiSquared = s.Stddev / s.Mean
-	s.Sigma = (s.ChiSquared - (n - 1)) / math.Sqrt(2*(n-1))
 	s.Stddev = math.Sqrt(s.Stddev / n)
-	s.Expected = math.Sqrt(s.Mean * (1 - 1/n))
 	return s
 }
 
-// A moves counts the rooms that placement moves, of so many rooms and workers, when one worker leaves
-// or one joins.
+// A moves counts the rooms that placement moves, of so many rooms, shards and workers, when one worker
+// leaves or one joins.
 type moves struct {
-	Rooms, Workers int
-	Balance        spread // of the rooms over the workers
+	Rooms, Shards, Workers int
+	Balance                spread // of the rooms over the workers
+	Fill                   spread // of the rooms over the shards
 
 	Lost        int    // rooms of the worker that left
+	LostShards  int    // shards of that worker
 	LeaveMoved  int    // rooms that moved when it did
 	LeaveNeed   int    // of these, those that were its
 	LeaveSpread spread // of the rooms that moved over the workers that are left
@@ -52,9 +44,9 @@ type moves struct {
 	JoinNeed int // of these, those that moved to it
 }
 
-// simulate places all rooms each time, as workers do, and does not rely on the properties of rendezvous
+// simulate places all shards each time, as workers do, and does not rely on the properties of rendezvous
 // hashing.
-func simulate(rooms, workers int) moves {
+func simulate(rooms, shards, workers int) moves {
 	before := make([]uint64, workers)
 	for i := range before {
 		before[i] = placement.Hash(fmt.Sprintf("worker-%d", i))
@@ -63,56 +55,34 @@ func simulate(rooms, workers int) moves {
 	left := slices.Delete(slices.Clone(before), gone, gone+1)
 	joined := append(slices.Clone(before), placement.Hash("the new worker"))
 
-	type part struct {
-		moves
-		of, to []int // rooms of each worker; rooms moved to each that is left
+	in := make([]int, shards) // rooms of each shard
+	for i := range rooms {
+		in[placement.Shard(fmt.Sprintf("room-%d", i), shards)]++
 	}
-	parts := make([]part, runtime.GOMAXPROCS(0))
-	var wait sync.WaitGroup
-	for n := range parts {
-		p := &parts[n]
-		p.of, p.to = make([]int, workers), make([]int, workers-1)
-		wait.Go(func() {
-			for i := n; i < rooms; i += len(parts) {
-				room := placement.Hash(fmt.Sprintf("room-%d", i))
-				first := placement.Best(room, before)
-				p.of[first]++
-				if first == gone {
-					p.Lost++
-				}
-				if now := placement.Best(room, left); left[now] != before[first] {
-					p.LeaveMoved++
-					p.to[now]++
-					if first == gone {
-						p.LeaveNeed++
-					}
-				}
-				if now := placement.Best(room, joined); now != first {
-					p.Joined++
-					if now == workers {
-						p.JoinNeed++
-					}
-				}
+	m := moves{Rooms: rooms, Shards: shards, Workers: workers}
+	of, to := make([]int, workers), make([]int, workers-1) // rooms of each worker; rooms moved to each that is left
+	for shard, n := range in {
+		hash := placement.HashOf(shard)
+		first := placement.Best(hash, before)
+		of[first] += n
+		if first == gone {
+			m.Lost += n
+			m.LostShards++
+		}
+		if now := placement.Best(hash, left); left[now] != before[first] {
+			m.LeaveMoved += n
+			to[now] += n
+			if first == gone {
+				m.LeaveNeed += n
 			}
-		})
-	}
-	wait.Wait()
-
-	sum := moves{Rooms: rooms, Workers: workers}
-	of, to := make([]int, workers), make([]int, workers-1)
-	for _, p := range parts {
-		sum.Lost += p.Lost
-		sum.LeaveMoved += p.LeaveMoved
-		sum.LeaveNeed += p.LeaveNeed
-		sum.Joined += p.Joined
-		sum.JoinNeed += p.JoinNeed
-		for i, c := range p.of {
-			of[i] += c
 		}
-		for i, c := range p.to {
-			to[i] += c
+		if now := placement.Best(hash, joined); now != first {
+			m.Joined += n
+			if now == workers {
+				m.JoinNeed += n
+			}
 		}
 	}
-	sum.Balance, sum.LeaveSpread = spreadOf(of), spreadOf(to)
-	return sum
+	m.Balance, m.Fill, m.LeaveSpread = spreadOf(of), spreadOf(in), spreadOf(to)
+	return m
 }
