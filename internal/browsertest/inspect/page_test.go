@@ -229,13 +229,13 @@ func reconnects(b *browser, f *fleet) {
 	}
 	b.waitUntil("the client has a new connection", func() bool {
 		s := client.Stats()
-		return s.Opens == before.Opens+1 && s.Disconnects.Local == before.Disconnects.Local+1 && s.State == wechatws.StateOpen
+		return s.Opens > before.Opens && s.Disconnects.Local == before.Disconnects.Local+1 && s.State == wechatws.StateOpen
 	})
 	b.waitFor("the page says so", fmt.Sprintf(`!id("said").hidden && id("said").textContent === %s`, chromium.Quote(name+" reconnects.")))
 	if !b.device.mobile {
 		b.do("opening it", chromedp.Click(chromedp.CSS(`#rows .who`)))
 	}
-	b.waitFor("and counts it", fmt.Sprintf(`facts.opens.textContent === "%d / %d"`, before.Opens+1, before.Attempts+1))
+	b.waitFor("and counts it", fmt.Sprintf(`parseInt(facts.opens.textContent) > %d`, before.Opens))
 }
 
 func goesByKeyboard(b *browser, f *fleet) {
