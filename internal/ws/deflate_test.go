@@ -174,6 +174,14 @@ func TestReadLimitOfCompressedMessages(t *testing.T) {
 	c := NewConn(inChunks(frame(0xc1, fits), 0), nil, Agreed{Compressed: true})
 	c.ReadLimit = 1 << 20
 	assert.Len(t, receiveAll(c).messages, 1)
+
+	// The limit is that of the message, also where its compressed data is larger.
+	larger := strings.Repeat("\x00\x00\x00\xff\xff", 100) + newCompressor(false).compress("hi") // empty blocks first
+	for _, incoming := range [][]byte{frame(0xc1, larger), frames(frame(0x41, larger[:10]), frame(0x80, larger[10:]))} {
+		c := NewConn(inChunks(incoming, 0), nil, Agreed{Compressed: true})
+		c.ReadLimit = 100
+		assert.Equal(t, texts("hi"), receiveAll(c).messages)
+	}
 }
 
 // The window is never larger than what compressed data can refer to.
