@@ -12,6 +12,7 @@ import (
 type account struct {
 	client int
 	broken func(error) // called when an invariant is broken
+	stalls *stalls     // nil for none
 
 	mu       sync.Mutex
 	totals   totals

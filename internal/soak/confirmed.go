@@ -2,10 +2,6 @@ package main
 
 import "time"
 
-// overlap is the time between the beginnings of two calls from which on their order is known:
-// a call takes effect at some moment before it returns.
-const overlap = time.Second
-
 // A call is a SendConfirmed that has not returned.
 type call struct {
 	began, deadline time.Time
@@ -65,7 +61,7 @@ func (a *account) callReturned(number int) {
 // checkOver checks a call that has not returned ErrClosed: its message must not have been
 // handed back longer than a moment ago.
 func (a *account) checkOver(number int) {
-	if c := a.calls[number]; !c.returned.IsZero() && time.Since(c.returned) > overlap {
+	if c := a.calls[number]; !c.returned.IsZero() && a.known(c.returned, time.Now()) {
 		a.fail("Close has handed message %d back, and %v later its SendConfirmed still goes on", number, time.Since(c.returned).Round(time.Millisecond))
 	}
 }
@@ -91,7 +87,7 @@ func (a *account) gotConfirmed(number int) {
 	c.received = true
 	now := time.Now()
 	for n, other := range a.calls {
-		before := n < number && other.began.Add(overlap).Before(c.began)
+		before := n < number && a.known(other.began, c.began)
 		if before && !other.received && !other.cut && other.returned.IsZero() && now.Before(other.deadline) {
 			a.fail("the server received confirmed message %d before message %d, which was called %v earlier", number, n, c.began.Sub(other.began))
 		}

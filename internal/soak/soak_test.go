@@ -130,6 +130,14 @@ func TestBrokenInvariants(t *testing.T) {
 			a.got(1, ask2)
 			a.got(1, ask)
 		}},
+		{"nor beside a stall that was short", "received confirmed message 2 before message 1", func(a *account) {
+			a.begin(soon)
+			a.calls[1].began = time.Now().Add(-2 * overlap)
+			a.stalls = &stalls{all: []stall{{a.calls[1].began, a.calls[1].began.Add(overlap / 2)}}}
+			a.begin(soon)
+			a.got(1, ask2)
+			a.got(1, ask)
+		}},
 		{"a confirmed message that Close forgot", "message 1, and Close has not handed it back", func(a *account) {
 			open(a, 1)
 			number := a.begin(soon)
@@ -195,6 +203,17 @@ func TestBrokenInvariants(t *testing.T) {
 			assert.ErrorContains(t, broken[0], story.want)
 		})
 	}
+}
+
+// The order of calls is not known where the process did not run between them.
+func TestStallsExcuse(t *testing.T) {
+	a := newAccount(0, func(err error) { assert.NoError(t, err) })
+	soon := time.Now().Add(time.Minute)
+	first, second := a.begin(soon), a.begin(soon)
+	a.calls[first].began = time.Now().Add(-2 * overlap)
+	a.stalls = &stalls{all: []stall{{a.calls[first].began, time.Now()}}}
+	a.got(1, packet{Type: confirmed, Number: second})
+	a.got(1, packet{Type: confirmed, Number: first})
 }
 
 // All that may become of messages, and nothing wrong with it.

@@ -31,7 +31,7 @@ func (a *account) news(connection int, p packet, received time.Time) {
 	switch {
 	case a.shut:
 		a.fail("news %d of connection %d came after Close had returned", p.Number, connection)
-	case !a.closes.IsZero() && received.After(a.closes.Add(overlap)):
+	case !a.closes.IsZero() && a.known(a.closes, received):
 		a.fail("news %d of connection %d arrived %v after Close was called", p.Number, connection, received.Sub(a.closes))
 	case !a.open || connection != a.current:
 		a.fail("news %d came from connection %d, and %d was the last to open (open: %t)", p.Number, connection, a.current, a.open)
@@ -85,7 +85,7 @@ func (a *account) closed() {
 	}
 	a.unnamed -= nameless
 	for number, c := range a.calls {
-		c.owed = !c.excused && c.began.Add(overlap).Before(a.closes)
+		c.owed = !c.excused && a.known(c.began, a.closes)
 		c.excused = !c.owed
 		a.settleCall(number)
 	}

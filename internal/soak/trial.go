@@ -42,9 +42,12 @@ func (t trial) run() error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 
+	stalls := new(stalls)
+	go stalls.watch(ctx)
 	accounts := make([]*account, t.clients)
 	for i := range accounts {
 		accounts[i] = newAccount(i, cancel)
+		accounts[i].stalls = stalls
 	}
 	server := newServer(addr, accounts)
 	clients := make([]*client, t.clients)
@@ -70,6 +73,7 @@ func (t trial) run() error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	cancel(nil)
 	if err := backTo(start, 10*time.Second); err != nil {
 		return err
 	}
