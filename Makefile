@@ -10,6 +10,6 @@ lint race fuzz:
 bench:
 	go run -C bench .
 
-# make release VERSION=v0.1.0; see docs/releasing.md
+# make release VERSION=v0.1.0 [CI_URL=https://…]; see docs/releasing.md
 release:
-	go run -C internal/release . $(VERSION)
+	go run -C internal/release . $(if $(CI_URL),-ci $(CI_URL)) $(VERSION)

@@ -21,7 +21,7 @@ import (
 
 // The programs' and manifests' own words, which must fit together.
 const (
-	workerMain = "../examples/worker/main.go"
+	workerMain = "worker/main.go"
 	manifest   = "kubernetes/worker.yaml"
 	natsValues = "kubernetes/nats-values.yaml"
 	unit       = "systemd/wechatws-worker@.service"

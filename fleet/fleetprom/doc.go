@@ -81,7 +81,7 @@
 //	})
 //
 // When a client has failed permanently, the function is called again with the same ctx, and makes
-// another one: fleet/examples/worker shows how the new one replaces the old one.
+// another one: fleet/deploy/worker shows how the new one replaces the old one.
 //
 // Values without a history, such as a histogram of the current round-trip times, are better read from
 // [fleet.Worker.Clients] at each scrape.

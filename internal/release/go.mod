@@ -12,5 +12,5 @@ require go.yaml.in/yaml/v3 v3.0.6
 require (
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/mod v0.43.0
-	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sync v0.25.0 // indirect
 )

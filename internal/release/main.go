@@ -25,9 +25,9 @@ const trialVersion = "v0.0.0-trial"
 
 func main() {
 	trial := flag.Bool("trial", false, "only try the working tree as a release, and keep nothing")
-	ci := flag.String("ci", "", "`where` CI has passed for this commit, such as the address of a run (default: here, by .ci/run)")
+	ci := flag.String("ci", "", "the `address` of the run of CI that has passed for this commit (default: here, by .ci/run)")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "Usage: go run -C internal/release . [-ci where] v1.2.3\n       go run -C internal/release . -trial\n")
+		fmt.Fprint(flag.CommandLine.Output(), "Usage: go run -C internal/release . [-ci address] v1.2.3\n       go run -C internal/release . -trial\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -45,7 +45,7 @@ func main() {
 }
 
 // run releases a version of the repository of the working directory, or tries it if version is "".
-func run(ctx context.Context, out io.Writer, version, ci string) error {
+func run(ctx context.Context, out io.Writer, version, ci string) (err error) {
 	root, err := output(ctx, ".", nil, "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
@@ -62,14 +62,19 @@ func run(ctx context.Context, out io.Writer, version, ci string) error {
 	clone := filepath.Join(scratch, "clone")
 	trial := version == ""
 	if trial {
-		version = trialVersion
+		version, ci = trialVersion, "none"
 	} else {
-		if err := check(ctx, root, version, ci, all); err != nil {
+		if ci, err = check(ctx, out, root, version, ci, all); err != nil {
 			return err
 		}
 		if clone, err = os.MkdirTemp("", "wechatws-"+version+"-"); err != nil {
 			return err
 		}
+		defer func() {
+			if err != nil {
+				os.RemoveAll(clone)
+			}
+		}()
 	}
 	r := &release{clone: clone, version: version, proxy: filepath.Join(scratch, "proxy"), out: out}
 	if r.env, err = goEnv(ctx, scratch, r.proxy); err != nil {
@@ -91,27 +96,16 @@ func run(ctx context.Context, out io.Writer, version, ci string) error {
 	if trial {
 		return nil
 	}
-	push, err := r.pushCommand(ctx, root, all)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\nNothing is pushed yet. To release %s:\n\n%s\n", version, push)
+	fmt.Fprintf(out, "\nNothing is pushed yet. To release %s:\n\n%s\n\nThen \"git pull\" brings the commits and the tags here, and %s can be deleted.\n", version, r.pushCommand(all), clone)
 	return nil
 }
 
 // pushCommand returns the command that releases what the clone has: all of it, or nothing.
-func (r *release) pushCommand(ctx context.Context, root string, all []modules.Module) (string, error) {
-	branch, err := output(ctx, root, nil, "git", "branch", "--show-current")
-	if err != nil {
-		return "", err
-	}
-	origin, err := output(ctx, root, nil, "git", "remote", "get-url", "origin")
-	if err != nil {
-		return "", err
-	}
-	refs := []string{"HEAD:" + branch}
+func (r *release) pushCommand(all []modules.Module) string {
+	refs := []string{"HEAD:main"}
 	for _, m := range modules.Of(all, modules.Library, modules.Command) {
 		refs = append(refs, m.Tag(r.version))
 	}
-	return fmt.Sprintf("git -C %s push --atomic %s \\\n    %s", r.clone, origin, strings.Join(refs, " \\\n    ")), nil
+	quoted := "'" + strings.ReplaceAll(r.clone, "'", `'\''`) + "'"
+	return fmt.Sprintf("git -C %s push --atomic origin \\\n    %s", quoted, strings.Join(refs, " \\\n    "))
 }

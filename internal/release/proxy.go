@@ -63,6 +63,7 @@ func goEnv(ctx context.Context, scratch, proxy string) ([]string, error) {
 		"GOWORK=off",
 		"GOMODCACHE=" + filepath.Join(scratch, "modules"),
 		"GOPROXY=" + fileURL(proxy) + "," + fileURL(filepath.Join(user.GOMODCACHE, "cache", "download")) + "," + user.GOPROXY,
+		"GOPRIVATE=", "GONOPROXY=none", // of these, the proxy would not be asked
 		"GONOSUMDB=" + modules.Root + "," + user.GONOSUMDB, // the checksum database has none of these versions
 		// With -trimpath, packages of the last trial are found in the build cache.
 		"GOFLAGS=" + user.GOFLAGS + " -trimpath -modcacherw",

@@ -189,6 +189,20 @@ func TestAStrangerNoticesWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "no program of README.md and docs/getting-started.md brings its own server")
 }
 
+// actions/checkout makes one.
+func TestAShallowCheckoutCanBeTried(t *testing.T) {
+	root, all := repository(t)
+	write(t, root, "new.go", "package wechatws\n")
+	commit(t, root)
+	shallow := filepath.Join(t.TempDir(), "shallow")
+	git(t, root, "clone", "--quiet", "--depth=1", fileURL(root), shallow)
+	git(t, shallow, "checkout", "--quiet", "--detach")
+	tagged(t, shallow, all, true)
+	write(t, shallow, "README.md", "Changed.\n")
+	r := tagged(t, shallow, all, true)
+	require.Equal(t, "Changed.", git(t, r.clone, "show", version+":README.md"))
+}
+
 func TestTagRefusesWhatUsersCouldNotBuild(t *testing.T) {
 	for _, tt := range []struct{ name, file, text, want string }{
 		{"a library that requires a private module", "fleet/go.mod",
@@ -210,11 +224,9 @@ func TestTagRefusesWhatUsersCouldNotBuild(t *testing.T) {
 }
 
 func TestThePushIsAllOrNothing(t *testing.T) {
-	root, all := repository(t)
-	r := &release{clone: "/clone", version: version}
-	push, err := r.pushCommand(t.Context(), root, all)
-	require.NoError(t, err)
-	require.Equal(t, `git -C /clone push --atomic https://example.com/repository.git \
+	_, all := repository(t)
+	r := &release{clone: "/ada's/clone", version: version}
+	require.Equal(t, `git -C '/ada'\''s/clone' push --atomic origin \
     HEAD:main \
     v0.1.0 \
     metrics/wsprom/v0.1.0 \
@@ -222,10 +234,27 @@ func TestThePushIsAllOrNothing(t *testing.T) {
     fleet/v0.1.0 \
     fleet/fleetprom/v0.1.0 \
     cmd/hello/v0.1.0 \
-    fleet/fleetctl/v0.1.0`, push)
-	git(t, root, "remote", "remove", "origin")
-	_, err = r.pushCommand(t.Context(), root, all)
-	require.ErrorContains(t, err, "origin")
+    fleet/fleetctl/v0.1.0`, r.pushCommand(all))
+}
+
+// The clone of a release is pushed to where the repository is pushed, in the name that the repository has.
+func TestTheCloneIsConfiguredAsTheRepository(t *testing.T) {
+	root, all := repository(t)
+	for _, name := range []string{"AUTHOR", "COMMITTER"} {
+		for _, what := range []string{"NAME", "EMAIL"} {
+			t.Setenv("GIT_"+name+"_"+what, "") // restored after the test
+			os.Unsetenv("GIT_" + name + "_" + what)
+		}
+	}
+	git(t, root, "config", "user.name", "Ada")
+	git(t, root, "config", "user.email", "ada@localhost")
+	git(t, root, "remote", "set-url", "--push", "origin", "https://example.com/push.git")
+	r := tagged(t, root, all, false)
+	require.Equal(t, "Ada", git(t, r.clone, "show", "--no-patch", "--format=%an", version+"^{commit}"))
+	require.Equal(t, "https://example.com/push.git", git(t, r.clone, "remote", "get-url", "--push", "origin"))
+
+	r = tagged(t, root, all, true)
+	require.Equal(t, "trial", git(t, r.clone, "show", "--no-patch", "--format=%an", version+"^{commit}"))
 }
 
 func TestChecks(t *testing.T) {
@@ -245,20 +274,52 @@ func TestChecks(t *testing.T) {
 		"no section":                 {func(context.Context) error { return checkChangelog(root, "v0.1.1") }, `CHANGELOG.md has no section "## v0.1.1"`},
 		"the beginning of a version": {func(context.Context) error { return checkChangelog(root, "v0.1") }, `CHANGELOG.md has no section "## v0.1"`},
 		"an empty section":           {func(context.Context) error { return checkChangelog(root, "v0.0.9") }, "CHANGELOG.md says nothing"},
-		"CI elsewhere":               {func(ctx context.Context) error { return checkCI(ctx, root, "https://example.com/runs/1") }, ""},
-		"CI nowhere":                 {func(ctx context.Context) error { return checkCI(ctx, root, "") }, "CI has not passed for " + git(t, root, "rev-parse", "HEAD")},
+		"on main":                    {func(ctx context.Context) error { return checkBranch(ctx, root) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) { requireError(t, tt.check(t.Context()), tt.want) })
 	}
 
-	require.NoError(t, os.WriteFile(filepath.Join(root, ".git", "ci-passed"), []byte(git(t, root, "rev-parse", "HEAD")+"\n"), 0o644))
-	require.NoError(t, checkCI(t.Context(), root, ""), "in this commit")
+	git(t, root, "tag", "v0.2.0")
+	git(t, root, "tag", "v-other")
+	requireError(t, checkOrder(t.Context(), root, version), "the version v0.1.0 is older than v0.2.0, which is tagged")
+	require.NoError(t, checkOrder(t.Context(), root, "v0.10.0"))
+	requireError(t, checkOrder(t.Context(), root, "v0.2.0-rc.1"), "is older than v0.2.0")
 	git(t, root, "tag", "fleet/v0.1.0")
 	requireError(t, checkTags(t.Context(), root, version, all), "there are tags of this version already (a tag that is pushed stays; take the next version): fleet/v0.1.0")
 	write(t, root, "new.go", "package wechatws\n")
 	requireError(t, checkClean(t.Context(), root), "the working tree has changes; commit them or stash them:\n?? new.go")
+	git(t, root, "switch", "--quiet", "--create", "next")
+	requireError(t, checkBranch(t.Context(), root), `the current branch is "next"`)
+	git(t, root, "switch", "--quiet", "--detach")
+	requireError(t, checkBranch(t.Context(), root), `the current branch is ""`)
+}
+
+func TestOriginTakesThePush(t *testing.T) {
+	root, all := repository(t)
+	origin := filepath.Join(t.TempDir(), "origin")
+	git(t, root, "init", "--quiet", "--bare", origin)
+	git(t, root, "remote", "set-url", "origin", origin)
+	var printed strings.Builder
+	check := func() error { return checkOrigin(t.Context(), &printed, root, version, all) }
+	require.NoError(t, check(), "it is empty")
+	git(t, root, "push", "--quiet", "origin", "main")
+	require.NoError(t, check())
+
+	git(t, root, "push", "--quiet", "origin", "main:refs/tags/fleet/v0.0.9", "main:refs/tags/fleet/v0.1.0")
+	requireError(t, check(), "origin has tags of this version already (take the next version): fleet/v0.1.0")
+
+	write(t, root, "new.go", "package wechatws\n")
 	commit(t, root)
-	requireError(t, checkCI(t.Context(), root, ""), "CI has not passed")
+	git(t, root, "push", "--quiet", "origin", "main", ":refs/tags/fleet/v0.1.0")
+	git(t, root, "reset", "--quiet", "--hard", "HEAD^")
+	requireError(t, check(), `run "git pull"`)
+	require.Empty(t, printed.String())
+
+	git(t, root, "remote", "set-url", "origin", origin+"-moved")
+	require.NoError(t, check(), "the push finds it")
+	require.Contains(t, printed.String(), "origin is not checked: ")
+	git(t, root, "remote", "remove", "origin")
+	requireError(t, check(), `add one with "git remote add origin …"`)
 }
 
 func requireError(t *testing.T, err error, want string) {

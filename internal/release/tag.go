@@ -39,19 +39,43 @@ func (r *release) makeClone(ctx context.Context, root string, trial bool) error 
 			return err
 		}
 	}
-	// Shared: the clone has the objects that no branch leads to.
 	if _, err := output(ctx, root, nil, "git", "clone", "--quiet", "--shared", "--no-checkout", root, r.clone); err != nil {
 		return err
 	}
-	if trial { // a machine of CI has no name, and nothing is signed
-		for _, setting := range [][2]string{{"user.name", "trial"}, {"user.email", "trial@localhost"}, {"commit.gpgSign", "false"}, {"tag.gpgSign", "false"}} {
-			if _, err := r.git(ctx, "config", setting[0], setting[1]); err != nil {
-				return err
-			}
+	// A clone of a shallow repository shares nothing, so it has no commit that no branch leads to.
+	if _, err := output(ctx, root, nil, "git", "push", "--quiet", "--no-verify", r.clone, commit+":refs/heads/to-release"); err != nil {
+		return err
+	}
+	settings := [][2]string{{"user.name", "trial"}, {"user.email", "trial@localhost"}, {"commit.gpgSign", "false"}, {"tag.gpgSign", "false"}}
+	if !trial { // a machine of CI has no name, and nothing is signed
+		if settings, err = settingsOf(ctx, root); err != nil {
+			return err
+		}
+	}
+	for _, setting := range settings {
+		if _, err := r.git(ctx, "config", setting[0], setting[1]); err != nil {
+			return err
 		}
 	}
 	_, err = r.git(ctx, "checkout", "--quiet", "--detach", commit)
 	return err
+}
+
+// settingsOf returns what a clone of the repository at root needs to make commits and tags as the repository
+// does, and to push them to where it does.
+func settingsOf(ctx context.Context, root string) (settings [][2]string, err error) {
+	local, err := output(ctx, root, nil, "git", "config", "--local", "--null", "--list")
+	if err != nil {
+		return nil, err
+	}
+	for entry := range strings.SplitSeq(local, "\x00") {
+		name, value, _ := strings.Cut(entry, "\n")
+		if section, _, _ := strings.Cut(name, "."); slices.Contains([]string{"user", "gpg", "commit", "tag"}, section) {
+			settings = append(settings, [2]string{name, value})
+		}
+	}
+	origin, err := output(ctx, root, nil, "git", "remote", "get-url", "--push", "origin")
+	return append(settings, [2]string{"remote.origin.url", origin}), err
 }
 
 // commitWorkingTree returns a commit that no branch leads to. Neither the index nor the working tree
@@ -102,9 +126,6 @@ func (r *release) tag(ctx context.Context, all []modules.Module, ci string) erro
 	}
 	if _, err := r.git(ctx, "commit", "--quiet", "--allow-empty", "--all", "-m", "release "+r.version); err != nil {
 		return err
-	}
-	if ci == "" {
-		ci = "passed by .ci/run"
 	}
 	for _, m := range released {
 		tag := m.Tag(r.version)

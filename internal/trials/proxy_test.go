@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,9 +17,6 @@ import (
 	"github.com/wechatws/wechatws/wstest"
 )
 
-// toxiproxy keeps its kinds of toxics in a map without a lock.
-var making sync.Mutex
-
 // A faulty path to a server is one through toxiproxy, in this process.
 type path struct {
 	t      *testing.T
@@ -29,8 +25,6 @@ type path struct {
 }
 
 func newPath(t *testing.T) *path {
-	making.Lock()
-	defer making.Unlock()
 	s := wstest.NewServer()
 	t.Cleanup(s.Close)
 	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), t.Name(), "127.0.0.1:0", s.Addr())
@@ -46,8 +40,6 @@ func (p *path) client(options ...wechatws.Option) *client {
 // toxic makes what the server sends suffer.
 func (p *path) toxic(kind string, attributes map[string]any) {
 	p.t.Helper()
-	making.Lock()
-	defer making.Unlock()
 	body, err := json.Marshal(map[string]any{"name": kind, "type": kind, "stream": "downstream", "attributes": attributes})
 	require.NoError(p.t, err)
 	_, err = p.proxy.Toxics.AddToxicJson(bytes.NewReader(body))

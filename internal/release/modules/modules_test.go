@@ -2,9 +2,11 @@ package modules
 
 import (
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +18,9 @@ const root = "../../.."
 func TestList(t *testing.T) {
 	all, err := List(root)
 	require.NoError(t, err)
+	for _, m := range Of(all, Private) { // a new library must be in Libraries
+		require.Regexp(t, `^(bench|examples/.*|internal/.*|fleet/deploy)$`, m.Dir)
+	}
 	require.Equal(t, Libraries, Of(all, Library))
 	require.Contains(t, all, Module{"fleet/fleetctl", Command})
 	require.Contains(t, all, Module{"internal/release", Private})
@@ -25,7 +30,7 @@ func TestList(t *testing.T) {
 }
 
 // Dependabot takes no "all modules".
-func TestDependabotHasEveryModule(t *testing.T) {
+func TestDependabotHasEveryModuleAndPackage(t *testing.T) {
 	text, err := os.ReadFile(path.Join(root, ".github/dependabot.yml"))
 	require.NoError(t, err)
 	var dependabot struct {
@@ -35,18 +40,21 @@ func TestDependabotHasEveryModule(t *testing.T) {
 		}
 	}
 	require.NoError(t, yaml.Unmarshal(text, &dependabot))
-	var updated, there []string
+	updated := map[string][]string{}
 	for _, update := range dependabot.Updates {
-		if update.Ecosystem == "gomod" {
-			updated = append(updated, update.Directories...)
+		updated[update.Ecosystem] = append(updated[update.Ecosystem], update.Directories...)
+	}
+	for ecosystem, file := range map[string]string{"gomod": "go.mod", "npm": "package-lock.json"} {
+		var there []string
+		git := exec.Command("git", "ls-files", file, "**/"+file)
+		git.Dir = root
+		out, err := git.Output()
+		require.NoError(t, err)
+		for _, name := range strings.Fields(string(out)) {
+			there = append(there, path.Join("/", path.Dir(name)))
 		}
+		require.ElementsMatch(t, there, updated[ecosystem], ".github/dependabot.yml, "+ecosystem)
 	}
-	all, err := List(root)
-	require.NoError(t, err)
-	for _, m := range all {
-		there = append(there, path.Join("/", m.Dir))
-	}
-	require.ElementsMatch(t, there, updated, ".github/dependabot.yml")
 }
 
 func TestTagsAndPaths(t *testing.T) {

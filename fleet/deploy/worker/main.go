@@ -1,7 +1,7 @@
 // Worker is a program to start from: one worker of a fleet of live rooms, as it runs under
-// systemd or Kubernetes (see ../../deploy).
+// systemd or Kubernetes (see ..).
 //
-//	NATS_URL=nats://127.0.0.1:4222 go run -C fleet/examples/worker .
+//	NATS_URL=nats://127.0.0.1:4222 go run -C fleet/deploy/worker .
 //
 // Rooms are added with fleetctl:
 //
