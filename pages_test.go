@@ -123,10 +123,7 @@ var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 func TestCodeInPagesIsCompiled(t *testing.T) {
 	t.Parallel()
 	sources := sources(t)
-	for name, text := range pages(t, "README.md", "SECURITY.md", "docs/*.md") {
-		if name == "docs/fleet-operating.md" {
-			continue // still to be written anew
-		}
+	for name, text := range pages(t, "README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/*.md") {
 		for _, block := range goBlock.FindAllStringSubmatch(text, -1) {
 			pieces := strings.Split(tokens([]byte(block[1])), "…")
 			if !slices.ContainsFunc(sources, func(source string) bool { return containsInOrder(source, pieces) }) {
