@@ -122,21 +122,31 @@ func TestSealOfAUsersConnection(t *testing.T) {
 	})
 }
 
-// A peer that empties the buffers of a full socket is alive.
+// A peer that empties the buffers of a full socket is alive, also where it is not known how much
+// it has acknowledged.
 func TestProgressOfAFullSocket(t *testing.T) {
-	client, server := tcpPair(t)
-	s := NewSocket(client, nil)
-	c := NewConn(s, s, Agreed{})
-	flushed := make(chan error)
-	go func() { flushed <- c.AppendMessage(true, make([]byte, 32<<20)) }()
-	_, err := io.CopyN(io.Discard, server, 1<<20)
-	require.NoError(t, err)
-	s.Life() // the first look, at which bytes wait
-	_, err = io.CopyN(io.Discard, server, 8<<20)
-	require.NoError(t, err)
-	assert.True(t, s.Life().Heard.After(s.born))
-	c.Abort()
-	<-flushed
+	for name, unknown := range map[string]bool{"as the system knows": false, "nothing is known": true} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			s := NewSocket(client, nil)
+			if unknown {
+				s.acks = false
+				require.NoError(t, client.SetWriteBuffer(sendBuffer))
+				require.NoError(t, server.SetReadBuffer(sendBuffer)) // so that one write cannot take all
+			}
+			c := NewConn(s, s, Agreed{})
+			flushed := make(chan error)
+			go func() { flushed <- c.AppendMessage(true, make([]byte, 32<<20)) }()
+			_, err := io.CopyN(io.Discard, server, 1<<20)
+			require.NoError(t, err)
+			s.Life() // the first look, at which bytes wait
+			_, err = io.CopyN(io.Discard, server, 8<<20)
+			require.NoError(t, err)
+			assert.True(t, s.Life().Heard.After(s.born))
+			c.Abort()
+			<-flushed
+		})
+	}
 }
 
 func TestEachFrameHasAKeyOfItsOwn(t *testing.T) {

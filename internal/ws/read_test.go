@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
@@ -124,6 +126,16 @@ func TestCloseCodes(t *testing.T) {
 		}
 		require.Equal(t, valid(code) || code == 1005, NewConn(inChunks(nil, 1), nil, Agreed{}).AppendClose(code, "") == nil, code)
 	}
+}
+
+// A reader may return bytes and an error at once.
+func TestBytesAlongWithAnError(t *testing.T) {
+	last := iotest.DataErrReader(bytes.NewReader(text("the last message")))
+	c := NewConn(struct {
+		io.Reader
+		io.WriteCloser
+	}{last, &script{}}, nil, Agreed{})
+	assert.Equal(t, received{messages: texts("the last message"), err: io.EOF}, receiveAll(c))
 }
 
 func TestReadLimit(t *testing.T) {
