@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +53,7 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	f.given = flags.Changed
 	f.addConnecting(c)
+	flags.Lookup("token").Usage += ", with the --type-field"
 	flags.StringVar(&f.heartbeat, "heartbeat", "", "the message that is sent as a heartbeat (default {\"msg_type\":\"ping\"}, with the --type-field)")
 	flags.DurationVar(&f.heartbeatEvery, "heartbeat-interval", 3*time.Second, "the time between two heartbeats")
 	flags.StringVar(&f.heartbeatType, "heartbeat-answer", "", "the type of the message that answers a heartbeat, for servers that do not answer protocol pings")
@@ -153,21 +156,18 @@ func (f *clientFlags) identify(s *setup) error {
 			return err
 		}
 		s.login = login
-		s.secrets = append(append(s.secrets, login), secretsIn(login)...)
+		s.secrets = append(append(s.secrets, login), secretsIn(login, append(slices.Clone(f.typePath), f.typeField)...)...)
 	case f.token != "":
 		token, err := secretOf("token", f.token)
 		if err != nil {
 			return err
 		}
-		login, err := json.Marshal(struct {
-			MsgType string `json:"msg_type"`
-			Token   string `json:"token"`
-		}{"login", token})
+		login, err := json.Marshal(map[string]string{cmp.Or(f.typeField, "msg_type"): "login", "token": token}) // doctor has no --type-field
 		if err != nil {
 			return err
 		}
 		s.login = string(login)
-		s.secrets = append(s.secrets, token)
+		s.secrets = append(s.secrets, long(token)...)
 	}
 	if s.login != "" {
 		s.add(wechatws.WithLoginMessage(wechatws.Text(s.login)))

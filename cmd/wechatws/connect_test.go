@@ -48,7 +48,7 @@ func TestOptionsAsFlags(t *testing.T) {
 	assert.Equal(t, "v1,v2", strings.ReplaceAll(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), " ", ""))
 	assert.Contains(t, r.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 	messages := server.Conns()[0].Received()
-	assert.Equal(t, `{"msg_type":"login","token":"t0ps3cret"}`, messages[0].Text())
+	assert.Equal(t, `{"kind":"login","token":"t0ps3cret"}`, messages[0].Text())
 	assert.Contains(t, out, `"type":"late"`)
 	assert.NotContains(t, out+errs, "t0ps3cret")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/doctor"
 )
 
 // usage returns an error of the command line.
@@ -116,42 +117,57 @@ func long(secret string) (secrets []string) {
 	return append(secrets, secret)
 }
 
-// secretsIn returns the texts and numbers in a login message that may be secrets: all but its type.
-func secretsIn(login string) (secrets []string) {
+// minInArray is the length below which a text in an array is not taken for a secret. In protocols of
+// arrays the names of types, rooms and events are such texts.
+const minInArray = 16
+
+// secretsIn returns the texts in a login message that may be secrets: all but its type, which is in a
+// field with a usual name or the one given. A number, also as a text, may be one only in a field whose
+// name says so.
+func secretsIn(login string, typeFields ...string) (secrets []string) {
 	decoder := json.NewDecoder(strings.NewReader(login))
 	decoder.UseNumber()
 	var message any
 	if decoder.Decode(&message) != nil {
 		return nil
 	}
-	var walk func(v any)
-	walk = func(v any) {
+	var walk func(name string, v any)
+	walk = func(name string, v any) {
+		isType := slices.Contains(doctor.TypeNames, name) || slices.Contains(typeFields, name)
 		switch v := v.(type) {
 		case map[string]any:
 			for name, value := range v {
-				if name != "msg_type" && name != "type" {
-					walk(value)
-				}
+				walk(name, value)
 			}
 		case []any:
 			for _, value := range v {
-				walk(value)
+				walk("", value)
 			}
 		case string:
-			secrets = append(secrets, long(v)...)
+			_, err := strconv.ParseFloat(v, 64)
+			if isNumber := err == nil; !isType && !isNumber && (name != "" || len(v) >= minInArray) || isSecretName(name) {
+				secrets = append(secrets, long(v)...)
+			}
 		case json.Number:
-			secrets = append(secrets, long(v.String())...)
+			if isSecretName(name) {
+				secrets = append(secrets, long(v.String())...)
+			}
 		}
 	}
-	walk(message)
+	walk("", message)
 	return secrets
 }
 
-// secretNames are parts of the names of query parameters that hold secrets. A room's number is none: it
-// stands in too many messages.
-var secretNames = []string{"token", "key", "secret", "pass", "auth", "sign", "session", "ticket", "jwt"}
+// secretNames are parts of the names of fields and query parameters that hold secrets. A room's number is
+// none: it stands in too many messages.
+var secretNames = []string{"token", "key", "secret", "pass", "pwd", "auth", "sig", "session", "sid", "cred", "ticket", "jwt"}
 
-// secretsInURL returns the password and the parameters of a URL that may be secrets.
+func isSecretName(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(name, part) })
+}
+
+// secretsInURL returns the user info and the parameters of a URL that may be secrets.
 func secretsInURL(raw string) (secrets []string) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -159,9 +175,11 @@ func secretsInURL(raw string) (secrets []string) {
 	}
 	if password, ok := u.User.Password(); ok {
 		secrets = append(secrets, long(password)...)
+	} else { // a token in its place
+		secrets = append(secrets, long(u.User.Username())...)
 	}
 	for name, values := range u.Query() {
-		if slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(strings.ToLower(name), part) }) {
+		if isSecretName(name) {
 			for _, value := range values {
 				secrets = append(secrets, long(value)...)
 			}

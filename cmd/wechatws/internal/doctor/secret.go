@@ -7,8 +7,10 @@ import (
 	"strings"
 )
 
-// minSecret is the length from which a value is kept out of reports. Shorter ones occur by chance.
-const minSecret = 6
+const (
+	minSecret  = 6  // the length from which a value is kept out of reports. Shorter ones occur by chance
+	minInArray = 16 // that of a text in an array, where protocols of arrays have types, rooms and events
+)
 
 // secretsOf returns the values of a target that a server may repeat: those of the header, of the
 // URL's query and user info, and the strings of the login and the heartbeat.
@@ -31,7 +33,7 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 		var message any
 		if json.Unmarshal(text, &message) == nil {
 			walk(message, func(name string, v any) {
-				if s, ok := v.(string); ok && !slices.Contains(typeNames, name) {
+				if s, ok := v.(string); ok && !slices.Contains(TypeNames, name) && (name != "" || len(s) >= minInArray) {
 					secrets = append(secrets, s)
 				}
 			})

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// typeNames are the usual names of the field that messages are routed by, the likelier one first.
-var typeNames = []string{
+// TypeNames are the usual names of the field that messages are routed by, the likelier one first.
+var TypeNames = []string{
 	"msg_type", "type", "event", "op", "t", "method", "action", "cmd", "command", "kind", "post_type",
 	"janus", "msgType", "messageType", "message_type", "event_type", "eventType", "evt",
 }
@@ -82,11 +82,11 @@ func guess(seen []event) (path []string, n int) {
 			path, n = candidate, found
 		}
 	}
-	for _, name := range typeNames {
+	for _, name := range TypeNames {
 		try(name)
 	}
 	for _, header := range headers {
-		for _, name := range typeNames {
+		for _, name := range TypeNames {
 			try(header, name)
 		}
 	}
