@@ -54,6 +54,7 @@ type End struct {
 	Started     time.Time     `json:"started"`
 	Took        time.Duration `json:"took_ns"`
 	Connections int           `json:"connections"` // that were made
+	Broken      string        `json:"broken,omitempty"` // why the examination is not complete
 	Code        string        `json:"code"`        // a call of wechatws.New; its imports are in a comment
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/redact"
 )
 
 const (
@@ -45,6 +47,19 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 // clean returns text for a report: printable, cut, without the target's secrets.
 func (x *examination) clean(s string) string {
 	return printable(x.hide.Replace(s))
+}
+
+// hideCut returns text that was cut by others, without the target's secrets, also without the beginning of
+// one at the end.
+func (x *examination) hideCut(s string) string {
+	for _, secret := range x.secrets {
+		for n := min(len(secret), len(s)); n >= minSecret; n-- {
+			if strings.HasSuffix(s, secret[:n]) {
+				s = s[:len(s)-n] + redact.Mark
+			}
+		}
+	}
+	return x.hide.Replace(s)
 }
 
 // walk calls fn with every value in a JSON value, and the name of the field that it is in.
