@@ -90,7 +90,9 @@ func (f *connectFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if len(args) > 0 {
-		f.URL = args[0]
+		if f.URL, err = urlOf(args[0]); err != nil {
+			return err
+		}
 		s.secrets = append(s.secrets, secretsInURL(f.URL)...)
 	}
 	f.Options, f.Secrets, f.JSON = s.options, s.secrets, asJSON(c)

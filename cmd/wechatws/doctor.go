@@ -116,6 +116,9 @@ func (f *doctorFlags) target(url string) (t doctor.Target, err error) {
 	if err := f.client.identify(&s); err != nil {
 		return t, err
 	}
+	if url, err = urlOf(url); err != nil {
+		return t, err
+	}
 	t = doctor.Target{
 		URL: url, Header: s.header, Subprotocols: f.client.subprotocols, Secrets: s.secrets,
 		Timeout: f.client.dialTimeout, Silence: f.watch, MaxMessage: f.largest, Without: f.without,

@@ -58,7 +58,7 @@ func inFlags(err error) error {
 }
 
 // secretHelp says what SECRET stands for.
-const secretHelp = `SECRET is the value itself, env:VARIABLE, or file:/path. The value itself is seen by everyone who can
+const secretHelp = `SECRET and URL are the value itself, env:VARIABLE, or file:/path. The value itself is seen by everyone who can
 list processes. Secrets are never shown, also not when the server repeats them.`
 
 // maxSecret is the size of a file with a secret.
@@ -66,21 +66,39 @@ const maxSecret = 64 << 10
 
 // secretOf returns the secret that the value of a flag names. Its errors do not have it.
 func secretOf(flag, value string) (string, error) {
+	secret, err := read(value)
+	if err != nil {
+		return "", wrongFlag(flag, value, err.Error())
+	}
+	return secret, nil
+}
+
+// urlOf returns the URL that an argument names. Its errors do not have it.
+func urlOf(arg string) (string, error) {
+	url, err := read(arg)
+	if err != nil {
+		return "", usage("URL %s: %v", arg, err)
+	}
+	return url, nil
+}
+
+// read returns a value, or the content of the variable or file that it names.
+func read(value string) (string, error) {
 	source, rest, _ := strings.Cut(value, ":")
 	switch source {
 	case "env":
 		secret := os.Getenv(rest)
 		if secret == "" {
-			return "", wrongFlag(flag, value, "the variable is not set, or empty")
+			return "", errors.New("the variable is not set, or empty")
 		}
 		return secret, nil
 	case "file":
 		secret, err := readSmall(rest, maxSecret)
 		if err != nil {
-			return "", wrongFlag(flag, value, err.Error())
+			return "", err
 		}
 		if secret = strings.TrimRight(secret, "\r\n"); secret == "" {
-			return "", wrongFlag(flag, value, "the file is empty")
+			return "", errors.New("the file is empty")
 		}
 		return secret, nil
 	}

@@ -48,6 +48,7 @@ func TestVersion(t *testing.T) {
 func TestWrongCommandLines(t *testing.T) {
 	for line, want := range map[string]string{
 		"versoin":           `unknown command "versoin"; did you mean version?`,
+		"wss://h/?token=s3cret": "the command is missing before the URL: connect or doctor",
 		"version --no-such": "unknown flag: --no-such",
 		"version --json=no": "the value of --json cannot be used: see --help",
 	} {
@@ -55,5 +56,6 @@ func TestWrongCommandLines(t *testing.T) {
 		assert.Equal(t, wrong, code, line)
 		assert.Empty(t, out, line)
 		assert.Contains(t, errs, want, line)
+		assert.NotContains(t, errs, "s3cret")
 	}
 }

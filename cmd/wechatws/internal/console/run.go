@@ -51,7 +51,10 @@ func Run(ctx context.Context, c Config, in io.Reader, out io.Writer) error {
 		return err
 	}
 	if !c.Plain && !c.JSON {
-		return runScreen(ctx, s, out)
+		if err := runScreen(ctx, s, out); err != nil {
+			return err
+		}
+		return s.recordingErr()
 	}
 	ends := plainEnds{timed: c.For > 0}
 	if demo != nil {
@@ -61,5 +64,8 @@ func Run(ctx context.Context, c Config, in io.Reader, out io.Writer) error {
 	if c.JSON {
 		print = printJSON
 	}
-	return runPlain(ctx, s, in, out, print, ends)
+	if err := runPlain(ctx, s, in, out, print, ends); err != nil {
+		return err
+	}
+	return s.recordingErr()
 }

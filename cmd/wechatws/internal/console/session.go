@@ -31,6 +31,7 @@ type session struct {
 	ended   chan struct{} // closed when the client's Run has returned; nil before the first one
 	retryAt time.Time     // when the next attempt is due
 	runErr  error         // of the last Run
+	recordErr error       // of the recording
 }
 
 // comment is the message for a line of input that is no command.
@@ -68,7 +69,7 @@ func (s *session) recorded(c Config) ([]wechatws.Option, error) {
 		return c.Options, nil
 	}
 	r := c.Recording
-	r.URL, r.Problem = where(c.URL), s.fail
+	r.URL, r.Problem = where(c.URL), s.recordingFailed
 	w, err := recording.NewWriter(c.Record, r)
 	if err != nil {
 		return nil, err
@@ -76,13 +77,31 @@ func (s *session) recorded(c Config) ([]wechatws.Option, error) {
 	return append(slices.Clip(c.Options), wechatws.WithDialer(w.Dialer(coder.Dialer{}))), nil
 }
 
-// where returns a URL without its possibly secret parts.
+// recordingFailed reports that a recording cannot go on. Unless it has reached its limit, that is an error of
+// the session.
+func (s *session) recordingFailed(err error) {
+	s.fail(err)
+	if !errors.Is(err, recording.ErrFull) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.recordErr = err
+	}
+}
+
+// recordingErr returns why the recording is not complete, or nil.
+func (s *session) recordingErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recordErr
+}
+
+// where returns a URL without its possibly secret parts, to which the path belongs.
 func where(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "connecting"
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 }
 
 func (s *session) note(format string, args ...any) {
