@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +46,7 @@ func newSession(c Config) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.client, err = wechatws.New(c.URL, options...); err != nil {
+	if s.client, err = c.client(options...); err != nil {
 		return nil, err
 	}
 	if c.Room != "" {
@@ -63,10 +62,10 @@ func newSession(c Config) (*session, error) {
 	return s, nil
 }
 
-// recorded returns the options of the client, with a dialer that records if there is a recording.
+// recorded returns the option of a client that is recorded, with a dialer; nothing without a recording.
 func (s *session) recorded(c Config) ([]wechatws.Option, error) {
 	if c.Record == nil {
-		return c.Options, nil
+		return nil, nil
 	}
 	r := c.Recording
 	r.URL, r.Problem = where(c.URL), s.recordingFailed
@@ -74,7 +73,7 @@ func (s *session) recorded(c Config) ([]wechatws.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.Clip(c.Options), wechatws.WithDialer(w.Dialer(coder.Dialer{}))), nil
+	return []wechatws.Option{wechatws.WithDialer(w.Dialer(coder.Dialer{}))}, nil
 }
 
 // recordingFailed reports that a recording cannot go on. Unless it has reached its limit, that is an error of
