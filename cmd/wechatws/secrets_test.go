@@ -10,8 +10,8 @@ import (
 
 func TestSecretsOfALogin(t *testing.T) {
 	for login, want := range map[string][]string{
-		`{"msg_type":"join","room_id":9527,"from_name":"Annette"}`: {"Annette"},
-		`{"op":"identify","token":"t0ps3cret"}`:                    {"t0ps3cret"},
+		`{"msg_type":"join","room_id":9527,"from_name":"Annette"}`:     {"Annette"},
+		`{"op":"identify","token":"t0ps3cret"}`:                        {"t0ps3cret"},
 		`{"kind":"hello","data":{"path":"login","password":12345678}}`: {"12345678"},
 		`["1","1","room:lobby","phx_join",{"jwt":"t0ps3cret"}]`:        {"t0ps3cret"},
 		`["auth","eyJhbGciOiJIUzI1NiJ9"]`:                              {"eyJhbGciOiJIUzI1NiJ9"},

@@ -65,7 +65,7 @@ func TestBot(t *testing.T) {
 		require.Equal(t, 1, bot.Count("message: text "+strconv.Itoa(i)), "message %d", i)
 	}
 
-	require.Zero(t, g.unknown)
+	require.Zero(t, g.unknown.Load())
 
 	// The token is revoked.
 	attempts := len(g.Handshakes())

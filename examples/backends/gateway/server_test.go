@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -28,7 +29,7 @@ type gateway struct {
 	beats    chan string // the d of heartbeats
 	ready    chan *record
 	resumed  chan *record
-	unknown  int // payloads that no bot may send
+	unknown  atomic.Int64 // payloads that no bot may send
 }
 
 // A record is a session, which a client can resume at a URL of its own.
@@ -83,7 +84,7 @@ func (g *gateway) forget() {
 func (g *gateway) receive(c *wstest.Conn, data []byte) {
 	p := payload{Op: -1}
 	if json.Unmarshal(data, &p) != nil {
-		g.unknown++
+		g.unknown.Add(1)
 		c.Close(4002, "Decode error.")
 		return
 	}
@@ -121,7 +122,7 @@ func (g *gateway) receive(c *wstest.Conn, data []byte) {
 		g.event(s, "RESUMED", nil)
 		g.resumed <- s
 	default:
-		g.unknown++
+		g.unknown.Add(1)
 		c.Close(4001, "Unknown opcode.")
 	}
 }

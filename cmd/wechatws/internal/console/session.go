@@ -25,12 +25,12 @@ type session struct {
 
 	busy sync.Mutex // held by connect and disconnect, one at a time
 
-	mu      sync.Mutex
-	over    bool          // the program ends
-	ended   chan struct{} // closed when the client's Run has returned; nil before the first one
-	retryAt time.Time     // when the next attempt is due
-	runErr  error         // of the last Run
-	recordErr error       // of the recording
+	mu        sync.Mutex
+	over      bool          // the program ends
+	ended     chan struct{} // closed when the client's Run has returned; nil before the first one
+	retryAt   time.Time     // when the next attempt is due
+	runErr    error         // of the last Run
+	recordErr error         // of the recording
 }
 
 // comment is the message for a line of input that is no command.

@@ -91,8 +91,8 @@ func Names() (names []string) {
 // An examination is one run of the checks. Its fields are what they have found so far.
 type examination struct {
 	*Target
-	ctx    context.Context
-	url    *url.URL
+	ctx context.Context
+	url *url.URL
 	// What a server may repeat, and its replacer.
 	secrets []string
 	hide    *strings.Replacer

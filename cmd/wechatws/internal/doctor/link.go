@@ -248,7 +248,9 @@ func (l *link) send(text []byte) {
 	l.write(writeWait+longer(len(text)), func() error { return l.conn.AppendMessage(true, text) })
 }
 
-func (l *link) ping() { l.write(writeWait, func() error { return l.conn.AppendPing([]byte("doctor")) }) }
+func (l *link) ping() {
+	l.write(writeWait, func() error { return l.conn.AppendPing([]byte("doctor")) })
+}
 
 // watch waits for d, or until stop returns true or the connection has ended, and returns what
 // happened. stop may be nil.
