@@ -1,10 +1,6 @@
 package doctor
 
-import (
-	"fmt"
-
-	"github.com/wechatws/wechatws"
-)
+import "fmt"
 
 var redirectCheck = check{name: "redirects", run: (*examination).redirects}
 
@@ -28,10 +24,9 @@ func (x *examination) redirects() Finding {
 	}
 	last := x.shake.hops[len(x.shake.hops)-1]
 	switch {
-	case x.crossHost:
-		f.Verdict = Needs
-		f.Summary = fmt.Sprintf("the server redirects to %s: connect to that host, or follow redirects; another host receives no header and no login", last.to.Host)
-		f.Options = []Option{{Code: "wechatws.WithCrossHostRedirects()", sets: "WithCrossHostRedirects", value: wechatws.WithCrossHostRedirects()}}
+	case last.err != nil && last.from.Host != last.to.Host:
+		f.Verdict = Fail
+		f.Summary = fmt.Sprintf("the server redirects to another host, %s: run doctor with its URL; WithCrossHostRedirects follows redirects, without the header and the login", last.to.Host)
 	case last.err != nil:
 		f.Verdict, f.Summary = Fail, fmt.Sprintf("a redirect to %s is not followed", last.to.Host)
 	default:
