@@ -196,10 +196,14 @@ func TestARecordingThatFails(t *testing.T) {
 		ended <- Run(t.Context(), Config{URL: server.URL(), Plain: true, Record: &disk{}, Recording: recording.Config{Limit: 1 << 20}}, in, io.Discard)
 	}()
 	conn := nextConn(t, server)
-	if _, err := io.WriteString(keyboard, "hi\n/quit\n"); err != nil {
-		t.Fatal(err)
+	enter := func(line string) {
+		if _, err := io.WriteString(keyboard, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
 	}
+	enter("hi")
 	expect(t, conn, `{"msg_type":"message","content":"hi"}`)
+	enter("/quit")
 	if err := <-ended; !errors.Is(err, errDisk) {
 		t.Error(err)
 	}

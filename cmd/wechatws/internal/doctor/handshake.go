@@ -41,10 +41,13 @@ func (x *examination) refused(d dialed, err error) Finding {
 	var refusal *wechatws.HandshakeError
 	if !errors.As(err, &refusal) {
 		x.broken = "the handshake fails"
-		if len(x.Subprotocols) == 0 { // perhaps for want of one
+		f.Summary = "the handshake fails: " + err.Error()
+		switch {
+		case d.unfollowed():
+			x.broken = "a redirect is not followed"
+		case len(x.Subprotocols) == 0: // perhaps for want of one
 			f.Verdict = Note
 		}
-		f.Summary = "the handshake fails: " + err.Error()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			f.Summary = "the server ends the connection instead of answering"
 		}

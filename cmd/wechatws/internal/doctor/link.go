@@ -94,8 +94,8 @@ type link struct {
 	read   sync.WaitGroup
 	end    *event // nil: it is open
 
-	mu       sync.Mutex // guards writes
-	received int        // for the reader
+	writing  chan struct{} // a mutex that can be waited for in virtual time
+	received int           // for the reader
 	stuck    atomic.Bool
 }
 
@@ -128,7 +128,8 @@ func (x *examination) open(o offer) (*link, dialed, error) {
 		return nil, d.dialed, err
 	}
 	x.opened++
-	l := &link{dialed: d.dialed, number: x.opened, opened: time.Now(), client: client, events: make(chan event, 64), closed: make(chan struct{})}
+	l := &link{dialed: d.dialed, number: x.opened, opened: time.Now(), client: client,
+		events: make(chan event, 64), closed: make(chan struct{}), writing: make(chan struct{}, 1)}
 	l.conn.ReadLimit, l.conn.SkipLarge = readLimit, true
 	l.conn.OnPing = func(p []byte) {
 		l.put(event{kind: ping, at: time.Now()})
@@ -235,8 +236,8 @@ func longer(size int) time.Duration { return time.Duration(size/(64<<10)) * time
 
 // write appends with fn and flushes, for at most d. An error shows in the end of the connection.
 func (l *link) write(d time.Duration, fn func() error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing <- struct{}{}
+	defer func() { <-l.writing }()
 	blocked := time.AfterFunc(d, func() { l.stuck.Store(true); l.conn.Abort() })
 	defer blocked.Stop()
 	if fn() == nil {

@@ -115,7 +115,7 @@ func TestRedirectsToOtherHostsAreNotFollowed(t *testing.T) {
 		target.Login = []byte(`{"msg_type":"login","token":"hunter2-hunter2"}`)
 		r := examine(t, target)
 		for _, h := range s.Handshakes() {
-			assert.Equal(t, "server.test:80", h.Host)
+			assert.Equal(t, "server.test", h.Host)
 		}
 		assert.Equal(t, []string{"handshake", "redirects"}, r.Failed())
 	})

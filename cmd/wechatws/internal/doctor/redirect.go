@@ -34,3 +34,8 @@ func (x *examination) redirects() Finding {
 	}
 	return f
 }
+
+// unfollowed reports whether the client did not follow the last redirect.
+func (d *dialed) unfollowed() bool {
+	return len(d.hops) > 0 && d.hops[len(d.hops)-1].err != nil
+}

@@ -24,7 +24,7 @@ var subprotocolCheck = check{
 
 func (x *examination) subprotocols() Finding {
 	switch {
-	case x.shake == nil:
+	case x.shake == nil, x.shake.unfollowed():
 		return x.untried()
 	case len(x.Subprotocols) > 0:
 		if x.shake.conn == nil {
