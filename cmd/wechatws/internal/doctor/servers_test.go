@@ -149,6 +149,7 @@ func TestServers(t *testing.T) {
 		"a heartbeat of the server must be answered": {
 			server: func(s *wstest.Server) {
 				s.OnConn(func(c *wstest.Conn) {
+					_ = c.Send(`{"connect":{"ping":25,"pong":true},"id":1}`) // is no heartbeat
 					wait(c, 25*time.Second)
 					_ = c.Send("{}")
 					wait(c, 8*time.Second)
