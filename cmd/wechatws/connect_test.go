@@ -113,10 +113,17 @@ func TestURLsFromTheEnvironment(t *testing.T) {
 	t.Setenv("SECOND", server.URL()+"/live?token=t0ps3cret")
 	ctx, cancel := context.WithCancel(limited(t))
 	defer cancel()
-	server.OnConn(func(*wstest.Conn) { cancel() })
+	server.OnConn(func(c *wstest.Conn) {
+		if len(server.Conns()) > 1 { // the message on the first one has been shown
+			cancel()
+		}
+		_ = c.Send(`{"msg_type":"init","token":"t0ps3cret"}`)
+		_ = c.Close(1000, "")
+	})
 	out, errs, code := try(ctx, "", "connect", "env:FIRST", "--endpoint", "env:SECOND", "--retry", "10ms", "--jitter", "0.2")
 	require.Equal(t, done, code, errs)
 	assert.Equal(t, "t0ps3cret", server.Handshakes()[0].URL.Query().Get("token"))
+	assert.Contains(t, out, `init {"msg_type":"init","token":"[secret]"}`)
 	assert.NotContains(t, out+errs, "s3cret")
 
 	_, errs, code = try(limited(t), "", "connect", "env:NOT_SET_12")
