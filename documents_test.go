@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// phrases must not be in comments; instead is what to write.
+// phrases must not be in comments and documents; instead is what to write.
 var phrases = []struct{ pattern, instead string }{
 	{`\b[Tt]ells? (whether|that|what|which|how|why)\b`, "reports whether, returns, describes"},
 	{`\b(is|are|was|were|been|be|being) told\b`, "receives, is called with"},
@@ -34,15 +34,21 @@ var phrases = []struct{ pattern, instead string }{
 	{`\bgood-?bye\b`, "close handshake"},
 	{`\bnot to be taken\b`, "invalid"},
 	{`\bgone through\b`, "restarts"},
+	{`(?i)\b(recognis|behaviour|synchronis|initialis|normalis|serialis)\w*`, "the American spelling"},
+}
+
+func phrasePatterns() []*regexp.Regexp {
+	patterns := make([]*regexp.Regexp, len(phrases))
+	for i, phrase := range phrases {
+		patterns[i] = regexp.MustCompile(phrase.pattern)
+	}
+	return patterns
 }
 
 // Comments are plain technical English: the subject of a sentence is a thing in the program.
 func TestCommentsArePlain(t *testing.T) {
 	t.Parallel()
-	patterns := make([]*regexp.Regexp, len(phrases))
-	for i, phrase := range phrases {
-		patterns[i] = regexp.MustCompile(phrase.pattern)
-	}
+	patterns := phrasePatterns()
 	files := 0
 	require.NoError(t, fs.WalkDir(os.DirFS("."), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -83,6 +89,21 @@ func position(group *ast.CommentGroup, found string) token.Pos {
 		}
 	}
 	return group.Pos()
+}
+
+// So are documents, apart from their code.
+func TestDocumentsArePlain(t *testing.T) {
+	t.Parallel()
+	patterns := phrasePatterns()
+	for name, text := range pages(t, "*.md", "docs/*.md", ".github/ISSUE_TEMPLATE/*.yml") {
+		text = inline.ReplaceAllString(fence.ReplaceAllString(text, ""), "x")
+		text = strings.Join(strings.Fields(text), " ")
+		for i, pattern := range patterns {
+			for _, found := range pattern.FindAllString(text, -1) {
+				t.Errorf("%s: %q; write: %s", name, found, phrases[i].instead)
+			}
+		}
+	}
 }
 
 var testName = regexp.MustCompile("`(?:(\\w+)\\.)?((?:Test|Fuzz)[A-Z]\\w*)(…?)`")

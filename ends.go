@@ -8,7 +8,7 @@ import (
 
 // Fail ends the client in [StateFailed] with err, as a permanent error does: nothing is dialed any
 // more, and [Client.Run], or a [Client.Connect] that waits, returns err. Use it for what only the
-// application can recognise, such as a message that this account has logged in elsewhere. What was
+// application can recognize, such as a message that this account has logged in elsewhere. What was
 // queued stays in the queue, for the next Connect or for [Client.Close], which hands it back. An open
 // connection ends as by [Client.Disconnect], which may send a close code.
 //
@@ -38,7 +38,7 @@ func (c *Client) Fail(err error) {
 }
 
 // Disconnect ends a connection that is open, or on which the [Client.AfterConnect] functions run; the
-// next attempt follows by the schedule. Use it when only the application can recognise that the peer
+// next attempt follows by the schedule. Use it when only the application can recognize that the peer
 // does not work any more. connection is the number of the connection in [Message], [OpenEvent] and
 // [Setup], so that a callback ends only the connection that its message came from; cause becomes the
 // Err of [CloseEvent] and [StateChange], and must not be nil.

@@ -42,7 +42,7 @@ func callAll[T any](ctx context.Context, list []*callbacks.Callback[T], v T, fai
 }
 
 // A delivery is the context of the callbacks of one item of the inbox. By it
-// [Client.Shutdown] and [Client.Request] recognise that they are called in one of them.
+// [Client.Shutdown] and [Client.Request] recognize that they are called in one of them.
 type delivery struct {
 	context.Context
 	inbox *serial.Queue

@@ -223,7 +223,7 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 //
 // The mark does not change the error's text. [errors.Is] and [errors.As] find err below it,
 // and it may be wrapped. Permanent(nil) is nil. Errors marked by Permanent of
-// github.com/cenkalti/backoff are recognised as well, in each major version from v4 on.
+// github.com/cenkalti/backoff are recognized as well, in each major version from v4 on.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -243,7 +243,7 @@ func isPermanent(err error) bool {
 	return errors.As(err, new(*permanentError)) || isBackOffPermanent(err)
 }
 
-// isBackOffPermanent recognises the mark of cenkalti/backoff by the name of its type. Each
+// isBackOffPermanent recognizes the mark of cenkalti/backoff by the name of its type. Each
 // major version has a type of its own, which v6 does not export, and only v4 is a dependency.
 func isBackOffPermanent(err error) bool {
 	if err == nil {

@@ -304,7 +304,7 @@ type marked struct{ error }
 
 func (marked) Permanent() bool { return true }
 
-func TestPermanentErrorsAreRecognised(t *testing.T) {
+func TestPermanentErrorsAreRecognized(t *testing.T) {
 	gone := errors.New("gone")
 	for name, mark := range map[string]func(error) error{"ours": Permanent, "v4": backoff.Permanent} {
 		for below, err := range map[string]error{

@@ -59,7 +59,7 @@ func (t trial) picture(all map[string]results, path string) error {
 			return err
 		}
 		bars.Horizontal = true
-		bars.Color = colours[i]
+		bars.Color = colors[i]
 		bars.LineStyle.Width = 0
 		p.Add(bars)
 	}
@@ -81,7 +81,7 @@ func (t trial) picture(all map[string]results, path string) error {
 	return p.Save(18*vg.Centimeter, vg.Length(len(labels))*0.75*vg.Centimeter+2.5*vg.Centimeter, path)
 }
 
-var colours = []color.Color{color.Gray{0xb0}, color.RGBA{0x07, 0xa0, 0x50, 0xff}}
+var colors = []color.Color{color.Gray{0xb0}, color.RGBA{0x07, 0xa0, 0x50, 0xff}}
 
 // newPlot is an empty chart without serifs.
 func newPlot(title string) *plot.Plot {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/inspect"
 	"github.com/wechatws/wechatws/liveroom"
 	"github.com/wechatws/wechatws/liveroom/liveroomtest"
 )
@@ -39,17 +41,20 @@ func Example() {
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 
 	f, err := fleet.Open(ctx) // NATS in this process, nothing to set up
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer f.Close()
 
 	// What holds rooms.
 	w, err := f.NewWorker(connect, fleet.WithWorkerName("a"))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	held := make(chan error)
 	go func() { held <- w.Run(ctx) }()
@@ -57,13 +62,15 @@ func Example() {
 	// What there is to hold.
 	err = f.Control().Add(ctx, fleet.Spec{ID: "9527", Endpoint: backend.URL(), Options: map[string]string{"name": "bot"}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 
 	// What is done about what is said.
 	h, err := f.NewHandlers("bot", fleet.WithFromStart())
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	answered := make(chan bool)
 	fleet.On(h, "message", func(ctx context.Context, m fleet.Message, c Comment) error {
@@ -115,9 +122,11 @@ func ExampleRoom_Secret() {
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	f, err := fleet.Open(ctx)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer f.Close()
 
@@ -132,7 +141,8 @@ func ExampleRoom_Secret() {
 		return r.NewClient(r.Endpoint + "?token=" + token)
 	}, fleet.WithSecrets(fleet.LookUpSecret("env:LIVE_*", "file:/run/secrets/live/"))) // and nothing else
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	held := make(chan error)
 	go func() { held <- w.Run(ctx) }()
@@ -145,7 +155,8 @@ func ExampleRoom_Secret() {
 		Secrets:  map[string]string{"token": "env:LIVE_TOKEN"}, // or file:/run/secrets/live/token
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	<-connected
 	cancel()
@@ -161,12 +172,14 @@ func ExampleOn() {
 	backend, f, stop := exampleFleet("9527")
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 
 	done := map[uint64]bool{} // in the database where the orders are
 	again := make(chan bool)
 	h, err := f.NewHandlers("orders", fleet.WithFromStart(), fleet.WithRetryAfter(50*time.Millisecond))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fleet.On(h, "message", func(ctx context.Context, m fleet.Message, c Comment) error {
 		if done[m.Seq] {
@@ -196,11 +209,13 @@ func ExampleControl_Replay() {
 	backend, f, stop := exampleFleet("9527")
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 
 	customers := sync.Map{}
 	h, err := f.NewHandlers("orders", fleet.WithFromStart())
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	results := make(chan string)
 	fleet.On(h, "message", func(ctx context.Context, m fleet.Message, c Comment) error {
@@ -220,11 +235,13 @@ func ExampleControl_Replay() {
 	for again := true; again; time.Sleep(10 * time.Millisecond) { // until it is there
 		for dead, err := range f.Control().DeadLetters(ctx) {
 			if err != nil {
-				log.Fatal(err)
+				fmt.Println(err)
+				return
 			}
 			fmt.Println(dead.Group, dead.Room, dead.Reason)
 			if err := f.Control().Replay(ctx, dead.ID); err != nil {
-				log.Fatal(err)
+				fmt.Println(err)
+				return
 			}
 			again = false
 		}
@@ -268,7 +285,8 @@ func ExampleControl_Watch() {
 
 	for room, err := range f.Control().Watch(ctx) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		if room.Removed {
 			fmt.Printf("room %s is gone\n", room.ID)
@@ -278,7 +296,8 @@ func ExampleControl_Watch() {
 			fmt.Printf("room %s is held by %s\n", room.ID, room.Worker)
 			undelivered, err := f.Control().Remove(ctx, room.ID)
 			if err != nil {
-				log.Fatal(err)
+				fmt.Println(err)
+				return
 			}
 			fmt.Println(undelivered, "messages had not been delivered")
 		}
@@ -287,6 +306,16 @@ func ExampleControl_Watch() {
 	// room 9527 is held by a
 	// 0 messages had not been delivered
 	// room 9527 is gone
+}
+
+// The page of the rooms of all workers.
+func ExampleFleet_Rows() {
+	_, f, stop := exampleFleet("9527")
+	defer stop()
+
+	page := inspect.New()
+	page.AddRows(f.Rows()) // requests rows from all workers while the page is open
+	http.Handle("/rooms/", page)
 }
 
 // exampleFleet is a fleet with one worker that is in one room already.

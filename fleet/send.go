@@ -40,7 +40,7 @@ type sending struct {
 	mistakes mistakes
 }
 
-// A Match recognises the message that confirms another one: it has this type, and its fields have
+// A Match recognizes the message that confirms another one: it has this type, and its fields have
 // these values, compared as JSON, and numbers by their digits.
 type Match struct {
 	// Type is the type of the message, as in [wechatws.Message].

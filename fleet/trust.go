@@ -12,7 +12,7 @@ import (
 // A NATS server checks the permission to publish to the subject of a request, and not to its reply
 // subject, to which the server itself publishes the answer. So any user that may send a request can make
 // the server publish an answer to any subject of its account: an answer of the API, which has no headers,
-// or a stored message, which has its own headers and those of the answer. The functions below recognise
+// or a stored message, which has its own headers and those of the answer. The functions below recognize
 // such messages, so that they have no effect.
 
 // headerRequest has the question of a request to workers, which no answer of NATS has.

@@ -24,7 +24,7 @@ func sayWithDeadline(ctx context.Context, room *liveroom.Room) {
 	switch {
 	case err == nil: // the room has shown it
 	case errors.As(err, &refused): // the server does not want it: refused.Text is its reason
-	case errors.Is(err, liveroom.ErrNotShown): // not recognised: dropped, or shown with another text; err says what was seen
+	case errors.Is(err, liveroom.ErrNotShown): // not recognized: dropped, or shown with another text; err says what was seen
 	default: // ctx has ended, or the client is closed; it may be in the room
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // A Refusal describes a message by which a server refuses an action; see [WithRefusals].
 type Refusal struct {
-	// Field is the field of the message by which it is recognised, such as msg_type or code. Its value
+	// Field is the field of the message by which it is recognized, such as msg_type or code. Its value
 	// is a string, a number or a boolean; a message with another one, or with an empty string, is no
 	// refusal.
 	Field string
@@ -47,7 +47,7 @@ func (c *config) checkRefusals() {
 	for _, f := range c.refusals {
 		switch {
 		case f.Field == "":
-			c.wrong("WithRefusals", fmt.Sprintf("%+v", f), "must name the field by which the message is recognised")
+			c.wrong("WithRefusals", fmt.Sprintf("%+v", f), "must name the field by which the message is recognized")
 		case (len(f.Is) == 0) == (len(f.Not) == 0):
 			c.wrong("WithRefusals", fmt.Sprintf("%+v", f), "must have values in either Is or Not")
 		}

@@ -114,7 +114,7 @@ func TestWithRefusalsReportsWrongValues(t *testing.T) {
 	require.NoError(t, err)
 	_, err = liveroom.New(client, as("a").Identity, liveroom.WithRefusals(
 		liveroom.Refusal{Is: []string{"error"}}, liveroom.Refusal{Field: "code"}, liveroom.Refusal{Field: "code", Is: []string{"1"}, Not: []string{"0"}}))
-	require.EqualError(t, err, `wechatws: liveroom.WithRefusals({Field: Is:[error] Not:[] Text:}): must name the field by which the message is recognised
+	require.EqualError(t, err, `wechatws: liveroom.WithRefusals({Field: Is:[error] Not:[] Text:}): must name the field by which the message is recognized
 wechatws: liveroom.WithRefusals({Field:code Is:[] Not:[] Text:}): must have values in either Is or Not
 wechatws: liveroom.WithRefusals({Field:code Is:[1] Not:[0] Text:}): must have values in either Is or Not`)
 }

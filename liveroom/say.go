@@ -9,10 +9,10 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// ErrNotShown is the error of [Room.SayConfirmed] if it has not recognised the comment in what the room
+// ErrNotShown is the error of [Room.SayConfirmed] if it has not recognized the comment in what the room
 // shows: the server has dropped it, or shows it with another text. The comment may be in the room. The
 // text of an error that wraps it has what was found instead.
-var ErrNotShown = errors.New("liveroom: the comment was not recognised in the room")
+var ErrNotShown = errors.New("liveroom: the comment was not recognized in the room")
 
 // maxPosted is how often a comment may be in the room.
 const maxPosted = 2
@@ -46,10 +46,10 @@ type saying struct {
 //
 // Give ctx a deadline: if the server drops the comment and the room is silent, only ctx may end the call.
 //
-// A comment is recognised by its sender ([Comment].Own) and its text, with other white space, HTML escapes
+// A comment is recognized by its sender ([Comment].Own) and its text, with other white space, HTML escapes
 // and notations of a number also. If another member of the same name says the same at that time, and the
 // server sends no ids, it may be taken for this one. A server that censors or cuts the text shows none
-// that is recognised.
+// that is recognized.
 //
 // Concurrent calls send one after the other, in the order of the calls, as those of
 // [wechatws.Client.SendConfirmed] do; so two calls with the same text need two echoes. An echo confirms

@@ -175,7 +175,7 @@ func TestEachCommentNeedsItsOwnEcho(t *testing.T) {
 	})
 }
 
-// How an own comment is recognised.
+// How an own comment is recognized.
 func TestEchoesThatConfirm(t *testing.T) {
 	for name, tt := range map[string]struct {
 		echo      string
@@ -305,7 +305,7 @@ func TestAReloadInASilentRoom(t *testing.T) {
 	})
 }
 
-// A text that the server changes otherwise is never recognised. It is not written again and again.
+// A text that the server changes otherwise is never recognized. It is not written again and again.
 func TestACensoredCommentEndsWithItsContext(t *testing.T) {
 	virtual(t, liveroomtest.Quirks{NoEcho: true}, func(t *testing.T, w *world) {
 		v := w.visitor(as("a", liveroom.WithEchoTimeout(0))).enter()

@@ -25,7 +25,7 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	// A backend to try it with, for 3 s. Later: your own URL, no timeout and no visitor.
+	// A backend of the usual PHP kind (GatewayWorker), for 3 s. Later: your own URL, no timeout and no visitor.
 	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())
 	defer backend.Close()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -77,7 +77,7 @@ func (b *bot) comment(_ context.Context, c liveroom.Comment) {
 	}
 }
 
-// run joins the room and stays in it. It returns nil when ctx ends, or a permanent error.
+// run stays in the room. It returns a permanent error or, when ctx ends, nil or an *UndeliveredError.
 func (b *bot) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

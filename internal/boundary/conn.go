@@ -18,7 +18,7 @@ import (
 // A Conn has the methods of a [ws.Conn], by means of a [transport.Conn], which is called as that
 // interface promises. It gathers nothing: each message is written when it is appended. The
 // transport.Conn answers pings itself. The places in its outgoing stream are numbers of beginnings and
-// ends of messages, two for each, so that one that was written in part is recognised.
+// ends of messages, two for each, so that one that was written in part is recognized.
 type Conn struct {
 	// Set before the first call of Receive, and as in a [ws.Conn], except that text is checked when
 	// its message is complete.

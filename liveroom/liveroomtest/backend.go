@@ -44,7 +44,7 @@ type room struct {
 
 type comment struct{ name, content string }
 
-// NewBackend starts a backend with the given behaviour; the options are those of its
+// NewBackend starts a backend with the given behavior; the options are those of its
 // [wstest.Server]. It panics if it cannot listen. The caller must call [Backend.Close].
 func NewBackend(q Quirks, options ...wstest.Option) *Backend {
 	if slices.ContainsFunc(options, func(o wstest.Option) bool { return o == nil }) {

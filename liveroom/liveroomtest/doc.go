@@ -1,5 +1,5 @@
 // Package liveroomtest is a live-room backend for tests and demos: rooms,
-// broadcast, counts, a history of comments, and the behaviour in which real backends of
+// broadcast, counts, a history of comments, and the behavior in which real backends of
 // this protocol differ, each as a field of [Quirks].
 //
 //	backend := liveroomtest.NewBackend(liveroomtest.GatewayWorker())

@@ -281,8 +281,8 @@ func TestANilClientIsFoundAtOnce(t *testing.T) {
 func TestTwoCollectorsInOneRegistry(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	for _, fleet := range []string{"east", "west"} {
-		labelled := prometheus.WrapRegistererWith(prometheus.Labels{"fleet": fleet}, r)
-		require.NoError(t, labelled.Register(wsprom.New(wsprom.WithAggregation())))
+		labeled := prometheus.WrapRegistererWith(prometheus.Labels{"fleet": fleet}, r)
+		require.NoError(t, labeled.Register(wsprom.New(wsprom.WithAggregation())))
 	}
 	_, err := r.Gather()
 	require.NoError(t, err)

@@ -112,7 +112,7 @@ func (s *show) begin(ctx context.Context, f *figures) error {
 		return err
 	}
 	f.started = time.Since(began)
-	s.table.says("all are held; people begin to talk, and so does the fleet")
+	s.table.says("all are held; visitors and the fleet begin to send")
 	return s.traffic.start(ctx)
 }
 

@@ -19,7 +19,7 @@ type World struct {
 	Clocks bool
 	// Pauses is where a worker's process may be stopped for any time.
 	Pauses Pauses
-	// Writes is true if writes to the room's socket are modelled: the call of the guard and
+	// Writes is true if writes to the room's socket are modeled: the call of the guard and
 	// the write are two actions.
 	Writes bool
 	// Stream is true if there is an inbound stream.

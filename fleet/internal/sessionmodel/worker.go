@@ -40,7 +40,7 @@ func (m *Model) count(s State, key int, emit emit) {
 	emit(step("worker", "counts the renewal of key %d", key), s)
 }
 
-// crash ends the worker's process at any time. The end of a session is not modelled otherwise: a worker
+// crash ends the worker's process at any time. The end of a session is not modeled otherwise: a worker
 // that gives its session up, because its lease has run out or a key is gone, does nothing any more, or
 // something late.
 func (m *Model) crash(s State, emit emit) {
