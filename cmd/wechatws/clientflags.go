@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +43,11 @@ type clientFlags struct {
 	queueFull   string
 	retry       string
 	noReconnect bool
+	jitter      float64
+	stable      time.Duration
+	permanent   time.Duration
+	network     bool
+	drain       time.Duration
 	serverText  bool
 
 	given func(name string) bool // a flag is on the command line
@@ -51,6 +58,7 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	f.given = flags.Changed
 	f.addConnecting(c)
+	flags.Lookup("token").Usage += ", with the --type-field"
 	flags.StringVar(&f.heartbeat, "heartbeat", "", "the message that is sent as a heartbeat (default {\"msg_type\":\"ping\"}, with the --type-field)")
 	flags.DurationVar(&f.heartbeatEvery, "heartbeat-interval", 3*time.Second, "the time between two heartbeats")
 	flags.StringVar(&f.heartbeatType, "heartbeat-answer", "", "the type of the message that answers a heartbeat, for servers that do not answer protocol pings")
@@ -70,10 +78,15 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.queueFull, "queue-full", "fail", "what happens to a message when the queue is full: fail, or drop-oldest for the oldest one instead")
 	flags.StringVar(&f.retry, "retry", "3s*20,10s*30,450s", "the waits before attempts to connect again, DELAY*ATTEMPTS; the last one may be without end")
 	flags.BoolVar(&f.noReconnect, "no-reconnect", false, "end at the first failure")
+	flags.Float64Var(&f.jitter, "jitter", 0, "the part of each wait that is random, from 0 to 1; 0.2 for one of many clients")
+	flags.DurationVar(&f.stable, "stable-after", 5*time.Second, "how long a connection must have lasted for the waits to begin again")
+	flags.DurationVar(&f.permanent, "permanent-after", 15*time.Minute, "how long a refusal is retried that the server repeats")
+	flags.BoolVar(&f.network, "network-monitor", false, "follow the machine's network: do not connect while there is none, and at once when it is back")
+	flags.DurationVar(&f.drain, "drain-timeout", time.Second, "how long queued messages are written at the end")
 	flags.BoolVar(&f.serverText, "server-text", false, "show the server's own text in errors, in which it may repeat secrets")
 	for _, flag := range []string{
 		"heartbeat", "heartbeat-interval", "heartbeat-answer", "ping-interval", "silence-timeout",
-		"type-field", "type-path", "read-limit", "queue", "queue-bytes", "retry",
+		"type-field", "type-path", "read-limit", "queue", "queue-bytes", "retry", "jitter", "stable-after", "permanent-after", "drain-timeout",
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
@@ -153,21 +166,18 @@ func (f *clientFlags) identify(s *setup) error {
 			return err
 		}
 		s.login = login
-		s.secrets = append(append(s.secrets, login), secretsIn(login)...)
+		s.secrets = append(append(s.secrets, login), secretsIn(login, append(slices.Clone(f.typePath), f.typeField)...)...)
 	case f.token != "":
 		token, err := secretOf("token", f.token)
 		if err != nil {
 			return err
 		}
-		login, err := json.Marshal(struct {
-			MsgType string `json:"msg_type"`
-			Token   string `json:"token"`
-		}{"login", token})
+		login, err := json.Marshal(map[string]string{cmp.Or(f.typeField, "msg_type"): "login", "token": token}) // doctor has no --type-field
 		if err != nil {
 			return err
 		}
 		s.login = string(login)
-		s.secrets = append(s.secrets, token)
+		s.secrets = append(s.secrets, long(token)...)
 	}
 	if s.login != "" {
 		s.add(wechatws.WithLoginMessage(wechatws.Text(s.login)))
@@ -295,7 +305,11 @@ func (f *clientFlags) wait(s *setup) error {
 	default:
 		return wrongFlag("queue-full", f.queueFull, "must be fail or drop-oldest")
 	}
-	s.add(wechatws.WithQueue(f.queue, f.queueBytes, policy))
+	s.add(wechatws.WithQueue(f.queue, f.queueBytes, policy), wechatws.WithDrainTimeout(f.drain))
+	s.add(wechatws.WithJitter(f.jitter), wechatws.WithStableAfter(f.stable), wechatws.WithPermanentAfter(f.permanent))
+	if f.network {
+		s.add(wechatws.WithNetworkMonitor(wechatws.SystemNetwork()))
+	}
 	if f.noReconnect {
 		if f.given("retry") {
 			return usage("--no-reconnect and --retry exclude each other")
@@ -316,7 +330,8 @@ var flagOf = map[string]string{
 	"WithDialTimeout": "dial-timeout", "WithReadLimit": "read-limit", "WithHeader": "header", "WithSubprotocols": "subprotocol",
 	"WithLoginMessage": "login", "WithTypePath": "type-path", "WithTypeField": "type-field",
 	"WithLiveness": "ping-interval and --silence-timeout", "WithHeartbeat": "heartbeat", "WithTLSConfig": "tls-…", "WithProxy": "proxy",
-	"WithQueue": "queue", "WithTiers": "retry",
+	"WithQueue": "queue", "WithTiers": "retry", "WithJitter": "jitter", "WithStableAfter": "stable-after",
+	"WithPermanentAfter": "permanent-after", "WithDrainTimeout": "drain-timeout", "WithEndpoints": "endpoint",
 }
 
 // changed reports whether any of the flags is on the command line.

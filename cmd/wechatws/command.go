@@ -45,6 +45,9 @@ func known(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	if strings.Contains(args[0], "://") { // which is not repeated: it may hold a secret
+		return errors.New("the command is missing before the URL: connect or doctor")
+	}
 	err := fmt.Errorf("unknown command %q", args[0])
 	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(like, ", "))

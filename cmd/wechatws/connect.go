@@ -9,7 +9,6 @@ import (
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
-	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/cmd/wechatws/internal/console"
 	"github.com/wechatws/wechatws/cmd/wechatws/internal/recording"
 	"github.com/wechatws/wechatws/cmd/wechatws/internal/redact"
@@ -45,6 +44,7 @@ In a pipe it prints lines, and reads the same lines from its input. Type:
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
+	flags.StringArrayVar(&f.Endpoints, "endpoint", nil, "the URL of another server of the same service, which is tried when URL has failed; may be given several times")
 	flags.StringVar(&f.Name, "name", "", "the from_name of your comments")
 	flags.StringVar(&f.Room, "room", "", "join this live room on every connection, and put the ids into your comments")
 	flags.StringVar(&f.Live, "live", "", "the live_id of --room")
@@ -55,7 +55,7 @@ In a pipe it prints lines, and reads the same lines from its input. Type:
 	flags.StringVar(&f.record, "record", "", "record the session in this new file, for replay; without secrets")
 	flags.Int64Var(&f.recordLimit, "record-limit", 64<<20, "the largest size of the recording, in bytes")
 	flags.BoolVar(&f.recordSecrets, "record-secrets", false, "record the login and the header too")
-	for _, flag := range []string{"name", "room", "live", "user", "for", "record-limit"} {
+	for _, flag := range []string{"endpoint", "name", "room", "live", "user", "for", "record-limit"} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
 	f.clientFlags.add(c)
@@ -76,6 +76,8 @@ func (f *connectFlags) arguments(_ *cobra.Command, args []string) error {
 
 func (f *connectFlags) run(c *cobra.Command, args []string) error {
 	switch {
+	case f.Demo && len(f.Endpoints) > 0:
+		return usage("--demo and --endpoint exclude each other")
 	case f.Room == "" && (f.Live != "" || f.User != ""):
 		return usage("--live and --user are of no use without --room")
 	case f.For < 0:
@@ -90,12 +92,20 @@ func (f *connectFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if len(args) > 0 {
-		f.URL = args[0]
+		if f.URL, err = urlOf(args[0]); err != nil {
+			return err
+		}
 		s.secrets = append(s.secrets, secretsInURL(f.URL)...)
+	}
+	for i, endpoint := range f.Endpoints {
+		if f.Endpoints[i], err = secretOf("endpoint", endpoint); err != nil {
+			return err
+		}
+		s.secrets = append(s.secrets, secretsInURL(f.Endpoints[i])...)
 	}
 	f.Options, f.Secrets, f.JSON = s.options, s.secrets, asJSON(c)
 	if !f.Demo { // the command line is checked before a file is made
-		if _, err := wechatws.New(f.URL, f.Options...); err != nil {
+		if err := f.Check(); err != nil {
 			return inFlags(err)
 		}
 	}

@@ -48,7 +48,7 @@ func TestOptionsAsFlags(t *testing.T) {
 	assert.Equal(t, "v1,v2", strings.ReplaceAll(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), " ", ""))
 	assert.Contains(t, r.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 	messages := server.Conns()[0].Received()
-	assert.Equal(t, `{"msg_type":"login","token":"t0ps3cret"}`, messages[0].Text())
+	assert.Equal(t, `{"kind":"login","token":"t0ps3cret"}`, messages[0].Text())
 	assert.Contains(t, out, `"type":"late"`)
 	assert.NotContains(t, out+errs, "t0ps3cret")
 }
@@ -80,6 +80,12 @@ func TestWrongFlags(t *testing.T) {
 		"--heartbeat-interval s3cret":     "the value of --heartbeat-interval cannot be used",
 		"ws://s3cret":                     "2 arguments are too much: there is only URL",
 		"--demo":                          "--demo has a server of its own",
+		"--jitter 2":                      "--jitter 2: must be from 0 to 1",
+		"--stable-after 0s":               "--stable-after 0s",
+		"--permanent-after -1s":           "--permanent-after -1s",
+		"--drain-timeout -1s":             "--drain-timeout -1s",
+		"--endpoint ftp://h?t=s3cret":     "--endpoint",
+		"--endpoint env:NO_SUCH_VARIABLE": "--endpoint env:NO_SUCH_VARIABLE: the variable is not set",
 	} {
 		out, errs, code := try(limited(t), "", append([]string{"connect", url}, strings.Fields(line)...)...)
 		assert.Equal(t, wrong, code, "%s: %s", line, errs)
@@ -87,6 +93,42 @@ func TestWrongFlags(t *testing.T) {
 		assert.Contains(t, errs, want, line)
 		assert.NotContains(t, errs, "s3cret", line)
 	}
+}
+
+// Each wrong option has a line.
+func TestWrongFlagsTogether(t *testing.T) {
+	_, errs, code := try(limited(t), "", "connect", "ws://127.0.0.1:1", "--jitter", "2", "--queue", "-1")
+	assert.Equal(t, wrong, code)
+	assert.Equal(t, 2, strings.Count(errs, "\n"), errs)
+	assert.Equal(t, 2, strings.Count(errs, "wechatws: --"), errs)
+}
+
+// The URL is a secret where it has a token, and the server behind it may be one of several.
+func TestURLsFromTheEnvironment(t *testing.T) {
+	server := wstest.NewServer()
+	defer server.Close()
+	gone := wstest.NewServer()
+	gone.Close()
+	t.Setenv("FIRST", gone.URL()+"/?token=f1rsts3cret")
+	t.Setenv("SECOND", server.URL()+"/live?token=t0ps3cret")
+	ctx, cancel := context.WithCancel(limited(t))
+	defer cancel()
+	server.OnConn(func(c *wstest.Conn) {
+		if len(server.Conns()) > 1 { // the message on the first one has been shown
+			cancel()
+		}
+		_ = c.Send(`{"msg_type":"init","token":"t0ps3cret"}`)
+		_ = c.Close(1000, "")
+	})
+	out, errs, code := try(ctx, "", "connect", "env:FIRST", "--endpoint", "env:SECOND", "--retry", "10ms", "--jitter", "0.2")
+	require.Equal(t, done, code, errs)
+	assert.Equal(t, "t0ps3cret", server.Handshakes()[0].URL.Query().Get("token"))
+	assert.Contains(t, out, `init {"msg_type":"init","token":"[secret]"}`)
+	assert.NotContains(t, out+errs, "s3cret")
+
+	_, errs, code = try(limited(t), "", "connect", "env:NOT_SET_12")
+	assert.Equal(t, wrong, code)
+	assert.Contains(t, errs, "URL env:NOT_SET_12: the variable is not set, or empty")
 }
 
 func TestDemo(t *testing.T) {

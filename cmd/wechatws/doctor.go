@@ -29,7 +29,8 @@ func newDoctor() *cobra.Command {
 		Short: "find out what a backend needs, and say it in options of the library",
 		Long: `Doctor connects to a backend several times, and reports what it has found, with the call of
 wechatws.New that fits. It first says how many connections and messages that takes at most; --plan says
-only that. The exit code is 1 if a program could not connect, or not stay connected.
+only that. The exit code is 1 if a program could not connect, or not stay connected, and if that is
+unknown, as the server has refused a connection with 429 or 503, for instance.
 
 The checks are ` + strings.Join(doctor.Names(), ", ") + `.
 
@@ -103,6 +104,8 @@ func (f *doctorFlags) run(c *cobra.Command, args []string) error {
 		return c.Context().Err()
 	case len(report.Failed()) > 0:
 		return fmt.Errorf("no client could connect, or stay connected: see %s", strings.Join(report.Failed(), ", "))
+	case report.End.Broken != "":
+		return fmt.Errorf("whether a client can stay connected is unknown: %s", report.End.Broken)
 	}
 	return nil
 }
@@ -111,6 +114,9 @@ func (f *doctorFlags) run(c *cobra.Command, args []string) error {
 func (f *doctorFlags) target(url string) (t doctor.Target, err error) {
 	var s setup
 	if err := f.client.identify(&s); err != nil {
+		return t, err
+	}
+	if url, err = urlOf(url); err != nil {
 		return t, err
 	}
 	t = doctor.Target{

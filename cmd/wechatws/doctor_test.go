@@ -73,6 +73,16 @@ func TestDoctorFailsIfNoClientCouldConnect(t *testing.T) {
 	assert.Contains(t, errs, "no client could connect, or stay connected: see addresses")
 }
 
+// Nothing has failed, and nothing is known.
+func TestDoctorFailsIfNothingIsKnown(t *testing.T) {
+	s := wstest.NewServer()
+	defer s.Close()
+	s.AnswerAlways(wstest.CutHandshake(wstest.FIN))
+	_, errs, code := try(t.Context(), "", "doctor", s.URL(), "--without=subprotocols")
+	assert.Equal(t, failed, code)
+	assert.Contains(t, errs, "whether a client can stay connected is unknown: the handshake fails")
+}
+
 func TestDoctorIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -3,13 +3,8 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,120 +49,6 @@ func inFlags(err error) error {
 		return wrongFlag(flag, option.Value, option.Want)
 	}
 	return usageError{err}
-}
-
-// secretHelp says what SECRET stands for.
-const secretHelp = `SECRET is the value itself, env:VARIABLE, or file:/path. The value itself is seen by everyone who can
-list processes. Secrets are never shown, also not when the server repeats them.`
-
-// maxSecret is the size of a file with a secret.
-const maxSecret = 64 << 10
-
-// secretOf returns the secret that the value of a flag names. Its errors do not have it.
-func secretOf(flag, value string) (string, error) {
-	source, rest, _ := strings.Cut(value, ":")
-	switch source {
-	case "env":
-		secret := os.Getenv(rest)
-		if secret == "" {
-			return "", wrongFlag(flag, value, "the variable is not set, or empty")
-		}
-		return secret, nil
-	case "file":
-		secret, err := readSmall(rest, maxSecret)
-		if err != nil {
-			return "", wrongFlag(flag, value, err.Error())
-		}
-		if secret = strings.TrimRight(secret, "\r\n"); secret == "" {
-			return "", wrongFlag(flag, value, "the file is empty")
-		}
-		return secret, nil
-	}
-	return value, nil
-}
-
-// readSmall returns the content of a file of at most limit bytes.
-func readSmall(path string, limit int64) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		err = fmt.Errorf("the file is larger than %d bytes", limit)
-	}
-	return string(content), err
-}
-
-// minSecret is the length below which a value is not taken for a secret: a number such as 7 stands in
-// too many other places.
-const minSecret = 4
-
-// long returns a secret, and its final word, such as the token in "Bearer token"; nothing if it is short.
-func long(secret string) (secrets []string) {
-	words := strings.Fields(secret)
-	if len(secret) < minSecret || len(words) == 0 {
-		return nil
-	}
-	if last := words[len(words)-1]; len(last) >= minSecret && last != secret {
-		secrets = append(secrets, last)
-	}
-	return append(secrets, secret)
-}
-
-// secretsIn returns the texts and numbers in a login message that may be secrets: all but its type.
-func secretsIn(login string) (secrets []string) {
-	decoder := json.NewDecoder(strings.NewReader(login))
-	decoder.UseNumber()
-	var message any
-	if decoder.Decode(&message) != nil {
-		return nil
-	}
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			for name, value := range v {
-				if name != "msg_type" && name != "type" {
-					walk(value)
-				}
-			}
-		case []any:
-			for _, value := range v {
-				walk(value)
-			}
-		case string:
-			secrets = append(secrets, long(v)...)
-		case json.Number:
-			secrets = append(secrets, long(v.String())...)
-		}
-	}
-	walk(message)
-	return secrets
-}
-
-// secretNames are parts of the names of query parameters that hold secrets. A room's number is none: it
-// stands in too many messages.
-var secretNames = []string{"token", "key", "secret", "pass", "auth", "sign", "session", "ticket", "jwt"}
-
-// secretsInURL returns the password and the parameters of a URL that may be secrets.
-func secretsInURL(raw string) (secrets []string) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil
-	}
-	if password, ok := u.User.Password(); ok {
-		secrets = append(secrets, long(password)...)
-	}
-	for name, values := range u.Query() {
-		if slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(strings.ToLower(name), part) }) {
-			for _, value := range values {
-				secrets = append(secrets, long(value)...)
-			}
-		}
-	}
-	return secrets
 }
 
 // tiersOf parses a schedule such as 3s*20,10s*30,450s.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,9 @@ func execute(ctx context.Context, c *cobra.Command, args []string) (code int) {
 	if err == nil {
 		return done
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "wechatws:", wechatws.Printable(err.Error()))
+	for line := range strings.SplitSeq(err.Error(), "\n") { // that of New has several
+		fmt.Fprintln(c.ErrOrStderr(), "wechatws:", wechatws.Printable(line))
+	}
 	switch {
 	case ctx.Err() != nil:
 		return interrupted

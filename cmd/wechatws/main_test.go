@@ -47,13 +47,15 @@ func TestVersion(t *testing.T) {
 
 func TestWrongCommandLines(t *testing.T) {
 	for line, want := range map[string]string{
-		"versoin":           `unknown command "versoin"; did you mean version?`,
-		"version --no-such": "unknown flag: --no-such",
-		"version --json=no": "the value of --json cannot be used: see --help",
+		"versoin":               `unknown command "versoin"; did you mean version?`,
+		"wss://h/?token=s3cret": "the command is missing before the URL: connect or doctor",
+		"version --no-such":     "unknown flag: --no-such",
+		"version --json=no":     "the value of --json cannot be used: see --help",
 	} {
 		out, errs, code := try(t.Context(), "", strings.Fields(line)...)
 		assert.Equal(t, wrong, code, line)
 		assert.Empty(t, out, line)
 		assert.Contains(t, errs, want, line)
+		assert.NotContains(t, errs, "s3cret")
 	}
 }

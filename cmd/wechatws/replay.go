@@ -23,7 +23,8 @@ func newReplay() *cobra.Command {
 		Use:   "replay FILE",
 		Short: "serve a recorded session again",
 		Long: `Replay serves a session that connect --record has recorded: each handshake gets what the next attempt
-of the recording got, and then the messages with their timing. It ends after the last connection.`,
+of the recording got, and then the messages with their timing. It ends after the last
+attempt.`,
 		Example: `  wechatws connect wss://live.example.com/ws --token env:TOKEN --record session.jsonl
   wechatws replay session.jsonl --speed 10
   wechatws connect ws://127.0.0.1:9527`,
@@ -55,8 +56,8 @@ func files(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellComp
 
 func (f *replayFlags) run(c *cobra.Command, args []string) error {
 	switch {
-	case !(f.Speed >= 0 && f.Speed <= 1e6): // NaN too
-		return usage("--speed %v: must be from 0 to 1e6", f.Speed)
+	case f.Speed != 0 && !(f.Speed >= 1e-3 && f.Speed <= 1e6): // NaN too
+		return usage("--speed %v: must be 0, or from 0.001 to 1e6", f.Speed)
 	case f.runFor < 0:
 		return wrongFlag("for", f.runFor.String(), "must be zero or longer")
 	}

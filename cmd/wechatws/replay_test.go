@@ -75,13 +75,14 @@ func TestWrongReplays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(file, []byte(`{"recording":"wechatws","version":1}`+"\n"), 0o600))
 	for line, want := range map[string]string{
-		"":                    "FILE is missing",
-		"/no/such/file":       "/no/such/file",
-		"replay_test.go":      "replay_test.go: it is not a recording of wechatws connect --record",
-		file:                  "there is no attempt to connect in it",
-		file + " --speed -1":  "--speed -1: must be from 0 to 1e6",
-		file + " --speed NaN": "--speed NaN: must be from 0 to 1e6",
-		file + " --for -1s":   "--for -1s: must be zero or longer",
+		"":                     "FILE is missing",
+		"/no/such/file":        "/no/such/file",
+		"replay_test.go":       "replay_test.go: it is not a recording of wechatws connect --record",
+		file:                   "there is no attempt to connect in it",
+		file + " --speed -1":   "--speed -1: must be 0, or from 0.001 to 1e6",
+		file + " --speed NaN":  "--speed NaN: must be 0, or from 0.001 to 1e6",
+		file + " --speed 1e-9": "--speed 1e-09: must be 0, or from 0.001 to 1e6",
+		file + " --for -1s":    "--for -1s: must be zero or longer",
 	} {
 		out, errs, code := try(limited(t), "", append([]string{"replay"}, strings.Fields(line)...)...)
 		assert.Equal(t, wrong, code, line)

@@ -65,6 +65,8 @@ func TestBot(t *testing.T) {
 		require.Equal(t, 1, bot.Count("message: text "+strconv.Itoa(i)), "message %d", i)
 	}
 
+	require.Zero(t, g.unknown.Load())
+
 	// The token is revoked.
 	attempts := len(g.Handshakes())
 	g.away(func(c *wstest.Conn) { c.Close(4004, "Authentication failed.") })

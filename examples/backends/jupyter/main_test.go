@@ -9,12 +9,16 @@ import (
 	"github.com/wechatws/wechatws/examples/backends/internal/backend"
 )
 
-func TestANewKernelWhenTheOldOneIsGone(t *testing.T) {
+// start starts a Jupyter server whose API is at http://Addr.
+func start(t *testing.T) *backend.Process {
+	backend.Need(t, "jupyter-server")
 	folder := t.TempDir() // for all that the server writes
-	t.Setenv("HOME", folder)
-	t.Setenv("JUPYTER_RUNTIME_DIR", folder)
-	server := backend.Start(t, "is running at", "jupyter-server", "--allow-root", "--no-browser", "--ServerApp.root_dir="+folder,
+	return backend.Start(t, "is running at", "env", "HOME="+folder, "JUPYTER_RUNTIME_DIR="+folder, "jupyter-server", "--allow-root", "--no-browser", "--ServerApp.root_dir="+folder,
 		"--ServerApp.ip={host}", "--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.token=", "--ServerApp.disable_check_xsrf=True")
+}
+
+func TestANewKernelWhenTheOldOneIsGone(t *testing.T) {
+	server := start(t)
 	bot := backend.Run(t, func(ctx context.Context) error { return run(ctx, "http://"+server.Addr) })
 	bot.Expect("a new kernel")
 	bot.Expect("output: n is 1")

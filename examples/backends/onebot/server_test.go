@@ -36,6 +36,9 @@ func newImplementation(t testing.TB) *implementation {
 			Echo   json.RawMessage
 		}
 		json.Unmarshal(m.Data, &call)
+		if call.Echo == nil {
+			call.Echo = json.RawMessage("null")
+		}
 		if call.Action != "send_msg" {
 			c.Send(fmt.Sprintf(`{"status":"failed","retcode":1404,"data":null,"echo":%s}`, call.Echo))
 			return

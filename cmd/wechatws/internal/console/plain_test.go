@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wechatws/wechatws"
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/recording"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -182,4 +183,41 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A recording that is not complete, as its disk is full, is a failure; the session goes on.
+func TestARecordingThatFails(t *testing.T) {
+	server := wstest.NewServer()
+	defer server.Close()
+	in, keyboard := io.Pipe()
+	defer func() { _ = keyboard.Close() }()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(t.Context(), Config{URL: server.URL(), Plain: true, Record: &disk{}, Recording: recording.Config{Limit: 1 << 20}}, in, io.Discard)
+	}()
+	conn := nextConn(t, server)
+	enter := func(line string) {
+		if _, err := io.WriteString(keyboard, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enter("hi")
+	expect(t, conn, `{"msg_type":"message","content":"hi"}`)
+	enter("/quit")
+	if err := <-ended; !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
+}
+
+var errDisk = errors.New("no space left on device")
+
+// A disk has room for the header of a recording.
+type disk struct{ full bool }
+
+func (d *disk) Write(p []byte) (int, error) {
+	if d.full {
+		return 0, errDisk
+	}
+	d.full = true
+	return len(p), nil
 }

@@ -6,6 +6,7 @@ package console
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/wechatws/wechatws"
@@ -14,9 +15,10 @@ import (
 
 // A Config describes a session.
 type Config struct {
-	URL     string
-	Options []wechatws.Option
-	Secrets []string // replaced wherever they would be shown
+	URL       string
+	Endpoints []string // URLs of other servers of the same service
+	Options   []wechatws.Option
+	Secrets   []string // replaced wherever they would be shown
 
 	Name             string        // the from_name of comments
 	Room, Live, User string        // a live room to join; none if Room is empty
@@ -28,6 +30,22 @@ type Config struct {
 
 	Record    io.Writer // receives a recording of the session; nil is none
 	Recording recording.Config
+}
+
+// Check returns the error of the client's options, as [wechatws.New] does.
+func (c Config) Check() error {
+	_, err := c.client()
+	return err
+}
+
+// client returns the client, with these options besides Options.
+func (c Config) client(options ...wechatws.Option) (*wechatws.Client, error) {
+	options = append(slices.Clone(c.Options), options...)
+	if len(c.Endpoints) == 0 {
+		return wechatws.New(c.URL, options...)
+	}
+	urls := append([]string{c.URL}, c.Endpoints...)
+	return wechatws.New("", append(options, wechatws.WithEndpoints(urls...))...)
 }
 
 // Commands has a line for each thing that a user may type.
@@ -51,7 +69,10 @@ func Run(ctx context.Context, c Config, in io.Reader, out io.Writer) error {
 		return err
 	}
 	if !c.Plain && !c.JSON {
-		return runScreen(ctx, s, out)
+		if err := runScreen(ctx, s, out); err != nil {
+			return err
+		}
+		return s.recordingErr()
 	}
 	ends := plainEnds{timed: c.For > 0}
 	if demo != nil {
@@ -61,5 +82,8 @@ func Run(ctx context.Context, c Config, in io.Reader, out io.Writer) error {
 	if c.JSON {
 		print = printJSON
 	}
-	return runPlain(ctx, s, in, out, print, ends)
+	if err := runPlain(ctx, s, in, out, print, ends); err != nil {
+		return err
+	}
+	return s.recordingErr()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,11 +25,12 @@ type session struct {
 
 	busy sync.Mutex // held by connect and disconnect, one at a time
 
-	mu      sync.Mutex
-	over    bool          // the program ends
-	ended   chan struct{} // closed when the client's Run has returned; nil before the first one
-	retryAt time.Time     // when the next attempt is due
-	runErr  error         // of the last Run
+	mu        sync.Mutex
+	over      bool          // the program ends
+	ended     chan struct{} // closed when the client's Run has returned; nil before the first one
+	retryAt   time.Time     // when the next attempt is due
+	runErr    error         // of the last Run
+	recordErr error         // of the recording
 }
 
 // comment is the message for a line of input that is no command.
@@ -46,7 +46,7 @@ func newSession(c Config) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.client, err = wechatws.New(c.URL, options...); err != nil {
+	if s.client, err = c.client(options...); err != nil {
 		return nil, err
 	}
 	if c.Room != "" {
@@ -62,27 +62,45 @@ func newSession(c Config) (*session, error) {
 	return s, nil
 }
 
-// recorded returns the options of the client, with a dialer that records if there is a recording.
+// recorded returns the option of a client that is recorded, with a dialer; nothing without a recording.
 func (s *session) recorded(c Config) ([]wechatws.Option, error) {
 	if c.Record == nil {
-		return c.Options, nil
+		return nil, nil
 	}
 	r := c.Recording
-	r.URL, r.Problem = where(c.URL), s.fail
+	r.URL, r.Problem = where(c.URL), s.recordingFailed
 	w, err := recording.NewWriter(c.Record, r)
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.Clip(c.Options), wechatws.WithDialer(w.Dialer(coder.Dialer{}))), nil
+	return []wechatws.Option{wechatws.WithDialer(w.Dialer(coder.Dialer{}))}, nil
 }
 
-// where returns a URL without its possibly secret parts.
+// recordingFailed reports that a recording cannot go on. Unless it has reached its limit, that is an error of
+// the session.
+func (s *session) recordingFailed(err error) {
+	s.fail(err)
+	if !errors.Is(err, recording.ErrFull) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.recordErr = err
+	}
+}
+
+// recordingErr returns why the recording is not complete, or nil.
+func (s *session) recordingErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recordErr
+}
+
+// where returns a URL without its possibly secret parts, to which the path belongs.
 func where(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "connecting"
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 }
 
 func (s *session) note(format string, args ...any) {

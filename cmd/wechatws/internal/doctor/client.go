@@ -3,44 +3,55 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws"
 )
 
-// trial is how long the client runs: long enough for its liveness to judge the server.
+// trial is how long the client runs at least: long enough for its liveness to judge the server.
 const trial = 12 * time.Second
+
+// alone is how long the client runs if silence has shown no limit while doctor sent heartbeats that the
+// client does not send: a server that counts the messages of all connections of a user together may have
+// hidden its limit.
+func (t *Target) alone() time.Duration { return max(trial, t.Silence) }
 
 // maxTrials is how many clients run, one after the other.
 const maxTrials = 1 + maxBeats
 
 var clientCheck = check{
-	name: "client", does: fmt.Sprintf("run a client with the options found for %v; again with heartbeats, up to %d times, if it does not last", trial, maxTrials-1),
+	name: "client", does: fmt.Sprintf("run a client with the options found for %v, or for as long as silence watched if it has shown no limit; again with heartbeats, up to %d times, if it does not last", trial, maxTrials-1),
 	cost: func(t *Target) cost {
-		n := t.sessions(maxTrials, maxTrials*(trial+5*time.Second))
-		n.messages += maxTrials * int(trial/time.Second)
-		n.bytes += maxTrials * int(trial/time.Second) * max(64, len(t.Heartbeat))
+		n := t.sessions(maxTrials, maxTrials*(t.alone()+5*time.Second))
+		beats := maxTrials * max(int(trial/time.Second), int(t.alone()/pulse))
+		n.messages += beats
+		n.bytes += beats * max(64, len(t.Heartbeat))
 		return n
 	},
 	run: (*examination).client, open: true,
 }
 
 func (x *examination) client() Finding {
-	f, lasted := x.trial(x.chosen())
+	d := trial
+	if x.mayHideLimit() {
+		d = x.alone()
+	}
+	f, lasted := x.trial(x.chosen(), d)
 	if lasted {
 		return f
 	}
 	// The server may count the signs of life of all connections of one user together, and so have
 	// shown no limit of silence.
 	for _, b := range x.beats {
-		if b.refused != "" || x.limit == 0 {
+		if b.refused != "" || x.limit == 0 || x.banned != nil {
 			continue
 		}
 		o := x.option(b)
-		if repaired, lasted := x.trial(append(x.chosen(), o)); lasted {
+		if repaired, lasted := x.trial(append(x.chosen(), o), d); lasted {
 			repaired.Verdict, repaired.Options = Needs, []Option{o}
-			repaired.Summary += "; without a heartbeat, " + f.Summary
+			repaired.Summary += "; without this heartbeat, " + f.Summary
 			repaired.Evidence = append(f.Evidence, "the check of silence cannot see it: the server counts the heartbeats of all connections of a user as one")
 			return repaired
 		}
@@ -48,8 +59,15 @@ func (x *examination) client() Finding {
 	return f
 }
 
-// trial runs a client, and reports whether its connection lasted.
-func (x *examination) trial(found []Option) (f Finding, lasted bool) {
+// mayHideLimit reports whether a silent connection stayed open while another one sent a heartbeat that the
+// client does not send.
+func (x *examination) mayHideLimit() bool {
+	other := func(v *vigil) bool { return v.beat != nil && v.beat != x.beat }
+	return slices.ContainsFunc(x.vigils, other) && x.vigils[0].stayed()
+}
+
+// trial runs a client for d, and reports whether its connection lasted.
+func (x *examination) trial(found []Option, d time.Duration) (f Finding, lasted bool) {
 	x.limit--
 	options := append(x.dialing(), wechatws.WithoutReconnect())
 	if len(x.Subprotocols) > 0 {
@@ -76,10 +94,11 @@ func (x *examination) trial(found []Option) (f Finding, lasted bool) {
 		}
 	})
 	if err := client.Connect(x.ctx); err != nil {
+		x.obey(err)
 		return Finding{Verdict: Fail, Summary: "it does not connect", Evidence: []string{err.Error()}}, false
 	}
 	began := time.Now()
-	timer := time.NewTimer(trial)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-client.Done():
@@ -99,7 +118,7 @@ func (x *examination) trial(found []Option) (f Finding, lasted bool) {
 		}
 		return f, false
 	}
-	f = Finding{Verdict: OK, Summary: fmt.Sprintf("open for %v with the options found, %s received", trial, count(int(s.MessagesIn), "message"))}
+	f = Finding{Verdict: OK, Summary: fmt.Sprintf("open for %v with the options found, %s received", d, count(int(s.MessagesIn), "message"))}
 	if f.Evidence = problems; len(problems) > 0 {
 		f.Verdict = Note
 	}

@@ -21,7 +21,7 @@ func (x *examination) closing() Finding {
 	}
 	defer l.close()
 	began := time.Now()
-	l.write(func() error { return l.conn.AppendClose(1000, "") })
+	l.write(writeWait, func() error { return l.conn.AppendClose(1000, "") })
 	x.saw(l.watch(closeWait, nil))
 	f := Finding{Verdict: OK}
 	switch {

@@ -91,11 +91,14 @@ func Names() (names []string) {
 // An examination is one run of the checks. Its fields are what they have found so far.
 type examination struct {
 	*Target
-	ctx    context.Context
-	url    *url.URL
-	hide   *strings.Replacer // of secrets that a server may repeat
-	limit  int               // connections that may still be made
-	opened int               // WebSocket connections made so far
+	ctx context.Context
+	url *url.URL
+	// What a server may repeat, and its replacer.
+	secrets []string
+	hide    *strings.Replacer
+	limit   int   // connections that may still be made
+	opened  int   // WebSocket connections made so far
+	banned  error // why none may be made any more; nil: they may
 
 	proxy    *url.URL // nil: none
 	addrs    []netip.Addr
@@ -105,7 +108,6 @@ type examination struct {
 	broken   string        // why no connection is possible, empty if one is
 
 	shake       *dialed  // the first handshake
-	crossHost   bool     // redirects to other hosts have to be followed
 	subprotocol string   // that has to be offered
 	early       error    // the end of the first connection, if it came at once
 	seen        []event  // messages of all connections
@@ -129,7 +131,8 @@ func Examine(ctx context.Context, t Target, found func(Finding)) (*Report, error
 	plan := planOf(&t)
 	ctx, cancel := context.WithTimeout(ctx, plan.Time)
 	defer cancel()
-	x := &examination{Target: &t, ctx: ctx, url: u, limit: plan.Connections, hide: redact.New(secretsOf(&t, u)...), path: []string{"msg_type"}}
+	x := &examination{Target: &t, ctx: ctx, url: u, limit: plan.Connections, secrets: secretsOf(&t, u), path: []string{"msg_type"}}
+	x.hide = redact.New(x.secrets...)
 	r := &Report{End: End{Host: u.Scheme + "://" + u.Host, Started: time.Now()}}
 	for _, c := range checks() {
 		if slices.Contains(t.Without, c.name) {
@@ -141,9 +144,16 @@ func Examine(ctx context.Context, t Target, found func(Finding)) (*Report, error
 	}
 	r.End.Took = time.Since(r.End.Started)
 	r.End.Connections = plan.Connections - x.limit
+	r.End.Broken = x.clean(x.broken)
+	if ctx.Err() != nil {
+		r.End.Broken = "the time was over"
+	}
 	r.End.Code = x.code()
 	return r, nil
 }
+
+// maxEvidence is how many lines of evidence a finding has.
+const maxEvidence = 40
 
 // examine runs one check.
 func (x *examination) examine(c check) Finding {
@@ -158,6 +168,9 @@ func (x *examination) examine(c check) Finding {
 	}
 	f.Check = c.name
 	f.Summary = x.clean(f.Summary)
+	if n := len(f.Evidence) - maxEvidence; n > 0 {
+		f.Evidence = append(f.Evidence[:maxEvidence:maxEvidence], fmt.Sprintf("… and %d more", n))
+	}
 	for i, e := range f.Evidence {
 		f.Evidence[i] = x.clean(e)
 	}

@@ -38,7 +38,7 @@ func (x *examination) encoding() Finding {
 			if bytes.Contains(e.data, []byte(`\u`)) || bytes.Contains(e.data, []byte(`\/`)) {
 				escaped++
 			}
-			fieldKinds(v, typeOf(e, x.path), 3, kinds)
+			fieldKinds(v, short(typeOf(e, x.path)), 3, kinds)
 		}
 	}
 	f := Finding{Verdict: OK, Summary: "JSON, one document a message"}
@@ -102,13 +102,19 @@ func manyDocuments(data []byte) bool {
 	}
 }
 
+// maxKinds is how many fields have their kinds compared.
+const maxKinds = 200
+
 // fieldKinds adds the kinds of values at each path.
 func fieldKinds(v any, where string, depth int, kinds map[string][]string) {
-	if depth == 0 || len(kinds) > 200 {
+	if depth == 0 {
 		return
 	}
 	add := func(name string, inner any) {
-		at := strings.TrimPrefix(where+"."+name, ".")
+		at := strings.TrimPrefix(where+"."+short(name), ".")
+		if kinds[at] == nil && len(kinds) == maxKinds {
+			return
+		}
 		if k := kindOf(inner); k != "" && !slices.Contains(kinds[at], k) {
 			kinds[at] = append(kinds[at], k)
 			slices.Sort(kinds[at])
@@ -163,7 +169,7 @@ func (x *examination) identifiers() (lines []string) {
 	for _, e := range x.seen {
 		v, _ := valueOf(e)
 		if object, ok := v.(map[string]any); ok && first[e.conn] == nil {
-			first[e.conn], kind[e.conn] = object, typeOf(e, x.path)
+			first[e.conn], kind[e.conn] = object, short(typeOf(e, x.path))
 		}
 	}
 	values := map[string]map[string]int{}
@@ -171,7 +177,7 @@ func (x *examination) identifiers() (lines []string) {
 		for name, v := range object {
 			s, ok := v.(string)
 			if ok && strings.HasSuffix(strings.ToLower(name), "id") {
-				at := strings.TrimPrefix(kind[conn]+"."+name, ".")
+				at := strings.TrimPrefix(kind[conn]+"."+short(name), ".")
 				if values[at] == nil {
 					values[at] = map[string]int{}
 				}

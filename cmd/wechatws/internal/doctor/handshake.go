@@ -11,21 +11,13 @@ import (
 )
 
 var handshakeCheck = check{
-	name: "handshake", does: "open a WebSocket connection, watch it for 1s; once more if a redirect leads to another host",
-	cost: func(t *Target) cost { return cost{conns: 2, time: 2*t.Timeout + time.Second} },
+	name: "handshake", does: "open a WebSocket connection, and watch it for 1s",
+	cost: func(t *Target) cost { return cost{conns: 1, time: t.Timeout + time.Second} },
 	run:  (*examination).handshake, open: true,
 }
 
 func (x *examination) handshake() Finding {
 	l, d, err := x.open(offer{})
-	if err != nil && len(d.hops) > 0 && d.hops[len(d.hops)-1].err != nil && d.hops[len(d.hops)-1].to.Scheme != "" && !sameHost(d.hops) {
-		x.crossHost = true
-		if l2, d2, err2 := x.open(offer{}); err2 == nil {
-			l, d, err = l2, d2, nil
-		} else {
-			x.crossHost = false
-		}
-	}
 	x.shake = &d
 	if err != nil {
 		return x.refused(d, err)
@@ -43,22 +35,19 @@ func (x *examination) handshake() Finding {
 	return f
 }
 
-// sameHost reports whether the last redirect stays on the host that it comes from.
-func sameHost(hops []hop) bool {
-	last := hops[len(hops)-1]
-	return last.from.Host == last.to.Host
-}
-
 // refused describes a handshake that has failed. The check of subprotocols still tries.
 func (x *examination) refused(d dialed, err error) Finding {
 	f := Finding{Verdict: Fail}
 	var refusal *wechatws.HandshakeError
 	if !errors.As(err, &refusal) {
 		x.broken = "the handshake fails"
-		if len(x.Subprotocols) == 0 { // perhaps for want of one
+		f.Summary = "the handshake fails: " + err.Error()
+		switch {
+		case d.unfollowed():
+			x.broken = "a redirect is not followed"
+		case len(x.Subprotocols) == 0: // perhaps for want of one
 			f.Verdict = Note
 		}
-		f.Summary = "the handshake fails: " + err.Error()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			f.Summary = "the server ends the connection instead of answering"
 		}
@@ -81,7 +70,8 @@ func (x *examination) refused(d dialed, err error) Finding {
 	x.broken = fmt.Sprintf("the handshake is refused with status %d", refusal.Status)
 	f.Evidence = append(f.Evidence, about(d.response)...)
 	if len(refusal.Body) > 0 {
-		f.Evidence = append(f.Evidence, "the answer begins: "+string(refusal.Body[:min(len(refusal.Body), 120)]))
+		body := x.hideCut(string(refusal.Body))
+		f.Evidence = append(f.Evidence, "the answer begins: "+body[:min(len(body), 120)])
 	}
 	return f
 }

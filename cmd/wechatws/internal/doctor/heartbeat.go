@@ -133,18 +133,23 @@ func (x *examination) candidates() (list [][]byte) {
 // try sends a heartbeat, and again if something followed that may be its answer.
 func (x *examination) try(l *link, data []byte) *beat {
 	b := &beat{data: data, own: x.Heartbeat != nil}
+	known := map[string]bool{} // what has come unasked
+	for _, e := range x.seen {
+		known[looks(e, x.path)] = true
+	}
+	mayAnswer := func(e event) bool { return x.mayAnswer(e, data, known) }
 	var first event
 	for round := range beatRounds {
 		began := time.Now()
 		l.send(data)
-		events := l.watch(beatWait, func(e event) bool { return x.mayAnswer(e, data) })
+		events := l.watch(beatWait, mayAnswer)
 		if l.end != nil {
 			x.saw(events)
 			b.answer, b.refused = nil, ending(l.end.err)
 			return b
 		}
 		e := events[max(0, len(events)-1):]
-		if len(e) == 0 || !x.mayAnswer(e[0], data) || round > 0 && looks(e[0], x.path) != looks(first, x.path) {
+		if len(e) == 0 || !mayAnswer(e[0]) || round > 0 && looks(e[0], x.path) != looks(first, x.path) {
 			x.saw(events)
 			b.answer = nil
 			return b
@@ -165,7 +170,7 @@ var answers = regexp.MustCompile(`(?i)pong|ack|alive|heart`)
 
 // mayAnswer reports whether a message may be the answer to a heartbeat: it is called so, or it is
 // unlike all that came unasked.
-func (x *examination) mayAnswer(e event, data []byte) bool {
+func (x *examination) mayAnswer(e event, data []byte, known map[string]bool) bool {
 	if e.kind != message {
 		return false
 	}
@@ -176,7 +181,7 @@ func (x *examination) mayAnswer(e event, data []byte) bool {
 	if answers.MatchString(kind) || len(e.data) < 32 && answers.Match(e.data) || complains(e, x.path) {
 		return true
 	}
-	return !slices.ContainsFunc(x.seen, func(other event) bool { return looks(other, x.path) == looks(e, x.path) })
+	return !known[looks(e, x.path)]
 }
 
 // looks is what messages of one kind have in common: the type, or the shape without one.
@@ -193,6 +198,9 @@ func looks(e event, path []string) string {
 // complaint is what messages that refuse something are called.
 var complaint = regexp.MustCompile(`(?i)error|invalid|unknown|unsupported|not allowed|illegal|malformed|bad request|fail`)
 
+// failure is the whole text of a field in such a message.
+var failure = regexp.MustCompile(`(?i)^(error|fail|failed|failure)$`)
+
 // complains reports whether a message says that something was wrong.
 func complains(e event, path []string) bool {
 	if kind := typeOf(e, path); kind != "" && complaint.MatchString(kind) {
@@ -205,6 +213,9 @@ func complains(e event, path []string) bool {
 	object, _ := v.(map[string]any)
 	for name, inner := range object {
 		if complaint.MatchString(name) && inner != nil && inner != false && inner != json.Number("0") {
+			return true
+		}
+		if s, ok := inner.(string); ok && failure.MatchString(s) {
 			return true
 		}
 	}
@@ -243,11 +254,11 @@ func (x *examination) isPong(b *beat) (pong func(wechatws.Message) bool, code st
 	}
 	kind, text := typeOf(*b.answer, x.path), string(b.answer.data)
 	switch {
-	case kind != "" && x.hide.Replace(kind) == kind:
+	case kind != "" && len(kind) <= maxType && x.hide.Replace(kind) == kind:
 		return func(m wechatws.Message) bool { return m.Type == kind }, fmt.Sprintf("m.Type == %q", kind)
 	case b.own && b.echo:
 		return func(m wechatws.Message) bool { return string(m.Data) == text }, `string(m.Data) == os.Getenv("WS_HEARTBEAT")`
-	case len(text) <= 64 && x.hide.Replace(text) == text:
+	case len(text) <= maxType && x.hide.Replace(text) == text:
 		return func(m wechatws.Message) bool { return string(m.Data) == text }, fmt.Sprintf("string(m.Data) == %q", text)
 	}
 	return nil, ""

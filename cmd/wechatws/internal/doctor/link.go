@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,14 +22,19 @@ import (
 
 const (
 	maxReceived = 8 << 20                // bytes that are received on one connection
+	eventSize   = 64                     // bytes that an event counts as, besides its data
 	maxKept     = 64 << 10               // bytes of a message that are kept
 	maxSeen     = 256                    // messages that are kept of all connections
 	readLimit   = 1 << 20                // the library's default
 	pause       = 100 * time.Millisecond // between two connections
 )
 
-// errEnough is the end of a connection on which too much arrives.
-var errEnough = fmt.Errorf("doctor has ended it: more than %s has arrived", size(maxReceived))
+// errEnough is the end of a connection on which too much arrives, errStuck that of one whose server does
+// not read.
+var (
+	errEnough = fmt.Errorf("doctor has ended it: more than %s has arrived", size(maxReceived))
+	errStuck  = errors.New("doctor has ended it: the server does not read")
+)
 
 // A kind is what an event is.
 type kind int
@@ -88,13 +94,17 @@ type link struct {
 	read   sync.WaitGroup
 	end    *event // nil: it is open
 
-	mu       sync.Mutex // guards writes
-	received int        // for the reader
+	writing  chan struct{} // a mutex that can be waited for in virtual time
+	received int           // for the reader
+	stuck    atomic.Bool
 }
 
 // open makes a connection with the library. The dialed is returned with an error too.
 func (x *examination) open(o offer) (*link, dialed, error) {
-	if x.limit == 0 {
+	switch {
+	case x.banned != nil:
+		return nil, dialed{}, x.banned
+	case x.limit == 0:
 		return nil, dialed{}, errors.New("the connections of the plan are used up")
 	}
 	x.limit--
@@ -107,9 +117,6 @@ func (x *examination) open(o offer) (*link, dialed, error) {
 		d.subprotocols = []string{x.subprotocol}
 	}
 	options := append(x.dialing(), wechatws.WithDialer(d), wechatws.WithoutHeartbeat(), wechatws.WithoutLiveness(), wechatws.WithoutReconnect())
-	if x.crossHost {
-		options = append(options, wechatws.WithCrossHostRedirects())
-	}
 	client, err := wechatws.New(x.URL, append(options, o.options...)...)
 	if err != nil {
 		return nil, dialed{}, err
@@ -117,17 +124,16 @@ func (x *examination) open(o offer) (*link, dialed, error) {
 	if err := client.Connect(x.ctx); err != nil {
 		client.CloseNow()
 		<-client.Done()
-		if status := status(err); x.opened > 0 && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
-			x.broken = fmt.Sprintf("the server has refused a connection with status %d", status)
-		}
+		x.obey(err)
 		return nil, d.dialed, err
 	}
 	x.opened++
-	l := &link{dialed: d.dialed, number: x.opened, opened: time.Now(), client: client, events: make(chan event, 64), closed: make(chan struct{})}
+	l := &link{dialed: d.dialed, number: x.opened, opened: time.Now(), client: client,
+		events: make(chan event, 64), closed: make(chan struct{}), writing: make(chan struct{}, 1)}
 	l.conn.ReadLimit, l.conn.SkipLarge = readLimit, true
 	l.conn.OnPing = func(p []byte) {
 		l.put(event{kind: ping, at: time.Now()})
-		l.write(func() error { return l.conn.AppendPong(p) })
+		l.write(writeWait, func() error { return l.conn.AppendPong(p) })
 	}
 	l.conn.OnPong = func([]byte) { l.put(event{kind: pong, at: time.Now()}) }
 	l.stop = context.AfterFunc(x.ctx, l.conn.Abort)
@@ -135,13 +141,14 @@ func (x *examination) open(o offer) (*link, dialed, error) {
 	return l, d.dialed, nil
 }
 
-// status returns the status of a refused handshake, or 0.
-func status(err error) int {
+// obey makes no more connections if a server has refused one because there are too many, or it is too
+// busy.
+func (x *examination) obey(err error) {
 	var refusal *wechatws.HandshakeError
-	if errors.As(err, &refusal) {
-		return refusal.Status
+	if errors.As(err, &refusal) && (refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable) {
+		x.banned = fmt.Errorf("the server has refused a connection with status %d", refusal.Status)
+		x.broken = x.banned.Error()
 	}
-	return 0
 }
 
 // openAndLogIn is open with what all other checks need: the login, and the subprotocol.
@@ -175,9 +182,7 @@ func (x *examination) settled() (*link, *Finding) {
 // goroutines.
 func (l *link) close() {
 	l.stop()
-	blocked := time.AfterFunc(time.Second, l.conn.Abort)
-	l.write(func() error { return l.conn.AppendClose(1000, "") })
-	blocked.Stop()
+	l.write(time.Second, func() error { return l.conn.AppendClose(1000, "") })
 	l.client.CloseNow()
 	l.conn.Abort()
 	close(l.closed)
@@ -190,46 +195,63 @@ func (l *link) receive() {
 	for {
 		b, err := l.conn.Receive()
 		at := time.Now()
-		if err != nil {
+		if err != nil || l.received > maxReceived {
+			switch {
+			case l.received > maxReceived:
+				err = errEnough
+				l.conn.Abort()
+			case l.stuck.Load():
+				err = errStuck
+			}
 			l.put(event{kind: end, at: at, err: err})
 			return
 		}
 		if b.Skipped > 0 {
 			l.put(event{kind: message, at: at, size: int(b.Skipped)})
-			l.received += int(b.Skipped)
 		}
 		for _, m := range b.Messages {
 			l.put(event{kind: message, at: at, text: m.Text, data: bytes.Clone(m.Data[:min(len(m.Data), maxKept)]), size: len(m.Data)})
-			l.received += len(m.Data)
 		}
 		b.Release()
-		if l.received > maxReceived {
-			l.put(event{kind: end, at: at, err: errEnough})
-			l.conn.Abort()
-			return
-		}
 	}
 }
 
+// put adds an event, and ends a connection on which too much arrives. The reader calls it.
 func (l *link) put(e event) {
 	e.conn = l.number
 	select {
 	case l.events <- e:
 	case <-l.closed:
 	}
+	if l.received += eventSize + e.size; l.received > maxReceived {
+		l.conn.Abort() // control frames are read without a return from Receive
+	}
 }
 
-// write appends with fn and flushes. An error shows in the end of the connection.
-func (l *link) write(fn func() error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// writeWait is how long a short write may take.
+const writeWait = 3 * time.Second
+
+// longer is how much longer a large message may take.
+func longer(size int) time.Duration { return time.Duration(size/(64<<10)) * time.Second }
+
+// write appends with fn and flushes, for at most d. An error shows in the end of the connection.
+func (l *link) write(d time.Duration, fn func() error) {
+	l.writing <- struct{}{}
+	defer func() { <-l.writing }()
+	blocked := time.AfterFunc(d, func() { l.stuck.Store(true); l.conn.Abort() })
+	defer blocked.Stop()
 	if fn() == nil {
 		_ = l.conn.Flush()
 	}
 }
 
-func (l *link) send(text []byte) { l.write(func() error { return l.conn.AppendMessage(true, text) }) }
-func (l *link) ping()            { l.write(func() error { return l.conn.AppendPing([]byte("doctor")) }) }
+func (l *link) send(text []byte) {
+	l.write(writeWait+longer(len(text)), func() error { return l.conn.AppendMessage(true, text) })
+}
+
+func (l *link) ping() {
+	l.write(writeWait, func() error { return l.conn.AppendPing([]byte("doctor")) })
+}
 
 // watch waits for d, or until stop returns true or the connection has ended, and returns what
 // happened. stop may be nil.

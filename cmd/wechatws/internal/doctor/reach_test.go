@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -74,8 +75,50 @@ func TestAServerThatAsksToWaitIsLeftAlone(t *testing.T) {
 			r := examine(t, targetOf(s))
 			assert.Len(t, s.Handshakes(), 3)
 			found(t, r, "client", Skipped, fmt.Sprintf("the server has refused a connection with status %d", status))
+			assert.Contains(t, r.End.Broken, fmt.Sprint("status ", status))
 		})
 	}
+}
+
+// Whichever connection is refused so: no other follows.
+func TestARefusalIsTheLastConnection(t *testing.T) {
+	for accepted := range 20 {
+		virtual(t, func(t *testing.T, s *wstest.Server) {
+			var made atomic.Int64
+			s.AnswerFunc(func(*http.Request) wstest.Answer {
+				if made.Add(1) > int64(accepted) {
+					return wstest.Status(429, nil, "")
+				}
+				return wstest.Accept()
+			})
+			target := targetOf(s)
+			target.Login, target.Send = []byte(`{"msg_type":"login"}`), [][]byte{[]byte(`{"msg_type":"say"}`)}
+			r := examine(t, target)
+			assert.LessOrEqual(t, made.Load(), int64(accepted)+1)
+			if made.Load() > int64(accepted) {
+				assert.NotEmpty(t, r.End.Broken)
+			}
+		})
+	}
+}
+
+// The login and the header are for one host, and so is everything else.
+func TestRedirectsToOtherHostsAreNotFollowed(t *testing.T) {
+	virtual(t, func(t *testing.T, s *wstest.Server) {
+		s.AnswerFunc(func(r *http.Request) wstest.Answer {
+			if strings.HasPrefix(r.Host, "server.test") {
+				return wstest.Status(307, http.Header{"Location": {"http://192.0.2.1:80/ws"}}, "")
+			}
+			return wstest.Accept()
+		})
+		target := targetOf(s)
+		target.Login = []byte(`{"msg_type":"login","token":"hunter2-hunter2"}`)
+		r := examine(t, target)
+		for _, h := range s.Handshakes() {
+			assert.Equal(t, "server.test", h.Host)
+		}
+		assert.Equal(t, []string{"handshake", "redirects"}, r.Failed())
+	})
 }
 
 func TestUnreachable(t *testing.T) {

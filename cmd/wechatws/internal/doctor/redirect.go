@@ -1,10 +1,6 @@
 package doctor
 
-import (
-	"fmt"
-
-	"github.com/wechatws/wechatws"
-)
+import "fmt"
 
 var redirectCheck = check{name: "redirects", run: (*examination).redirects}
 
@@ -28,14 +24,18 @@ func (x *examination) redirects() Finding {
 	}
 	last := x.shake.hops[len(x.shake.hops)-1]
 	switch {
-	case x.crossHost:
-		f.Verdict = Needs
-		f.Summary = fmt.Sprintf("the server redirects to %s: connect to that host, or follow redirects; another host receives no header and no login", last.to.Host)
-		f.Options = []Option{{Code: "wechatws.WithCrossHostRedirects()", sets: "WithCrossHostRedirects", value: wechatws.WithCrossHostRedirects()}}
+	case last.err != nil && last.from.Host != last.to.Host:
+		f.Verdict = Fail
+		f.Summary = fmt.Sprintf("the server redirects to another host, %s: run doctor with its URL; WithCrossHostRedirects follows redirects, without the header and the login", last.to.Host)
 	case last.err != nil:
 		f.Verdict, f.Summary = Fail, fmt.Sprintf("a redirect to %s is not followed", last.to.Host)
 	default:
 		f.Summary = fmt.Sprintf("%d followed: a URL without them connects faster", len(x.shake.hops))
 	}
 	return f
+}
+
+// unfollowed reports whether the client did not follow the last redirect.
+func (d *dialed) unfollowed() bool {
+	return len(d.hops) > 0 && d.hops[len(d.hops)-1].err != nil
 }

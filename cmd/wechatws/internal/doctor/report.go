@@ -53,8 +53,9 @@ type End struct {
 	Host        string        `json:"host"` // scheme and host of the URL
 	Started     time.Time     `json:"started"`
 	Took        time.Duration `json:"took_ns"`
-	Connections int           `json:"connections"` // that were made
-	Code        string        `json:"code"`        // a call of wechatws.New; its imports are in a comment
+	Connections int           `json:"connections"`      // that were made
+	Broken      string        `json:"broken,omitempty"` // why the examination is not complete
+	Code        string        `json:"code"`             // a call of wechatws.New; its imports are in a comment
 }
 
 // Finding returns the finding of a check, or a zero one.

@@ -5,10 +5,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/wechatws/wechatws/cmd/wechatws/internal/redact"
 )
 
-// minSecret is the length from which a value is kept out of reports. Shorter ones occur by chance.
-const minSecret = 6
+const (
+	minSecret  = 6  // the length from which a value is kept out of reports. Shorter ones occur by chance
+	minInArray = 16 // that of a text in an array, where protocols of arrays have types, rooms and events
+)
 
 // secretsOf returns the values of a target that a server may repeat: those of the header, of the
 // URL's query and user info, and the strings of the login and the heartbeat.
@@ -31,7 +35,7 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 		var message any
 		if json.Unmarshal(text, &message) == nil {
 			walk(message, func(name string, v any) {
-				if s, ok := v.(string); ok && !slices.Contains(typeNames, name) {
+				if s, ok := v.(string); ok && !slices.Contains(TypeNames, name) && (name != "" || len(s) >= minInArray) {
 					secrets = append(secrets, s)
 				}
 			})
@@ -43,6 +47,19 @@ func secretsOf(t *Target, u *url.URL) (secrets []string) {
 // clean returns text for a report: printable, cut, without the target's secrets.
 func (x *examination) clean(s string) string {
 	return printable(x.hide.Replace(s))
+}
+
+// hideCut returns text that was cut by others, without the target's secrets, also without the beginning of
+// one at the end.
+func (x *examination) hideCut(s string) string {
+	for _, secret := range x.secrets {
+		for n := min(len(secret), len(s)); n >= minSecret; n-- {
+			if strings.HasSuffix(s, secret[:n]) {
+				s = s[:len(s)-n] + redact.Mark
+			}
+		}
+	}
+	return x.hide.Replace(s)
 }
 
 // walk calls fn with every value in a JSON value, and the name of the field that it is in.

@@ -122,24 +122,47 @@ func TestServers(t *testing.T) {
 			},
 			check: "subprotocols", want: Needs, says: "without it the handshake fails", code: `wechatws.WithSubprotocols("janus-protocol")`,
 		},
-		"all connections count as one": {
+		"a handshake without a subprotocol is cut, and any is selected": {
 			server: func(s *wstest.Server) {
-				var beats atomic.Int64
-				s.OnMessage(func(_ *wstest.Conn, m wstest.Message) {
-					if m.Text() == `{"type":"HEARTBEAT"}` {
-						beats.Add(1)
+				s.AnswerFunc(func(r *http.Request) wstest.Answer {
+					first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
+					if first == "" {
+						return wstest.CutHandshake(wstest.FIN)
 					}
-				})
-				s.OnConn(func(c *wstest.Conn) {
-					_ = c.Send(`{"type":"OPEN"}`)
-					for last := beats.Load(); wait(c, 5*time.Second); last = beats.Load() {
-						if beats.Load() == last {
-							c.Cut(wstest.FIN)
-						}
-					}
+					return wstest.Accept(wstest.WithSubprotocols(first))
 				})
 			},
-			check: "client", want: Needs, says: "; without a heartbeat, the connection ended after ", code: "`{\"type\":\"HEARTBEAT\"}`",
+			check: "subprotocols", want: Fail, says: "the server requires a subprotocol, and selects any that is offered", failed: true,
+		},
+		"all connections count as one": {
+			server: func(s *wstest.Server) { together(s, 5*time.Second, `{"type":"OPEN"}`, `{"type":"HEARTBEAT"}`) },
+			check:  "client", want: Needs, says: "; without this heartbeat, the connection ended after 5s", code: "`{\"type\":\"HEARTBEAT\"}`",
+		},
+		"all connections count as one, for a minute": {
+			server: func(s *wstest.Server) { together(s, time.Minute, `{"type":"OPEN"}`, `{"type":"HEARTBEAT"}`) },
+			check:  "client", want: Needs, says: "open for 1m10s with the options found", code: "`{\"type\":\"HEARTBEAT\"}`",
+		},
+		"all connections count as one, and the default heartbeat does not count": {
+			server: func(s *wstest.Server) { together(s, time.Minute, `{"type":"open"}`, `{"type":"heartbeat"}`) },
+			check:  "client", want: Needs, says: "; without this heartbeat, the connection ended after 1m", code: "`{\"type\":\"heartbeat\"}`",
+		},
+		"a heartbeat of the server must be answered": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) {
+					_ = c.Send(`{"connect":{"ping":25,"pong":true},"id":1}`) // is no heartbeat
+					wait(c, 25*time.Second)
+					_ = c.Send("{}")
+					wait(c, 8*time.Second)
+					_ = c.Close(3012, "no pong")
+				})
+			},
+			check: "silence", want: Fail, says: "the server sends no type, 2 B: {}: if it expects an answer, see WithReply", failed: true,
+		},
+		"a heartbeat is refused by a status": {
+			server: func(s *wstest.Server) {
+				s.OnMessage(func(c *wstest.Conn, _ wstest.Message) { _ = c.Send(`{"status":"failed","retcode":1404,"data":null}`) })
+			},
+			check: "heartbeat", want: OK, says: `{"msg_type":"ping"}: refused`, code: "wechatws.WithoutHeartbeat()",
 		},
 		"401": {
 			server: func(s *wstest.Server) { s.AnswerAlways(wstest.Status(401, nil, "no")) },
@@ -172,14 +195,9 @@ func TestServers(t *testing.T) {
 		},
 		"a redirect to another host": {
 			server: func(s *wstest.Server) {
-				s.AnswerFunc(func(r *http.Request) wstest.Answer {
-					if strings.HasPrefix(r.Host, "server.test") {
-						return wstest.Status(307, http.Header{"Location": {"http://192.0.2.1:80/ws"}}, "")
-					}
-					return wstest.Accept()
-				})
+				s.AnswerAlways(wstest.Status(307, http.Header{"Location": {"http://192.0.2.1:80/ws"}}, ""))
 			},
-			check: "redirects", want: Needs, says: "307", code: "wechatws.WithCrossHostRedirects()",
+			check: "redirects", want: Fail, says: "the server redirects to another host, 192.0.2.1:80: run doctor with its URL", code: "It cannot connect yet", failed: true,
 		},
 		"messages above 100 KiB are refused": {
 			server: func(s *wstest.Server) {
@@ -294,6 +312,9 @@ func TestServers(t *testing.T) {
 				r := examine(t, target)
 				found(t, r, tt.check, tt.want, tt.says)
 				assert.Equal(t, tt.failed, len(r.Failed()) > 0, r.Failed())
+				if r.End.Broken != "" {
+					assert.True(t, tt.failed, r.End.Broken)
+				}
 				if not, ok := strings.CutPrefix(tt.code, "-"); ok {
 					assert.NotContains(t, r.End.Code, not)
 				} else {
@@ -313,6 +334,24 @@ func replies(s *wstest.Server, message, answer string) {
 	s.OnMessage(func(c *wstest.Conn, m wstest.Message) {
 		if m.Text() == message {
 			_ = c.Send(answer)
+		}
+	})
+}
+
+// together has the server end each connection while no connection at all sends the heartbeat for d.
+func together(s *wstest.Server, d time.Duration, hello, heartbeat string) {
+	var beats atomic.Int64
+	s.OnMessage(func(_ *wstest.Conn, m wstest.Message) {
+		if m.Text() == heartbeat {
+			beats.Add(1)
+		}
+	})
+	s.OnConn(func(c *wstest.Conn) {
+		_ = c.Send(hello)
+		for last := beats.Load(); wait(c, d); last = beats.Load() {
+			if beats.Load() == last {
+				c.Cut(wstest.FIN)
+			}
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// typeNames are the usual names of the field that messages are routed by, the likelier one first.
-var typeNames = []string{
+// TypeNames are the usual names of the field that messages are routed by, the likelier one first.
+var TypeNames = []string{
 	"msg_type", "type", "event", "op", "t", "method", "action", "cmd", "command", "kind", "post_type",
 	"janus", "msgType", "messageType", "message_type", "event_type", "eventType", "evt",
 }
@@ -69,31 +69,52 @@ func typeOf(e event, path []string) string {
 	return ""
 }
 
-// guess returns the path that most messages have their type at, and how many of them.
-func guess(seen []event) (path []string, n int) {
-	try := func(candidate ...string) {
-		found := 0
-		for _, e := range seen {
-			if s := typeOf(e, candidate); s != "" && len(s) <= 64 {
-				found++
-			}
-		}
-		if found > n {
-			path, n = candidate, found
-		}
-	}
-	for _, name := range typeNames {
-		try(name)
+// candidates are the paths that a type may have, the likelier ones first.
+func candidates() (paths [][]string) {
+	for _, name := range TypeNames {
+		paths = append(paths, []string{name})
 	}
 	for _, header := range headers {
-		for _, name := range typeNames {
-			try(header, name)
+		for _, name := range TypeNames {
+			paths = append(paths, []string{header, name})
 		}
 	}
-	if n == 0 { // ["EVENT", {…}]
-		try("0")
+	return append(paths, []string{"0"}) // ["EVENT", {…}]
+}
+
+// guess returns the path that most messages have their type at, and how many of them.
+func guess(seen []event) (path []string, n int) {
+	paths := candidates()
+	found := make([]int, len(paths))
+	for _, e := range seen {
+		v, ok := valueOf(e)
+		if !ok {
+			continue
+		}
+		for i, candidate := range paths {
+			if s, _ := at(v, candidate); s != "" && len(s) <= maxType {
+				found[i]++
+			}
+		}
+	}
+	for i, candidate := range paths {
+		if found[i] > n && (n == 0 || i < len(paths)-1) { // an array's element only if nothing else is one
+			path, n = candidate, found[i]
+		}
 	}
 	return path, n
+}
+
+// maxType is how long a type, or the name of a field, is at most, in bytes. Longer ones are not shown: a
+// part of one may be a part of a secret.
+const maxType = 64
+
+// short returns a name or a type for people.
+func short(s string) string {
+	if len(s) > maxType {
+		return fmt.Sprintf("(of %d bytes)", len(s))
+	}
+	return printable(s)
 }
 
 // maxFields is how many fields of an object a shape shows.
@@ -137,7 +158,7 @@ func shape(v any, depth int) string {
 				fields = append(fields, "…")
 				break
 			}
-			fields = append(fields, printable(name[:min(len(name), 64)])+": "+shape(v[name], depth-1))
+			fields = append(fields, short(name)+": "+shape(v[name], depth-1))
 		}
 		return "{" + strings.Join(fields, ", ") + "}"
 	}
@@ -162,7 +183,7 @@ func describe(e event, path []string) string {
 	}
 	s := shape(v, 3)
 	if t, ok := at(v, path); ok {
-		return fmt.Sprintf("type %q, %s: %s", printable(t[:min(len(t), 64)]), size(e.size), s)
+		return fmt.Sprintf("type %q, %s: %s", short(t), size(e.size), s)
 	}
 	return fmt.Sprintf("no type, %s: %s", size(e.size), s)
 }

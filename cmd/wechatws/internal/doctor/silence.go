@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,22 +127,34 @@ func (v *vigil) evidence(path []string) (lines []string) {
 	if v.beat != nil || v.pings {
 		return lines
 	}
-	var control, application []event
+	var control []event
 	for _, e := range v.events {
-		switch {
-		case e.kind == ping:
+		if e.kind == ping {
 			control = append(control, e)
-		case e.kind == message && len(e.data) < 200 && unasked.Match(e.data):
-			application = append(application, e)
 		}
 	}
 	if len(control) > 0 {
 		lines = append(lines, "the server sends protocol pings"+every(control)+"; the library answers them")
 	}
-	if len(application) > 1 {
-		lines = append(lines, fmt.Sprintf("the server sends %s%s: if it expects an answer, see WithReply", describe(application[0], path), every(application)))
+	if list := v.heartbeats(path); len(list) > 0 {
+		lines = append(lines, fmt.Sprintf("the server sends %s%s: if it expects an answer, see WithReply", describe(list[0], path), every(list)))
 	}
 	return lines
+}
+
+// heartbeats returns the server's own heartbeats, which look alike: at least two, or one that the connection has
+// not survived.
+func (v *vigil) heartbeats(path []string) (list []event) {
+	for _, e := range slices.Backward(v.events) { // the first messages may answer the login
+		if e.kind == message && len(e.data) < 200 && unasked.Match(e.data) && (len(list) == 0 || looks(e, path) == looks(list[0], path)) {
+			list = append(list, e)
+		}
+	}
+	slices.Reverse(list)
+	if len(list) == 1 && v.stayed() {
+		return nil
+	}
+	return list
 }
 
 // every says how far events are apart.
@@ -185,6 +198,9 @@ func (x *examination) judge(f *Finding) {
 		f.Verdict = Note
 		f.Summary = fmt.Sprintf("a silent connection ends after %v, and only messages count as life: heartbeats are needed", limit)
 		x.need(f, beaten.beat, limit)
+	case ended == len(x.vigils) && len(silent.heartbeats(x.path)) > 0:
+		f.Verdict = Fail
+		f.Summary = fmt.Sprintf("every connection ends after about %v, whatever is sent: the server's heartbeat wants an answer, or a login is missing", limit)
 	case ended == len(x.vigils) && len(x.vigils) > 1:
 		f.Verdict = Fail
 		f.Summary = fmt.Sprintf("every connection ends after about %v, whatever is sent: is a login missing, or another heartbeat?", limit)

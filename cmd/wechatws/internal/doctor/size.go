@@ -18,7 +18,7 @@ var sizeCheck = check{
 		for _, size := range t.sizes() {
 			n.messages++
 			n.bytes += size
-			n.time += sizeWait + time.Duration(size/(64<<10))*time.Second
+			n.time += sizeWait + longer(size)
 		}
 		return n
 	},
@@ -42,9 +42,10 @@ func (x *examination) largest() Finding {
 	taken := 0
 	for _, n := range x.sizes() {
 		l.send(x.padded(n))
-		wait := sizeWait + time.Duration(n/(64<<10))*time.Second
+		wait := sizeWait + longer(n)
+		answered := true
 		if x.pongs {
-			l.roundTrip(wait)
+			_, answered = l.roundTrip(wait)
 		} else {
 			l.watch(sizeWait, nil)
 		}
@@ -57,6 +58,8 @@ func (x *examination) largest() Finding {
 				Summary:  fmt.Sprintf("messages of %s are taken, one of %s ends the connection", size(taken), size(n)),
 				Evidence: []string{ending(l.end.err)},
 			}
+		case !answered:
+			return Finding{Verdict: Note, Summary: fmt.Sprintf("messages of %s are taken; after one of %s no ping is answered within %v", size(taken), size(n), wait)}
 		}
 		taken = n
 	}

@@ -24,7 +24,7 @@ var subprotocolCheck = check{
 
 func (x *examination) subprotocols() Finding {
 	switch {
-	case x.shake == nil:
+	case x.shake == nil, x.shake.unfollowed():
 		return x.untried()
 	case len(x.Subprotocols) > 0:
 		if x.shake.conn == nil {
@@ -48,12 +48,18 @@ func (x *examination) subprotocols() Finding {
 		return Finding{Verdict: Fail, Summary: "the handshake fails with usual ones as well"}
 	case selected == "":
 		return Finding{Verdict: OK, Summary: fmt.Sprintf("none: the server selects none of %d usual ones", len(slices.Concat(knownNames...)))}
+	case selected == unknownName && x.broken != "":
+		return Finding{Verdict: Fail, Summary: "the server requires a subprotocol, and selects any that is offered: run doctor with --subprotocol"}
 	case selected == unknownName:
 		return Finding{Verdict: Note, Summary: "the server selects any that is offered, also one that does not exist"}
 	}
 	before := x.broken
 	if _, stays := x.tryNames([]string{selected}); !stays {
-		return Finding{Verdict: Note, Summary: fmt.Sprintf("the server knows %q, and ends a connection with it", selected)}
+		verdict := Note
+		if before != "" {
+			verdict = Fail // a connection without it is not possible either
+		}
+		return Finding{Verdict: verdict, Summary: fmt.Sprintf("the server knows %q, and ends a connection with it", selected)}
 	}
 	f := Finding{Verdict: Needs, Summary: fmt.Sprintf("the server requires %q", selected), Options: []Option{withSubprotocols(selected)}}
 	switch {

@@ -15,7 +15,7 @@ type Header struct {
 	Recording string    `json:"recording"` // always "wechatws"
 	Version   int       `json:"version"`
 	Started   time.Time `json:"started"`
-	URL       string    `json:"url"`               // without user info, query and fragment
+	URL       string    `json:"url"`               // scheme and host
 	Secrets   bool      `json:"secrets,omitempty"` // secrets are included
 }
 

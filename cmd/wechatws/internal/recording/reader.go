@@ -9,10 +9,11 @@ import (
 	"slices"
 )
 
-// The limits of a recording that is read, in bytes and in seconds.
+// The limits of a recording that is read: bytes, lines and seconds.
 const (
 	maxRecording = 256 << 20
 	maxLine      = 8 << 20
+	maxLines     = 1 << 20
 	maxSeconds   = 1e8
 )
 
@@ -41,6 +42,8 @@ func Read(in io.Reader) (*Recording, error) {
 			return r, nil
 		case err != nil && err != io.EOF:
 			return nil, fmt.Errorf("line %d: %w", n, err)
+		case n > maxLines:
+			return nil, fmt.Errorf("it has more than %d lines", maxLines)
 		case n == 1:
 			if err := r.header(line); err != nil {
 				return nil, err

@@ -40,6 +40,7 @@ func TestReadRefusesWhatIsNoRecording(t *testing.T) {
 		header + `{"conn":1,"event":"closed"}` + "\n":                           `by "" must be server or client`,
 		header + `{"conn":1,"event":"closed","by":"server","cut":"RIP"}` + "\n": `cut "RIP" must be FIN or RST`,
 		header + `{"conn":1,"event":"refused","status":7}` + "\n":               "status 7 must have three digits",
+		header + strings.Repeat(`{"conn":1,"event":"full"}`+"\n", maxLines):     "it has more than 1048576 lines",
 		header + strings.Repeat("x", maxLine+1):                                 "line 2: it has more than 8388608 bytes",
 	} {
 		_, err := Read(strings.NewReader(text))

@@ -38,7 +38,7 @@ func init() { // help refers to commands
 		{name: "reset", key: 'r', help: "end all connections with an RST", do: func(b *Backend, _ args) error { return b.cut(wstest.RST) }},
 		{name: "close", args: "[CODE [REASON]]", key: 'x', help: "end all connections with a close frame, 1001 by default", do: (*Backend).closeAll},
 		{name: "stop", args: "[on|off]", key: 's', help: "refuse TCP connections, and end those that are open", do: (*Backend).stop},
-		{name: "refuse", args: "[STATUS [TIMES [SECONDS]]]", key: 'n', help: "answer the next handshakes with an HTTP status, 503 by default, and a Retry-After", do: (*Backend).refuse},
+		{name: "refuse", args: "[STATUS [TIMES [SECONDS]]]", key: 'n', help: "answer the next handshakes with an HTTP status, 503 by default, with a Retry-After if SECONDS is given", do: (*Backend).refuse},
 		{name: "hang", args: "[TIMES]", key: 'h', help: "leave the next handshakes without an answer", do: (*Backend).hang},
 		{name: "blackhole", args: "[on|off]", key: 'b', help: "lose all bytes in both directions", do: toggle(func(on *switches) *bool { return &on.blackhole }, (*wstest.Conn).Blackhole)},
 		{name: "deaf", args: "[on|off]", key: 'd', help: "stop reading, so that the clients' writes block", do: toggle(func(on *switches) *bool { return &on.deaf }, deafen)},

@@ -24,7 +24,8 @@ type Replay struct {
 	network *wstest.Network // in memory, for tests
 }
 
-// Run serves the recording once, and returns when its last connection has ended, or ctx. Each handshake
+// Run serves the recording once, and returns when its last connection has ended or a second after its last
+// refusal, or when ctx ends. Each handshake
 // gets what the next attempt of the recording got.
 func (r Replay) Run(ctx context.Context) error {
 	p := &player{
@@ -103,6 +104,10 @@ func (p *player) answer(r *http.Request) wstest.Answer {
 	}
 	events := p.Attempts[p.next]
 	p.next++
+	last := p.next == len(p.Attempts)
+	if first := events[0].Event; last && (first == recording.Refused || first == recording.Failed) {
+		time.AfterFunc(time.Second, p.finish) // there is no connection whose end is the end; the answer is sent first
+	}
 	switch first := events[0]; {
 	case first.Event == recording.Refused && first.Status >= 200:
 		header := http.Header{}
@@ -113,7 +118,7 @@ func (p *player) answer(r *http.Request) wstest.Answer {
 	case first.Event == recording.Failed || first.Event == recording.Refused:
 		return wstest.CutHandshake(wstest.FIN)
 	default:
-		p.seats[r] = &seat{events: events, last: p.next == len(p.Attempts), changed: make(chan struct{})}
+		p.seats[r] = &seat{events: events, last: last, changed: make(chan struct{})}
 		if first.Subprotocol == "" {
 			return wstest.Accept()
 		}

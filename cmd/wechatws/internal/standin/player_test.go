@@ -162,6 +162,20 @@ func TestReplayOfCuts(t *testing.T) {
 	})
 }
 
+// A client that stops for good makes no further attempt.
+func TestReplayEndsAfterARefusal(t *testing.T) {
+	for _, last := range []string{`"refused","status":401`, `"failed","error":"connection refused"`} {
+		onStage(t, Replay{Speed: 1}, `{"t":0,"conn":1,"event":"open"}
+{"t":1,"conn":1,"event":"closed","by":"server","cut":"FIN"}
+{"t":2,"conn":2,"event":`+last+"}\n", func(s *stage) {
+			s.ends(s.open(), time.Second, -1)
+			_, _, err := s.dial()
+			require.Error(s, err)
+			require.NoError(s, <-s.over)
+		})
+	}
+}
+
 // A page of another site could read the recording.
 func TestPagesOfOtherSitesGetNoRecording(t *testing.T) {
 	for _, test := range []struct {
