@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -377,6 +378,39 @@ func TestTheFirstFailureIsLoggedByDefault(t *testing.T) {
 					require.Contains(t, log.String(), "connect server.test:80: connection refused")
 					require.Contains(t, log.String(), "WithLogger")
 				}
+			})
+		})
+	}
+}
+
+// A brokenLog is a handler of slog that does not return.
+type brokenLog struct {
+	slog.Handler
+	end func()
+}
+
+func (l brokenLog) Handle(context.Context, slog.Record) error { l.end(); return nil }
+
+// A handler of the program's log that ends its goroutine does not end the client.
+func TestTheFirstFailureIsLoggedToABrokenLog(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("oops") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				before := slog.Default()
+				defer slog.SetDefault(before)
+				ends := 0
+				slog.SetDefault(slog.New(brokenLog{before.Handler(), func() { ends++; end() }}))
+				c, err := wechatws.New(w.srv.URL(), append(quiet(), wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext))...)
+				require.NoError(t, err)
+				w.srv.Stop(wstest.FIN)
+				go func() { _ = c.Run(t.Context()) }()
+				w.sleep(time.Minute)
+				w.srv.Start()
+				w.sleep(time.Minute)
+				require.Equal(t, wechatws.StateOpen, c.State())
+				require.Equal(t, 1, ends)
+				require.NoError(t, c.CloseNow())
+				<-c.Done()
 			})
 		})
 	}

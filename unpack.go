@@ -135,10 +135,7 @@ func (p *preparation) unpack() {
 			p.add(ws.Message{Text: !m.Binary, Data: m.Data}, nil)
 		}
 		return nil
-	}, func(exit error) {
-		p.add(raw, exit)
-		p.run()
-	})
+	}, func(exit error) { p.add(raw, exit) })
 	if err != nil {
 		p.add(raw, err)
 	}
