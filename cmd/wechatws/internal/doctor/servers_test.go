@@ -44,6 +44,13 @@ func TestServers(t *testing.T) {
 			check: "heartbeat", want: OK, says: `ping is answered after`,
 			code: "Pong:    func(m wechatws.Message) bool { return string(m.Data) == \"pong\" }",
 		},
+		"the type of an answer is longer than any name": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) { c.IgnorePings(true) })
+				replies(s, `{"msg_type":"ping"}`, `{"msg_type":"pong`+strings.Repeat("x", 64)+`"}`)
+			},
+			check: "heartbeat", want: OK, says: `{"msg_type":"ping"} is answered after`, code: "-xxx",
+		},
 		"messages are echoed": {
 			server: func(s *wstest.Server) {
 				s.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(m.Text()) })
