@@ -175,7 +175,9 @@ func TestServers(t *testing.T) {
 					_ = c.Close(3012, "no pong")
 				})
 			},
-			check: "silence", want: Fail, says: "the server sends no type, 2 B: {}: if it expects an answer, see WithReply", failed: true,
+			check: "silence", want: Fail, failed: true,
+			says: "the server's heartbeat wants an answer, or a login is missing\nsilent: ended after 33s, close frame 3012 \"no pong\"\n" +
+				"the server sends no type, 2 B: {}: if it expects an answer, see WithReply",
 		},
 		"a heartbeat is refused by a status": {
 			server: func(s *wstest.Server) {
