@@ -44,6 +44,13 @@ func TestServers(t *testing.T) {
 			check: "heartbeat", want: OK, says: `ping is answered after`,
 			code: "Pong:    func(m wechatws.Message) bool { return string(m.Data) == \"pong\" }",
 		},
+		"the type of an answer is longer than any name": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) { c.IgnorePings(true) })
+				replies(s, `{"msg_type":"ping"}`, `{"msg_type":"pong`+strings.Repeat("x", 64)+`"}`)
+			},
+			check: "heartbeat", want: OK, says: `{"msg_type":"ping"} is answered after`, code: "-xxx",
+		},
 		"messages are echoed": {
 			server: func(s *wstest.Server) {
 				s.OnMessage(func(c *wstest.Conn, m wstest.Message) { _ = c.Send(m.Text()) })
@@ -134,6 +141,18 @@ func TestServers(t *testing.T) {
 			},
 			check: "subprotocols", want: Fail, says: "the server requires a subprotocol, and selects any that is offered", failed: true,
 		},
+		"a handshake without a subprotocol is cut, and a connection with one ends": {
+			server: func(s *wstest.Server) {
+				s.AnswerFunc(func(r *http.Request) wstest.Answer {
+					if r.Header.Get("Sec-WebSocket-Protocol") == "" {
+						return wstest.CutHandshake(wstest.FIN)
+					}
+					return wstest.Accept(wstest.WithSubprotocols("mqtt"))
+				})
+				s.OnConn(func(c *wstest.Conn) { c.Cut(wstest.FIN) })
+			},
+			check: "subprotocols", want: Fail, says: `the server knows "mqtt", and ends a connection with it`, failed: true,
+		},
 		"all connections count as one": {
 			server: func(s *wstest.Server) { together(s, 5*time.Second, `{"type":"OPEN"}`, `{"type":"HEARTBEAT"}`) },
 			check:  "client", want: Needs, says: "; without this heartbeat, the connection ended after 5s", code: "`{\"type\":\"HEARTBEAT\"}`",
@@ -156,7 +175,9 @@ func TestServers(t *testing.T) {
 					_ = c.Close(3012, "no pong")
 				})
 			},
-			check: "silence", want: Fail, says: "the server sends no type, 2 B: {}: if it expects an answer, see WithReply", failed: true,
+			check: "silence", want: Fail, failed: true,
+			says: "the server's heartbeat wants an answer, or a login is missing\nsilent: ended after 33s, close frame 3012 \"no pong\"\n" +
+				"the server sends no type, 2 B: {}: if it expects an answer, see WithReply",
 		},
 		"a heartbeat is refused by a status": {
 			server: func(s *wstest.Server) {
@@ -232,6 +253,17 @@ func TestServers(t *testing.T) {
 		"an array": {
 			server: func(s *wstest.Server) { s.OnConn(func(c *wstest.Conn) { _ = c.Send(`["EVENT",{"id":1}]`) }) },
 			check:  "type", want: Needs, says: "the first element of an array", code: `wechatws.WithTypePath("0")`,
+		},
+		"the type in an array is that of the login": {
+			server: func(s *wstest.Server) { s.OnConn(func(c *wstest.Conn) { _ = c.Send(`["room_join",{"id":1}]`) }) },
+			target: func(t *Target) { t.Login = []byte(`["room_join",{"token":"hunter2-hunter2"}]`) },
+			check:  "type", want: Needs, says: `type "room_join"`, code: `wechatws.WithTypePath("0")`,
+		},
+		"most messages are arrays, and the others have a type": {
+			server: func(s *wstest.Server) {
+				s.OnConn(func(c *wstest.Conn) { _ = c.Send(`["a",1]`); _ = c.Send(`["b",1]`); _ = c.Send(`{"type":"c"}`) })
+			},
+			check: "type", want: Needs, says: "the field type has it", code: `wechatws.WithTypeField("type")`,
 		},
 		"a nested type": {
 			server: func(s *wstest.Server) { s.OnConn(func(c *wstest.Conn) { _ = c.Send(`{"header":{"event_type":"x"}}`) }) },
