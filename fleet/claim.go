@@ -72,14 +72,10 @@ func (t *tenure) take(s *shard) {
 	next := s.claim.next(h)
 	maps.DeleteFunc(next.Apart, func(_ string, apart hold) bool { return t.gone[apart.Session] })
 	rev := s.claim.rev
+	s.force = true // what the former holder has sent to the stream may still be under way
 	t.begin(s, &s.busy, func() func() {
-		c, err := t.write(s.n, next, rev)
-		return func() {
-			s.learn(c)
-			if err == nil && c.Session == t.s.id {
-				s.force = true // what the former holder has sent to the stream may still be under way
-			}
-		}
+		c, _ := t.write(s.n, next, rev) // fails when the lease is lost
+		return func() { s.learn(c) }
 	})
 }
 
@@ -98,12 +94,9 @@ func (t *tenure) write(n int, next claim, rev uint64) (claim, error) {
 			next.rev = now
 			return next, nil
 		case isWrongRevision(err):
-			if c, err := t.readClaim(n); err == nil {
-				if c.rev == rev { // another write is in process
-					pause(t.ctx, inProcessFor)
-				}
+			if c, err := t.readClaim(n); err == nil && c.rev != rev {
 				return c, nil
-			}
+			} // else a write is in process, which may be the last attempt
 		case errors.Is(err, ErrLeaseLost):
 			return claim{}, err
 		}

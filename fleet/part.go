@@ -54,7 +54,9 @@ func (t *tenure) enter(s *shard) {
 		}
 		var err error
 		if force {
-			err = p.lane.renew(t.ctx, rev)
+			if err = p.lane.renew(t.ctx, rev); err != nil { // a leader that is cut off may know an older claim
+				pause(t.ctx, 200*time.Millisecond)
+			}
 		}
 		return func() {
 			if err == nil {

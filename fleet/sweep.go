@@ -20,7 +20,16 @@ func (t *tenure) sweep() {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)
 		defer cancel()
 		if info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>")); err == nil {
-			t.post(func() { t.swept(&info.State) })
+			t.post(func() {
+				if !info.Created.Equal(t.outMade) { // sequences may begin at 1 again
+					t.outMade = info.Created
+					t.w.held.Range(func(_, h any) bool {
+						h.(*holding).mailbox.after.Store(0)
+						return true
+					})
+				}
+				t.swept(&info.State)
+			})
 		}
 	})
 }

@@ -57,6 +57,8 @@ type tenure struct {
 	fullUntil time.Time // at least
 	rereading bool      // shards are being read again
 	readAt    uint64    // the highest revision that rooms were read at
+	warned    time.Time // of an error of a watch
+	outMade   time.Time // when the stream of messages to rooms was made
 }
 
 // tenure holds rooms under a session until it is lost or the worker has drained. It reports whether the
@@ -168,7 +170,10 @@ func (t *tenure) post(do func()) {
 func (t *tenure) see(c change) {
 	switch {
 	case c.err != nil:
-		t.f.log.Warn("NATS", "err", c.err)
+		if now := time.Now(); now.Sub(t.warned) > 10*time.Second { // each watch tries again four times a second
+			t.warned = now
+			t.f.log.Warn("NATS", "err", c.err)
+		}
 	case c.see == nil:
 		t.complete, t.moved = true, true
 	default:
@@ -375,8 +380,11 @@ func (t *tenure) close(s *shard, l *listing) {
 		t.w.counters.released.Add(1)
 	}
 	t.begin(s, &l.busy, func() func() {
-		h.close()
-		return func() { t.letGo(l) }
+		unsettled := seal(t.ctx, h.lane, []*holding{h})
+		return func() {
+			t.letGo(l)
+			s.force = s.force || unsettled // before the next holding publishes anything
+		}
 	})
 }
 

@@ -27,6 +27,14 @@ func (c *Cluster) CutProcess(process string, server int) {
 	c.cutProcesses[link{process, c.nodes[server]}] = true
 }
 
+// SlowCommits makes messages with a subject, which may have wildcards, be stored only after d. Until then a
+// server refuses others with the subject, as a real one does while one with a condition is in process.
+func (c *Cluster) SlowCommits(subject string, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow[subject] = d
+}
+
 // Heal ends all cuts.
 func (c *Cluster) Heal() {
 	c.mu.Lock()
