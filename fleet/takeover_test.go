@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -151,7 +150,7 @@ func TestAMessageThatKillsItsProcess(t *testing.T) {
 	require.NoError(t, conns["r0"].Send(`{"msg_type":"behind it"}`))
 	handled := false
 	for n := range 10 {
-		_, lose := w.losable(callback)
+		h, lose := w.losable(callback)
 		select {
 		case <-kill:
 			lose()
@@ -159,6 +158,8 @@ func TestAMessageThatKillsItsProcess(t *testing.T) {
 		case what := <-others:
 			assert.Equal(t, "behind it", what)
 			assert.EqualValues(t, n, killed.Load())
+			assert.EqualValues(t, 1, h.Stats().GivenUp)
+			assert.EqualValues(t, 1, h.Stats().Errors, "it is reported")
 			handled = true
 		case <-w.ctx().Done():
 			require.Fail(t, "nothing is handled")
@@ -287,26 +288,4 @@ func TestHandlersOutliveWhatTheyHaveInNATS(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A group of an earlier version, which had a consumer for each partition, goes on where it was.
-func TestAGroupOfAnEarlierVersion(t *testing.T) {
-	w, a, conns := twoRooms(t)
-	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":"handled"}`))
-	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick)
-	c, err := w.jetStream().CreateConsumer(w.ctx(), "wechatws-in", jetstream.ConsumerConfig{
-		Durable: "g-0", FilterSubject: "wechatws.in.0.>", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1,
-	})
-	require.NoError(t, err)
-	for handled := false; !handled; {
-		m, err := c.Next()
-		require.NoError(t, err)
-		require.NoError(t, m.DoubleAck(w.ctx()))
-		handled = m.Headers().Get("Fleet-Type") != ""
-	}
-	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":"not yet"}`))
-	got := w.handle("g")
-	assert.Contains(t, string(got.next().Data), "not yet")
-	_, err = w.jetStream().Consumer(w.ctx(), "wechatws-in", "g-0")
-	require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
 }
