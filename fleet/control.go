@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -170,17 +171,10 @@ func (c Control) about(room string, err error) error {
 }
 
 // Get returns one room, or [ErrNoRoom]. It reads the room and the session of its holder in one request, and
-// the holder's lease, which is in another bucket, in a second one.
+// the holder's lease, which is in another bucket, in a second one. If the replica of NATS that answers is
+// behind, Get asks the leader.
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
 	s, l, err := c.f.lookUp(ctx, room)
-	if err == nil && l.record == nil { // or another process has added it, and the replica that was asked is behind
-		if _, rev, err := c.existing(ctx, room); err != nil {
-			return Status{}, err
-		} else {
-			c.f.saw(rev)
-		}
-		s, l, err = c.f.lookUp(ctx, room)
-	}
 	switch {
 	case err != nil:
 		return Status{}, c.about(room, err)
@@ -228,17 +222,22 @@ func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq
 				yield(Status{}, err)
 				return
 			}
-			for _, s := range v.shards {
-				if changed != nil && changed != s {
-					continue
-				}
+			shards := maps.Values(v.shards)
+			if changed != nil {
+				shards = slices.Values([]*shard{changed})
+			}
+			for s := range shards {
 				for _, l := range s.rooms {
 					now := v.status(s, l)
 					was, known := yielded[l]
+					if yielded[l] = now; now.Removed { // the watch does not go back
+						delete(yielded, l)
+						delete(s.rooms, l.token)
+					}
 					if !known && now.Removed || known && sameStatus(now, was) {
 						continue
 					}
-					if yielded[l] = now; !yield(now, nil) {
+					if !yield(now, nil) {
 						return
 					}
 				}

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,13 +43,14 @@ func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from ui
 }
 
 // getMessage reads a message from the leader. The NATS client would read from any replica, which may be
-// behind: not sufficient for finding out whether a write of this process was done.
+// behind: not sufficient for finding out whether a write of this process was done. A request without an answer
+// is repeated until ctx ends.
 func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]any) (*stored, error) {
 	request, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request)
+	m, err := f.fromLeader(ctx, f.api("STREAM.MSG.GET."+stream), request)
 	if err != nil {
 		return nil, err
 	}
@@ -71,4 +73,19 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 		answer.Message.Header, answer.Message.badHdrs = nats.DecodeHeadersMsg(answer.Message.Hdrs)
 	}
 	return answer.Message, nil
+}
+
+// fromLeader sends a request that only the leader of a stream answers, again and again until there is an answer: one
+// that was lost with a connection never comes.
+func (f *Fleet) fromLeader(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+	for {
+		began := time.Now()
+		once, cancel := context.WithTimeout(ctx, publishing)
+		m, err := f.nc.RequestWithContext(once, subject, request)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return m, err
+		}
+		_ = f.reached(began, err)
+	}
 }
