@@ -30,8 +30,10 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	case err == nil:
 		c.done, c.since = time.Now(), time.Time{}
 		return nil
-	case !unanswered(err):
-		return err // no evidence: a leader that is cut off still refuses what it refused before
+	case !unanswered(err), errors.Is(err, context.DeadlineExceeded) && since(began) < impatient:
+		// No evidence: a leader that is cut off still refuses what it refused before, and a caller may be
+		// more impatient than any server is fast.
+		return err
 	case c.since.IsZero():
 		c.since = later(began, c.done)
 	}
@@ -51,6 +53,9 @@ func (f *Fleet) leave(silent time.Time, longest time.Duration) {
 	f.log.Warn("a NATS server that answers nothing is left for the next one", "server", f.nc.ConnectedAddr())
 	_ = f.nc.ForceReconnect() // fails only on a closed connection
 }
+
+// impatient is a timeout that only callers of the fleet have, and no request of its own.
+const impatient = 200 * time.Millisecond
 
 // Error codes of NATS for which its client has no names.
 const (

@@ -81,8 +81,8 @@ func WithMaxRooms(n int) WorkerOption {
 }
 
 // WithJoinRate sets how many rooms a second the worker connects to at most when it has taken them; the
-// default is 1000. Of the rooms that it has taken, 64 are being connected to at the same time.
-// Reconnecting is up to the clients.
+// default is 1000. Of the rooms that it has taken, 64 are being connected to at the same time; one for
+// which that takes longer than 5 s does not count any more. Reconnecting is up to the clients.
 func WithJoinRate(rate float64) WorkerOption {
 	return func(c *workerConfig) {
 		c.joinRate = rate
