@@ -42,7 +42,7 @@ func (f *Fleet) creating() *Fleet {
 }
 
 // madeIn returns when the stream of messages from rooms was made. If NATS has lost it, madeIn makes it again,
-// with all else that the fleet needs, by the settings of this process.
+// with all else that the fleet needs, by the settings of this process, and if it has the permissions.
 func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()

@@ -212,9 +212,9 @@ func WithShards(n int) Option {
 	}
 }
 
-// WithPartitions sets how many messages from rooms may be handled at the same time, by all
-// handlers of a group together, 1 to 256; the default is 16. Messages of one room are never
-// handled at the same time.
+// WithPartitions sets the number of parts that the processes of a group of handlers share the rooms
+// by, 1 to 256; the default is 16. More processes than partitions have nothing to do. How many
+// messages each handles at the same time is set by [WithParallel].
 func WithPartitions(n int) Option {
 	return func(c *config) {
 		c.partitions = n
