@@ -73,7 +73,6 @@ var rooms = []struct{ room, imports string }{
 	{"fleet/internal/natssim", "github.com/nats-io/..."},
 	{"fleet/internal/placement", "github.com/cespare/xxhash/v2"},
 	{"fleet/internal/placement/simulate", "fleet/internal/placement"},
-	{"fleet/internal/sessionmodel", ""},
 	{"fleet/examples/fleet", "public modules fleet/internal/audit fleet/internal/placement"}, // it checks its own result
 	{"fleet/...", "public modules"},
 

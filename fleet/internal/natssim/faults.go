@@ -35,6 +35,22 @@ func (c *Cluster) SlowCommits(subject string, d time.Duration) {
 	c.slow[subject] = d
 }
 
+// Hide makes consumers that a process creates not show it messages with a subject, which may have wildcards:
+// they are late.
+func (c *Cluster) Hide(process, subject string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hidden[process] = append(c.hidden[process], subject)
+}
+
+// OnRead calls fn, with the cluster locked, before a leader reads the last message of a subject for a process.
+// If fn returns a duration, the leader waits for so long and calls it again.
+func (c *Cluster) OnRead(fn func(process, subject string) (wait time.Duration)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onRead = fn
+}
+
 // Heal ends all cuts.
 func (c *Cluster) Heal() {
 	c.mu.Lock()
