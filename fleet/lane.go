@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 // A lane is a worker's way into the stream of messages from the rooms of one shard. Each message is
@@ -102,7 +104,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 			switch {
 			case err != nil:
 				return err
-			case c.garbled:
+			case c.state == decision.Garbled:
 				return fmt.Errorf("%w: the claim of shard %d cannot be decoded", errInterrupted, l.n)
 			case !c.names(l.t.s.id):
 				l.t.post(func() { l.t.learn(c) })

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
@@ -47,7 +48,7 @@ func (t *tenure) swept(out *jetstream.StreamState) {
 			if t.first() {
 				removed = append(removed, subject)
 			}
-		case s.part == nil || !s.part.ready:
+		case s.part == nil || s.part.stage == decision.Unready:
 		case s.rooms[token] == nil || s.rooms[token].record == nil:
 			if s.claim.Session == t.s.id {
 				removed = append(removed, subject)

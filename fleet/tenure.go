@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 const (
@@ -185,22 +187,35 @@ func (t *tenure) see(c change) {
 	}
 }
 
-// free reports whether what a session holds may be claimed.
-func (t *tenure) free(session string) bool {
+// life returns what is known of a session.
+func (t *tenure) life(session string) decision.Life {
 	switch {
 	case session == "" || t.gone[session]:
-		return true
+		return decision.Ended
 	case t.members[session] == nil:
-		t.lookFor(session)
+		return decision.Unknown
 	}
-	return false
+	return decision.Lives
+}
+
+// others calls yield with the holder of a shard, or, if this worker holds it, with those that hold rooms of it.
+func (t *tenure) others(s *shard, yield func(session string)) {
+	if s.claim.Session != t.s.id {
+		yield(s.claim.Session)
+		return
+	}
+	for _, h := range s.claim.Apart {
+		if h.Session != t.s.id {
+			yield(h.Session)
+		}
+	}
 }
 
 // lookFor reads the keys of a session that has a claim, and no key that a watcher has reported. A
 // watcher does not prove that there is none: it receives keys in the order of their revisions, and may
 // miss a living key for long, since each renewal moves that one to the end.
 func (t *tenure) lookFor(session string) {
-	if t.suspects[session] {
+	if t.suspects[session] || t.life(session) != decision.Unknown {
 		return
 	}
 	t.suspects[session] = true
@@ -262,53 +277,58 @@ func (t *tenure) decide(s *shard) {
 		return
 	}
 	s.best = t.field.best(s)
-	mine, wanted := s.claim.Session == t.s.id, s.best == t.me && t.me != nil && !t.draining && !t.full
-	lost := mine && s.claim.garbled // or a session that does not live holds rooms of a shard that this worker holds
-	if mine {
-		for _, h := range s.claim.Apart {
-			lost = lost || h.Session != t.s.id && t.free(h.Session)
-		}
+	known := decision.Shard{
+		Claim: s.claim.state, Mine: s.claim.Session == t.s.id, Names: s.claim.names(t.s.id), Stage: s.stage(),
+		Wanted: s.best == t.me && t.me != nil && !t.draining && !t.full,
 	}
-	switch {
-	case s.claim.blind:
-		if wanted {
-			t.wait(s)
-		}
-	case lost, !mine && wanted && s.claim.rev > 0 && t.free(s.claim.Session):
+	t.others(s, func(session string) { known.Others = max(known.Others, t.life(session)) })
+	if known.Asks() {
+		t.others(s, t.lookFor)
+	}
+	switch known.Next() {
+	case decision.Wait:
+		t.wait(s)
+	case decision.Take:
 		t.take(s)
-	case !s.claim.names(t.s.id):
-		if s.part != nil && t.closed(s) {
+	case decision.Exit:
+		if t.closed(s) {
 			t.exit(s)
 		}
-	case s.part == nil || !s.part.ready || s.force:
+	case decision.Enter:
 		t.enter(s)
-	case s.refused:
+	case decision.Refuse:
 		if s.best = t.field.free.best(s); s.best == t.me {
 			s.best = nil
 		}
 		t.pass(s, nil, true)
-	default:
+	case decision.Rooms:
 		for token, h := range s.claim.Apart {
 			if h.Session == t.s.id {
 				s.room(token) // also of a room that was removed
 			}
 		}
 		for _, l := range s.rooms {
-			t.decideRoom(s, l)
+			if l.busy {
+				continue
+			}
+			switch t.known(s, l).Next() {
+			case decision.Close:
+				t.close(s, l) // and holds it again if it has another spec
+			case decision.Hold:
+				t.hold(s, l)
+			}
 		}
 		t.leave(s)
 	}
 }
 
-// decideRoom starts the next step for a room of a shard of which this worker holds rooms.
-func (t *tenure) decideRoom(s *shard, l *listing) {
-	mine, wanted := s.claim.of(l.token).Session == t.s.id, l.record != nil && t.to(s, l) == t.me && t.me != nil && !t.draining
-	switch h := l.held; {
-	case l.busy:
-	case h != nil && (!mine || l.record == nil || h.change != l.record.Change):
-		t.close(s, l) // and holds it again if it has another spec
-	case h == nil && mine && wanted:
-		t.hold(s, l)
+// known returns what this worker knows of a room of a shard of which it holds rooms.
+func (t *tenure) known(s *shard, l *listing) decision.Room {
+	_, apart := s.claim.Apart[l.token]
+	return decision.Room{
+		Mine: s.claim.of(l.token).Session == t.s.id, Apart: apart, Exists: l.record != nil,
+		Here: t.to(s, l) == t.me && t.me != nil, Drains: t.draining,
+		Held: l.held != nil, Current: l.held != nil && l.record != nil && l.held.change == l.record.Change,
 	}
 }
 
@@ -383,7 +403,7 @@ func (t *tenure) close(s *shard, l *listing) {
 		unsettled := seal(t.ctx, h.lane, []*holding{h})
 		return func() {
 			t.letGo(l)
-			s.force = s.force || unsettled // before the next holding publishes anything
+			s.force = decision.Marks(s.force, unsettled) // before the next holding publishes anything
 		}
 	})
 }

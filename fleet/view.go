@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
@@ -75,8 +76,18 @@ type shard struct {
 	force   bool    // a new marker is needed before rooms are held
 	busy    bool    // the claim is being written, or the shard is being read
 	leaving bool    // rooms of it wait to be handed over
-	refused bool    // it has too many rooms for this worker
 	unheld  bool    // no session that is a member holds it
+}
+
+// stage returns how far this worker is with the shard.
+func (s *shard) stage() decision.Stage {
+	switch {
+	case s.part == nil:
+		return decision.Outside
+	case s.force:
+		return decision.Unready
+	}
+	return s.part.stage
 }
 
 // A view has the contents of the buckets, as far as their watchers have reported them.
