@@ -134,6 +134,7 @@ func (t *tenure) run() (drained bool) {
 		case <-sweep.C:
 			t.sweep()
 			t.spread()
+			t.forget()
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
@@ -190,7 +191,7 @@ func (t *tenure) see(c change) {
 // life returns what is known of a session.
 func (t *tenure) life(session string) decision.Life {
 	switch {
-	case session == "" || t.gone[session]:
+	case session == "" || t.ended(session):
 		return decision.Ended
 	case t.members[session] == nil:
 		return decision.Unknown
@@ -229,7 +230,7 @@ func (t *tenure) lookFor(session string) {
 		t.post(func() {
 			delete(t.suspects, session)
 			if ended && err == nil {
-				t.gone[session] = true
+				t.gone[session] = time.Now()
 			}
 			t.moved = true
 		})
