@@ -129,9 +129,9 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 	defer cancel()
 	began := time.Now()
 	s, err := w.f.js.Stream(ctx, "KV_"+w.kv.Bucket())
-	if w.f.reached(began, err) != nil {
-		return 0, err
-	}
+	if err != nil {
+		return 0, w.f.reached(began, err)
+	} // else it is no evidence of a majority: a leader that is cut off answers as well
 	if made := s.CachedInfo().Created; !made.Equal(w.made) {
 		w.made, w.next = made, 0
 	}
