@@ -185,7 +185,7 @@ func (h *Handlers) tryBury(ctx context.Context, dead *nats.Msg) error {
 	for errors.Is(err, nats.ErrMaxPayload) && shorten(dead) {
 		_, err = h.f.js.PublishMsg(ctx, dead)
 	}
-	return h.f.reached(began, err)
+	return h.f.reachedStream(ctx, "-dead", began, err)
 }
 
 // shorten cuts off half of the reason of a dead letter, and reports whether there was one. A message that was nearly

@@ -135,5 +135,5 @@ func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) erro
 		var refused *jetstream.APIError
 		h.lane.unsettled = h.lane.unsettled || !errors.As(err, &refused)
 	}
-	return h.f.reached(began, err)
+	return h.f.reachedStream(ctx, "-in", began, err)
 }

@@ -128,7 +128,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 	marker.Header.Set("Nats-Rollup", "sub") // until the next one replaces it
 	began := time.Now()
 	ack, err := l.t.f.js.PublishMsg(ctx, marker, jetstream.WithExpectLastSequencePerSubject(last))
-	if l.t.f.reached(began, err) != nil {
+	if l.t.f.reachedStream(ctx, "-in", began, err) != nil {
 		return err
 	}
 	l.marker, l.unsettled = ack.Sequence, false
