@@ -57,7 +57,7 @@ func (l *lane) renew(ctx context.Context, rev uint64) error {
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isWrongRevision(err):
+		case isWrongRevision(err), isInProcess(err):
 			pause(ctx, inProcessFor)
 		default:
 			l.t.f.log.Warn("the marker of a shard cannot be published", "shard", l.n, "err", err)
