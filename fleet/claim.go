@@ -97,7 +97,7 @@ func (t *tenure) write(n int, next claim, rev uint64) (claim, error) {
 		case isWrongRevision(err):
 			if c, err := t.readClaim(n); err == nil && decision.Settled(rev, c.rev) {
 				return c, nil
-			}
+			} // else the leader that was asked is behind the one that has refused
 		case errors.Is(err, ErrLeaseLost):
 			return claim{}, err
 		}

@@ -302,6 +302,8 @@ func (c *config) settings() settled {
 		Shards:     cmp.Or(c.shards, defaultShards),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
+		MaxIn:      c.maxIn,
+		MaxOut:     c.maxOut,
 	}
 }
 
@@ -318,6 +320,8 @@ func (s settled) wrong() (name string, value any, want string) {
 		{"Shards", s.Shards, wantShards(s.Shards)},
 		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
 		{"KeepIn", s.KeepIn, wantKeepIn(s.KeepIn)},
+		{"MaxIn", s.MaxIn, unless(s.MaxIn >= 0, "must not be negative")},
+		{"MaxOut", s.MaxOut, unless(s.MaxOut >= 0, "must not be negative")},
 	} {
 		if one.want != "" {
 			return one.name, one.value, one.want
