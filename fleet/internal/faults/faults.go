@@ -66,9 +66,9 @@ func (f fault) changed(t *testing.T, sources string) map[string]string {
 	return files
 }
 
-// AreFound tests that each fault that is listed in a file can be put back into the source files, which is a
-// pattern, and that its tests in the package of the caller find those whose titles contain which; all means
-// all of them. The tests get the arguments.
+// AreFound tests that each fault listed in a file can be put back into the source files, which match a pattern.
+// For those whose titles contain which, or all of them if it is all, it also runs the tests of the caller's package
+// that are named with the fault, with the arguments: one of them must fail.
 func AreFound(t *testing.T, file, sources, which string, arguments ...string) {
 	for _, f := range read(t, file) {
 		files := f.changed(t, sources)
@@ -87,11 +87,12 @@ func AreFound(t *testing.T, file, sources, which string, arguments ...string) {
 			b, err := json.Marshal(map[string]any{"Replace": overlay})
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "overlay.json"), b, 0o600))
-			program := filepath.Join(dir, "simulation.test")
+			program := filepath.Join(dir, "faults.test")
 			out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, ".").CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			out, err = exec.Command(program, append([]string{"-test.failfast", "-test.timeout=5m", "-test.run=^" + strings.ReplaceAll(f.tests, "/", "$/^") + "$"}, arguments...)...).CombinedOutput()
 			require.Error(t, err, "no test fails")
+			require.Regexp(t, "--- FAIL|panic: ", string(out))
 			t.Log(reason(string(out)))
 		})
 	}
@@ -101,8 +102,9 @@ func AreFound(t *testing.T, file, sources, which string, arguments ...string) {
 func reason(out string) string {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
-		if strings.Contains(line, "_test.go:") && !strings.HasSuffix(line, ":") && !strings.Contains(line, "schedule_test.go") ||
-			strings.HasPrefix(line, "Error:") || strings.HasPrefix(line, "panic:") {
+		_, said, ok := strings.Cut(line, "_test.go:")
+		_, said, _ = strings.Cut(said, ":") // behind the number of the line
+		if ok && said != "" && !strings.Contains(line, "schedule_test.go") || strings.HasPrefix(line, "Error:") || strings.HasPrefix(line, "panic:") {
 			return line
 		}
 	}
