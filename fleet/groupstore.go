@@ -58,9 +58,9 @@ func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 			s = c.in
 		}
 	}
-	if h.f.reached(began, err) != nil {
-		return time.Time{}, err
-	}
+	if err != nil {
+		return time.Time{}, h.f.reached(began, err)
+	} // else it is no evidence: a leader that is cut off answers as well
 	return s.CachedInfo().Created, nil
 }
 
