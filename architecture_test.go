@@ -66,14 +66,14 @@ var rooms = []struct{ room, imports string }{
 
 	// The fleet. internal/fence gives it the write fence, which users do not have. It calls functions
 	// of users as the client does.
-	{"fleet", "wechatws inspect internal/boundary internal/fence internal/printable fleet/internal/names fleet/internal/placement github.com/nats-io/..."},
+	{"fleet", "wechatws inspect internal/boundary internal/fence internal/printable fleet/internal/decision fleet/internal/names fleet/internal/placement github.com/nats-io/..."},
 	{"fleet/internal/audit", "wstest"},
-	{"fleet/internal/leasemodel", ""},
+	{"fleet/internal/decision", ""},
+	{"fleet/internal/leasemodel", "fleet/internal/decision"},
 	{"fleet/internal/names", ""},
 	{"fleet/internal/natssim", "github.com/nats-io/..."},
 	{"fleet/internal/placement", "github.com/cespare/xxhash/v2"},
 	{"fleet/internal/placement/simulate", "fleet/internal/placement"},
-	{"fleet/internal/sessionmodel", ""},
 	{"fleet/examples/fleet", "public modules fleet/internal/audit fleet/internal/placement"}, // it checks its own result
 	{"fleet/...", "public modules"},
 

@@ -28,6 +28,13 @@ type appetite struct {
 // admit waits until a room may be connected to, and calls calm before it returns. The caller must call done
 // when it is connected or has failed; later calls of done do nothing.
 func (a *appetite) admit(ctx context.Context, calm func(context.Context) error) (done func(), err error) {
+	select {
+	case a.dialing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	leave := sync.OnceFunc(func() { <-a.dialing })
+	// A moment is reserved only now: rooms that are given up before have none, which others would wait for.
 	a.mu.Lock()
 	now := time.Now()
 	at := later(a.next, now)
@@ -36,12 +43,6 @@ func (a *appetite) admit(ctx context.Context, calm func(context.Context) error) 
 	if at.After(now) {
 		pause(ctx, at.Sub(now))
 	}
-	select {
-	case a.dialing <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	leave := sync.OnceFunc(func() { <-a.dialing })
 	if err := calm(ctx); err != nil {
 		leave()
 		return nil, err

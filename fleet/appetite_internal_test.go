@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,5 +44,33 @@ func TestRoomsWaitWhileRenewalsAreLate(t *testing.T) {
 		_, err = a.admit(ctx, calm)
 		require.Error(t, err)
 		assert.Empty(t, a.dialing, "it has left")
+	})
+}
+
+// Rooms that are given up while they wait to be connected to do not delay those that come after them.
+func TestRoomsThatAreGivenUpHaveNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &appetite{dialing: make(chan struct{}, 2), rate: 1}
+		calm := func(ctx context.Context) error { return ctx.Err() }
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range 100 {
+			waiting.Go(func() {
+				if done, err := a.admit(ctx, calm); err == nil {
+					done()
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		waiting.Wait()
+		began := time.Now()
+		for n := range 3 {
+			done, err := a.admit(t.Context(), calm)
+			require.NoError(t, err)
+			done()
+			assert.LessOrEqual(t, time.Since(began), time.Duration(n+4)*time.Second)
+		}
+		assert.GreaterOrEqual(t, time.Since(began), 2*time.Second, "the rate holds")
 	})
 }

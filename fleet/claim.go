@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 // A claim says who holds the rooms of a shard. It is replaced by compare-and-set, so that its revision,
@@ -19,9 +21,8 @@ type claim struct {
 	// handed over when others of the shard have not, and those that were moved to a worker.
 	Apart map[string]hold `json:"apart,omitempty"`
 
-	rev     uint64 // 0: there is no claim yet, and no room
-	garbled bool   // the value with this revision is no claim; the fields above are from the one before it
-	blind   bool   // there was none before it
+	rev   uint64
+	state decision.Claim // if it is Garbled, the fields above are from the value before this revision
 }
 
 // A hold names the session that holds a room or a shard for as long as the session lives.
@@ -54,7 +55,7 @@ func (c *claim) names(session string) bool {
 // next returns a copy that may be changed. Rooms of the session that gets the shard are not apart any
 // more.
 func (c *claim) next(h hold) claim {
-	next := claim{Shard: c.Shard, hold: h, Apart: maps.Clone(c.Apart)}
+	next := claim{Shard: c.Shard, hold: h, Apart: maps.Clone(c.Apart), state: decision.Valid}
 	if next.Apart == nil {
 		next.Apart = map[string]hold{}
 	}
@@ -70,16 +71,12 @@ func (t *tenure) take(s *shard) {
 		h = s.claim.hold
 	}
 	next := s.claim.next(h)
-	maps.DeleteFunc(next.Apart, func(_ string, apart hold) bool { return t.gone[apart.Session] })
+	maps.DeleteFunc(next.Apart, func(_ string, apart hold) bool { return t.ended(apart.Session) })
 	rev := s.claim.rev
+	s.force = true // what the former holder has sent to the stream may still be under way
 	t.begin(s, &s.busy, func() func() {
-		c, err := t.write(s.n, next, rev)
-		return func() {
-			s.learn(c)
-			if err == nil && c.Session == t.s.id {
-				s.force = true // what the former holder has sent to the stream may still be under way
-			}
-		}
+		c, _ := t.write(s.n, next, rev) // fails when the lease is lost
+		return func() { s.learn(c) }
 	})
 }
 
@@ -98,12 +95,9 @@ func (t *tenure) write(n int, next claim, rev uint64) (claim, error) {
 			next.rev = now
 			return next, nil
 		case isWrongRevision(err):
-			if c, err := t.readClaim(n); err == nil {
-				if c.rev == rev { // another write is in process
-					pause(t.ctx, inProcessFor)
-				}
+			if c, err := t.readClaim(n); err == nil && decision.Settled(rev, c.rev) {
 				return c, nil
-			}
+			} // else the leader that was asked is behind the one that has refused
 		case errors.Is(err, ErrLeaseLost):
 			return claim{}, err
 		}
@@ -147,8 +141,11 @@ func (s *shard) learn(c claim) (news bool) {
 	if c.rev <= s.claim.rev {
 		return false // known already, from the answer to a write
 	}
-	if c.garbled {
-		c.hold, c.Apart, c.blind = s.claim.hold, s.claim.Apart, s.claim.rev == 0 || s.claim.blind
+	if c.state == decision.Garbled {
+		c.hold, c.Apart = s.claim.hold, s.claim.Apart
+		if s.claim.state == decision.None || s.claim.state == decision.Blind {
+			c.state = decision.Blind
+		}
 	}
 	s.claim = c
 	return true
@@ -166,6 +163,6 @@ func (t *tenure) learn(c claim) {
 func (t *tenure) wait(s *shard) {
 	t.begin(s, &s.busy, func() func() {
 		pause(t.ctx, t.f.settled.Lease)
-		return func() { s.claim.blind = false }
+		return func() { s.claim.state = decision.Garbled }
 	})
 }

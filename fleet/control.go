@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -77,8 +78,6 @@ func (c Control) Add(ctx context.Context, spec Spec) error {
 		switch {
 		case err == nil && r != nil:
 			err = fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
-		case err == nil && now == rev: // another write is in process
-			pause(ctx, inProcessFor)
 		case err == nil: // it was removed; a message that was sent at that time is not for this one
 			err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(spec.ID)))
 		}
@@ -128,8 +127,7 @@ func (c Control) change(ctx context.Context, room string, next func(r record) ([
 		}
 		if !isWrongRevision(err) {
 			return c.about(room, err)
-		}
-		pause(ctx, inProcessFor) // it was changed meanwhile, or another write is in process
+		} // else it was changed meanwhile
 	}
 }
 
@@ -170,17 +168,10 @@ func (c Control) about(room string, err error) error {
 }
 
 // Get returns one room, or [ErrNoRoom]. It reads the room and the session of its holder in one request, and
-// the holder's lease, which is in another bucket, in a second one.
+// the holder's lease, which is in another bucket, in a second one. If the replica of NATS that answers is
+// behind, Get asks the leader.
 func (c Control) Get(ctx context.Context, room string) (Status, error) {
 	s, l, err := c.f.lookUp(ctx, room)
-	if err == nil && l.record == nil { // or another process has added it, and the replica that was asked is behind
-		if _, rev, err := c.existing(ctx, room); err != nil {
-			return Status{}, err
-		} else {
-			c.f.saw(rev)
-		}
-		s, l, err = c.f.lookUp(ctx, room)
-	}
 	switch {
 	case err != nil:
 		return Status{}, c.about(room, err)
@@ -228,17 +219,22 @@ func (c Control) look(ctx context.Context, follow bool, keys ...string) iter.Seq
 				yield(Status{}, err)
 				return
 			}
-			for _, s := range v.shards {
-				if changed != nil && changed != s {
-					continue
-				}
+			shards := maps.Values(v.shards)
+			if changed != nil {
+				shards = slices.Values([]*shard{changed})
+			}
+			for s := range shards {
 				for _, l := range s.rooms {
 					now := v.status(s, l)
 					was, known := yielded[l]
+					if yielded[l] = now; now.Removed { // the watch does not go back
+						delete(yielded, l)
+						delete(s.rooms, l.token)
+					}
 					if !known && now.Removed || known && sameStatus(now, was) {
 						continue
 					}
-					if yielded[l] = now; !yield(now, nil) {
+					if !yield(now, nil) {
 						return
 					}
 				}

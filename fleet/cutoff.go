@@ -30,13 +30,33 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	case err == nil:
 		c.done, c.since = time.Now(), time.Time{}
 		return nil
-	case !unanswered(err):
-		return err // no evidence: a leader that is cut off still refuses what it refused before
+	case !unanswered(err), errors.Is(err, context.DeadlineExceeded) && since(began) < impatient:
+		// No evidence: a leader that is cut off still refuses what it refused before, and a caller may be
+		// more impatient than any server is fast.
+		return err
 	case c.since.IsZero():
 		c.since = later(began, c.done)
 	}
 	f.leave(c.since, f.settled.cutOffAfter())
 	return err
+}
+
+// reachedStream is reached for a publication to a stream that may have been lost: when it does not exist,
+// no server answers.
+func (f *Fleet) reachedStream(ctx context.Context, stream string, began time.Time, err error) error {
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && f.lacks(ctx, stream) {
+		return err
+	}
+	return f.reached(began, err)
+}
+
+// lacks reports whether NATS answers that a stream of the fleet does not exist. A server that is cut off does not
+// answer that.
+func (f *Fleet) lacks(ctx context.Context, stream string) bool {
+	ctx, cancel := context.WithTimeout(ctx, f.settled.patience())
+	defer cancel()
+	_, err := f.js.Stream(ctx, f.name+stream)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // leave connects to the next NATS server if this one has answered nothing since silent, that is longest
@@ -51,6 +71,9 @@ func (f *Fleet) leave(silent time.Time, longest time.Duration) {
 	f.log.Warn("a NATS server that answers nothing is left for the next one", "server", f.nc.ConnectedAddr())
 	_ = f.nc.ForceReconnect() // fails only on a closed connection
 }
+
+// impatient is a timeout that only callers of the fleet have, and no request of its own.
+const impatient = 200 * time.Millisecond
 
 // Error codes of NATS for which its client has no names.
 const (

@@ -182,5 +182,16 @@ func (h *Handlers) tryBury(ctx context.Context, dead *nats.Msg) error {
 	defer cancel()
 	began := time.Now()
 	_, err := h.f.js.PublishMsg(ctx, dead)
-	return h.f.reached(began, err)
+	for errors.Is(err, nats.ErrMaxPayload) && shorten(dead) {
+		_, err = h.f.js.PublishMsg(ctx, dead)
+	}
+	return h.f.reachedStream(ctx, "-dead", began, err)
+}
+
+// shorten cuts off half of the reason of a dead letter, and reports whether there was one. A message that was nearly
+// as large as NATS accepts would not become a dead letter otherwise.
+func shorten(dead *nats.Msg) bool {
+	text, err := names.Text(dead.Header.Get(headerReason))
+	dead.Header.Set(headerReason, names.Token(text[:len(text)/2]))
+	return err == nil && text != ""
 }

@@ -183,14 +183,20 @@ func (h *Handlers) handle(ctx context.Context, m Message) (handled bool, err err
 		h.report(m, err)
 		return false, nil
 	}
+	if err != nil && !permanent {
+		err = fmt.Errorf("given up after %d attempts: %w", m.Attempt, err)
+	}
+	return h.done(ctx, m, unfit, err)
+}
+
+// done is called for a message of which there is no further attempt, with what was wrong with it. It returns
+// as handle does.
+func (h *Handlers) done(ctx context.Context, m Message, unfit, err error) (handled bool, _ error) {
 	if unfit != nil {
 		h.undecodable.Add(1)
 		h.report(m, unfit)
 	}
 	if err != nil {
-		if !permanent {
-			err = fmt.Errorf("given up after %d attempts: %w", m.Attempt, err)
-		}
 		h.givenUp.Add(1)
 		h.report(m, err)
 	}

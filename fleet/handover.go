@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 // to returns the worker that should hold a room, or nil.
@@ -19,12 +21,11 @@ func (t *tenure) to(s *shard, l *listing) *member {
 // passing returns the rooms of a shard that this worker holds by the claim and another one should hold,
 // and whether it should pass the shard itself on when it has passed these.
 func (t *tenure) passing(s *shard) (rooms []*listing, whole bool) {
-	if s.part == nil || !s.part.ready || s.force || s.best == nil && !t.draining {
+	if s.stage() < decision.TooMany || s.best == nil && !t.draining {
 		return nil, false
 	}
-	for token, l := range s.rooms {
-		_, apart := s.claim.Apart[token]
-		if s.claim.of(token).Session == t.s.id && (l.record == nil && apart || l.record != nil && t.to(s, l) != t.me) {
+	for _, l := range s.rooms {
+		if t.known(s, l).Passes() {
 			rooms = append(rooms, l)
 		}
 	}
@@ -124,12 +125,11 @@ func (t *tenure) pass(s *shard, rooms []*listing, whole bool) {
 			held = append(held, l.held)
 		}
 	}
-	s.refused = false
 	t.w.counters.released.Add(int64(len(held)))
 	rev, lane := s.claim.rev, s.part.lane
 	t.begin(s, &s.busy, func() func() {
 		var err error
-		if seal(t.ctx, lane, held) {
+		if decision.Marks(false, seal(t.ctx, lane, held)) {
 			err = lane.renew(t.ctx, rev)
 		}
 		var c claim

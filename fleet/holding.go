@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -15,6 +16,9 @@ const (
 	// permanently. It doubles with each failure, up to atMost.
 	again  = 5 * time.Second
 	atMost = 5 * time.Minute
+	// hanging is for how long close waits when the client is closed: for longer than the last message to
+	// the room may need to be removed.
+	hanging = 5 * time.Second
 )
 
 // A holding is a room that this worker holds, from the claim until the room is given up.
@@ -53,7 +57,8 @@ func newHolding(t *tenure, s *shard, l *listing) *holding {
 }
 
 // close gives the room up, and returns when nothing more is written and the client's Run has returned.
-// Draining and the close handshake take no longer than the lease lasts.
+// Draining and the close handshake take no longer than the lease lasts. If a function of the program does not
+// return, close does not wait for it for ever: without a client that is open, it can write nothing.
 func (h *holding) close() {
 	h.cancel()
 	last := time.NewTimer(h.t.s.left())
@@ -64,7 +69,11 @@ func (h *holding) close() {
 		if c := h.client.Load(); c != nil {
 			_ = c.CloseNow()
 		}
-		<-h.done
+		select {
+		case <-h.done:
+		case <-time.After(hanging):
+			h.f.log.Error("a room is given up while a function of the program does not return", "room", h.id)
+		}
 	}
 }
 
@@ -105,7 +114,7 @@ func (h *holding) connect() (err error) {
 		client, err = h.worker.connect(h.ctx, &Room{Spec: h.spec, Fence: h.fence, holding: h})
 		return err
 	})
-	if err != nil {
+	if err = cmp.Or(err, h.ctx.Err()); err != nil { // close may not have waited for it
 		return err
 	}
 	if client == nil || client != h.client.Load() {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 // A lane is a worker's way into the stream of messages from the rooms of one shard. Each message is
@@ -57,7 +59,7 @@ func (l *lane) renew(ctx context.Context, rev uint64) error {
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isWrongRevision(err):
+		case isWrongRevision(err), isInProcess(err):
 			pause(ctx, inProcessFor)
 		default:
 			l.t.f.log.Warn("the marker of a shard cannot be published", "shard", l.n, "err", err)
@@ -102,7 +104,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 			switch {
 			case err != nil:
 				return err
-			case c.garbled:
+			case c.state == decision.Garbled:
 				return fmt.Errorf("%w: the claim of shard %d cannot be decoded", errInterrupted, l.n)
 			case !c.names(l.t.s.id):
 				l.t.post(func() { l.t.learn(c) })
@@ -128,7 +130,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 	marker.Header.Set("Nats-Rollup", "sub") // until the next one replaces it
 	began := time.Now()
 	ack, err := l.t.f.js.PublishMsg(ctx, marker, jetstream.WithExpectLastSequencePerSubject(last))
-	if l.t.f.reached(began, err) != nil {
+	if l.t.f.reachedStream(ctx, "-in", began, err) != nil {
 		return err
 	}
 	l.marker, l.unsettled = ack.Sequence, false

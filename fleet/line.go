@@ -183,7 +183,7 @@ func (p *partition) next(l *line) (m queued, ok bool) {
 func (p *partition) hold(l *line, failed int) {
 	delay := time.Minute
 	if failed < 16 {
-		delay = min(delay, p.h.cfg.retryAfter<<(failed-1))
+		delay = min(delay, min(delay, p.h.cfg.retryAfter)<<(failed-1))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,7 +265,7 @@ func (p *partition) again(l *line, raw *nats.Msg, seq uint64) error {
 		l.from, l.to = 0, 0
 		return errEnough
 	}
-	if l.full() {
+	if l.full() || p.bytes >= p.memory {
 		return errEnough
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,7 @@ type mailbox struct {
 	sending *wechatws.Outbound // given to the client, and not known to be written
 	workers sync.WaitGroup
 
-	after uint64 // what was delivered last; owned by the goroutine
+	after atomic.Uint64 // what was delivered last
 }
 
 // wake makes it look for messages. It does not wait.
@@ -85,7 +86,8 @@ func (b *mailbox) empty() error {
 		if client == nil {
 			return nil // its opening calls wake
 		}
-		m, err := b.next()
+		after := b.after.Load()
+		m, err := b.next(after)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}
@@ -96,13 +98,13 @@ func (b *mailbox) empty() error {
 			return err
 		}
 		b.remove(m.Seq)
-		b.after = m.Seq
+		b.after.CompareAndSwap(after, m.Seq) // else the stream was made again
 	}
 	return nil
 }
 
-// next returns the first message that was not delivered.
-func (b *mailbox) next() (*stored, error) {
+// next returns the first message behind a sequence.
+func (b *mailbox) next(after uint64) (*stored, error) {
 	h := b.h
 	done, err := h.t.turn(h.ctx)
 	if err != nil {
@@ -111,7 +113,7 @@ func (b *mailbox) next() (*stored, error) {
 	defer done()
 	ctx, cancel := context.WithTimeout(h.ctx, publishing)
 	defer cancel()
-	return h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), b.after+1)
+	return h.f.nextMessage(ctx, h.f.name+"-out", h.f.outSubject(h.id), after+1)
 }
 
 // deliver writes one message and waits for its confirmation. A message that has expired, or can never
@@ -241,7 +243,7 @@ func (b *mailbox) remove(seq uint64) {
 	last, cancel := context.WithCancel(context.WithoutCancel(b.h.ctx))
 	defer cancel()
 	defer context.AfterFunc(b.h.ctx, func() { time.AfterFunc(publishing, cancel) })()
-	for {
+	for n := 1; ; n++ {
 		ctx, done := context.WithTimeout(last, publishing)
 		err := b.h.f.out.DeleteMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && !b.has(ctx, seq) {
@@ -254,6 +256,8 @@ func (b *mailbox) remove(seq uint64) {
 		case last.Err() != nil:
 			b.h.f.log.Warn("a message that was delivered will be delivered again", "room", b.h.id, "seq", seq, "err", err)
 			return
+		case n%25 == 0:
+			b.h.f.log.Warn("messages to the room wait, since one that was delivered cannot be removed", "room", b.h.id, "seq", seq, "err", err)
 		}
 		pause(last, 200*time.Millisecond)
 	}

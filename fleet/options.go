@@ -212,9 +212,9 @@ func WithShards(n int) Option {
 	}
 }
 
-// WithPartitions sets how many messages from rooms may be handled at the same time, by all
-// handlers of a group together, 1 to 256; the default is 16. Messages of one room are never
-// handled at the same time.
+// WithPartitions sets the number of parts that the processes of a group of handlers share the rooms
+// by, 1 to 256; the default is 16. More processes than partitions have nothing to do. How many
+// messages each handles at the same time is set by [WithParallel].
 func WithPartitions(n int) Option {
 	return func(c *config) {
 		c.partitions = n
@@ -302,6 +302,8 @@ func (c *config) settings() settled {
 		Shards:     cmp.Or(c.shards, defaultShards),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
+		MaxIn:      c.maxIn,
+		MaxOut:     c.maxOut,
 	}
 }
 
@@ -318,6 +320,8 @@ func (s settled) wrong() (name string, value any, want string) {
 		{"Shards", s.Shards, wantShards(s.Shards)},
 		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
 		{"KeepIn", s.KeepIn, wantKeepIn(s.KeepIn)},
+		{"MaxIn", s.MaxIn, unless(s.MaxIn >= 0, "must not be negative")},
+		{"MaxOut", s.MaxOut, unless(s.MaxOut >= 0, "must not be negative")},
 	} {
 		if one.want != "" {
 			return one.name, one.value, one.want

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // A part is what a worker needs for a shard of which it holds rooms. NATS notifies it of changes of the
 // rooms, and of messages to them, by republishing what it stores.
 type part struct {
-	ready  bool // the rooms are read
+	stage  decision.Stage // Unready until the rooms are read
 	sub    *nats.Subscription
 	lane   *lane
 	next   time.Time // when the rooms are read again
@@ -33,7 +35,7 @@ type part struct {
 // has ended, it renews the marker before it holds them.
 func (t *tenure) enter(s *shard) {
 	if s.part == nil {
-		s.part = &part{lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
+		s.part = &part{stage: decision.Unready, lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
 		t.w.shards.Add(1)
 		sub, err := t.f.nc.ChanSubscribe(t.f.shardSubject(s.n)+".>", t.notices)
 		if err == nil {
@@ -41,11 +43,11 @@ func (t *tenure) enter(s *shard) {
 		} // else rooms are read again, and the sweep finds messages
 	}
 	p, rev, force := s.part, s.claim.rev, s.force
-	ready := p.ready
+	read := p.stage != decision.Unready
 	t.begin(s, &s.busy, func() func() {
 		var entries []*entry
 		var at uint64
-		for !ready && at < rev && t.ctx.Err() == nil {
+		for !read && at < rev && t.ctx.Err() == nil {
 			var err error
 			if entries, at, err = t.readRooms(rev, s.n); err != nil {
 				t.f.log.Warn("a shard cannot be read", "shard", s.n, "err", err)
@@ -54,13 +56,20 @@ func (t *tenure) enter(s *shard) {
 		}
 		var err error
 		if force {
-			err = p.lane.renew(t.ctx, rev)
+			if err = p.lane.renew(t.ctx, rev); err != nil { // a leader that is cut off may know an older claim
+				pause(t.ctx, 200*time.Millisecond)
+			}
 		}
 		return func() {
 			if err == nil {
 				t.merge([]*shard{s}, entries, at)
-				s.refused = !ready && s.claim.Session == t.s.id && !t.fits(s)
-				p.ready, s.force = true, false
+				s.force = false
+				if !read {
+					p.stage = decision.Ready
+					if s.claim.Session == t.s.id && !t.fits(s) {
+						p.stage = decision.TooMany
+					}
+				}
 			}
 		}
 	})
@@ -131,7 +140,7 @@ func (t *tenure) reread() {
 	var due []*shard
 	var keys []string
 	for _, s := range t.shards {
-		if p := s.part; p != nil && p.ready && len(due) < rereadAtOnce && (now.After(p.next) || p.missed != p.misses(conn)) {
+		if p := s.part; p != nil && p.stage != decision.Unready && len(due) < rereadAtOnce && (now.After(p.next) || p.missed != p.misses(conn)) {
 			p.next, p.missed = now.Add(rereading), p.misses(conn)
 			due, keys = append(due, s), append(keys, roomKey(s.n, "*"))
 		}

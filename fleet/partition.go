@@ -396,7 +396,7 @@ func (p *partition) handle(m queued) (handled bool, err error) {
 		case err != nil:
 			return false, err
 		case poison > 0:
-			return true, p.h.bury(p.ctx, m.Message, fmt.Errorf("given up: its process was lost %d times while it was handled", poison))
+			return p.h.done(p.ctx, m.Message, nil, fmt.Errorf("given up: its process was lost %d times while it was handled", poison))
 		}
 	}
 	return p.h.handle(p.ctx, m.Message)

@@ -68,8 +68,8 @@ func (p *puller) close() {
 
 var errTooLarge = errors.New("the next message is larger than the request permits")
 
-// fetch makes one request, and calls take with each message, in order and without gaps. After an error,
-// which may be that of ctx or of take, the puller must be closed.
+// fetch makes one request, and calls take with each message, in order and without gaps. After an error
+// but errTooLarge, which may be that of ctx or of take, the puller must be closed.
 func (p *puller) fetch(ctx context.Context, request pull, take func(m *nats.Msg, meta *nats.MsgMetadata) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

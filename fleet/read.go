@@ -24,7 +24,7 @@ var errTooMany = errors.New("fleet: too many keys for one request")
 // read returns the entries that some keys of the bucket of rooms have at one moment, and the revision of
 // that moment, in one request. Keys may have wildcards. Any replica may answer: read repeats the request
 // until the revision is at least least, for up to the timeout of a publication, and then returns an older
-// one.
+// one. It also repeats a request without an answer, until ctx ends.
 func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries []*entry, at uint64, err error) {
 	prefix := "$KV." + f.rooms.Bucket() + "."
 	// There always are settings. NATS returns no revision when it finds nothing.
@@ -36,20 +36,28 @@ func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries
 	if err != nil {
 		return nil, 0, err
 	}
+	for began := time.Now(); ; pause(ctx, inProcessFor) {
+		err = answered(ctx, func(ctx context.Context) error {
+			entries, at, err = f.readOnce(ctx, request, len(prefix))
+			return err
+		})
+		if err != nil || at >= least || time.Since(began) > publishing {
+			return entries, at, err
+		}
+	}
+}
+
+func (f *Fleet) readOnce(ctx context.Context, request []byte, prefix int) (entries []*entry, at uint64, err error) {
 	inbox, answer := f.nc.NewInbox(), make(chan *nats.Msg, readAtMost+1)
 	sub, err := f.nc.ChanSubscribe(inbox, answer)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer sub.Unsubscribe()
-	for began := time.Now(); ; pause(ctx, inProcessFor) {
-		if err := f.nc.PublishRequest(f.api("DIRECT.GET.KV_"+f.rooms.Bucket()), inbox, request); err != nil {
-			return nil, 0, err
-		}
-		if entries, at, err = readAnswer(ctx, answer, len(prefix)); err != nil || at >= least || time.Since(began) > publishing {
-			return entries, at, err
-		}
+	if err := f.nc.PublishRequest(f.api("DIRECT.GET.KV_"+f.rooms.Bucket()), inbox, request); err != nil {
+		return nil, 0, err
 	}
+	return readAnswer(ctx, answer, prefix)
 }
 
 // readAnswer reads the messages of one answer, each of which names the one before it.
@@ -128,23 +136,42 @@ func (f *Fleet) record(ctx context.Context, room string) (r *record, rev uint64,
 	return parseRecord(m.Data, room), m.Seq, nil
 }
 
-// lookUp returns a room and its shard, in one reading of any replica, which has all that this process has
-// written.
+// lookUp returns a room and its shard, in one reading of any replica. If that one is behind what this process
+// has written, or has no such room, which another process may have added, lookUp reads them from the leader.
 func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *listing, error) {
+	if _, err := token(room); err != nil {
+		return nil, nil, err
+	}
 	n, least := f.shard(room), f.wrote.Load()
-	entries, at, err := f.read(ctx, least, claimKey(n), f.roomKey(room))
+	keys := []string{claimKey(n), f.roomKey(room)}
+	found := func(entries []*entry) (*shard, *listing) {
+		v := newView()
+		for _, e := range entries {
+			v.see(e)
+		}
+		s := v.shard(strconv.Itoa(n))
+		return s, s.room(names.Token(room))
+	}
+	entries, at, err := f.read(ctx, 0, keys...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if at < least { // NATS has lost what was written
-		f.wrote.CompareAndSwap(least, at)
+	if s, l := found(entries); at >= least && l.record != nil {
+		return s, l, nil
 	}
-	v := newView()
-	for _, e := range entries {
-		v.see(e)
+	entries = nil
+	for _, key := range keys {
+		began := time.Now()
+		m, err := f.lastInBucket(ctx, f.rooms, key)
+		switch {
+		case err == nil:
+			entries = append(entries, &entry{key: key, value: m.Data, rev: m.Seq, gone: isMarker(m.Header)})
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, nil, f.reached(began, err)
+		}
 	}
-	s := v.shard(strconv.Itoa(n))
-	return s, s.room(names.Token(room)), nil
+	s, l := found(entries)
+	return s, l, nil
 }
 
 // putRoom writes a key of the bucket of rooms by compare-and-set. Without a value it deletes the key: a
@@ -152,15 +179,10 @@ func (f *Fleet) lookUp(ctx context.Context, room string) (*shard, *listing, erro
 func (f *Fleet) putRoom(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
 	rev, err := f.putKey(ctx, f.rooms, key, value, rev, 0)
 	if err == nil {
-		f.saw(rev)
+		for was := f.wrote.Load(); was < rev && !f.wrote.CompareAndSwap(was, rev); was = f.wrote.Load() {
+		}
 	}
 	return rev, err
-}
-
-// saw records a revision of the bucket of rooms that later readings of this process must have.
-func (f *Fleet) saw(rev uint64) {
-	for was := f.wrote.Load(); was < rev && !f.wrote.CompareAndSwap(was, rev); was = f.wrote.Load() {
-	}
 }
 
 // opened has the shards that certainly have a claim.

@@ -168,7 +168,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+names.Token(s.id)))
 	}
 	began := time.Now()
-	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reached(began, err) != nil {
+	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reachedStream(ctx, "-out", began, err) != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)
 	}
 	return nil

@@ -50,6 +50,9 @@ func (f *Fleet) newSession(ctx context.Context, self member, rooms func() int) (
 		if !temporary(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("fleet: no lease: %w", err)
 		}
+		if first%40 == 0 {
+			f.log.Warn("a worker waits for a lease", "worker", self.Name, "err", err)
+		}
 		// The key may exist all the same, and since when is not known: try another session.
 		pause(ctx, 250*time.Millisecond)
 	}

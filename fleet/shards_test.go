@@ -141,7 +141,7 @@ func TestAShardMovesRoomByRoom(t *testing.T) {
 	stop()
 	holds := audit.Holds(w.srv.Events())
 	assert.Empty(t, audit.TwoSockets(holds))
-	gaps := audit.Between(holds, began, ended)
+	gaps := audit.Between(holds, began, time.Now()) // the last room's new holder may have received nothing when it ended
 	assert.Len(t, gaps, w.rooms)
 	moving := time.Duration(w.rooms-1) * time.Second / rate
 	assert.GreaterOrEqual(t, ended.Sub(began), moving)

@@ -255,10 +255,9 @@ func (s *sharing) take(ctx context.Context, number int, at sight) error {
 		return err
 	}
 	pos := decodePosition(at.value)
-	former := ""
 	switch {
 	case pos.In.IsZero():
-		if pos.Done, former, err = s.begin(ctx, number); err != nil {
+		if pos.Done, err = s.begin(ctx); err != nil {
 			return err
 		}
 	case !pos.In.Equal(in):
@@ -291,9 +290,6 @@ func (s *sharing) take(ctx context.Context, number int, at sight) error {
 	if err != nil {
 		return err
 	}
-	if former != "" {
-		_ = s.h.f.in.DeleteConsumer(ctx, former)
-	}
 	p := s.h.newPartition(ctx, number, pos, rev, sent)
 	s.mine[number] = p
 	s.h.partitions.Store(number, p)
@@ -305,26 +301,18 @@ func (s *sharing) take(ctx context.Context, number int, at sight) error {
 	return nil
 }
 
-// begin returns where a new group begins, or where a group of an earlier version has stopped, and the name of
-// that one's consumer.
-func (s *sharing) begin(ctx context.Context, number int) (done uint64, former string, err error) {
+// begin returns where a new group begins.
+func (s *sharing) begin(ctx context.Context) (done uint64, err error) {
+	if s.h.cfg.fromStart {
+		return 0, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
-	former = s.h.group + "-" + strconv.Itoa(number)
-	c, err := s.h.f.in.Consumer(ctx, former)
-	switch {
-	case err == nil:
-		return c.CachedInfo().AckFloor.Stream, former, nil
-	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return 0, "", err
-	case s.h.cfg.fromStart:
-		return 0, "", nil
-	}
 	info, err := s.h.f.in.Info(ctx)
 	if err != nil {
-		return 0, "", err
+		return 0, err
 	}
-	return info.State.LastSeq, "", nil
+	return info.State.LastSeq, nil
 }
 
 // leave gives up all partitions, and returns when no callback runs any more.

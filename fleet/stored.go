@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,13 +43,21 @@ func (f *Fleet) nextMessage(ctx context.Context, stream, subject string, from ui
 }
 
 // getMessage reads a message from the leader. The NATS client would read from any replica, which may be
-// behind: not sufficient for finding out whether a write of this process was done.
+// behind: not sufficient for finding out whether a write of this process was done. A request without an answer
+// is repeated until ctx ends.
 func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]any) (*stored, error) {
 	request, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request)
+	var m *nats.Msg
+	err = answered(ctx, func(ctx context.Context) (err error) {
+		began := time.Now()
+		if m, err = f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request); errors.Is(err, context.DeadlineExceeded) {
+			_ = f.reached(began, err)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -71,4 +80,18 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 		answer.Message.Header, answer.Message.badHdrs = nats.DecodeHeadersMsg(answer.Message.Hdrs)
 	}
 	return answer.Message, nil
+}
+
+// answered calls request again and again until there is an answer: one that was lost with a connection never
+// comes. The connection that comes after that one is waited for, until ctx ends.
+func answered(ctx context.Context, request func(ctx context.Context) error) error {
+	for lost := false; ; pause(ctx, inProcessFor) {
+		once, cancel := context.WithTimeout(ctx, publishing)
+		err := request(once)
+		cancel()
+		lost = lost || errors.Is(err, context.DeadlineExceeded)
+		if ctx.Err() != nil || !lost || !temporary(err) {
+			return err
+		}
+	}
 }

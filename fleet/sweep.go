@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
@@ -20,7 +21,16 @@ func (t *tenure) sweep() {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)
 		defer cancel()
 		if info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>")); err == nil {
-			t.post(func() { t.swept(&info.State) })
+			t.post(func() {
+				if !info.Created.Equal(t.outMade) { // sequences may begin at 1 again
+					t.outMade = info.Created
+					t.w.held.Range(func(_, h any) bool {
+						h.(*holding).mailbox.after.Store(0)
+						return true
+					})
+				}
+				t.swept(&info.State)
+			})
 		}
 	})
 }
@@ -38,7 +48,7 @@ func (t *tenure) swept(out *jetstream.StreamState) {
 			if t.first() {
 				removed = append(removed, subject)
 			}
-		case s.part == nil || !s.part.ready:
+		case s.part == nil || s.part.stage == decision.Unready:
 		case s.rooms[token] == nil || s.rooms[token].record == nil:
 			if s.claim.Session == t.s.id {
 				removed = append(removed, subject)

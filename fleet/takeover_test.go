@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -151,7 +150,7 @@ func TestAMessageThatKillsItsProcess(t *testing.T) {
 	require.NoError(t, conns["r0"].Send(`{"msg_type":"behind it"}`))
 	handled := false
 	for n := range 10 {
-		_, lose := w.losable(callback)
+		h, lose := w.losable(callback)
 		select {
 		case <-kill:
 			lose()
@@ -159,6 +158,8 @@ func TestAMessageThatKillsItsProcess(t *testing.T) {
 		case what := <-others:
 			assert.Equal(t, "behind it", what)
 			assert.EqualValues(t, n, killed.Load())
+			assert.EqualValues(t, 1, h.Stats().GivenUp)
+			assert.EqualValues(t, 1, h.Stats().Errors, "it is reported")
 			handled = true
 		case <-w.ctx().Done():
 			require.Fail(t, "nothing is handled")
@@ -289,24 +290,32 @@ func TestHandlersOutliveWhatTheyHaveInNATS(t *testing.T) {
 	}
 }
 
-// A group of an earlier version, which had a consumer for each partition, goes on where it was.
-func TestAGroupOfAnEarlierVersion(t *testing.T) {
-	w, a, conns := twoRooms(t)
-	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":"handled"}`))
-	require.Eventually(t, func() bool { return a.Stats().In == 1 }, patience, tick)
-	c, err := w.jetStream().CreateConsumer(w.ctx(), "wechatws-in", jetstream.ConsumerConfig{
-		Durable: "g-0", FilterSubject: "wechatws.in.0.>", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1,
-	})
+// What handlers make again is as it was, and not as their own options would have it.
+func TestStreamsAreMadeAgainAsTheyWere(t *testing.T) {
+	t.Parallel()
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""), fleet.WithShards(100), fleet.WithMaxIn(32<<20), fleet.WithMaxOut(48<<20))
+	f, err := fleet.Open(w.ctx(), fleet.WithNATS(w.fleet.URL()), fleet.WithExisting())
 	require.NoError(t, err)
-	for handled := false; !handled; {
-		m, err := c.Next()
+	defer f.Close()
+	h, err := f.NewHandlers("g", fleet.WithTakeoverAfter(2*time.Second))
+	require.NoError(t, err)
+	h.OnMessage(func(context.Context, fleet.Message) error { return nil })
+	defer w.runHandlers(h)()
+	js := w.jetStream()
+	settings := func() string {
+		m, err := js.Conn().Request("$JS.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.fleet", nil, patience)
 		require.NoError(t, err)
-		require.NoError(t, m.DoubleAck(w.ctx()))
-		handled = m.Headers().Get("Fleet-Type") != ""
+		return string(m.Data)
 	}
-	require.NoError(t, conns["r0"].Send(`{"msg_type":"message","content":"not yet"}`))
-	got := w.handle("g")
-	assert.Contains(t, string(got.next().Data), "not yet")
-	_, err = w.jetStream().Consumer(w.ctx(), "wechatws-in", "g-0")
-	require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
+	before := settings()
+	for _, name := range []string{"KV_wechatws-rooms", "wechatws-out", "wechatws-in"} {
+		require.NoError(t, js.DeleteStream(w.ctx(), name))
+	}
+	for name, bytes := range map[string]int64{"wechatws-in": 32 << 20, "wechatws-out": 48 << 20} {
+		require.Eventually(t, func() bool {
+			s, err := js.Stream(w.ctx(), name)
+			return err == nil && assert.Equal(t, bytes, s.CachedInfo().Config.MaxBytes, name)
+		}, patience, tick)
+	}
+	assert.JSONEq(t, before, settings())
 }

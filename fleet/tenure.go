@@ -6,12 +6,17 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 const (
 	// settling is how long a new worker watches before it takes its first rooms and the others
 	// hand rooms over to it: when many start together, each room is taken once.
 	settling = time.Second
+	// merging is the least time between two placements of all shards: when many workers start or stop, each
+	// changes its value several times.
+	merging = 100 * time.Millisecond
 	// sweeping is the interval at which the worker looks for messages to rooms whose notification was
 	// lost.
 	sweeping = 15 * time.Second
@@ -40,8 +45,10 @@ type tenure struct {
 
 	field    field
 	touched  []*shard
-	moved    bool // members have changed
-	complete bool // the view has everything
+	moved    bool // members have changed since placed
+	placed   time.Time
+	place    *time.Timer // calls settle, if that has put off a placement
+	complete bool        // the view has everything
 	settled  bool
 	draining bool
 	leaving  []*shard     // those of which rooms wait to be handed over
@@ -57,6 +64,8 @@ type tenure struct {
 	fullUntil time.Time // at least
 	rereading bool      // shards are being read again
 	readAt    uint64    // the highest revision that rooms were read at
+	warned    time.Time // of an error of a watch
+	outMade   time.Time // when the stream of messages to rooms was made
 }
 
 // tenure holds rooms under a session until it is lost or the worker has drained. It reports whether the
@@ -67,7 +76,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	t := &tenure{
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
-		notices: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
+		notices: make(chan *nats.Msg, 8192), suspects: map[string]bool{}, place: time.NewTimer(merging),
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -99,6 +108,7 @@ func (t *tenure) run() (drained bool) {
 	changes := t.f.watch(watching, &t.working, t.f.sources(claimPrefix+"*"))
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
+	defer t.place.Stop()
 	sweep := time.NewTicker(sweeping)
 	defer sweep.Stop()
 	second := time.NewTicker(time.Second)
@@ -117,6 +127,7 @@ func (t *tenure) run() (drained bool) {
 			t.see(c)
 		case post := <-t.posts:
 			post()
+		case <-t.place.C:
 		case <-settled.C:
 			t.settled, t.moved = true, true
 			t.s.settle()
@@ -130,6 +141,7 @@ func (t *tenure) run() (drained bool) {
 		case <-sweep.C:
 			t.sweep()
 			t.spread()
+			t.forget()
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
@@ -168,7 +180,10 @@ func (t *tenure) post(do func()) {
 func (t *tenure) see(c change) {
 	switch {
 	case c.err != nil:
-		t.f.log.Warn("NATS", "err", c.err)
+		if now := time.Now(); now.Sub(t.warned) > 10*time.Second { // each watch tries again four times a second
+			t.warned = now
+			t.f.log.Warn("NATS", "err", c.err)
+		}
 	case c.see == nil:
 		t.complete, t.moved = true, true
 	default:
@@ -180,22 +195,35 @@ func (t *tenure) see(c change) {
 	}
 }
 
-// free reports whether what a session holds may be claimed.
-func (t *tenure) free(session string) bool {
+// life returns what is known of a session.
+func (t *tenure) life(session string) decision.Life {
 	switch {
-	case session == "" || t.gone[session]:
-		return true
+	case session == "" || t.ended(session):
+		return decision.Ended
 	case t.members[session] == nil:
-		t.lookFor(session)
+		return decision.Unknown
 	}
-	return false
+	return decision.Lives
+}
+
+// others calls yield with the holder of a shard, or, if this worker holds it, with those that hold rooms of it.
+func (t *tenure) others(s *shard, yield func(session string)) {
+	if s.claim.Session != t.s.id {
+		yield(s.claim.Session)
+		return
+	}
+	for _, h := range s.claim.Apart {
+		if h.Session != t.s.id {
+			yield(h.Session)
+		}
+	}
 }
 
 // lookFor reads the keys of a session that has a claim, and no key that a watcher has reported. A
 // watcher does not prove that there is none: it receives keys in the order of their revisions, and may
 // miss a living key for long, since each renewal moves that one to the end.
 func (t *tenure) lookFor(session string) {
-	if t.suspects[session] {
+	if t.suspects[session] || t.life(session) != decision.Unknown {
 		return
 	}
 	t.suspects[session] = true
@@ -209,7 +237,7 @@ func (t *tenure) lookFor(session string) {
 		t.post(func() {
 			delete(t.suspects, session)
 			if ended && err == nil {
-				t.gone[session] = true
+				t.gone[session] = time.Now()
 			}
 			t.moved = true
 		})
@@ -218,15 +246,17 @@ func (t *tenure) lookFor(session string) {
 
 func (t *tenure) touch(s *shard) { t.touched = append(t.touched, s) }
 
-// settle decides about all shards that have changed. If members have changed that is about all shards, and
-// about no room of a shard of which this worker holds none.
+// settle decides about all shards that have changed. If members have changed that is about all shards, some
+// time later if that was done just now, and about no room of a shard of which this worker holds none.
 func (t *tenure) settle() {
 	if !t.complete || !t.settled && !t.draining {
 		return
 	}
 	t.w.synced.Store(true)
-	if t.moved {
-		t.moved = false
+	if wait := merging - time.Since(t.placed); t.moved && wait > 0 {
+		t.place.Reset(wait)
+	} else if t.moved {
+		t.moved, t.placed = false, time.Now()
 		t.me = t.members[t.s.id]
 		t.field = newField(t.candidates())
 		for _, s := range t.shards {
@@ -257,53 +287,58 @@ func (t *tenure) decide(s *shard) {
 		return
 	}
 	s.best = t.field.best(s)
-	mine, wanted := s.claim.Session == t.s.id, s.best == t.me && t.me != nil && !t.draining && !t.full
-	lost := mine && s.claim.garbled // or a session that does not live holds rooms of a shard that this worker holds
-	if mine {
-		for _, h := range s.claim.Apart {
-			lost = lost || h.Session != t.s.id && t.free(h.Session)
-		}
+	known := decision.Shard{
+		Claim: s.claim.state, Mine: s.claim.Session == t.s.id, Names: s.claim.names(t.s.id), Stage: s.stage(),
+		Wanted: s.best == t.me && t.me != nil && !t.draining && !t.full,
 	}
-	switch {
-	case s.claim.blind:
-		if wanted {
-			t.wait(s)
-		}
-	case lost, !mine && wanted && s.claim.rev > 0 && t.free(s.claim.Session):
+	t.others(s, func(session string) { known.Others = max(known.Others, t.life(session)) })
+	if known.Asks() {
+		t.others(s, t.lookFor)
+	}
+	switch known.Next() {
+	case decision.Wait:
+		t.wait(s)
+	case decision.Take:
 		t.take(s)
-	case !s.claim.names(t.s.id):
-		if s.part != nil && t.closed(s) {
+	case decision.Exit:
+		if t.closed(s) {
 			t.exit(s)
 		}
-	case s.part == nil || !s.part.ready || s.force:
+	case decision.Enter:
 		t.enter(s)
-	case s.refused:
+	case decision.Refuse:
 		if s.best = t.field.free.best(s); s.best == t.me {
 			s.best = nil
 		}
 		t.pass(s, nil, true)
-	default:
+	case decision.Rooms:
 		for token, h := range s.claim.Apart {
 			if h.Session == t.s.id {
 				s.room(token) // also of a room that was removed
 			}
 		}
 		for _, l := range s.rooms {
-			t.decideRoom(s, l)
+			if l.busy {
+				continue
+			}
+			switch t.known(s, l).Next() {
+			case decision.Close:
+				t.close(s, l) // and holds it again if it has another spec
+			case decision.Hold:
+				t.hold(s, l)
+			}
 		}
 		t.leave(s)
 	}
 }
 
-// decideRoom starts the next step for a room of a shard of which this worker holds rooms.
-func (t *tenure) decideRoom(s *shard, l *listing) {
-	mine, wanted := s.claim.of(l.token).Session == t.s.id, l.record != nil && t.to(s, l) == t.me && t.me != nil && !t.draining
-	switch h := l.held; {
-	case l.busy:
-	case h != nil && (!mine || l.record == nil || h.change != l.record.Change):
-		t.close(s, l) // and holds it again if it has another spec
-	case h == nil && mine && wanted:
-		t.hold(s, l)
+// known returns what this worker knows of a room of a shard of which it holds rooms.
+func (t *tenure) known(s *shard, l *listing) decision.Room {
+	_, apart := s.claim.Apart[l.token]
+	return decision.Room{
+		Mine: s.claim.of(l.token).Session == t.s.id, Apart: apart, Exists: l.record != nil,
+		Here: t.to(s, l) == t.me && t.me != nil, Drains: t.draining,
+		Held: l.held != nil, Current: l.held != nil && l.record != nil && l.held.change == l.record.Change,
 	}
 }
 
@@ -375,8 +410,11 @@ func (t *tenure) close(s *shard, l *listing) {
 		t.w.counters.released.Add(1)
 	}
 	t.begin(s, &l.busy, func() func() {
-		h.close()
-		return func() { t.letGo(l) }
+		unsettled := seal(t.ctx, h.lane, []*holding{h})
+		return func() {
+			t.letGo(l)
+			s.force = decision.Marks(s.force, unsettled) // before the next holding publishes anything
+		}
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 )
 
 // A NATS server checks the permission to publish to the subject of a request, and not to its reply
@@ -38,9 +40,9 @@ var errNotSent = errors.New("it was not sent to this room by Send")
 
 // parseClaim decodes the claim of a shard with a revision. One that does not name the shard is garbled.
 func parseClaim(value []byte, shard int, rev uint64) claim {
-	c := claim{Shard: -1}
+	c := claim{Shard: -1, state: decision.Valid}
 	if json.Unmarshal(value, &c) != nil || c.Shard != shard {
-		c = claim{Shard: shard, garbled: true}
+		c = claim{Shard: shard, state: decision.Garbled}
 	}
 	c.rev = rev
 	return c

@@ -2,10 +2,12 @@ package fleet
 
 import (
 	"cmp"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/wechatws/wechatws/fleet/internal/decision"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
@@ -75,19 +77,29 @@ type shard struct {
 	force   bool    // a new marker is needed before rooms are held
 	busy    bool    // the claim is being written, or the shard is being read
 	leaving bool    // rooms of it wait to be handed over
-	refused bool    // it has too many rooms for this worker
 	unheld  bool    // no session that is a member holds it
+}
+
+// stage returns how far this worker is with the shard.
+func (s *shard) stage() decision.Stage {
+	switch {
+	case s.part == nil:
+		return decision.Outside
+	case s.force:
+		return decision.Unready
+	}
+	return s.part.stage
 }
 
 // A view has the contents of the buckets, as far as their watchers have reported them.
 type view struct {
-	members map[string]*member // those that have a key, by session
-	gone    map[string]bool    // sessions that have certainly ended
-	shards  map[int]*shard     // those that have a claim or a room
+	members map[string]*member   // those that have a key, by session
+	gone    map[string]time.Time // when sessions were found to have certainly ended
+	shards  map[int]*shard       // those that have a claim or a room
 }
 
 func newView() view {
-	return view{members: map[string]*member{}, gone: map[string]bool{}, shards: map[int]*shard{}}
+	return view{members: map[string]*member{}, gone: map[string]time.Time{}, shards: map[int]*shard{}}
 }
 
 // shard returns a shard, which it makes if it is new, or nil if n is not the number of one.
@@ -192,6 +204,14 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	return true
 }
 
+// ended reports whether a session has certainly ended.
+func (v *view) ended(session string) bool { return !v.gone[session].IsZero() }
+
+// forget drops sessions that ended so long ago that no watcher can report a key of one any more.
+func (v *view) forget() {
+	maps.DeleteFunc(v.gone, func(_ string, found time.Time) bool { return time.Since(found) > tombstone })
+}
+
 // candidates returns the members that shards may be placed on: those that are neither settling nor
 // draining, and of several with one name the youngest. All workers must choose the same one.
 func (v *view) candidates() []*member {
@@ -199,7 +219,7 @@ func (v *view) candidates() []*member {
 	for _, m := range v.members {
 		// While one is settling, an older one of the same name keeps its rooms. A watcher that is late may
 		// report one that has ended.
-		if m.Settling || v.gone[m.session] {
+		if m.Settling || v.ended(m.session) {
 			continue
 		}
 		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {

@@ -34,9 +34,10 @@ type entry struct {
 type bucketWatch struct {
 	f        *Fleet
 	kv       jetstream.KeyValue
-	keys     []string // may be *
-	next     uint64   // the first revision that is not reported yet
-	complete bool     // all entries that the bucket had are reported
+	keys     []string  // may be *
+	made     time.Time // the bucket; in another one revisions begin at 1
+	next     uint64    // the first revision that is not reported yet
+	complete bool      // all entries that the bucket had are reported
 }
 
 // run calls report with each entry, until ctx ends or an error occurs. The next run continues from
@@ -50,9 +51,6 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 	defer sub.Unsubscribe()
 	pending, err := w.begin(ctx, inbox)
 	if err != nil {
-		if !temporary(err) {
-			w.next = 0 // the bucket does not exist; in a new one revisions begin at 1
-		}
 		return err
 	}
 	complete := func() {
@@ -127,15 +125,23 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, IdleHeartbeat: heartbeat, InactiveThreshold: silence,
 	}
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	began := time.Now()
+	s, err := w.f.js.Stream(ctx, "KV_"+w.kv.Bucket())
+	if err != nil {
+		return 0, w.f.reached(began, err)
+	} // else it is no evidence of a majority: a leader that is cut off answers as well
+	if made := s.CachedInfo().Created; !made.Equal(w.made) {
+		w.made, w.next = made, 0
+	}
 	if w.next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, w.next
 	}
 	for _, key := range w.keys {
 		cfg.FilterSubjects = append(cfg.FilterSubjects, "$KV."+w.kv.Bucket()+"."+key)
 	}
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
-	began := time.Now()
+	began = time.Now()
 	c, err := w.f.js.CreatePushConsumer(ctx, "KV_"+w.kv.Bucket(), cfg)
 	if w.f.reached(began, err) != nil {
 		return 0, err

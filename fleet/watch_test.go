@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -86,4 +87,50 @@ func TestABacklogIsOfKeysAndNotOfEntries(t *testing.T) {
 	b.add("b")
 	assert.True(t, b.complete())
 	assert.True(t, (&backlog{}).complete(), "there were none")
+}
+
+// A watch of a bucket that was deleted and made again, in which revisions begin at 1, reports what is in it.
+func TestAWatchOfABucketThatIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	f, err := Open(t.Context())
+	require.NoError(t, err)
+	defer f.Close()
+	made := func() jetstream.KeyValue {
+		kv, err := f.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "again"})
+		require.NoError(t, err)
+		return kv
+	}
+	kv := made()
+	entries := make(chan *entry, 10)
+	next := func() string {
+		select {
+		case e := <-entries:
+			return e.key
+		case <-time.After(30 * time.Second):
+			return ""
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() {
+		w := bucketWatch{f: f, kv: kv, keys: []string{"*"}}
+		for ctx.Err() == nil {
+			_ = w.run(ctx, func(e *entry) {
+				if e != nil {
+					entries <- e
+				}
+			})
+		}
+	})
+	for _, key := range []string{"a", "b", "c"} {
+		_, err := kv.PutString(t.Context(), key, "before")
+		require.NoError(t, err)
+		require.Equal(t, key, next())
+	}
+	require.NoError(t, f.js.DeleteKeyValue(t.Context(), "again"))
+	_, err = made().PutString(t.Context(), "d", "after")
+	require.NoError(t, err)
+	assert.Equal(t, "d", next())
 }

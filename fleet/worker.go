@@ -39,9 +39,9 @@ type Worker struct {
 // The worker calls connect to make the client of a room that it holds, which connect must do by
 // [Room.NewClient]; it neither connects nor closes the client. The worker calls it again when the
 // spec of the room has changed, and when the client has failed, on one goroutine for each room. The
-// context ends when the room is given up. An error or a panic of connect is reported to the
-// functions of [Worker.OnError], and connect is called again after a pause, of 5 s at first and 5
-// minutes at most.
+// context ends when the room is given up: connect should return then, and soon the worker goes on
+// without it. An error or a panic of connect is reported to the functions of [Worker.OnError], and
+// connect is called again after a pause, of 5 s at first and 5 minutes at most.
 //
 // NewWorker returns a *wechatws.OptionError for each option that is wrong, joined.
 func (f *Fleet) NewWorker(connect func(ctx context.Context, r *Room) (*wechatws.Client, error), options ...WorkerOption) (*Worker, error) {

@@ -35,7 +35,7 @@ func (m *Model) next(s State, emit emit) {
 		m.rule4Verify(s, w, emit)
 		m.rule5Open(s, w, emit)
 		m.rule6Release(s, w, emit)
-		m.rule6Reopen(s, w, emit)
+		m.rule6Settle(s, w, emit)
 		m.rule7Gone(s, w, emit)
 		m.rule7End(s, w, emit)
 		m.rule8Read(s, w, emit)

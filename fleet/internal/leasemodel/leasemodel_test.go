@@ -70,9 +70,9 @@ func TestProtocolIsSafe(t *testing.T) {
 			m := Model{World: c.world}
 			m.Symmetric = true
 			r := m.Explore(limit, c.kept...)
-			t.Logf("%d states, %d steps, the furthest state %d steps away", r.States, r.Steps, r.Depth)
 			require.Equal(t, Kept, r.Broken, "\n%s", text(r))
 			require.True(t, r.Full || r.States >= limit && limit < 5_000_000, "states were left out")
+			t.Logf("%d states, %d steps, the furthest state %d steps away", r.States, r.Steps, r.Depth)
 		})
 	}
 }

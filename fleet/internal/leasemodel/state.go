@@ -41,8 +41,7 @@ const (
 	Dead
 )
 
-// A Key is a session. (It has a key in each of several buckets: package sessionmodel
-// shows that it dies for good, and can be read to be dead, as if it had one.)
+// A Key is a session. (A real one has a key in each of several buckets.)
 type Key struct {
 	Life Life
 	Left uint8 // for at least how long the server keeps it

@@ -1,5 +1,7 @@
 package leasemodel
 
+import "github.com/wechatws/wechatws/fleet/internal/decision"
+
 // A Stream is the end of the shard's part of the inbound stream.
 type Stream struct {
 	Last  uint8 // the sequence of its last marker; 0: there is none
@@ -7,12 +9,15 @@ type Stream struct {
 	Fence uint8 // of the last message that there ever was
 }
 
-// rule4Mark publishes a marker by compare-and-set on the last one: after a claim, before the client is opened,
-// and before the room is handed over if the outcome of a publication is not known.
+// rule4Mark publishes a marker by compare-and-set on the last one: before the client is opened and before the room
+// is passed on, if one is needed, and before a message if there is none.
 func (m *Model) rule4Mark(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !m.Stream || m.NoFence || s.awaits(w, Mark, Publish) || me.Next == stale || me.Doubt ||
-		me.Phase != Claimed || me.Marked && !me.Unknown {
+	if !m.Stream || m.NoFence || s.awaits(w, Mark, Publish) || me.Next == stale || me.Doubt {
+		return
+	}
+	enters := me.Session && me.Phase == Claimed && m.shard(&s, w, true).Next() == decision.Enter
+	if !enters && (me.Phase != Open || me.Next != 0) {
 		return
 	}
 	if m.send(&s, w, Message{Kind: Mark, Of: s.session(w), Expect: me.Next, Fence: me.Fence}) {

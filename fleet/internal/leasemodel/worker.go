@@ -1,5 +1,35 @@
 package leasemodel
 
+import "github.com/wechatws/wechatws/fleet/internal/decision"
+
+// shard returns what a worker that has a session knows of the shard. Placement is left out: each worker may
+// want it, or not want it any more, at any time.
+func (m *Model) shard(s *State, w int, wanted bool) decision.Shard {
+	me := &s.Workers[w]
+	mine := me.View.By == s.session(w)
+	d := decision.Shard{Claim: decision.Valid, Mine: mine, Names: mine, Wanted: wanted, Stage: decision.Ready}
+	switch {
+	case mine:
+	case me.View.By == noHolder || me.Gone || m.UnknownIsDead:
+		d.Others = decision.Ended
+	default:
+		d.Others = decision.Unknown
+	}
+	switch {
+	case me.Phase == None:
+		d.Stage = decision.Outside
+	case m.Stream && !m.NoFence && decision.Marks(!me.Marked && !m.OpenUnmarked, me.Unknown && !m.HandOverUnknown):
+		d.Stage = decision.Unready
+	}
+	return d
+}
+
+// room returns what a worker that has a session knows of the room.
+func (m *Model) room(s *State, w int, here bool) decision.Room {
+	me := &s.Workers[w]
+	return decision.Room{Mine: me.View.By == s.session(w), Exists: true, Current: true, Held: me.Phase == Open, Here: here}
+}
+
 // begin starts a worker, or its next session after one that was lost. The first put of a session is one
 // action: a worker that receives no answer uses another session.
 func (m *Model) begin(s State, w int, emit emit) {
@@ -68,21 +98,11 @@ func (m *Model) rule2Write(s State, w int, emit emit) {
 	emit(Step{Rule: "2", Does: "writes to the room", Worker: w}, s)
 }
 
-// rule3Claim sends a claim by compare-and-set on the claim that the worker has seen: that of a free room,
-// or of a session that is gone. (If it has seen no claim, it expects that there is none.) Placement is
-// left out: each worker may want the room, or not want it any more, at any time.
+// rule3Claim sends a claim by compare-and-set on the claim that the worker has seen. (If it has seen no claim,
+// it expects that there is none.)
 func (m *Model) rule3Claim(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !me.Session || !m.leased(me.Lease) || s.awaits(w, Take, Free) {
-		return
-	}
-	by := me.View.By
-	switch {
-	case me.Phase == Released && by == s.session(w): // it claims the room again, with a new fence
-	case me.Phase == None && by == noHolder:
-	case me.Phase == None && me.Gone:
-	case me.Phase == None && m.UnknownIsDead && by != s.session(w):
-	default:
+	if !me.Session || !m.leased(me.Lease) || s.awaits(w, Take, Free) || m.shard(&s, w, true).Next() != decision.Take {
 		return
 	}
 	if m.send(&s, w, Message{Kind: Take, Of: s.session(w), Expect: me.View.Rev}) {
@@ -96,8 +116,7 @@ func (m *Model) rule3Claim(s State, w int, emit emit) {
 // watch is not in the model.
 func (m *Model) rule3Read(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	by := me.View.By
-	if !me.Session || by == noHolder || by == s.session(w) || me.Gone || s.Keys[by-1].Life != Dead {
+	if !me.Session || !m.shard(&s, w, true).Asks() || s.Keys[me.View.By-1].Life != Dead {
 		return
 	}
 	me.Gone = true
@@ -107,7 +126,8 @@ func (m *Model) rule3Read(s State, w int, emit emit) {
 // rule5Open opens the client.
 func (m *Model) rule5Open(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !me.Session || me.Phase != Claimed || !m.leased(me.Lease) || m.Stream && !m.NoFence && !m.OpenUnmarked && (!me.Marked || s.awaits(w, Mark)) {
+	if !me.Session || me.Phase != Claimed || !m.leased(me.Lease) || s.awaits(w, Mark) && !m.OpenUnmarked ||
+		m.shard(&s, w, true).Next() != decision.Rooms || m.room(&s, w, true).Next() != decision.Hold {
 		return
 	}
 	me.Phase = Open
@@ -119,7 +139,8 @@ func (m *Model) rule5Open(s State, w int, emit emit) {
 // waiting for the answer.
 func (m *Model) rule6Release(s State, w int, emit emit) {
 	me, other := &s.Workers[w], &s.Workers[1-w]
-	if !me.Session || s.awaits(w, Take, Free, Mark) || me.View.By != s.session(w) {
+	if !me.Session || s.awaits(w, Take, Free, Mark) || s.awaits(w, Publish) && !m.HandOverUnknown ||
+		m.shard(&s, w, false).Next() != decision.Rooms || !m.room(&s, w, false).Passes() {
 		return
 	}
 	switch {
@@ -139,15 +160,17 @@ func (m *Model) rule6Release(s State, w int, emit emit) {
 	}
 	release("sends a release of the room", noHolder)
 	lives := other.Session && s.Keys[s.session(1-w)-1].Life == Alive
-	if m.HandsOver && lives && (!m.Stream || me.Marked && (m.HandOverUnknown || !me.Unknown && !s.awaits(w, Publish))) {
+	if m.HandsOver && lives {
 		release("hands the room over", s.session(1-w))
 	}
 }
 
-// rule6Reopen is the mistake ReopenAfterRelease.
-func (m *Model) rule6Reopen(s State, w int, emit emit) {
+// rule6Settle reads the claim after a release without an answer. If it is another one, the worker sees it: that
+// is the same as the watch.
+func (m *Model) rule6Settle(s State, w int, emit emit) {
 	me := &s.Workers[w]
-	if !m.ReopenAfterRelease || !me.Session || me.Phase != Released || me.View.Rev != me.Fence || s.awaits(w, Free) {
+	if !me.Session || me.Phase != Released || me.View.Rev != s.Room.Rev || s.awaits(w, Free) ||
+		!m.ReopenAfterRelease && !decision.Settled(uint64(me.View.Rev), uint64(s.Room.Rev)) {
 		return
 	}
 	me.Phase = Claimed
@@ -239,13 +262,12 @@ func (m *Model) touch(s State, emit emit) {
 }
 
 // took is called when a worker knows that it has claimed the room: by the answer, or by the watch if the
-// answer was lost.
+// answer was lost. If it had the room before, it needs no other marker.
 func (m *Model) took(me *Worker, c Claim) {
 	if me.Phase == Open {
 		return
 	}
-	m.drop(me)
-	me.Phase, me.Fence, me.Next, me.Marked = Claimed, c.Rev, stale, c.Over
+	me.Phase, me.Fence, me.Next, me.Doubt, me.Marked = Claimed, c.Rev, stale, false, me.Marked || c.Over
 }
 
 // answer is the arrival of an answer at the worker.

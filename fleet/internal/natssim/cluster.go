@@ -30,6 +30,10 @@ type Cluster struct {
 	cutProcesses map[link]bool
 	killed       map[string]bool // processes
 	faults       Faults
+	slow         map[string]time.Duration // by subject, see SlowCommits
+	inProcess    map[string]bool          // subjects
+	hidden       map[string][]string      // subjects, by process
+	onRead       func(process, subject string) time.Duration
 	onStore      func(Stored)
 }
 
@@ -77,7 +81,7 @@ type path struct {
 func New(seed uint64, servers int) *Cluster {
 	c := &Cluster{
 		rand: rand.New(rand.NewPCG(seed, 0)), last: map[path]time.Time{}, streams: map[string]*stream{},
-		cuts: map[[2]*node]bool{}, cutProcesses: map[link]bool{}, killed: map[string]bool{},
+		cuts: map[[2]*node]bool{}, cutProcesses: map[link]bool{}, killed: map[string]bool{}, slow: map[string]time.Duration{}, inProcess: map[string]bool{}, hidden: map[string][]string{},
 	}
 	for i := range servers {
 		c.nodes = append(c.nodes, &node{number: i, name: fmt.Sprint("n", i+1), host: fmt.Sprint("10.0.0.", i+1), up: true})

@@ -18,6 +18,7 @@ var errNoConsumer = apiError(404, jetstream.JSErrCodeConsumerNotFound, "consumer
 type consumer struct {
 	s       *stream
 	name    string
+	process string // that has created it
 	cfg     jetstream.ConsumerConfig
 	created time.Time
 	on      *node
@@ -63,21 +64,21 @@ func (c *Cluster) createConsumer(streamName, rest string, p publication) {
 		c.after(c.meta.leader, n, c.hop(), func() {
 			if n.up && c.streams[streamName] == s {
 				name, _, _ := strings.Cut(rest, ".")
-				c.answer(n, p, s.makeConsumer(n, name, p.data))
+				c.answer(n, p, s.makeConsumer(n, name, p))
 			}
 		})
 		return nil
 	})
 }
 
-func (s *stream) makeConsumer(n *node, name string, request []byte) any {
+func (s *stream) makeConsumer(n *node, name string, p publication) any {
 	var r struct {
 		Config jetstream.ConsumerConfig `json:"config"`
 	}
-	if err := json.Unmarshal(request, &r); err != nil {
+	if err := json.Unmarshal(p.data, &r); err != nil {
 		return refused(apiError(400, 10025, "invalid JSON: "+err.Error()))
 	}
-	k := &consumer{s: s, name: name, cfg: r.Config, created: time.Now().UTC(), on: n, next: 1, active: time.Now(), beat: time.Now()}
+	k := &consumer{s: s, name: name, process: p.process, cfg: r.Config, created: time.Now().UTC(), on: n, next: 1, active: time.Now(), beat: time.Now()}
 	k.cfg.Name = name
 	if k.cfg.AckPolicy != jetstream.AckNonePolicy {
 		panic("natssim: there are no consumers with acknowledgements")
@@ -173,8 +174,23 @@ func (k *consumer) pull(p publication) any {
 	return nil
 }
 
-// find returns the next message, or nil.
+// find returns the next message that is not hidden, or nil.
 func (k *consumer) find() *message {
+	m := k.following()
+	for ; m != nil && k.hides(m); m = k.following() {
+		k.step(m)
+	}
+	return m
+}
+
+// hides reports whether a message is hidden from the process that has created the consumer.
+func (k *consumer) hides(m *message) bool {
+	hidden := k.s.c.hidden[k.process]
+	return len(hidden) > 0 && matchesAny(hidden, m.subject)
+}
+
+// following returns the next message, or nil.
+func (k *consumer) following() *message {
 	st := k.s.replicas[k.on]
 	for len(k.last) > 0 {
 		if m := st.bySeq(k.last[0]); m != nil {
@@ -189,14 +205,13 @@ func (k *consumer) find() *message {
 	return m
 }
 
-// step moves behind a message that find has returned.
+// step moves behind a message that following has returned.
 func (k *consumer) step(m *message) {
 	if len(k.last) > 0 {
 		k.last = k.last[1:]
 	} else {
 		k.next = m.seq + 1
 	}
-	k.delivered++
 }
 
 // pending returns how many messages are not delivered.
@@ -290,6 +305,7 @@ func (k *consumer) forgetUnheard() {
 func (k *consumer) deliver(subject string, m *message) {
 	pending := k.pending() - 1
 	k.step(m)
+	k.delivered++
 	k.active = time.Now()
 	k.s.c.publish(publication{from: k.on, subject: subject, shown: m.subject, reply: k.ackSubject(m, pending), header: m.header, data: m.data})
 }

@@ -27,6 +27,30 @@ func (c *Cluster) CutProcess(process string, server int) {
 	c.cutProcesses[link{process, c.nodes[server]}] = true
 }
 
+// SlowCommits makes messages with a subject, which may have wildcards, be stored only after d. Until then a
+// server refuses others with the subject, as a real one does while one with a condition is in process.
+func (c *Cluster) SlowCommits(subject string, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow[subject] = d
+}
+
+// Hide makes consumers that a process creates not show it messages with a subject, which may have wildcards:
+// they are late.
+func (c *Cluster) Hide(process, subject string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hidden[process] = append(c.hidden[process], subject)
+}
+
+// OnRead calls fn, with the cluster locked, before a leader reads the last message of a subject for a process.
+// If fn returns a duration, the leader waits for so long and calls it again.
+func (c *Cluster) OnRead(fn func(process, subject string) (wait time.Duration)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onRead = fn
+}
+
 // Heal ends all cuts.
 func (c *Cluster) Heal() {
 	c.mu.Lock()

@@ -38,6 +38,12 @@ func (s *stream) get(l *node, p publication) any {
 	if json.Unmarshal(p.data, &r) != nil {
 		return map[string]any{"error": apiError(400, 10025, "invalid JSON")}
 	}
+	if s.c.onRead != nil && r.LastFor != "" {
+		if wait := s.c.onRead(p.process, r.LastFor); wait > 0 {
+			s.c.schedule(wait, func() { s.c.answer(l, p, s.get(l, p)) })
+			return nil
+		}
+	}
 	m := r.find(s.replicas[l])
 	if m == nil {
 		return map[string]any{"error": notFound}

@@ -148,11 +148,28 @@ func apiError(code int, errCode jetstream.ErrorCode, description string) *jetstr
 // take stores a publication at the leader, and returns the answer. Without a majority the answer comes
 // when there is one again, or never.
 func (s *stream) take(l *node, p publication) any {
-	s.group.commit(l, func() {
-		ack := pubAck{Stream: s.cfg.Name}
-		ack.Seq, ack.Duplicate, ack.Error = s.tryTake(p)
-		s.c.answer(l, p, ack)
-	})
+	commit := func() {
+		s.group.commit(l, func() {
+			ack := pubAck{Stream: s.cfg.Name}
+			ack.Seq, ack.Duplicate, ack.Error = s.tryTake(p)
+			s.c.answer(l, p, ack)
+		})
+	}
+	for subject, d := range s.c.slow {
+		switch {
+		case d == 0 || !matches(subject, p.subject):
+		case s.c.inProcess[p.subject]:
+			return pubAck{Stream: s.cfg.Name, Error: apiError(400, jetstream.JSErrCodeStreamWrongLastSequenceConstant, "wrong last sequence")}
+		default:
+			s.c.inProcess[p.subject] = true
+			s.c.schedule(d, func() {
+				delete(s.c.inProcess, p.subject)
+				commit()
+			})
+			return nil
+		}
+	}
+	commit()
 	return nil
 }
 

@@ -27,6 +27,8 @@ type room struct {
 	by    string       // the worker that has
 	wrote time.Time
 
+	removed time.Time // zero: it has not been
+
 	said    int   // messages that the backend has sent
 	stored  []int // of these, in the order in which NATS has stored them
 	at      []time.Time
@@ -226,7 +228,7 @@ func (a *account) open() (list []string) {
 		}
 		for n := range r.sent {
 			_, brief := r.brief[n+1]
-			if r.accepted[n+1] && !brief && !slices.Contains(r.written, n+1) {
+			if r.accepted[n+1] && !brief && r.removed.IsZero() && !slices.Contains(r.written, n+1) {
 				list = append(list, fmt.Sprintf("%s: message %d of %d is not delivered", name, n+1, r.sent))
 				break
 			}

@@ -67,7 +67,7 @@ func (a *account) silent(longest time.Duration) (rooms []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, name := range a.names {
-		if r := a.rooms[name]; time.Since(r.wrote) > longest {
+		if r := a.rooms[name]; r.removed.IsZero() && time.Since(r.wrote) > longest {
 			rooms = append(rooms, fmt.Sprintf("%s (for %v)", name, time.Since(r.wrote).Round(time.Millisecond)))
 		}
 	}

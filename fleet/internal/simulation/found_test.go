@@ -16,8 +16,7 @@ import (
 	"github.com/wechatws/wechatws/fleet/internal/natssim"
 )
 
-// The tests in this file are of faults that the fleet once had. The mutants in fleet.txt of
-// internal/mutants put them back.
+// The tests in this file are of faults that the fleet once had. TestFaultsAreFound puts them back.
 
 // A server that is cut from the others is left by workers, senders and handlers, while it is cut.
 func TestAServerThatIsCutFromTheOthersIsLeft(t *testing.T) {
@@ -201,6 +200,24 @@ func (w *world) speak(d time.Duration) {
 	assert.NotEqual(w, before, w.account.sums(), "nothing has happened")
 }
 
+// A request whose answer is lost is sent again.
+func TestAnAnswerIsLost(t *testing.T) {
+	virtual(t, 6, 3, 1, func(w *world) {
+		lost := func(call func(ctx context.Context) error) {
+			w.Helper()
+			ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+			defer cancel()
+			began := time.Now()
+			w.cluster.SetFaults(natssim.Faults{LoseAnswer: 1000})
+			time.AfterFunc(time.Second, func() { w.cluster.SetFaults(natssim.Faults{}) })
+			require.NoError(w, call(ctx))
+			assert.Less(w, time.Since(began), 5*time.Second)
+		}
+		lost(func(ctx context.Context) error { _, err := w.admin.fleet.Control().Get(ctx, "r0"); return err })
+		lost(func(ctx context.Context) error { return w.admin.fleet.Send(ctx, "r0", wechatws.Text("hello")) })
+	})
+}
+
 // What a call has written is seen by the next one, however far replicas are behind their leaders.
 func TestWhatIsWrittenIsSeen(t *testing.T) {
 	virtual(t, 6, 3, 0, func(w *world) {
@@ -208,12 +225,21 @@ func TestWhatIsWrittenIsSeen(t *testing.T) {
 		control, ctx := w.admin.fleet.Control(), w.Context()
 		for i := range 20 {
 			spec := fleet.Spec{ID: fmt.Sprint("seen", i), Endpoint: w.backend.endpoint("seen")}
+			seen := func() {
+				s, err := control.Get(ctx, spec.ID)
+				require.NoError(w, err)
+				require.Equal(w, spec.Endpoint, s.Endpoint)
+			}
 			require.NoError(w, control.Add(ctx, spec))
+			seen()
 			require.NoError(w, w.admin.fleet.Send(ctx, spec.ID, wechatws.Text("hello")))
 			spec.Endpoint += "&other"
 			require.NoError(w, control.Update(ctx, spec))
+			seen()
 			_, err := control.Remove(ctx, spec.ID)
 			require.NoError(w, err)
+			_, err = control.Get(ctx, spec.ID)
+			require.ErrorIs(w, err, fleet.ErrNoRoom)
 			require.ErrorIs(w, w.admin.fleet.Send(ctx, spec.ID, wechatws.Text("hello")), fleet.ErrNoRoom)
 		}
 	})

@@ -28,6 +28,7 @@ type process struct {
 	errs   chan error       // of OnError
 	again  func(p *process) // starts what the process does in another one
 	gone   bool
+	making func(room string) // called before a client is made, if it is not nil
 
 	killed atomic.Bool
 	cancel context.CancelFunc
@@ -81,6 +82,9 @@ func (p *process) work(options ...fleet.WorkerOption) *process {
 	p.w.Helper()
 	var err error
 	p.worker, err = p.fleet.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		if p.making != nil {
+			p.making(r.ID)
+		}
 		url := fmt.Sprint(r.Endpoint, "&fence=", r.Fence, "&worker=", p.name)
 		return r.NewClient(url, wechatws.WithNetDial(p.dial), wechatws.WithQueue(1000, maxQueued, wechatws.QueueFail),
 			wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Second, First: 10 * time.Millisecond, Message: words{Type: beat}}))

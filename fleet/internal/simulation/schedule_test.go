@@ -43,6 +43,10 @@ func newSchedule(seed uint64) *schedule {
 		at := s.upTo(faulty)
 		kinds[s.rand.IntN(len(kinds))](s, at)
 	}
+	for range 8 {
+		at := s.upTo(faulty)
+		changes[s.rand.IntN(len(changes))](s, at)
+	}
 	slices.SortStableFunc(s.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 	return s
 }
@@ -245,10 +249,14 @@ func (w *world) simulate(s *schedule) {
 	w.cluster.Heal()
 	w.starting.Wait()
 	w.held(recovery)
+	w.within(rereading, "rooms are held as the controller has made them", w.outdated)
 	stop()
 	time.Sleep(3 * time.Second) // what the workers have received is stored
 	w.settled(recovery)
 }
+
+// rereading is how long it may take until a change is known whose notification was lost.
+const rereading = time.Minute + 15*time.Second
 
 // recovery is how long it may take after the last fault until everything is as it should be.
 const recovery = 3*lease + 15*time.Second

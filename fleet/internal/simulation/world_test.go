@@ -125,7 +125,7 @@ func (w *world) traffic(p *process) (stop func()) {
 	every := func(d time.Duration, do func(i int, room string)) {
 		defer func() { ended <- struct{}{} }()
 		for i := 0; ctx.Err() == nil; i++ {
-			do(i, w.account.names[i%len(w.account.names)])
+			do(i, w.account.there(i))
 			time.Sleep(d)
 		}
 	}
