@@ -91,7 +91,7 @@ var rooms = []struct{ room, imports string }{
 	{"examples/backends/...", "public modules examples/backends/internal/backend"},
 	{"examples/...", "public modules examples/recipes/internal/..."},
 	{"metrics/wsprom/example", "public modules"},
-	{"internal/browsertest/...", "public modules"},
+	{"internal/browsertest/...", "public modules internal/browsertest/chromium"},
 	{"bench", "public modules"},
 
 	// The command. doctor reads frames below messages, which users do not see.

@@ -400,6 +400,7 @@ func TestDisconnectDuringSetup(t *testing.T) {
 		})
 		c.connect()
 		require.Equal(t, 3*time.Second, w.since())
+		<-w.srv.Conns()[0].Done()
 		code, _ := w.srv.Conns()[0].CloseCode()
 		require.Equal(t, 4000, code)
 		dial := (*wechatws.DialError)(nil)

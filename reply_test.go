@@ -160,6 +160,7 @@ func TestRepliesGoBeforeTheQueue(t *testing.T) {
 		w.sleep(0)
 		time.AfterFunc(500*time.Millisecond, conn.ResumeReading)
 		c.close()
+		<-conn.Done()
 		assert.Len(t, received(conn), 20+600)
 		code, _ := conn.CloseCode()
 		assert.Equal(t, 1000, code)

@@ -171,7 +171,8 @@ func (c *Conn) Receive(ctx context.Context) (Message, error) {
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // CloseCode returns the code and the reason in the client's close frame, and 1006 if
-// there was none.
+// there was none. The client may have the answer to its close frame before CloseCode
+// returns the code: wait for [Conn.Done] first.
 func (c *Conn) CloseCode() (code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

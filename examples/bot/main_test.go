@@ -146,6 +146,7 @@ func TestStopsWhenItIsTold(t *testing.T) {
 	}()
 	fast := wechatws.WithHeartbeat(wechatws.Heartbeat{Interval: time.Millisecond})
 	require.NoError(t, run(ctx, backend.URL(), liveroom.Identity{RoomID: liveroom.Str("1"), Name: "bot"}, fast))
+	<-backend.Server().Conns()[0].Done()
 	code, _ := backend.Server().Conns()[0].CloseCode()
 	require.Equal(t, 1001, code)
 	require.Error(t, run(t.Context(), "no url", liveroom.Identity{}))

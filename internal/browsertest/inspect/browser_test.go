@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/wechatws/wechatws/internal/browsertest/chromium"
 )
 
 var screenshots = flag.String("screenshots", "", "write pictures of the page into this `directory`")
@@ -69,8 +69,8 @@ var counted = () => Object.fromEntries([...document.querySelectorAll(".chip")].m
 	[c.lastElementChild.textContent, Number(c.firstElementChild.textContent.replace(/,/g, ""))]));
 `
 
-func openPage(t *testing.T, chromium, url string, d device) *browser {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium))
+func openPage(t *testing.T, path, url string, d device) *browser {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium does not start as root with it
 	}
@@ -85,7 +85,7 @@ func openPage(t *testing.T, chromium, url string, d device) *browser {
 	b := &browser{t: t, ctx: ctx, device: d}
 	// Neither with a deadline: the browser that this starts ends with its context.
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
-		t.Fatalf("starting %s: %v", chromium, err)
+		t.Fatalf("starting %s: %v", path, err)
 	}
 	emulate := []chromedp.EmulateViewportOption{chromedp.EmulateScale(d.scale)}
 	if d.mobile {
@@ -97,7 +97,7 @@ func openPage(t *testing.T, chromium, url string, d device) *browser {
 		chromedp.Navigate(url),
 		chromedp.Evaluate[chromedp.Void](helpers))
 	if err != nil {
-		t.Fatalf("opening %s in %s: %v", url, chromium, err)
+		t.Fatalf("opening %s in %s: %v", url, path, err)
 	}
 	return b
 }
@@ -207,7 +207,7 @@ func (b *browser) filter(text string) {
 	b.t.Helper()
 	b.run(`id("q").value = ""; id("q").dispatchEvent(new Event("input"))`)
 	b.do("filtering", chromedp.SendKeys(chromedp.ID("q"), text))
-	b.waitFor("the filter is written", fmt.Sprintf(`id("q").value === %s`, quote(text)))
+	b.waitFor("the filter is written", fmt.Sprintf(`id("q").value === %s`, chromium.Quote(text)))
 }
 
 // drawn waits for two frames: what was asked for has been drawn then.
@@ -260,24 +260,4 @@ func (b *browser) picture(name string) {
 	if err := os.WriteFile(filepath.Join(*screenshots, "inspect-"+name+".png"), png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-func quote(s string) string {
-	quoted, _ := json.Marshal(s) // a string always has JSON
-	return string(quoted)
-}
-
-func findChromium(t *testing.T) string {
-	names := []string{"chromium", "chromium-browser", "google-chrome"}
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const install = "install one, on Debian with: apt-get install chromium"
-	if os.Getenv("CI") != "" {
-		t.Fatalf("none of %s is in PATH; %s", strings.Join(names, ", "), install)
-	}
-	t.Skipf("no browser to test the page in: none of %s is in PATH; %s", strings.Join(names, ", "), install)
-	return ""
 }

@@ -25,6 +25,7 @@ type fleet struct {
 	page    *inspect.Page
 	clients map[string]*wechatws.Client // by name
 	servers map[string]*wstest.Server
+	opened  sync.Map     // clients of "closing" that were opened, by query
 	watched atomic.Int64 // streams that are open
 	started time.Time
 	done    chan struct{}
@@ -45,7 +46,7 @@ var regions = []region{
 	{"restarting", 17 * time.Millisecond, 120}, // goes away for half a minute now and then
 	{"outage", time.Millisecond, 70},           // refuses connections
 	{"unstable", 61 * time.Millisecond, 8},     // drops them again and again
-	{"closing", time.Millisecond, 4},           // closes them with a reason, once
+	{"closing", time.Millisecond, 4},           // closes them, once
 	{"forbidden", time.Millisecond, 2},
 	{"offline", time.Millisecond, 3}, // has no network
 	{"idle", time.Millisecond, 2},    // is not connected at all
@@ -96,9 +97,9 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 	case "offline":
 		options = append(options, wechatws.WithNetworkMonitor(noNetwork{}))
 	case "closing":
-		options = append(options, wechatws.WithNetDial(failsOnce(server.DialContext)))
+		options = append(options, wechatws.WithNetDial(f.failsAfterOpen(number, server.DialContext)))
 	}
-	client, err := wechatws.New(fmt.Sprintf("%s/?client=%d", server.URL(), number), options...)
+	client, err := wechatws.New(server.URL()+"/?"+query(number), options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,16 +126,19 @@ func (f *fleet) start(t *testing.T, number int, home region) {
 	}
 }
 
-// failsOnce has the second dial fail, with a text that a page must not take for HTML.
-func failsOnce(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	var dials atomic.Int32
+// failsAfterOpen has the first dial after each open connection fail, with a text that a page
+// must not take for HTML. However slowly a client was opened, that is its last error.
+func (f *fleet) failsAfterOpen(number int, dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if dials.Add(1) == 2 {
+		if _, opened := f.opened.LoadAndDelete(query(number)); opened {
 			return nil, errors.New(evil)
 		}
 		return dial(ctx, network, addr)
 	}
 }
+
+// query is what the requests of a client are known by.
+func query(number int) string { return fmt.Sprintf("client=%d", number) }
 
 // restart has a server go away for half a minute, again and again.
 func (f *fleet) restart(server *wstest.Server) {
@@ -156,10 +160,11 @@ func (f *fleet) restart(server *wstest.Server) {
 // serve is what a server does with a connection: it answers heartbeats late or early,
 // and has something to say now and then.
 func (f *fleet) serve(region string) func(*wstest.Conn) {
-	var closed sync.Map // the clients that were, by the query of their requests
+	var closed sync.Map // the clients that were, by query
 	return func(c *wstest.Conn) {
 		pace := time.Duration(rand.ExpFloat64()*float64(2*time.Second)) + 150*time.Millisecond
 		if region == "closing" {
+			f.opened.Store(c.Request().URL.RawQuery, true)
 			if _, again := closed.LoadOrStore(c.Request().URL.RawQuery, true); !again {
 				wait(f.done, c, time.Second)
 				_ = c.Close(4001, "")

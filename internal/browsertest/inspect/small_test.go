@@ -14,6 +14,7 @@ import (
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/inspect"
+	"github.com/wechatws/wechatws/internal/browsertest/chromium"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -36,12 +37,12 @@ func oneClient(t *testing.T, options ...inspect.Option) (*inspect.Page, *wechatw
 
 // Where reconnecting is not allowed there is nothing to press.
 func TestNoButtonWithoutLeave(t *testing.T) {
-	chromium := findChromium(t)
+	path := chromium.Find(t)
 	page, _ := oneClient(t)
 	site := serve(t, page, "127.0.0.1:0")
 	for _, d := range devices {
 		t.Run(d.name, func(t *testing.T) {
-			b := openPage(t, chromium, "http://"+site.Addr+"/debug/wechatws/", d)
+			b := openPage(t, path, "http://"+site.Addr+"/debug/wechatws/", d)
 			b.waitFor("the client", `shown().length === 1 && shown()[0].state === "open"`)
 			b.do("opening it", chromedp.Click(chromedp.CSS(`#rows .who`)))
 			b.waitFor("it is open", `id("one").open && id("d-name").textContent === "shop"`)
@@ -56,7 +57,7 @@ func TestNoButtonWithoutLeave(t *testing.T) {
 
 // Another web site tries to press the button, in the browser of somebody who may.
 func TestAnotherSiteCannotReconnect(t *testing.T) {
-	chromium := findChromium(t)
+	path := chromium.Find(t)
 	page, client := oneClient(t, inspect.WithReconnect())
 	var mu sync.Mutex
 	answers := map[string]int{} // to reconnect, by where it came from
@@ -76,10 +77,10 @@ func TestAnotherSiteCannotReconnect(t *testing.T) {
 	_, evilPort, _ := net.SplitHostPort(evil.Addr)
 	target := "http://" + site.Addr + "/debug/wechatws/?reconnect=1"
 	for from, host := range map[string]string{"same-site": "127.0.0.1", "cross-site": "localhost"} {
-		b := openPage(t, chromium, "http://"+net.JoinHostPort(host, evilPort)+"/debug/wechatws/", devices[1])
-		b.run(fmt.Sprintf(`window.done = false; fetch(%s, { method: "POST", mode: "no-cors" }).catch(() => {}).finally(() => { done = true; })`, quote(target)))
+		b := openPage(t, path, "http://"+net.JoinHostPort(host, evilPort)+"/debug/wechatws/", devices[1])
+		b.run(fmt.Sprintf(`window.done = false; fetch(%s, { method: "POST", mode: "no-cors" }).catch(() => {}).finally(() => { done = true; })`, chromium.Quote(target)))
 		b.waitFor("it was asked for", `done`)
-		b.run(fmt.Sprintf(`document.body.append(Object.assign(document.createElement("form"), { method: "post", action: %s })); document.forms[0].submit()`, quote(target)))
+		b.run(fmt.Sprintf(`document.body.append(Object.assign(document.createElement("form"), { method: "post", action: %s })); document.forms[0].submit()`, chromium.Quote(target)))
 		b.waitFor("it was refused", `document.body.textContent.includes("this is not for other web sites")`)
 		b.do("and read", chromedp.Navigate(target))
 		mu.Lock()
@@ -130,7 +131,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // A page for several processes: a column says where, and only the clients of this one
 // have a button.
 func TestRowsFromElsewhere(t *testing.T) {
-	chromium := findChromium(t)
+	path := chromium.Find(t)
 	page, _ := oneClient(t, inspect.WithReconnect())
 	began := time.Now()
 	var rows []inspect.Row
@@ -145,7 +146,7 @@ func TestRowsFromElsewhere(t *testing.T) {
 	between := []device{{name: "tablet", width: 820, height: 1180, scale: 1}, {name: "narrow", width: 901, height: 800, scale: 1}, {name: "laptop", width: 1279, height: 800, scale: 1}}
 	for _, d := range append(between, devices...) {
 		t.Run(d.name, func(t *testing.T) {
-			b := openPage(t, chromium, "http://"+site.Addr+"/debug/wechatws/", d)
+			b := openPage(t, path, "http://"+site.Addr+"/debug/wechatws/", d)
 			b.waitFor("all of them", `counted().all === 41`)
 			b.fits()
 			b.sortBy("where")

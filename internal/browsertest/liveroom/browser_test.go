@@ -34,6 +34,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/wechatws/wechatws/internal/browsertest/chromium"
 )
 
 var screenshots = flag.String("screenshots", "", "write pictures of the page into this `directory`")
@@ -59,14 +61,14 @@ var devices = []device{
 }
 
 func TestPage(t *testing.T) {
-	chromium := findChromium(t)
+	path := chromium.Find(t)
 	demo := buildDemo(t)
 	for _, d := range devices {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			url, end := startDemo(t, demo)
 			between := newLink(t, url)
-			b := openPage(t, chromium, between.url, d)
+			b := openPage(t, path, between.url, d)
 
 			b.waitFor("the bot is in the room", there)
 			b.do("giving a name", chromedp.Clear(chromedp.ID("comment-name")), chromedp.SendKeys(chromedp.ID("comment-name"), b.me()))
@@ -252,8 +254,8 @@ var said = () => [...id("comments").children].map(c => ({
 var me = %q;
 `
 
-func openPage(t *testing.T, chromium, url string, d device) *browser {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.Flag("accept-lang", d.languages))
+func openPage(t *testing.T, path, url string, d device) *browser {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("accept-lang", d.languages))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium does not start as root with it
 	}
@@ -268,7 +270,7 @@ func openPage(t *testing.T, chromium, url string, d device) *browser {
 	b := &browser{t: t, ctx: ctx, device: d, heard: &heard{}}
 	// Neither with a deadline: the browser that this starts ends with its context.
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
-		t.Fatalf("starting %s: %v", chromium, err)
+		t.Fatalf("starting %s: %v", path, err)
 	}
 	emulate := []chromedp.EmulateViewportOption{chromedp.EmulateScale(2)}
 	if d.mobile {
@@ -279,7 +281,7 @@ func openPage(t *testing.T, chromium, url string, d device) *browser {
 		chromedp.Navigate(url),
 		chromedp.Evaluate[chromedp.Void](fmt.Sprintf(helpers, b.me())))
 	if err != nil {
-		t.Fatalf("opening %s in %s: %v", url, chromium, err)
+		t.Fatalf("opening %s in %s: %v", url, path, err)
 	}
 	return b
 }
@@ -373,14 +375,14 @@ func (b *browser) say(text string) {
 		b.do("pressing enter", chromedp.SendKeys(chromedp.ID("comment-text"), kb.Enter))
 	}
 	b.texts = append(b.texts, text)
-	b.waitFor("the comment appears", fmt.Sprintf(`said().some(c => c.name === me && c.text === %s)`, quote(text)))
+	b.waitFor("the comment appears", fmt.Sprintf(`said().some(c => c.name === me && c.text === %s)`, chromium.Quote(text)))
 	b.waitFor("the input is empty for the next one", `id("comment-text").value === ""`)
 }
 
 // count is how many times this visitor's comment is there.
 func (b *browser) count(text string) int {
 	b.t.Helper()
-	return evaluate[int](b, fmt.Sprintf(`said().filter(c => c.name === me && c.text === %s).length`, quote(text)))
+	return evaluate[int](b, fmt.Sprintf(`said().filter(c => c.name === me && c.text === %s).length`, chromium.Quote(text)))
 }
 
 // watchState notes each state and countdown from now on: a wait can be shorter than
@@ -441,26 +443,6 @@ func (b *browser) picture(scheme string) {
 	if err := os.WriteFile(filepath.Join(*screenshots, b.device.name+"-"+scheme+".png"), png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-func quote(s string) string {
-	quoted, _ := json.Marshal(s) // a string always has JSON
-	return string(quoted)
-}
-
-func findChromium(t *testing.T) string {
-	names := []string{"chromium", "chromium-browser", "google-chrome"}
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const install = "install one, on Debian with: apt-get install chromium"
-	if os.Getenv("CI") != "" {
-		t.Fatalf("none of %s is in PATH; %s", strings.Join(names, ", "), install)
-	}
-	t.Skipf("no browser to test the page in: none of %s is in PATH; %s", strings.Join(names, ", "), install)
-	return ""
 }
 
 // buildDemo builds the demo as a user does, from the root of the repository.
