@@ -102,7 +102,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	registry.MustRegister(fleetprom.New(w))
+	registry.MustRegister(fleetprom.New(w), fleetprom.NewStorage(f)) // with hundreds of workers, NewStorage in one of them is enough
 	page.AddRows(f.Rows())
 	h.worker.Store(w)
 	s.log.Info("worker", "name", w.Name(), "listen", s.listen)
