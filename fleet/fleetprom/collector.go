@@ -98,7 +98,7 @@ var workerFamilies = []family[fleet.WorkerStats]{
 	{"over_budget_messages_total", "Messages from rooms that were dropped, since the room had sent more than its budget.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.OverBudget) }},
 	{"delivered_messages_total", "Messages to rooms that were delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Out) }},
 	{"expired_messages_total", "Messages to rooms that had expired before they could be delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Expired) }},
-	{"undeliverable_messages_total", "Messages to rooms that no client can write, and that were removed.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
+	{"undeliverable_messages_total", "Messages to rooms that no client can write.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
 	{"errors_total", "Errors about rooms that were reported to the functions of OnError.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Errors) }},
 }
 

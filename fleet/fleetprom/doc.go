@@ -54,7 +54,7 @@
 //	wechatws_fleet_lease_remaining_seconds < 4
 //	# rooms change hands all the time; with "for: 15m"
 //	sum(rate(wechatws_fleet_rooms_taken_total[5m])) > 1
-//	# messages to rooms are dropped because no client can write them
+//	# messages to rooms that no client can write: fleetctl dead
 //	rate(wechatws_fleet_undeliverable_messages_total[5m]) > 0
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
