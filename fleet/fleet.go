@@ -170,21 +170,24 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
 		AllowRollup: true,
-	}, bound{"WithMaxIn", f.cfg.maxIn, f.standard(defaultMaxIn), jetstream.DiscardOld})
+	}, bound{"WithMaxIn", f.cfg.maxIn, f.standard(defaultMaxIn), jetstream.DiscardOld, "WithKeepIn", f.cfg.keepIn})
 	if err != nil {
 		return err
 	}
+	keepOut := cmp.Or(f.cfg.keepOut, defaultKeepOut)
 	f.out, err = f.stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-out",
 		Description: "messages to rooms that are not written yet: out.<shard>.<room>",
 		Subjects:    []string{f.name + ".out.*.*"},
+		MaxAge:      keepOut,
+		Duplicates:  min(2*time.Minute, keepOut),
 		AllowMsgTTL: true,
 		RePublish: &jetstream.RePublish{
 			Source:      f.name + ".out.*.*",
 			Destination: f.name + ".shard.{{wildcard(1)}}.out.{{wildcard(2)}}",
 			HeadersOnly: true,
 		},
-	}, bound{"WithMaxOut", f.cfg.maxOut, f.standard(defaultMaxOut), jetstream.DiscardNew})
+	}, bound{"WithMaxOut", f.cfg.maxOut, f.standard(defaultMaxOut), jetstream.DiscardNew, "WithKeepOut", f.cfg.keepOut})
 	return err
 }
 
@@ -251,12 +254,8 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		return nil, err
 	}
 	is := s.CachedInfo().Config
-	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
-		if err := mustBe("WithKeepIn", f.cfg.keepIn, is.MaxAge); err != nil {
-			return nil, err
-		}
-	}
-	return s, mustBe(b.option, b.asked, is.MaxBytes)
+	// Of in, it may have been changed since the settings were written.
+	return s, cmp.Or(mustBe(b.ageOption, b.askedAge, is.MaxAge), mustBe(b.option, b.asked, is.MaxBytes))
 }
 
 // settle reads the settings of the fleet, or creates them, and compares them with those of this process.
