@@ -70,7 +70,7 @@ func (t *tenure) take(s *shard) {
 		h = s.claim.hold
 	}
 	next := s.claim.next(h)
-	maps.DeleteFunc(next.Apart, func(_ string, apart hold) bool { return t.gone[apart.Session] })
+	maps.DeleteFunc(next.Apart, func(_ string, apart hold) bool { return t.ended(apart.Session) })
 	rev := s.claim.rev
 	s.force = true // what the former holder has sent to the stream may still be under way
 	t.begin(s, &s.busy, func() func() {

@@ -37,18 +37,17 @@ func (f *Fleet) read(ctx context.Context, least uint64, keys ...string) (entries
 		return nil, 0, err
 	}
 	for began := time.Now(); ; pause(ctx, inProcessFor) {
-		entries, at, err = f.readOnce(ctx, request, len(prefix))
-		switch {
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil: // the answer is lost
-		case err != nil, at >= least, time.Since(began) > publishing:
+		err = answered(ctx, func(ctx context.Context) error {
+			entries, at, err = f.readOnce(ctx, request, len(prefix))
+			return err
+		})
+		if err != nil || at >= least || time.Since(began) > publishing {
 			return entries, at, err
 		}
 	}
 }
 
 func (f *Fleet) readOnce(ctx context.Context, request []byte, prefix int) (entries []*entry, at uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, publishing)
-	defer cancel()
 	inbox, answer := f.nc.NewInbox(), make(chan *nats.Msg, readAtMost+1)
 	sub, err := f.nc.ChanSubscribe(inbox, answer)
 	if err != nil {

@@ -50,7 +50,14 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.fromLeader(ctx, f.api("STREAM.MSG.GET."+stream), request)
+	var m *nats.Msg
+	err = answered(ctx, func(ctx context.Context) (err error) {
+		began := time.Now()
+		if m, err = f.nc.RequestWithContext(ctx, f.api("STREAM.MSG.GET."+stream), request); errors.Is(err, context.DeadlineExceeded) {
+			_ = f.reached(began, err)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +82,16 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 	return answer.Message, nil
 }
 
-// fromLeader sends a request that only the leader of a stream answers, again and again until there is an answer: one
-// that was lost with a connection never comes.
-func (f *Fleet) fromLeader(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
-	for {
-		began := time.Now()
+// answered calls request again and again until there is an answer: one that was lost with a connection never
+// comes. The connection that comes after that one is waited for, until ctx ends.
+func answered(ctx context.Context, request func(ctx context.Context) error) error {
+	for lost := false; ; pause(ctx, inProcessFor) {
 		once, cancel := context.WithTimeout(ctx, publishing)
-		m, err := f.nc.RequestWithContext(once, subject, request)
+		err := request(once)
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			return m, err
+		lost = lost || errors.Is(err, context.DeadlineExceeded)
+		if ctx.Err() != nil || !lost || !temporary(err) {
+			return err
 		}
-		_ = f.reached(began, err)
 	}
 }

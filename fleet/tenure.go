@@ -132,6 +132,7 @@ func (t *tenure) run() (drained bool) {
 		case <-sweep.C:
 			t.sweep()
 			t.spread()
+			t.forget()
 		case <-turns:
 			t.handOver()
 		case <-t.s.over:
@@ -188,7 +189,7 @@ func (t *tenure) see(c change) {
 // free reports whether what a session holds may be claimed.
 func (t *tenure) free(session string) bool {
 	switch {
-	case session == "" || t.gone[session]:
+	case session == "" || t.ended(session):
 		return true
 	case t.members[session] == nil:
 		t.lookFor(session)
@@ -214,7 +215,7 @@ func (t *tenure) lookFor(session string) {
 		t.post(func() {
 			delete(t.suspects, session)
 			if ended && err == nil {
-				t.gone[session] = true
+				t.gone[session] = time.Now()
 			}
 			t.moved = true
 		})

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -81,13 +82,13 @@ type shard struct {
 
 // A view has the contents of the buckets, as far as their watchers have reported them.
 type view struct {
-	members map[string]*member // those that have a key, by session
-	gone    map[string]bool    // sessions that have certainly ended
-	shards  map[int]*shard     // those that have a claim or a room
+	members map[string]*member   // those that have a key, by session
+	gone    map[string]time.Time // when sessions were found to have certainly ended
+	shards  map[int]*shard       // those that have a claim or a room
 }
 
 func newView() view {
-	return view{members: map[string]*member{}, gone: map[string]bool{}, shards: map[int]*shard{}}
+	return view{members: map[string]*member{}, gone: map[string]time.Time{}, shards: map[int]*shard{}}
 }
 
 // shard returns a shard, which it makes if it is new, or nil if n is not the number of one.
@@ -192,6 +193,14 @@ func (v *view) seeSession(bucket int, e *entry) (changed bool) {
 	return true
 }
 
+// ended reports whether a session has certainly ended.
+func (v *view) ended(session string) bool { return !v.gone[session].IsZero() }
+
+// forget drops sessions that ended so long ago that no watcher can report a key of one any more.
+func (v *view) forget() {
+	maps.DeleteFunc(v.gone, func(_ string, found time.Time) bool { return time.Since(found) > tombstone })
+}
+
 // candidates returns the members that shards may be placed on: those that are neither settling nor
 // draining, and of several with one name the youngest. All workers must choose the same one.
 func (v *view) candidates() []*member {
@@ -199,7 +208,7 @@ func (v *view) candidates() []*member {
 	for _, m := range v.members {
 		// While one is settling, an older one of the same name keeps its rooms. A watcher that is late may
 		// report one that has ended.
-		if m.Settling || v.gone[m.session] {
+		if m.Settling || v.ended(m.session) {
 			continue
 		}
 		if other := byName[m.Name]; other == nil || cmp.Or(m.Since.Compare(other.Since), cmp.Compare(m.session, other.session)) > 0 {

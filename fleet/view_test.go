@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -63,4 +64,21 @@ func TestAMemberHasAKey(t *testing.T) {
 	assert.Empty(t, v.gone)
 	assert.True(t, v.seeSession(1, there))
 	assert.Contains(t, v.members, "s")
+}
+
+// Sessions that have ended are forgotten when no watcher can report them any more.
+func TestAViewForgetsSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newView()
+		v.gone["a"] = time.Now()
+		time.Sleep(tombstone)
+		v.gone["b"] = time.Now()
+		v.forget()
+		assert.True(t, v.ended("a"))
+		time.Sleep(time.Second)
+		v.forget()
+		assert.False(t, v.ended("a"))
+		assert.True(t, v.ended("b"))
+		assert.Len(t, v.gone, 1)
+	})
 }
