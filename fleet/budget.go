@@ -10,9 +10,10 @@ import (
 
 // A room's messages are published within its budget, and the rest is dropped. They are not held up
 // instead: the client would stop reading, so that answers to its heartbeats and to messages with ConfirmedBy
-// would wait behind the flood, and the connection would be taken for dead.
+// would wait behind the flood, and the connection would be taken for dead. So the budget must be below what a lane
+// can publish, one message in each round trip to a majority of the NATS servers: docs/fleet-scale.md has figures.
 const (
-	defaultRoomMessages = 1000
+	defaultRoomMessages = 200
 	defaultRoomBytes    = 1 << 20
 
 	// burst is for how many seconds a room may use its budget at once.

@@ -96,7 +96,7 @@ func (t *tenure) write(n int, next claim, rev uint64) (claim, error) {
 		case isWrongRevision(err):
 			if c, err := t.readClaim(n); err == nil && c.rev != rev {
 				return c, nil
-			} // else a write is in process, which may be the last attempt
+			} // else the leader that was asked is behind the one that has refused
 		case errors.Is(err, ErrLeaseLost):
 			return claim{}, err
 		}

@@ -78,8 +78,6 @@ func (c Control) Add(ctx context.Context, spec Spec) error {
 		switch {
 		case err == nil && r != nil:
 			err = fmt.Errorf("%w: %q", ErrRoomExists, spec.ID)
-		case err == nil && now == rev: // another write is in process
-			pause(ctx, inProcessFor)
 		case err == nil: // it was removed; a message that was sent at that time is not for this one
 			err = c.f.out.Purge(ctx, jetstream.WithPurgeSubject(c.f.outSubject(spec.ID)))
 		}
@@ -129,8 +127,7 @@ func (c Control) change(ctx context.Context, room string, next func(r record) ([
 		}
 		if !isWrongRevision(err) {
 			return c.about(room, err)
-		}
-		pause(ctx, inProcessFor) // it was changed meanwhile, or another write is in process
+		} // else it was changed meanwhile
 	}
 }
 

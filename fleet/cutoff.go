@@ -41,6 +41,24 @@ func (f *Fleet) reached(began time.Time, err error) error {
 	return err
 }
 
+// reachedStream is reached for a publication to a stream that may have been lost: when it does not exist,
+// no server answers.
+func (f *Fleet) reachedStream(ctx context.Context, stream string, began time.Time, err error) error {
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && f.lacks(ctx, stream) {
+		return err
+	}
+	return f.reached(began, err)
+}
+
+// lacks reports whether NATS answers that a stream of the fleet does not exist. A server that is cut off does not
+// answer that.
+func (f *Fleet) lacks(ctx context.Context, stream string) bool {
+	ctx, cancel := context.WithTimeout(ctx, f.settled.patience())
+	defer cancel()
+	_, err := f.js.Stream(ctx, f.name+stream)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
 // leave connects to the next NATS server if this one has answered nothing since silent, that is longest
 // ago, and there is another one. cutOff.mu must be held.
 func (f *Fleet) leave(silent time.Time, longest time.Duration) {

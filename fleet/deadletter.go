@@ -193,7 +193,10 @@ func (f *Fleet) bury(ctx context.Context, dead *nats.Msg, options ...jetstream.P
 		defer cancel()
 		began := time.Now()
 		_, err := f.js.PublishMsg(ctx, dead, options...)
-		return f.reached(began, err)
+		for errors.Is(err, nats.ErrMaxPayload) && shorten(dead) {
+			_, err = f.js.PublishMsg(ctx, dead, options...)
+		}
+		return f.reachedStream(ctx, "-dead", began, err)
 	}
 	err := put()
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -203,4 +206,12 @@ func (f *Fleet) bury(ctx context.Context, dead *nats.Msg, options ...jetstream.P
 		return err
 	}
 	return put()
+}
+
+// shorten cuts off half of the reason of a dead letter, and reports whether there was one. A message that was nearly
+// as large as NATS accepts would not become a dead letter otherwise.
+func shorten(dead *nats.Msg) bool {
+	text, err := names.Text(dead.Header.Get(headerReason))
+	dead.Header.Set(headerReason, names.Token(text[:len(text)/2]))
+	return err == nil && text != ""
 }

@@ -49,6 +49,11 @@ type settled struct {
 	Shards     int           `json:"shards"`
 	Partitions int           `json:"partitions"`
 	KeepIn     time.Duration `json:"keep_in"`
+	// The bounds of streams are compared with the streams. Here they are for making a stream again that NATS has
+	// lost. 0: not known
+	MaxIn   int64         `json:"max_in,omitempty"`
+	MaxOut  int64         `json:"max_out,omitempty"`
+	KeepOut time.Duration `json:"keep_out,omitempty"`
 }
 
 // margin returns how long before the end of its lease a worker closes its rooms. The first half of it
@@ -170,11 +175,11 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
 		AllowRollup: true,
-	}, bound{"WithMaxIn", f.cfg.maxIn, f.standard(defaultMaxIn), jetstream.DiscardOld, "WithKeepIn", f.cfg.keepIn})
+	}, bound{"WithMaxIn", f.cfg.maxIn, cmp.Or(f.settled.MaxIn, f.standard(defaultMaxIn)), jetstream.DiscardOld, "WithKeepIn", f.cfg.keepIn})
 	if err != nil {
 		return err
 	}
-	keepOut := cmp.Or(f.cfg.keepOut, defaultKeepOut)
+	keepOut := cmp.Or(f.cfg.keepOut, f.settled.KeepOut, defaultKeepOut)
 	f.out, err = f.stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-out",
 		Description: "messages to rooms that are not written yet: out.<shard>.<room>",
@@ -187,7 +192,7 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 			Destination: f.name + ".shard.{{wildcard(1)}}.out.{{wildcard(2)}}",
 			HeadersOnly: true,
 		},
-	}, bound{"WithMaxOut", f.cfg.maxOut, f.standard(defaultMaxOut), jetstream.DiscardNew, "WithKeepOut", f.cfg.keepOut})
+	}, bound{"WithMaxOut", f.cfg.maxOut, cmp.Or(f.settled.MaxOut, f.standard(defaultMaxOut)), jetstream.DiscardNew, "WithKeepOut", f.cfg.keepOut})
 	return err
 }
 
@@ -261,6 +266,9 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 // settle reads the settings of the fleet, or creates them, and compares them with those of this process.
 func (f *Fleet) settle(ctx context.Context) error {
 	mine := f.cfg.settings()
+	mine.MaxIn = cmp.Or(mine.MaxIn, f.settled.MaxIn, f.standard(defaultMaxIn))
+	mine.MaxOut = cmp.Or(mine.MaxOut, f.settled.MaxOut, f.standard(defaultMaxOut))
+	mine.KeepOut = cmp.Or(mine.KeepOut, f.settled.KeepOut, defaultKeepOut)
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return err

@@ -42,7 +42,8 @@ func (f *Fleet) creating() *Fleet {
 }
 
 // madeIn returns when the stream of messages from rooms was made. If NATS has lost it, madeIn makes it again,
-// with all else that the fleet needs, by the settings of this process, and if it has the permissions.
+// with all else that the fleet needs, if it has the permissions. What is in the settings of the fleet is made as it
+// was.
 func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishing)
 	defer cancel()
@@ -52,7 +53,7 @@ func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 		h.fail(fmt.Errorf("fleet: group %q: the stream of messages from rooms does not exist, and is made again", h.group))
 		c := h.f.creating()
 		c.cfg.lease, c.cfg.partitions, c.cfg.keepIn = h.f.settled.Lease, h.f.settled.Partitions, h.f.settled.KeepIn
-		c.cfg.replicas = h.f.settled.LeasedBy
+		c.cfg.replicas, c.cfg.shards = h.f.settled.LeasedBy, h.f.settled.Shards
 		if err = c.make(ctx); err == nil {
 			s = c.in
 		}

@@ -127,13 +127,12 @@ func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) erro
 	_, err = h.f.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequenceForSubject(h.lane.marker, h.lane.subject))
 	switch {
 	case err == nil:
+	case isInProcess(err):
 	case isWrongRevision(err):
-		if !isInProcess(err) {
-			h.lane.marker = 0
-		}
+		h.lane.marker = 0
 	default:
 		var refused *jetstream.APIError
 		h.lane.unsettled = h.lane.unsettled || !errors.As(err, &refused)
 	}
-	return h.f.reached(began, err)
+	return h.f.reachedStream(ctx, "-in", began, err)
 }

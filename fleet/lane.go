@@ -61,7 +61,7 @@ func (l *lane) renew(ctx context.Context, rev uint64) error {
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isWrongRevision(err):
+		case isWrongRevision(err), isInProcess(err):
 			pause(ctx, inProcessFor)
 		default:
 			l.t.f.log.Warn("the marker of a shard cannot be published", "shard", l.n, "err", err)
@@ -133,7 +133,7 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 	marker.Header.Set("Nats-Rollup", "sub") // until the next one replaces it
 	began := time.Now()
 	ack, err := l.t.f.js.PublishMsg(ctx, marker, jetstream.WithExpectLastSequencePerSubject(last))
-	if l.t.f.reached(began, err) != nil {
+	if l.t.f.reachedStream(ctx, "-in", began, err) != nil {
 		return err
 	}
 	l.marker, l.unsettled = ack.Sequence, false

@@ -114,7 +114,8 @@ func since(began time.Time) time.Duration {
 }
 
 // putKey writes a key of a bucket by compare-and-set on its revision, which is 0 for a key that has never
-// existed. Without a value it deletes the key. The key has a time to live unless ttl is 0.
+// existed. Without a value it deletes the key. The key has a time to live unless ttl is 0. While another write of the
+// key is in process, which may be one whose answer was lost, putKey waits for its outcome, until ctx ends.
 func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	m := nats.NewMsg(f.keySubject(kv, key))
 	m.Data = value
@@ -127,12 +128,18 @@ func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, v
 	if ttl > 0 {
 		options = append(options, jetstream.WithMsgTTL(ttl))
 	}
-	began := time.Now()
-	ack, err := f.js.PublishMsg(ctx, m, options...)
-	if f.reached(began, err) != nil {
-		return 0, err
+	for {
+		began := time.Now()
+		ack, err := f.js.PublishMsg(ctx, m, options...)
+		switch {
+		case isInProcess(err):
+			pause(ctx, inProcessFor)
+		case f.reached(began, err) != nil:
+			return 0, err
+		default:
+			return ack.Sequence, nil
+		}
 	}
-	return ack.Sequence, nil
 }
 
 // tombstone is how long the marker of a deleted key is kept, for watchers that are late. Markers of
@@ -141,6 +148,5 @@ const tombstone = time.Hour
 
 func isWrongRevision(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }

@@ -315,6 +315,9 @@ func (c *config) settings() settled {
 		Shards:     cmp.Or(c.shards, defaultShards),
 		Partitions: cmp.Or(c.partitions, defaultPartitions),
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
+		MaxIn:      c.maxIn,
+		MaxOut:     c.maxOut,
+		KeepOut:    c.keepOut,
 	}
 }
 
@@ -331,6 +334,9 @@ func (s settled) wrong() (name string, value any, want string) {
 		{"Shards", s.Shards, wantShards(s.Shards)},
 		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
 		{"KeepIn", s.KeepIn, wantKeep(s.KeepIn)},
+		{"MaxIn", s.MaxIn, unless(s.MaxIn >= 0, "must not be negative")},
+		{"MaxOut", s.MaxOut, unless(s.MaxOut >= 0, "must not be negative")},
+		{"KeepOut", s.KeepOut, wantKeep(cmp.Or(s.KeepOut, defaultKeepOut))},
 	} {
 		if one.want != "" {
 			return one.name, one.value, one.want

@@ -182,7 +182,7 @@ func (f *Fleet) store(ctx context.Context, m *nats.Msg, expire time.Duration, id
 	}
 	began := time.Now()
 	_, err := f.js.PublishMsg(ctx, m, publish...)
-	return f.reached(began, err)
+	return f.reachedStream(ctx, "-out", began, err)
 }
 
 // encode returns the message that is sent for v. A panic of the codec, or of a method of v's type,

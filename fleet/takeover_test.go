@@ -289,3 +289,33 @@ func TestHandlersOutliveWhatTheyHaveInNATS(t *testing.T) {
 		})
 	}
 }
+
+// What handlers make again is as it was, and not as their own options would have it.
+func TestStreamsAreMadeAgainAsTheyWere(t *testing.T) {
+	t.Parallel()
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""), fleet.WithShards(100), fleet.WithMaxIn(32<<20), fleet.WithMaxOut(48<<20))
+	f, err := fleet.Open(w.ctx(), fleet.WithNATS(w.fleet.URL()), fleet.WithExisting())
+	require.NoError(t, err)
+	defer f.Close()
+	h, err := f.NewHandlers("g", fleet.WithTakeoverAfter(2*time.Second))
+	require.NoError(t, err)
+	h.OnMessage(func(context.Context, fleet.Message) error { return nil })
+	defer w.runHandlers(h)()
+	js := w.jetStream()
+	settings := func() string {
+		m, err := js.Conn().Request("$JS.API.DIRECT.GET.KV_wechatws-rooms.$KV.wechatws-rooms.fleet", nil, patience)
+		require.NoError(t, err)
+		return string(m.Data)
+	}
+	before := settings()
+	for _, name := range []string{"KV_wechatws-rooms", "wechatws-out", "wechatws-in"} {
+		require.NoError(t, js.DeleteStream(w.ctx(), name))
+	}
+	for name, bytes := range map[string]int64{"wechatws-in": 32 << 20, "wechatws-out": 48 << 20} {
+		require.Eventually(t, func() bool {
+			s, err := js.Stream(w.ctx(), name)
+			return err == nil && assert.Equal(t, bytes, s.CachedInfo().Config.MaxBytes, name)
+		}, patience, tick)
+	}
+	assert.JSONEq(t, before, settings())
+}

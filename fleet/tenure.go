@@ -12,6 +12,9 @@ const (
 	// settling is how long a new worker watches before it takes its first rooms and the others
 	// hand rooms over to it: when many start together, each room is taken once.
 	settling = time.Second
+	// merging is the least time between two placements of all shards: when many workers start or stop, each
+	// changes its value several times.
+	merging = 100 * time.Millisecond
 	// sweeping is the interval at which the worker looks for messages to rooms whose notification was
 	// lost.
 	sweeping = 15 * time.Second
@@ -40,8 +43,10 @@ type tenure struct {
 
 	field    field
 	touched  []*shard
-	moved    bool // members have changed
-	complete bool // the view has everything
+	moved    bool // members have changed since placed
+	placed   time.Time
+	place    *time.Timer // calls settle, if that has put off a placement
+	complete bool        // the view has everything
 	settled  bool
 	draining bool
 	leaving  []*shard     // those of which rooms wait to be handed over
@@ -69,7 +74,7 @@ func (w *Worker) tenure(ctx context.Context, s *session) (drained bool) {
 	t := &tenure{
 		view: newView(), w: w, f: w.f, s: s, ctx: ctx,
 		posts: make(chan func()), quit: make(chan struct{}), slots: make(chan struct{}, askingAtOnce),
-		notices: make(chan *nats.Msg, 8192), suspects: map[string]bool{},
+		notices: make(chan *nats.Msg, 8192), suspects: map[string]bool{}, place: time.NewTimer(merging),
 	}
 	keeping, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
@@ -101,6 +106,7 @@ func (t *tenure) run() (drained bool) {
 	changes := t.f.watch(watching, &t.working, t.f.sources(claimPrefix+"*"))
 	settled := time.NewTimer(settling)
 	defer settled.Stop()
+	defer t.place.Stop()
 	sweep := time.NewTicker(sweeping)
 	defer sweep.Stop()
 	second := time.NewTicker(time.Second)
@@ -119,6 +125,7 @@ func (t *tenure) run() (drained bool) {
 			t.see(c)
 		case post := <-t.posts:
 			post()
+		case <-t.place.C:
 		case <-settled.C:
 			t.settled, t.moved = true, true
 			t.s.settle()
@@ -224,15 +231,17 @@ func (t *tenure) lookFor(session string) {
 
 func (t *tenure) touch(s *shard) { t.touched = append(t.touched, s) }
 
-// settle decides about all shards that have changed. If members have changed that is about all shards, and
-// about no room of a shard of which this worker holds none.
+// settle decides about all shards that have changed. If members have changed that is about all shards, some
+// time later if that was done just now, and about no room of a shard of which this worker holds none.
 func (t *tenure) settle() {
 	if !t.complete || !t.settled && !t.draining {
 		return
 	}
 	t.w.synced.Store(true)
-	if t.moved {
-		t.moved = false
+	if wait := merging - time.Since(t.placed); t.moved && wait > 0 {
+		t.place.Reset(wait)
+	} else if t.moved {
+		t.moved, t.placed = false, time.Now()
 		t.me = t.members[t.s.id]
 		t.field = newField(t.candidates())
 		for _, s := range t.shards {

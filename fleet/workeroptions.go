@@ -117,10 +117,11 @@ func WithTypes(types ...string) WorkerOption {
 }
 
 // WithRoomBudget sets how many messages and bytes a second of one room are published for handlers; the
-// default is 1000 messages and 1 MiB. A room that has sent less may send as much as in 10 s at once. What
+// default is 200 messages and 1 MiB. A room that has sent less may send as much as in 10 s at once. What
 // a room sends beyond that is dropped, counted in [WorkerStats] and reported to the functions of
 // [Worker.OnError] every 10 s, and other rooms are not affected. A message that is larger than 10 s'
-// worth of bytes is always dropped.
+// worth of bytes is always dropped. More messages than the room's shard can publish, which is one in each
+// round trip to NATS, hold up the client; see docs/fleet-scale.md.
 func WithRoomBudget(messages, bytes int) WorkerOption {
 	return func(c *workerConfig) {
 		c.roomMessages, c.roomBytes = float64(messages), float64(bytes)

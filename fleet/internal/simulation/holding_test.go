@@ -118,13 +118,8 @@ func TestAFunctionOfOnErrorThatDoesNotReturn(t *testing.T) {
 // A worker that gets no lease says so.
 func TestAWorkerThatWaitsForALease(t *testing.T) {
 	virtual(t, 16, 3, 1, func(w *world) {
-		var mu sync.Mutex
-		var log strings.Builder
-		p := w.open("a", 0, fleet.WithLogger(slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return log.Write(b)
-		}), nil)))).work()
+		p, log := w.logged("a")
+		p.work()
 		w.held(10 * time.Second)
 		for _, stream := range w.cluster.Streams() {
 			if strings.Contains(stream, "leases") {
@@ -133,11 +128,44 @@ func TestAWorkerThatWaitsForALease(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		p.stop()
-		mu.Lock()
-		defer mu.Unlock()
-		n := strings.Count(log.String(), "a worker waits for a lease")
+		n := strings.Count(log(), "a worker waits for a lease")
 		assert.True(w, n > 0 && n < 10, "%d times in a minute", n)
 	})
+}
+
+// A server is not left because a stream does not exist, which no other server answers for either.
+func TestAStreamThatDoesNotExistIsNoReasonToLeave(t *testing.T) {
+	virtual(t, 17, 3, 3, func(w *world) {
+		p, log := w.logged("a")
+		p.work()
+		time.Sleep(5 * time.Second)
+		w.held(5 * time.Second)
+		w.cluster.DeleteStream("wechatws-in")
+		w.cluster.DeleteStream("wechatws-out")
+		for range 100 {
+			w.backend.say("r0")
+			require.Error(w, p.send("r0", note, false))
+		}
+		p.stop()
+		assert.NotContains(w, log(), "is left for the next one")
+	})
+}
+
+// logged opens a process, and returns a function that returns what it has logged.
+func (w *world) logged(name string) (p *process, log func() string) {
+	w.Helper()
+	var mu sync.Mutex
+	var text strings.Builder
+	p = w.open(name, 0, fleet.WithLogger(slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(b)
+	}), nil))))
+	return p, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
 }
 
 type writer func(b []byte) (int, error)
