@@ -75,6 +75,7 @@ var rooms = []struct{ room, imports string }{
 	{"fleet/internal/placement", "github.com/cespare/xxhash/v2"},
 	{"fleet/internal/placement/simulate", "fleet/internal/placement"},
 	{"fleet/examples/fleet", "public modules fleet/internal/audit fleet/internal/placement"}, // it checks its own result
+	{"fleet/internal/scale", "public modules fleet/internal/audit"},
 	{"fleet/...", "public modules"},
 
 	// Programs, and helpers of tests.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -45,12 +46,16 @@ func standardIn(store, size int64) int64 {
 	return int64(float64(size) * min(1, float64(store)/twice))
 }
 
-// A bound is the maximum size of a stream, and which message is discarded beyond it.
+// A bound is the maximum size of a stream, and which message is discarded beyond it; and the option for the
+// maximum age, which is in the configuration of the stream.
 type bound struct {
 	option   string // of Open, or empty
 	asked    int64  // the value of the option, or 0
 	standard int64  // the size without the option
 	discard  jetstream.DiscardPolicy
+
+	ageOption string
+	askedAge  time.Duration // the value of the option, or 0
 }
 
 func (b bound) bytes() int64 { return cmp.Or(b.asked, b.standard) }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -135,7 +136,7 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	}
 }
 
-// By default each stream has a maximum size.
+// By default each stream has a maximum size, and those of messages have a maximum age.
 func TestEveryStreamHasAMaximumSize(t *testing.T) {
 	w := newStoredWorld(t, 4<<30)
 	_, err := w.open()
@@ -145,14 +146,18 @@ func TestEveryStreamHasAMaximumSize(t *testing.T) {
 	}
 	assert.EqualValues(t, 1<<30, w.info("wechatws-in").Config.MaxBytes)
 	assert.EqualValues(t, 256*mib, w.info("wechatws-out").Config.MaxBytes)
+	assert.Equal(t, 24*time.Hour, w.info("wechatws-in").Config.MaxAge)
+	assert.Equal(t, 168*time.Hour, w.info("wechatws-out").Config.MaxAge)
 
-	// A size that was set stays.
-	_, err = w.open(fleet.WithMaxIn(1<<30), fleet.WithMaxOut(256*mib))
+	// A size or an age that was set stays.
+	_, err = w.open(fleet.WithMaxIn(1<<30), fleet.WithMaxOut(256*mib), fleet.WithKeepOut(168*time.Hour))
 	require.NoError(t, err)
 	_, err = w.open(fleet.WithMaxIn(2 << 30))
 	w.wrongOption(err, "fleet.WithMaxIn", "2147483648", "1073741824")
 	_, err = w.open(fleet.WithMaxOut(16*mib), fleet.WithExisting())
 	w.wrongOption(err, "fleet.WithMaxOut", "16777216", "268435456")
+	_, err = w.open(fleet.WithKeepOut(time.Hour))
+	w.wrongOption(err, "fleet.WithKeepOut", "1h0m0s", "168h0m0s")
 }
 
 func (w *storedWorld) wrongOption(err error, option, value, want string) {

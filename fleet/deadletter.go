@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,25 +28,29 @@ const (
 // longestReason bounds the text of an error in a dead letter.
 const longestReason = 1000
 
-// A DeadLetter is a message from a room that a group of handlers has given up.
+// A DeadLetter is a message from a room that a group of handlers has given up, or a message to a room that
+// can never be delivered.
 type DeadLetter struct {
 	Message        // its Attempt is the number of attempts
 	ID      uint64 // for [Control.Replay] and [Control.Drop]
-	Group   string
-	Reason  string    // the text of the error
-	Time    time.Time // when it was given up, by the clock of NATS
+	// Group is the group that has given the message up. It is empty for a message to a room, whose Received
+	// is when [Fleet.Send] stored it, and which has no Type, Fence, Connection and Attempt.
+	Group  string
+	Reason string    // the text of the error
+	Time   time.Time // when it was given up, by the clock of NATS
 }
 
-// DeadLetters returns an iterator over the dead letters of all groups, the oldest first: the messages whose
-// callbacks have failed as often as [WithAttempts] permits, or with an error that is marked by
+// DeadLetters returns an iterator over all dead letters, the oldest first. Those of groups are the messages
+// whose callbacks have failed as often as [WithAttempts] permits, or with an error that is marked by
 // [wechatws.Permanent], or which did not decode, or during which the process of the group was lost again
-// and again. They are kept for 7 days, as long as all of them are no more than 64 MiB (less on the small
+// and again. Those to rooms are what [WorkerStats] counts as Undeliverable; a message that has expired is
+// none. Dead letters are kept for 7 days, as long as all of them are no more than 64 MiB (less on the small
 // disk of an embedded server). The iterator ends behind the last one, or after an error, which is in the
 // last pair.
 func (c Control) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		for next := uint64(1); ; {
-			s, err := c.f.nextMessage(ctx, c.f.name+"-dead", c.f.name+".dead.*", next)
+			s, err := c.f.nextMessage(ctx, c.f.name+"-dead", c.f.name+".dead.>", next)
 			switch {
 			case errors.Is(err, jetstream.ErrMsgNotFound), c.f.hasNoDead(ctx, err):
 				return
@@ -66,11 +71,18 @@ var ErrNoDeadLetter = errors.New("fleet: no such dead letter")
 
 // Replay gives a dead letter to the handlers of its group again, behind the messages of its room that are
 // there already, and removes it from the dead letters. Its [Message.Seq] is the same as before. Other groups
-// do not get it.
+// do not get it. A message to a room is sent to it again, with the options that it was sent with, or Replay
+// returns [ErrNoRoom]; the time of [ExpireAfter] begins again.
 func (c Control) Replay(ctx context.Context, id uint64) error {
 	d, header, err := c.f.deadByID(ctx, id)
 	if err != nil {
 		return err
+	}
+	if d.Group == "" {
+		if err := c.f.resend(ctx, d, header); err != nil {
+			return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, err)
+		}
+		return c.Drop(ctx, id)
 	}
 	m := nats.NewMsg(c.f.inSubject(d.Room, typeToken(d.Type, d.Binary)))
 	m.Data, m.Header = d.Data, header
@@ -99,7 +111,7 @@ func (c Control) Drop(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// hasNoDead reports whether err means that no group of handlers has made the stream of dead letters yet.
+// hasNoDead reports whether err means that the stream of dead letters has not been made yet.
 func (f *Fleet) hasNoDead(ctx context.Context, err error) bool {
 	if err == nil {
 		return false
@@ -126,10 +138,10 @@ func (f *Fleet) deadByID(ctx context.Context, id uint64) (DeadLetter, nats.Heade
 // deadLetter decodes a dead letter.
 func (f *Fleet) deadLetter(s *stored) (d DeadLetter, ok bool) {
 	h := s.Header
-	if h == nil || h.Get(headerGroup) == "" {
+	if h == nil || h.Get(headerGroup) == "" && h.Get(headerTo) == "" {
 		return d, false
 	}
-	m, ok := f.message(f.name+".in.0."+h.Get(headerRoom)+".x", h, s.Data, 0)
+	m, ok := f.message(f.name+".in.0."+cmp.Or(h.Get(headerRoom), h.Get(headerTo))+".x", h, s.Data, 0)
 	reason, err := names.Text(h.Get(headerReason))
 	if !ok || err != nil {
 		return d, false
@@ -138,20 +150,22 @@ func (f *Fleet) deadLetter(s *stored) (d DeadLetter, ok bool) {
 	return DeadLetter{m, s.Seq, h.Get(headerGroup), reason, s.Time}, true
 }
 
+// letterReason returns the text of an error as a header of a dead letter.
+func letterReason(err error) string {
+	text := err.Error()
+	return names.Token(text[:min(len(text), longestReason)])
+}
+
 // bury makes a message a dead letter. It retries until NATS has stored it, or ctx ends. If NATS refuses it,
 // that is reported, and the message is gone.
 func (h *Handlers) bury(ctx context.Context, m Message, reason error) error {
-	text := reason.Error()
-	if len(text) > longestReason {
-		text = text[:longestReason]
-	}
 	dead := nats.NewMsg(h.f.name + ".dead." + h.group)
 	dead.Data = m.Data
 	for name, value := range map[string]string{
 		headerType: names.Token(m.Type), headerFence: strconv.FormatUint(m.Fence, 10), headerWorker: m.Worker,
 		headerConnection: strconv.Itoa(m.Connection), headerReceived: strconv.FormatInt(m.Received.UnixNano(), 10),
 		headerGroup: h.group, headerSeq: strconv.FormatUint(m.Seq, 10), headerRoom: names.Token(m.Room),
-		headerAttempts: strconv.Itoa(m.Attempt), headerReason: names.Token(text),
+		headerAttempts: strconv.Itoa(m.Attempt), headerReason: letterReason(reason),
 	} {
 		dead.Header.Set(name, value)
 	}
@@ -159,12 +173,7 @@ func (h *Handlers) bury(ctx context.Context, m Message, reason error) error {
 		dead.Header.Set(headerBinary, "1")
 	}
 	for ctx.Err() == nil {
-		err := h.tryBury(ctx, dead)
-		if errors.Is(err, jetstream.ErrNoStreamResponse) { // NATS has lost the stream, or had no space for it
-			if made := h.f.makeDead(ctx); made != nil {
-				err = made
-			}
-		}
+		err := h.f.bury(ctx, dead)
 		switch {
 		case err == nil:
 			return nil
@@ -177,15 +186,26 @@ func (h *Handlers) bury(ctx context.Context, m Message, reason error) error {
 	return ctx.Err()
 }
 
-func (h *Handlers) tryBury(ctx context.Context, dead *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, publishing)
-	defer cancel()
-	began := time.Now()
-	_, err := h.f.js.PublishMsg(ctx, dead)
-	for errors.Is(err, nats.ErrMaxPayload) && shorten(dead) {
-		_, err = h.f.js.PublishMsg(ctx, dead)
+// bury stores a dead letter, and makes the stream for it if there is none.
+func (f *Fleet) bury(ctx context.Context, dead *nats.Msg, options ...jetstream.PublishOpt) error {
+	put := func() error {
+		ctx, cancel := context.WithTimeout(ctx, publishing)
+		defer cancel()
+		began := time.Now()
+		_, err := f.js.PublishMsg(ctx, dead, options...)
+		for errors.Is(err, nats.ErrMaxPayload) && shorten(dead) {
+			_, err = f.js.PublishMsg(ctx, dead, options...)
+		}
+		return f.reachedStream(ctx, "-dead", began, err)
 	}
-	return h.f.reachedStream(ctx, "-dead", began, err)
+	err := put()
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return err
+	}
+	if err := f.makeDead(ctx); err != nil { // NATS has lost it, or had no space for it
+		return err
+	}
+	return put()
 }
 
 // shorten cuts off half of the reason of a dead letter, and reports whether there was one. A message that was nearly

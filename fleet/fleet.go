@@ -51,8 +51,9 @@ type settled struct {
 	KeepIn     time.Duration `json:"keep_in"`
 	// The bounds of streams are compared with the streams. Here they are for making a stream again that NATS has
 	// lost. 0: not known
-	MaxIn  int64 `json:"max_in,omitempty"`
-	MaxOut int64 `json:"max_out,omitempty"`
+	MaxIn   int64         `json:"max_in,omitempty"`
+	MaxOut  int64         `json:"max_out,omitempty"`
+	KeepOut time.Duration `json:"keep_out,omitempty"`
 }
 
 // margin returns how long before the end of its lease a worker closes its rooms. The first half of it
@@ -174,21 +175,24 @@ func (f *Fleet) make(ctx context.Context) (err error) {
 		Duplicates:  min(2*time.Minute, f.settled.KeepIn),
 		AllowMsgTTL: true,
 		AllowRollup: true,
-	}, bound{"WithMaxIn", f.cfg.maxIn, cmp.Or(f.settled.MaxIn, f.standard(defaultMaxIn)), jetstream.DiscardOld})
+	}, bound{"WithMaxIn", f.cfg.maxIn, cmp.Or(f.settled.MaxIn, f.standard(defaultMaxIn)), jetstream.DiscardOld, "WithKeepIn", f.cfg.keepIn})
 	if err != nil {
 		return err
 	}
+	keepOut := cmp.Or(f.cfg.keepOut, f.settled.KeepOut, defaultKeepOut)
 	f.out, err = f.stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-out",
 		Description: "messages to rooms that are not written yet: out.<shard>.<room>",
 		Subjects:    []string{f.name + ".out.*.*"},
+		MaxAge:      keepOut,
+		Duplicates:  min(2*time.Minute, keepOut),
 		AllowMsgTTL: true,
 		RePublish: &jetstream.RePublish{
 			Source:      f.name + ".out.*.*",
 			Destination: f.name + ".shard.{{wildcard(1)}}.out.{{wildcard(2)}}",
 			HeadersOnly: true,
 		},
-	}, bound{"WithMaxOut", f.cfg.maxOut, cmp.Or(f.settled.MaxOut, f.standard(defaultMaxOut)), jetstream.DiscardNew})
+	}, bound{"WithMaxOut", f.cfg.maxOut, cmp.Or(f.settled.MaxOut, f.standard(defaultMaxOut)), jetstream.DiscardNew, "WithKeepOut", f.cfg.keepOut})
 	return err
 }
 
@@ -255,12 +259,8 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 		return nil, err
 	}
 	is := s.CachedInfo().Config
-	if cfg.MaxAge > 0 { // it may have been changed since the settings were written
-		if err := mustBe("WithKeepIn", f.cfg.keepIn, is.MaxAge); err != nil {
-			return nil, err
-		}
-	}
-	return s, mustBe(b.option, b.asked, is.MaxBytes)
+	// Of in, it may have been changed since the settings were written.
+	return s, cmp.Or(mustBe(b.ageOption, b.askedAge, is.MaxAge), mustBe(b.option, b.asked, is.MaxBytes))
 }
 
 // settle reads the settings of the fleet, or creates them, and compares them with those of this process.
@@ -268,6 +268,7 @@ func (f *Fleet) settle(ctx context.Context) error {
 	mine := f.cfg.settings()
 	mine.MaxIn = cmp.Or(mine.MaxIn, f.settled.MaxIn, f.standard(defaultMaxIn))
 	mine.MaxOut = cmp.Or(mine.MaxOut, f.settled.MaxOut, f.standard(defaultMaxOut))
+	mine.KeepOut = cmp.Or(mine.KeepOut, f.settled.KeepOut, defaultKeepOut)
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return err

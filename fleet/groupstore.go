@@ -27,7 +27,7 @@ func (f *Fleet) makeGroups(ctx context.Context) (jetstream.KeyValue, error) {
 func (f *Fleet) makeDead(ctx context.Context) error {
 	_, err := f.creating().stream(ctx, jetstream.StreamConfig{
 		Name:        f.name + "-dead",
-		Description: "messages from rooms that were given up: dead.<group>",
+		Description: "messages that were given up: from rooms dead.<group>, to rooms dead.to.<room>",
 		Subjects:    []string{f.name + ".dead.>"},
 		MaxAge:      keepDead,
 	}, bound{standard: f.standard(maxDead), discard: jetstream.DiscardOld})

@@ -36,14 +36,21 @@ type holding struct {
 	done   chan struct{} // closed when run has returned
 
 	client  atomic.Pointer[wechatws.Client]
-	dialed  func()      // the client is connected or has failed
-	fenced  atomic.Bool // another worker has held the room
+	problem atomic.Pointer[problem] // why there is no client
+	dialed  func()                  // the client is connected or has failed
+	fenced  atomic.Bool             // another worker has held the room
 	since   time.Time
 	mailbox mailbox
 
 	inbound inbound
 	lane    *lane
 	sealed  bool // nothing is published any more; it belongs to the goroutine that has its turn in the lane
+}
+
+// A problem is an error of the function that makes the client, or an endpoint that is not permitted.
+type problem struct {
+	err error
+	at  time.Time
 }
 
 func newHolding(t *tenure, s *shard, l *listing) *holding {
@@ -87,6 +94,7 @@ func (h *holding) run() {
 		err := h.connect()
 		var left *wechatws.UndeliveredError // messages of the program
 		if h.ctx.Err() == nil || errors.As(err, &left) {
+			h.problem.Store(&problem{err, time.Now()})
 			h.worker.report(h.id, err)
 		}
 		if time.Since(began) > atMost {
@@ -103,6 +111,9 @@ func (h *holding) run() {
 
 // connect makes a client and keeps it connected until close is called or the client fails permanently.
 func (h *holding) connect() (err error) {
+	if err := h.worker.cfg.permits(h.spec.Endpoint); err != nil {
+		return err
+	}
 	// A dial costs processor time, on which renewals depend: the worker dials only while they are in time.
 	calm := func(ctx context.Context) error { return h.t.calm(ctx, h.f.settled.Lease*3/4) }
 	if h.dialed, err = h.worker.appetite.admit(h.ctx, calm); err != nil {
@@ -140,6 +151,9 @@ func (h *holding) connect() (err error) {
 
 // newClient is Room.NewClient.
 func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Client, error) {
+	if err := h.worker.cfg.permits(url); err != nil {
+		return nil, err
+	}
 	options = append(options[:len(options):len(options)], fence.New(h.guard).(wechatws.Option))
 	c, err := wechatws.New(url, options...)
 	if err != nil {

@@ -33,7 +33,11 @@ type lane struct {
 	unsettled bool
 }
 
-var errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
+var (
+	errFenced = fmt.Errorf("%w: another worker has taken over", ErrLeaseLost)
+	// errGarbled means that the value of a claim is none. The tenure replaces it.
+	errGarbled = fmt.Errorf("%w: the claim cannot be decoded", errInterrupted)
+)
 
 func newLane(t *tenure, n int, rev uint64) *lane {
 	return &lane{t: t, n: n, rev: rev, subject: t.f.markerSubject(n), busy: make(chan struct{}, 1)}
@@ -50,12 +54,12 @@ func (l *lane) turn(ctx context.Context) (done func(), err error) {
 }
 
 // renew publishes another marker, when this worker holds rooms of the shard by a claim of this revision. It
-// retries until it has succeeded or the lease is lost.
+// retries until it has succeeded, the lease is lost, or the claim must be replaced.
 func (l *lane) renew(ctx context.Context, rev uint64) error {
 	for {
 		err := l.tryRenew(ctx, rev)
 		switch {
-		case err == nil, errors.Is(err, ErrLeaseLost):
+		case err == nil, errors.Is(err, ErrLeaseLost), errors.Is(err, errGarbled):
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -105,7 +109,8 @@ func (l *lane) find(ctx context.Context, anew bool) error {
 			case err != nil:
 				return err
 			case c.state == decision.Garbled:
-				return fmt.Errorf("%w: the claim of shard %d cannot be decoded", errInterrupted, l.n)
+				l.t.post(func() { l.t.learn(c) })
+				return errGarbled
 			case !c.names(l.t.s.id):
 				l.t.post(func() { l.t.learn(c) })
 				return errFenced

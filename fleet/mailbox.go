@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wechatws/wechatws"
-	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A mailbox delivers the messages that the stream has for a room, one after the other: the
@@ -153,9 +152,7 @@ func (b *mailbox) deliver(client *wechatws.Client, m *stored) error {
 	}
 	// Any later attempt would fail in the same way, and the messages behind this one would wait
 	// for ever.
-	h.worker.counters.undeliverable.Add(1)
-	h.worker.report(h.id, fmt.Errorf("message %d to the room can never be delivered: %w", m.Seq, err))
-	return nil
+	return b.bury(m, err)
 }
 
 // retryable reports whether sending the same message later can succeed, since the error is about the
@@ -209,7 +206,7 @@ func (b *mailbox) send(client *wechatws.Client, m *stored, out wechatws.Outbound
 	if m.badHdrs != nil { // one of them may be that of ConfirmedBy
 		return m.badHdrs
 	}
-	if m.Header.Get(headerTo) != names.Token(b.h.id) || replayed(m.Header) {
+	if !b.sentBySend(m) {
 		return errNotSent
 	}
 	var sendOptions []wechatws.SendOption

@@ -39,6 +39,7 @@ type config struct {
 	shards        int
 	partitions    int
 	keepIn        time.Duration
+	keepOut       time.Duration
 	maxIn, maxOut int64
 
 	codec  wechatws.Codec
@@ -55,6 +56,7 @@ const (
 	mostShards        = 1 << 16
 	defaultPartitions = 16
 	defaultKeepIn     = 24 * time.Hour
+	defaultKeepOut    = 7 * 24 * time.Hour
 
 	// A lost worker keeps its rooms for a lease, so that a lease must not be arbitrarily long.
 	longestLease = 5 * time.Minute
@@ -227,7 +229,18 @@ func WithPartitions(n int) Option {
 func WithKeepIn(d time.Duration) Option {
 	return func(c *config) {
 		c.keepIn = d
-		c.mistakes.check("WithKeepIn", d, wantKeepIn(d))
+		c.mistakes.check("WithKeepIn", d, wantKeep(d))
+	}
+}
+
+// WithKeepOut sets for how long messages to rooms may wait to be delivered, within [WithMaxOut]; the
+// default is 7 days (168 h). It must be a minute to 10 years (87600 h). NATS removes an older message,
+// such as one to a room that no worker can enter, and no function of [Worker.OnError] is called. A longer
+// [ExpireAfter] has no effect.
+func WithKeepOut(d time.Duration) Option {
+	return func(c *config) {
+		c.keepOut = d
+		c.mistakes.check("WithKeepOut", d, wantKeep(d))
 	}
 }
 
@@ -304,6 +317,7 @@ func (c *config) settings() settled {
 		KeepIn:     cmp.Or(c.keepIn, defaultKeepIn),
 		MaxIn:      c.maxIn,
 		MaxOut:     c.maxOut,
+		KeepOut:    c.keepOut,
 	}
 }
 
@@ -319,9 +333,10 @@ func (s settled) wrong() (name string, value any, want string) {
 		{"Replicas", s.LeasedBy, wantReplicas(s.LeasedBy)},
 		{"Shards", s.Shards, wantShards(s.Shards)},
 		{"Partitions", s.Partitions, wantPartitions(s.Partitions)},
-		{"KeepIn", s.KeepIn, wantKeepIn(s.KeepIn)},
+		{"KeepIn", s.KeepIn, wantKeep(s.KeepIn)},
 		{"MaxIn", s.MaxIn, unless(s.MaxIn >= 0, "must not be negative")},
 		{"MaxOut", s.MaxOut, unless(s.MaxOut >= 0, "must not be negative")},
+		{"KeepOut", s.KeepOut, wantKeep(cmp.Or(s.KeepOut, defaultKeepOut))},
 	} {
 		if one.want != "" {
 			return one.name, one.value, one.want
@@ -348,7 +363,7 @@ func wantShards(n int) string { return unless(n >= 1 && n <= mostShards, "must b
 
 func wantPartitions(n int) string { return unless(n >= 1 && n <= 256, "must be 1 to 256") }
 
-func wantKeepIn(d time.Duration) string {
+func wantKeep(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return "must be a minute or longer"

@@ -45,6 +45,7 @@ func TestOpenReportsEveryWrongOptionByName(t *testing.T) {
 		"partitions":           {[]fleet.Option{fleet.WithPartitions(257)}, "fleet.WithPartitions"},
 		"no partitions":        {[]fleet.Option{fleet.WithPartitions(0)}, "fleet.WithPartitions"},
 		"keep":                 {[]fleet.Option{fleet.WithKeepIn(time.Second)}, "fleet.WithKeepIn"},
+		"keep of out":          {[]fleet.Option{fleet.WithKeepOut(time.Second)}, "fleet.WithKeepOut"},
 		"codec":                {[]fleet.Option{fleet.WithCodec(nil)}, "fleet.WithCodec"},
 		"logger":               {[]fleet.Option{fleet.WithLogger(nil)}, "fleet.WithLogger"},
 		"nil":                  {[]fleet.Option{nil}, "fleet.Open"},

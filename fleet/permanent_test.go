@@ -160,35 +160,36 @@ func TestADecodeErrorOfACallbackIsTriedAgain(t *testing.T) {
 }
 
 // A message to a room that its client can never write is reported, counted and removed, and
-// what is behind it is written.
+// what is behind it is written. It is a dead letter, unless it was not stored by Send.
 func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	for name, one := range map[string]struct {
 		put  func(w *world) error
 		told string
+		sent bool
 	}{
 		"larger than the queue": {func(w *world) error {
 			return w.fleet.Send(w.ctx(), "r0", wechatws.Text(`"`+strings.Repeat("x", 2000)+`"`))
-		}, "message is too big: 2002 bytes of at most 1000"},
-		"a header that is no Match":        {matched(`{"type":7}`), "ConfirmedBy"},
-		"a Match that is null":             {matched(`null`), "ConfirmedBy: no type"},
-		"a Match without a type":           {matched(`{"fields":{"a":1}}`), "ConfirmedBy: no type"},
-		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more"},
+		}, "message is too big: 2002 bytes of at most 1000", true},
+		"a header that is no Match":        {matched(`{"type":7}`), "ConfirmedBy", true},
+		"a Match that is null":             {matched(`null`), "ConfirmedBy: no type", true},
+		"a Match without a type":           {matched(`{"fields":{"a":1}}`), "ConfirmedBy: no type", true},
+		"a Match with something behind it": {matched(`{"type":"x"} {}`), "ConfirmedBy: there is more", true},
 		"headers that are none": {func(w *world) error {
 			const headers = "NATS/1.0\r\nno header\r\n\r\n"
 			return w.raw(fmt.Sprintf("HPUB "+outOf("r0")+" %d %d\r\n%s\r\n", len(headers), len(headers), headers))
-		}, "could not decode headers"},
+		}, "could not decode headers", false},
 		"not UTF-8": {func(w *world) error {
 			m := nats.NewMsg(outOf("r0"))
 			m.Header.Set("Fleet-To", "r0")
 			m.Data = []byte("\xff")
 			_, err := w.jetStream().PublishMsg(w.ctx(), m)
 			return err
-		}, "not valid UTF-8"},
+		}, "not valid UTF-8", true},
 		"not stored by Send": {func(w *world) error {
 			_, err := w.jetStream().Publish(w.ctx(), outOf("r0"), []byte("{}"))
 			return err
-		}, "not sent to this room by Send"},
+		}, "not sent to this room by Send", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
@@ -221,6 +222,17 @@ func TestAMessageThatCanNeverBeDeliveredHoldsNothingUp(t *testing.T) {
 				info, err := out.Info(w.ctx())
 				return err == nil && info.State.Msgs == 0
 			}, patience, tick, "both are out of the stream")
+			dead := w.deadLetters()
+			if !one.sent {
+				assert.Empty(t, dead)
+				return
+			}
+			require.Len(t, dead, 1)
+			assert.Contains(t, dead[0].Reason, one.told)
+			assert.Equal(t, "r0", dead[0].Room)
+			assert.Empty(t, dead[0].Group)
+			assert.Equal(t, "a", dead[0].Worker)
+			assert.WithinDuration(t, time.Now(), dead[0].Received, patience)
 		})
 	}
 }

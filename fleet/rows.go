@@ -155,8 +155,16 @@ func (w *Worker) sendRows(m *nats.Msg) {
 		}
 		r.Rows = nil
 	}
-	w.Clients(func(room string, c *wechatws.Client) bool {
-		one := row{Room: room, Stats: c.Stats()}
+	w.held.Range(func(_, v any) bool {
+		h := v.(*holding)
+		one := row{Room: h.id}
+		if c, p := h.client.Load(), h.problem.Load(); c != nil {
+			one.Stats = c.Stats()
+		} else if p != nil {
+			one.Stats = wechatws.Stats{State: wechatws.StateFailed, Since: p.at, LastError: p.err, LastErrorAt: p.at}
+		} else {
+			return true
+		}
 		if err := one.Stats.LastError; err != nil {
 			one.Stats.LastError = errors.New(beginning(err.Error()))
 		}

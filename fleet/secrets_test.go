@@ -80,3 +80,33 @@ func TestOnlyPermittedSecretsAreLookedUp(t *testing.T) {
 	_, err := fleet.LookUpSecret()(t.Context(), "env:HOME")
 	assert.ErrorContains(t, err, "not permitted")
 }
+
+// Credentials of systemd, and secrets of Kubernetes that are mounted, are files of one folder.
+func TestCredentialsAreLookedUp(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "live-token"), []byte("t1\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "other"), []byte("no"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other"), []byte("no"), 0o600))
+	// Kubernetes mounts a secret by way of links, so that all its keys change at once.
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials", "..2026"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "..2026", "mounted"), []byte("t3"), 0o600))
+	require.NoError(t, os.Symlink("..2026", filepath.Join(dir, "credentials", "..data")))
+	require.NoError(t, os.Symlink("..data/mounted", filepath.Join(dir, "credentials", "mounted")))
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(dir, "credentials"))
+	look := fleet.LookUpSecret("credential:live-*", "credential:mounted")
+	for ref, want := range map[string]string{"credential:live-token": "t1", "credential:mounted": "t3"} {
+		got, err := look(t.Context(), ref)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, ref := range []string{"credential:../other", "credential:", "credential:live-none", "credential:other",
+		"credential:live-/../mounted", "credential:" + dir + "/credentials/live-token", "file:" + dir + "/credentials/live-token"} {
+		got, err := look(t.Context(), ref)
+		assert.Error(t, err, ref)
+		assert.Empty(t, got, ref)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	_, err := look(t.Context(), "credential:live-token")
+	assert.ErrorContains(t, err, "CREDENTIALS_DIRECTORY is not set")
+}

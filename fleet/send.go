@@ -121,8 +121,8 @@ func MessageID(id string) SendOption {
 //
 // The holder of the room delivers the message at least once, in the order of Sends that came after
 // each other; while the room has no holder, the message waits. A message that the room's client can
-// never write, for example because it is larger than the client's whole queue, is dropped by the
-// holder, which calls the functions of [Worker.OnError].
+// never write, for example because it is larger than the client's whole queue, becomes a dead letter
+// (see [Control.DeadLetters]), and the holder calls the functions of [Worker.OnError].
 //
 // Send returns [ErrNoRoom], the error of the codec, [wechatws.ErrNotUTF8], a *wechatws.OptionError
 // for each option that is wrong, joined, or the error of NATS, for example when as many bytes wait
@@ -150,7 +150,6 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 	if out.Binary {
 		m.Header.Set(headerBinary, "1")
 	}
-	var publish []jetstream.PublishOpt
 	if s.match != nil {
 		match, err := json.Marshal(s.match)
 		if err != nil {
@@ -158,20 +157,32 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		}
 		m.Header.Set(headerMatch, string(match))
 	}
-	if s.expire > 0 {
-		m.Header.Set(headerExpires, s.expire.String())
-		if s.expire < longestKeep {
-			publish = append(publish, jetstream.WithMsgTTL((s.expire + expiredKept).Truncate(time.Second)))
-		}
-	}
+	id := ""
 	if s.id != "" {
-		publish = append(publish, jetstream.WithMsgID(names.Token(room)+"."+names.Token(s.id)))
+		id = names.Token(s.id)
 	}
-	began := time.Now()
-	if _, err := f.js.PublishMsg(ctx, m, publish...); f.reachedStream(ctx, "-out", began, err) != nil {
+	if err := f.store(ctx, m, s.expire, id); err != nil {
 		return fmt.Errorf("fleet: the message to room %q is not stored: %w", room, err)
 	}
 	return nil
+}
+
+// store puts a message into the stream to rooms, unless one to the room with the same id is there. Without an
+// id it is always put there; without expire it does not expire.
+func (f *Fleet) store(ctx context.Context, m *nats.Msg, expire time.Duration, id string) error {
+	var publish []jetstream.PublishOpt
+	if expire > 0 {
+		m.Header.Set(headerExpires, expire.String())
+		if expire < longestKeep {
+			publish = append(publish, jetstream.WithMsgTTL((expire + expiredKept).Truncate(time.Second)))
+		}
+	}
+	if id != "" {
+		publish = append(publish, jetstream.WithMsgID(m.Header.Get(headerTo)+"."+id))
+	}
+	began := time.Now()
+	_, err := f.js.PublishMsg(ctx, m, publish...)
+	return f.reachedStream(ctx, "-out", began, err)
 }
 
 // encode returns the message that is sent for v. A panic of the codec, or of a method of v's type,

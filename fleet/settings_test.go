@@ -40,6 +40,7 @@ func TestOpenRefusesSettingsOutOfRange(t *testing.T) {
 		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":-1}`, []string{"KeepIn", "-1ns", "a minute or longer"}},
 		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":9223372036854775807}`, []string{"KeepIn", "2562047h", "10 years (87600 h) or shorter"}},
 		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000,"max_in":-1}`, []string{"MaxIn", "-1", "not be negative"}},
+		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000,"keep_out":1}`, []string{"KeepOut", "1ns", "a minute or longer"}},
 		{`{"lease":8000000000,"leased_by":1,"shards":4096,"partitions":16,"keep_in":86400000000000,"max_out":-1}`, []string{"MaxOut", "-1", "not be negative"}},
 		{`{"lease":"8s"}`, []string{"cannot be read"}},
 		{`no JSON`, []string{"cannot be read"}},

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -23,7 +24,7 @@ type Spec struct {
 	IDs map[string]string `json:"ids,omitempty"`
 	// Options are settings by name.
 	Options map[string]string `json:"options,omitempty"`
-	// Secrets are references by name, such as env:LIVE_TOKEN or file:/run/secrets/live, and never
+	// Secrets are references by name, such as env:LIVE_TOKEN or credential:live-token, and never
 	// the secrets themselves. The worker looks them up with the function of [WithSecrets]; see
 	// [Room.Secret].
 	Secrets map[string]string `json:"secrets,omitempty"`
@@ -96,6 +97,8 @@ func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 //	env:LIVE_*           all environment variables whose names begin with LIVE_
 //	file:/run/live/key   this file
 //	file:/run/live/      all files in this folder and below it; no symbolic link leads out of it
+//	credential:token     the file token in the folder that $CREDENTIALS_DIRECTORY names, as systemd sets it
+//	credential:live-*    all files in that folder whose names begin with live-
 //
 // A reference names one variable or file, in the same form. One newline at the end of a file is left
 // out. A permission of another form permits nothing.
@@ -117,10 +120,11 @@ func lookUp(permission, ref string) (secret string, ok bool, err error) {
 	if asked != kind || name == "" || may == "" {
 		return "", false, nil
 	}
+	prefix, many := strings.CutSuffix(may, "*")
+	named := name == may || many && strings.HasPrefix(name, prefix)
 	switch kind {
 	case "env":
-		prefix, many := strings.CutSuffix(may, "*")
-		if name != may && !(many && strings.HasPrefix(name, prefix)) {
+		if !named {
 			return "", false, nil
 		}
 		secret, ok = os.LookupEnv(name)
@@ -128,6 +132,16 @@ func lookUp(permission, ref string) (secret string, ok bool, err error) {
 			err = fmt.Errorf("environment variable %s is not set", name)
 		}
 		return secret, true, err
+	case "credential":
+		folder := os.Getenv("CREDENTIALS_DIRECTORY")
+		switch {
+		case !named || strings.Contains(name, "/"):
+			return "", false, nil
+		case folder == "":
+			return "", true, errors.New("environment variable CREDENTIALS_DIRECTORY is not set")
+		}
+		text, err := readBelow(folder, name)
+		return strings.TrimSuffix(string(text), "\n"), true, err
 	case "file":
 		inside, below := strings.CutPrefix(name, may)
 		var text []byte

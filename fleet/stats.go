@@ -32,8 +32,9 @@ type WorkerStats struct {
 	OverBudget  int64 // messages from rooms that were dropped; see WithRoomBudget
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired
-	// Undeliverable counts messages to rooms that no client can write, and which were dropped, for
-	// example because they were larger than the client's whole queue.
+	// Undeliverable counts messages to rooms that no client can write, for example because they were
+	// larger than the client's whole queue. They are dead letters, see [Control.DeadLetters], but for those
+	// that [Fleet.Send] has not stored, which are dropped.
 	Undeliverable int64
 	Errors        int64 // errors that were reported to the functions of Worker.OnError
 }

@@ -3,6 +3,8 @@ package fleet
 import (
 	"encoding/json"
 	"errors"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -61,14 +63,29 @@ func parseRecord(value []byte, room string) *record {
 	if r.check() != nil {
 		return nil
 	}
+	if wantWorkerName(r.Pin) != "" { // no worker has that name
+		r.Pin = ""
+	}
 	return r
 }
 
 // parseMember decodes the value of a session's key, or returns nil if it has no worker.
 func parseMember(value []byte) *member {
 	m := &member{}
-	if json.Unmarshal(value, m) != nil || m.Name == "" {
+	if json.Unmarshal(value, m) != nil || wantWorkerName(m.Name) != "" {
 		return nil
 	}
+	m.Host = cleaned(m.Host)
 	return m
+}
+
+// cleaned returns the name of a host without control characters, and no more than the longest name of DNS.
+func cleaned(host string) string {
+	host = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, host[:min(len(host), 253)])
+	return strings.ToValidUTF8(host, "")
 }

@@ -154,17 +154,6 @@ func TestPermissionsAreEnough(t *testing.T) {
 	require.Eventually(t, func() bool { return !a.Ready() }, patience, tick)
 }
 
-// fleetSubjects are all subjects that the fleet writes to or listens on.
-var fleetSubjects = []string{
-	"$KV.wechatws-rooms.fleet", recordOf("r0"), recordOf("new"), claimOf("r0"), claimOf("new"), "$KV.wechatws-leases-1.x",
-	"wechatws.in.0.r0.hi", markerOf("r0"), outOf("r0"), outOf("r1"), outOf("r0") + ".x", "wechatws.shard." + shardOf("r0") + ".room.r0",
-	"$KV.wechatws-groups.g.0", "wechatws.dead.g.r0",
-	"wechatws.ask.a.drain", "wechatws.ask.a.stats", "wechatws.everybody.rows",
-	"$JS.API.STREAM.DELETE.wechatws-in", "$JS.API.STREAM.PURGE.wechatws-out", "$JS.API.STREAM.PURGE.KV_wechatws-rooms",
-	"$JS.API.STREAM.UPDATE.wechatws-in", "$JS.API.STREAM.MSG.DELETE.KV_wechatws-rooms", "$JS.API.CONSUMER.CREATE.wechatws-in",
-	"$JS.API.STREAM.LEADER.STEPDOWN.KV_wechatws-leases-1",
-}
-
 func shardOf(room string) string  { return strconv.Itoa(placement.Shard(room, 4096)) }
 func recordOf(room string) string { return "$KV.wechatws-rooms.room." + shardOf(room) + "." + room }
 func claimOf(room string) string  { return "$KV.wechatws-rooms.claim." + shardOf(room) }
@@ -199,22 +188,6 @@ func (g *guarded) snapshot() (s snapshot) {
 	return s
 }
 
-// attack publishes harmful messages to all subjects of the fleet: directly, and as the answer to each
-// of the requests.
-func attack(t *testing.T, nc *nats.Conn, requests map[string]string) {
-	t.Helper()
-	for _, subject := range fleetSubjects {
-		m := nats.NewMsg(subject)
-		m.Data = []byte(`{"session":"x","worker":"x","id":"new","name":"x"}`)
-		m.Header.Set("Fleet-Request", subject[strings.LastIndexByte(subject, '.')+1:])
-		require.NoError(t, nc.PublishMsg(m))
-		for request, payload := range requests {
-			require.NoError(t, nc.PublishRequest(request, subject, []byte(payload)))
-		}
-	}
-	require.NoError(t, nc.Flush())
-}
-
 // A user that may only send can do nothing but send, and receives nothing of others.
 func TestAHostileSenderCanOnlySend(t *testing.T) {
 	g := newGuarded(t)
@@ -229,7 +202,7 @@ func TestAHostileSenderCanOnlySend(t *testing.T) {
 	require.NoError(t, err)
 	before := g.snapshot()
 
-	attack(t, nc, map[string]string{
+	g.attack(nc, map[string]string{
 		"FLEET.API.STREAM.INFO.KV_wechatws-rooms":                         "",
 		"FLEET.API.STREAM.INFO.wechatws-in":                               "",
 		"FLEET.API.DIRECT.GET.KV_wechatws-rooms." + recordOf("r1"):        "",
@@ -256,51 +229,6 @@ func TestAHostileSenderCanOnlySend(t *testing.T) {
 	for len(received) > 0 {
 		m := <-received
 		assert.NotContains(t, string(m.Data), `"worker":"a"`, m.Subject)
-	}
-}
-
-// Users of the fleet's account can publish answers of NATS to any subject, by a reply subject. Such an
-// answer drains no worker, is not written to a room, and adds no room.
-func TestAnAnswerOfNATSIsNoRequest(t *testing.T) {
-	for _, user := range []string{"worker", "handler", "controller"} {
-		t.Run(user, func(t *testing.T) {
-			g := newGuarded(t)
-			a, conn := g.work()
-			for _, room := range []string{"r0", "r1"} { // something to be replayed
-				require.NoError(t, g.fleet.Send(g.ctx(), room, "hello", fleet.ConfirmedBy(fleet.Match{Type: "never"})))
-			}
-			assert.Equal(t, `"hello"`, g.receive(conn))
-			nc := g.connect(user)
-			for _, subject := range []string{"wechatws.ask.a.drain", outOf("r0"), recordOf("new"), claimOf("r0"), markerOf("r0"), "wechatws.shard." + shardOf("r0") + ".room.r0"} {
-				for request, payload := range map[string]string{
-					"$JS.API.INFO":                     "",
-					"$JS.API.STREAM.INFO.wechatws-out": "",
-					"$JS.API.DIRECT.GET.KV_wechatws-rooms." + recordOf("r1"): "",
-					"$JS.API.STREAM.MSG.GET.wechatws-out":                    `{"last_by_subj":"` + outOf("r1") + `"}`,
-					"$KV.wechatws-groups.x":                                  "",
-				} {
-					require.NoError(t, nc.PublishRequest(request, subject, []byte(payload)))
-				}
-			}
-			require.NoError(t, nc.Flush())
-			if user != "controller" {
-				require.NoError(t, nc.Publish("wechatws.ask.a.drain", nil))
-				m := nats.NewMsg("wechatws.ask.a.drain")
-				m.Header.Set("Fleet-Request", "drain")
-				require.NoError(t, nc.PublishMsg(m), "it is refused later")
-				require.NoError(t, nc.Flush())
-			}
-			require.NoError(t, conn.Send(`{"msg_type":"never"}`))
-			require.NoError(t, g.fleet.Send(g.ctx(), "r0", "the next one"))
-			assert.Equal(t, `"the next one"`, g.receive(conn))
-			require.Eventually(t, func() bool { return a.Stats().Undeliverable >= 3 }, patience, tick)
-			stats, err := g.fleet.Control().Stats(g.ctx(), "a")
-			require.NoError(t, err)
-			assert.True(t, stats.Ready)
-			list, err := g.fleet.Control().List(g.ctx())
-			require.NoError(t, err)
-			assert.Len(t, list, 2)
-		})
 	}
 }
 

@@ -77,3 +77,23 @@ func TestAForeignMarkerIsReplaced(t *testing.T) {
 	assert.Empty(t, audit.TwoSockets(audit.Holds(w.srv.Events())))
 	assert.Len(t, w.srv.Conns(), 1)
 }
+
+// Values that are no claims and markers that are none, one after the other, do not stop the holder for longer
+// than they come: it replaces both.
+func TestTheHolderOutlastsAFloodOfForeignClaims(t *testing.T) {
+	w := newShardWorld(t, 1)
+	w.joins("a")
+	w.untilHeld("a", 1)
+	got := w.handle("g")
+	conn := w.conn("r0")
+	js := w.jetStream()
+	for range 300 {
+		for subject, value := range map[string]string{"$KV.wechatws-rooms.claim.0": "{}", "wechatws.in._held.0": "no marker"} {
+			_, err := js.Publish(w.ctx(), subject, []byte(value))
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, conn.Send(`{"msg_type":"still"}`))
+	assert.Equal(t, "still", got.next().Type)
+	w.untilHeld("a", 1)
+}

@@ -18,9 +18,10 @@ type WorkerOption func(*workerConfig)
 type workerConfig struct {
 	name         string
 	secrets      func(ctx context.Context, ref string) (string, error)
-	moveRate     float64 // rooms a second
-	joinRate     float64 // rooms a second
-	maxRooms     int     // 0: no limit
+	endpoints    []string // nil: any
+	moveRate     float64  // rooms a second
+	joinRate     float64  // rooms a second
+	maxRooms     int      // 0: no limit
 	drainTimeout time.Duration
 	types        []string // nil: all but answers to heartbeats
 
@@ -36,15 +37,18 @@ type workerConfig struct {
 func WithWorkerName(name string) WorkerOption {
 	return func(c *workerConfig) {
 		c.name = name
-		value, want := name, ""
-		switch {
-		case name == "" || len(name) > longestID:
-			want = "must be 1 to 128 bytes"
-		case strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
-			value, want = fmt.Sprintf("%q", name), "must be text without control characters"
-		}
-		c.mistakes.check("WithWorkerName", value, want)
+		c.mistakes.check("WithWorkerName", fmt.Sprintf("%.140q", name), wantWorkerName(name))
 	}
+}
+
+func wantWorkerName(name string) string {
+	switch {
+	case name == "" || len(name) > longestID:
+		return "must be 1 to 128 bytes"
+	case strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
+		return "must be text without control characters"
+	}
+	return ""
 }
 
 // WithSecrets sets the function that looks up the references of [Spec.Secrets], such as one of
@@ -52,7 +56,7 @@ func WithWorkerName(name string) WorkerOption {
 // goroutines.
 //
 // The program that adds a room chooses its references, and the endpoint that the secrets are sent
-// to: permit only secrets that are meant for rooms.
+// to: permit only secrets that are meant for rooms, and see [WithEndpoints].
 func WithSecrets(lookUp func(ctx context.Context, ref string) (string, error)) WorkerOption {
 	return func(c *workerConfig) {
 		c.secrets = lookUp
@@ -132,7 +136,7 @@ func newWorkerConfig(connects bool, options []WorkerOption) (workerConfig, error
 		host = "worker"
 	}
 	c := workerConfig{
-		name:         fmt.Sprintf("%s-%d", host, os.Getpid()),
+		name:         fmt.Sprintf("%s-%d", cleaned(host), os.Getpid()),
 		secrets:      noSecrets,
 		moveRate:     50,
 		joinRate:     1000,

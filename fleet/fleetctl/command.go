@@ -53,7 +53,7 @@ func command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{discreet(err)} })
 	root.AddCommand(s.rooms(), s.workers(), s.add(), s.update(), s.remove(), s.move(), s.drain(), s.tail(), s.watch(), s.send(),
-		s.groups(), s.dead(), s.replay(), s.drop(), s.serve())
+		s.groups(), s.dead(), s.replay(), s.drop(), s.storage(), s.serve())
 	return root
 }
 

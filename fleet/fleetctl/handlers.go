@@ -62,7 +62,7 @@ func (s *settings) dead() *cobra.Command {
 	var group string
 	var full bool
 	c := &cobra.Command{
-		Use: "dead", Short: "list messages that handlers have given up, the oldest first", Args: exactly(),
+		Use: "dead", Short: "list messages that were given up, the oldest first; those to rooms have no group", Args: exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	c.Flags().StringVar(&group, "group", "", "only those of this group")
@@ -108,9 +108,9 @@ func (s *settings) dead() *cobra.Command {
 	return c
 }
 
-// replay gives dead letters to their groups again.
+// replay gives dead letters to their groups or rooms again.
 func (s *settings) replay() *cobra.Command {
-	return s.onDead("replay", "give dead letters to the handlers of their groups again", "replayed", fleet.Control.Replay)
+	return s.onDead("replay", "give dead letters to the handlers of their groups, or to their rooms, again", "replayed", fleet.Control.Replay)
 }
 
 // drop removes dead letters.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,4 +64,29 @@ func TestGroupsAndDeadLetters(t *testing.T) {
 	_, errs, code := w.try(t.Context(), "", "replay", "3")
 	assert.Equal(t, "fleetctl: fleet: no such dead letter: 3\n", errs)
 	assert.Equal(t, failed, code)
+}
+
+// A message to a room that can never be delivered is a dead letter without a group.
+func TestDeadLettersToRooms(t *testing.T) {
+	w := newWorld(t)
+	worker, err := w.fleet.NewWorker(func(_ context.Context, r *fleet.Room) (*wechatws.Client, error) {
+		return r.NewClient(r.Endpoint, wechatws.WithQueue(10, 1000, wechatws.QueueFail))
+	}, fleet.WithWorkerName("a"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	defer func() {
+		cancel()
+		require.NoError(t, <-ended)
+	}()
+	w.ctl("add", "red", "--endpoint", w.srv.URL())
+	w.ctl("send", "red", `"`+strings.Repeat("x", 2000)+`"`)
+	require.Eventually(t, func() bool { return worker.Stats().Undeliverable == 1 }, 20*time.Second, 10*time.Millisecond)
+	assert.Regexp(t, `\nN - [-\dN]+ [\d:N]+ red - N 0 .*message is too big`, same(w.ctl("dead")))
+	assert.Contains(t, w.ctl("dead", "--json"), `"group":"","time":"`)
+	assert.Equal(t, "dead letter 1 is replayed\n", w.ctl("replay", "1"))
+	require.Eventually(t, func() bool { return worker.Stats().Undeliverable == 2 }, 20*time.Second, 10*time.Millisecond)
+	assert.Equal(t, "dead letter 2 is dropped\n", w.ctl("drop", "--all"))
+	assert.Empty(t, w.ctl("dead", "--json"))
 }

@@ -45,6 +45,9 @@ func (s *settings) serve() *cobra.Command {
 	return c
 }
 
+// fresh is how old an answer may be that is given again.
+const fresh = time.Second
+
 // handler answers requests with the page, and with what the commands write.
 func (s *settings) handler(f *fleet.Fleet) http.Handler {
 	page := inspect.New()
@@ -53,10 +56,13 @@ func (s *settings) handler(f *fleet.Fleet) http.Handler {
 	mux.Handle("GET /{$}", page)
 	asJSON := *s
 	asJSON.json = true
-	turn := make(chan struct{}, 1) // many viewers cost NATS no more than one
+	turn := make(chan struct{}, 1)
+	// Many viewers cost NATS no more than one that asks each second, and all that read slowly have one text.
 	lines := func(write func(ctx context.Context, c *cobra.Command) error) http.HandlerFunc {
+		var last []byte // belongs to the goroutine that has its turn
+		var at time.Time
 		return func(w http.ResponseWriter, r *http.Request) {
-			var text bytes.Buffer
+			var text []byte
 			err := s.within(r.Context(), func(ctx context.Context) error {
 				select {
 				case turn <- struct{}{}:
@@ -64,18 +70,27 @@ func (s *settings) handler(f *fleet.Fleet) http.Handler {
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-				c := &cobra.Command{}
-				c.SetOut(&text)
-				return write(ctx, c)
+				if time.Since(at) > fresh {
+					var b bytes.Buffer
+					c := &cobra.Command{}
+					c.SetOut(&b)
+					if err := write(ctx, c); err != nil {
+						return err
+					}
+					last, at = b.Bytes(), time.Now()
+				}
+				text = last
+				return nil
 			})
 			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.timeout))
 			if err != nil {
 				http.Error(w, wechatws.Printable(err.Error()), http.StatusBadGateway)
 				return
 			}
 			w.Header().Set("Content-Type", "application/x-ndjson")
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			_, _ = text.WriteTo(w)
+			_, _ = w.Write(text)
 		}
 	}
 	mux.HandleFunc("GET /rooms", lines(func(ctx context.Context, c *cobra.Command) error {

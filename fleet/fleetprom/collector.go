@@ -15,7 +15,7 @@ func New(workers ...*fleet.Worker) prometheus.Collector {
 		if w == nil { // here, and not in the middle of a scrape
 			panic("fleetprom: New: worker is nil")
 		}
-		c.stats = append(c.stats, w.Stats)
+		c.stats = append(c.stats, func() []fleet.WorkerStats { return []fleet.WorkerStats{w.Stats()} })
 	}
 	return c
 }
@@ -28,14 +28,14 @@ func NewHandlers(handlers ...*fleet.Handlers) prometheus.Collector {
 		if h == nil {
 			panic("fleetprom: NewHandlers: handlers are nil")
 		}
-		c.stats = append(c.stats, h.Stats)
+		c.stats = append(c.stats, func() []fleet.HandlersStats { return []fleet.HandlersStats{h.Stats()} })
 	}
 	return c
 }
 
 // A collector collects snapshots of type S.
 type collector[S any] struct {
-	stats    []func() S
+	stats    []func() []S
 	label    func(*S) string // the value of the only label
 	families []family[S]
 	descs    []*prometheus.Desc // of families
@@ -64,9 +64,10 @@ func (c *collector[S]) Describe(ch chan<- *prometheus.Desc) {
 
 func (c *collector[S]) Collect(ch chan<- prometheus.Metric) {
 	for _, stats := range c.stats {
-		s := stats()
-		for i, f := range c.families {
-			ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), c.label(&s))
+		for _, s := range stats() {
+			for i, f := range c.families {
+				ch <- prometheus.MustNewConstMetric(c.descs[i], f.kind, f.read(&s), c.label(&s))
+			}
 		}
 	}
 }
@@ -97,7 +98,7 @@ var workerFamilies = []family[fleet.WorkerStats]{
 	{"over_budget_messages_total", "Messages from rooms that were dropped, since the room had sent more than its budget.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.OverBudget) }},
 	{"delivered_messages_total", "Messages to rooms that were delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Out) }},
 	{"expired_messages_total", "Messages to rooms that had expired before they could be delivered.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Expired) }},
-	{"undeliverable_messages_total", "Messages to rooms that no client can write, and that were removed.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
+	{"undeliverable_messages_total", "Messages to rooms that no client can write.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Undeliverable) }},
 	{"errors_total", "Errors about rooms that were reported to the functions of OnError.", counter, func(s *fleet.WorkerStats) float64 { return float64(s.Errors) }},
 }
 

@@ -66,7 +66,7 @@ func scraped(t *testing.T) (text string, families map[string]*dto.MetricFamily) 
 	idle, err := f.NewWorker(connect, fleet.WithWorkerName("idle 闲"))
 	require.NoError(t, err)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(fleetprom.New(w, idle), fleetprom.NewHandlers(handled(t, f)))
+	registry.MustRegister(fleetprom.New(w, idle), fleetprom.NewHandlers(handled(t, f)), fleetprom.NewStorage(f))
 	gathered, err := registry.Gather()
 	require.NoError(t, err)
 	families = map[string]*dto.MetricFamily{}
@@ -110,6 +110,12 @@ func TestMetrics(t *testing.T) {
 		"retried_messages_total": "0", "undecodable_messages_total": "0", "given_up_messages_total": "0", "errors_total": "0",
 	} {
 		assert.Contains(t, text, "wechatws_fleet_group_"+name+`{group="bot"} `+value+"\n")
+	}
+	for name, value := range map[string]string{"bytes": `0`, "max_bytes": `[1-9].+`, "messages": "0", "age_seconds": "0"} {
+		assert.Regexp(t, `(?m)^wechatws_fleet_storage_`+name+`{stream="wechatws-out"} `+value+"$", text)
+	}
+	for _, stream := range []string{"wechatws-in", "wechatws-dead", "KV_wechatws-rooms", "KV_wechatws-leases-1", "KV_wechatws-groups"} {
+		assert.Contains(t, text, `wechatws_fleet_storage_messages{stream="`+stream+`"}`)
 	}
 	assert.Regexp(t, `wechatws_fleet_lease_remaining_seconds{worker="worker-a"} [0-4]\.[0-9]`, text)
 	assert.Contains(t, text, `wechatws_fleet_rooms{worker="idle 闲"} 0`+"\n")
@@ -179,6 +185,17 @@ wechatws_fleet_ready{worker="idle"} 0
 `), "wechatws_fleet_ready"))
 	assert.Panics(t, func() { fleetprom.New(nil) })
 	assert.Panics(t, func() { fleetprom.NewHandlers(nil) })
+}
+
+// While NATS cannot be reached, a scrape reports nothing of the storage, and all else.
+func TestStorageWithoutNATS(t *testing.T) {
+	f, err := fleet.Open(t.Context())
+	require.NoError(t, err)
+	storage := fleetprom.NewStorage(f)
+	assert.Equal(t, 4*4, testutil.CollectAndCount(storage), "four streams")
+	f.Close()
+	assert.Zero(t, testutil.CollectAndCount(storage))
+	assert.Panics(t, func() { fleetprom.NewStorage(nil) })
 }
 
 func BenchmarkCollect(b *testing.B) {

@@ -126,7 +126,7 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 				assert.Contains(t, variables, v[1], p.Title)
 			}
 			for _, l := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(target.Legend, -1) {
-				assert.Contains(t, []string{"worker", "group"}, l[1], p.Title)
+				assert.Contains(t, []string{"worker", "group", "stream"}, l[1], p.Title)
 				assert.NotRegexp(t, `^sum\(`, target.Expr, p.Title)
 			}
 		}

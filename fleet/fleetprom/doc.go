@@ -1,13 +1,14 @@
 // Package fleetprom exports the statistics of a fleet's workers and handlers to Prometheus: how many rooms
 // each worker holds, the rest of its lease, and the messages that go through it; how many messages of a
-// group are not handled.
+// group are not handled; how full the fleet's streams in NATS are.
 //
-//	prometheus.MustRegister(fleetprom.New(worker), fleetprom.NewHandlers(handlers))
+//	prometheus.MustRegister(fleetprom.New(worker), fleetprom.NewHandlers(handlers), fleetprom.NewStorage(f))
 //
 // # Metrics
 //
 // Those of workers have the label worker, and no other: fourteen series a worker, however many rooms it
-// holds. Those of handlers have the label group: ten series a process of a group.
+// holds. Those of handlers have the label group: ten series a process of a group. Those of the storage have
+// the label stream, which is the name of a stream or bucket in NATS: four series for each.
 //
 //	wechatws_fleet_rooms                        gauge    that it holds
 //	wechatws_fleet_rooms_open                   gauge    of these, with an open connection
@@ -36,6 +37,11 @@
 //	wechatws_fleet_group_given_up_messages_total    counter  dead letters that callbacks have failed
 //	wechatws_fleet_group_errors_total               counter  errors reported to the functions of OnError
 //
+//	wechatws_fleet_storage_bytes       gauge    that the stream has
+//	wechatws_fleet_storage_max_bytes   gauge    that it may have
+//	wechatws_fleet_storage_messages    gauge    or keys
+//	wechatws_fleet_storage_age_seconds gauge    of the oldest message
+//
 // # What to watch
 //
 //	# shards whose rooms no worker holds; with "for: 1m"
@@ -48,7 +54,7 @@
 //	wechatws_fleet_lease_remaining_seconds < 4
 //	# rooms change hands all the time; with "for: 15m"
 //	sum(rate(wechatws_fleet_rooms_taken_total[5m])) > 1
-//	# messages to rooms are dropped because no client can write them
+//	# messages to rooms that no client can write: fleetctl dead
 //	rate(wechatws_fleet_undeliverable_messages_total[5m]) > 0
 //	# messages from rooms are lost to the handlers
 //	rate(wechatws_fleet_unpublished_messages_total[5m]) > 0
@@ -60,6 +66,12 @@
 //	sum by (group) (wechatws_fleet_group_partitions) < 16
 //	# new dead letters: fleetctl dead
 //	rate(wechatws_fleet_group_undecodable_messages_total[5m]) + rate(wechatws_fleet_group_given_up_messages_total[5m]) > 0
+//	# messages from rooms will soon be discarded, handled or not
+//	wechatws_fleet_storage_bytes{stream=~".+-in"} / wechatws_fleet_storage_max_bytes > 0.8
+//	# NATS will soon refuse messages to rooms, new rooms, leases, or positions of handlers
+//	wechatws_fleet_storage_bytes{stream!~".+-(in|dead)"} / wechatws_fleet_storage_max_bytes > 0.8
+//	# messages to rooms wait for more than an hour: no worker can enter the room, or they are not confirmed
+//	wechatws_fleet_storage_age_seconds{stream=~".+-out"} > 3600
 //
 // alerts.yml, beside this file, has them as rules. With several fleets in one Prometheus each
 // sum and maximum is by the label that distinguishes them, such as the job.

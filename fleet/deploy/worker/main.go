@@ -8,7 +8,9 @@
 //	fleetctl add 9527 --endpoint wss://live.example.com/ws \
 //	    --id room=9527,live=1,user=42 --option name=bot --secret token=credential:live-token
 //
-// A credential is a file in the folder that $CREDENTIALS_DIRECTORY names.
+// A credential is a file in the folder that $CREDENTIALS_DIRECTORY names. With -endpoints, rooms may have
+// endpoints of certain hosts only: a program that adds rooms could have each credential, and each
+// environment variable LIVE_…, sent to an endpoint of its own.
 //
 // Over HTTP it has /health/live and /health/ready, /metrics for Prometheus, and
 // /rooms/, a page of all rooms of all workers. After SIGTERM it hands its rooms over and ends.
@@ -24,6 +26,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -41,10 +44,10 @@ import (
 
 // settings are the flags, which have their defaults from the environment.
 type settings struct {
-	nats, creds, ca, fleet, name, listen string
-	replicas                             int
-	drain                                time.Duration
-	log                                  *slog.Logger
+	nats, creds, ca, fleet, name, listen, endpoints string
+	replicas                                        int
+	drain                                           time.Duration
+	log                                             *slog.Logger
 }
 
 func main() {
@@ -56,6 +59,7 @@ func main() {
 	flag.StringVar(&s.fleet, "fleet", "wechatws", "the fleet's name")
 	flag.IntVar(&s.replicas, "replicas", 0, "how many NATS servers keep everything (default those of the fleet, 1 of a new one)")
 	flag.StringVar(&s.name, "name", os.Getenv("WORKER_NAME"), "this worker's name (default the host's and the process's)")
+	flag.StringVar(&s.endpoints, "endpoints", os.Getenv("LIVE_ENDPOINTS"), "the hosts that rooms may have, separated by commas, such as *.example.com (default any)")
 	flag.StringVar(&s.listen, "listen", "127.0.0.1:8080", "where to serve health, metrics and the page of rooms")
 	flag.DurationVar(&s.drain, "drain", 25*time.Second, "how long handing over may take")
 	flag.Parse()
@@ -94,15 +98,18 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer f.Close()
-	options := []fleet.WorkerOption{fleet.WithDrainTimeout(s.drain), fleet.WithSecrets(secret)}
+	options := []fleet.WorkerOption{fleet.WithDrainTimeout(s.drain), fleet.WithSecrets(fleet.LookUpSecret("credential:*", "env:LIVE_*"))}
 	if s.name != "" {
 		options = append(options, fleet.WithWorkerName(s.name))
+	}
+	if s.endpoints != "" {
+		options = append(options, fleet.WithEndpoints(strings.Split(s.endpoints, ",")...))
 	}
 	w, err := f.NewWorker(func(ctx context.Context, r *fleet.Room) (*wechatws.Client, error) { return connect(ctx, r, clients) }, options...)
 	if err != nil {
 		return err
 	}
-	registry.MustRegister(fleetprom.New(w))
+	registry.MustRegister(fleetprom.New(w), fleetprom.NewStorage(f)) // with hundreds of workers, NewStorage in one of them is enough
 	page.AddRows(f.Rows())
 	h.worker.Store(w)
 	s.log.Info("worker", "name", w.Name(), "listen", s.listen)

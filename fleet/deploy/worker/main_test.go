@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,29 +139,4 @@ func TestClientsAreCountedOnce(t *testing.T) {
 	collector.mu.Lock()
 	defer collector.mu.Unlock()
 	assert.Empty(t, collector.byRoom)
-}
-
-func TestSecrets(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "live-token"), []byte("t1\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "other"), []byte("no"), 0o600))
-	// Kubernetes mounts a secret by way of links, so that all its keys change at once.
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "credentials", "..2026"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "credentials", "..2026", "mounted"), []byte("t3"), 0o600))
-	require.NoError(t, os.Symlink("..2026", filepath.Join(dir, "credentials", "..data")))
-	require.NoError(t, os.Symlink("..data/mounted", filepath.Join(dir, "credentials", "mounted")))
-	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(dir, "credentials"))
-	t.Setenv("LIVE_TOKEN", "t2")
-	t.Setenv("OTHER", "no")
-	for ref, want := range map[string]string{"credential:live-token": "t1", "env:LIVE_TOKEN": "t2", "credential:mounted": "t3"} {
-		got, err := secret(t.Context(), ref)
-		require.NoError(t, err)
-		assert.Equal(t, want, got)
-	}
-	for _, ref := range []string{"credential:../other", "credential:", "credential:none", "env:OTHER", "file:" + filepath.Join(dir, "other"), "no"} {
-		got, err := secret(t.Context(), ref)
-		assert.Error(t, err, ref)
-		assert.Empty(t, got, ref)
-	}
 }

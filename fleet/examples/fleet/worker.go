@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -35,8 +36,9 @@ func work(name string) error {
 
 // connect makes a room's client from its spec.
 func connect(worker string, r *fleet.Room) (*wechatws.Client, error) {
-	// The backend of this example records the worker of each connection.
-	client, err := r.NewClient(r.Endpoint+"?"+url.Values{"room": {r.ID}, "worker": {worker}}.Encode(),
+	// The backend of this example records the worker and the fence of each connection.
+	q := url.Values{"room": {r.ID}, "worker": {worker}, "fence": {strconv.FormatUint(r.Fence, 10)}}
+	client, err := r.NewClient(r.Endpoint+"?"+q.Encode(),
 		wechatws.WithTiers(wechatws.Tier{Delay: time.Second, Attempts: 1 << 30}))
 	if err != nil {
 		return nil, err

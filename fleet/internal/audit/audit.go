@@ -1,6 +1,10 @@
-// Package audit reports, from the events of a backend, whether rooms were held by one worker at a time.
-// The backend is a wstest.Server that rooms connect to with ?room=…&worker=…&fence=… in the URL, of
-// which the fence may be left out. Only the backend sees all connections.
+// Package audit reports, from what a backend receives, whether rooms were held by one worker at a time.
+// The backend is a wstest.Server that rooms connect to with ?room=…&worker=…&fence=… in the URL. Only the
+// backend sees all connections.
+//
+// A fence grows with each holder of a room. So a room was held twice if a message under a fence has arrived
+// behind one under a higher fence. When a message has arrived is known from the kernel, on Linux: a busy backend
+// may read the messages of two connections in another order.
 package audit
 
 import (
@@ -15,15 +19,13 @@ import (
 // one, which may be a close frame. After that the socket may still exist, as that of a stopped process
 // does, but the room is not held by it.
 type Hold struct {
-	Room, Worker, Fence string
-	Conn                int
-	Opened              time.Time // the handshake was accepted
-	From, To            time.Time // the first and the last message
-	Gone                time.Time // the end of the socket; zero if it still exists
+	Room, Worker string
+	Fence        uint64
+	Conn         int
+	Opened       time.Time // the handshake was accepted
+	From, To     time.Time // the first and the last message
+	Gone         time.Time // the end of the socket; zero if it still exists
 }
-
-// sameHolder reports whether both are connections of one holder.
-func (h Hold) sameHolder(other Hold) bool { return h.Worker == other.Worker && h.Fence == other.Fence }
 
 const noCloseFrame = 1006
 
@@ -35,8 +37,8 @@ func Holds(events []wstest.Event) []Hold {
 		h := byConn[e.Conn]
 		switch e.Kind {
 		case wstest.EventOpen:
-			q := e.Request.URL.Query()
-			byConn[e.Conn] = &Hold{Room: q.Get("room"), Worker: q.Get("worker"), Fence: q.Get("fence"), Conn: e.Conn, Opened: e.At}
+			room, worker, fence := Holder(e.Request)
+			byConn[e.Conn] = &Hold{Room: room, Worker: worker, Fence: fence, Conn: e.Conn, Opened: e.At}
 			order = append(order, e.Conn)
 		case wstest.EventMessage, wstest.EventPing:
 			if h.From.IsZero() {
@@ -62,15 +64,15 @@ func Holds(events []wstest.Event) []Hold {
 	return holds
 }
 
-// Twice returns the pairs of holds of one room by two holders, of which the second began before the
-// first had ended. A holder is a worker with a fence, and may have two connections for a moment: a
-// message that was sent on a connection that was cut may arrive after the next one has opened.
+// Twice returns the pairs of holds of one room of which the one with the lower fence had not ended when the
+// other one began. Two connections of a worker under one fence are of one holder: a message that was sent on a
+// connection that was cut may arrive after the next one has opened.
 func Twice(holds []Hold) (pairs [][2]Hold) {
 	return overlaps(holds, func(h Hold) time.Time { return h.To })
 }
 
-// TwoSockets returns the pairs of which the second began while the first one's socket still existed,
-// with or without messages on it.
+// TwoSockets returns the pairs of which the socket of the one with the lower fence still existed when the
+// other one began, with or without messages on it.
 func TwoSockets(holds []Hold) (pairs [][2]Hold) {
 	return overlaps(holds, func(h Hold) time.Time {
 		if h.Gone.IsZero() {
@@ -86,8 +88,12 @@ func overlaps(holds []Hold, end func(Hold) time.Time) (pairs [][2]Hold) {
 			if next.Room != h.Room {
 				break
 			}
-			if !next.sameHolder(h) && next.From.Before(end(h)) {
-				pairs = append(pairs, [2]Hold{h, next})
+			low, high := h, next
+			if high.Fence < low.Fence {
+				low, high = high, low
+			}
+			if (low.Fence != high.Fence || low.Worker != high.Worker) && high.From.Before(end(low)) {
+				pairs = append(pairs, [2]Hold{low, high})
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -18,8 +19,12 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
 
-func open(second, conn int, room, worker string) wstest.Event {
-	u, _ := url.Parse("/?room=" + room + "&worker=" + worker)
+// open is a connection under a fence.
+func open(second, conn int, room, worker string, fence ...int) wstest.Event {
+	if fence == nil {
+		fence = []int{int(worker[0])} // b follows a
+	}
+	u, _ := url.Parse(fmt.Sprintf("/?room=%s&worker=%s&fence=%d", room, worker, fence[0]))
 	return wstest.Event{At: at(second), Kind: wstest.EventOpen, Conn: conn, Request: &http.Request{URL: u}}
 }
 
@@ -53,13 +58,19 @@ func TestTwice(t *testing.T) {
 	lateGoodBye := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), saidGoodBye(4, 1)}
 	assert.Len(t, audit.Twice(audit.Holds(lateGoodBye)), 1, "a good-bye is a word, too")
 
-	heldAgain := []wstest.Event{open(0, 1, "r", "a&fence=1"), said(1, 1), open(2, 2, "r", "a&fence=2"), said(3, 2), said(4, 1)}
+	oneFence := []wstest.Event{open(0, 1, "r", "a", 1), said(1, 1), open(2, 2, "r", "b", 1), said(3, 2), said(4, 1)}
+	assert.Len(t, audit.Twice(audit.Holds(oneFence)), 1)
+
+	heldAgain := []wstest.Event{open(0, 1, "r", "a", 1), said(1, 1), open(2, 2, "r", "a", 2), said(3, 2), said(4, 1)}
 	assert.Len(t, audit.Twice(audit.Holds(heldAgain)), 1, "one worker, but its first hold was over")
 
 	three := []wstest.Event{
 		open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "b"), said(3, 2), open(4, 3, "r", "c"), said(5, 3), said(6, 1),
 	}
 	assert.Len(t, audit.Twice(audit.Holds(three)), 2, "with each of the others")
+
+	backwards := []wstest.Event{open(0, 1, "r", "b"), said(1, 1), gone(2, 1), open(3, 2, "r", "a"), said(4, 2)}
+	assert.Len(t, audit.Twice(audit.Holds(backwards)), 1, "its hold was over before it began to speak")
 
 	reconnected := []wstest.Event{open(0, 1, "r", "a"), said(1, 1), open(2, 2, "r", "a"), said(3, 2), said(4, 1)}
 	assert.Empty(t, audit.Twice(audit.Holds(reconnected)), "the same worker")
@@ -91,7 +102,7 @@ func TestTwiceJudgesByArrival(t *testing.T) {
 	s := wstest.NewServer()
 	defer s.Close()
 	enter := func(worker string) (*wechatws.Client, *wstest.Conn) {
-		client, err := wechatws.New(s.URL()+"/?room=r&worker="+worker, wechatws.WithoutHeartbeat(), wechatws.WithoutReconnect())
+		client, err := wechatws.New(fmt.Sprintf("%s/?room=r&worker=%s&fence=%d", s.URL(), worker, worker[0]), wechatws.WithoutHeartbeat(), wechatws.WithoutReconnect())
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = client.CloseNow() })
 		require.NoError(t, client.Connect(t.Context()))
@@ -123,4 +134,42 @@ func TestTwiceJudgesByArrival(t *testing.T) {
 	say(former)
 	heard(slow)
 	assert.Len(t, audit.Twice(audit.Holds(s.Events())), 1)
+}
+
+// A Judge gets messages in any order, and judges by the fence and the time of arrival of each.
+func TestJudge(t *testing.T) {
+	type message struct {
+		fence  uint64
+		second int
+	}
+	for _, tt := range []struct {
+		name  string
+		heard []message
+		twice int
+	}{
+		{"handed over", []message{{1, 1}, {1, 2}, {7, 3}, {7, 4}}, 0},
+		{"the last word read late", []message{{1, 1}, {7, 3}, {1, 2}, {7, 4}}, 0},
+		{"all words read late", []message{{7, 3}, {1, 1}, {1, 2}, {7, 4}}, 0},
+		{"a word too many", []message{{1, 1}, {7, 3}, {1, 4}}, 1},
+		{"a word too many, read before", []message{{1, 1}, {1, 4}, {7, 3}}, 1},
+		{"a word too many, read before the first one of the next", []message{{7, 5}, {1, 4}, {7, 3}}, 1},
+		{"two words too many", []message{{7, 3}, {1, 4}, {1, 5}}, 2},
+		{"of the one before the last", []message{{1, 1}, {2, 2}, {3, 3}, {1, 4}}, 1},
+		{"at the same moment, in the order of reading", []message{{1, 1}, {2, 1}}, 0},
+		{"a former holder begins when the next has ended", []message{{2, 1}, {1, 9}}, 1},
+	} {
+		var j audit.Judge
+		twice := 0
+		for _, m := range tt.heard {
+			if j.Twice("r", fmt.Sprint("worker of ", m.fence), m.fence, at(m.second)) {
+				twice++
+			}
+		}
+		assert.Equal(t, tt.twice, twice, tt.name)
+	}
+	var j audit.Judge
+	assert.False(t, j.Twice("r", "a", 1, at(1)))
+	assert.False(t, j.Twice("r", "a", 1, at(0)))
+	assert.False(t, j.Twice("q", "b", 1, at(2)), "another room")
+	assert.True(t, j.Twice("r", "b", 1, at(3)), "two workers with one fence")
 }

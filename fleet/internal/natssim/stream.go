@@ -133,9 +133,9 @@ func (s *stream) store(m *message, rollup bool) {
 		before = m.seq
 	}
 	m.seq, m.at = s.current().last+1, time.Now().UTC()
-	if s.cfg.MaxAge > 0 && m.expires.IsZero() {
-		if m.headers().Get("Nats-TTL") != "never" {
-			m.expires = m.at.Add(s.cfg.MaxAge)
+	if s.cfg.MaxAge > 0 && m.headers().Get("Nats-TTL") != "never" {
+		if old := m.at.Add(s.cfg.MaxAge); m.expires.IsZero() || old.Before(m.expires) {
+			m.expires = old
 		}
 	}
 	s.apply(put(m, rollup))

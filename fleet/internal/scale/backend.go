@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wechatws/wechatws/fleet/internal/audit"
 	"github.com/wechatws/wechatws/wstest"
 )
 
@@ -19,14 +20,14 @@ import (
 type hold struct {
 	Worker string
 	Since  time.Time // of the first message
-	fence  string
+	fence  uint64
 	conn   *wstest.Conn
 }
 
 // A look is a snapshot of the backend.
 type look struct {
 	Rooms map[string]hold // that are held
-	Twice int             // messages of a holder after the first one of the next holder
+	Twice int             // messages that show that a room is held twice
 	Words int64           // messages from holders, heartbeats included
 	Said  int64           // messages to holders
 }
@@ -36,14 +37,12 @@ type look struct {
 type backend struct {
 	server *wstest.Server
 
-	mu   sync.Mutex
-	look look
-	left map[*wstest.Conn]time.Time // connections followed by another one, and since when
+	mu    sync.Mutex
+	look  look
+	judge audit.Judge
 }
 
-func newBackend() *backend {
-	return &backend{look: look{Rooms: map[string]hold{}}, left: map[*wstest.Conn]time.Time{}}
-}
+func newBackend() *backend { return &backend{look: look{Rooms: map[string]hold{}}} }
 
 func serveBackend(ended <-chan struct{}) error {
 	every, err := time.ParseDuration(os.Getenv(talkingVariable))
@@ -81,27 +80,16 @@ func serveBackend(ended <-chan struct{}) error {
 // hear records a message from a room's holder, with the time of its arrival: a busy backend may read the
 // messages of two connections in another order.
 func (b *backend) hear(c *wstest.Conn, m wstest.Message) {
-	q := c.Request().URL.Query()
-	room := q.Get("room")
+	room, worker, fence := audit.Holder(c.Request())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look.Words++
+	if b.judge.Twice(room, worker, fence, m.At) {
+		b.look.Twice++
+	}
 	now := b.look.Rooms[room]
-	followed, left := b.left[c]
-	switch {
-	case now.conn == c:
-	case left:
-		// A message that was sent on a connection that broke may arrive when its holder has the next one.
-		if m.At.After(followed) && (now.Worker != q.Get("worker") || now.fence != q.Get("fence")) {
-			b.look.Twice++
-		}
-	case now.conn != nil && m.At.Before(now.Since):
-		b.left[c] = now.Since
-	default:
-		if now.conn != nil {
-			b.left[now.conn] = m.At
-		}
-		b.look.Rooms[room] = hold{q.Get("worker"), m.At, q.Get("fence"), c}
+	if now.conn == nil || fence > now.fence || fence == now.fence && c.ID() > now.conn.ID() {
+		b.look.Rooms[room] = hold{worker, m.At, fence, c}
 	}
 }
 
@@ -133,7 +121,6 @@ func (b *backend) gone(c *wstest.Conn) {
 	room := c.Request().URL.Query().Get("room")
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.left, c)
 	if b.look.Rooms[room].conn == c {
 		delete(b.look.Rooms, room)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestHeldTwiceIsJudgedByArrival(t *testing.T) {
 	s := wstest.NewServer()
 	defer s.Close()
 	enter := func(worker string) *wstest.Conn {
-		client, err := wechatws.New(s.URL()+"/?room=r&worker="+worker, wechatws.WithoutReconnect())
+		client, err := wechatws.New(fmt.Sprintf("%s/?room=r&worker=%s&fence=%d", s.URL(), worker, worker[0]), wechatws.WithoutReconnect())
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = client.CloseNow() })
 		require.NoError(t, client.Connect(t.Context()))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wechatws/wechatws/fleet/internal/audit"
 	"github.com/wechatws/wechatws/fleet/internal/natssim"
 	"github.com/wechatws/wechatws/wstest"
 )
@@ -17,6 +18,7 @@ type account struct {
 	mu       sync.Mutex
 	names    []string // of rooms, in the order in which they were added
 	rooms    map[string]*room
+	judge    audit.Judge
 	mistakes []string
 }
 
@@ -85,7 +87,7 @@ func (a *account) written(c *wstest.Conn, v words) {
 	switch {
 	case r == nil:
 		return
-	case fence < r.fence:
+	case a.judge.Twice(name, worker, fence, time.Now()):
 		a.mistake("room %s: worker %s has written under fence %d after worker %s under %d", name, worker, fence, r.by, r.fence)
 	case fence > r.fence:
 		r.fence, r.by = fence, worker

@@ -126,7 +126,7 @@ func TestSettingsThatDiffer(t *testing.T) {
 	virtual(t, 7, 3, 0, func(w *world) {
 		for name, option := range map[string]fleet.Option{
 			"WithReplicas": fleet.WithReplicas(1), "WithLease": fleet.WithLease(2 * lease), "WithPartitions": fleet.WithPartitions(5),
-			"WithKeepIn": fleet.WithKeepIn(time.Hour), "WithMaxIn": fleet.WithMaxIn(1 << 28), "WithMaxOut": fleet.WithMaxOut(1 << 25),
+			"WithKeepIn": fleet.WithKeepIn(time.Hour), "WithKeepOut": fleet.WithKeepOut(time.Hour), "WithMaxIn": fleet.WithMaxIn(1 << 28), "WithMaxOut": fleet.WithMaxOut(1 << 25),
 		} {
 			_, err := w.tryOpen(name, 0, option)
 			var wrong *wechatws.OptionError
