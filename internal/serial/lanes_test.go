@@ -168,6 +168,21 @@ func TestExemptedItemsInLanes(t *testing.T) {
 	}
 }
 
+// An exemption ends with its item also in a lane.
+func TestAnExemptionEndsInALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newLanes(2)
+		j := &job{fn: func(number int64) { q.Exempt(number) }} // never ended
+		j.SetKey("a")
+		q.Add(j)
+		q.Add(keyed("a", func() { time.Sleep(time.Second) }))
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, q.Wait(t.Context(), q.Added()))
+		assert.Equal(t, time.Second, time.Since(began))
+	})
+}
+
 // Wait waits for the items up to its number, and no others.
 func TestWaitInLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
