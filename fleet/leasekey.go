@@ -128,8 +128,8 @@ func (f *Fleet) putKey(ctx context.Context, kv jetstream.KeyValue, key string, v
 	if ttl > 0 {
 		options = append(options, jetstream.WithMsgTTL(ttl))
 	}
+	began := time.Now() // also for repeated attempts: on a server that is cut off, the other write never ends
 	for {
-		began := time.Now()
 		ack, err := f.js.PublishMsg(ctx, m, options...)
 		switch {
 		case isInProcess(err):
