@@ -109,9 +109,13 @@ func (w *shardWorld) inOrder(got *got, holder string) {
 		n     int
 		fence uint64
 	}
-	seen, done := map[string]last{}, map[string]bool{}
+	seen, done, handled := map[string]last{}, map[string]bool{}, map[uint64]bool{}
 	for len(done) < w.rooms {
 		m := got.next()
+		if handled[m.Seq] {
+			continue // a message may be handled again, when the handlers were slow to renew their claim
+		}
+		handled[m.Seq] = true
 		var said struct{ N int }
 		require.NoError(w, json.Unmarshal(m.Data, &said))
 		before := seen[m.Room]
