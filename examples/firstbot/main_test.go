@@ -30,7 +30,7 @@ func TestAnOutageOfAnHour(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- b.run(ctx) }()
-		defer func() { stop(); <-ended }()
+		defer func() { stop(); t.Log("run returned", <-ended) }()
 
 		if err := b.room.Joined(ctx); err != nil {
 			t.Fatal(err)

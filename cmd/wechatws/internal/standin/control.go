@@ -59,11 +59,16 @@ func (b *Backend) control(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, strings.Join(Help(b.room != nil), "\n")+"\n")
 		return
 	}
-	if err := b.Do(line); err != nil {
+	hint, err := b.run(line)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	_, _ = io.WriteString(w, "done\n")
+	answer := "done"
+	if hint != "" {
+		answer += ", but " + hint
+	}
+	_, _ = io.WriteString(w, answer+"\n")
 }
 
 // isLoopback reports whether a host, with or without a port, is a loopback address or localhost.

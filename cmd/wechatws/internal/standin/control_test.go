@@ -60,6 +60,23 @@ func TestCommandsOverHTTP(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(out.String(), `"event":"command"`))
 }
 
+// A comment in a room without a member reaches no client, and the answer says so.
+func TestACommentThatReachesNoMemberOverHTTP(t *testing.T) {
+	b, out := start(t, Config{Kind: LiveRoom})
+	url := control(t, b)
+	c := dial(t, b)
+	assert.Contains(t, read(t, c), "init")
+	const hint = "room 7 has no member, so no client receives the comment now; send TEXT reaches all connections"
+	status, answer := post(t, url, "say 7 Bob good morning", nil)
+	assert.Equal(t, []any{200, "done, but " + hint + "\n"}, []any{status, answer})
+	assert.Contains(t, out.events(t), Line{Event: "note", Text: hint})
+	write(t, c, `{"msg_type":"join","room_id":"7","from_name":"Ann"}`)
+	assert.Contains(t, read(t, c), `"join"`)
+	status, answer = post(t, url, "say 7 Bob good morning", nil)
+	assert.Equal(t, []any{200, "done\n"}, []any{status, answer})
+	assert.Equal(t, 1, strings.Count(out.String(), `"event":"note"`))
+}
+
 // What a page in a browser can send does nothing.
 func TestPagesCannotSendCommands(t *testing.T) {
 	b, out := start(t, Config{Kind: Silent})

@@ -71,23 +71,32 @@ func Help(room bool) (lines []string) {
 
 // Do runs a command, such as "close 4000 kicked". It does not wait for a command that takes a time.
 func (b *Backend) Do(line string) error {
+	_, err := b.run(line)
+	return err
+}
+
+// run runs a command. It returns the hint of one that has had no effect, or "".
+func (b *Backend) run(line string) (hint string, err error) {
 	name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
 	switch {
 	case i < 0:
-		return fmt.Errorf("unknown command %q; help lists the commands", cut(name, 50))
+		return "", fmt.Errorf("unknown command %q; help lists the commands", cut(name, 50))
 	case commands[i].room && b.room == nil:
-		return fmt.Errorf("%s is for a live room only", name)
+		return "", fmt.Errorf("%s is for a live room only", name)
 	}
 	b.doing.Lock()
 	defer b.doing.Unlock()
 	c := commands[i]
 	done := strings.TrimSpace(line)
-	if err := c.do(b, args{strings.TrimSpace(rest), &done}); err != nil {
-		return fmt.Errorf("%s: %w; usage: %s", c.name, err, strings.TrimSpace(c.name+" "+c.args))
+	if err := c.do(b, args{strings.TrimSpace(rest), &done, &hint}); err != nil {
+		return "", fmt.Errorf("%s: %w; usage: %s", c.name, err, strings.TrimSpace(c.name+" "+c.args))
 	}
 	b.log.Write(Line{Event: "command", Text: done})
-	return nil
+	if hint != "" {
+		b.log.Note("%s", hint)
+	}
+	return hint, nil
 }
 
 // Key runs the command of a key.
@@ -104,6 +113,7 @@ func (b *Backend) Key(key rune) error {
 type args struct {
 	rest string
 	done *string // the command as it is shown
+	hint *string // why the command has no effect
 }
 
 // word returns the next word, and a default if there is none.

@@ -2,6 +2,7 @@ package standin
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -48,6 +49,9 @@ func (b *Backend) say(a args) error {
 	}
 	if a.rest == "" {
 		return errors.New("a text is needed")
+	}
+	if b.room.Viewers(room) == 0 {
+		*a.hint = fmt.Sprintf("room %s has no member, so no client receives the comment now; send TEXT reaches all connections", cut(room, 50))
 	}
 	b.room.Say(room, name, a.rest)
 	return nil
