@@ -34,7 +34,7 @@ var phrases = []struct{ pattern, instead string }{
 	{`\bgood-?bye\b`, "close handshake"},
 	{`\bnot to be taken\b`, "invalid"},
 	{`\bgone through\b`, "restarts"},
-	{`(?i)\b(recognis|behaviour|synchronis|initialis|normalis|serialis)\w*`, "the American spelling"},
+	{`(?i)\b(recognis|behaviour|colour|synchronis|initialis|normalis|serialis)\w*`, "the American spelling"},
 }
 
 func phrasePatterns() []*regexp.Regexp {

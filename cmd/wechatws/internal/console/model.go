@@ -139,7 +139,7 @@ func (m *model) View() tea.View {
 	return view
 }
 
-var stateColours = map[wechatws.State]lipgloss.Style{
+var stateColors = map[wechatws.State]lipgloss.Style{
 	wechatws.StateOpen:   regular.Reverse(true).Foreground(lipgloss.Green),
 	wechatws.StateClosed: regular.Reverse(true).Foreground(lipgloss.Red),
 	wechatws.StateFailed: regular.Reverse(true).Foreground(lipgloss.Red),
@@ -147,7 +147,7 @@ var stateColours = map[wechatws.State]lipgloss.Style{
 
 // statusLine returns the status, the most important first, in the long form if it fits.
 func (m *model) statusLine() string {
-	style, known := stateColours[m.status.State]
+	style, known := stateColors[m.status.State]
 	if !known {
 		style = regular.Reverse(true).Foreground(lipgloss.Yellow)
 	}

@@ -95,8 +95,8 @@ var (
 	regular = lipgloss.NewStyle()
 )
 
-// The basic colours follow the user's theme, dark or light. Red is for errors.
-var typeColours = map[string]lipgloss.Style{
+// The basic colors follow the user's theme, dark or light. Red is for errors.
+var typeColors = map[string]lipgloss.Style{
 	"message":   regular.Foreground(lipgloss.Cyan),
 	"join":      regular.Foreground(lipgloss.Green),
 	"leave":     regular.Foreground(lipgloss.BrightBlack),
@@ -104,7 +104,7 @@ var typeColours = map[string]lipgloss.Style{
 	"subscribe": regular.Foreground(lipgloss.Magenta),
 }
 
-var otherColours = []lipgloss.Style{
+var otherColors = []lipgloss.Style{
 	regular.Foreground(lipgloss.Blue),
 	regular.Foreground(lipgloss.BrightBlue),
 	regular.Foreground(lipgloss.BrightGreen),
@@ -112,21 +112,21 @@ var otherColours = []lipgloss.Style{
 	regular.Foreground(lipgloss.BrightCyan),
 }
 
-// colour returns the colour of a type; unknown types have fixed ones, too.
-func colour(msgType string) lipgloss.Style {
-	if style, known := typeColours[msgType]; known {
+// color returns the color of a type; unknown types have fixed ones, too.
+func color(msgType string) lipgloss.Style {
+	if style, known := typeColors[msgType]; known {
 		return style
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(msgType))
-	return otherColours[h.Sum32()%uint32(len(otherColours))]
+	return otherColors[h.Sum32()%uint32(len(otherColors))]
 }
 
 // look returns an entry's label, and the styles of its label and its text.
 func look(e entry) (label string, labelStyle, textStyle lipgloss.Style) {
 	switch e.kind {
 	case received:
-		return e.label, colour(e.label), regular
+		return e.label, color(e.label), regular
 	case sent:
 		return e.label + " >", dim, dim
 	case failure:

@@ -62,8 +62,8 @@ func (x *examination) client() Finding {
 // mayHideLimit reports whether a silent connection stayed open while another one sent a heartbeat that the
 // client does not send.
 func (x *examination) mayHideLimit() bool {
-	other := func(v *vigil) bool { return v.beat != nil && v.beat != x.beat }
-	return slices.ContainsFunc(x.vigils, other) && x.vigils[0].stayed()
+	other := func(v *observation) bool { return v.beat != nil && v.beat != x.beat }
+	return slices.ContainsFunc(x.observations, other) && x.observations[0].stayed()
 }
 
 // trial runs a client for d, and reports whether its connection lasted.

@@ -33,7 +33,7 @@ func (x *examination) closing() Finding {
 		f.Verdict, f.Summary = Note, fmt.Sprintf("a close frame is answered after %v without one: %s", round(l.end.at.Sub(began)), ending(l.end.err))
 	}
 	ends := map[string]int{}
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		if !v.stayed() {
 			ends[ending(v.link.end.err)]++
 		}

@@ -17,7 +17,7 @@ func (x *examination) compression() Finding {
 	}
 	defer l.close()
 	if d.agreed == "" {
-		return Finding{Verdict: OK, Summary: "refused: permessage-deflate was offered, and the server does without; WithCompression has no effect"}
+		return Finding{Verdict: OK, Summary: "refused: permessage-deflate was offered, and the server declined it; WithCompression has no effect"}
 	}
 	x.saw(l.watch(time.Second, nil))
 	f := Finding{Verdict: OK, Summary: "accepted: WithCompression saves bytes with messages of 512 bytes and more", Evidence: []string{"Sec-WebSocket-Extensions: " + d.agreed}}

@@ -107,18 +107,18 @@ type examination struct {
 	connect  time.Duration // of TCP
 	broken   string        // why no connection is possible, empty if one is
 
-	shake       *dialed  // the first handshake
-	subprotocol string   // that has to be offered
-	early       error    // the end of the first connection, if it came at once
-	seen        []event  // messages of all connections
-	path        []string // to the type of a message
-	typed       bool     // path was found in messages
-	pongs       bool
-	pingTimes   []time.Duration
-	beats       []*beat
-	beat        *beat // the one that is answered; nil: none
-	vigils      []*vigil
-	options     []Option
+	shake        *dialed  // the first handshake
+	subprotocol  string   // that has to be offered
+	early        error    // the end of the first connection, if it came at once
+	seen         []event  // messages of all connections
+	path         []string // to the type of a message
+	typed        bool     // path was found in messages
+	pongs        bool
+	pingTimes    []time.Duration
+	beats        []*beat
+	beat         *beat // the one that is answered; nil: none
+	observations []*observation
+	options      []Option
 }
 
 // Examine examines a target. It blocks for as long as the plan says at most, or until ctx ends, and

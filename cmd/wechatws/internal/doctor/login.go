@@ -31,7 +31,7 @@ func (x *examination) login() Finding {
 			add("a message about it: " + describe(e, x.path))
 		}
 	}
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		if !v.stayed() && refusal(v.link.end.err) {
 			add("the end of a connection: " + ending(v.link.end.err))
 		}
@@ -39,8 +39,8 @@ func (x *examination) login() Finding {
 	if x.early != nil {
 		add("the early end of a connection: " + ending(x.early))
 	}
-	all := len(x.vigils) > 0
-	for _, v := range x.vigils {
+	all := len(x.observations) > 0
+	for _, v := range x.observations {
 		all = all && !v.stayed()
 	}
 	if all {

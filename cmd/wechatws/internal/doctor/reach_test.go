@@ -61,7 +61,7 @@ func TestTLS(t *testing.T) {
 		virtual(t, func(t *testing.T, s *wstest.Server) {
 			target := targetOf(s)
 			target.URL = "wss://server.test:80/"
-			found(t, examine(t, target), "tls", Fail, "speaks no TLS on this port")
+			found(t, examine(t, target), "tls", Fail, "does not answer with TLS on this port")
 		})
 	})
 	compile(t, pasted.list)

@@ -16,8 +16,8 @@ const (
 	longest  = 20 * time.Second
 )
 
-// A vigil is a connection that was watched for the limit of silence.
-type vigil struct {
+// An observation is a connection that was watched for the limit of silence.
+type observation struct {
 	what   string
 	beat   *beat // nil: none is sent
 	pings  bool
@@ -39,42 +39,42 @@ var silenceCheck = check{
 }
 
 func (x *examination) silence() Finding {
-	vigils := []*vigil{{what: "silent"}}
+	observations := []*observation{{what: "silent"}}
 	if x.pongs {
-		vigils = append(vigils, &vigil{what: fmt.Sprintf("with a ping every %v", pulse), pings: true})
+		observations = append(observations, &observation{what: fmt.Sprintf("with a ping every %v", pulse), pings: true})
 	}
 	for _, b := range x.watched() {
-		vigils = append(vigils, &vigil{what: fmt.Sprintf("with %s every %v", b.shown(), pulse), beat: b})
+		observations = append(observations, &observation{what: fmt.Sprintf("with %s every %v", b.shown(), pulse), beat: b})
 	}
 	f := Finding{Verdict: OK}
-	for _, v := range vigils {
+	for _, v := range observations {
 		l, err := x.openAndLogIn()
 		if err != nil {
 			f.Evidence = append(f.Evidence, v.what+": "+err.Error())
 			continue
 		}
 		v.link = l
-		x.vigils = append(x.vigils, v)
+		x.observations = append(x.observations, v)
 	}
-	if vigils[0].link == nil {
+	if observations[0].link == nil {
 		f.Verdict, f.Summary = Unknown, "no connection for it"
-		for _, v := range x.vigils {
+		for _, v := range x.observations {
 			v.link.close()
 		}
-		x.vigils = nil
+		x.observations = nil
 		return f
 	}
 	var wg sync.WaitGroup
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		wg.Go(func() { v.watch(x.Silence) })
 	}
 	wg.Wait()
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		x.saw(v.events)
 		v.link.close()
 	}
 	x.guessPath()
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		f.Evidence = append(f.Evidence, v.evidence(x.path)...)
 	}
 	x.judge(&f)
@@ -99,7 +99,7 @@ func (x *examination) watched() (list []*beat) {
 }
 
 // watch sends signs of life until d is over or the connection has ended.
-func (v *vigil) watch(d time.Duration) {
+func (v *observation) watch(d time.Duration) {
 	for until := time.Now().Add(d); v.link.end == nil && time.Now().Before(until); {
 		switch {
 		case v.pings:
@@ -113,12 +113,12 @@ func (v *vigil) watch(d time.Duration) {
 }
 
 // stayed reports whether the server has not ended the connection.
-func (v *vigil) stayed() bool { return v.link.end == nil || v.link.end.err == errEnough }
+func (v *observation) stayed() bool { return v.link.end == nil || v.link.end.err == errEnough }
 
 // unasked is what signs of life of a server are called.
 var unasked = regexp.MustCompile(`(?i)ping|heartbeat|keep.?alive|^\{\}$`)
 
-func (v *vigil) evidence(path []string) (lines []string) {
+func (v *observation) evidence(path []string) (lines []string) {
 	line := fmt.Sprintf("%s: open for %v", v.what, v.lasted.Round(100*time.Millisecond))
 	if v.link.end != nil {
 		line = fmt.Sprintf("%s: ended after %v, %s", v.what, v.lasted.Round(100*time.Millisecond), ending(v.link.end.err))
@@ -144,7 +144,7 @@ func (v *vigil) evidence(path []string) (lines []string) {
 
 // heartbeats returns the server's own heartbeats, which look alike: at least two, or one that the connection has
 // not survived.
-func (v *vigil) heartbeats(path []string) (list []event) {
+func (v *observation) heartbeats(path []string) (list []event) {
 	for _, e := range slices.Backward(v.events) { // the first messages may answer the login
 		if e.kind == message && len(e.data) < 200 && unasked.Match(e.data) && (len(list) == 0 || looks(e, path) == looks(list[0], path)) {
 			list = append(list, e)
@@ -168,10 +168,10 @@ func every(events []event) string {
 
 // judge says which signs of life a connection needs.
 func (x *examination) judge(f *Finding) {
-	silent := x.vigils[0]
-	var pinged, beaten *vigil // of the heartbeats the first that stayed
+	silent := x.observations[0]
+	var pinged, beaten *observation // of the heartbeats the first that stayed
 	ended := 0
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		switch {
 		case v.pings:
 			pinged = v
@@ -198,10 +198,10 @@ func (x *examination) judge(f *Finding) {
 		f.Verdict = Note
 		f.Summary = fmt.Sprintf("a silent connection ends after %v, and only messages count as life: heartbeats are needed", limit)
 		x.need(f, beaten.beat, limit)
-	case ended == len(x.vigils) && len(silent.heartbeats(x.path)) > 0:
+	case ended == len(x.observations) && len(silent.heartbeats(x.path)) > 0:
 		f.Verdict = Fail
 		f.Summary = fmt.Sprintf("every connection ends after about %v, whatever is sent: the server's heartbeat wants an answer, or a login is missing", limit)
-	case ended == len(x.vigils) && len(x.vigils) > 1:
+	case ended == len(x.observations) && len(x.observations) > 1:
 		f.Verdict = Fail
 		f.Summary = fmt.Sprintf("every connection ends after about %v, whatever is sent: is a login missing, or another heartbeat?", limit)
 	default:
@@ -274,7 +274,7 @@ func (x *examination) refuses(b *beat) bool {
 	if len(x.path) != 1 {
 		return false // WithTypePath has no default
 	}
-	for _, v := range x.vigils {
+	for _, v := range x.observations {
 		if b != nil && v.beat == b && !v.stayed() {
 			return true
 		}

@@ -68,7 +68,7 @@ func (x *examination) subprotocols() Finding {
 	case x.early != nil:
 		f.Evidence = []string{"without it: " + ending(x.early)}
 	default:
-		f.Summary = fmt.Sprintf("the server knows %q, and does not require it: a program that speaks it should offer it", selected)
+		f.Summary = fmt.Sprintf("the server knows %q, and does not require it: a program that supports it should offer it", selected)
 	}
 	x.subprotocol, x.broken, x.early = selected, "", nil
 	return f

@@ -54,7 +54,7 @@ func (x *examination) secure() Finding {
 		f := Finding{Verdict: Fail, Summary: "the TLS handshake fails", Evidence: []string{err.Error()}}
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) {
-			f.Summary, x.broken = "the server speaks no TLS on this port: is the URL ws?", "the server speaks no TLS on this port"
+			f.Summary, x.broken = "the server does not answer with TLS on this port: is the URL ws?", "the server does not answer with TLS on this port"
 		}
 		return f
 	}
