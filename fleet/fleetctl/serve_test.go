@@ -122,7 +122,7 @@ func TestServeToManyAndSlowViewers(t *testing.T) {
 		require.NoError(t, w.fleet.Control().Add(t.Context(), fleet.Spec{ID: strconv.Itoa(i), Options: map[string]string{"x": strings.Repeat("x", 2<<20)}}))
 	}
 	closed := make(chan struct{}, 1000)
-	server := httptest.NewUnstartedServer((&settings{timeout: 2 * time.Second}).handler(w.fleet))
+	server := httptest.NewUnstartedServer((&settings{timeout: 10 * time.Second}).handler(w.fleet))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
 			closed <- struct{}{}
