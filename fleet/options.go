@@ -143,7 +143,8 @@ func WithReplicas(n int) Option {
 // Options for the embedded server, which is there without WithNATS.
 
 // WithDir sets the directory in which the embedded server keeps its files; the default is a
-// temporary one, which [Fleet.Close] removes.
+// temporary one, which [Fleet.Close] removes. It is locked until Close: while another Fleet has it open,
+// also one of another process, Open returns a *wechatws.OptionError.
 func WithDir(dir string) Option {
 	return func(c *config) {
 		c.dir = dir
