@@ -237,7 +237,7 @@ func WithKeepIn(d time.Duration) Option {
 // WithKeepOut sets for how long messages to rooms may wait to be delivered, within [WithMaxOut]; the
 // default is 7 days (168 h). It must be a minute to 10 years (87600 h). NATS removes an older message,
 // such as one to a room that no worker can enter, and no function of [Worker.OnError] is called. A longer
-// [ExpireAfter] has no effect.
+// [ExpireAfter] has no effect. Below two minutes, a [MessageID] is compared within that time only.
 func WithKeepOut(d time.Duration) Option {
 	return func(c *config) {
 		c.keepOut = d
