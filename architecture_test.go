@@ -66,7 +66,7 @@ var rooms = []struct{ room, imports string }{
 
 	// The fleet. internal/fence gives it the write fence, which users do not have. It calls functions
 	// of users as the client does.
-	{"fleet", "wechatws inspect internal/boundary internal/fence internal/printable fleet/internal/decision fleet/internal/names fleet/internal/placement github.com/nats-io/..."},
+	{"fleet", "wechatws inspect internal/boundary internal/fence internal/printable fleet/internal/decision fleet/internal/names fleet/internal/placement github.com/gofrs/flock github.com/nats-io/..."},
 	{"fleet/internal/audit", "wstest"},
 	{"fleet/internal/decision", ""},
 	{"fleet/internal/leasemodel", "fleet/internal/decision"},

@@ -6,16 +6,19 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
 // An embedded is a NATS server inside this process.
 type embedded struct {
 	*server.Server
-	temporary string // the directory of its files, if stop removes it
+	lock      *flock.Flock // on the directory of WithDir, or nil
+	temporary string       // the directory of its files, if stop removes it
 }
 
 // startEmbedded starts an embedded server. If it does not listen, only this process can reach it.
@@ -27,6 +30,8 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 			return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
 		}
 		e.temporary = dir
+	} else if e.lock, err = lockDir(dir); err != nil {
+		return nil, err
 	}
 	options := &server.Options{
 		ServerName: cfg.name + "-embedded",
@@ -46,13 +51,13 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 		options.TLS, options.TLSConfig, options.TLSTimeout = true, cfg.tls.Clone(), 5
 	}
 	if e.Server, err = server.NewServer(options); err != nil {
-		e.remove()
+		e.release()
 		return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
 	}
 	e.Start()
 	if !e.ReadyForConnections(10 * time.Second) {
 		e.stop()
-		return nil, errors.New("fleet: embedded NATS did not start within 10 s; is its folder in use, or its port?")
+		return nil, errors.New("fleet: embedded NATS did not start within 10 s; is its port in use?")
 	}
 	return e, nil
 }
@@ -81,13 +86,35 @@ func loopback(address string) bool {
 	return err != nil || host == "localhost" || errIP == nil && ip.IsLoopback()
 }
 
+// lockDir locks the directory of WithDir: a NATS server does not, and two servers with the same files would
+// both give out every room. The operating system unlocks it when the process ends.
+func lockDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, wrong("WithDir", dir, "must be a directory, or one that can be made: "+err.Error())
+	}
+	lock := flock.New(filepath.Join(dir, "fleet.lock"))
+	locked, err := lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, wrong("WithDir", dir, "must be a directory in which files can be locked: "+err.Error())
+	case !locked:
+		return nil, wrong("WithDir", dir, "must be of one Fleet at a time: another Fleet, of this process or another, has it open; "+
+			"give each one its own, or WithListen to that one and WithNATS to this one")
+	}
+	return lock, nil
+}
+
 func (e *embedded) stop() {
 	e.Shutdown()
 	e.WaitForShutdown()
-	e.remove()
+	e.release()
 }
 
-func (e *embedded) remove() {
+// release releases the directory of the server's files.
+func (e *embedded) release() {
+	if e.lock != nil {
+		_ = e.lock.Unlock()
+	}
 	if e.temporary != "" {
 		os.RemoveAll(e.temporary)
 	}

@@ -43,6 +43,43 @@ func TestEmbeddedKeepsItsDir(t *testing.T) {
 	assert.Equal(t, `"kept, too"`, w.receive(w.conn("r0")))
 }
 
+// Two servers with one Dir would both hold every room.
+func TestADirIsForOneServer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "made")
+	f, err := fleet.Open(t.Context(), fleet.WithDir(dir))
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(dir, link))
+	for _, same := range []string{dir, filepath.Join(dir, "."), link} {
+		_, err := fleet.Open(t.Context(), fleet.WithDir(same))
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, same)
+		assert.Equal(t, "fleet.WithDir", wrong.Option)
+		assert.Equal(t, same, wrong.Value)
+		assert.ErrorContains(t, err, "another Fleet, of this process or another, has it open")
+	}
+	require.NoError(t, f.Control().Add(t.Context(), fleet.Spec{ID: "r", Endpoint: "ws://a"}), "the first is not disturbed")
+	f.Close()
+	f, err = fleet.Open(t.Context(), fleet.WithDir(dir))
+	require.NoError(t, err)
+	f.Close()
+}
+
+// A Dir that cannot be used is named.
+func TestADirThatIsAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		_, err := fleet.Open(t.Context(), fleet.WithDir(dir))
+		var wrong *wechatws.OptionError
+		require.ErrorAs(t, err, &wrong, dir)
+		assert.Equal(t, "fleet.WithDir", wrong.Option)
+		assert.Equal(t, dir, wrong.Value)
+	}
+}
+
 // Without one nothing is left.
 func TestEmbeddedLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())

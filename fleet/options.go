@@ -143,7 +143,8 @@ func WithReplicas(n int) Option {
 // Options for the embedded server, which is there without WithNATS.
 
 // WithDir sets the directory in which the embedded server keeps its files; the default is a
-// temporary one, which [Fleet.Close] removes.
+// temporary one, which [Fleet.Close] removes. It is locked until Close: while another Fleet has it open,
+// also one of another process, Open returns a *wechatws.OptionError.
 func WithDir(dir string) Option {
 	return func(c *config) {
 		c.dir = dir
@@ -236,7 +237,7 @@ func WithKeepIn(d time.Duration) Option {
 // WithKeepOut sets for how long messages to rooms may wait to be delivered, within [WithMaxOut]; the
 // default is 7 days (168 h). It must be a minute to 10 years (87600 h). NATS removes an older message,
 // such as one to a room that no worker can enter, and no function of [Worker.OnError] is called. A longer
-// [ExpireAfter] has no effect.
+// [ExpireAfter] has no effect. Below two minutes, a [MessageID] is compared within that time only.
 func WithKeepOut(d time.Duration) Option {
 	return func(c *config) {
 		c.keepOut = d

@@ -106,8 +106,9 @@ func ExpireAfter(d time.Duration) SendOption {
 }
 
 // MessageID gives the message an id, so that a Send whose outcome is not known can be repeated: of
-// several messages to one room with the same id within two minutes only the first is stored. By
-// default each one is.
+// several messages to one room with the same id within two minutes, or [WithKeepOut] if that is shorter,
+// only the first is stored, also when the room was removed and added again meanwhile. By default each one
+// is.
 func MessageID(id string) SendOption {
 	return func(s *sending) {
 		s.id = id

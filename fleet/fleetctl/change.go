@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,9 +37,17 @@ func (s *settings) update() *cobra.Command {
 	var p specFlags
 	c := &cobra.Command{
 		Use: "update ROOM | update -f FILE", Short: "replace rooms' specs; their connections are made anew",
+		Long: "Update replaces rooms' specs, and their connections are made anew. What is not given is gone: IDs, options and\n" +
+			"references to secrets, too.",
 		ValidArgsFunction: s.completing(roomIDs),
 	}
 	p.add(c)
+	c.Args = func(c *cobra.Command, _ []string) error {
+		if !slices.ContainsFunc([]string{"file", "endpoint", "id", "option", "secret"}, c.Flags().Changed) {
+			return usageError{errors.New("give the whole spec with --endpoint, --id, --option and --secret, or --file: what is not given is gone")}
+		}
+		return nil
+	}
 	c.RunE = s.put(&p, "updated", func(ctx context.Context, control fleet.Control, spec fleet.Spec) (string, error) {
 		return "updated", control.Update(ctx, spec)
 	})

@@ -172,6 +172,21 @@ func TestAddFromAFile(t *testing.T) {
 	assert.Equal(t, `fleetctl: 1 of 2 added; then "two": fleet: the room exists already: "two"`+"\n", errs)
 }
 
+// An update without flags would remove all of the spec.
+func TestUpdateNeedsASpec(t *testing.T) {
+	w := newWorld(t)
+	w.ctl("add", "r", "--endpoint", "ws://x", "--id", "a=b")
+	before := w.ctl("rooms", "--json")
+	for _, args := range [][]string{{"update", "r"}, {"update"}, {"update", "r", "--json"}} {
+		_, errs, code := w.try(t.Context(), "", args...)
+		assert.Contains(t, errs, "give the whole spec", args)
+		assert.Equal(t, wrong, code, args)
+	}
+	assert.Equal(t, before, w.ctl("rooms", "--json"))
+	assert.Equal(t, "r updated\n", w.ctl("update", "r", "--id", "a=c"))
+	assert.Contains(t, w.ctl("rooms", "--json"), `"ids":{"a":"c"}`)
+}
+
 func TestMoveAndDrain(t *testing.T) {
 	w := newWorld(t, "a", "b")
 	for _, room := range []string{"1", "2", "3", "4", "5", "6"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,8 @@ func (s *settings) serve() *cobra.Command {
 		Use: "serve", Short: "show the fleet over HTTP, which changes nothing, until Ctrl-C", Args: exactly(),
 		Long: "Serve shows the page of all rooms at /, and at /rooms and /workers what the commands of these names\n" +
 			"write with --json. It changes nothing, and shows no messages. It has no login: put a proxy that has one\n" +
-			"in front of it, and do not let it listen where others than the proxy can connect.",
+			"in front of it, and do not let it listen where others than the proxy can connect. Over loopback it\n" +
+			"answers only to a Host that is localhost or an IP address.",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "where to listen, host:port")
@@ -84,6 +86,7 @@ func (s *settings) handler(f *fleet.Fleet) http.Handler {
 			})
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("X-Content-Type-Options", "nosniff")
+			w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.timeout))
 			if err != nil {
 				http.Error(w, wechatws.Printable(err.Error()), http.StatusBadGateway)
@@ -108,5 +111,22 @@ func (s *settings) handler(f *fleet.Fleet) http.Handler {
 	mux.HandleFunc("GET /workers", lines(func(ctx context.Context, c *cobra.Command) error {
 		return asJSON.writeWorkers(ctx, c, f)
 	}))
-	return mux
+	return forThisMachine(mux)
+}
+
+// forThisMachine refuses requests over loopback whose Host is not this machine's, on all paths as the page does
+// on its own: a web site can resolve a name of its own to 127.0.0.1, and is then of the same origin for a browser.
+func forThisMachine(serve http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if local != nil && local.IP.IsLoopback() && !strings.EqualFold(host, "localhost") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			http.Error(w, "the Host is not this machine's", http.StatusForbidden)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
 }

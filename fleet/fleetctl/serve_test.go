@@ -52,6 +52,9 @@ func TestServe(t *testing.T) {
 		answer, err := client.Do(request)
 		require.NoError(t, err)
 		defer answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			assert.Equal(t, "same-origin", answer.Header.Get("Cross-Origin-Resource-Policy"), path)
+		}
 		text, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)
 		return answer.StatusCode, string(text)
@@ -87,6 +90,24 @@ func raw(t *testing.T, at, request string) int {
 	require.NoError(t, err, request)
 	defer answer.Body.Close()
 	return answer.StatusCode
+}
+
+// A web site that resolves a name of its own to 127.0.0.1 would have its script read the fleet in the browser of
+// someone on this machine. That the Host is this machine's is checked on every path.
+func TestServeToAReboundName(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.fleet.Control().Add(t.Context(), fleet.Spec{ID: "r", Endpoint: w.srv.URL()}))
+	at := w.serve()
+	for _, path := range []string{"/", "/?rows", "/?events", "/rooms", "/workers", "/other"} {
+		for _, host := range []string{"evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "evil.example:", ""} {
+			assert.Equal(t, http.StatusForbidden, raw(t, at, "GET "+path+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"), "%s of %q", path, host)
+		}
+	}
+	for _, path := range []string{"/", "/?rows", "/rooms", "/workers"} {
+		for _, host := range []string{"127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:8080", "[::1]", "[::1]:8080"} {
+			assert.Equal(t, http.StatusOK, raw(t, at, "GET "+path+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"), "%s of %q", path, host)
+		}
+	}
 }
 
 // Whatever a viewer asks for, it changes nothing, and gets nothing but the page, the rooms and the workers.
