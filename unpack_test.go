@@ -118,7 +118,7 @@ func TestAnErrorOfUnpackEndsTheConnection(t *testing.T) {
 				c.OnClose(func(_ context.Context, e wechatws.CloseEvent) { closed = e.Err })
 				c.record().connect()
 				conn := w.conn()
-				transmit(t, conn, "good", "bad", "late")
+				require.NoError(t, conn.WriteRaw([]byte("\x81\x04good\x81\x03bad\x81\x04late"))) // in one write: bad ends the connection
 				w.sleep(0)
 				assert.Equal(t, []string{"good"}, datas(c.messages))
 				if name == "with a code" {
