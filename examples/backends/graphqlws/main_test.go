@@ -29,9 +29,12 @@ func TestBot(t *testing.T) {
 	add("repeat what")
 	hear("repeat what")
 	events++
-	hear("what")
+	for range 2 { // the event and the answer, in any order
+		bot.Expect("event 5")
+	}
 	add("repeat ")
 	hear("repeat ")
+	bot.Expect("error: an event needs a text") // before the server is killed
 
 	server.Tell("ping")
 	server.Expect("pong")
@@ -48,8 +51,9 @@ func TestBot(t *testing.T) {
 		require.Equal(t, 1, bot.Count(fmt.Sprintf("event %d:", n)), "event %d", n)
 	}
 
+	require.Equal(t, 1, bot.Count("event 5: what"))
 	require.Equal(t, 1, bot.Count("added event 5, error: <nil>"))
-	require.Equal(t, 1, bot.Count("error: an event needs a text"))
+	require.Equal(t, 2, bot.Count("added event"), "one answer to each mutation")
 
 	subscriptions := server.Count("subscribe events")
 	server.Tell("close 4403")
