@@ -29,6 +29,7 @@ const nodes = 3
 type cluster struct {
 	t         *testing.T
 	dir       string
+	store     int        // the bytes that each may store; 0: as many as NATS likes
 	ports     [nodes]int // for clients
 	routes    [nodes]int
 	between   [nodes][nodes]*proxy // from one to another
@@ -36,9 +37,11 @@ type cluster struct {
 	js        jetstream.JetStream // the test's own look at it
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T) *cluster { return newClusterWithin(t, 0) }
+
+func newClusterWithin(t *testing.T, store int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir()}
+	c := &cluster{t: t, dir: t.TempDir(), store: store}
 	for tries := 3; !c.begin(); tries-- {
 		require.Positive(t, tries, "no NATS servers, with other ports each time")
 	}
@@ -101,7 +104,7 @@ func (c *cluster) launch(i int) error {
 		peers = append(peers, c.between[i][j].addr())
 	}
 	lines, out := io.Pipe()
-	p := launch(c.t, out, "nats", "NODE="+strconv.Itoa(i), "DIR="+c.dir,
+	p := launch(c.t, out, "nats", "NODE="+strconv.Itoa(i), "DIR="+c.dir, "STORE="+strconv.Itoa(c.store),
 		fmt.Sprint("PORT=", c.ports[i]), fmt.Sprint("ROUTE=", c.routes[i]), "PEERS="+strings.Join(peers, " "))
 	go func() {
 		<-p.ended
@@ -226,7 +229,8 @@ func runNATS() error {
 	i := number(os.Getenv("NODE"))
 	o := &server.Options{
 		ServerName: "node" + strconv.Itoa(i), Host: "127.0.0.1", Port: number(os.Getenv("PORT")),
-		JetStream: true, StoreDir: filepath.Join(os.Getenv("DIR"), strconv.Itoa(i)), NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: filepath.Join(os.Getenv("DIR"), strconv.Itoa(i)), JetStreamMaxStore: int64(number(os.Getenv("STORE"))),
+		NoLog: true, NoSigs: true,
 		Cluster: server.ClusterOpts{
 			Name: "trials", Host: "127.0.0.1", Port: number(os.Getenv("ROUTE")), NoAdvertise: true,
 			Advertise: "127.0.0.1:1", // there is no way past the proxies
