@@ -320,10 +320,11 @@ func TestAMessageHandedBackIsEncodedOnWriteAgain(t *testing.T) {
 	})
 }
 
-// A lateConn takes what a Write was called with a moment after Close.
+// A lateConn takes what a Write was called with some time after Close.
 type lateConn struct {
 	net.Conn
 	late   atomic.Bool
+	delay  time.Duration
 	closed chan struct{}
 	once   sync.Once
 }
@@ -333,7 +334,7 @@ func (c *lateConn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	<-c.closed
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(c.delay)
 	return len(p), nil
 }
 
@@ -346,7 +347,7 @@ func (c *lateConn) Close() error {
 // succeed. What it has written is not handed back.
 func TestCloseWaitsForTheWriteThatItEnds(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world) {
-		conn := &lateConn{closed: make(chan struct{})}
+		conn := &lateConn{delay: 50 * time.Millisecond, closed: make(chan struct{})}
 		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
 			conn.Conn, err = w.net.DialContext(ctx, network, addr)
 			return conn, err
@@ -356,5 +357,22 @@ func TestCloseWaitsForTheWriteThatItEnds(t *testing.T) {
 		began := w.since()
 		require.NoError(t, c.Close(wechatws.StatusNormalClosure, ""))
 		require.LessOrEqual(t, w.since()-began, 3*time.Second)
+	})
+}
+
+// What Close has handed back while such a write was under way does not count as written when the write
+// succeeds later.
+func TestAMessageThatWasHandedBackIsNotWrittenLater(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world) {
+		conn := &lateConn{delay: time.Hour, closed: make(chan struct{})}
+		c := w.client(append(quiet(), wechatws.WithNetDial(func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
+			conn.Conn, err = w.net.DialContext(ctx, network, addr)
+			return conn, err
+		}))...).connect()
+		conn.late.Store(true)
+		c.send("a")
+		require.Len(t, c.undelivered(), 1)
+		w.sleep(time.Hour)
+		require.Zero(t, c.Stats().MessagesOut)
 	})
 }
