@@ -62,7 +62,7 @@ var rooms = []struct{ room, imports string }{
 	{"metrics/internal/tally", "wechatws"},
 	{"metrics/wsprom", "wechatws metrics/internal/tally github.com/prometheus/client_golang/..."},
 	{"metrics/wsotel", "wechatws metrics/internal/tally go.opentelemetry.io/otel/..."},
-	{"wstest", "internal/freeport github.com/coder/websocket golang.org/x/sys/unix"}, // not for this client only
+	{"wstest", "internal/freeport internal/handshake github.com/coder/websocket golang.org/x/sys/unix"}, // not for this client only
 
 	// The fleet. internal/fence gives it the write fence, which users do not have. It calls functions
 	// of users as the client does.

@@ -82,7 +82,8 @@ type Handshake struct {
 // connection, with a *PanicError of package wechatws as the cause.
 type Conn interface {
 	// Reader blocks until the next message begins. It returns a close frame from the peer as
-	// a [*CloseError]. It must not have a read limit: the client has its own.
+	// a [*CloseError]. It must not have a read limit: the client has its own. A message that the
+	// end of the connection cuts off must end with an error other than [io.EOF].
 	Reader() (MessageType, io.Reader, error)
 	// Write writes p as one message in one frame. It must not retain p.
 	Write(t MessageType, p []byte) error

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wechatws/wechatws/internal/freeport"
+	"github.com/wechatws/wechatws/internal/handshake"
 )
 
 // A Cut is a way to end a connection without a close frame.
@@ -379,7 +380,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, a acceptance) {
 	if a.compression {
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
-	ws, err := websocket.Accept(w, r, options)
+	ws, err := websocket.Accept(handshake.Server(w), r, options)
 	if err != nil { // Accept has answered
 		return
 	}

@@ -2,10 +2,9 @@ package conformance
 
 // A deviation is what a transport does instead of what the cases want.
 type deviation struct {
-	cases     string // their names
-	outcome   outcome
-	sometimes bool // depends on timing: the transport may conform, too
-	why       string
+	cases   string // their names
+	outcome outcome
+	why     string
 }
 
 type deviations []deviation
@@ -48,10 +47,6 @@ var ofLibraries = deviations{
 	{
 		cases: "deflate.truncated", outcome: closed(text("Heh")),
 		why: "the library takes the end of the bytes for the end of the message",
-	},
-	{
-		cases: "deflate.end", outcome: outcome{frames: []string{text("He")}, close: "none", report: "peer 1006", lenient: true}, sometimes: true,
-		why: "as for deflate.truncated; the echo of the half message may come too late",
 	},
 	{
 		cases: "deflate.final-and-more", outcome: outcome{frames: []string{text("Hello")}, close: "none", report: "1007"},

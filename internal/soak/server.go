@@ -182,7 +182,7 @@ func (s *server) read(c *wstest.Conn, m wstest.Message) {
 	p := s.peer(c)
 	in, err := readPacket(m.Data)
 	if err != nil {
-		p.account.fail("the server received what no client sends: %v", err)
+		p.account.fail("the server received what no client sends: %.60q: %v", m.Data, err)
 		return
 	}
 	switch {

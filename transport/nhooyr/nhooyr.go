@@ -43,29 +43,33 @@ func (Dialer) Dial(ctx context.Context, h transport.Handshake) (transport.Conn, 
 	}
 	accept()
 	c.SetReadLimit(-1)
-	return conn{c}, resp, nil
+	return &conn{Conn: c}, resp, nil
 }
 
 // conn implements [transport.Conn]. It uses the background context throughout, as that of
 // transport/coder does.
-type conn struct{ *websocket.Conn }
+type conn struct {
+	*websocket.Conn
+	message handshake.Message // that of Reader
+}
 
-func (c conn) Reader() (transport.MessageType, io.Reader, error) {
+func (c *conn) Reader() (transport.MessageType, io.Reader, error) {
 	t, r, err := c.Conn.Reader(context.Background())
 	if err != nil {
 		var ce websocket.CloseError
 		if errors.As(err, &ce) {
 			err = &transport.CloseError{Code: int(ce.Code), Reason: ce.Reason}
 		}
-		return 0, nil, err
+		return 0, nil, handshake.Ended(err)
 	}
-	return transport.MessageType(t), r, nil
+	c.message.Reader = r
+	return transport.MessageType(t), &c.message, nil
 }
 
-func (c conn) Write(t transport.MessageType, p []byte) error {
+func (c *conn) Write(t transport.MessageType, p []byte) error {
 	return c.Conn.Write(context.Background(), websocket.MessageType(t), p)
 }
 
-func (c conn) Close(code int, reason string) error {
+func (c *conn) Close(code int, reason string) error {
 	return c.Conn.Close(websocket.StatusCode(code), reason)
 }
