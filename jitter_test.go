@@ -134,3 +134,41 @@ func TestReconnectIsNotSpread(t *testing.T) {
 		})
 	}
 }
+
+// A long schedule does not delay what follows a change of the network by its length; and the loss of the
+// network is no attempt to be spread.
+func TestJitterIsNoLongerThanAShortWait(t *testing.T) {
+	for name, tt := range map[string]struct {
+		connected bool
+		within    time.Duration
+		state     wechatws.State
+	}{
+		"another network": {true, 6 * time.Second, wechatws.StateOpen}, // 2 × 3 s, see maxSpread
+		"no network":      {false, 0, wechatws.StateOffline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				const clients = 20
+				monitor := newFakeNetwork(true)
+				for range clients {
+					w.srv.Answer(wstest.Status(500, nil, ""))
+				}
+				var fleet []*client
+				for range clients {
+					c := w.client(append(quiet(), wechatws.WithNetworkMonitor(monitor), wechatws.WithJitter(1),
+						wechatws.WithTiers(wechatws.Tier{Delay: 365 * 24 * time.Hour}))...)
+					go func() { _ = c.Run(t.Context()) }()
+					fleet = append(fleet, c)
+				}
+				w.sleep(2 * time.Second) // more than changePause
+				monitor.set(tt.connected)
+				w.sleep(tt.within)
+				for _, c := range fleet {
+					assert.Equal(t, tt.state, c.State())
+					require.NoError(t, c.CloseNow())
+					<-c.Done()
+				}
+			})
+		})
+	}
+}
