@@ -388,6 +388,9 @@ func unless(ok bool, want string) string {
 	return want
 }
 
+// quoted returns the value of an option for an error: in quotes, cut.
+func quoted(value string) string { return fmt.Sprintf("%.80q", value) }
+
 // hidden is the value of an option that may be a secret.
 const hidden = "not shown"
 
