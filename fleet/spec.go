@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
@@ -100,10 +102,13 @@ func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 //	credential:token     the file token in the folder that $CREDENTIALS_DIRECTORY names, as systemd sets it
 //	credential:live-*    all files in that folder whose names begin with live-
 //
-// A reference names one variable or file, in the same form. One newline at the end of a file is left
-// out. A permission of another form permits nothing.
+// A reference names one variable or file, in the same form. A file must be a regular one of at most 1 MiB. One
+// newline at its end is left out. A permission of another form permits nothing.
 func LookUpSecret(permitted ...string) func(ctx context.Context, ref string) (string, error) {
-	return func(_ context.Context, ref string) (string, error) {
+	return func(ctx context.Context, ref string) (string, error) {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
 		for _, p := range permitted {
 			if secret, ok, err := lookUp(p, ref); ok {
 				return secret, err
@@ -147,7 +152,7 @@ func lookUp(permission, ref string) (secret string, ok bool, err error) {
 		var text []byte
 		switch {
 		case name == may:
-			text, err = os.ReadFile(name)
+			text, err = readSecret(os.OpenFile(name, readOnly, 0))
 		case below && strings.HasSuffix(may, "/"):
 			text, err = readBelow(may, inside)
 		default:
@@ -165,5 +170,31 @@ func readBelow(folder, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return root.ReadFile(name)
+	return readSecret(root.OpenFile(name, readOnly, 0))
+}
+
+const (
+	// readOnly does not wait for a program that writes into a pipe.
+	readOnly      = os.O_RDONLY | syscall.O_NONBLOCK
+	largestSecret = 1 << 20
+)
+
+// readSecret reads a file that was opened with readOnly.
+func readSecret(f *os.File, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, largestSecret+1))
+	if len(text) > largestSecret {
+		return nil, fmt.Errorf("%s is larger than 1 MiB", f.Name())
+	}
+	return text, err
 }
