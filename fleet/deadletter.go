@@ -80,7 +80,7 @@ var ErrNoDeadLetter = errors.New("fleet: no such dead letter")
 func (c Control) Replay(ctx context.Context, id uint64) error {
 	return c.f.finish(ctx, id, func(ctx context.Context, d DeadLetter, header nats.Header) error {
 		if err := c.f.replay(ctx, d, header); err != nil {
-			return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, err)
+			return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, plain(err))
 		}
 		return nil
 	})

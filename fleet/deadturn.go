@@ -24,7 +24,7 @@ func (f *Fleet) finish(ctx context.Context, id uint64, end func(ctx context.Cont
 	}
 	over, err := f.deadTurn(ctx, id)
 	if err != nil {
-		return fmt.Errorf("fleet: dead letter %d: %w", id, err)
+		return fmt.Errorf("fleet: dead letter %d: %w", id, plain(err))
 	}
 	inTurn, cancel := context.WithTimeout(ctx, deadTurn/2)
 	defer cancel()
@@ -52,7 +52,7 @@ func (f *Fleet) removeDead(ctx context.Context, id uint64) error {
 	if _, _, gone := f.deadByID(ctx, id); errors.Is(gone, ErrNoDeadLetter) { // it was too old
 		return gone
 	}
-	return fmt.Errorf("fleet: dead letter %d cannot be removed: %w", id, err)
+	return fmt.Errorf("fleet: dead letter %d cannot be removed: %w", id, plain(err))
 }
 
 // deadTurn waits until no other call has a dead letter to itself, or ctx ends. The turn is a message in the stream of
