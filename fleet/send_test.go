@@ -2,8 +2,8 @@ package fleet_test
 
 import (
 	"encoding/json"
-	"math"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
