@@ -9,15 +9,17 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A Spec describes a room. The function given to [Fleet.NewWorker] decides what all of it but the
-// ID means. Every process with access to the fleet can read it.
+// ID means. Every process with access to the fleet can read it. All of it but the ID must be UTF-8.
 type Spec struct {
-	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind.
+	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind. In JSON, such as that of fleetctl, bytes that
+	// are not UTF-8 become U+FFFD, so that IDs with such bytes may look the same.
 	ID string `json:"id"`
 	// Endpoint is the address of the room, usually a ws or wss URL. It must not have user info, and
 	// its query should not contain secrets: see Secrets.
@@ -44,6 +46,9 @@ func token(room string) (string, error) {
 	return names.Token(room), nil
 }
 
+// wantUTF8 is about text that is stored as JSON, which would make another one of it.
+const wantUTF8 = "must be UTF-8"
+
 func (s Spec) check() error {
 	if s.ID == "" || len(s.ID) > longestID {
 		return wrong("Spec.ID", fmt.Sprint(len(s.ID), " bytes"), "must be 1 to 128 bytes")
@@ -52,6 +57,16 @@ func (s Spec) check() error {
 		return wrong("Spec.Endpoint", hidden, "must be a URL")
 	} else if u.User != nil {
 		return wrong("Spec.Endpoint", u.Scheme+"://"+u.Host, "must not have user info, which every process of the fleet can read: put a reference into Secrets")
+	}
+	if !utf8.ValidString(s.Endpoint) {
+		return wrong("Spec.Endpoint", hidden, wantUTF8)
+	}
+	for field, texts := range map[string]map[string]string{"Spec.IDs": s.IDs, "Spec.Options": s.Options, "Spec.Secrets": s.Secrets} {
+		for name, text := range texts {
+			if !utf8.ValidString(name) || !utf8.ValidString(text) {
+				return wrong(field, quoted(name), wantUTF8)
+			}
+		}
 	}
 	for name, ref := range s.Secrets {
 		if kind, rest, _ := strings.Cut(ref, ":"); kind == "" || rest == "" {
