@@ -35,7 +35,9 @@ func (f *Fleet) finish(ctx context.Context, id uint64, end func(ctx context.Cont
 	if err == nil {
 		err = f.removeDead(inTurn, id)
 	}
-	if !temporary(err) && inTurn.Err() == nil { // else a request may still arrive, and the turn runs out
+	var answer *jetstream.APIError
+	answered := !temporary(err) || errors.As(err, &answer) && !isInProcess(err)
+	if answered && inTurn.Err() == nil { // else a request may still arrive, and the turn runs out
 		over(inTurn)
 	}
 	return err

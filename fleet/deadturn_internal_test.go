@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -115,13 +116,16 @@ func TestADeadLetterThatCannotBeReplayed(t *testing.T) {
 		_, err := f.Control().Remove(t.Context(), "r")
 		require.NoError(t, err)
 		require.ErrorIs(t, f.Control().Replay(t.Context(), id), ErrNoRoom)
+		full := &jetstream.APIError{Code: 503, ErrorCode: fullStream}
+		err = f.finish(t.Context(), id, func(context.Context, DeadLetter, nats.Header) error { return full })
+		require.ErrorIs(t, err, full)
 		began := time.Now()
 		require.NoError(t, f.Control().Drop(t.Context(), id))
 		assert.Less(t, time.Since(began), time.Second)
 
 		id = bury("unknown")
 		unknown := errors.New("the program has stopped waiting")
-		err = f.finish(t.Context(), id, func(ctx context.Context, _ DeadLetter, _ nats.Header) error {
+		err = f.finish(t.Context(), id, func(context.Context, DeadLetter, nats.Header) error {
 			return errors.Join(unknown, context.DeadlineExceeded)
 		})
 		require.ErrorIs(t, err, unknown)

@@ -70,7 +70,7 @@ func (s Spec) check() error {
 	}
 	for name, ref := range s.Secrets {
 		if kind, rest, _ := strings.Cut(ref, ":"); kind == "" || rest == "" {
-			return wrong("Spec.Secrets", name, "must be a reference such as env:NAME or file:/path, not the secret itself")
+			return wrong("Spec.Secrets", quoted(name), "must be a reference such as env:NAME or file:/path, not the secret itself")
 		}
 	}
 	return nil
