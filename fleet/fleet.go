@@ -130,7 +130,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 		case !temporary(err) && errors.As(err, &api):
 			return fmt.Errorf("fleet: NATS refuses: %w", err)
 		case ctx.Err() != nil:
-			return fmt.Errorf("fleet: NATS is not ready: %w", err)
+			return fmt.Errorf("fleet: NATS is not ready: %w", plain(err))
 		case !temporary(err):
 			return err
 		}
