@@ -105,7 +105,7 @@ func TestFullStreamsDoNotStarveWorkers(t *testing.T) {
 	for err = nil; err == nil; {
 		err = f.Send(w.ctx(), "closed", wechatws.Text(big))
 	}
-	require.ErrorContains(t, err, "maximum bytes exceeded")
+	require.ErrorContains(t, err, "WithMaxOut (16777216)")
 	assert.Greater(t, w.info("wechatws-out").State.Bytes, uint64(14*mib), "nothing is discarded")
 
 	renewals, left := 0, a.Stats().Lease

@@ -11,7 +11,7 @@ import (
 
 // connect connects to NATS, and waits until it is connected.
 func (f *Fleet) connect(ctx context.Context) error {
-	if err := f.dial(); err != nil {
+	if err := f.dial(ctx); err != nil {
 		return err
 	}
 	return f.connected(ctx)
@@ -27,7 +27,7 @@ func (f *Fleet) forLeases(ctx context.Context) (*Fleet, error) {
 	f.mu.Lock()
 	if f.renewing == nil {
 		l := &Fleet{name: f.name, cfg: f.cfg, settled: f.settled, embedded: f.embedded, leases: f.leases, log: f.log}
-		if err := l.dial(); err != nil {
+		if err := l.dial(ctx); err != nil {
 			f.mu.Unlock()
 			return nil, err
 		}
@@ -50,20 +50,33 @@ func (f *Fleet) connected(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			if last := f.nc.LastError(); last != nil {
-				return fmt.Errorf("fleet: NATS cannot be reached: %w", last)
-			}
-			return fmt.Errorf("fleet: NATS cannot be reached: %w", context.Cause(ctx))
+			return f.unreached(context.Cause(ctx))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 	return nil
 }
 
+// unreached returns the error of a connection that is not there when its context ends.
+func (f *Fleet) unreached(cause error) error {
+	at := ""
+	if f.cfg.urls != "" {
+		at = " at " + f.cfg.where()
+	}
+	why := f.nc.LastError()
+	if refused := f.refused.Load(); why == nil && refused != nil {
+		why = *refused
+	}
+	if why == nil {
+		return fmt.Errorf("fleet: NATS cannot be reached%s: %w", at, cause)
+	}
+	return fmt.Errorf("fleet: NATS cannot be reached%s: %w (%w)", at, why, cause)
+}
+
 // dial makes the connection, or takes that of WithConn. It does not wait until it is connected.
-func (f *Fleet) dial() (err error) {
+func (f *Fleet) dial(ctx context.Context) (err error) {
 	if f.nc = f.cfg.conn; f.nc == nil {
-		if err := f.dialOwn(); err != nil {
+		if err := f.dialOwn(ctx); err != nil {
 			return err
 		}
 	}
@@ -76,7 +89,7 @@ func (f *Fleet) dial() (err error) {
 }
 
 // dialOwn makes the connection, and starts the embedded server if there is one that does not run.
-func (f *Fleet) dialOwn() (err error) {
+func (f *Fleet) dialOwn(ctx context.Context) (err error) {
 	options := append([]nats.Option{
 		nats.Name("wechatws fleet " + f.name),
 		nats.MaxReconnects(-1),
@@ -94,6 +107,7 @@ func (f *Fleet) dialOwn() (err error) {
 				f.log.Warn("NATS connection lost", "err", err)
 			}
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { f.refused.Store(&err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { f.log.Info("NATS connection is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
 			f.log.Warn("NATS", "err", err)
@@ -101,7 +115,7 @@ func (f *Fleet) dialOwn() (err error) {
 	}, f.cfg.nats...)
 	if f.cfg.embedded {
 		if f.embedded == nil {
-			if f.embedded, err = startEmbedded(&f.cfg); err != nil {
+			if f.embedded, err = startEmbedded(ctx, &f.cfg); err != nil {
 				return err
 			}
 		}

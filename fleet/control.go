@@ -164,7 +164,7 @@ func (c Control) about(room string, err error) error {
 	if err == nil || errors.Is(err, ErrNoRoom) || errors.Is(err, ErrRoomExists) {
 		return err
 	}
-	return fmt.Errorf("fleet: room %q: %w", room, err)
+	return fmt.Errorf("fleet: room %q: %w", room, plain(err))
 }
 
 // Get returns one room, or [ErrNoRoom]. It reads the room and the session of its holder in one request, and
@@ -266,8 +266,8 @@ func sameStatus(a, b Status) bool {
 }
 
 // Move moves a room to a worker, which keeps it for as long as the worker runs, and returns when the
-// worker holds it. An empty worker undoes that, and does not wait. Move returns [ErrNoRoom],
-// [ErrNoWorker], or the cause of ctx; then the room is moved nevertheless.
+// worker holds it. An empty worker undoes that, and does not wait. Move returns [ErrNoRoom]
+// or [ErrNoWorker]. When ctx ends it returns the error of ctx or its cause; the room may be moved nevertheless.
 //
 // Each room that is moved takes space in the claim of its shard, which every worker reads: move few.
 func (c Control) Move(ctx context.Context, room, worker string) error {
@@ -340,7 +340,7 @@ func (c Control) ask(ctx context.Context, worker, question string) (*nats.Msg, e
 	case noSuch(err):
 		return nil, fmt.Errorf("%w: %q", ErrNoWorker, worker)
 	case err != nil:
-		return nil, fmt.Errorf("fleet: worker %q: %w", worker, err)
+		return nil, fmt.Errorf("fleet: worker %q: %w", worker, plain(err))
 	}
 	return m, nil
 }

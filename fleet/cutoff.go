@@ -77,9 +77,10 @@ const impatient = 200 * time.Millisecond
 
 // Error codes of NATS for which its client has no names.
 const (
-	noPeers   jetstream.ErrorCode = 10005 // the servers of a cluster do not know each other yet
-	noLeader  jetstream.ErrorCode = 10008 // JetStream is temporarily unavailable
-	inProcess jetstream.ErrorCode = 10158 // a message with the same id is not stored yet, and may never be
+	noPeers    jetstream.ErrorCode = 10005 // the servers of a cluster do not know each other yet
+	noLeader   jetstream.ErrorCode = 10008 // JetStream is temporarily unavailable
+	fullStream jetstream.ErrorCode = 10077 // it has as many bytes as it may have
+	inProcess  jetstream.ErrorCode = 10158 // a message with the same id is not stored yet, and may never be
 )
 
 func later(a, b time.Time) time.Time {

@@ -73,42 +73,36 @@ var ErrNoDeadLetter = errors.New("fleet: no such dead letter")
 // there already, and removes it from the dead letters. Its [Message.Seq] is the same as before. Other groups
 // do not get it. A message to a room is sent to it again, with the options that it was sent with, or Replay
 // returns [ErrNoRoom]; the time of [ExpireAfter] begins again.
+//
+// Of several calls of Replay and [Control.Drop] for one dead letter, in any process, exactly one succeeds, and what was
+// dropped is not sent again. The others wait until that one has ended, and return [ErrNoDeadLetter]. If its outcome
+// is not known, since NATS has not answered or the process is lost, they wait for 8 s and then take its place.
 func (c Control) Replay(ctx context.Context, id uint64) error {
-	d, header, err := c.f.deadByID(ctx, id)
-	if err != nil {
-		return err
-	}
-	if d.Group == "" {
-		if err := c.f.resend(ctx, d, header); err != nil {
-			return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, err)
+	return c.f.finish(ctx, id, func(ctx context.Context, d DeadLetter, header nats.Header) error {
+		if err := c.f.replay(ctx, d, header); err != nil {
+			return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, plain(err))
 		}
-		return c.Drop(ctx, id)
+		return nil
+	})
+}
+
+// replay may be repeated if the answer is lost.
+func (f *Fleet) replay(ctx context.Context, d DeadLetter, header nats.Header) error {
+	if d.Group == "" {
+		return f.resend(ctx, d, header)
 	}
-	m := nats.NewMsg(c.f.inSubject(d.Room, typeToken(d.Type, d.Binary)))
+	m := nats.NewMsg(f.inSubject(d.Room, typeToken(d.Type, d.Binary)))
 	m.Data, m.Header = d.Data, header
 	for _, name := range []string{headerAttempts, headerReason, headerRoom, nats.MsgIdHdr} {
 		m.Header.Del(name)
 	}
-	// If the answer is lost, Replay may be called again.
-	if _, err := c.f.js.PublishMsg(ctx, m, jetstream.WithMsgID("replay."+strconv.FormatUint(id, 10))); err != nil {
-		return fmt.Errorf("fleet: dead letter %d cannot be replayed: %w", id, err)
-	}
-	return c.Drop(ctx, id)
+	_, err := f.js.PublishMsg(ctx, m, jetstream.WithMsgID("replay."+strconv.FormatUint(d.ID, 10)))
+	return err
 }
 
-// Drop removes a dead letter.
+// Drop removes a dead letter. As for [Control.Replay], of several calls for one letter exactly one succeeds.
 func (c Control) Drop(ctx context.Context, id uint64) error {
-	if _, _, err := c.f.deadByID(ctx, id); err != nil {
-		return err
-	}
-	s, err := c.f.js.Stream(ctx, c.f.name+"-dead")
-	if err == nil {
-		err = s.DeleteMsg(ctx, id)
-	}
-	if err != nil {
-		return fmt.Errorf("fleet: dead letter %d cannot be removed: %w", id, err)
-	}
-	return nil
+	return c.f.finish(ctx, id, func(context.Context, DeadLetter, nats.Header) error { return nil })
 }
 
 // hasNoDead reports whether err means that the stream of dead letters has not been made yet.

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -21,8 +25,8 @@ type embedded struct {
 	temporary string       // the directory of its files, if stop removes it
 }
 
-// startEmbedded starts an embedded server. If it does not listen, only this process can reach it.
-func startEmbedded(cfg *config) (_ *embedded, err error) {
+// startEmbedded starts an embedded server, and waits until it is ready. If it does not listen, only this process can reach it.
+func startEmbedded(ctx context.Context, cfg *config) (_ *embedded, err error) {
 	e := &embedded{}
 	dir := cfg.dir
 	if dir == "" {
@@ -54,12 +58,55 @@ func startEmbedded(cfg *config) (_ *embedded, err error) {
 		e.release()
 		return nil, fmt.Errorf("fleet: embedded NATS: %w", err)
 	}
+	var why fatal
+	e.SetLogger(&why, false, false)
 	e.Start()
-	if !e.ReadyForConnections(10 * time.Second) {
-		e.stop()
-		return nil, errors.New("fleet: embedded NATS did not start within 10 s; is its port in use?")
+	for began := time.Now(); !e.ReadyForConnections(25 * time.Millisecond); {
+		if err = why.err(cfg); err == nil && ctx.Err() != nil {
+			err = fmt.Errorf("fleet: embedded NATS is not ready: %w", context.Cause(ctx))
+		}
+		if err == nil && time.Since(began) > 10*time.Second {
+			err = errors.New("fleet: embedded NATS did not start within 10 s")
+		}
+		if err != nil {
+			e.stop()
+			return nil, err
+		}
 	}
 	return e, nil
+}
+
+// A fatal is the logger of an embedded server, and keeps only why the server cannot start.
+type fatal struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (l *fatal) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = cmp.Or(l.text, fmt.Sprintf(format, v...))
+}
+
+func (*fatal) Noticef(string, ...any) {}
+func (*fatal) Warnf(string, ...any)   {}
+func (*fatal) Errorf(string, ...any)  {}
+func (*fatal) Debugf(string, ...any)  {}
+func (*fatal) Tracef(string, ...any)  {}
+
+// err returns an error that names the option that is in the way, or nil if the server has not given up.
+func (l *fatal) err(cfg *config) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.text == "":
+		return nil
+	case strings.HasPrefix(l.text, "Error listening"):
+		return wrong("WithListen", quoted(cfg.listen), "must be an address of this machine, with a port that no program has: "+l.text)
+	case cfg.dir != "":
+		return wrong("WithDir", strconv.Quote(cfg.dir), "must be a directory in which the embedded server can start: "+l.text)
+	}
+	return fmt.Errorf("fleet: embedded NATS cannot start: %s", l.text)
 }
 
 // listenAddress reads an address of WithListen. If it cannot be used, want says what would be right.
@@ -90,15 +137,15 @@ func loopback(address string) bool {
 // both give out every room. The operating system unlocks it when the process ends.
 func lockDir(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, wrong("WithDir", dir, "must be a directory, or one that can be made: "+err.Error())
+		return nil, wrong("WithDir", strconv.Quote(dir), "must be a directory, or one that can be made: "+err.Error())
 	}
 	lock := flock.New(filepath.Join(dir, "fleet.lock"))
 	locked, err := lock.TryLock()
 	switch {
 	case err != nil:
-		return nil, wrong("WithDir", dir, "must be a directory in which files can be locked: "+err.Error())
+		return nil, wrong("WithDir", strconv.Quote(dir), "must be a directory in which files can be locked: "+err.Error())
 	case !locked:
-		return nil, wrong("WithDir", dir, "must be of one Fleet at a time: another Fleet, of this process or another, has it open; "+
+		return nil, wrong("WithDir", strconv.Quote(dir), "must be of one Fleet at a time: another Fleet, of this process or another, has it open; "+
 			"give each one its own, or WithListen to that one and WithNATS to this one")
 	}
 	return lock, nil

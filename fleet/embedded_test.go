@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -56,7 +57,7 @@ func TestADirIsForOneServer(t *testing.T) {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, same)
 		assert.Equal(t, "fleet.WithDir", wrong.Option)
-		assert.Equal(t, same, wrong.Value)
+		assert.Equal(t, strconv.Quote(same), wrong.Value)
 		assert.ErrorContains(t, err, "another Fleet, of this process or another, has it open")
 	}
 	require.NoError(t, f.Control().Add(t.Context(), fleet.Spec{ID: "r", Endpoint: "ws://a"}), "the first is not disturbed")
@@ -76,7 +77,7 @@ func TestADirThatIsAFile(t *testing.T) {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, dir)
 		assert.Equal(t, "fleet.WithDir", wrong.Option)
-		assert.Equal(t, dir, wrong.Value)
+		assert.Equal(t, strconv.Quote(dir), wrong.Value)
 	}
 }
 
@@ -99,7 +100,7 @@ func TestEmbeddedLeavesNothing(t *testing.T) {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, listen)
 		assert.Equal(t, "fleet.WithListen", wrong.Option)
-		assert.Equal(t, listen, wrong.Value)
+		assert.Equal(t, strconv.Quote(listen), wrong.Value)
 	}
 	made, err = os.ReadDir(os.TempDir())
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +19,9 @@ var validHost = regexp.MustCompile(`^((\*\.)?[^\s/@:*?#\[\]]{1,255}|\[[0-9a-fA-F
 
 // WithEndpoints sets the hosts that rooms may have as [Spec.Endpoint]; by default a room may have any. A host
 // is a name such as live.example.com, or *.example.com for all names below that domain, or an IP address,
-// IPv6 in brackets. With a port (live.example.com:443) it permits that port, otherwise all.
+// IPv6 in brackets. With a port (live.example.com:443) it permits that port, otherwise all. Names are compared as they
+// are written, but for upper and lower case: an international name must be given as specs have it, and bücher.example
+// does not permit xn--bcher-kva.example.
 //
 // For a room with another endpoint, the function given to [Fleet.NewWorker] is not called and no secret is
 // looked up: the functions of [Worker.OnError] are called with an error that wraps [ErrEndpoint]. So a
@@ -30,7 +33,9 @@ func WithEndpoints(hosts ...string) WorkerOption {
 	value, want := "", unless(len(hosts) > 0, "must have a host at least")
 	for _, host := range hosts {
 		if !validHost.MatchString(host) {
-			value, want = fmt.Sprintf("%.80q", host), "must be hosts such as live.example.com, *.example.com or 192.0.2.1:8443"
+			value, want = quoted(host), "must be hosts such as live.example.com, *.example.com or 192.0.2.1:8443"
+		} else if _, port, err := net.SplitHostPort(host); err == nil && !validPort(port) {
+			value, want = quoted(host), "must have a port from 1 to 65535, or none"
 		}
 		permitted = append(permitted, strings.ToLower(host))
 	}
@@ -38,6 +43,11 @@ func WithEndpoints(hosts ...string) WorkerOption {
 		c.endpoints = permitted
 		c.mistakes.check("WithEndpoints", value, want)
 	}
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // permits returns ErrEndpoint if an endpoint has a host that is not permitted.

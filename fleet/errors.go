@@ -3,6 +3,8 @@ package fleet
 import (
 	"errors"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/internal/boundary"
 )
@@ -26,3 +28,19 @@ var (
 	// its worker could not renew its lease in time.
 	ErrLeaseLost = errors.New("fleet: the lease on the room has run out")
 )
+
+// notConnected is the error of a request while the connection to NATS is lost. The NATS client says that its buffer
+// is full, and a fleet has none.
+type notConnected struct{ error }
+
+func (e notConnected) Error() string { return "NATS is not connected" }
+func (e notConnected) Unwrap() error { return e.error }
+
+// plain returns err, the error of a request, as a notConnected if it is one.
+func plain(err error) error {
+	var known notConnected
+	if errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.As(err, &known) {
+		return notConnected{err}
+	}
+	return err
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 	"github.com/wechatws/wechatws/fleet/internal/placement"
 )
@@ -34,6 +35,7 @@ type Fleet struct {
 	leases   []jetstream.KeyValue // <session>: its lease
 	in, out  jetstream.Stream
 	log      *slog.Logger
+	refused  atomic.Pointer[error] // why the last attempt to connect has failed
 	cutOff   cutOff
 	clock    serverClock
 
@@ -95,10 +97,24 @@ func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 		return nil, err
 	}
 	if err := f.retry(ctx, f.make); err != nil {
+		err = f.allThatDiffer(ctx, err)
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// allThatDiffer returns err, the error of make, and, if it is about an option, the errors about others, joined.
+func (f *Fleet) allThatDiffer(ctx context.Context, err error) error {
+	all := err
+	var differs *wechatws.OptionError
+	f.cfg.existing = true // nothing is made
+	for errors.As(err, &differs) && f.cfg.omit(differs.Option) {
+		if err = f.retry(ctx, f.make); errors.As(err, &differs) {
+			all = errors.Join(all, err)
+		}
+	}
+	return all
 }
 
 // retry calls try until it succeeds, while NATS has no leader, as right after its start.
@@ -114,7 +130,7 @@ func (f *Fleet) retry(ctx context.Context, try func(ctx context.Context) error) 
 		case !temporary(err) && errors.As(err, &api):
 			return fmt.Errorf("fleet: NATS refuses: %w", err)
 		case ctx.Err() != nil:
-			return fmt.Errorf("fleet: NATS is not ready: %w", err)
+			return fmt.Errorf("fleet: NATS is not ready: %w", plain(err))
 		case !temporary(err):
 			return err
 		}
@@ -320,7 +336,8 @@ func mustBe[T comparable](option string, asked, is T) error {
 }
 
 // URL returns the URL of the embedded server for other processes, or "" if there is none or it does
-// not listen; see [WithListen]. It does not contain the token.
+// not listen; see [WithListen]. It does not contain the token. If the address stands for all of the
+// machine's, such as 0.0.0.0, so does that of the URL: other machines must use the machine's name instead.
 func (f *Fleet) URL() string {
 	if f.embedded == nil || f.cfg.listen == "" {
 		return ""

@@ -63,7 +63,7 @@ func (f *Fleet) watch(ctx context.Context, working *sync.WaitGroup, sources []so
 					}
 				})
 				if err != nil {
-					send(change{err: fmt.Errorf("fleet: watching %s: %w", s.kv.Bucket(), err)})
+					send(change{err: fmt.Errorf("fleet: watching %s: %w", s.kv.Bucket(), plain(err))})
 					pause(ctx, 250*time.Millisecond)
 				}
 			}

@@ -34,7 +34,7 @@ func (c Control) Groups(ctx context.Context) ([]GroupStatus, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fleet: groups: %w", err)
+		return nil, fmt.Errorf("fleet: groups: %w", plain(err))
 	}
 	keys := map[string]*entry{}
 	reading, cancel := context.WithCancel(ctx)
@@ -51,7 +51,7 @@ func (c Control) Groups(ctx context.Context) ([]GroupStatus, error) {
 		}
 	})
 	if err = cmp.Or(err, ctx.Err()); err != nil {
-		return nil, fmt.Errorf("fleet: groups: %w", err)
+		return nil, fmt.Errorf("fleet: groups: %w", plain(err))
 	}
 	groups := map[string]*GroupStatus{}
 	for key, e := range keys {
@@ -82,7 +82,7 @@ func (c Control) Groups(ctx context.Context) ([]GroupStatus, error) {
 			}
 			p, err := c.f.newPuller(ctx, c.f.partitionSubject(number), pos.Done+1)
 			if err != nil {
-				return nil, fmt.Errorf("fleet: lag of group %q: %w", g.Name, err)
+				return nil, fmt.Errorf("fleet: lag of group %q: %w", g.Name, plain(err))
 			}
 			p.close()
 			g.Lag += p.pending

@@ -41,6 +41,14 @@ func (f *Fleet) creating() *Fleet {
 	return c
 }
 
+// makeAgain makes what NATS has lost of the fleet, as it was.
+func (f *Fleet) makeAgain(ctx context.Context) (*Fleet, error) {
+	c := f.creating()
+	c.cfg.lease, c.cfg.partitions, c.cfg.keepIn = f.settled.Lease, f.settled.Partitions, f.settled.KeepIn
+	c.cfg.replicas, c.cfg.shards = f.settled.LeasedBy, f.settled.Shards
+	return c, c.make(ctx)
+}
+
 // madeIn returns when the stream of messages from rooms was made. If NATS has lost it, madeIn makes it again,
 // with all else that the fleet needs, if it has the permissions. What is in the settings of the fleet is made as it
 // was.
@@ -51,10 +59,8 @@ func (h *Handlers) madeIn(ctx context.Context) (time.Time, error) {
 	s, err := h.f.js.Stream(ctx, h.f.name+"-in")
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		h.fail(fmt.Errorf("fleet: group %q: the stream of messages from rooms does not exist, and is made again", h.group))
-		c := h.f.creating()
-		c.cfg.lease, c.cfg.partitions, c.cfg.keepIn = h.f.settled.Lease, h.f.settled.Partitions, h.f.settled.KeepIn
-		c.cfg.replicas, c.cfg.shards = h.f.settled.LeasedBy, h.f.settled.Shards
-		if err = c.make(ctx); err == nil {
+		var c *Fleet
+		if c, err = h.f.makeAgain(ctx); err == nil {
 			s = c.in
 		}
 	}

@@ -68,7 +68,7 @@ func newHandlersConfig(group string, options []HandlersOption) (handlersConfig, 
 	c := handlersConfig{attempts: 5, retryAfter: time.Second, takeover: 10 * time.Second, parallel: 64}
 	apply(&c, &c.mistakes, "NewHandlers", options)
 	if !validName.MatchString(group) {
-		c.mistakes.check("NewHandlers", group, "the group "+wantName)
+		c.mistakes.check("NewHandlers", quoted(group), "the group "+wantName)
 	}
 	return c, c.mistakes.err()
 }

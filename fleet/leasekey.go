@@ -18,6 +18,7 @@ type leaseKey struct {
 	rev     uint64 // of the key, as this process knows it
 	clock   leaseClock
 	busy    bool      // it is being renewed
+	late    bool      // the last renewal has failed
 	lost    time.Time // when it turned out that NATS has lost it; zero once it may be written again
 }
 

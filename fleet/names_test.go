@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet"
 )
 
@@ -46,4 +47,30 @@ func TestNamesThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, control.Move(w.ctx(), "r0", long), fleet.ErrNoWorker)
 	_, err = control.Get(w.ctx(), "r0")
 	require.NoError(t, err, "the connection is there still")
+}
+
+// In JSON a text that is not UTF-8 would become another one.
+func TestASpecIsUTF8(t *testing.T) {
+	w := newWorld(t)
+	w.add(1)
+	control := w.fleet.Control()
+	for field, spec := range map[string]fleet.Spec{
+		"Spec.Endpoint": {Endpoint: "ws://a/\xff"},
+		"Spec.IDs":      {IDs: map[string]string{"\xff": "a"}},
+		"Spec.Options":  {Options: map[string]string{"": "\xff"}},
+		"Spec.Secrets":  {Secrets: map[string]string{"a": "env:\xff"}},
+	} {
+		var wrong *wechatws.OptionError
+		spec.ID = "r"
+		require.ErrorAs(t, control.Add(w.ctx(), spec), &wrong, field)
+		assert.Equal(t, "fleet."+field, wrong.Option)
+		assert.Equal(t, "must be UTF-8", wrong.Want)
+		spec.ID = "r0"
+		require.ErrorAs(t, control.Update(w.ctx(), spec), &wrong, field)
+		assert.Equal(t, "fleet."+field, wrong.Option)
+	}
+	list, err := control.List(w.ctx())
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.NoError(t, control.Add(w.ctx(), fleet.Spec{ID: "\xff", IDs: map[string]string{"房": "间"}}), "an ID may be of any bytes")
 }

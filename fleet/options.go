@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -85,7 +86,7 @@ const wantName = "must be 1 to 32 letters, digits, - and _"
 func WithName(name string) Option {
 	return func(c *config) {
 		c.name = name
-		c.mistakes.check("WithName", name, unless(validName.MatchString(name), wantName))
+		c.mistakes.check("WithName", quoted(name), unless(validName.MatchString(name), wantName))
 	}
 }
 
@@ -121,7 +122,7 @@ func WithConn(nc *nats.Conn) Option {
 func WithAPIPrefix(prefix string) Option {
 	return func(c *config) {
 		c.prefix = prefix
-		c.mistakes.check("WithAPIPrefix", prefix, unless(validPrefix.MatchString(prefix), "must be a subject without spaces, * and >, such as $JS.hub.API"))
+		c.mistakes.check("WithAPIPrefix", quoted(prefix), unless(validPrefix.MatchString(prefix), "must be a subject without spaces, * and >, such as $JS.hub.API"))
 	}
 }
 
@@ -148,7 +149,7 @@ func WithReplicas(n int) Option {
 func WithDir(dir string) Option {
 	return func(c *config) {
 		c.dir = dir
-		c.mistakes.check("WithDir", dir, unless(dir != "", "must not be empty"))
+		c.mistakes.check("WithDir", strconv.Quote(dir), unless(dir != "", "must not be empty"))
 	}
 }
 
@@ -170,7 +171,7 @@ func WithListen(address, token string) Option {
 		case bcrypted.MatchString(token):
 			want = "the token must not begin like a bcrypt hash: the server would take it for one"
 		default:
-			value = address
+			value = quoted(address)
 			_, _, want = listenAddress(address)
 		}
 		c.mistakes.check("WithListen", value, want)
@@ -293,19 +294,44 @@ func newConfig(options []Option) (config, error) {
 	case c.embedded && c.replicas > 1:
 		c.mistakes.check("WithReplicas", c.replicas, "must be 1 without WithNATS: the embedded server is alone")
 	case !c.embedded && c.dir != "":
-		c.mistakes.check("WithDir", c.dir, forEmbedded)
+		c.mistakes.check("WithDir", strconv.Quote(c.dir), forEmbedded)
 	case !c.embedded && c.listen != "":
-		c.mistakes.check("WithListen", c.listen, forEmbedded)
+		c.mistakes.check("WithListen", quoted(c.listen), forEmbedded)
 	case !c.embedded && c.tls != nil:
 		c.mistakes.check("WithListenTLS", hidden, forEmbedded)
 	case c.tls != nil && c.listen == "":
 		c.mistakes.check("WithListenTLS", hidden, "is for WithListen, which is not given")
 	case c.embedded && c.prefix != defaultPrefix:
-		c.mistakes.check("WithAPIPrefix", c.prefix, "must be given with WithNATS or WithConn: the embedded server has one account and no domain")
+		c.mistakes.check("WithAPIPrefix", quoted(c.prefix), "must be given with WithNATS or WithConn: the embedded server has one account and no domain")
 	case c.listen != "" && (c.token == "" || c.tls == nil) && !loopback(c.listen):
-		c.mistakes.check("WithListen", c.listen, "must be a loopback address, or be given with a token and WithListenTLS: any connection to it can do everything")
+		c.mistakes.check("WithListen", quoted(c.listen), "must be a loopback address, or be given with a token and WithListenTLS: any connection to it can do everything")
 	}
 	return c, c.mistakes.err()
+}
+
+// omit makes c as without an option that all processes of a fleet must agree on, and reports whether it is one.
+func (c *config) omit(option string) bool {
+	switch option {
+	case "fleet.WithReplicas":
+		c.replicas = 0
+	case "fleet.WithLease":
+		c.lease = 0
+	case "fleet.WithShards":
+		c.shards = 0
+	case "fleet.WithPartitions":
+		c.partitions = 0
+	case "fleet.WithKeepIn":
+		c.keepIn = 0
+	case "fleet.WithKeepOut":
+		c.keepOut = 0
+	case "fleet.WithMaxIn":
+		c.maxIn = 0
+	case "fleet.WithMaxOut":
+		c.maxOut = 0
+	default:
+		return false
+	}
+	return true
 }
 
 // settings returns the settings with which c creates a fleet.
@@ -387,6 +413,9 @@ func unless(ok bool, want string) string {
 	}
 	return want
 }
+
+// quoted returns the value of an option for an error: in quotes, cut.
+func quoted(value string) string { return fmt.Sprintf("%.80q", value) }
 
 // hidden is the value of an option that may be a secret.
 const hidden = "not shown"

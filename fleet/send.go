@@ -28,12 +28,18 @@ const (
 // expiredKept is how long NATS keeps a message that has expired, for the holder of the room to report it.
 const expiredKept = time.Minute
 
+// NATS accepts 64 KiB of headers, in which a byte of an id may take three.
+const (
+	longestMessageID = 1024
+	longestMatch     = 32 << 10
+)
+
 // A SendOption configures one call of [Fleet.Send]. A later option replaces an earlier one of the
 // same name.
 type SendOption func(*sending)
 
 type sending struct {
-	match  *Match
+	match  []byte        // a Match as JSON, or nil
 	expire time.Duration // 0: never
 	id     string
 
@@ -88,10 +94,21 @@ func decodeExactly(data []byte, v any) error {
 // as the echo of a comment; by default it does when it is written to the holder's socket. Until then
 // it is sent again, on every connection and by every holder, and the messages behind it wait: use
 // [ExpireAfter] as well.
+//
+// As JSON the match has at most 32 KiB.
 func ConfirmedBy(match Match) SendOption {
 	return func(s *sending) {
-		s.match = &match
-		s.mistakes.check("ConfirmedBy", "no type", unless(match.Type != "", "must have the type of the message that confirms"))
+		err := users.Protect(func() (err error) { s.match, err = json.Marshal(match); return err })
+		value, want := quoted(match.Type), ""
+		switch {
+		case match.Type == "":
+			value, want = "no type", "must have the type of the message that confirms"
+		case err != nil:
+			want = fmt.Sprintf("must have fields with values that are JSON: %.150s", err)
+		case len(s.match) > longestMatch:
+			want = fmt.Sprintf("must be at most %d bytes as JSON, not %d", longestMatch, len(s.match))
+		}
+		s.mistakes.check("ConfirmedBy", value, want)
 	}
 }
 
@@ -108,11 +125,11 @@ func ExpireAfter(d time.Duration) SendOption {
 // MessageID gives the message an id, so that a Send whose outcome is not known can be repeated: of
 // several messages to one room with the same id within two minutes, or [WithKeepOut] if that is shorter,
 // only the first is stored, also when the room was removed and added again meanwhile. By default each one
-// is.
+// is. An id must be 1 to 1024 bytes.
 func MessageID(id string) SendOption {
 	return func(s *sending) {
 		s.id = id
-		s.mistakes.check("MessageID", id, unless(id != "", "must not be empty"))
+		s.mistakes.check("MessageID", quoted(id), unless(id != "" && len(id) <= longestMessageID, "must be 1 to 1024 bytes"))
 	}
 }
 
@@ -152,11 +169,7 @@ func (f *Fleet) Send(ctx context.Context, room string, v any, options ...SendOpt
 		m.Header.Set(headerBinary, "1")
 	}
 	if s.match != nil {
-		match, err := json.Marshal(s.match)
-		if err != nil {
-			return fmt.Errorf("fleet: ConfirmedBy: %w", err)
-		}
-		m.Header.Set(headerMatch, string(match))
+		m.Header.Set(headerMatch, string(s.match))
 	}
 	id := ""
 	if s.id != "" {
@@ -183,7 +196,11 @@ func (f *Fleet) store(ctx context.Context, m *nats.Msg, expire time.Duration, id
 	}
 	began := time.Now()
 	_, err := f.js.PublishMsg(ctx, m, publish...)
-	return f.reachedStream(ctx, "-out", began, err)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == fullStream {
+		return fmt.Errorf("as many bytes wait for rooms as WithMaxOut (%d) permits: %w", f.out.CachedInfo().Config.MaxBytes, err)
+	}
+	return plain(f.reachedStream(ctx, "-out", began, err))
 }
 
 // encode returns the message that is sent for v. A panic of the codec, or of a method of v's type,

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -170,20 +171,35 @@ func TestSendsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.add(1)
-	for option, o := range map[string]fleet.SendOption{
-		"fleet.ConfirmedBy": fleet.ConfirmedBy(fleet.Match{}),
-		"fleet.ExpireAfter": fleet.ExpireAfter(0),
-		"fleet.MessageID":   fleet.MessageID(""),
-		"fleet.Send":        nil,
+	confirmed := func(field any) fleet.SendOption {
+		return fleet.ConfirmedBy(fleet.Match{Type: "x", Fields: map[string]any{"f": field}})
+	}
+	for _, one := range []struct {
+		option, want string
+		given        fleet.SendOption
+	}{
+		{"fleet.ConfirmedBy", "must have the type", fleet.ConfirmedBy(fleet.Match{})},
+		{"fleet.ConfirmedBy", "unsupported type: func()", confirmed(func() {})},
+		{"fleet.ConfirmedBy", "unsupported value: NaN", confirmed(math.NaN())},
+		{"fleet.ConfirmedBy", "a bug", confirmed(unmarshalable{})},
+		{"fleet.ConfirmedBy", "must be at most 32768 bytes as JSON", confirmed(strings.Repeat("x", 32<<10))},
+		{"fleet.ExpireAfter", "longer than zero", fleet.ExpireAfter(0)},
+		{"fleet.MessageID", "must be 1 to 1024 bytes", fleet.MessageID("")},
+		{"fleet.MessageID", "must be 1 to 1024 bytes", fleet.MessageID(strings.Repeat("x", 1025))},
+		{"fleet.Send", "must not be nil", nil},
 	} {
 		var wrong *wechatws.OptionError
-		require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, o), &wrong)
-		assert.Equal(t, option, wrong.Option)
-		assert.NotEmpty(t, wrong.Want)
+		err := w.fleet.Send(w.ctx(), "r0", 1, one.given)
+		require.ErrorAs(t, err, &wrong)
+		assert.Equal(t, one.option, wrong.Option)
+		assert.Contains(t, wrong.Want, one.want)
+		assert.Less(t, len(err.Error()), 300)
+	}
+	for _, id := range []string{strings.Repeat("x", 1024), strings.Repeat("\xff", 1024)} {
+		require.NoError(t, w.fleet.Send(w.ctx(), "r0", 1, fleet.MessageID(id), confirmed(strings.Repeat("x", 32000)), fleet.ExpireAfter(time.Nanosecond)))
 	}
 	var unsupported *json.UnsupportedTypeError
 	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", func() {}), &unsupported)
-	require.ErrorAs(t, w.fleet.Send(w.ctx(), "r0", 1, fleet.ConfirmedBy(fleet.Match{Type: "x", Fields: map[string]any{"f": func() {}}})), &unsupported)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", wechatws.Text("\xff")), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "r0", &wechatws.Outbound{Data: []byte("\xff")}), wechatws.ErrNotUTF8)
 	require.ErrorIs(t, w.fleet.Send(w.ctx(), "nowhere", 1), fleet.ErrNoRoom)

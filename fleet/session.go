@@ -132,6 +132,10 @@ func (s *session) keep(ctx context.Context) {
 			case r.err == nil && left > 0:
 				r.of.clock.renewed(r.began)
 				s.found(r.began)
+				if r.of.late {
+					r.of.late = false
+					s.f.log.Info("the lease is renewed again", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket())
+				}
 			case r.err == nil, errors.Is(r.err, errKeyLost) && !s.lose(r.of):
 				// A key that was written after all others had run out does not count: another worker
 				// may have found none.
@@ -141,7 +145,10 @@ func (s *session) keep(ctx context.Context) {
 				s.f.log.Error("NATS has lost a key of the lease", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket(), "left", s.left())
 				renew() // another key, at once
 			case ctx.Err() == nil:
-				s.f.log.Warn("the lease could not be renewed", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket(), "left", left, "err", r.err)
+				if !r.of.late {
+					r.of.late = true
+					s.f.log.Warn("the lease could not be renewed", "session", s.id, "bucket", s.f.leases[r.of.bucket].Bucket(), "left", left, "err", plain(r.err))
+				}
 				due.Reset(100 * time.Millisecond)
 			}
 			if urgent {

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {
 		var wrong *wechatws.OptionError
 		require.ErrorAs(t, err, &wrong, listen)
 		assert.Equal(t, "fleet.WithListen", wrong.Option)
-		assert.Equal(t, listen, wrong.Value)
+		assert.Equal(t, strconv.Quote(listen), wrong.Value)
 		assert.Contains(t, wrong.Want, "token")
 	}
 	for _, listen := range []string{"127.0.0.1:0", "127.7.7.7:0", "localhost:0"} {

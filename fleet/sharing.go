@@ -59,6 +59,7 @@ type sharing struct {
 	mine    map[int]*partition
 	rev     uint64 // of the process's own key
 	renewed time.Time
+	refused bool     // the last partition could not be taken
 	over    chan int // partitions that have ended
 }
 
@@ -209,10 +210,15 @@ func (s *sharing) step(ctx context.Context) {
 		case p != nil && owner != s.h.name:
 			p.leave()
 		case p == nil && owner == s.h.name && s.free(at):
-			if err := s.take(ctx, number, at); err != nil && ctx.Err() == nil {
-				s.h.f.log.Warn("partition cannot be taken", "group", s.h.group, "partition", number, "err", err)
+			err := s.take(ctx, number, at)
+			if err != nil && ctx.Err() == nil {
+				if !s.refused {
+					s.h.f.log.Warn("partition cannot be taken", "group", s.h.group, "partition", number, "err", plain(err))
+				}
+				s.refused = true
 				return // at the next step
 			}
+			s.refused = false
 		}
 	}
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
+	"unicode/utf8"
 
 	"github.com/wechatws/wechatws"
 	"github.com/wechatws/wechatws/fleet/internal/names"
 )
 
 // A Spec describes a room. The function given to [Fleet.NewWorker] decides what all of it but the
-// ID means. Every process with access to the fleet can read it.
+// ID means. Every process with access to the fleet can read it. All of it but the ID must be UTF-8.
 type Spec struct {
-	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind.
+	// ID identifies the room in the fleet: 1 to 128 bytes, of any kind. In JSON, such as that of fleetctl, bytes that
+	// are not UTF-8 become U+FFFD, so that IDs with such bytes may look the same.
 	ID string `json:"id"`
 	// Endpoint is the address of the room, usually a ws or wss URL. It must not have user info, and
 	// its query should not contain secrets: see Secrets.
@@ -42,6 +46,9 @@ func token(room string) (string, error) {
 	return names.Token(room), nil
 }
 
+// wantUTF8 is about text that is stored as JSON, which would make another one of it.
+const wantUTF8 = "must be UTF-8"
+
 func (s Spec) check() error {
 	if s.ID == "" || len(s.ID) > longestID {
 		return wrong("Spec.ID", fmt.Sprint(len(s.ID), " bytes"), "must be 1 to 128 bytes")
@@ -51,9 +58,19 @@ func (s Spec) check() error {
 	} else if u.User != nil {
 		return wrong("Spec.Endpoint", u.Scheme+"://"+u.Host, "must not have user info, which every process of the fleet can read: put a reference into Secrets")
 	}
+	if !utf8.ValidString(s.Endpoint) {
+		return wrong("Spec.Endpoint", hidden, wantUTF8)
+	}
+	for field, texts := range map[string]map[string]string{"Spec.IDs": s.IDs, "Spec.Options": s.Options, "Spec.Secrets": s.Secrets} {
+		for name, text := range texts {
+			if !utf8.ValidString(name) || !utf8.ValidString(text) {
+				return wrong(field, quoted(name), wantUTF8)
+			}
+		}
+	}
 	for name, ref := range s.Secrets {
 		if kind, rest, _ := strings.Cut(ref, ":"); kind == "" || rest == "" {
-			return wrong("Spec.Secrets", name, "must be a reference such as env:NAME or file:/path, not the secret itself")
+			return wrong("Spec.Secrets", quoted(name), "must be a reference such as env:NAME or file:/path, not the secret itself")
 		}
 	}
 	return nil
@@ -100,10 +117,13 @@ func (r *Room) Secret(ctx context.Context, name string) (string, error) {
 //	credential:token     the file token in the folder that $CREDENTIALS_DIRECTORY names, as systemd sets it
 //	credential:live-*    all files in that folder whose names begin with live-
 //
-// A reference names one variable or file, in the same form. One newline at the end of a file is left
-// out. A permission of another form permits nothing.
+// A reference names one variable or file, in the same form. A file must be a regular one of at most 1 MiB. One
+// newline at its end is left out. A permission of another form permits nothing.
 func LookUpSecret(permitted ...string) func(ctx context.Context, ref string) (string, error) {
-	return func(_ context.Context, ref string) (string, error) {
+	return func(ctx context.Context, ref string) (string, error) {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
 		for _, p := range permitted {
 			if secret, ok, err := lookUp(p, ref); ok {
 				return secret, err
@@ -147,7 +167,7 @@ func lookUp(permission, ref string) (secret string, ok bool, err error) {
 		var text []byte
 		switch {
 		case name == may:
-			text, err = os.ReadFile(name)
+			text, err = readSecret(os.OpenFile(name, readOnly, 0))
 		case below && strings.HasSuffix(may, "/"):
 			text, err = readBelow(may, inside)
 		default:
@@ -165,5 +185,31 @@ func readBelow(folder, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return root.ReadFile(name)
+	return readSecret(root.OpenFile(name, readOnly, 0))
+}
+
+const (
+	// readOnly does not wait for a program that writes into a pipe.
+	readOnly      = os.O_RDONLY | syscall.O_NONBLOCK
+	largestSecret = 1 << 20
+)
+
+// readSecret reads a file that was opened with readOnly.
+func readSecret(f *os.File, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, largestSecret+1))
+	if len(text) > largestSecret {
+		return nil, fmt.Errorf("%s is larger than 1 MiB", f.Name())
+	}
+	return text, err
 }

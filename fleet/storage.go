@@ -35,7 +35,7 @@ func (c Control) Storage(ctx context.Context) ([]StorageStatus, error) {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("fleet: stream %s: %w", name, err)
+			return nil, fmt.Errorf("fleet: stream %s: %w", name, plain(err))
 		}
 		info := s.CachedInfo()
 		one := StorageStatus{

@@ -59,7 +59,7 @@ func (f *Fleet) getMessage(ctx context.Context, stream string, what map[string]a
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	var answer struct {
 		Message *stored             `json:"message"`

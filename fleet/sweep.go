@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -15,12 +16,17 @@ import (
 const removedAtOnce = 64
 
 // sweep looks for messages to held rooms whose notification was lost, and to rooms that do not exist. One
-// request finds all rooms that have any.
+// request finds all rooms that have any. If NATS has lost the stream, the sweep makes it again.
 func (t *tenure) sweep() {
 	t.working.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, publishing)
 		defer cancel()
-		if info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>")); err == nil {
+		info, err := t.f.out.Info(ctx, jetstream.WithSubjectFilter(t.f.name+".out.>"))
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			_, err = t.f.makeAgain(ctx)
+			t.f.log.Error("the stream of messages to rooms did not exist, and is made again", "err", err)
+		case err == nil:
 			t.post(func() {
 				if !info.Created.Equal(t.outMade) { // sequences may begin at 1 again
 					t.outMade = info.Created

@@ -7,12 +7,13 @@ import (
 	"iter"
 	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Tail returns an iterator over the messages that come from a room from now on, or from all rooms if
 // room is empty. Unlike [Handlers] it acknowledges nothing, and takes no messages from a group. It
-// ends with ctx, with the loop, or after an error, which is in the last pair.
+// ends with ctx, with the loop, or after an error, such as that the Fleet is closed, which is in the last pair.
 func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		subject := f.name + ".in.>"
@@ -32,7 +33,7 @@ func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error]
 			messages, err = c.Messages(jetstream.PullHeartbeat(heartbeat))
 		}
 		if err != nil {
-			yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))
+			yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, plain(err)))
 			return
 		}
 		defer messages.Stop()
@@ -40,10 +41,13 @@ func (f *Fleet) Tail(ctx context.Context, room string) iter.Seq2[Message, error]
 		for {
 			jm, err := messages.Next()
 			switch {
-			case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			case ctx.Err() != nil:
 				return
+			case errors.Is(err, jetstream.ErrMsgIteratorClosed): // with the connection
+				err = nats.ErrConnectionClosed
+				fallthrough
 			case err != nil:
-				yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, err))
+				yield(Message{}, fmt.Errorf("fleet: messages of room %q cannot be looked at: %w", room, plain(err)))
 				return
 			}
 			if m, ok := f.tailed(jm); ok && !yield(m, nil) {

@@ -2,9 +2,11 @@ package fleet_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -49,4 +51,48 @@ func TestTail(t *testing.T) {
 		cancel()
 		<-ended
 	}
+}
+
+// Tail ends with an error when its Fleet is closed, as Watch does.
+func TestTailEndsWithItsFleet(t *testing.T) {
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""))
+	f, err := fleet.Open(w.ctx(), fleet.WithNATS(w.fleet.URL()))
+	require.NoError(t, err)
+	ends := map[string]error{}
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	began := make(chan bool, 2)
+	end := func(name string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		ends[name] = err
+	}
+	running.Go(func() {
+		for _, err := range f.Tail(w.ctx(), "") {
+			end("Tail", err)
+			select {
+			case began <- true:
+			default:
+			}
+		}
+	})
+	running.Go(func() {
+		for _, err := range f.Control().Watch(w.ctx()) {
+			end("Watch", err)
+		}
+	})
+	m := nats.NewMsg("wechatws.in.0.r.x")
+	m.Header.Set("Fleet-Worker", "w")
+	for there, js := false, w.jetStream(); !there; {
+		_, err := js.PublishMsg(w.ctx(), m)
+		require.NoError(t, err)
+		select {
+		case there = <-began:
+		case <-time.After(tick):
+		}
+	}
+	f.Close()
+	running.Wait()
+	require.ErrorIs(t, ends["Tail"], nats.ErrConnectionClosed)
+	require.ErrorIs(t, ends["Watch"], nats.ErrConnectionClosed)
 }

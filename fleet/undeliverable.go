@@ -54,7 +54,7 @@ func copyHeaders(to, from nats.Header) {
 	}
 }
 
-// resend sends a dead letter to its room again. It may be repeated if the answer is lost.
+// resend sends a dead letter to its room again.
 func (f *Fleet) resend(ctx context.Context, d DeadLetter, header nats.Header) error {
 	if _, _, err := f.Control().existing(ctx, d.Room); err != nil {
 		return err

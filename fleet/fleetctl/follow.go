@@ -31,23 +31,19 @@ type messageLine struct {
 // tail shows the messages that come from a room, until it is interrupted.
 func (s *settings) tail() *cobra.Command {
 	var types []string
-	var count int
+	var count uint
 	c := &cobra.Command{
 		Use: "tail ROOM", Short: "show the messages that come from a room, until Ctrl-C", Args: exactly("ROOM"),
 		ValidArgsFunction: s.completing(roomIDs),
 	}
 	c.Flags().StringArrayVar(&types, "type", nil, "only messages of this type; may be given several times")
-	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many")
+	c.Flags().UintVarP(&count, "count", "n", 0, "end after so many")
 	_ = c.RegisterFlagCompletionFunc("type", cobra.NoFileCompletions)
 	c.RunE = s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
-		err := s.within(ctx, func(ctx context.Context) error {
-			_, err := f.Control().Get(ctx, args[0])
-			return err
-		})
-		if err != nil {
+		if err := s.exist(ctx, f, args); err != nil {
 			return err
 		}
-		shown := 0
+		shown := uint(0)
 		for m, err := range f.Tail(ctx, args[0]) {
 			switch {
 			case ctx.Err() != nil:
@@ -67,6 +63,18 @@ func (s *settings) tail() *cobra.Command {
 		return nil
 	})
 	return c
+}
+
+// exist returns an error for a room that does not exist: its messages and changes would never come.
+func (s *settings) exist(ctx context.Context, f *fleet.Fleet, rooms []string) error {
+	return s.within(ctx, func(ctx context.Context) error {
+		for _, room := range rooms {
+			if _, err := f.Control().Get(ctx, room); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *settings) showMessage(c *cobra.Command, m fleet.Message) error {
@@ -90,14 +98,17 @@ func (s *settings) showMessage(c *cobra.Command, m fleet.Message) error {
 
 // watch shows rooms and their changes, until it is interrupted.
 func (s *settings) watch() *cobra.Command {
-	var count int
+	var count uint
 	c := &cobra.Command{
 		Use: "watch [ROOM…]", Short: "show rooms and their workers, and each change, until Ctrl-C",
 		ValidArgsFunction: s.completingAll(roomIDs),
 	}
-	c.Flags().IntVarP(&count, "count", "n", 0, "end after so many lines")
+	c.Flags().UintVarP(&count, "count", "n", 0, "end after so many lines")
 	c.RunE = s.runOn(func(ctx context.Context, c *cobra.Command, f *fleet.Fleet, args []string) error {
-		shown := 0
+		if err := s.exist(ctx, f, args); err != nil {
+			return err
+		}
+		shown := uint(0)
 		for r, err := range f.Control().Watch(ctx) {
 			switch {
 			case ctx.Err() != nil:

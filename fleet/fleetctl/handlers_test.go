@@ -56,7 +56,7 @@ func TestGroupsAndDeadLetters(t *testing.T) {
 	require.Eventually(t, func() bool { return h.Stats().GivenUp == 3 }, 20*time.Second, 10*time.Millisecond)
 	assert.Equal(t, `{"dead_letter":2,"done":"dropped"}`+"\n", w.ctl("drop", "2", "--json"))
 	assert.Empty(t, w.ctl("drop", "--all", "--group", "other"))
-	assert.Equal(t, "dead letter 3 is dropped\n", w.ctl("drop", "--all"))
+	assert.Equal(t, "dead letter 4 is dropped\n", w.ctl("drop", "--all"))
 	for _, args := range [][]string{{"replay"}, {"replay", "x"}, {"drop", "--all", "1"}, {"drop", "--group", "bot", "1"}} {
 		_, _, code := w.try(t.Context(), "", args...)
 		assert.Equal(t, wrong, code, args)
@@ -87,6 +87,6 @@ func TestDeadLettersToRooms(t *testing.T) {
 	assert.Contains(t, w.ctl("dead", "--json"), `"group":"","time":"`)
 	assert.Equal(t, "dead letter 1 is replayed\n", w.ctl("replay", "1"))
 	require.Eventually(t, func() bool { return worker.Stats().Undeliverable == 2 }, 20*time.Second, 10*time.Millisecond)
-	assert.Equal(t, "dead letter 2 is dropped\n", w.ctl("drop", "--all"))
+	assert.Equal(t, "dead letter 3 is dropped\n", w.ctl("drop", "--all"))
 	assert.Empty(t, w.ctl("dead", "--json"))
 }

@@ -493,3 +493,28 @@ func TestCompletion(t *testing.T) {
 	assert.NotContains(t, help, "127.0.0.1", "a URL may hold a password")
 	assert.Equal(t, help, w.ctlIn("", []string{"--json=false"}...), "and without a command")
 }
+
+func TestWhatCannotBeMeant(t *testing.T) {
+	w := newWorld(t)
+	w.ctl("add", "r")
+	for _, one := range []struct {
+		args []string
+		says string
+		code int
+	}{
+		{[]string{"watch", "nope"}, `no such room: "nope"`, failed},
+		{[]string{"watch", "r", "nope"}, `no such room: "nope"`, failed},
+		{[]string{"watch", "r", "-n", "-1"}, `"-1"`, wrong},
+		{[]string{"tail", "r", "-n", "-1"}, `"-1"`, wrong},
+		{[]string{"add", "s", "--id", "=v"}, "--id: a name is missing before =", wrong},
+		{[]string{"add", "s", "--option", "a=b,=v"}, "--option: a name is missing before =", wrong},
+		{[]string{"update", "r", "--secret", "=env:X"}, "--secret: a name is missing before =", wrong},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, errs, code := w.try(ctx, "", one.args...)
+		cancel()
+		assert.Contains(t, errs, one.says, one.args)
+		assert.Equal(t, one.code, code, one.args)
+	}
+	assert.Contains(t, w.ctl("watch", "r", "-n", "1"), "r  has no worker")
+}

@@ -40,6 +40,11 @@ func (p *specFlags) specs(c *cobra.Command, args []string) ([]fleet.Spec, error)
 		if len(args) != 1 {
 			return nil, usageError{errors.New("give one ROOM, or --file")}
 		}
+		for flag, values := range map[string]map[string]string{"id": p.ids, "option": p.options, "secret": p.secrets} {
+			if _, unnamed := values[""]; unnamed {
+				return nil, usageError{fmt.Errorf("--%s: a name is missing before =", flag)}
+			}
+		}
 		return []fleet.Spec{{ID: args[0], Endpoint: p.endpoint, IDs: p.ids, Options: p.options, Secrets: p.secrets}}, nil
 	}
 	if len(args) > 0 || p.endpoint != "" || p.ids != nil || p.options != nil || p.secrets != nil {
