@@ -205,6 +205,23 @@ func TestBrokenInvariants(t *testing.T) {
 	}
 }
 
+// A connection may end by silence where the process, and so the server, did not run.
+func TestStallsExcuseSilence(t *testing.T) {
+	for length, broken := range map[time.Duration]int{liveness / 4: 1, liveness: 0} {
+		failures := 0
+		a := newAccount(0, func(error) { failures++ })
+		a.stalls = &stalls{all: []stall{{time.Now().Add(-length), time.Now()}}}
+		a.connecting()
+		a.opened(1)
+		a.loggedIn(1, false)
+		a.ended(1, errors.New("peer is silent"), false)
+		a.clientLeft(1)
+		a.serverLeft(1)
+		a.settle(true)
+		assert.Equal(t, broken, failures, "%v", length)
+	}
+}
+
 // The order of calls is not known where the process did not run between them.
 func TestStallsExcuse(t *testing.T) {
 	a := newAccount(0, func(err error) { assert.NoError(t, err) })
