@@ -11,19 +11,19 @@ import (
 // A backlog finds out when a watch has reported each key that its bucket has.
 //
 // A key that is replaced meanwhile moves to the end, and the number of messages that are pending does not show
-// it: NATS takes off the former message before it adds the new one. So the backlog asks the leader for the last
-// revision. A key that is not reported then has a revision up to that one, behind those that are reported. If the
-// watch reports all of these without a gap, or there are none, no key is missing. A gap is a revision that was
-// replaced before it was reported, or that is of another key: the backlog asks again.
+// it: NATS removes the former message before it counts the new one. So the backlog asks the leader for the last
+// revision. Keys that are not reported then have revisions between those that are and the last one. When the watch
+// has reported all of these without a gap, no key is missing. A gap is a revision that was replaced before it was
+// reported, or that is of a key that is not watched: the backlog asks again.
 type backlog struct {
 	w     *bucketWatch
-	last  uint64    // the last revision at the beginning, or when the leader was last asked
-	whole bool      // all revisions since then are reported
+	last  uint64    // the last revision of the bucket at the beginning; then, of its keys when the leader was asked
+	whole bool      // there was no gap since then
 	since time.Time // when the leader was first asked; zero before
 }
 
-// reported is called at the beginning and after each entry. gap: the entry is not of the revision that follows the
-// one before. It returns whether each key is reported.
+// reported is called at the beginning and after each entry, and reports whether no key is missing. If gap is true,
+// the entry does not follow the one before it.
 func (b *backlog) reported(ctx context.Context, gap bool, pending uint64) (bool, error) {
 	b.whole = b.whole && !gap
 	first := b.since.IsZero()
@@ -31,8 +31,8 @@ func (b *backlog) reported(ctx context.Context, gap bool, pending uint64) (bool,
 	case b.w.next <= b.last && (pending > 0 || !first):
 		return false, nil
 	case b.whole, !first && time.Since(b.since) > heartbeat:
-		// A key that is still missing is replaced each time before NATS sends it: as after a heartbeat, the
-		// watch does not wait for it.
+		// In this time NATS has not sent a key that is still missing: each time it was replaced before. As after a
+		// heartbeat, the watch does not wait for it.
 		return true, nil
 	case first:
 		b.since = time.Now()
@@ -40,6 +40,7 @@ func (b *backlog) reported(ctx context.Context, gap bool, pending uint64) (bool,
 	return b.ask(ctx)
 }
 
+// ask asks the leader for the last revision of the keys, and reports whether it is reported.
 func (b *backlog) ask(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()

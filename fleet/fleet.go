@@ -310,11 +310,11 @@ func (f *Fleet) settle(ctx context.Context) error {
 	)
 }
 
-// unused returns an error if a fleet without settings has been in use: they were deleted. Others would store rooms in
-// other shards.
+// unused returns an error if the bucket has claims of rooms and no settings, which were deleted: with others, rooms
+// would be stored in other shards.
 func (f *Fleet) unused(ctx context.Context) error {
-	// Claims, of which there is one for each shard with a room, are read before the settings are read again: a
-	// process that makes the fleet at the same time writes the settings first.
+	// Each shard that has ever had a room has a claim. Claims are read before the settings are read again: a process
+	// that makes the fleet at the same time writes the settings first.
 	_, err := f.lastInBucket(ctx, f.rooms, claimPrefix+"*")
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
@@ -329,7 +329,7 @@ func (f *Fleet) unused(ctx context.Context) error {
 	return err
 }
 
-// without returns ErrNoFleet, of a fleet that has settings with the stream that it lacks.
+// without returns ErrNoFleet. If the fleet has settings, the error names the stream that is missing.
 func (f *Fleet) without(stream string) error {
 	if f.settled.Shards == 0 {
 		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
