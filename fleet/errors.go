@@ -16,7 +16,8 @@ var users boundary.Caller = func(value any, stack []byte) error {
 
 // Sentinel errors, for [errors.Is]. They may be wrapped with more detail.
 var (
-	// ErrNoFleet is returned by [Open] with [WithExisting] if there is no fleet of that name.
+	// ErrNoFleet is returned by [Open] with [WithExisting] if there is no fleet of that name, or NATS has lost
+	// one of its streams or buckets.
 	ErrNoFleet = errors.New("fleet: no such fleet")
 	// ErrNoRoom is returned for a room that has not been added, or was removed.
 	ErrNoRoom = errors.New("fleet: no such room")

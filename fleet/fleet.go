@@ -81,8 +81,9 @@ const settledKey = "fleet"
 // inside this process, and gone when the process is.
 //
 // Open waits for NATS until ctx ends, which is not used after Open has returned. It returns a
-// *wechatws.OptionError for each option that is wrong, joined; [ErrNoFleet], with [WithExisting]; or
-// the error of NATS. The caller must call [Fleet.Close].
+// *wechatws.OptionError for each option that is wrong, joined; [ErrNoFleet], with [WithExisting]; an error about
+// a fleet whose settings were deleted, which docs/fleet-operating.md describes how to write again; or the error of
+// NATS. The caller must call [Fleet.Close].
 func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 	if ctx == nil {
 		return nil, wrong("Open", "nil", needsContext)
@@ -218,7 +219,7 @@ func (f *Fleet) bucket(ctx context.Context, cfg jetstream.KeyValueConfig, maxByt
 	kv, err := f.js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		if f.cfg.existing {
-			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+			return nil, f.without("KV_" + cfg.Bucket)
 		}
 		b := bound{standard: f.standard(maxBytes)}
 		cfg.Replicas, cfg.MaxBytes = f.replicas(), b.bytes()
@@ -259,7 +260,7 @@ func (f *Fleet) stream(ctx context.Context, cfg jetstream.StreamConfig, b bound)
 	s, err := f.js.Stream(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if f.cfg.existing {
-			return nil, fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+			return nil, f.without(cfg.Name)
 		}
 		cfg.Replicas, cfg.MaxBytes, cfg.Discard = f.replicas(), b.bytes(), b.discard
 		s, err = f.js.CreateStream(ctx, cfg)
@@ -291,10 +292,13 @@ func (f *Fleet) settle(ctx context.Context) error {
 	}
 	// A process with WithExisting may not be permitted to write.
 	e, err := f.rooms.Get(ctx, settledKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) && f.cfg.existing {
-		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
-	}
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		if err := f.unused(ctx); err != nil {
+			return err
+		}
+		if f.cfg.existing {
+			return f.without("")
+		}
 		if _, err = f.rooms.Create(ctx, settledKey, value); err == nil {
 			f.settled = mine
 			return nil
@@ -320,6 +324,33 @@ func (f *Fleet) settle(ctx context.Context) error {
 		mustBe("WithPartitions", f.cfg.partitions, f.settled.Partitions),
 		mustBe("WithKeepIn", f.cfg.keepIn, f.settled.KeepIn),
 	)
+}
+
+// unused returns an error if the bucket has claims of rooms and no settings, which were deleted: with others, rooms
+// would be stored in other shards.
+func (f *Fleet) unused(ctx context.Context) error {
+	// Each shard that has ever had a room has a claim. Claims are read before the settings are read again: a process
+	// that makes the fleet at the same time writes the settings first.
+	_, err := f.lastInBucket(ctx, f.rooms, claimPrefix+"*")
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := f.lastInBucket(ctx, f.rooms, settledKey)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && isMarker(m.Header) {
+		return fmt.Errorf("fleet: %s does not exist, and the bucket has claims of rooms; docs/fleet-operating.md describes how to write it again", f.whereSettled())
+	}
+	return err
+}
+
+// without returns ErrNoFleet. If the fleet has settings, the error names the stream that is missing.
+func (f *Fleet) without(stream string) error {
+	if f.settled.Shards == 0 {
+		return fmt.Errorf("%w: %q", ErrNoFleet, f.name)
+	}
+	return fmt.Errorf("%w: %q has no stream %s; Open without WithExisting makes it again", ErrNoFleet, f.name, stream)
 }
 
 // whereSettled returns where the settings are, for an error.

@@ -156,14 +156,23 @@ func (h *Handlers) Run(ctx context.Context) error {
 		return fmt.Errorf("fleet: the handlers of group %q have run already", h.group)
 	}
 	defer h.ended.Store(true)
+	// An answer is no evidence that the server is not cut off: it may lead the streams that there are.
+	failed := func(began time.Time, err error) error {
+		if err != nil {
+			return h.f.reached(began, err)
+		}
+		return nil
+	}
 	err := h.f.retry(ctx, func(ctx context.Context) (err error) {
+		began := time.Now()
 		h.groups, err = h.f.makeGroups(ctx)
-		return err
+		return failed(began, err)
 	})
 	if err != nil {
 		return fmt.Errorf("fleet: group %q: %w", h.group, err)
 	}
-	if err := h.f.retry(ctx, h.f.makeDead); err != nil && ctx.Err() == nil {
+	err = h.f.retry(ctx, func(ctx context.Context) error { return failed(time.Now(), h.f.makeDead(ctx)) })
+	if err != nil && ctx.Err() == nil {
 		h.fail(fmt.Errorf("fleet: group %q: messages that are given up will be lost: %w", h.group, err))
 	}
 	h.share(ctx)

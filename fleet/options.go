@@ -126,8 +126,8 @@ func WithAPIPrefix(prefix string) Option {
 	}
 }
 
-// WithExisting makes [Open] return [ErrNoFleet] if there is no fleet of this name; the default is
-// to create it.
+// WithExisting makes [Open] return [ErrNoFleet] if there is no fleet of this name, or a part of it is missing; the
+// default is to create it.
 func WithExisting() Option { return func(c *config) { c.existing = true } }
 
 // WithReplicas sets how many NATS servers keep each stream and bucket, 1, 3 or 5; the default is

@@ -49,7 +49,7 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 		return err
 	}
 	defer sub.Unsubscribe()
-	pending, err := w.begin(ctx, inbox)
+	last, pending, err := w.begin(ctx, inbox)
 	if err != nil {
 		return err
 	}
@@ -59,12 +59,18 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 			report(nil)
 		}
 	}
-	there := backlog{keys: int(pending)}
-	if there.complete() {
-		complete()
-	}
+	there := backlog{w: w, last: last}
 	prefix := len("$KV." + w.kv.Bucket() + ".")
-	for received := uint64(0); ; {
+	for received, gap := uint64(0), true; ; {
+		if !w.complete {
+			done, err := there.reported(ctx, gap, pending)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			if done {
+				complete()
+			}
+		}
 		m, err := w.receive(ctx, sub)
 		if ctx.Err() != nil {
 			return nil
@@ -89,38 +95,17 @@ func (w *bucketWatch) run(ctx context.Context, report func(*entry)) error {
 		if received++; meta.Sequence.Consumer != received {
 			return fmt.Errorf("%w: something was lost", errInterrupted)
 		}
+		pending, gap = meta.NumPending, meta.Sequence.Stream != w.next
 		w.next = meta.Sequence.Stream + 1
 		key := m.Subject[prefix:]
 		report(&entry{key: key, value: m.Data, rev: meta.Sequence.Stream, gone: isMarker(m.Header), written: meta.Timestamp})
-		if !w.complete {
-			if there.add(key); there.complete() || meta.NumPending == 0 {
-				complete()
-				there = backlog{}
-			}
-		}
 	}
 }
-
-// A backlog reports when a watch has come to each key that the bucket had at its beginning. It
-// counts keys, since one that is renewed meanwhile has several entries.
-type backlog struct {
-	keys int // at the beginning
-	seen map[string]struct{}
-}
-
-func (b *backlog) add(key string) {
-	if b.seen == nil {
-		b.seen = make(map[string]struct{}, b.keys)
-	}
-	b.seen[key] = struct{}{}
-}
-
-func (b *backlog) complete() bool { return len(b.seen) >= b.keys }
 
 var errInterrupted = errors.New("interrupted")
 
-// begin creates a consumer, and returns how many entries there are now.
-func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, err error) {
+// begin creates a consumer, and returns the last revision of the bucket, and about how many entries there are now.
+func (w *bucketWatch) begin(ctx context.Context, inbox string) (last, pending uint64, err error) {
 	cfg := jetstream.ConsumerConfig{
 		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, IdleHeartbeat: heartbeat, InactiveThreshold: silence,
@@ -130,7 +115,7 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 	began := time.Now()
 	s, err := w.f.js.Stream(ctx, "KV_"+w.kv.Bucket())
 	if err != nil {
-		return 0, w.f.reached(began, err)
+		return 0, 0, w.f.reached(began, err)
 	} // else it is no evidence of a majority: a leader that is cut off answers as well
 	if made := s.CachedInfo().Created; !made.Equal(w.made) {
 		w.made, w.next = made, 0
@@ -144,9 +129,9 @@ func (w *bucketWatch) begin(ctx context.Context, inbox string) (pending uint64, 
 	began = time.Now()
 	c, err := w.f.js.CreatePushConsumer(ctx, "KV_"+w.kv.Bucket(), cfg)
 	if w.f.reached(began, err) != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return c.CachedInfo().NumPending, nil
+	return s.CachedInfo().State.LastSeq, c.CachedInfo().NumPending, nil
 }
 
 // receive waits for the next message of the consumer.

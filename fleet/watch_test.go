@@ -76,19 +76,6 @@ func TestAWatchGoesOn(t *testing.T) {
 	assert.True(t, e.gone)
 }
 
-// A key that is renewed while the bucket is read comes twice. It must not stand for a key that has
-// not come yet: Control.Workers would miss a worker.
-func TestABacklogIsOfKeysAndNotOfEntries(t *testing.T) {
-	b := backlog{keys: 2}
-	assert.False(t, b.complete())
-	b.add("a")
-	b.add("a") // renewed
-	assert.False(t, b.complete(), "b has not come")
-	b.add("b")
-	assert.True(t, b.complete())
-	assert.True(t, (&backlog{}).complete(), "there were none")
-}
-
 // A watch of a bucket that was deleted and made again, in which revisions begin at 1, reports what is in it.
 func TestAWatchOfABucketThatIsMadeAgain(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,22 @@ func TestAServerThatIsCutFromTheOthersIsLeft(t *testing.T) {
 	})
 }
 
+// Handlers leave such a server also when they have only begun to make what a group needs.
+func TestHandlersBeginOnAServerThatIsCutFromTheOthers(t *testing.T) {
+	virtual(t, 22, servers, 3, func(w *world) {
+		w.open("a", 0).work()
+		h := w.open("h", 1)
+		w.held(10 * time.Second)
+		w.isolate(1)
+		h.handle(shortly)
+		time.Sleep(2 * lease)
+		for _, room := range w.account.names {
+			w.backend.say(room)
+		}
+		w.settled(5 * time.Second)
+	})
+}
+
 // A worker that is drained while it hands rooms over has handed over all of them in time.
 func TestDrainingWhileRoomsAreHandedOver(t *testing.T) {
 	virtual(t, 4, 1, 120, func(w *world) {
