@@ -101,7 +101,7 @@ func (f *Fleet) dialOwn() (err error) {
 	}, f.cfg.nats...)
 	if f.cfg.embedded {
 		if f.embedded == nil {
-			if f.embedded, err = startEmbedded(&f.cfg); err != nil {
+			if f.embedded, err = startEmbedded(f.cfg); err != nil {
 				return err
 			}
 		}
