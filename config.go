@@ -38,6 +38,7 @@ type config struct {
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
 	fence        func() error
+	discarded    func(Message)    // see [fence.Discarded]; nil: none
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
@@ -418,7 +419,11 @@ func shownURL(u *url.URL) string {
 // fenced is the option that [fence.New] returns.
 func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
 
+// discarded is the option that [fence.Discarded] returns.
+func discarded(fn func(Message)) Option { return func(c *config) { c.discarded = fn } }
+
 func init() {
 	fence.New = func(allow func() error) any { return fenced(allow) }
+	fence.Discarded = func(fn any) any { return discarded(fn.(func(Message))) }
 	fence.IsPermanent = isPermanent
 }
