@@ -404,6 +404,12 @@ func (e Endpoint) String() string {
 	return shownURL(u)
 }
 
+// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
+// for %#v.
+func (e Endpoint) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "wechatws.Endpoint", e.String())
+}
+
 // GoString implements [fmt.GoStringer], with what String returns.
 func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() + ")" }
 
