@@ -13,8 +13,8 @@ import (
 	"github.com/wechatws/wechatws"
 )
 
-// Package fleet learns of each message that has arrived and that no callback receives, once, in order, and
-// before the last events.
+// The function of package fleet is called once with each message that has arrived and that no callback receives,
+// in order, and before the callbacks of the last events.
 func TestMessagesThatAreDiscarded(t *testing.T) {
 	parallel := wechatws.WithParallel(func(wechatws.Message) string { return "one" }, 2)
 	for name, end := range map[string]func(c *client){

@@ -93,6 +93,20 @@ func TestMessagesThatAreNotPublishedWhenTheWorkerStops(t *testing.T) {
 	})
 }
 
+// A worker that hands the room over in order closes its client while messages wait for NATS.
+func TestMessagesThatAreNotPublishedWhenTheRoomIsHandedOver(t *testing.T) {
+	virtual(t, 35, 3, 1, func(w *world) {
+		r := w.receive()
+		w.cluster.SlowCommits("wechatws.in.>", time.Second)
+		r.say(5)
+		w.open("b", 1).work()
+		r.stop()
+		w.cluster.SlowCommits("wechatws.in.>", 0)
+		assert.ErrorIs(w, r.missed(5), wechatws.ErrClosed)
+		w.held(10 * time.Second)
+	})
+}
+
 // A message of a type that is not published, and one above the budget, are not counted once more.
 func TestMessagesThatNeedNotBePublished(t *testing.T) {
 	virtual(t, 34, 3, 1, func(w *world) {
