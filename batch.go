@@ -94,7 +94,11 @@ func (b *batch) route(c *Client) {
 	traces := c.cfg.trace
 	switch b.step {
 	case reading:
-		if b.isPong(b.next) || b.delivery.Err() != nil { // in the latter case Close was called
+		if b.isPong(b.next) {
+			return
+		}
+		if b.delivery.Err() != nil { // Close was called
+			b.discard(c)
 			return
 		}
 		b.ctx = b.delivery
@@ -138,6 +142,16 @@ func (b *batch) route(c *Client) {
 			traces.messageDone[b.hook-1](b.ctx, b.info)
 		}
 		b.hook = 0
+	}
+}
+
+// discard handles a message that no callback receives.
+func (b *batch) discard(c *Client) {
+	if c.cfg.discarded == nil {
+		return
+	}
+	if m, _, err := b.read(b.next); isUsable(err) {
+		c.cfg.discarded(m)
 	}
 }
 

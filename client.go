@@ -21,7 +21,7 @@ import (
 // that blocks is bounded by its context, or by what its documentation says.
 type Client struct {
 	// Set by New.
-	cfg    config
+	cfg    *config // a pointer: fmt prints a Client in an unexported field of another value by its fields
 	inbox  *serial.Queue
 	outbox *outbox.Outbox[outgoing]
 
@@ -65,12 +65,13 @@ type Client struct {
 // a panic in an option is not recovered. The client will follow up to three redirects of a
 // handshake, on the same host only; see [WithCrossHostRedirects].
 func New(url string, options ...Option) (*Client, error) {
-	c := &Client{cfg: defaultConfig(), done: make(chan struct{}), closed: make(chan struct{})}
+	cfg := defaultConfig()
+	c := &Client{cfg: &cfg, done: make(chan struct{}), closed: make(chan struct{})}
 	for _, option := range options {
 		if option == nil {
 			option = setting("New", func(*config) error { return wrong("New", "nil", "an option must not be nil") })
 		}
-		option(&c.cfg)
+		option(c.cfg)
 	}
 	if err := c.cfg.check(url); err != nil {
 		return nil, err
@@ -124,6 +125,12 @@ func (c *Client) String() string {
 		host = " of " + host
 	}
 	return fmt.Sprintf("client%s, %v", host, state)
+}
+
+// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
+// for %#v.
+func (c *Client) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "wechatws.Client", c.String())
 }
 
 // GoString implements [fmt.GoStringer], with what String returns.
@@ -241,7 +248,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 	closed := c.closed
 	c.mu.Unlock()
 	var schedule *schedule
-	if err := users.Apart(func() (err error) { schedule, err = newSchedule(&c.cfg); return err }); err != nil {
+	if err := users.Apart(func() (err error) { schedule, err = newSchedule(c.cfg); return err }); err != nil {
 		return nil, err
 	}
 	for {

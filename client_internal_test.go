@@ -240,7 +240,7 @@ func TestSendConfirmedEndsWithClose(t *testing.T) {
 	try := &queued{Kept: true}
 	for _, call := range []*confirmation{first, second} {
 		require.NoError(t, c.beginRequest(t.Context(), &call.request))
-		require.NoError(t, c.confirmations.add(t.Context(), call, &c.cfg))
+		require.NoError(t, c.confirmations.add(t.Context(), call, c.cfg))
 	}
 	require.True(t, c.confirmations.begin(first, try))
 	c.refuse(ErrClosed, true)

@@ -38,6 +38,7 @@ type config struct {
 	proxy        func(*http.Request) (*url.URL, error)
 	netDial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: addressChoice.dial
 	fence        func() error
+	discarded    func(Message)    // see [fence.Discarded]; nil: none
 	dialer       transport.Dialer // nil: package ws
 	dialTimeout  time.Duration
 	readLimit    int64
@@ -403,6 +404,12 @@ func (e Endpoint) String() string {
 	return shownURL(u)
 }
 
+// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
+// for %#v.
+func (e Endpoint) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "wechatws.Endpoint", e.String())
+}
+
 // GoString implements [fmt.GoStringer], with what String returns.
 func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() + ")" }
 
@@ -418,7 +425,11 @@ func shownURL(u *url.URL) string {
 // fenced is the option that [fence.New] returns.
 func fenced(allow func() error) Option { return func(c *config) { c.fence = allow } }
 
+// discarded is the option that [fence.Discarded] returns.
+func discarded(fn func(Message)) Option { return func(c *config) { c.discarded = fn } }
+
 func init() {
 	fence.New = func(allow func() error) any { return fenced(allow) }
+	fence.Discarded = func(fn any) any { return discarded(fn.(func(Message))) }
 	fence.IsPermanent = isPermanent
 }

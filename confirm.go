@@ -61,7 +61,7 @@ func (c *Client) SendConfirmed(ctx context.Context, v any, match func(Message) b
 	}
 	defer call.end()
 	defer c.waits(ctx)()
-	if err := c.confirmations.add(ctx, call, &c.cfg); err != nil {
+	if err := c.confirmations.add(ctx, call, c.cfg); err != nil {
 		return Message{}, err
 	}
 	defer c.endConfirmation(call)

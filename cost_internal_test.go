@@ -69,7 +69,8 @@ func TestAnIdleClientIsSmall(t *testing.T) {
 		part       string
 		size, most uintptr
 	}{
-		{"Client", unsafe.Sizeof(Client{}), 1536 - 8},
+		{"Client", unsafe.Sizeof(Client{}), 1152 - 8},
+		{"config", unsafe.Sizeof(config{}), 480},
 		{"link", unsafe.Sizeof(link{}), 1152 - 8},
 		{"session", unsafe.Sizeof(session{}), 256},
 		{"ws.Conn", unsafe.Sizeof(ws.Conn{}), 768 - 8},

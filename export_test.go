@@ -8,3 +8,6 @@ func WithOriginalCounting() Option { return func(c *config) { c.neverReset = tru
 
 // WithFence is the option that package fleet uses.
 func WithFence(allow func() error) Option { return fenced(allow) }
+
+// WithDiscarded is another one.
+func WithDiscarded(fn func(Message)) Option { return discarded(fn) }

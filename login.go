@@ -84,7 +84,7 @@ func notOpened(ctx context.Context, err error) error {
 // connect calls the BeforeConnect and the endpoint functions, dials, logs in and calls the AfterConnect functions.
 // With an error it may return a link, which the caller must end.
 func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link, OpenEvent, error) {
-	cfg := &s.client.cfg
+	cfg := s.client.cfg
 	if err := s.callBefore(ctx, info.Attempt); err != nil {
 		return nil, OpenEvent{}, err
 	}
@@ -133,7 +133,7 @@ func (s *session) connect(ctx context.Context, info DialInfo, last error) (*link
 
 // login calls the login function and writes its message, the first one of the connection.
 func (s *session) login(ctx context.Context, l *link) (took time.Duration, err error) {
-	cfg := &s.client.cfg
+	cfg := s.client.cfg
 	if cfg.login == nil || l.moved { // another host must not receive it
 		return 0, nil
 	}

@@ -69,7 +69,7 @@ func testSchedule(t *testing.T, options ...Option) *schedule {
 	t.Helper()
 	c, err := New("ws://localhost", options...)
 	require.NoError(t, err)
-	s, err := newSchedule(&c.cfg)
+	s, err := newSchedule(c.cfg)
 	require.NoError(t, err)
 	return s
 }

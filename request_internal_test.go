@@ -17,7 +17,7 @@ func TestOneWakeForOneChange(t *testing.T) {
 	for i := range calls {
 		calls[i] = &confirmation{turn: make(chan struct{})}
 		require.NoError(t, c.beginRequest(context.Background(), &calls[i].request))
-		require.NoError(t, c.confirmations.add(context.Background(), calls[i], &c.cfg))
+		require.NoError(t, c.confirmations.add(context.Background(), calls[i], c.cfg))
 	}
 	awake := func() (turns, results int) {
 		for _, call := range calls {

@@ -395,3 +395,33 @@ type ofAProgram struct {
 	Err  *wechatws.CloseError
 	Open wechatws.OpenEvent
 }
+
+// Verbs for which fmt would print a value field by field, and a client in an unexported field, whose
+// methods fmt does not call, show no secret either.
+func TestNoVerbShowsASecret(t *testing.T) {
+	const secret = "s3cret"
+	address := "ws://user:" + secret + "@server.test/?token=" + secret
+	header := http.Header{"Authorization": {secret}}
+	options := []wechatws.Option{wechatws.WithHeader(header), wechatws.WithLoginMessage(secret)}
+	one, err := wechatws.New(address, options...)
+	require.NoError(t, err)
+	two, err := wechatws.New("", append(options, wechatws.WithEndpoints(address, address+"2"))...)
+	require.NoError(t, err)
+	shown := []any{one, two, wechatws.Endpoint{URL: address, Header: header}, transport.Handshake{URL: address, Header: header}}
+	inside := []any{struct{ client *wechatws.Client }{one}, &struct{ client *wechatws.Client }{two}}
+	for _, v := range append(shown, inside...) {
+		for _, verb := range "vTtbcdoOqxXUeEfFgGsyz" { // y and z are none; for %p fmt calls no method
+			for _, flags := range []string{"", "+", "#"} {
+				text := fmt.Sprintf("%"+flags+string(verb), v)
+				assert.NotContains(t, text, secret, "%T as %%%s%c", v, flags, verb)
+				assert.NotContains(t, text, fmt.Sprintf("%x", secret), "%T as %%%s%c", v, flags, verb)
+			}
+		}
+	}
+	for _, v := range shown {
+		text := fmt.Sprint(v)
+		assert.Equal(t, fmt.Sprintf("%60.50s|%q|%x", text, text, text), fmt.Sprintf("%60.50s|%q|%x", v, v, v))
+		assert.Equal(t, "%!d(string="+text+")", fmt.Sprintf("%d", v))
+		assert.Equal(t, fmt.Sprintf("%T(%s)", v, text), "*"[:strings.Count(fmt.Sprintf("%T", v), "*")]+fmt.Sprintf("%#v", v))
+	}
+}

@@ -42,7 +42,7 @@ func (b *bucket) fill(now time.Time) {
 	b.at = now
 }
 
-// A budget is that of one room. It is used by one goroutine at a time.
+// A budget is that of one room. It is guarded by the mutex of inbound.
 type budget struct {
 	messages, bytes bucket
 	over            int       // messages dropped since the last report
@@ -67,16 +67,30 @@ func (h *holding) published(m wechatws.Message) bool {
 	if cfg.types == nil && m.Type == heartbeatAnswer || cfg.types != nil && !slices.Contains(cfg.types, m.Type) {
 		return false
 	}
+	h.inbound.mu.Lock()
 	b := &h.inbound.budget
 	b.messages.rate, b.bytes.rate = cfg.roomMessages, cfg.roomBytes
-	now := time.Now()
-	if b.allows(now, len(m.Data)) {
-		return true
+	allowed, over := b.take(time.Now(), len(m.Data))
+	h.inbound.mu.Unlock()
+	if !allowed {
+		h.worker.counters.overBudget.Add(1)
 	}
-	h.worker.counters.overBudget.Add(1)
-	if b.over++; now.Sub(b.reported) >= overBudgetEvery {
-		h.worker.report(h.id, fmt.Errorf("%d messages are not published: the room has sent more than %.0f messages or %.0f bytes a second", b.over, cfg.roomMessages, cfg.roomBytes))
-		b.over, b.reported = 0, now
+	if over > 0 {
+		h.worker.report(h.id, fmt.Errorf("%d messages are not published: the room has sent more than %.0f messages or %.0f bytes a second", over, cfg.roomMessages, cfg.roomBytes))
 	}
-	return false
+	return allowed
+}
+
+// take is allows, and returns how many messages were not within the budget if that is to be reported now.
+func (b *budget) take(now time.Time, bytes int) (allowed bool, over int) {
+	if b.allows(now, bytes) {
+		return true, 0
+	}
+	b.over++
+	if now.Sub(b.reported) < overBudgetEvery {
+		return false, 0
+	}
+	over = b.over
+	b.over, b.reported = 0, now
+	return false, over
 }

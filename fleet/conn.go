@@ -115,7 +115,7 @@ func (f *Fleet) dialOwn(ctx context.Context) (err error) {
 	}, f.cfg.nats...)
 	if f.cfg.embedded {
 		if f.embedded == nil {
-			if f.embedded, err = startEmbedded(ctx, &f.cfg); err != nil {
+			if f.embedded, err = startEmbedded(ctx, f.cfg); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ import (
 // goroutine. Make one with [Open].
 type Fleet struct {
 	name     string
-	cfg      config
+	cfg      *config // its secrets are not printed with a value that has a Fleet in an unexported field
 	settled  settled
 	embedded *embedded
 	nc       *nats.Conn
@@ -92,7 +92,7 @@ func Open(ctx context.Context, options ...Option) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
+	f := &Fleet{name: cfg.name, cfg: &cfg, log: cfg.logger}
 	if err := f.connect(ctx); err != nil {
 		f.Close()
 		return nil, err

@@ -36,9 +36,9 @@ func (f *Fleet) makeDead(ctx context.Context) error {
 
 // creating returns a Fleet that creates what does not exist, with WithExisting as well.
 func (f *Fleet) creating() *Fleet {
-	c := &Fleet{name: f.name, cfg: f.cfg, settled: f.settled, embedded: f.embedded, nc: f.nc, js: f.js, rooms: f.rooms, log: f.log}
-	c.cfg.existing = false
-	return c
+	cfg := *f.cfg
+	cfg.existing = false
+	return &Fleet{name: f.name, cfg: &cfg, settled: f.settled, embedded: f.embedded, nc: f.nc, js: f.js, rooms: f.rooms, log: f.log}
 }
 
 // makeAgain makes what NATS has lost of the fleet, as it was.

@@ -154,12 +154,14 @@ func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Cl
 	if err := h.worker.cfg.permits(url); err != nil {
 		return nil, err
 	}
-	options = append(options[:len(options):len(options)], fence.New(h.guard).(wechatws.Option))
+	options = append(options[:len(options):len(options)],
+		fence.New(h.guard).(wechatws.Option), fence.Discarded(h.discarded).(wechatws.Option))
 	c, err := wechatws.New(url, options...)
 	if err != nil {
 		return nil, err
 	}
 	c.OnMessageNoCopy(h.publish)
+	c.OnStateChange(func(_ context.Context, e wechatws.StateChange) { h.moved(e.To) })
 	dialed := h.dialed
 	c.OnOpen(func(context.Context, wechatws.OpenEvent) {
 		dialed()

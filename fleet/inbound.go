@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,11 +46,13 @@ func typeToken(kind string, binary bool) string {
 	return longToken
 }
 
-// inbound is what a holding needs for publishing. It belongs to the client's callbacks, which run one at a
-// time.
+// inbound is what a holding needs for publishing. Callbacks of its client may run at the same time.
 type inbound struct {
-	count  uint64 // of messages, for their ids
+	count atomic.Uint64 // of messages, for their ids
+
+	mu     sync.Mutex // guards the fields below
 	budget budget
+	missed missed
 }
 
 // publishing is the timeout of one attempt to publish.
@@ -60,7 +64,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	if !h.published(m) {
 		return
 	}
-	h.inbound.count++
+	count := h.inbound.count.Add(1)
 	msg := nats.NewMsg(h.f.inSubject(h.id, typeToken(m.Type, m.Binary)))
 	msg.Data = m.Data
 	fence := strconv.FormatUint(h.fence, 10)
@@ -74,7 +78,8 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	if m.Binary {
 		msg.Header.Set(headerBinary, "1")
 	}
-	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(h.inbound.count, 10)
+	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(count, 10)
+	var waits error // why it is not published yet
 	for began, told := time.Now(), false; ; {
 		err := h.tryPublish(ctx, msg, id)
 		switch {
@@ -82,7 +87,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 			h.worker.counters.in.Add(1)
 			return
 		case ctx.Err() != nil, errors.Is(err, ErrLeaseLost): // the room is being given up
-			h.worker.counters.unpublished.Add(1)
+			h.miss(waits)
 			if errors.Is(err, errFenced) {
 				h.lost(err)
 			}
@@ -91,6 +96,7 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 			pause(ctx, inProcessFor)
 		case isWrongRevision(err): // there is another marker
 		case temporary(err):
+			waits = err
 			if !told && time.Since(began) > 2*publishing {
 				told = true
 				h.f.log.Warn("messages of a room wait to be published", "room", h.id, "err", err)

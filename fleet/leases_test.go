@@ -155,7 +155,7 @@ func openWithThreeLeases(t *testing.T, lease time.Duration) *Fleet {
 	t.Helper()
 	cfg, err := newConfig([]Option{WithLease(lease)})
 	require.NoError(t, err)
-	f := &Fleet{name: cfg.name, cfg: cfg, log: cfg.logger}
+	f := &Fleet{name: cfg.name, cfg: &cfg, log: cfg.logger}
 	require.NoError(t, f.connect(t.Context()))
 	t.Cleanup(f.Close)
 	require.NoError(t, f.make(t.Context()))

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/wechatws/wechatws/internal/printable"
 )
 
 // String returns the name of the fleet and where its NATS is, such as
@@ -15,6 +17,30 @@ func (f *Fleet) String() string { return fmt.Sprintf("fleet %q at %s", f.name, f
 
 // GoString implements [fmt.GoStringer] with the text of [Fleet.String].
 func (f *Fleet) GoString() string { return "fleet.Fleet(" + f.String() + ")" }
+
+// Format implements [fmt.Formatter] with the text of [Fleet.String] for all verbs, and that of
+// [Fleet.GoString] for %#v.
+func (f *Fleet) Format(s fmt.State, verb rune) { printable.Format(s, verb, "fleet.Fleet", f.String()) }
+
+// Format implements [fmt.Formatter]: a Control is printed as that of its fleet, by all verbs.
+func (c Control) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "fleet.Control", "control of "+c.f.String())
+}
+
+// Format implements [fmt.Formatter]: a Worker is printed as its name and its fleet, by all verbs.
+func (w *Worker) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "fleet.Worker", fmt.Sprintf("worker %q of %s", w.cfg.name, w.f))
+}
+
+// Format implements [fmt.Formatter]: Handlers are printed as their group and their fleet, by all verbs.
+func (h *Handlers) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "fleet.Handlers", fmt.Sprintf("handlers %q of %s", h.group, h.f))
+}
+
+// Format implements [fmt.Formatter]: a Room is printed as its ID and its fence, by all verbs.
+func (r Room) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "fleet.Room", fmt.Sprintf("room %q, fence %d", r.ID, r.Fence))
+}
 
 // LogValue implements [slog.LogValuer]: a group of the attributes name and nats.
 func (f *Fleet) LogValue() slog.Value {

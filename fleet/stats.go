@@ -25,10 +25,13 @@ type WorkerStats struct {
 	Shards  int           // of which it holds rooms, or may
 	Unheld  int           // shards of the whole fleet that no worker holds, as last known to this one
 
-	Taken       int64 // rooms that it began to hold
-	Released    int64 // rooms that it handed over or gave up
-	In          int64 // messages from rooms that are in the stream
-	Unpublished int64 // messages from rooms that could not be published
+	Taken    int64 // rooms that it began to hold
+	Released int64 // rooms that it handed over or gave up
+	In       int64 // messages from rooms that are in the stream
+	// Unpublished counts messages from rooms that clients had received and that are not published, because
+	// the room was given up before, or because NATS refuses them. One that NATS has stored without an answer
+	// is counted, too.
+	Unpublished int64
 	OverBudget  int64 // messages from rooms that were dropped; see WithRoomBudget
 	Out         int64 // messages to rooms that were delivered
 	Expired     int64 // messages to rooms that had expired

@@ -56,8 +56,10 @@ func (f *Fleet) NewWorker(connect func(ctx context.Context, r *Room) (*wechatws.
 
 // OnError registers fn for errors about a room that have no caller to be returned to: errors of the
 // function given to [Fleet.NewWorker], permanent errors of a client, messages that could not be
-// published or delivered. They are logged, too. fn is called on several goroutines, and should not
-// block. Call OnError before [Worker.Run], or the first errors may be missed.
+// published or delivered. The messages that a client had received and that were not published when it was
+// closed are reported as one error with their number, which wraps [ErrLeaseLost] if the lease was lost.
+// Errors are logged, too. fn is called on several goroutines, and should not block. Call OnError before
+// [Worker.Run], or the first errors may be missed.
 func (w *Worker) OnError(fn func(room string, err error)) { w.onError.add("Worker.OnError", fn) }
 
 // Name returns the name of the worker; see [WithWorkerName].

@@ -17,6 +17,12 @@ func (r *Room) String() string {
 	return fmt.Sprintf("room %s, joined", id)
 }
 
+// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
+// for %#v.
+func (r *Room) Format(s fmt.State, verb rune) {
+	printable.Format(s, verb, "liveroom.Room", r.String())
+}
+
 // GoString implements [fmt.GoStringer], with what String returns.
 func (r *Room) GoString() string { return "liveroom.Room(" + r.String() + ")" }
 

@@ -20,6 +20,7 @@ func TestAPrintedRoomShowsItsIDAndWhetherItIsJoined(t *testing.T) {
 		for _, format := range []string{"%v", "%+v", "%s"} {
 			require.Equal(t, "room 9527, not joined", fmt.Sprintf(format, v.Room))
 		}
+		require.Equal(t, "%!d(string=room 9527, not joined)", fmt.Sprintf("%d", v.Room))
 		v.enter()
 		require.Equal(t, "room 9527, joined", v.Room.String())
 		require.Equal(t, "liveroom.Room(room 9527, joined)", fmt.Sprintf("%#v", v.Room))

@@ -1,5 +1,5 @@
-// Package fence makes the write fence of a client, and the mark of a permanent error, available to
-// package fleet only.
+// Package fence makes the write fence of a client, the messages that it discards, and the mark of a
+// permanent error available to package fleet only.
 package fence
 
 // New returns the write fence, which is an Option of package wechatws. Package wechatws sets
@@ -15,6 +15,11 @@ package fence
 // that allow is called for, which is not made even if allow returns nil. Several goroutines may call
 // allow at the same time. A Dialer that does not use the Client of its Handshake has no fence.
 var New func(allow func() error) any
+
+// Discarded returns an Option of package wechatws, with a func(wechatws.Message). It is called with each
+// message that OnMessage callbacks do not receive because Close was called before, in order with the
+// callbacks, and must not retain its Data. Package wechatws sets Discarded.
+var Discarded func(fn any) any
 
 // IsPermanent reports whether an error, or one below it, is marked as permanent. Package wechatws sets it.
 var IsPermanent func(err error) bool
