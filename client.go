@@ -127,14 +127,10 @@ func (c *Client) String() string {
 	return fmt.Sprintf("client%s, %v", host, state)
 }
 
-// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
-// for %#v.
+// Format implements [fmt.Formatter], with what String returns for all verbs.
 func (c *Client) Format(s fmt.State, verb rune) {
 	printable.Format(s, verb, "wechatws.Client", c.String())
 }
-
-// GoString implements [fmt.GoStringer], with what String returns.
-func (c *Client) GoString() string { return "wechatws.Client(" + c.String() + ")" }
 
 // LogValue implements [slog.LogValuer], with a group of the attributes host and state.
 func (c *Client) LogValue() slog.Value {

@@ -404,14 +404,10 @@ func (e Endpoint) String() string {
 	return shownURL(u)
 }
 
-// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
-// for %#v.
+// Format implements [fmt.Formatter], with what String returns for all verbs.
 func (e Endpoint) Format(s fmt.State, verb rune) {
 	printable.Format(s, verb, "wechatws.Endpoint", e.String())
 }
-
-// GoString implements [fmt.GoStringer], with what String returns.
-func (e Endpoint) GoString() string { return "wechatws.Endpoint(" + e.String() + ")" }
 
 // LogValue implements [slog.LogValuer], with what String returns.
 func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }

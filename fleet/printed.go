@@ -15,11 +15,7 @@ import (
 // secrets.
 func (f *Fleet) String() string { return fmt.Sprintf("fleet %q at %s", f.name, f.cfg.where()) }
 
-// GoString implements [fmt.GoStringer] with the text of [Fleet.String].
-func (f *Fleet) GoString() string { return "fleet.Fleet(" + f.String() + ")" }
-
-// Format implements [fmt.Formatter] with the text of [Fleet.String] for all verbs, and that of
-// [Fleet.GoString] for %#v.
+// Format implements [fmt.Formatter] with the text of [Fleet.String] for all verbs.
 func (f *Fleet) Format(s fmt.State, verb rune) { printable.Format(s, verb, "fleet.Fleet", f.String()) }
 
 // Format implements [fmt.Formatter]: a Control is printed as that of its fleet, by all verbs.

@@ -17,14 +17,10 @@ func (r *Room) String() string {
 	return fmt.Sprintf("room %s, joined", id)
 }
 
-// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
-// for %#v.
+// Format implements [fmt.Formatter], with what String returns for all verbs.
 func (r *Room) Format(s fmt.State, verb rune) {
 	printable.Format(s, verb, "liveroom.Room", r.String())
 }
-
-// GoString implements [fmt.GoStringer], with what String returns.
-func (r *Room) GoString() string { return "liveroom.Room(" + r.String() + ")" }
 
 // LogValue implements [slog.LogValuer], with a group of the attributes room and joined.
 func (r *Room) LogValue() slog.Value {

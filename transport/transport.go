@@ -102,14 +102,10 @@ type Conn interface {
 // String returns the URL's scheme and host.
 func (h Handshake) String() string { return printable.URL(h.URL) }
 
-// Format implements [fmt.Formatter], with what String returns for all verbs, and what GoString returns
-// for %#v.
+// Format implements [fmt.Formatter], with what String returns for all verbs.
 func (h Handshake) Format(s fmt.State, verb rune) {
 	printable.Format(s, verb, "transport.Handshake", h.String())
 }
-
-// GoString implements [fmt.GoStringer], with what String returns.
-func (h Handshake) GoString() string { return "transport.Handshake(" + h.String() + ")" }
 
 // LogValue implements [slog.LogValuer], with what String returns.
 func (h Handshake) LogValue() slog.Value { return slog.StringValue(h.String()) }
