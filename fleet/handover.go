@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"context"
-	"sync"
 	"time"
 
 	"github.com/wechatws/wechatws/fleet/internal/decision"
@@ -126,10 +124,10 @@ func (t *tenure) pass(s *shard, rooms []*listing, whole bool) {
 		}
 	}
 	t.w.counters.released.Add(int64(len(held)))
-	rev, lane := s.claim.rev, s.part.lane
+	rev, lane, grace := s.claim.rev, s.part.lane, t.grace()
 	t.begin(s, &s.busy, func() func() {
 		var err error
-		if decision.Marks(false, seal(t.ctx, lane, held)) {
+		if decision.Marks(false, seal(t.ctx, lane, held, grace)) {
 			err = lane.renew(t.ctx, rev)
 		}
 		var c claim
@@ -143,23 +141,4 @@ func (t *tenure) pass(s *shard, rooms []*listing, whole bool) {
 			s.learn(c)
 		}
 	})
-}
-
-// seal closes rooms, after which none of them publishes anything. It reports whether the outcome of a
-// publication is not known: it may be under way, and must not come after what the next holder publishes.
-func seal(ctx context.Context, l *lane, held []*holding) (unsettled bool) {
-	var closing sync.WaitGroup
-	for _, h := range held {
-		closing.Go(h.close)
-	}
-	closing.Wait()
-	done, err := l.turn(ctx)
-	if err != nil {
-		return false // the lease is lost
-	}
-	defer done()
-	for _, h := range held {
-		h.sealed = true
-	}
-	return l.unsettled
 }

@@ -31,7 +31,7 @@ type holding struct {
 	change string // of the record
 	fence  uint64
 
-	ctx    context.Context
+	ctx    context.Context // of the client, and of messages to the room
 	cancel context.CancelFunc
 	done   chan struct{} // closed when run has returned
 
@@ -58,16 +58,22 @@ func newHolding(t *tenure, s *shard, l *listing) *holding {
 		worker: t.w, t: t, f: t.f, id: l.id, spec: l.record.Spec, change: l.record.Change, fence: s.fence(l),
 		done: make(chan struct{}), since: time.Now(), lane: s.part.lane,
 	}
-	h.ctx, h.cancel = context.WithCancel(t.ctx)
+	h.inbound.ctx, h.inbound.end = context.WithCancel(t.ctx)
+	h.ctx, h.cancel = context.WithCancel(h.inbound.ctx)
 	h.mailbox.h = h
 	return h
 }
 
-// close gives the room up, and returns when nothing more is written and the client's Run has returned.
+// close gives the room up, and returns when nothing more is written and the client's Run has returned. What
+// the client has received is published meanwhile, for no longer than grace, unless NATS refuses it.
 // Draining and the close handshake take no longer than the lease lasts. If a function of the program does not
 // return, close does not wait for it for ever: without a client that is open, it can write nothing.
-func (h *holding) close() {
+func (h *holding) close(grace time.Duration) {
+	if h.inbound.failing.Load() {
+		grace = 0
+	}
 	h.cancel()
+	defer time.AfterFunc(grace, h.inbound.end).Stop()
 	last := time.NewTimer(h.t.s.left())
 	defer last.Stop()
 	select {
@@ -88,7 +94,7 @@ func (h *holding) close() {
 func (h *holding) run() {
 	defer close(h.done)
 	defer h.mailbox.wait()
-	defer h.cancel()
+	defer h.inbound.end()
 	for wait := again; h.ctx.Err() == nil; wait = min(2*wait, atMost) {
 		began := time.Now()
 		err := h.connect()
@@ -185,6 +191,6 @@ func (h *holding) lost(err error) {
 	if h.ctx.Err() == nil {
 		h.fenced.Store(true)
 		h.worker.report(h.id, err)
-		h.cancel()
 	}
+	h.inbound.end()
 }

@@ -48,6 +48,10 @@ func typeToken(kind string, binary bool) string {
 
 // inbound is what a holding needs for publishing. Callbacks of its client may run at the same time.
 type inbound struct {
+	ctx     context.Context    // of publications; it outlasts the holding's if the room is given up by plan
+	end     context.CancelFunc // ends both
+	failing atomic.Bool        // the last attempt has failed, and another one follows
+
 	count atomic.Uint64 // of messages, for their ids
 
 	mu     sync.Mutex // guards the fields below
@@ -59,7 +63,8 @@ type inbound struct {
 const publishing = 2 * time.Second
 
 // publish puts a message from the room into the stream. It retries while NATS cannot be reached: the
-// client's next messages wait, and its heartbeat goes on.
+// client's next messages wait, and its heartbeat goes on. ctx is that of callbacks: it ends when the client
+// is closed.
 func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	if !h.published(m) {
 		return
@@ -81,27 +86,37 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	id := names.Token(h.id) + "." + fence + "." + h.t.s.id + "." + strconv.FormatInt(h.since.UnixNano(), 36) + "." + strconv.FormatUint(count, 10)
 	var waits error // why it is not published yet
 	for began, told := time.Now(), false; ; {
-		err := h.tryPublish(ctx, msg, id)
+		if h.inbound.ctx.Err() != nil || ctx.Err() != nil && h.ctx.Err() == nil { // the program has closed the client
+			h.miss(waits)
+			return
+		}
+		err := h.tryPublish(msg, id)
 		switch {
 		case err == nil:
 			h.worker.counters.in.Add(1)
+			h.inbound.failing.Store(false)
 			return
-		case ctx.Err() != nil, errors.Is(err, ErrLeaseLost): // the room is being given up
+		case errors.Is(err, ErrLeaseLost):
 			h.miss(waits)
 			if errors.Is(err, errFenced) {
 				h.lost(err)
 			}
 			return
+		case h.inbound.ctx.Err() != nil: // the error may be that of the context
 		case isInProcess(err): // a message of another worker with rooms of the shard
-			pause(ctx, inProcessFor)
+			pause(h.inbound.ctx, inProcessFor)
 		case isWrongRevision(err): // there is another marker
 		case temporary(err):
 			waits = err
+			h.inbound.failing.Store(true)
+			if h.ctx.Err() != nil { // the room is being given up
+				h.inbound.end()
+			}
 			if !told && time.Since(began) > 2*publishing {
 				told = true
 				h.f.log.Warn("messages of a room wait to be published", "room", h.id, "err", err)
 			}
-			pause(ctx, 100*time.Millisecond)
+			pause(h.inbound.ctx, 100*time.Millisecond)
 		default:
 			h.worker.counters.unpublished.Add(1)
 			h.worker.report(h.id, fmt.Errorf("a message of type %s, %d bytes, cannot be published: %w", printable.Quote(m.Type), len(m.Data), err))
@@ -110,8 +125,8 @@ func (h *holding) publish(ctx context.Context, m wechatws.Message) {
 	}
 }
 
-func (h *holding) tryPublish(ctx context.Context, msg *nats.Msg, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, publishing)
+func (h *holding) tryPublish(msg *nats.Msg, id string) error {
+	ctx, cancel := context.WithTimeout(h.inbound.ctx, publishing)
 	defer cancel()
 	done, err := h.lane.turn(ctx)
 	if err != nil {

@@ -30,9 +30,12 @@ func (h *holding) miss(waits error) {
 	}
 }
 
-// discarded is called with a message that reaches no callback, since the client was closed before.
+// discarded is called with a message that reaches no callback, since the client was closed before. If the
+// room is being given up, it may be published all the same.
 func (h *holding) discarded(m wechatws.Message) {
-	if h.published(m) {
+	if h.ctx.Err() != nil {
+		h.publish(h.ctx, m)
+	} else if h.published(m) {
 		h.miss(nil)
 	}
 }

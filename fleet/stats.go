@@ -30,7 +30,7 @@ type WorkerStats struct {
 	In       int64 // messages from rooms that are in the stream
 	// Unpublished counts messages from rooms that clients had received and that are not published, because
 	// the room was given up before, or because NATS refuses them. One that NATS has stored without an answer
-	// is counted, too.
+	// is counted, too. A room that is handed over publishes first what it has received, for a second at most.
 	Unpublished int64
 	OverBudget  int64 // messages from rooms that were dropped; see WithRoomBudget
 	Out         int64 // messages to rooms that were delivered

@@ -409,8 +409,9 @@ func (t *tenure) close(s *shard, l *listing) {
 	if l.record == nil {
 		t.w.counters.released.Add(1)
 	}
+	grace := t.grace()
 	t.begin(s, &l.busy, func() func() {
-		unsettled := seal(t.ctx, h.lane, []*holding{h})
+		unsettled := seal(t.ctx, h.lane, []*holding{h}, grace)
 		return func() {
 			t.letGo(l)
 			s.force = decision.Marks(s.force, unsettled) // before the next holding publishes anything
@@ -430,7 +431,7 @@ func (t *tenure) letGo(l *listing) {
 func (t *tenure) closeAll(cancel func()) {
 	close(t.quit)
 	t.w.held.Range(func(_, h any) bool {
-		t.working.Go(h.(*holding).close)
+		t.working.Go(func() { h.(*holding).close(0) })
 		return true
 	})
 	cancel()

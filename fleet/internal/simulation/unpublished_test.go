@@ -93,16 +93,31 @@ func TestMessagesThatAreNotPublishedWhenTheWorkerStops(t *testing.T) {
 	})
 }
 
-// A worker that hands the room over in order closes its client while messages wait for NATS.
+// A worker that hands the room over in order closes its client while messages wait for a NATS that takes long.
 func TestMessagesThatAreNotPublishedWhenTheRoomIsHandedOver(t *testing.T) {
 	virtual(t, 35, 3, 1, func(w *world) {
 		r := w.receive()
-		w.cluster.SlowCommits("wechatws.in.>", time.Second)
+		w.cluster.SlowCommits("wechatws.in.>", 2*time.Second)
 		r.say(5)
 		w.open("b", 1).work()
 		r.stop()
 		w.cluster.SlowCommits("wechatws.in.>", 0)
 		assert.ErrorIs(w, r.missed(5), wechatws.ErrClosed)
+		w.held(10 * time.Second)
+	})
+}
+
+// What a program has not let the client finish does not delay the next client.
+func TestMessagesThatAreNotPublishedWhenTheProgramClosesTheClient(t *testing.T) {
+	virtual(t, 40, 3, 1, func(w *world) {
+		r := w.receive()
+		w.cluster.SlowCommits("wechatws.in.>", 200*time.Millisecond)
+		r.say(20)
+		began := time.Now()
+		require.NoError(w, r.client.Close(wechatws.StatusNormalClosure, ""))
+		<-r.client.Done()
+		assert.Less(w, time.Since(began), 300*time.Millisecond)
+		assert.EqualValues(w, 19, r.worker.Stats().Unpublished)
 		w.held(10 * time.Second)
 	})
 }
