@@ -44,6 +44,7 @@ func BenchmarkHandlers(b *testing.B) {
 				room := fmt.Sprint("room", i%one.rooms)
 				m := nats.NewMsg("wechatws.in." + strconv.FormatUint(placement.Hash(room)%16, 10) + "." + names.Token(room) + ".message")
 				m.Header.Set("Fleet-Type", "message")
+				m.Header.Set("Fleet-Worker", "w") // or it is no message of a room
 				m.Data = data
 				if i%1000 == 0 {
 					_, err = js.PublishMsg(b.Context(), m)
