@@ -340,10 +340,15 @@ func TestARoomThatFails(t *testing.T) {
 				again <- err
 			}
 		})
+		var refused error // room 3 may have failed before
 		for i := range 4 {
 			r, err := rs.Add(t.Context(), numbered(i))
 			require.NoError(t, err)
-			require.NoError(t, r.Say(t.Context(), "hello"))
+			if err = r.Say(t.Context(), "hello"); i == 3 {
+				refused = err
+				continue
+			}
+			require.NoError(t, err)
 		}
 		w.sleep(2 * time.Second)
 		require.NoError(t, <-again)
@@ -357,8 +362,14 @@ func TestARoomThatFails(t *testing.T) {
 		require.NoError(t, rs.Get(numbered(0)).Leave())
 		require.Equal(t, 2, rs.Stats().Ended)
 
+		ended := rs.Shutdown(t.Context())
+		if refused != nil {
+			require.ErrorIs(t, refused, wechatws.ErrClosed)
+			require.NoError(t, ended)
+			return
+		}
 		var all *liveroom.RoomsError
-		require.ErrorAs(t, rs.Shutdown(t.Context()), &all)
+		require.ErrorAs(t, ended, &all)
 		require.Len(t, all.Rooms, 1)
 		require.Equal(t, numbered(3), all.Rooms[0].ID)
 		var left *wechatws.UndeliveredError
