@@ -212,11 +212,11 @@ func TestASlowHandlerKeepsItsMessage(t *testing.T) {
 	conn := w.conn("r0")
 	calls := make(chan fleet.Message, 10)
 	for range 2 {
-		h := w.handlers(fleet.WithTakeoverAfter(time.Second))
+		h := w.handlers(fleet.WithTakeoverAfter(3 * time.Second))
 		h.OnMessage(func(_ context.Context, m fleet.Message) error {
 			calls <- m
 			if m.Type == "slow" {
-				time.Sleep(3 * time.Second) // what it is about
+				time.Sleep(9 * time.Second) // what it is about: three takeovers
 			}
 			return nil
 		})
