@@ -145,7 +145,7 @@ func (c *Cluster) DeleteStream(name string) {
 }
 
 // Forget makes a stream lose the messages whose subjects match, as a server does that was lost before its
-// disk had them. Nobody is notified.
+// disk had them. No watcher is notified.
 func (c *Cluster) Forget(name, filter string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

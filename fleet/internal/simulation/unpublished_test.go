@@ -66,7 +66,7 @@ func TestMessagesThatAreNotPublishedWhenTheLeaseIsLost(t *testing.T) {
 }
 
 // The client has stopped reading, since its inbox is full. What it reads after it was closed is not counted:
-// as if it had come while nobody held the room.
+// as if it had come while no worker held the room.
 func TestAFloodThatIsNotPublishedWhenTheLeaseIsLost(t *testing.T) {
 	virtual(t, 32, 3, 1, func(w *world) {
 		r := w.receive(fleet.WithRoomBudget(10_000, 10<<20))

@@ -85,19 +85,7 @@ func TestAFullStoreDoesNotStarveWorkers(t *testing.T) {
 	}
 }
 
-// sessions returns the session of each room's holder.
-func (tr *trial) sessions() map[string]string {
-	tr.Helper()
-	list, err := tr.fleet.Control().List(tr.Context())
-	require.NoError(tr, err)
-	sessions := map[string]string{}
-	for _, s := range list {
-		sessions[s.ID] = s.Session
-	}
-	return sessions
-}
-
-// since tells whether a message of a room after that one was handled.
+// since reports whether a message of a room after that one was handled.
 func (h *handled) since(room string, seq uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

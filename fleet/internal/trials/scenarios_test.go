@@ -118,12 +118,7 @@ func workersComeAndGo(tr *trial) {
 	})
 	tr.run("a worker comes under a name that lives", func(s *scenario) {
 		s.hurt = []string{"d"}
-		before, err := tr.fleet.Control().List(s.Context())
-		require.NoError(s, err)
-		old := map[string]string{}
-		for _, h := range before {
-			old[h.ID] = h.Session
-		}
+		old := tr.sessions()
 		tr.start("d", "d again")
 		tr.untilHeldBy("held by the younger", func(held map[string]fleet.Status) bool {
 			for _, h := range held {

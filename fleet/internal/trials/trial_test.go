@@ -141,6 +141,18 @@ func (tr *trial) unsettled() string {
 	return ""
 }
 
+// sessions returns the session of each room's holder.
+func (tr *trial) sessions() map[string]string {
+	tr.Helper()
+	list, err := tr.fleet.Control().List(tr.Context())
+	require.NoError(tr, err)
+	sessions := map[string]string{}
+	for _, s := range list {
+		sessions[s.ID] = s.Session
+	}
+	return sessions
+}
+
 // untilHeldBy waits until rooms are held as wanted, by their workers' names and sessions, and
 // a worker is in each.
 func (tr *trial) untilHeldBy(what string, want func(held map[string]fleet.Status) bool) {
