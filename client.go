@@ -296,9 +296,7 @@ func (c *Client) start(ctx context.Context, verb string) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.graceful, s.cut = context.WithCancel(context.Background())
 	c.session = s
-	if isClosed(c.done) {
-		c.done = make(chan struct{})
-	}
+	c.notEnded()
 	c.confirmations.accept(nil)
 	c.outbox.Refuse(nil)
 	go s.start()
@@ -408,11 +406,18 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // Done returns a channel that is open before the first Connect, and closed when the client has been
 // closed or has failed and all its goroutines have returned, those that run callbacks and other
 // functions of the user included. [Client.Connect] and [Client.Run] replace a closed channel with a
-// new one.
+// new one, and so does [Client.Close] of a client that has failed, since one more event follows.
 func (c *Client) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.done
+}
+
+// notEnded makes done open. It is called with the mutex held.
+func (c *Client) notEnded() {
+	if isClosed(c.done) {
+		c.done = make(chan struct{})
+	}
 }
 
 // ended closes done if no goroutine of the client is left.

@@ -182,6 +182,7 @@ func (c *Client) running() (s *session, left error) {
 	}
 	c.refuse(ErrClosed, true)
 	if c.history.state != StateClosed {
+		c.notEnded()
 		c.move(StateChange{To: StateClosed})
 	}
 	c.mu.Unlock()

@@ -469,3 +469,31 @@ func TestACallbackThatWaitsEndsWithTheClient(t *testing.T) {
 		})
 	}
 }
+
+// A client that has failed is closed by one more event, and Done waits for its callbacks.
+func TestDoneWaitsForTheCallbacksOfAFailedClientThatIsClosed(t *testing.T) {
+	for name, end := range map[string]func(c *client){
+		"Close":    func(c *client) { _ = c.Close(wechatws.StatusNormalClosure, "") },
+		"CloseNow": func(c *client) { _ = c.CloseNow() },
+		"Shutdown": func(c *client) { _ = c.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world) {
+				closed := false
+				c := w.client(quiet()...)
+				c.OnStateChange(func(_ context.Context, e wechatws.StateChange) {
+					if e.To == wechatws.StateClosed {
+						time.Sleep(time.Second)
+						closed = true
+					}
+				})
+				c.connect()
+				c.Fail(errors.New("over"))
+				<-c.Done()
+				end(c)
+				<-c.Done()
+				assert.True(t, closed)
+			})
+		})
+	}
+}
