@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -351,9 +352,7 @@ func TestTheFirstFailureIsLoggedByDefault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
 				var log bytes.Buffer
-				before := slog.Default()
-				defer slog.SetDefault(before)
-				slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+				setDefaultLog(t, slog.NewTextHandler(&log, nil))
 				options := append(quiet(), wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext))
 				if tt.option != nil {
 					options = append(options, tt.option)
@@ -383,6 +382,18 @@ func TestTheFirstFailureIsLoggedByDefault(t *testing.T) {
 	}
 }
 
+// setDefaultLog sets the handler of the program's log until the test ends. Package log writes to it as well, and
+// would go on with that: SetDefault alone does not take it back.
+func setDefaultLog(t *testing.T, h slog.Handler) {
+	before, out, flags := slog.Default(), log.Writer(), log.Flags()
+	slog.SetDefault(slog.New(h))
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(out)
+		log.SetFlags(flags)
+	})
+}
+
 // A brokenLog is a handler of slog that does not return.
 type brokenLog struct {
 	slog.Handler
@@ -396,10 +407,8 @@ func TestTheFirstFailureIsLoggedToABrokenLog(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("oops") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, w *world) {
-				before := slog.Default()
-				defer slog.SetDefault(before)
 				ends := 0
-				slog.SetDefault(slog.New(brokenLog{before.Handler(), func() { ends++; end() }}))
+				setDefaultLog(t, brokenLog{slog.Default().Handler(), func() { ends++; end() }})
 				c, err := wechatws.New(w.srv.URL(), append(quiet(), wechatws.WithProxy(nil), wechatws.WithNetDial(w.net.DialContext))...)
 				require.NoError(t, err)
 				w.srv.Stop(wstest.FIN)
