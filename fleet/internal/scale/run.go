@@ -9,7 +9,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,8 +33,9 @@ type trial struct {
 	settings
 	nats, backend *process
 	workers, busy []*process
-	rooms, desk   string // where the backend is
-	url           string // where NATS is
+	rooms         []string // where the backend is
+	desk          string   // of the backend
+	url           string   // where NATS is
 	fleet         *fleet.Fleet
 	leases        jetstream.Stream
 	claims        jetstream.Stream // the bucket of rooms, which has them
@@ -57,7 +60,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if t.backend, err = start(backendRole, &at, talkingVariable+"="+s.talk.String()); err != nil {
 		return err
 	}
-	t.rooms, t.desk = at[0], at[1]
+	t.rooms, t.desk = at[:ports], at[ports]
 	if t.fleet, err = fleet.Open(ctx, fleet.WithNATS(t.url)); err != nil {
 		return err
 	}
@@ -159,7 +162,7 @@ func (t *trial) add(ctx context.Context) error {
 	for range 16 {
 		adding.Go(func() {
 			for n := int(next.Add(1)) - 1; n < t.settings.rooms; n = int(next.Add(1)) - 1 {
-				if err := t.fleet.Control().Add(ctx, fleet.Spec{ID: room(n), Endpoint: t.rooms}); err != nil {
+				if err := t.fleet.Control().Add(ctx, fleet.Spec{ID: room(n), Endpoint: t.rooms[n%ports]}); err != nil {
 					failed.Store(&err)
 					return
 				}
@@ -178,12 +181,15 @@ func (t *trial) until(ctx context.Context, not string) (look, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not all rooms are held in time"))
 	defer cancel()
 	for {
-		now, err := ask(ctx, t.desk)
-		if err == nil && len(now.Rooms) == t.settings.rooms && countOf(now, not) == 0 {
+		now, err := ask(ctx, t.desk+"?"+url.Values{"rooms": {strconv.Itoa(t.settings.rooms)}, "not": {not}}.Encode())
+		if err == nil && now.Rooms != nil {
 			return now, nil
 		}
 		if err := wait(ctx, 250*time.Millisecond); err != nil {
-			return now, fmt.Errorf("%w; %d are", err, len(now.Rooms))
+			if now, cause := ask(context.WithoutCancel(ctx), t.desk); cause == nil {
+				err = fmt.Errorf("%w; %d are", err, len(now.Rooms))
+			}
+			return now, err
 		}
 	}
 }
