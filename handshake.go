@@ -68,6 +68,8 @@ func (d *dialing) client() *http.Client {
 		DisableKeepAlives: true, // a refused handshake must not leave a connection behind
 
 		MaxResponseHeaderBytes: maxHeader,
+		WriteBufferSize:        1 << 10, // for one request and one answer
+		ReadBufferSize:         1 << 10,
 	}
 	if d.cfg.proxy != nil {
 		t.Proxy = d.chooseProxy
