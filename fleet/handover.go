@@ -136,7 +136,7 @@ func (t *tenure) pass(s *shard, rooms []*listing, whole bool) {
 		}
 		return func() {
 			for _, l := range rooms {
-				t.letGo(l)
+				t.letGo(s, l)
 			}
 			s.learn(c)
 		}

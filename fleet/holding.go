@@ -60,7 +60,7 @@ func newHolding(t *tenure, s *shard, l *listing) *holding {
 	}
 	h.inbound.ctx, h.inbound.end = context.WithCancel(t.ctx)
 	h.ctx, h.cancel = context.WithCancel(h.inbound.ctx)
-	h.mailbox.h = h
+	h.mailbox.h, h.mailbox.more = h, s.part.mail
 	return h
 }
 
@@ -137,7 +137,7 @@ func (h *holding) connect() (err error) {
 	if client == nil || client != h.client.Load() {
 		return errors.New("the function given to NewWorker must return a client that it has made by Room.NewClient")
 	}
-	h.mailbox.wake()
+	h.mailbox.resume()
 	err = h.mailbox.disown(client.Run(h.ctx))
 	if client.State() != wechatws.StateFailed {
 		_ = client.CloseNow() // Run may not have begun: it refuses a client that is connected already
@@ -169,10 +169,7 @@ func (h *holding) newClient(url string, options []wechatws.Option) (*wechatws.Cl
 	c.OnMessageNoCopy(h.publish)
 	c.OnStateChange(func(_ context.Context, e wechatws.StateChange) { h.moved(e.To) })
 	dialed := h.dialed
-	c.OnOpen(func(context.Context, wechatws.OpenEvent) {
-		dialed()
-		h.mailbox.wake()
-	})
+	c.OnOpen(func(context.Context, wechatws.OpenEvent) { dialed() })
 	h.client.Store(c)
 	return c, nil
 }

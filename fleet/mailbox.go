@@ -20,25 +20,36 @@ import (
 // while there are messages.
 //
 // The stream notifies it of new ones by republishing what it stores. A notification may get lost, so
-// it also looks for messages when the room is taken, when its connection opens, and at intervals.
+// the tenure also looks for messages when the room is taken, and at intervals.
 type mailbox struct {
 	h *holding
 
 	mu      sync.Mutex
 	running bool
-	more    bool               // wake was called since it last looked
+	more    bool               // there may be messages that it has not looked for
 	sending *wechatws.Outbound // given to the client, and not known to be written
 	workers sync.WaitGroup
 
 	after atomic.Uint64 // what was delivered last
 }
 
-// wake makes it look for messages. It does not wait.
+// wake makes it look for messages, as soon as there is a client. It does not wait.
 func (b *mailbox) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.more = true
-	if b.running || b.h.ctx.Err() != nil {
+	b.start()
+}
+
+// resume is called when there is another client. It does not wait.
+func (b *mailbox) resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.start()
+}
+
+func (b *mailbox) start() {
+	if b.running || !b.more || b.h.client.Load() == nil || b.h.ctx.Err() != nil {
 		return
 	}
 	b.running = true
@@ -54,37 +65,37 @@ func (b *mailbox) wait() {
 }
 
 func (b *mailbox) run() {
+	var closed *wechatws.Client
 	for {
 		b.mu.Lock()
-		if !b.more || b.h.ctx.Err() != nil {
+		client := b.h.client.Load()
+		if !b.more || client == closed || b.h.ctx.Err() != nil {
 			b.running = false
 			b.mu.Unlock()
 			return
 		}
 		b.more = false
 		b.mu.Unlock()
-		err := b.empty()
+		err := b.empty(client)
+		if err == nil || b.h.ctx.Err() != nil {
+			continue
+		}
+		b.mu.Lock()
+		b.more = true
+		b.mu.Unlock()
 		if errors.Is(err, wechatws.ErrClosed) {
-			continue // the next client calls wake
+			closed = client // with the next one there is a call of resume
+			continue
 		}
-		if err != nil && b.h.ctx.Err() == nil {
-			b.h.f.log.Warn("messages to the room wait", "room", b.h.id, "err", err)
-			pause(b.h.ctx, time.Second)
-			b.mu.Lock()
-			b.more = true
-			b.mu.Unlock()
-		}
+		b.h.f.log.Warn("messages to the room wait", "room", b.h.id, "err", err)
+		pause(b.h.ctx, time.Second)
 	}
 }
 
 // empty delivers all messages that are in the stream.
-func (b *mailbox) empty() error {
+func (b *mailbox) empty(client *wechatws.Client) error {
 	h := b.h
 	for h.ctx.Err() == nil {
-		client := h.client.Load()
-		if client == nil {
-			return nil // its opening calls wake
-		}
 		after := b.after.Load()
 		m, err := b.next(after)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatws/wechatws/fleet"
+	"github.com/wechatws/wechatws/wstest"
 )
 
 // Messages that are sent while their room is removed do not stay.
@@ -91,4 +93,33 @@ func TestNATSKnowsWhenAMessageExpires(t *testing.T) {
 		assert.Equal(t, ttl, m.Header.Get("Nats-TTL"), after)
 		assert.Equal(t, after.String(), m.Header.Get("Fleet-Expires"))
 	}
+}
+
+// To hold rooms costs NATS no request for each of them while there are no messages, also when they are
+// connected to again.
+func TestRoomsWithoutMessagesAskForNone(t *testing.T) {
+	t.Parallel()
+	const rooms = 50
+	w := newWorldOf(t, fleet.WithListen("127.0.0.1:0", ""), fleet.WithShards(1))
+	nc, err := nats.Connect(w.fleet.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	asked, err := nc.SubscribeSync("$JS.API.STREAM.MSG.GET.wechatws-out")
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	w.add(rooms)
+	w.worker("a")
+	open := func() bool { return w.srv.OpenConns() == rooms }
+	require.Eventually(t, open, patience, tick)
+	for _, conn := range w.srv.Conns() {
+		conn.Cut(wstest.RST)
+	}
+	require.Eventually(t, func() bool { return len(w.srv.Conns()) == 2*rooms && open() }, patience, tick)
+	require.NoError(t, w.fleet.Send(w.ctx(), "r0", "hello"))
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(w.srv.Conns(), func(c *wstest.Conn) bool { return len(c.Received()) > 0 })
+	}, patience, tick)
+	n, _, err := asked.Pending()
+	require.NoError(t, err)
+	assert.LessOrEqual(t, n, 5, "one for the shard, and for the message")
 }

@@ -15,8 +15,8 @@ import (
 
 const (
 	// rereading is the interval at which the rooms of a shard are read again, for changes whose
-	// notification was lost. The first time is soon after the shard was taken: notifications of another
-	// server's leader may begin later than the reading of a replica.
+	// notification was lost. The first time is soon after the shard was taken, with a sweep: notifications of
+	// another server's leader may begin later than the reading of a replica.
 	rereading, firstRereading = time.Minute, 2 * time.Second
 	rereadAtOnce              = 64 // shards, each second
 )
@@ -29,6 +29,7 @@ type part struct {
 	lane   *lane
 	next   time.Time // when the rooms are read again
 	missed uint64    // when the rooms were last read
+	mail   bool      // there may be messages to rooms that are not held yet
 }
 
 // enter reads the rooms of a shard of which this worker has got some. If it has taken them from a session that
@@ -37,6 +38,9 @@ func (t *tenure) enter(s *shard) {
 	if s.part == nil {
 		s.part = &part{stage: decision.Unready, lane: newLane(t, s.n, s.claim.rev), next: time.Now().Add(firstRereading)}
 		t.w.shards.Add(1)
+		if t.sweepAt.IsZero() {
+			t.sweepAt = s.part.next
+		}
 		sub, err := t.f.nc.ChanSubscribe(t.f.shardSubject(s.n)+".>", t.notices)
 		if err == nil {
 			s.part.sub, s.part.missed = sub, s.part.misses(t.f.nc.Stats())
@@ -54,6 +58,7 @@ func (t *tenure) enter(s *shard) {
 				pause(t.ctx, 200*time.Millisecond)
 			}
 		}
+		mail := !read && t.hasMail(s.n)
 		var err error
 		if force {
 			if err = p.lane.renew(t.ctx, rev); err != nil { // a leader that is cut off may know an older claim
@@ -61,6 +66,7 @@ func (t *tenure) enter(s *shard) {
 			}
 		}
 		return func() {
+			p.mail = p.mail || mail
 			if err == nil {
 				t.merge([]*shard{s}, entries, at)
 				s.force = false
@@ -84,6 +90,20 @@ func (t *tenure) readRooms(least uint64, n int) (entries []*entry, at uint64, er
 	ctx, cancel := context.WithTimeout(t.ctx, 2*publishing)
 	defer cancel()
 	return t.f.readShard(ctx, least, n)
+}
+
+// hasMail reports whether there are messages to rooms of a shard, and true if NATS does not answer in time.
+// Of later ones there are notifications.
+func (t *tenure) hasMail(n int) bool {
+	done, err := t.turn(t.ctx)
+	if err != nil {
+		return true
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(t.ctx, publishing)
+	defer cancel()
+	_, err = t.f.nextMessage(ctx, t.f.name+"-out", t.f.name+".out."+strconv.Itoa(n)+".*", 1)
+	return !errors.Is(err, jetstream.ErrMsgNotFound)
 }
 
 // exit forgets the rooms of a shard of which this worker holds none any more.
@@ -175,14 +195,16 @@ func (t *tenure) notice(m *nats.Msg) {
 	rest := m.Subject[len(t.f.shardSubject(0))-1:]
 	number, rest, _ := strings.Cut(rest, ".")
 	kind, token, _ := strings.Cut(rest, ".")
+	s := t.shard(number)
 	if kind == "out" {
 		if h, ok := t.w.held.Load(token); ok {
 			h.(*holding).mailbox.wake()
+		} else if s != nil && s.part != nil {
+			s.part.mail = true
 		}
 		return
 	}
 	rev, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-	s := t.shard(number)
 	if err != nil || s == nil || s.part == nil || m.Header.Get(jetstream.SubjectHeader) != "$KV."+t.f.rooms.Bucket()+"."+roomKey(s.n, token) {
 		return
 	}

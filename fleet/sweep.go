@@ -61,6 +61,8 @@ func (t *tenure) swept(out *jetstream.StreamState) {
 			}
 		case s.rooms[token].held != nil:
 			s.rooms[token].held.mailbox.wake()
+		default:
+			s.part.mail = true
 		}
 	}
 	if len(removed) == 0 {

@@ -66,6 +66,7 @@ type tenure struct {
 	readAt    uint64    // the highest revision that rooms were read at
 	warned    time.Time // of an error of a watch
 	outMade   time.Time // when the stream of messages to rooms was made
+	sweepAt   time.Time // beside the sweeps at intervals; zero: not
 }
 
 // tenure holds rooms under a session until it is lost or the worker has drained. It reports whether the
@@ -138,6 +139,10 @@ func (t *tenure) run() (drained bool) {
 		case <-second.C:
 			t.fill()
 			t.reread()
+			if at := t.sweepAt; !at.IsZero() && time.Now().After(at) {
+				t.sweepAt = time.Time{}
+				t.sweep()
+			}
 		case <-sweep.C:
 			t.sweep()
 			t.spread()
@@ -413,15 +418,15 @@ func (t *tenure) close(s *shard, l *listing) {
 	t.begin(s, &l.busy, func() func() {
 		unsettled := seal(t.ctx, h.lane, []*holding{h}, grace)
 		return func() {
-			t.letGo(l)
+			t.letGo(s, l)
 			s.force = decision.Marks(s.force, unsettled) // before the next holding publishes anything
 		}
 	})
 }
 
-func (t *tenure) letGo(l *listing) {
+func (t *tenure) letGo(s *shard, l *listing) {
 	if l.held != nil {
-		l.held = nil
+		l.held, s.part.mail = nil, true // the next holding delivers what this one has not
 		t.w.held.Delete(l.token)
 		t.w.rooms.Add(-1)
 	}
