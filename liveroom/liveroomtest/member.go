@@ -64,18 +64,12 @@ func (m *member) send(data []byte) {
 // serve sends queued messages, and ends a silent connection, until the connection ends.
 func (m *member) serve() {
 	defer m.ended()
-	kick := time.NewTimer(0)
-	defer kick.Stop()
+	kick := m.kick()
 	for {
 		select {
 		case <-m.wake:
-		case <-kick.C:
-			left, ok := m.patience()
-			if !ok {
-				m.backend.end(m.conn)
-			} else if left > 0 {
-				kick.Reset(left)
-			}
+		case <-kick:
+			kick = m.kick()
 		case <-m.conn.Done():
 			return
 		}
@@ -92,6 +86,19 @@ func (m *member) serve() {
 			_ = m.conn.Send(string(data)) // after an error the connection ends
 		}
 	}
+}
+
+// kick ends a connection that has been silent too long. It returns a channel that receives when to call
+// it again, or nil.
+func (m *member) kick() <-chan time.Time {
+	left, ok := m.patience()
+	switch {
+	case !ok:
+		m.backend.end(m.conn)
+	case left > 0:
+		return time.After(left)
+	}
+	return nil
 }
 
 // patience returns how long the member may remain silent; zero is no limit. ok is false if
