@@ -29,7 +29,7 @@ func (s *stalls) watch(ctx context.Context) {
 	defer tick.Stop()
 	for last := time.Now(); ctx.Err() == nil; last = time.Now() {
 		<-tick.C
-		if now := time.Now(); now.Sub(last) > 2*beat {
+		if now := time.Now(); now.Sub(last) > 5*beat {
 			s.add(stall{last, now})
 		}
 	}

@@ -106,13 +106,9 @@ func (t trial) play(ctx context.Context, sheet *sheet, server *server, clients [
 
 	last := time.Now()
 	each(clients, func(c *client) {
-		var err error
-		for waited := time.Duration(0); waited < recovery; waited = time.Since(last) - c.account.stalls.between(last, time.Now()) {
-			if err = c.confirm(recovery - waited); err == nil {
-				return
-			}
+		if err := c.confirm(recovery); err != nil {
+			c.account.fail("nothing was confirmed within %v after the last fault (%v): %v", recovery, c.State(), err)
 		}
-		c.account.fail("nothing was confirmed within %v after the last fault (%v): %v", recovery, c.State(), err)
 	})
 	sheet.recovered = time.Since(last)
 	hush()
