@@ -406,7 +406,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // Done returns a channel that is open before the first Connect, and closed when the client has been
 // closed or has failed and all its goroutines have returned, those that run callbacks and other
 // functions of the user included. [Client.Connect] and [Client.Run] replace a closed channel with a
-// new one, and so does [Client.Close] of a client that has failed, since one more event follows.
+// new one. So do [Client.Close], [Client.CloseNow] and [Client.Shutdown] of a client that has failed, since
+// one more event follows.
 func (c *Client) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
